@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test check lint types imports constraints clean
+
+demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
+	$(BIN)/harvest demo
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/pytest
+
+check: lint types imports test  ## everything CI runs
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/pyright
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+# torch and torchvision come together from the default index: builds of different kinds do not import together.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -c 'import tasks.classifier'
+	@touch $@
+
+constraints: $(INSTALLED)  ## pin what is installed now, after a change of pyproject.toml and an upgrade
+	(echo '# Every dependency, direct and indirect, at the version that was tested. Made by `make constraints`.'; \
+	 $(BIN)/python -m pip freeze --all --exclude-editable | grep == | grep -v ^pip==) > constraints.txt
+
+clean:
+	rm -rf .venv build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis
