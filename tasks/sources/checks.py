@@ -1,0 +1,121 @@
+"""Rules that hold for the listing of every source, and the tables their errors show."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from storage.errors import InputError
+from tasks.sources.contract import SourceImage, Split
+
+SPLIT_WORDS: Mapping[str, Split] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "new": "new",
+}
+
+
+def text_table(heading: Sequence[str], rows: Iterable[Sequence[object]], limit: int = 20) -> str:
+    """Lay out rows in aligned columns below a heading, for an error message.
+
+    Parameters
+    ----------
+    heading : column names.
+    rows : one sequence of values per row.
+    limit : rows shown; the number of the others is told.
+    """
+    cells = [[str(value) for value in row] for row in rows]
+    hidden = max(0, len(cells) - limit)
+    shown = [list(heading), *cells[:limit]]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(heading))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    if hidden:
+        lines.append(f"... and {hidden} more")
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def counts_table(heading: str, counts: Counter[str]) -> str:
+    """Lay out values and how often each occurs, most frequent first."""
+    return text_table((heading, "count"), sorted(counts.items(), key=by_count))
+
+
+def by_count(item: tuple[str, int]) -> tuple[int, str]:
+    """Sort key of (value, count): most frequent first."""
+    return -item[1], item[0]
+
+
+def require_dates(dates: Sequence[date], available: Sequence[date]) -> tuple[date, ...]:
+    """Return the requested dates ascending and once each.
+
+    Raises
+    ------
+    InputError : no date requested, or one that the source has no image for.
+    """
+    if not dates:
+        raise InputError("At least one acquisition date is requested", "none", "name the dates to read")
+    missing = sorted(set(dates) - set(available))
+    if missing:
+        raise InputError(
+            "The source has images for every acquisition date requested",
+            f"none for {join_dates(missing)}; dates available: {join_dates(available) or 'none'}",
+            "request dates that are available, or check the root and the field",
+        )
+    return tuple(sorted(set(dates)))
+
+
+def join_dates(dates: Sequence[date]) -> str:
+    """Write dates as ISO, separated by commas."""
+    return ", ".join(day.isoformat() for day in dates)
+
+
+def refuse_duplicates(observations: Iterable[tuple[str, date, str]]) -> None:
+    """Check that no plant occurs twice on one date.
+
+    Parameters
+    ----------
+    observations : plant id, acquisition date and path of each image.
+
+    Raises
+    ------
+    InputError : a plant with two images on one date; lists them.
+    """
+    paths: dict[tuple[date, str], list[str]] = defaultdict(list)
+    for plant_id, acquired, path in observations:
+        paths[acquired, plant_id].append(path)
+    rows = [(plant, day, " | ".join(found)) for (day, plant), found in sorted(paths.items()) if len(found) > 1]
+    if rows:
+        raise InputError(
+            "A plant has one image on an acquisition date",
+            f"{len(rows)} plants and dates with several" + text_table(("plant", "date", "files"), rows),
+            "remove all but one of the files",
+        )
+
+
+def refuse_two_splits(splits: Iterable[tuple[str, str]]) -> None:
+    """Check that every plant is in one split only.
+
+    Parameters
+    ----------
+    splits : pairs of plant id and split; repeated pairs are fine.
+
+    Raises
+    ------
+    InputError : a plant in two splits; lists them.
+    """
+    of_plant: dict[str, set[str]] = defaultdict(set)
+    for plant_id, split in splits:
+        of_plant[plant_id].add(split)
+    rows = [(plant, ", ".join(sorted(found))) for plant, found in sorted(of_plant.items()) if len(found) > 1]
+    if rows:
+        raise InputError(
+            "A plant is in one split only, on all dates",
+            f"{len(rows)} plants in several" + text_table(("plant", "splits"), rows),
+            "correct the split; images of one plant in two splits leak from training into the test",
+        )
+
+
+def in_listing_order(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
+    """Sort by date, then plant id: the stable order of a listing."""
+    return tuple(sorted(images, key=lambda image: (image.acquired, image.plant_id)))

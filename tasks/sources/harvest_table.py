@@ -1,0 +1,228 @@
+"""When plants were harvested: from a table of dates, or from flags at visits.
+
+A flag at a visit says only that the plant was harvested between the visit before and this one.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from storage.errors import InputError
+from tasks.parameters import Params
+from tasks.sources.checks import counts_table, text_table
+from tasks.sources.contract import Harvest, LeftOut, SourceImage
+from tasks.sources.files import TextTable, parse_date, read_table
+
+Visits = Mapping[str, Mapping[date, bool]]
+"""Plant id to visit date to whether the plant was flagged as harvested."""
+
+
+class FlagWords(Params):
+    """Words for a harvest flag, compared without regard to case."""
+
+    true_words: tuple[str, ...] = Field(default=("yes", "true", "1", "y", "harvested"), min_length=1)
+    false_words: tuple[str, ...] = Field(default=("no", "false", "0", "n"), min_length=1)
+
+    @model_validator(mode="after")
+    def words_mean_one_thing(self) -> Self:
+        """Refuse a word that is both true and false."""
+        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
+        if both:
+            raise ValueError(f"a word is either true or false, not both: {', '.join(sorted(both))}")
+        return self
+
+    def flag(self, word: str) -> bool | None:
+        """Return what a word means; None where it is in neither list."""
+        lower = word.strip().lower()
+        if lower in {known.lower() for known in self.true_words}:
+            return True
+        return False if lower in {known.lower() for known in self.false_words} else None
+
+
+class HarvestTable(Params):
+    """Where the harvest table is and what its columns are called.
+
+    With `flag_column` the table has one row per plant and visit; without, one row per plant.
+    """
+
+    path: str = Field(default="harvest.csv", description="relative to the source's root")
+    plant_column: str = "plant_id"
+    harvest_column: str = Field(default="harvest_date", description="harvest date; empty: never harvested")
+    flag_column: str | None = Field(default=None, description="harvest flag at a visit; empty: not visited")
+    visit_column: str = Field(default="visit_date", description="date of the visit; used with flag_column")
+    date_format: str | None = Field(default=None, description="strptime format of the dates; ISO where not given")
+    words: FlagWords = FlagWords()
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestRecords:
+    """What is known of the harvest of each plant.
+
+    Attributes
+    ----------
+    harvests : per plant id; plants of which nothing is known are absent.
+    faults : plants whose records contradict each other: reason and detail.
+    """
+
+    harvests: dict[str, Harvest] = field(default_factory=dict[str, Harvest])
+    faults: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+
+
+def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
+    """Read a harvest table.
+
+    Raises
+    ------
+    InputError : no such file or column, a row without plant id, a malformed date, an unknown flag word (with a table of
+        all words found), two flags of one plant on one visit.
+    """
+    table = read_table(root / options.path)
+    if options.flag_column is None:
+        table.require(options.plant_column, options.harvest_column)
+        refuse_empty(table, options.plant_column)
+        return harvests_from_dates(read_dates(table, options))
+    table.require(options.plant_column, options.flag_column, options.visit_column)
+    refuse_empty(table, options.plant_column)
+    visits = read_visits(table, options, options.flag_column)
+    last_visit = max((day for flags in visits.values() for day in flags), default=date.min)
+    return harvests_from_visits(visits, last_visit)
+
+
+def refuse_empty(table: TextTable, column: str) -> None:
+    """Raise InputError where a row has an empty cell in this column."""
+    empty = [str(line) for line, row in table.rows if not row[column]]
+    if empty:
+        raise InputError(
+            f"Every row of {table.path.name} has a {column}", f"empty in lines {', '.join(empty[:20])}", "fill them in"
+        )
+
+
+def read_dates(table: TextTable, options: HarvestTable) -> list[tuple[str, date | None]]:
+    """Read plant and harvest date per row; None where the cell is empty."""
+    dates: list[tuple[str, date | None]] = []
+    wrong: list[tuple[int, str, str]] = []
+    for line, row in table.rows:
+        text = row[options.harvest_column]
+        day = parse_date(text, options.date_format) if text else None
+        if text and day is None:
+            wrong.append((line, row[options.plant_column], text))
+        dates.append((row[options.plant_column], day))
+    refuse_malformed_dates(table.path, wrong, options.date_format)
+    return dates
+
+
+def refuse_malformed_dates(path: Path, wrong: list[tuple[int, str, str]], date_format: str | None) -> None:
+    """Raise InputError listing line, plant and text of what is not a date."""
+    if wrong:
+        raise InputError(
+            f"Dates in {path.name} are written as {date_format or 'ISO, e.g. 2021-08-23'}",
+            f"{len(wrong)} are not" + text_table(("line", "plant", "text"), wrong),
+            "correct them or set date_format",
+        )
+
+
+def harvests_from_dates(dates: Iterable[tuple[str, date | None]]) -> HarvestRecords:
+    """Make records of known harvest dates; None is a plant that was never harvested."""
+    of_plant: dict[str, set[date | None]] = defaultdict(set)
+    for plant_id, day in dates:
+        of_plant[plant_id].add(day)
+    records = HarvestRecords()
+    for plant_id, days in of_plant.items():
+        if len(days) > 1:
+            found = ", ".join(sorted(str(day or "never") for day in days))
+            records.faults[plant_id] = ("two_harvest_dates", found)
+        else:
+            (day,) = days
+            records.harvests[plant_id] = Harvest.on(day) if day else Harvest.never()
+    return records
+
+
+def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Visits:
+    """Read the flag of every plant at every visit; rows with an empty flag are no visit."""
+    refuse_unknown_words((row[flag_column] for _, row in table.rows), options.words, table.path.name)
+    visits: dict[str, dict[date, bool]] = defaultdict(dict)
+    wrong: list[tuple[int, str, str]] = []
+    for line, row in table.rows:
+        plant_id, flag = row[options.plant_column], options.words.flag(row[flag_column])
+        day = parse_date(row[options.visit_column], options.date_format)
+        if day is None:
+            wrong.append((line, plant_id, row[options.visit_column]))
+        elif flag is not None and visits[plant_id].setdefault(day, flag) != flag:
+            raise InputError(
+                "A plant has one harvest flag at a visit",
+                f"{plant_id} has two on {day} in {table.path.name}, line {line}",
+                "remove the wrong row",
+            )
+    refuse_malformed_dates(table.path, wrong, options.date_format)
+    return visits
+
+
+def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) -> None:
+    """Check that every harvest word is known; an empty one is.
+
+    Raises
+    ------
+    InputError : shows all values found, with their counts.
+    """
+    counts = Counter(value if value else "(empty)" for value in values)
+    unknown = sorted(value for value in counts if value != "(empty)" and words.flag(value) is None)
+    if unknown:
+        raise InputError(
+            f"Every harvest flag in {where} is one of {', '.join((*words.true_words, *words.false_words))}",
+            f"unknown: {', '.join(map(repr, unknown[:20]))}; all values:" + counts_table("value", counts),
+            "add the words to true_words or false_words; nothing is guessed",
+        )
+
+
+def harvests_from_visits(visits: Visits, last_visit: date) -> HarvestRecords:
+    """Turn flags at visits into harvest intervals.
+
+    Parameters
+    ----------
+    visits : flags of every plant at its visits.
+    last_visit : the last visit of the source; a plant seen unflagged on it was never harvested.
+    """
+    records = HarvestRecords()
+    for plant_id, flags in visits.items():
+        flagged = [day for day, flag in flags.items() if flag]
+        unflagged = [day for day, flag in flags.items() if not flag]
+        first_flagged = min(flagged, default=None)
+        last_unflagged = max(unflagged, default=date.min)
+        if first_flagged is not None and last_unflagged > first_flagged:
+            detail = f"flagged on {first_flagged}, not flagged on {last_unflagged}"
+            records.faults[plant_id] = ("flag_turns_off", detail)
+        elif first_flagged is not None:
+            records.harvests[plant_id] = Harvest(last_unflagged, first_flagged)
+        elif unflagged:
+            seen_to_end = last_unflagged >= last_visit
+            records.harvests[plant_id] = Harvest.never() if seen_to_end else Harvest(last_unflagged, date.max)
+    return records
+
+
+def attach_harvests(
+    images: Iterable[SourceImage], records: HarvestRecords
+) -> tuple[list[SourceImage], list[LeftOut], list[str]]:
+    """Give each image the harvest of its plant.
+
+    Returns
+    -------
+    images : with `harvest` where it is known.
+    left_out : images of plants whose records contradict each other.
+    notes : how many images have neither a harvest record nor a stated label.
+    """
+    known: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    for image in images:
+        if image.plant_id in records.faults:
+            reason, detail = records.faults[image.plant_id]
+            left_out.append(LeftOut(image.plant_id, image.acquired, image.path, reason, detail))
+        else:
+            known.append(replace(image, harvest=records.harvests.get(image.plant_id)))
+    unknown = sum(image.harvest is None and image.label is None for image in known)
+    notes = [f"{unknown} of {len(known)} images have neither a harvest record nor a label"] if unknown else []
+    return known, left_out, notes
