@@ -1,0 +1,251 @@
+"""The classifier: building, loading and running it. No Prefect."""
+
+import io
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import nn
+
+from storage.artifacts import Artifact
+from storage.errors import InputError
+from tasks.parameters import Params, Runtime
+
+try:
+    import torchvision
+except RuntimeError as error:
+    if "torchvision::nms" not in str(error):
+        raise
+    raise InputError(
+        "torch and torchvision must be builds of the same kind",
+        f"torchvision cannot be imported beside torch {torch.__version__}: {error}",
+        "install both together from the default index: pip install --force-reinstall torch torchvision",
+    ) from error
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class GivenClassifier(Params):
+    """An already trained classifier instead of training: a weights file of a torchvision model, or an exported program."""
+
+    path: str = Field(description="state dict (torch.save) or, with architecture = none, a torch.export program (.pt2)")
+    architecture: str | None = Field(
+        default="resnet18", description="torchvision model name; null: an exported program"
+    )
+    mean: tuple[float, float, float] = Field(
+        default=IMAGENET_MEAN, description="of the normalisation it was trained with"
+    )
+    std: tuple[float, float, float] = Field(
+        default=IMAGENET_STD, description="of the normalisation it was trained with"
+    )
+
+    @model_validator(mode="after")
+    def _positive_std(self) -> "GivenClassifier":
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model in evaluation mode with what is needed to feed it.
+
+    Attributes
+    ----------
+    model : takes (n, 3, h, w) float32, returns logits (n, n_classes).
+    classes : names in class order.
+    mean, std : of the normalisation of values in 0..1, per channel.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    device: torch.device
+
+    def inputs(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Normalised inputs (n, 3, h, w) float32 on the model's device from images (n, h, w, 3) uint8."""
+        return normalise(torch.from_numpy(np.array(images)).to(self.device), self.mean, self.std)
+
+
+def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """Images (n, h, w, 3) uint8 as (n, 3, h, w) float32 with the given mean and standard deviation taken out."""
+    scaled = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+    shift, scale = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (mean, std))
+    return (scaled - shift) / scale
+
+
+def choose_device(runtime: Runtime) -> torch.device:
+    """The device that a runtime asks for; `auto` takes CUDA where there is one.
+
+    Raises
+    ------
+    InputError : CUDA asked for and not there.
+    """
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "runtime.device = cuda needs a CUDA device",
+            f"none visible to torch {torch.__version__}",
+            "use runtime.device = auto or cpu, or run on a machine with a GPU",
+        )
+    return torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def build_model(architecture: str, n_classes: int, weights: Literal["none", "imagenet"], seed: int) -> nn.Module:
+    """A torchvision model with `n_classes` outputs.
+
+    Raises
+    ------
+    InputError : unknown name; ImageNet weights that cannot be had; no linear head to replace.
+    """
+    if architecture not in torchvision.models.list_models():
+        raise InputError(
+            "train.architecture is the name of a torchvision classifier",
+            repr(architecture),
+            "use for example resnet18, resnet50 or mobilenet_v3_small",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if weights == "none":
+            return torchvision.models.get_model(architecture, weights=None, num_classes=n_classes)
+        return _replace_head(_imagenet_model(architecture), n_classes)
+
+
+def _imagenet_model(architecture: str) -> nn.Module:
+    try:
+        return torchvision.models.get_model(architecture, weights="DEFAULT")
+    except (URLError, OSError, RuntimeError) as error:
+        raise InputError(
+            "train.weights = imagenet needs torchvision's weights in its cache or from its server",
+            f"{architecture}: {error}",
+            "connect to the internet once, put the file into torch's hub cache (TORCH_HOME), or use train.weights = none",
+        ) from error
+
+
+def _replace_head(model: nn.Module, n_classes: int) -> nn.Module:
+    """Replace the last linear layer, which in every torchvision classifier is the head."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError("The model must end in a linear layer", "none", "use another train.architecture")
+    parent, _, name = linear[-1].rpartition(".")
+    head = cast(nn.Linear, model.get_submodule(linear[-1]))
+    setattr(model.get_submodule(parent), name, nn.Linear(head.in_features, n_classes))
+    return model
+
+
+def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
+    """Load an already trained classifier.
+
+    Raises
+    ------
+    InputError : no such file, not of this kind, or weights that do not fit the architecture and number of classes.
+    """
+    path = Path(given.path)
+    if not path.is_file():
+        raise InputError("classifier.path is a file", f"no file {path}", "give the path of the weights")
+    try:
+        if given.architecture is None:
+            return torch.export.unflatten(torch.export.load(path))
+        model = build_model(given.architecture, n_classes, "none", seed=0)
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return model
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+        kind = "an exported program" if given.architecture is None else f"weights of {given.architecture}"
+        raise InputError(
+            f"classifier.path holds {kind} with {n_classes} outputs",
+            f"{path}: {str(error)[:500]}",
+            "check classifier.architecture and the campaign's classes",
+        ) from error
+
+
+def freeze(
+    model: nn.Module,
+    classes: tuple[str, ...],
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    device: torch.device,
+) -> Classifier:
+    """A classifier in evaluation mode whose weights take no gradient."""
+    if not isinstance(model, torch.export.UnflattenedModule):  # an exported program is fixed in evaluation mode
+        model.eval()
+    model = model.to(device).requires_grad_(False)
+    return Classifier(model, classes, mean, std, device)
+
+
+def weights_file(architecture: str | None) -> str:
+    """Name of the file that holds a classifier in its artefact; torch.export insists on its own ending."""
+    return "program.pt2" if architecture is None else "weights.pt"
+
+
+def load_classifier(artifact: Artifact, runtime: Runtime) -> Classifier:
+    """The classifier of an artefact, ready to run on the device that `runtime` asks for."""
+    card = artifact.read_json("card.json")
+    path = artifact.file(weights_file(card["architecture"]))
+    given = GivenClassifier(path=str(path), architecture=card["architecture"], mean=card["mean"], std=card["std"])
+    model = load_given(given, len(card["classes"]))
+    return freeze(model, tuple(card["classes"]), given.mean, given.std, choose_device(runtime))
+
+
+def save_weights(model: nn.Module) -> bytes:
+    """State dict as bytes, on the CPU."""
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, buffer)
+    return buffer.getvalue()
+
+
+def batches(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` items that cover `n`."""
+    return (slice(start, min(n, start + size)) for start in range(0, n, size))
+
+
+def predict_logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
+    """Logits (n, n_classes) of images (n, h, w, 3).
+
+    Raises
+    ------
+    InputError : the model does not give one finite number per class.
+    """
+    n_classes = len(classifier.classes)
+    logits = np.empty((len(images), n_classes), np.float32)
+    with torch.no_grad():
+        for part in batches(len(images), batch_size):
+            out = classifier.model(classifier.inputs(images[part]))
+            check_logits(out, part.stop - part.start, n_classes)
+            logits[part] = out.cpu().numpy()
+    return logits
+
+
+def check_logits(logits: Any, n: int, n_classes: int) -> None:
+    """Refuse what is not one finite number per image and class.
+
+    Raises
+    ------
+    InputError : with the shape or the count of NaN and infinite values.
+    """
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (n, n_classes):
+        raise InputError(
+            "A classifier returns one logit per image and class",
+            f"{shape} for {n} images and {n_classes} classes",
+            "use a classifier without auxiliary outputs and with as many outputs as the campaign has classes",
+        )
+    n_bad = int((~torch.isfinite(logits)).sum())
+    if n_bad:
+        raise InputError(
+            "A classifier's logits are finite numbers",
+            f"{n_bad} of {n * n_classes} NaN or infinite",
+            "its weights are damaged or its training diverged: lower train.learning_rate, or give other weights",
+        )
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Softmax over the last axis."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

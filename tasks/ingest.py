@@ -1,0 +1,286 @@
+"""Ingest: look at a source, decide labels, and copy the images of each acquisition date into a Zarr array.
+
+`survey_source` always looks, because only looking tells whether something is new; what it finds is named by content, so
+everything after it is cached. `ingest_images` writes `images` and the tables `observations` and `rejected` of a date;
+`check_campaign` writes the table `plants` and refuses campaigns that cannot be analysed.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from prefect import task
+from pydantic import Field, TypeAdapter
+
+from storage.arrays import IMAGES, create_array, write_block
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.errors import InputError
+from storage.tables import OBSERVATIONS, PLANTS, REJECTED, read_table, rows_to_columns, write_table
+from tasks.campaign_checks import Counts, check_counts, paper_comparison
+from tasks.labels import label_observations
+from tasks.parameters import Params
+from tasks.sources import AnySource
+from tasks.sources.contract import LeftOut, Source, SourceImage, UnreadableImage
+from tasks.stage import always_run, cached_by, progress, versions
+
+REVISION = 1
+BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
+BAD_FILE_REASONS = (
+    "unreadable",
+    "blank",
+    "duplicate",
+    "missing_file",
+    "missing_raster",
+    "unreadable_raster",
+    "outside_raster",
+)
+
+IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
+IMAGE_FIELDS = {field.name for field in dataclasses.fields(SourceImage)}
+
+
+class IngestParams(Params):
+    """Labels and images."""
+
+    image_size: int = Field(default=256, ge=32, le=1024, description="side of the square images, pixel")
+    window_days: int = Field(default=3, ge=0, le=60, description="Ready means harvested within this many days")
+    same_day: Literal["ready", "excluded"] = Field(
+        default="ready", description="images taken on the day of the harvest"
+    )
+    max_bad_share: float = Field(
+        default=0.05, ge=0, le=1, description="the run stops when more image files than this share are bad"
+    )
+
+
+def survey(source: Source, dates: Sequence[date], params: IngestParams) -> dict[date, dict[str, Any]]:
+    """List a source's images with label and checksum, as JSON values per date.
+
+    Byte-identical files of different plants or dates are left out, all of them: which one is right cannot be known.
+
+    Raises
+    ------
+    InputError : whatever the source refuses.
+    """
+    listing = source.list_images(dates)
+    labelled, left_out = label_observations(listing, params.window_days, params.same_day)
+    with ThreadPoolExecutor(4) as pool:
+        prints = dict(zip(labelled, pool.map(source.fingerprint, labelled), strict=True))
+    times = Counter(prints.values())
+    kept = [image for image in labelled if times[prints[image]] == 1]
+    duplicates = [
+        LeftOut(i.plant_id, i.acquired, i.path, "duplicate", f"{times[prints[i]]} files with SHA-256 {prints[i]}")
+        for i in labelled
+        if times[prints[i]] > 1
+    ]
+    gone = [*listing.left_out, *left_out, *duplicates]
+    return {
+        day: {
+            "date": day.isoformat(),
+            "classes": list(listing.classes),
+            "images": [
+                {**IMAGE_JSON.dump_python(i, mode="json"), "sha256": prints[i]} for i in kept if i.acquired == day
+            ],
+            "left_out": [LEFT_OUT_JSON.dump_python(one, mode="json") for one in gone if one.acquired == day],
+            "notes": list(listing.notes),
+        }
+        for day in dates
+    }
+
+
+def source_image(entry: dict[str, Any]) -> SourceImage:
+    """A source image from its entry in a listing."""
+    return IMAGE_JSON.validate_python({name: value for name, value in entry.items() if name in IMAGE_FIELDS})
+
+
+def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image (h, w, 3) to (size, size, 3), area-weighted when it shrinks.
+
+    Raises
+    ------
+    UnreadableImage : all pixels have nearly the same value, as the release's placeholder frames do.
+    """
+    spread = int(pixels.max()) - int(pixels.min())
+    if spread < BLANK_RANGE:
+        raise UnreadableImage(f"blank: all values within {spread} grey levels")
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+
+
+def read_observations(
+    source: Source, entries: Sequence[dict[str, Any]], size: int
+) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None, str]]:
+    """Read and prepare every listed image: its row, its pixels, and why there are none (`reason detail`)."""
+    for entry in entries:
+        try:
+            pixels = source.read_image(source_image(entry))
+            image = prepare_image(pixels, size)
+        except UnreadableImage as error:
+            yield entry, None, str(error)
+            continue
+        height, width = pixels.shape[:2]
+        flags = [*entry["flags"], *(["not_square"] if height != width else [])]
+        yield {**entry, "height": height, "width": width, "flags": " ".join(flags)}, image, ""
+
+
+def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Any) -> None:
+    """Fill a draft with the images and tables of one date, a shard at a time in memory."""
+    rows: list[dict[str, Any]] = []
+    rejected = [*listing["left_out"]]
+    array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
+    shard, start = list[NDArray[np.uint8]](), 0
+    for entry, image, problem in read_observations(source, listing["images"], size):
+        advance(1)
+        if image is None:
+            reason = "blank" if problem.startswith("blank") else "unreadable"
+            rejected.append({**entry, "reason": reason, "detail": problem})
+            continue
+        rows.append({**entry, "row": len(rows)})
+        shard.append(image)
+        if len(shard) == IMAGES.shard:
+            write_block(array, start, np.stack(shard))
+            start, shard = start + len(shard), []
+    array.resize((len(rows), size, size, 3))
+    if shard:
+        write_block(array, start, np.stack(shard))
+    write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
+    write_table(draft, REJECTED, rows_to_columns(REJECTED, rejected))
+    draft.write_json("listing.json", {**listing, "images": rows})
+    draft.summary = {
+        "date": listing["date"],
+        "classes": listing["classes"],
+        "n_images": len(rows),
+        "rejected": dict(Counter(entry["reason"] for entry in rejected)),
+    }
+
+
+def plant_rows(listings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table `plants` from the listings of every date."""
+    plants: dict[str, dict[str, Any]] = {}
+    for listing in listings:
+        for entry in listing["images"]:
+            harvest = entry["harvest"] or {"after": None, "by": None}
+            row = {
+                **{name: entry[name] for name in ("plant_id", "split", "split_source", "easting", "northing")},
+                "harvest_after": _day_or_none(harvest["after"]),
+                "harvest_by": _day_or_none(harvest["by"]),
+                "n_observations": 0,
+            }
+            plants.setdefault(entry["plant_id"], row)["n_observations"] += 1
+    return [plants[name] for name in sorted(plants)]
+
+
+def _day_or_none(text: str | None) -> date | None:
+    """The open ends of a harvest interval (`date.min`, `date.max`) are unknown days, not days."""
+    day = None if text is None else date.fromisoformat(text)
+    return None if day in (date.min, date.max) else day
+
+
+def listing_recipe(content: dict[str, Any]) -> Recipe:
+    """What makes a date's listing: its content."""
+    return Recipe("listing", REVISION, {"date": content["date"], "content": content_digest(content)})
+
+
+def images_recipe(params: IngestParams, listing: ArtifactRef) -> Recipe:
+    """What makes a date's images."""
+    return Recipe("images", REVISION, {"image_size": params.image_size}, {"listing": listing})
+
+
+def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]) -> Recipe:
+    """What makes a campaign's table of plants."""
+    checks = {"max_bad_share": params.max_bad_share, "n_needed": n_needed, "is_trained": is_trained}
+    return Recipe("plants", REVISION, checks, {"images": images})
+
+
+@task(task_run_name="survey {campaign}", **always_run())
+def survey_source(
+    campaign: str,
+    store: str,
+    source: AnySource,
+    params: IngestParams,
+    dates: tuple[date, ...],
+    n_needed: int,
+    is_trained: bool,
+) -> list[ArtifactRef]:
+    """Look at a source; returns one listing a date. Refuses hopeless campaigns before an image is read."""
+    files, listings = Store(store), survey(source, dates, params)
+    check_counts(Counts.of(list(listings.values())), n_needed, is_trained)
+    refs: list[ArtifactRef] = []
+    for listing in listings.values():
+        recipe = listing_recipe(listing)
+        if not files.holds(recipe.ref):
+            with files.create(recipe, versions()) as draft:
+                draft.write_json("listing.json", listing)
+        refs.append(recipe.ref)
+    return refs
+
+
+@task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
+def ingest_images(
+    campaign: str, date: date, store: str, source: AnySource, params: IngestParams, listing: ArtifactRef
+) -> ArtifactRef:
+    """Copy a date's images into an array; unreadable ones go to `rejected`."""
+    recipe, files = images_recipe(params, listing), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    content = files.open(listing).read_json("listing.json")
+    with (
+        files.create(recipe, versions()) as draft,
+        progress(f"ingest {date}", len(content["images"]), "image") as advance,
+    ):
+        write_images(draft, source, content, params.image_size, advance)
+    return recipe.ref
+
+
+@task(task_run_name="check {campaign}", **cached_by(plants_recipe))
+def check_campaign(
+    campaign: str, store: str, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]
+) -> ArtifactRef:
+    """Write the campaign's plants and counts; refuse what cannot be analysed, before anything is trained."""
+    recipe, files = plants_recipe(params, n_needed, is_trained, images), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    artifacts = [files.open(ref) for ref in images]
+    listings = [artifact.read_json("listing.json") for artifact in artifacts]
+    rejected = _rejected(artifacts)
+    counts = Counts.of(listings)
+    check_bad_share(rejected, counts.n_images, params.max_bad_share)
+    check_counts(counts, n_needed, is_trained)
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(listings)))
+        draft.summary = {
+            "classes": listings[0]["classes"],
+            "dates": [listing["date"] for listing in listings],
+            "notes": listings[0]["notes"],
+            "rejected": rejected,
+            "counts": counts.by_split,
+            "paper": paper_comparison(counts),
+        }
+    return recipe.ref
+
+
+def _rejected(artifacts: Sequence[Artifact]) -> dict[str, int]:
+    return dict(Counter(reason for a in artifacts for reason in read_table(a, REJECTED)["reason"]))
+
+
+def check_bad_share(rejected: dict[str, int], n_images: int, max_bad_share: float) -> None:
+    """Refuse a campaign with too many bad image files.
+
+    Raises
+    ------
+    InputError : with the counts by reason.
+    """
+    bad = {reason: n for reason, n in rejected.items() if reason in BAD_FILE_REASONS}
+    n_bad = sum(bad.values())
+    if n_bad > max_bad_share * (n_images + n_bad):
+        raise InputError(
+            f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
+            f"{n_bad} of {n_images + n_bad}: " + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items())),
+            "copy the files again, or raise ingest.max_bad_share; the table `rejected` names each file",
+        )

@@ -1,0 +1,119 @@
+"""What the thin tasks have in common: cached by what makes their artefact, retried on passing faults, counted on screen."""
+
+import inspect
+import platform
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import Any, TypedDict
+
+import torch
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import Task, exponential_backoff
+from tqdm import tqdm
+
+from storage.artifacts import Recipe, Store
+
+# A missing or forbidden file does not come back by waiting; a busy disk or network share does.
+PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+RETRIES = 3
+FIRST_RETRY_SECONDS = 2
+
+
+class ArtifactCache(CachePolicy):
+    """Cache key of a task: the name of the artefact it makes.
+
+    A record whose artefact is missing or damaged is forgotten before Prefect looks it up, because Prefect would return a
+    reference to nothing.
+
+    Parameters
+    ----------
+    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact.
+    """
+
+    def __init__(self, recipe: Callable[..., Recipe]) -> None:
+        self.recipe = recipe
+        self.arguments = tuple(inspect.signature(recipe).parameters)
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
+    ) -> str:
+        """Name of the artefact, e.g. `predictions-0123...`."""
+        store = Store(inputs["store"])
+        ref = self.recipe(**{name: inputs[name] for name in self.arguments}).ref
+        key = f"{ref.kind}-{ref.digest}"
+        if not store.holds(ref):
+            store.forget_result(key)
+        return key
+
+
+class TaskOptions(TypedDict):
+    """Options of every task."""
+
+    cache_policy: CachePolicy
+    persist_result: bool
+    result_serializer: str
+    retries: int
+    retry_delay_seconds: Callable[[int], list[float]]
+    retry_jitter_factor: float
+    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
+
+
+def cached_by(recipe: Callable[..., Recipe]) -> TaskOptions:
+    """Options of a task that makes the artefact of this recipe."""
+    return _options(ArtifactCache(recipe), persist_result=True)
+
+
+def always_run() -> TaskOptions:
+    """Options of a task that looks at what may have changed, or costs less than asking whether it has."""
+    return _options(NO_CACHE, persist_result=False)
+
+
+def _options(cache_policy: CachePolicy, persist_result: bool) -> TaskOptions:
+    return TaskOptions(
+        cache_policy=cache_policy,
+        persist_result=persist_result,
+        result_serializer="json",
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(backoff_factor=FIRST_RETRY_SECONDS),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=retry_on_passing_fault,
+    )
+
+
+def retry_on_passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry on I/O faults and when the GPU's memory was full; never on bad input."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, torch.OutOfMemoryError):
+        torch.cuda.empty_cache()
+        return True
+    return isinstance(error, OSError) and not isinstance(error, PERMANENT_IO)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions that a manifest records."""
+    packages = ("harvest-reliability", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str) -> Generator[Callable[[int], None]]:
+    """Count work on the terminal (with rate and time left) and as a progress artifact of the task run.
+
+    Yields a function that takes the number of units just finished. The artifact is updated at each call, which costs
+    some 10 ms: call it per epoch or shard, not per image.
+    """
+    artifact = create_progress_artifact(progress=0.0, description=f"{name} ({total} {unit}s)")
+    # disable=None: no bar where standard error is not a terminal.
+    with tqdm(total=total, desc=name, unit=unit, disable=None, leave=False) as bar:
+
+        def advance(n: int) -> None:
+            bar.update(n)
+            update_progress_artifact(artifact_id=artifact, progress=100.0 * bar.n / max(1, total))  # pyright: ignore
+
+        yield advance
