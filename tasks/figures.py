@@ -1,0 +1,190 @@
+"""Figures of the report as PNG or JPEG bytes: arrays and rows in, pictures out.
+
+Figures are drawn on their own canvas and not through pyplot, whose state is shared by all threads. Names from outside
+are drawn with `parse_math=False`: a `$` in a class name is no formula.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+# Okabe & Ito's colours, told apart with any colour vision; wrong answers are hatched too, for prints without colour.
+COLOURS = {
+    "TP": "#009E73",
+    "TN": "#56B4E9",
+    "FP": "#E69F00",
+    "FN": "#D55E00",
+    "right": "#56B4E9",
+    "wrong": "#D55E00",
+    "no label": "#BBBBBB",
+}
+HATCHES = {"FP": "///", "FN": "\\\\\\", "wrong": "///"}
+MEANINGS = {"TP": "TP true positive", "TN": "TN true negative", "FP": "FP false positive", "FN": "FN false negative"}
+DPI = 120
+THUMBNAIL = 192  # pixel; bounds the size of a page with many clusters
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    # Without `Software` equal figures are equal bytes under every patch release of matplotlib that draws them equally.
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _layout() -> ConstrainedLayoutEngine:
+    return ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09)
+
+
+def confusion_figure(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> bytes:
+    """Confusion matrices of the rows of the table `metrics`: before and after adjustment side by side."""
+    columns = min(len(rows), 4 if len(classes) <= 3 else 2)
+    lines = -(-len(rows) // columns)
+    side = max(2.3, 0.7 * len(classes) + 0.9)
+    figure = Figure(figsize=(columns * side, lines * (side + 0.25)), layout=_layout())
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for panel in panels:
+        panel.set_visible(False)
+    for panel, row in zip(panels, rows, strict=False):
+        panel.set_visible(True)
+        note = "\nin-sample" if row["is_in_sample"] else ""
+        panel.set_title(f"{row['split']}, {row['state']}, n = {row['n']}{note}", fontsize=10)
+        _draw_confusion(
+            panel, np.asarray(row["confusion"]).reshape(len(classes), -1), [_short(name) for name in classes]
+        )
+    return png_bytes(figure)
+
+
+def _draw_confusion(panel: Axes, counts: NDArray[np.int64], names: Sequence[str]) -> None:
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (y, x), n in np.ndenumerate(counts):
+        colour = "white" if share[y, x] > 0.55 else "black"
+        panel.text(x, y, f"{n}\n{share[y, x]:.0%}", ha="center", va="center", color=colour, fontsize=10)
+    panel.set_xticks(range(len(names)), labels=list(names), fontsize=9, parse_math=False)
+    panel.set_yticks(range(len(names)), labels=list(names), fontsize=9, parse_math=False, rotation=90, va="center")
+    panel.set_xlabel("answer", fontsize=9)
+    panel.set_ylabel("truth", fontsize=9)
+
+
+def _short(name: str, limit: int = 14) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def cluster_figure(counts: Mapping[str, Mapping[int, Mapping[str, int]]], swapped: Sequence[int]) -> bytes:
+    """Stacked bars of every cluster, one panel a split (Kierdorf & Roscher 2023, Fig. 3).
+
+    Parameters
+    ----------
+    counts : by split, cluster and kind of answer (TP, TN, FP, FN or right, wrong; no label).
+    swapped : clusters whose answers are swapped, marked under the axis.
+    """
+    figure = Figure(figsize=(4.6 * max(1, len(counts)), 3.7), layout=_layout())
+    panels = figure.subplots(1, max(1, len(counts)), squeeze=False, sharey=False)[0]
+    drawn: dict[str, Any] = {}
+    for panel, (split, clusters) in zip(panels, counts.items(), strict=False):
+        drawn = _draw_bars(panel, clusters) | drawn
+        total = sum(sum(kinds.values()) for kinds in clusters.values())
+        panel.set_title(f"{split} (n = {total})", fontsize=11)
+        names = [f"{cluster}\nswap" if cluster in swapped else str(cluster) for cluster in clusters]
+        panel.set_xticks(range(len(clusters)), labels=names)
+        panel.set_xlabel("cluster")
+        panel.set_ylabel("images")
+        panel.yaxis.set_major_locator(MaxNLocator(integer=True))
+        # By hand: zero-height bars make the top edge sticky, and margins stop there.
+        panel.set_ylim(0, 1.07 * max([1, *(sum(kinds.values()) for kinds in clusters.values())]))
+        panel.spines[["top", "right"]].set_visible(False)
+    kinds = [kind for kind in COLOURS if kind in drawn]
+    if kinds:
+        labels = [MEANINGS.get(kind, kind) for kind in kinds]
+        figure.legend([drawn[k] for k in kinds], labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return png_bytes(figure)
+
+
+def _draw_bars(panel: Axes, clusters: Mapping[int, Mapping[str, int]]) -> dict[str, Any]:
+    """Draw the bars of one panel; returns a handle of every kind for the legend."""
+    bottom = np.zeros(len(clusters))
+    handles: dict[str, Any] = {}
+    for kind in [kind for kind in COLOURS if any(kind in kinds for kinds in clusters.values())]:
+        heights = np.asarray([kinds.get(kind, 0) for kinds in clusters.values()], np.float64)
+        handles[kind] = panel.bar(
+            range(len(clusters)),
+            heights,
+            bottom=bottom,
+            color=COLOURS[kind],
+            hatch=HATCHES.get(kind),
+            edgecolor="white",
+            linewidth=0.5,
+        )
+        bottom += heights
+    return handles
+
+
+def prototype_figure(prototypes: NDArray[np.floating], clusters: Sequence[Mapping[str, Any]]) -> bytes:
+    """Mean saliency map of every cluster, upsampled bilinearly, all on one colour scale (Fig. 4).
+
+    Parameters
+    ----------
+    prototypes : (clusters, rows, cols), from cluster 1 on.
+    clusters : rows of the table `clusters`.
+    """
+    known = {row["cluster"]: row for row in clusters}
+    columns = min(4, max(1, len(prototypes)))
+    lines = -(-len(prototypes) // columns) or 1
+    figure = Figure(figsize=(2.3 * columns + 0.9, 2.65 * lines), layout=_layout())
+    panels = figure.subplots(lines, columns, squeeze=False)
+    low, high = min(0.0, float(prototypes.min(initial=0))), max(float(prototypes.max(initial=0)), 1e-6)
+    image = None
+    for panel in panels.flat:
+        panel.set_axis_off()
+    for cluster, (panel, prototype) in enumerate(zip(panels.flat, prototypes, strict=False), start=1):
+        image = panel.imshow(prototype, cmap="inferno", vmin=low, vmax=high, interpolation="bilinear")
+        row = known.get(cluster)
+        text = "no labelled images" if row is None else f"n = {row['n']}, {row['error_share']:.1%} wrong"
+        panel.set_title(f"cluster {cluster}\n{text}", fontsize=9.5)
+    if image is not None:
+        figure.colorbar(image, ax=panels, shrink=0.75, label="mean of the maps (peak of each map = 1)")
+    return png_bytes(figure)
+
+
+def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Loss and accuracy per epoch, of the table `epochs`."""
+    figure = Figure(figsize=(9.2, 3.1), layout=_layout())
+    for panel, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nat)", ""), strict=True):
+        for split, colour, marker in (("train", "#0072B2", "o"), ("val", "#D55E00", "s")):
+            known = [(e["epoch"], e[f"{split}_{name}"]) for e in epochs if e[f"{split}_{name}"] is not None]
+            if known:
+                label = "training (augmented)" if split == "train" else "validation"
+                panel.plot(*zip(*known, strict=True), color=colour, marker=marker, markersize=3.5, label=label)
+        panel.set_xlabel("epoch")
+        panel.set_ylabel(name + unit)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+        panel.legend(frameon=False, fontsize=9)
+    return png_bytes(figure)
+
+
+def overlay_image(image: NDArray[np.uint8], saliency: NDArray[np.floating]) -> bytes:
+    """An image (h, w, 3) with its saliency map (rows, cols) laid over it as JPEG; what is salient is opaque."""
+    size = (min(THUMBNAIL, image.shape[1]), min(THUMBNAIL, image.shape[0]))
+    pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.float64)
+    strength = np.clip(saliency, 0, None).astype(np.float32)
+    strength /= max(float(strength.max(initial=0)), 1e-6)
+    upsampled = np.clip(np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BILINEAR)), 0, 1)
+    heat = matplotlib.colormaps["inferno"](upsampled)[..., :3] * 255
+    opacity = 0.65 * upsampled[..., None]
+    buffer = io.BytesIO()
+    Image.fromarray((pixels * (1 - opacity) + heat * opacity).astype(np.uint8)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
