@@ -1,0 +1,272 @@
+"""The whole DAG of a field campaign: from a source's images to published tables and a report.
+
+Tasks hand each other references; futures are passed on, so that the graph in the UI keeps its edges. The flow waits where
+a stage needs the results of every date, and so that the first error is the one that is raised.
+"""
+
+import base64
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from prefect import flow
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.futures import PrefectFuture
+from prefect.runtime import deployment, flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+from tqdm import tqdm
+
+from flows.parameters import CampaignParams
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import InputError
+from storage.publish import CampaignRecord
+from storage.tables import METRICS, read_table
+from tasks.adjust import adjust_predictions, measure_accuracy
+from tasks.augment import plan_augmentation
+from tasks.classifier import choose_device
+from tasks.cluster import assign_images, fit_clusters
+from tasks.explain import Method, explain_images
+from tasks.ingest import check_campaign, ingest_images, survey_source
+from tasks.parameters import Runtime
+from tasks.predict import predict_images
+from tasks.publish import publish_results
+from tasks.rehearse import rehearse_classifier
+from tasks.report import report_summary, write_report
+from tasks.score import rate_images, score_clusters
+from tasks.train import take_classifier, train_classifier
+
+Future = PrefectFuture[ArtifactRef]
+Roles = dict[str, Future]
+DEFAULT_RUNTIME = Runtime()
+
+
+class Stages:
+    """Submits the tasks of one run with their results kept in the store, and counts the finished ones on the terminal."""
+
+    def __init__(self, params: CampaignParams, store: str) -> None:
+        self.fixed = {"campaign": params.campaign, "store": store}
+        self.results = Store(store).results_folder
+        self.bar = tqdm(desc=f"campaign {params.campaign}", unit="task", total=n_tasks(params), disable=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+
+    def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+        """Start a task as soon as its inputs are there."""
+        stored = task.with_options(result_storage=self.results)
+        future = stored.submit(**self.fixed, **parameters)  # pyright: ignore[reportCallIssue]
+        future.add_done_callback(self._count)
+        return future
+
+    def _count(self, _future: PrefectFuture[Any]) -> None:
+        self.bar.update()
+
+
+def n_tasks(params: CampaignParams) -> int:
+    """Task runs of a campaign."""
+    dates, methods = len(params.dates), len(params.explain.methods)
+    classifier = 2 if params.classifier is None else 1
+    return 5 + classifier + 2 * dates + methods * (3 + 4 * dates)
+
+
+def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:
+    """Wait, and raise the first error in the order of the DAG."""
+    for future in futures:
+        future.result()
+
+
+def run_name() -> str:
+    """Campaign and dates, e.g. `field2-2021 2021-08-23..2021-09-03`."""
+    params = flow_run.parameters["params"]
+    fields = params if isinstance(params, dict) else params.model_dump(mode="json")
+    dates = sorted(str(day) for day in fields["dates"])
+    return f"{fields['campaign']} {dates[0]}" + (f"..{dates[-1]}" if len(dates) > 1 else "")
+
+
+@flow(name="analyse-campaign", flow_run_name=run_name, task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
+    """Take a field campaign from images to tables of reliability and adjusted predictions.
+
+    Raises
+    ------
+    InputError : bad input, before expensive work where it can be known before.
+    """
+    check_run(params, runtime)
+    with Stages(params, store) as stages:
+        roles = ingest(stages, params)
+        roles |= classify(stages, params, runtime, roles)
+        for method in params.explain.methods:
+            roles |= analyse_maps(stages, params, runtime, method, roles)
+        wait_for(roles.values())
+        shown = params.model_dump(mode="json")
+        differing = params.differences_from_paper()
+        roles["report"] = stages.submit(write_report, params=shown, differing=differing, artifacts=dict(roles))
+        record: CampaignRecord = stages.submit(publish_results, params=shown, artifacts=dict(roles)).result()
+    create_artifacts(Store(store), record)
+    return record
+
+
+def check_run(params: CampaignParams, runtime: Runtime) -> None:
+    """Refuse what can be refused before anything is read.
+
+    Raises
+    ------
+    InputError : a device that is not there; maps that use ground truth in a deployment.
+    """
+    choose_device(runtime)
+    if params.explain.explained_class == "label" and deployment.id:
+        raise InputError(
+            "A deployment never explains the true class",
+            "explain.explained_class = label",
+            "use predicted; `label` reproduces the paper's numbers with `harvest run` only",
+        )
+
+
+def ingest(stages: Stages, params: CampaignParams) -> Roles:
+    """Images of every date and the campaign's plants."""
+    needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
+    checks = {"n_needed": needed, "is_trained": params.classifier is None}
+    fixed = {"source": params.source, "params": params.ingest}
+    listings: list[ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
+    images: Roles = {
+        f"images {day}": stages.submit(ingest_images, date=day, listing=listing, **fixed)
+        for day, listing in zip(params.dates, listings, strict=True)
+    }
+    wait_for(images.values())
+    plants = stages.submit(check_campaign, params=params.ingest, images=list(images.values()), **checks)
+    wait_for([plants])
+    return {**images, "plants": plants}
+
+
+def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
+    """Classifier and predictions of every date."""
+    images, plants = [roles[f"images {day}"] for day in params.dates], roles["plants"]
+    wait_for(
+        [
+            stages.submit(
+                rehearse_classifier,
+                plants=plants,
+                params=params.train,
+                given=params.classifier,
+                explain=params.explain,
+                image_size=params.ingest.image_size,
+            )
+        ]
+    )
+    made: Roles = {}
+    if params.classifier is not None:
+        made["classifier"] = stages.submit(take_classifier, given=params.classifier, plants=plants)
+    else:
+        made["augmentation"] = stages.submit(plan_augmentation, params=params.augment, plants=plants, images=images)
+        made["classifier"] = stages.submit(
+            train_classifier,
+            params=params.train,
+            plants=plants,
+            augmentation=made["augmentation"],
+            images=images,
+            runtime=runtime,
+        )
+    wait_for(made.values())
+    for day, image in zip(params.dates, images, strict=True):
+        made[f"predictions {day}"] = stages.submit(
+            predict_images, date=day, images=image, classifier=made["classifier"], runtime=runtime
+        )
+    wait_for(made.values())
+    return made
+
+
+def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
+    """Maps, clusters, scores and adjusted answers by one saliency method."""
+    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
+    saliency = {
+        day: stages.submit(
+            explain_images,
+            date=day,
+            params=params.explain,
+            method=method,
+            images=roles[f"images {day}"],
+            classifier=roles["classifier"],
+            predictions=predictions[day],
+            runtime=runtime,
+        )
+        for day in params.dates
+    }
+    wait_for(saliency.values())
+    clusters = stages.submit(
+        fit_clusters,
+        method=method,
+        params=params.cluster,
+        size=params.ingest.image_size,
+        saliency=list(saliency.values()),
+        predictions=list(predictions.values()),
+    )
+    wait_for([clusters])
+    assignments = {
+        day: stages.submit(
+            assign_images,
+            date=day,
+            method=method,
+            clusters=clusters,
+            saliency=saliency[day],
+            predictions=predictions[day],
+        )
+        for day in params.dates
+    }
+    scores = stages.submit(
+        score_clusters,
+        method=method,
+        params=params.score,
+        clusters=clusters,
+        assignments=list(assignments.values()),
+        predictions=list(predictions.values()),
+    )
+    wait_for([*assignments.values(), scores])
+    made: Roles = {f"clusters {method}": clusters, f"scores {method}": scores}
+    for day in params.dates:
+        rated = stages.submit(rate_images, date=day, method=method, scores=scores, assignments=assignments[day])
+        adjusted = stages.submit(
+            adjust_predictions,
+            date=day,
+            method=method,
+            params=params.adjust,
+            predictions=predictions[day],
+            reliability=rated,
+        )
+        made |= {
+            f"saliency {method} {day}": saliency[day],
+            f"assignments {method} {day}": assignments[day],
+            f"reliability {method} {day}": rated,
+            f"adjusted {method} {day}": adjusted,
+        }
+    adjusted_of_dates = [made[f"adjusted {method} {day}"] for day in params.dates]
+    made[f"metrics {method}"] = stages.submit(
+        measure_accuracy, method=method, plants=roles["plants"], adjusted=adjusted_of_dates
+    )
+    wait_for(made.values())
+    return made
+
+
+def create_artifacts(store: Store, record: CampaignRecord) -> None:
+    """What the flow run shows in the Prefect UI: summary, metrics and prototypes."""
+    report = store.open(record.artifacts["report"])
+    create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
+    metrics = [
+        read_table(store.open(ref), METRICS) for role, ref in record.artifacts.items() if role.startswith("metrics")
+    ]
+    create_table_artifact(
+        [{name: t[name][i] for name in t} for t in metrics for i in range(len(t["split"]))],
+        key="metrics",
+        description="accuracy before and after adjustment",
+    )
+    for name in sorted(report.manifest.files):
+        if name.startswith("prototypes"):
+            picture = base64.b64encode(report.read_bytes(name)).decode()
+            create_image_artifact(
+                image_url=f"data:image/png;base64,{picture}", key=name.removesuffix(".png"), description="prototypes"
+            )

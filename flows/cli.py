@@ -1,0 +1,190 @@
+"""The `harvest` command.
+
+Each command has `--help`, shows progress on a terminal, prints JSON with `--json`, and ends with 0 (done), 1 (failed) or 2
+(wrong use or bad input). Prefect and torch are imported by the commands that need them, so that help is quick.
+"""
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from storage.artifacts import Store
+from storage.errors import ArtifactError, InputError
+from storage.publish import CampaignRecord, publish_report, read_record, write_record
+from storage.verify import verify_store
+
+if TYPE_CHECKING:
+    from flows.parameters import CampaignParams
+    from tasks.parameters import Runtime
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which harvest-readiness answers to believe.",
+)
+
+StoreOption = Annotated[Path, typer.Option("--store", envvar="HARVEST_STORE", help="folder of artefacts and tables")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document for machines")]
+LogsOption = Annotated[bool, typer.Option("--logs", help="show Prefect's logs here too; its UI always has them")]
+DEFAULT_STORE = Path("harvest-store")
+
+
+def main() -> None:
+    """Run the command line; a known error is one message, not a traceback."""
+    try:
+        app()
+    except (InputError, ArtifactError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def configure_prefect(logs: bool) -> None:
+    """Set what Prefect reads when it is first imported, where the environment does not say otherwise.
+
+    The UI's logs come from another handler than the terminal's and keep every level.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def run_campaign(params: "CampaignParams", store: Path, runtime: "Runtime") -> CampaignRecord:
+    """Run the campaign flow on the Prefect server of the environment, or an embedded one where none is set."""
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    from flows.campaign import analyse_campaign
+
+    runner = ThreadPoolTaskRunner(max_workers=runtime.workers)
+    return analyse_campaign.with_options(task_runner=runner)(params, str(store.absolute()), runtime)  # type: ignore[arg-type]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the season and the store go")] = Path("harvest-demo"),
+    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the season")] = 0,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Draw a synthetic season, analyse it from images to report, and print what came out."""
+    configure_prefect(logs)
+    from flows.demo import demo_campaign, write_demo_season
+    from tasks.parameters import Runtime
+
+    name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
+    root = write_demo_season(folder, shortcut, seed)
+    record = run_campaign(demo_campaign(name, root.absolute()), folder / "store", Runtime())
+    _show(folder / "store", record, as_json)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="an empty or new folder")],
+    layout: Annotated[
+        Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"],
+        typer.Option(help="folder layout of the release to imitate"),
+    ] = "growliflower",
+    plots: Annotated[int, typer.Option(min=1, max=5)] = 5,
+    plants_per_row: Annotated[int, typer.Option(min=1, max=20, help="in each of a plot's five rows")] = 20,
+    image_size: Annotated[int, typer.Option(min=32, max=1024, help="pixel")] = 256,
+    dates: Annotated[
+        list[datetime] | None, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date; repeat it")
+    ] = None,
+    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = False,
+    label_noise: Annotated[float, typer.Option(min=0, max=0.5, help="share of plants with a wrong harvest record")] = 0,
+    damaged: Annotated[int, typer.Option(min=0, help="image files of random bytes")] = 0,
+    duplicates: Annotated[int, typer.Option(min=0, help="images stored again under another plant")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a synthetic season in the layout of a real release."""
+    from flows.demo import write_synthetic_season
+    from tasks.sources.season_params import SeasonParams
+
+    options: dict[str, Any] = {
+        "n_plots": plots,
+        "plants_per_row": plants_per_row,
+        "image_size": image_size,
+        "shortcut": shortcut,
+        "label_noise": label_noise,
+        "n_damaged": damaged,
+        "n_duplicates": duplicates,
+        "seed": seed,
+    }
+    if dates:
+        options["dates"] = tuple(sorted(day.date() for day in dates))
+    written = write_synthetic_season(folder, layout, SeasonParams(**options))
+    found = {"folder": str(written.root), "layout": layout, "n_images": len(written.images)}
+    print(json.dumps(found) if as_json else f"{found['n_images']} images in layout {layout}: {found['folder']}")
+
+
+@app.command()
+def run(
+    campaign: Annotated[Path, typer.Argument(help="TOML file with at least `dates` and a table `source`")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Analyse a field campaign; what is already in the store is not computed again."""
+    configure_prefect(logs)
+    from flows.runfile import load_run_file
+
+    params, runtime = load_run_file(campaign)
+    _show(store, run_campaign(params, store, runtime), as_json)
+
+
+@app.command()
+def report(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a campaign's report again from its artefacts, and print its results."""
+    files = Store(store)
+    record = read_record(files, campaign)
+    configure_prefect(logs=False)
+    from flows.parameters import CampaignParams
+    from tasks.report import write_report
+
+    differing = CampaignParams.model_validate(record.params).differences_from_paper()
+    parts = {role: ref for role, ref in record.artifacts.items() if role != "report"}
+    ref = write_report.fn(campaign, str(store), record.params, differing, parts)
+    page = publish_report(files, ref, campaign)
+    changes = {"artifacts": {**parts, "report": ref}, "report": page.relative_to(files.root).as_posix()}
+    record = record.model_copy(update=changes)
+    write_record(files, record)
+    _show(store, record, as_json)
+
+
+@app.command()
+def verify(
+    store: Annotated[Path, typer.Argument(help="folder of a store")] = DEFAULT_STORE, as_json: JsonOption = False
+) -> None:
+    """Re-read every artefact, table and report against its manifest; exit code 1 when something is wrong."""
+    found = verify_store(Store(store))
+    if as_json:
+        print(json.dumps(vars(found), indent=1))
+    else:
+        print(f"{found.n_artifacts} artefacts and {found.n_published} published folders, {found.n_files} files read")
+        for name in found.unfinished:
+            print(f"left by a killed run, safe to delete: {name}")
+        for problem in found.problems:
+            print(f"DAMAGED {problem}")
+        print(f"{len(found.problems)} problems" if found.problems else "no problem found")
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _show(store: Path, record: CampaignRecord, as_json: bool) -> None:
+    from flows.results import print_results, results
+
+    found = results(Store(store), record)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_results(found)

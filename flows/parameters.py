@@ -1,0 +1,57 @@
+"""Parameters of a whole campaign; the defaults are the paper's."""
+
+from datetime import date
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from tasks.adjust import AdjustParams
+from tasks.augment import AugmentParams
+from tasks.classifier import GivenClassifier
+from tasks.cluster import ClusterParams
+from tasks.explain import ExplainParams
+from tasks.ingest import IngestParams
+from tasks.parameters import Params
+from tasks.score import ScoreParams
+from tasks.sources import AnySource
+from tasks.train import TrainParams
+
+
+class CampaignParams(Params):
+    """One field campaign: a field and season, its source and acquisition dates, and every stage's parameters.
+
+    With source and dates alone it is the experiment of Kierdorf & Roscher 2023.
+    """
+
+    campaign: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in tables and paths: lower case, digits, . _ -"
+    )
+    source: AnySource
+    dates: tuple[date, ...] = Field(min_length=1, description="acquisition dates, YYYY-MM-DD")
+    ingest: IngestParams = IngestParams()
+    augment: AugmentParams = AugmentParams()
+    train: TrainParams = TrainParams()
+    classifier: GivenClassifier | None = Field(
+        default=None, description="an already trained classifier, not trained here"
+    )
+    explain: ExplainParams = ExplainParams()
+    cluster: ClusterParams = ClusterParams()
+    score: ScoreParams = ScoreParams()
+    adjust: AdjustParams = AdjustParams()
+
+    @field_validator("dates")
+    @classmethod
+    def _once_each(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
+        if len(set(dates)) < len(dates):
+            raise ValueError(f"every acquisition date once, got {[d.isoformat() for d in dates]}")
+        return tuple(sorted(dates))
+
+    def differences_from_paper(self) -> dict[str, Any]:
+        """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""
+        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "adjust")
+        changed: dict[str, Any] = {
+            f"{stage}.{name}": value
+            for stage in stages
+            for name, value in getattr(self, stage).model_dump(mode="json", exclude_defaults=True).items()
+        }
+        return changed | ({} if self.classifier is None else {"classifier": self.classifier.model_dump(mode="json")})

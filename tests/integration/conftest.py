@@ -1,0 +1,76 @@
+"""A Prefect server for the whole session, and a campaign small enough to run many times."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import State
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.campaign import analyse_campaign
+from flows.parameters import CampaignParams
+from storage.publish import CampaignRecord
+from tasks.augment import AugmentParams
+from tasks.cluster import ClusterParams
+from tasks.ingest import IngestParams
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
+from tasks.train import TrainParams
+
+DATES = (date(2022, 8, 25), date(2022, 9, 3))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server() -> Generator[None]:
+    """One embedded server with an empty database for all tests of this folder."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def small_campaign(name: str = "small", **changes: Any) -> CampaignParams:
+    """Two dates of 60 plants, drawn in memory, and the least training that fills every table."""
+    season = SeasonParams(dates=DATES, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1)
+    fields: dict[str, Any] = {
+        "campaign": name,
+        "source": SyntheticSource(season=season),
+        "dates": DATES,
+        "ingest": IngestParams(image_size=64),
+        "augment": AugmentParams(copies=(1,)),
+        "train": TrainParams(epochs=2, learning_rate=1e-3),
+        "cluster": ClusterParams(n_clusters=3, n_seeds=2),
+    }
+    return CampaignParams(**{**fields, **changes})
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished flow run and its task runs by name."""
+
+    record: CampaignRecord
+    flow_run_id: UUID
+    flow_run_name: str
+    tasks: dict[str, TaskRun]
+
+    def states(self) -> dict[str, str]:
+        """Name of the state of every task run."""
+        return {name: run.state_name or "" for name, run in self.tasks.items()}
+
+
+def run_small(params: CampaignParams, store: Path) -> Finished:
+    """Run a campaign and read back what the server knows of it."""
+    state: State[CampaignRecord] = analyse_campaign(params, str(store), return_state=True)
+    record = state.result()
+    assert isinstance(record, CampaignRecord)
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+        name = client.read_flow_run(flow_run_id).name
+    return Finished(record, flow_run_id, name, {run.name: run for run in runs})
