@@ -107,6 +107,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
         shown = params.model_dump(mode="json")
         differing = params.differences_from_paper()
         roles["report"] = stages.submit(write_report, params=shown, differing=differing, artifacts=dict(roles))
+        wait_for([roles["report"]])
         record: CampaignRecord = stages.submit(publish_results, params=shown, artifacts=dict(roles)).result()
     create_artifacts(Store(store), record)
     return record

@@ -1,0 +1,217 @@
+"""Faults: what is retried, what is not, and what a killed run leaves behind."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from prefect import flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from flows.parameters import CampaignParams
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import InputError
+from storage.publish import read_record
+from storage.tables import OBSERVATIONS, read_table
+from storage.verify import verify_store
+from tasks.classifier import GivenClassifier
+from tasks.explain import ExplainParams
+from tasks.ingest import IngestParams, ingest_images, survey, survey_source
+from tasks.sources.contract import SourceImage
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
+from tests.integration.conftest import DATES, run_small, small_campaign
+
+HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
+ATTEMPTS: Counter[str] = Counter()
+
+
+class FaultySource(SyntheticSource):
+    """A season on a disk that fails for a while: the first reads of an image raise the named fault."""
+
+    fault: str
+
+    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+        ATTEMPTS[self.fault] += 1
+        if self.fault == "bad input":
+            raise InputError("images are good", "a bad one", "mend it")
+        if ATTEMPTS[self.fault] == 1:
+            raise torch.OutOfMemoryError("the GPU is full") if self.fault == "memory" else OSError(errno.EIO, "I/O")
+        return super().read_image(image)
+
+
+def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
+    """Ingest one date of a faulty source; returns the images and how often each task ran."""
+    season = SeasonParams(dates=DATES[:1], n_plots=1, rows=2, plants_per_row=6, image_size=32)
+    source, counts = FaultySource(season=season, fault=fault), dict[str, int]()
+
+    @flow
+    def ingest() -> ArtifactRef:
+        fixed = {"campaign": "faulty", "store": str(store), "source": source, "params": IngestParams(image_size=32)}
+        (listing,) = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
+        cached = ingest_images.with_options(result_storage=Store(store).results_folder)
+        return cached(date=DATES[0], listing=listing, **fixed)
+
+    state = ingest(return_state=True)
+    with get_client(sync_client=True) as client:
+        flow_run_id = state.state_details.flow_run_id
+        assert flow_run_id is not None
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+        counts |= {run.name: run.run_count for run in runs}
+    return state.result(), counts
+
+
+@pytest.mark.parametrize("fault", ["I/O", "memory"])
+def test_passing_faults_are_retried_with_backoff(fault: str, tmp_path: Path) -> None:
+    started = time.monotonic()
+    images, counts = ingest_with(fault, tmp_path)
+    assert counts == {"survey faulty": 1, f"ingest faulty {DATES[0]}": 2}
+    assert time.monotonic() - started > 1  # the first delay is two seconds, give or take half of it
+    assert len(read_table(Store(tmp_path).open(images), OBSERVATIONS)["row"]) > 0
+
+
+def test_bad_input_is_not_retried(tmp_path: Path) -> None:
+    ATTEMPTS.clear()
+    with pytest.raises(InputError, match="images are good"):
+        ingest_with("bad input", tmp_path)
+    assert ATTEMPTS["bad input"] == 1
+    assert not list((tmp_path / "artifacts").glob("images/*"))
+
+
+def run_command(folder: Path, toml: str, home: str = "home") -> subprocess.Popen[str]:
+    """Start `harvest run` on a TOML text with a Prefect home of its own."""
+    (folder / "field.toml").write_text(toml)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.Popen(
+        [HARVEST, "run", str(folder / "field.toml"), "--store", str(folder / "store"), "--logs"],
+        env={**outside, "PREFECT_HOME": str(folder / home), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+SMALL = f"""
+dates = ["{DATES[0]}", "{DATES[1]}"]
+[source]
+kind = "synthetic"
+[source.season]
+dates = ["{DATES[0]}", "{DATES[1]}"]
+n_plots = 2
+rows = 3
+plants_per_row = 10
+image_size = 64
+[ingest]
+image_size = 64
+[augment]
+copies = [4]
+[train]
+epochs = 5
+[cluster]
+n_clusters = 3
+"""
+
+
+def wait_for_checkpoint(store: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not list(store.glob("work/classifier-*/checkpoint.pt")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.05)
+
+
+def test_killed_run_goes_on_and_gives_the_same_tables(tmp_path: Path) -> None:
+    """SIGKILL to the whole process group in the middle of training, then the same command in another Prefect home."""
+    killed = run_command(tmp_path, SMALL)
+    wait_for_checkpoint(tmp_path / "store", killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "store/artifacts/classifier").exists() or not list(
+        (tmp_path / "store/artifacts/classifier").glob("[0-9a-f]*")
+    )
+    checkpoint = next((tmp_path / "store/work").glob("classifier-*/checkpoint.pt"))
+    n_epochs = len(torch.load(checkpoint, weights_only=True)["epochs"])
+    assert 1 <= n_epochs < 5
+
+    resumed = run_command(tmp_path, SMALL, home="another-home")
+    output, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, output
+    # What was finished before the kill is found by the other Prefect home.
+    assert f"Task run 'ingest field {DATES[0]}' - Finished in state Cached" in output
+    assert "Task run 'train field' - Finished in state Completed" in output
+
+    params = CampaignParams.model_validate(read_record(Store(tmp_path / "store"), "field").params)
+    undisturbed = run_small(params, tmp_path / "undisturbed")
+    for name in ("tables", "artifacts/classifier"):
+        ours, theirs = (_contents(tmp_path / store / name) for store in ("store", "undisturbed"))
+        assert ours == theirs, name
+    assert verify_store(Store(tmp_path / "store")).problems == []
+    assert not (tmp_path / "store/work").exists() or not list((tmp_path / "store/work").iterdir())
+    assert undisturbed.record == read_record(Store(tmp_path / "store"), "field")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Every file but the manifests, which hold the time of writing."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+
+
+def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
+    process = run_command(tmp_path, SMALL.replace("n_clusters = 3", "n_clusters = 90"))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    message = output[output.index("error: ") :]
+    assert "labelled validation images" in message and "found:" in message and "remedy:" in message
+    assert not list((tmp_path / "store").glob("artifacts/images/*")), "images were read before the refusal"
+
+
+def test_trained_classifier_can_be_given(tmp_path: Path) -> None:
+    """The weights of one campaign, given to another instead of training, answer the same."""
+    first = run_small(small_campaign("one"), tmp_path / "store")
+    weights = tmp_path / "weights.pt"
+    shutil.copy(Store(tmp_path / "store").open(first.record.artifacts["classifier"]).file("weights.pt"), weights)
+    second = run_small(small_campaign("two", classifier=GivenClassifier(path=str(weights))), tmp_path / "store")
+    assert "take classifier two" in second.tasks and "train two" not in second.tasks
+    for day in DATES:
+        one, two = (
+            read_table_of(tmp_path / "store", run.record.artifacts[f"predictions {day}"]) for run in (first, second)
+        )
+        np.testing.assert_allclose(one["probabilities"], two["probabilities"], rtol=1e-6)
+    assert verify_store(Store(tmp_path / "store")).problems == []
+    assert not (tmp_path / "store/tables/epochs/campaign=two").exists()
+
+
+def read_table_of(store: Path, ref: ArtifactRef) -> dict[str, list[object]]:
+    from storage.tables import PREDICTIONS
+
+    return read_table(Store(store).open(ref), PREDICTIONS)
+
+
+def test_ground_truth_maps_are_marked_everywhere(tmp_path: Path) -> None:
+    run = run_small(small_campaign("leak", explain=ExplainParams(explained_class="label")), tmp_path)
+    import duckdb
+
+    for table in ("assignments", "clusters", "reliability", "adjusted", "metrics"):
+        query = f"select distinct explained_class from read_parquet('{tmp_path}/tables/{table}/**/*.parquet')"
+        assert duckdb.sql(query).fetchall() == [("label",)], table
+    page = Store(tmp_path).open(run.record.artifacts["report"]).read_bytes("index.html").decode()
+    assert "uses ground truth" in page and "not valid for unseen data" in page
+
+
+def test_survey_is_repeatable_whatever_the_order_of_dates() -> None:
+    season = SeasonParams(dates=DATES, n_plots=1, rows=2, plants_per_row=6, image_size=32)
+    source, params = SyntheticSource(season=season), IngestParams(image_size=32)
+    assert survey(source, DATES, params) == survey(source, DATES[::-1], params)
