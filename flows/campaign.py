@@ -1,7 +1,7 @@
 """The whole DAG of a field campaign: from a source's images to published tables and a report.
 
-Tasks hand each other references; futures are passed on, so that the graph in the UI keeps its edges. The flow waits where
-a stage needs the results of every date, and so that the first error is the one that is raised.
+Tasks hand each other references; futures are passed on, so that the graph in the UI keeps its edges. The flow waits
+where a stage needs the results of every date, and so that the first error is the one that is raised.
 """
 
 import base64
@@ -42,7 +42,7 @@ DEFAULT_RUNTIME = Runtime()
 
 
 class Stages:
-    """Submits the tasks of one run with their results kept in the store, and counts the finished ones on the terminal."""
+    """Submits the tasks of one run with their results kept in the store, and counts the finished ones."""
 
     def __init__(self, params: CampaignParams, store: str) -> None:
         self.fixed = {"campaign": params.campaign, "store": store}
@@ -208,16 +208,23 @@ def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, metho
         predictions=list(predictions.values()),
     )
     wait_for([clusters])
+    made: Roles = {f"saliency {method} {day}": maps for day, maps in saliency.items()}
+    return {**made, f"clusters {method}": clusters, **rate(stages, params, method, {**roles, **made}, clusters)}
+
+
+def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles, clusters: Future) -> Roles:
+    """Scores of fitted clusters, and what they say of every date's images."""
+    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
     assignments = {
         day: stages.submit(
             assign_images,
             date=day,
             method=method,
             clusters=clusters,
-            saliency=saliency[day],
-            predictions=predictions[day],
+            saliency=roles[f"saliency {method} {day}"],
+            predictions=answers,
         )
-        for day in params.dates
+        for day, answers in predictions.items()
     }
     scores = stages.submit(
         score_clusters,
@@ -228,10 +235,12 @@ def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, metho
         predictions=list(predictions.values()),
     )
     wait_for([*assignments.values(), scores])
-    made: Roles = {f"clusters {method}": clusters, f"scores {method}": scores}
-    for day in params.dates:
-        rated = stages.submit(rate_images, date=day, method=method, scores=scores, assignments=assignments[day])
-        adjusted = stages.submit(
+    reliability = {
+        day: stages.submit(rate_images, date=day, method=method, scores=scores, assignments=assigned)
+        for day, assigned in assignments.items()
+    }
+    adjusted = {
+        day: stages.submit(
             adjust_predictions,
             date=day,
             method=method,
@@ -239,16 +248,12 @@ def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, metho
             predictions=predictions[day],
             reliability=rated,
         )
-        made |= {
-            f"saliency {method} {day}": saliency[day],
-            f"assignments {method} {day}": assignments[day],
-            f"reliability {method} {day}": rated,
-            f"adjusted {method} {day}": adjusted,
-        }
-    adjusted_of_dates = [made[f"adjusted {method} {day}"] for day in params.dates]
-    made[f"metrics {method}"] = stages.submit(
-        measure_accuracy, method=method, plants=roles["plants"], adjusted=adjusted_of_dates
-    )
+        for day, rated in reliability.items()
+    }
+    metrics = stages.submit(measure_accuracy, method=method, plants=roles["plants"], adjusted=list(adjusted.values()))
+    made: Roles = {f"scores {method}": scores, f"metrics {method}": metrics}
+    for kind, futures in (("assignments", assignments), ("reliability", reliability), ("adjusted", adjusted)):
+        made |= {f"{kind} {method} {day}": future for day, future in futures.items()}
     wait_for(made.values())
     return made
 

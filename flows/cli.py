@@ -1,7 +1,7 @@
 """The `harvest` command.
 
-Each command has `--help`, shows progress on a terminal, prints JSON with `--json`, and ends with 0 (done), 1 (failed) or 2
-(wrong use or bad input). Prefect and torch are imported by the commands that need them, so that help is quick.
+Each command has `--help`, shows progress on a terminal, prints JSON with `--json`, and ends with 0 (done), 1 (failed)
+or 2 (wrong use or bad input). Prefect and torch are imported by the commands that need them, so that help is quick.
 """
 
 import json

@@ -51,8 +51,8 @@ def print_results(found: dict[str, Any]) -> None:
 
 def _metrics_table(found: dict[str, Any]) -> Table:
     title = (
-        f"{found['campaign']}: accuracy before and after adjustment ({found['image_size']} px, kernel {found['kernel']}, "
-        f"explained class {found['explained_class']})"
+        f"{found['campaign']}: accuracy before and after adjustment "
+        f"({found['image_size']} px, kernel {found['kernel']}, explained class {found['explained_class']})"
     )
     table = Table(title=title, title_justify="left")
     for name in ("method", "split", "state", "n", "overall accuracy", "average class accuracy", ""):

@@ -16,8 +16,8 @@ from tasks.parameters import Runtime
 def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
     """Read a campaign's TOML file.
 
-    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name; relative paths
-    are relative to the file.
+    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name; relative
+    paths are relative to the file.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
         raise InputError(
             f"The keys and values of {path.name} are those of a campaign",
             "\n    ".join(["", *(_describe(one) for one in error.errors())]),
-            "mend them; the README lists every key, and `harvest run --schema` prints bounds and defaults",
+            "mend them; the README lists every key",
         ) from None
 
 

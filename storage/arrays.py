@@ -61,7 +61,8 @@ PROTOTYPES = ArraySpec("prototypes", ("cluster", "y", "x"), "float32", "mean sal
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...]) -> zarr.Array[Any]:
     """Create an empty array in a draft; fill it with `write_block`."""
     rest = shape[1:]
-    # Zarr refuses empty chunks, and a shard must hold whole chunks also where there are fewer images than a shard takes.
+    # Zarr refuses empty chunks, and a shard must hold whole chunks also where there are fewer images than a shard
+    # takes.
     chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
     return zarr.create_array(
         store=str(draft.folder / f"{spec.name}.zarr"),
@@ -107,10 +108,13 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
 
     Raises
     ------
-    ArtifactError : it is missing, or its axes, type or version are not those of `spec`.
+    ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
     """
     path: Path = artifact.file(f"{spec.name}.zarr")
-    array = zarr.open_array(store=str(path), mode="r")
+    try:
+        array = zarr.open_array(store=str(path), mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
     found = (tuple(array.metadata.dimension_names or ()), str(array.dtype), array.attrs.get("version"))  # pyright: ignore
     expected = (spec.dims, spec.dtype, spec.version)
     if found != expected:

@@ -11,7 +11,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MANIFEST = "manifest.json"
 DIGEST_LENGTH = 24  # hex digits: 96 bits, far beyond any collision by chance, and still short enough to read
+COMMIT_ATTEMPTS = 100  # far beyond the runs that replace one damaged artefact at the same time
 
 
 class ArtifactRef(BaseModel):
@@ -171,16 +172,18 @@ class Store:
         """What is wrong with an artefact, re-reading every byte; empty when it is whole."""
         try:
             artifact = self.open(ref)
+            return differences(artifact.folder, artifact.manifest.files, besides={MANIFEST})
         except ArtifactError as error:
             return [str(error)]
-        return differences(artifact.folder, artifact.manifest.files, besides={MANIFEST})
+        except FileNotFoundError as error:
+            return [f"artefact {ref} was moved while it was read: {error}"]
 
     def holds(self, ref: ArtifactRef) -> bool:
         """Whether the artefact is there and whole."""
         return not self.damage(ref)
 
     def work_folder(self, ref: ArtifactRef) -> Path:
-        """A folder for unfinished work that a later run takes up again; `create` removes it when the artefact is there."""
+        """A folder for unfinished work that a later run takes up; `create` removes it when the artefact is there."""
         folder = self.root / "work" / f"{ref.kind}-{ref.digest}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -214,19 +217,25 @@ class Store:
         shutil.rmtree(self.root / "work" / f"{ref.kind}-{ref.digest}", ignore_errors=True)
 
     def _commit(self, written: Path, ref: ArtifactRef) -> None:
-        """Give a finished folder its final name; a damaged predecessor is moved out of the way first."""
+        """Give a finished folder its final name; a damaged predecessor is moved out of the way first.
+
+        Other runs may do the same at the same time. Each commits once, so an attempt that fails is one that another
+        run's commit came between.
+        """
         final = self.folder(ref)
-        if final.exists():
-            if self.holds(ref):  # another run was faster: equal names are equal content
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                written.rename(final)  # fails where a folder with files has the name
                 return
+            except OSError:
+                if self.holds(ref):  # another run was faster: equal names are equal content
+                    return
+                if attempt == COMMIT_ATTEMPTS - 1:
+                    raise
             aside = final.with_name(f".tmp-damaged-{ref.digest}-{uuid.uuid4().hex[:8]}")
-            final.replace(aside)
+            with suppress(FileNotFoundError):  # another run moved it first
+                final.replace(aside)
             shutil.rmtree(aside, ignore_errors=True)
-        try:
-            written.rename(final)
-        except OSError:
-            if not self.holds(ref):
-                raise
 
     def forget_result(self, key: str) -> None:
         """Drop the record of a cached task, so that the task runs again."""
@@ -243,7 +252,7 @@ def read_manifest(folder: Path, model: type[M]) -> M:
     path = folder / MANIFEST
     try:
         return model.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{folder} has no {MANIFEST}: never finished, or deleted") from None
     except ValueError as error:
         raise ArtifactError(f"{path} cannot be read as a manifest: {error}") from None

@@ -51,7 +51,9 @@ def differences(folder: Path, expected: Mapping[str, FileRecord], besides: Colle
             found.append(f"{_thing(name)} {name} has {actual.size} bytes, its manifest says {record.size}")
         elif actual.sha256 != record.sha256:
             found.append(f"{_thing(name)} {name} has changed content (SHA-256 differs from its manifest)")
-    extra = [name for name in present if name not in expected and name not in besides]
+    # A killed `write_atomically` leaves a `.tmp-` file, which nobody reads.
+    known = {*expected, *besides}
+    extra = [name for name, path in present.items() if name not in known and not path.name.startswith(".tmp-")]
     return found + [f"{_thing(name)} {name} is not in the manifest" for name in extra]
 
 

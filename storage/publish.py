@@ -111,6 +111,7 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     Raises
     ------
     InputError : the store knows no complete run of this campaign.
+    ArtifactError : the record is damaged.
     """
     folder = store.root / "campaigns"
     path = folder / f"{campaign}.json"
@@ -121,7 +122,10 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
             f"no record of {campaign!r} in {store.root}; campaigns there: {known}",
             "run the campaign first, or give another --store",
         )
-    return CampaignRecord.model_validate_json(path.read_bytes())
+    try:
+        return CampaignRecord.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot be read as a campaign's record: {error}") from None
 
 
 def published_tables(store: Store, campaign: str) -> Mapping[str, list[Path]]:

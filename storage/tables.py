@@ -6,6 +6,7 @@ Campaign and acquisition date are not columns of the files: they are the folders
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,9 @@ def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
         raise ValueError(f"table {spec.name} has columns {names}, got {list(columns)}")
     arrays = [pa.array(columns[c.name], c.type) for c in spec.columns]
     for column, array in zip(spec.columns, arrays, strict=True):
+        # Arrow cuts off the fraction of Python's floats without a word.
+        if pa.types.is_integer(column.type) and not all(isinstance(v, Integral | None) for v in columns[column.name]):
+            raise ValueError(f"column {spec.name}.{column.name} holds whole numbers, got others")
         if array.null_count and not column.nullable:
             raise ValueError(f"column {spec.name}.{column.name} may hold no null, got {array.null_count}")
     return pa.Table.from_arrays(arrays, schema=spec.schema)

@@ -1,8 +1,9 @@
 """Adjust: swap the answer where a cluster is mostly wrong, and count what that changes.
 
-Reads `predictions`, `reliability` and the clusters' scores, writes the tables `adjusted` and `metrics`. Kierdorf & Roscher
-2023, section 2.6: if the error share of a validation cluster exceeds t = 0.75, the predicted class of every image in it is
-swapped, in validation and unseen data alike. With more than two classes no swap exists; reliability is still given.
+Reads `predictions`, `reliability` and the clusters' scores, writes the tables `adjusted` and `metrics`. Kierdorf &
+Roscher 2023, section 2.6: if the error share of a validation cluster exceeds t = 0.75, the predicted class of every
+image in it is swapped, in validation and unseen data alike. With more than two classes no swap exists; reliability is
+still given.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Augment: which training samples there are, one row each.
 
-Reads the observations of every date, writes the table `augmentation`. Flips and quarter turns are the eight symmetries of
-the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 and Ready x 16, 304 + 237 images -> 2,432 + 3,792 rows).
-A plan is data: the same seed gives the same rows, and training only carries them out.
+Reads the observations of every date, writes the table `augmentation`. Flips and quarter turns are the eight
+symmetries of the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 and Ready x 16, 304 + 237 images ->
+2,432 + 3,792 rows). A plan is data: the same seed gives the same rows, and training only carries them out.
 """
 
 from datetime import date
@@ -30,8 +30,8 @@ class AugmentParams(Params):
 
     plan: Literal["copies", "weighted_sampling"] = Field(
         default="copies",
-        description="copies: every image as often as its class says; weighted_sampling: as many draws with replacement, "
-        "with the same expected class shares",
+        description="copies: every image as often as its class says; weighted_sampling: as many draws with "
+        "replacement, with the same expected class shares",
     )
     copies: tuple[int, ...] = Field(
         default=(8, 16), description="samples per image of each class, in class order; one number serves all classes"

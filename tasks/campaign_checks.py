@@ -76,8 +76,8 @@ def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
     n_validation = sum(counts.labelled("val").values())
     if n_validation < n_needed:
         raise InputError(
-            f"There must be at least {n_needed} labelled validation images, one for each of cluster.n_clusters and more "
-            "than cluster.neighbours",
+            f"There must be at least {n_needed} labelled validation images, one for each of cluster.n_clusters "
+            "and more than cluster.neighbours",
             f"{n_validation} labelled validation images:\n{counts.table()}",
             "add dates or plants to the validation split, or lower cluster.n_clusters and cluster.neighbours",
         )

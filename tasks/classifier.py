@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,12 @@ except RuntimeError as error:
     ) from error
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# What torch raises for a file of another kind, a cut one, and weights of another model.
+NOT_A_CLASSIFIER = (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError)
 
 
 class GivenClassifier(Params):
-    """An already trained classifier instead of training: a weights file of a torchvision model, or an exported program."""
+    """An already trained classifier instead of training: weights of a torchvision model, or an exported program."""
 
     path: str = Field(description="state dict (torch.save) or, with architecture = none, a torch.export program (.pt2)")
     architecture: str | None = Field(
@@ -105,7 +108,7 @@ def build_model(architecture: str, n_classes: int, weights: Literal["none", "ima
     ------
     InputError : unknown name; ImageNet weights that cannot be had; no linear head to replace.
     """
-    if architecture not in torchvision.models.list_models():
+    if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(
             "train.architecture is the name of a torchvision classifier",
             repr(architecture),
@@ -125,7 +128,7 @@ def _imagenet_model(architecture: str) -> nn.Module:
         raise InputError(
             "train.weights = imagenet needs torchvision's weights in its cache or from its server",
             f"{architecture}: {error}",
-            "connect to the internet once, put the file into torch's hub cache (TORCH_HOME), or use train.weights = none",
+            "connect to the internet once, fill torch's hub cache (TORCH_HOME), or use train.weights = none",
         ) from error
 
 
@@ -156,7 +159,7 @@ def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
         model = build_model(given.architecture, n_classes, "none", seed=0)
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return model
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+    except NOT_A_CLASSIFIER as error:
         kind = "an exported program" if given.architecture is None else f"weights of {given.architecture}"
         raise InputError(
             f"classifier.path holds {kind} with {n_classes} outputs",

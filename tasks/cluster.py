@@ -1,7 +1,8 @@
 """Cluster: groups of validation saliency maps, and the group of every other map.
 
-`fit_clusters` reads the validation maps of every date and writes `clusters`: PCA axes, the reference maps' coordinates and
-labels, prototypes and diagnostics. `assign_images` gives each map of a date its cluster: table `assignments`.
+`fit_clusters` reads the validation maps of every date and writes `clusters`: PCA axes, the reference maps'
+coordinates and labels, prototypes and diagnostics. `assign_images` gives each map of a date its cluster: table
+`assignments`.
 """
 
 from datetime import date
@@ -82,7 +83,7 @@ def diagnose(params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero
         ),
         (
             fit.stability < 0.6,
-            f"k-means seeds agree only to a mean adjusted Rand index of {fit.stability:.2f}: cluster borders are arbitrary",
+            f"k-means seeds agree only to a mean Rand index of {fit.stability:.2f}: cluster borders are arbitrary",
         ),
     ]
     return [text for applies, text in said if applies]

@@ -1,12 +1,12 @@
 """Explain: one saliency map per image, for the class named by `explained_class`.
 
 Reads `images`, `classifier` and `predictions`, writes `saliency`: maps at native resolution divided by their peak
-(float16 would lose small ones), the peaks, and which row and class each map explains. Training images are not explained:
-no later stage reads their maps.
+(float16 would lose small ones), the peaks, and which row and class each map explains. Training images are not
+explained: no later stage reads their maps.
 
-`explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost empty
-map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused for images
-without a label.
+`explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost
+empty map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused
+for images without a label.
 """
 
 from datetime import date

@@ -1,8 +1,9 @@
 """Score: how often the classifier is wrong in each cluster, and what every image inherits.
 
-Reads `assignments` and `predictions`, writes the tables `clusters` (one row a cluster, from labelled validation images only)
-and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the classifier is NOT reliable
-(Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and `reliability` is 1 - error_share.
+Reads `assignments` and `predictions`, writes the tables `clusters` (one row a cluster, from labelled validation
+images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the classifier is NOT
+reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and `reliability` is 1 -
+error_share.
 """
 
 from datetime import date

@@ -1,7 +1,7 @@
 """Clusters of saliency maps: unit length, PCA, Gaussian affinity, normalised-Laplacian spectral clustering, neighbours.
 
-Ng, Jordan & Weiss 2001 (NIPS 14) after Lapuschkin et al. 2019 (DOI 10.1038/s41467-019-08987-4); Kierdorf & Roscher 2023,
-section 2.5. Pure functions; no Prefect, no files.
+Ng, Jordan & Weiss 2001 (NIPS 14) after Lapuschkin et al. 2019 (DOI 10.1038/s41467-019-08987-4); Kierdorf & Roscher
+2023, section 2.5. Pure functions; no Prefect, no files.
 
 Maps are compared as images, upsampled bilinearly. Upsampling is linear, so the same distances come from the native maps
 with the upsampling operator's Gram matrix as metric, which costs a thousandth.
@@ -26,6 +26,7 @@ from storage.errors import InputError
 Floats = NDArray[np.float64]
 Affinity = Literal["sigma", "matlab", "gamma"]
 DENSE_LIMIT = 2000  # below it LAPACK is fast, and exact where a disconnected graph has equal eigenvalues
+SAME = 1 - 1e-9  # an affinity above it is between equal maps: they differ by rounding alone
 NO_EDGE = 1e-10  # an affinity below it binds nothing: its kernel distance is over 6.7 scales
 
 
@@ -86,8 +87,8 @@ def upsampling_root(native: int, size: int) -> Floats:
 def map_vectors(maps: NDArray[np.floating], size: int, scaling: Literal["unit", "rms"] = "unit") -> Floats:
     """Vectors (n, rows * cols) whose distances are those of the maps (n, rows, cols) upsampled to `size` x `size`.
 
-    `unit` scales each upsampled map to Euclidean length 1, zero maps stay zero; `rms` divides by `size`, so that distances
-    are root-mean-square differences a pixel.
+    `unit` scales each upsampled map to Euclidean length 1, zero maps stay zero; `rms` divides by `size`, so that
+    distances are root-mean-square differences a pixel.
     """
     n, rows, cols = maps.shape
     vectors = (upsampling_root(rows, size) @ maps.astype(np.float64) @ upsampling_root(cols, size)).reshape(n, -1)
@@ -156,7 +157,9 @@ def spectral_clusters(affinity: Floats, q: int, n_seeds: int, seed: int) -> Clus
             "raise cluster.scale, or use cluster.affinity = gamma",
         )
     embedding, eigenvalues = spectral_embedding(affinity, q)
-    n_different = len(np.unique(embedding.round(9), axis=0))
+    # Equal maps need not meet in the embedding: the zero diagonal makes eigenvectors of their arbitrary differences.
+    n_patterns = int(scipy.sparse.csgraph.connected_components(affinity > SAME, directed=False)[0])
+    n_different = min(n_patterns, len(np.unique(embedding.round(9), axis=0)))
     if n_different < q:
         raise InputError(
             f"The saliency maps must show at least as many patterns as clusters ({q})",
@@ -188,22 +191,22 @@ def assign_clusters(
 ) -> tuple[NDArray[np.int64], Floats]:
     """Cluster of the majority of the k nearest validation maps, and the share of the k that agree.
 
-    Equal votes go to the cluster whose nearest map is nearer. Shapes: coordinates (m, c), reference (n, c), labels (n,);
-    returns (m,) and (m,) in 0..1.
+    Equal votes go to the cluster whose nearest map is nearer; fewer than k validation maps vote all. Shapes:
+    coordinates (m, c), reference (n, c), labels (n,); returns (m,) and (m,) in 0..1.
     """
     nearest = np.argsort(cdist(coordinates, reference), axis=1, kind="stable")[:, :k]
     votes = np.asarray(labels)[nearest]
     n_equal = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
     winner = n_equal.argmax(axis=1)  # the first of the largest counts, and columns are ordered by distance
     rows = np.arange(len(votes))
-    return votes[rows, winner].astype(np.int64), n_equal[rows, winner] / k
+    return votes[rows, winner].astype(np.int64), n_equal[rows, winner] / votes.shape[1]
 
 
 def own_agreement(reference: Floats, labels: NDArray[np.integer], k: int) -> Floats:
     """For each validation map the share of its k nearest other maps that are in its own cluster, (n,)."""
     distance = cdist(reference, reference)
     np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, : min(k, len(reference) - 1)]  # never the map itself
     return (np.asarray(labels)[nearest] == np.asarray(labels)[:, None]).mean(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""What the thin tasks have in common: cached by what makes their artefact, retried on passing faults, counted on screen."""
+"""What the thin tasks have in common: caching by artefact, retries on passing faults, progress."""
 
 import inspect
 import platform
@@ -27,8 +27,8 @@ FIRST_RETRY_SECONDS = 2
 class ArtifactCache(CachePolicy):
     """Cache key of a task: the name of the artefact it makes.
 
-    A record whose artefact is missing or damaged is forgotten before Prefect looks it up, because Prefect would return a
-    reference to nothing.
+    A record whose artefact is missing or damaged is forgotten before Prefect looks it up, because Prefect would
+    return a reference to nothing.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 Reads images and the augmentation table, writes the artefact `classifier`: `weights.pt`, `card.json` and the table
 `epochs`. Kierdorf & Roscher 2023, section 2.3: ResNet18, cross-entropy, 25 epochs of Adam with learning rate 1e-4 and
-weight decay 1e-4, times 0.1 every 5 epochs. Batch size, initial weights and normalisation are not stated there: ours are
-16, none and ImageNet's.
+weight decay 1e-4, times 0.1 every 5 epochs. Batch size, initial weights and normalisation are not stated there: ours
+are 16, none and ImageNet's.
 
 A checkpoint is written after every epoch. The order of an epoch depends on its number and the seed alone, so a run that
 was killed goes on to the same weights as one that was not.

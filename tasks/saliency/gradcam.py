@@ -35,8 +35,8 @@ def gradcam_maps(
 
     Returns
     -------
-    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the channels' sum, each weighted by the mean
-    gradient of the explained class's logit.
+    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the channels' sum, each weighted by the
+    mean gradient of the explained class's logit.
 
     Raises
     ------
@@ -147,4 +147,5 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.uint8]) -
 
 
 def _has_convolution(module: nn.Module) -> bool:
-    return any(isinstance(m, nn.Conv2d) for m in module.modules())
+    """Whether a module holds a kernel (out, in, rows, cols); an exported program's layers have lost their class."""
+    return any(parameter.ndim == 4 for parameter in module.parameters())

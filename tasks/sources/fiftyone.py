@@ -31,7 +31,7 @@ TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)
 
 
 class FiftyOneSource(Params):
-    """A folder in the layout of the FiftyOne export, layout B of `reference/growliflower.md`.
+    """A folder in the layout of the FiftyOne export.
 
     Splits come from the samples (`split` or tags; `samples`), else from UTM files (`utm`), else from a seeded draw
     over plants, 60 / 20 / 20 (`own`). The first of these that is there holds for all plants.

@@ -30,7 +30,7 @@ from tasks.sources.release import (
 
 
 class GrowliFlowerSource(Params):
-    """A folder in the layout of the original release, layout A of `reference/growliflower.md`.
+    """A folder in the layout of the original release.
 
     Patches and orthophotos get their labels from the harvest table, prepared patches from their names; splits come
     from the UTM files (`utm`), for prepared patches else from a folder named train, val or test (`folder`).

@@ -1,7 +1,4 @@
-"""What the files of each layout are called, and what its text tables hold; nothing here touches the disk.
-
-`reference/growliflower.md` says where each layout was seen.
-"""
+"""What the files of each layout are called, and what its text tables hold; nothing here touches the disk."""
 
 import json
 from collections.abc import Sequence

@@ -77,7 +77,7 @@ def write_season(
     try:
         _fill(partial, season, written, harvested, on_image)
         _write(partial / "season.json", identity.encode())
-        os.replace(partial, root)
+        partial.replace(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return written

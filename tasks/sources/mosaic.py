@@ -62,9 +62,8 @@ def pixel_table(season: Season, plot: int, day: date) -> str:
     """
     delimiter = "," if plot % 2 == 0 else " "
     rows: list[tuple[object, ...]] = [("image_name", "X", "Y", "DAP")]
-    for plant in season.plants:
-        if plant.plot == plot:
-            rows.append((plant.plant_id, *_centre(season, plant), (day - season.params.planted).days))
+    age = (day - season.params.planted).days
+    rows += [(plant.plant_id, *_centre(season, plant), age) for plant in season.plants if plant.plot == plot]
     return "".join(delimiter.join(map(str, row)) + "\n" for row in rows)
 
 

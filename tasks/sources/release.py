@@ -1,7 +1,4 @@
-"""What the GrowliFlower releases agree on: plant ids, file names, split files, the plants known to be blurry.
-
-`reference/growliflower.md` says which of this was read in a public source and which is inferred.
-"""
+"""What the GrowliFlower releases agree on: plant ids, file names, split files, the plants known to be blurry."""
 
 import re
 from collections import Counter, defaultdict

@@ -1,16 +1,21 @@
 """The whole DAG on a small campaign: what Prefect shows, what is cached, what runs again."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
+from flows.campaign import analyse_campaign
 from storage.artifacts import Store
 from storage.publish import published_tables
 from storage.tables import TABLES, load_table
 from storage.verify import verify_store
+from tasks.parameters import Runtime
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
 from tests.integration.conftest import DATES, Finished, run_small, small_campaign
 
 ALWAYS_RUN = {"survey small", "rehearse small", "publish small"}
@@ -67,9 +72,6 @@ def test_second_run_is_cached_and_changes_nothing(first: Finished, store: Path) 
 
 
 def test_runtime_enters_no_digest(first: Finished, store: Path) -> None:
-    from flows.campaign import analyse_campaign
-    from tasks.parameters import Runtime
-
     record = analyse_campaign(small_campaign(), str(store), Runtime(device="cpu", batch_size=5, workers=1))
     assert record.artifacts == first.record.artifacts
 
@@ -92,11 +94,6 @@ def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Pa
 
 def test_new_date_adds_and_never_rewrites(first: Finished, store: Path) -> None:
     """The images of known dates are not read again when the campaign grows by a date."""
-    from datetime import date
-
-    from tasks.sources.season_params import SeasonParams
-    from tasks.sources.synthetic import SyntheticSource
-
     dates = (*DATES[:1], date(2022, 8, 30), *DATES[1:])
     season = SeasonParams(dates=dates, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1)
     grown = run_small(small_campaign(source=SyntheticSource(season=season), dates=dates), store)

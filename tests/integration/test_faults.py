@@ -9,19 +9,22 @@ import sysconfig
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import duckdb
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from prefect import flow, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.publish import read_record
-from storage.tables import OBSERVATIONS, read_table
+from storage.tables import OBSERVATIONS, PREDICTIONS, Rows, read_table
 from storage.verify import verify_store
 from tasks.classifier import GivenClassifier
 from tasks.explain import ExplainParams
@@ -29,7 +32,7 @@ from tasks.ingest import IngestParams, ingest_images, survey, survey_source
 from tasks.sources.contract import SourceImage
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
-from tests.integration.conftest import DATES, run_small, small_campaign
+from tests.integration.conftest import DATES, run_small, small_campaign, task_runs
 
 HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
 ATTEMPTS: Counter[str] = Counter()
@@ -52,22 +55,23 @@ class FaultySource(SyntheticSource):
 def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
     """Ingest one date of a faulty source; returns the images and how often each task ran."""
     season = SeasonParams(dates=DATES[:1], n_plots=1, rows=2, plants_per_row=6, image_size=32)
-    source, counts = FaultySource(season=season, fault=fault), dict[str, int]()
+    source, flow_runs = FaultySource(season=season, fault=fault), list[UUID]()
 
     @flow
     def ingest() -> ArtifactRef:
-        fixed = {"campaign": "faulty", "store": str(store), "source": source, "params": IngestParams(image_size=32)}
+        flow_runs.append(UUID(flow_run.id))
+        fixed: Any = {
+            "campaign": "faulty",
+            "store": str(store),
+            "source": source,
+            "params": IngestParams(image_size=32),
+        }
         (listing,) = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
         cached = ingest_images.with_options(result_storage=Store(store).results_folder)
         return cached(date=DATES[0], listing=listing, **fixed)
 
-    state = ingest(return_state=True)
-    with get_client(sync_client=True) as client:
-        flow_run_id = state.state_details.flow_run_id
-        assert flow_run_id is not None
-        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
-        counts |= {run.name: run.run_count for run in runs}
-    return state.result(), counts
+    images = ingest()
+    return images, {run.name: run.run_count for run in task_runs(flow_runs[0])}
 
 
 @pytest.mark.parametrize("fault", ["I/O", "memory"])
@@ -194,19 +198,15 @@ def test_trained_classifier_can_be_given(tmp_path: Path) -> None:
     assert not (tmp_path / "store/tables/epochs/campaign=two").exists()
 
 
-def read_table_of(store: Path, ref: ArtifactRef) -> dict[str, list[object]]:
-    from storage.tables import PREDICTIONS
-
+def read_table_of(store: Path, ref: ArtifactRef) -> Rows:
     return read_table(Store(store).open(ref), PREDICTIONS)
 
 
 def test_ground_truth_maps_are_marked_everywhere(tmp_path: Path) -> None:
     run = run_small(small_campaign("leak", explain=ExplainParams(explained_class="label")), tmp_path)
-    import duckdb
-
     for table in ("assignments", "clusters", "reliability", "adjusted", "metrics"):
         query = f"select distinct explained_class from read_parquet('{tmp_path}/tables/{table}/**/*.parquet')"
-        assert duckdb.sql(query).fetchall() == [("label",)], table
+        assert duckdb.execute(query).fetchall() == [("label",)], table
     page = Store(tmp_path).open(run.record.artifacts["report"]).read_bytes("index.html").decode()
     assert "uses ground truth" in page and "not valid for unseen data" in page
 

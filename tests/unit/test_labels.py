@@ -19,7 +19,7 @@ def day(offset: int) -> date:
 
 
 def outcome_on(harvest_day: date, window_days: int, same_day: SameDay) -> Readiness:
-    """The table of reference/growliflower.md for one known harvest day."""
+    """The label rule for one known harvest day."""
     if harvest_day < TODAY:
         return R.harvested
     if harvest_day == TODAY:

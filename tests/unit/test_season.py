@@ -1,5 +1,6 @@
 """The growth model: what is drawn at random, what is not, and the truth that goes with each image."""
 
+import dataclasses
 from collections import Counter
 from datetime import date, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from tasks.sources.season import Season, SeasonParams, grow_season
 
 
 def grow(**changes: Any) -> Season:
-    small = {"n_plots": 1, "rows": 2, "plants_per_row": 10, "image_size": 32}
+    small: dict[str, Any] = {"n_plots": 1, "rows": 2, "plants_per_row": 10, "image_size": 32}
     return grow_season(SeasonParams(**{**small, **changes}))
 
 
@@ -61,7 +62,7 @@ def test_label_rule_at_its_edges(days_ahead: int | None, state: str) -> None:
     day = date(2021, 8, 25)
     plant = grow(never_share=1.0).plants[0]
     changed = None if days_ahead is None else day + timedelta(days=days_ahead)
-    recorded = type(plant)(**{**{name: getattr(plant, name) for name in plant.__slots__}, "harvest": changed})
+    recorded = dataclasses.replace(plant, harvest=changed)
     assert recorded.state(day) == state
 
 

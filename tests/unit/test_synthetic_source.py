@@ -23,7 +23,7 @@ DATES = (date(2021, 8, 23), date(2021, 8, 30))
 
 
 def params(**changes: Any) -> SeasonParams:
-    small = {"n_plots": 2, "rows": 2, "plants_per_row": 4, "image_size": 32, "dates": DATES}
+    small: dict[str, Any] = {"n_plots": 2, "rows": 2, "plants_per_row": 4, "image_size": 32, "dates": DATES}
     return SeasonParams(**{**small, **changes})
 
 

@@ -1,0 +1,79 @@
+"""The demonstration, as a stranger runs it: what the planted shortcut costs and what adjustment gives back."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.campaign import analyse_campaign
+from flows.demo import demo_campaign, write_demo_season
+from flows.results import results
+from storage.artifacts import Store
+
+HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
+
+
+def demo(folder: Path, home: str, *options: str) -> tuple[dict[str, Any], str]:
+    """Run `harvest demo --json` in a Prefect home; returns its results and logs."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [HARVEST, "demo", "--folder", str(folder / "demo"), "--json", "--logs", *options],
+        env={**outside, "PREFECT_HOME": str(folder / home), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def accuracy(found: dict[str, Any], split: str, state: str) -> float:
+    """Overall accuracy of a split."""
+    (row,) = [row for row in found["metrics"] if (row["split"], row["state"]) == (split, state)]
+    return row["overall_accuracy"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def shortcut(folder: Path) -> dict[str, Any]:
+    return demo(folder, "home")[0]
+
+
+def test_adjustment_repairs_the_planted_shortcut_on_unseen_plants(shortcut: dict[str, Any]) -> None:
+    assert shortcut["explained_class"] == "predicted"
+    assert accuracy(shortcut, "test", "after") - accuracy(shortcut, "test", "before") >= 0.10
+
+
+def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
+    n_validation = next(row["n"] for row in shortcut["metrics"] if row["split"] == "val")
+    assert sum(row["n"] for row in shortcut["clusters"]) == n_validation
+    for row in shortcut["clusters"]:
+        assert row["error_share_lower"] <= row["error_share"] <= row["error_share_upper"]
+        assert row["fp"] + row["fn"] == row["n_wrong"]
+    assert shortcut["rejected"]["unreadable"] == 4 and shortcut["rejected"]["duplicate"] == 2
+    assert Path(shortcut["report"]).is_file() and Path(shortcut["tables"]).is_dir()
+
+
+def test_second_demo_in_another_prefect_home_is_cached(shortcut: dict[str, Any], folder: Path) -> None:
+    again, logs = demo(folder, "another-home")
+    assert again == shortcut
+    finished = [line for line in logs.splitlines() if "Finished in state" in line and "Task run" in line]
+    ran = {line.split("'")[1].split()[0] for line in finished if "Cached" not in line}
+    assert ran == {"survey", "rehearse", "publish"}
+
+
+def test_no_split_loses_without_the_shortcut(tmp_path: Path) -> None:
+    """The same season without the marker: where nothing is systematic, adjustment must do no harm."""
+    root = write_demo_season(tmp_path, shortcut=False)
+    record = analyse_campaign(demo_campaign("plain", root), str(tmp_path / "store"))
+    found = results(Store(tmp_path / "store"), record)
+    for split in ("val", "test"):
+        assert accuracy(found, split, "after") - accuracy(found, split, "before") >= -0.02
