@@ -36,9 +36,10 @@ def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
     try:
         return CampaignParams.model_validate(content), Runtime.model_validate(runtime)
     except ValidationError as error:
+        table = ("runtime",) if error.title == Runtime.__name__ else ()
         raise InputError(
             f"The keys and values of {path.name} are those of a campaign",
-            "\n    ".join(["", *(_describe(one) for one in error.errors())]),
+            "\n    ".join(["", *(_describe(table, one) for one in error.errors())]),
             "mend them; the README lists every key",
         ) from None
 
@@ -47,11 +48,13 @@ def _anchor(content: dict[str, Any], table: str, key: str, folder: Path) -> None
     """Make a relative path in the file relative to the file."""
     section = content.get(table)
     if isinstance(section, dict) and isinstance(section.get(key), str):
-        section[key] = str((folder / section[key]).resolve())
+        section[key] = str((folder / Path(section[key]).expanduser()).resolve())
 
 
-def _describe(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"])
+def _describe(table: tuple[str, ...], error: Any) -> str:
+    name = ".".join(str(part) for part in (*table, *error["loc"]))
+    if error["type"] == "missing":
+        return f"{name}: missing"
     if error["type"] != "extra_forbidden":
         return f"{name}: {error['msg']}, got {error['input']!r}"
     near = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(), n=1)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from storage.artifacts import MANIFEST, ArtifactRef, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import FileRecord, describe_files, differences, write_atomically
-from storage.tables import TABLES, TableSpec, load_table, save_table
+from storage.tables import TABLES, TableSpec, load_table, table_bytes
 
 PART = "part-0.parquet"
 
@@ -64,10 +64,7 @@ def publish_table(
     if not _is_current(folder, sources):
         parts = [load_table(store.open(ref).file(f"{spec.name}.parquet"), spec) for ref in sources]
         (folder / MANIFEST).unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".tmp-{PART}"
-        save_table(temporary, spec, pa.concat_tables(parts))
-        temporary.replace(folder / PART)
+        write_atomically(folder / PART, table_bytes(spec, pa.concat_tables(parts)))
         _finish(folder, sources, [PART])
     return folder / PART
 

@@ -282,7 +282,7 @@ def write_table(draft: Draft, spec: TableSpec, columns: Mapping[str, Any]) -> No
     ------
     ValueError : missing or extra columns, a value of another type, a null where none may be.
     """
-    save_table(draft.folder / f"{spec.name}.parquet", spec, to_arrow(spec, columns))
+    draft.write_bytes(f"{spec.name}.parquet", table_bytes(spec, to_arrow(spec, columns)))
 
 
 def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
@@ -300,9 +300,11 @@ def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=spec.schema)
 
 
-def save_table(path: Path, spec: TableSpec, table: pa.Table) -> None:
-    """Write an Arrow table of this schema to a Parquet file."""
-    pq.write_table(table.cast(spec.schema), path, compression="zstd", write_page_checksum=True)
+def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
+    """An Arrow table of this schema as the content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.cast(spec.schema), sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
 
 
 def read_table(artifact: Artifact, spec: TableSpec) -> Rows:

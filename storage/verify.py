@@ -9,7 +9,7 @@ import zarr
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import differences
-from storage.publish import PublishedManifest
+from storage.publish import PublishedManifest, read_record
 from storage.tables import TABLES, load_table
 
 
@@ -32,7 +32,7 @@ class Verification:
 
 
 def verify_store(store: Store) -> Verification:
-    """Re-read every artefact, published table and report.
+    """Re-read every artefact, published table, report and campaign's record.
 
     Raises
     ------
@@ -44,6 +44,7 @@ def verify_store(store: Store) -> Verification:
     published = sorted({*_published(store.root / "tables"), *(store.root / "reports").glob("*")})
     problems = [p for folder in artifacts for p in _artifact_problems(store, folder)]
     problems += [p for folder in published for p in _published_problems(store, folder)]
+    problems += _record_problems(store)
     unfinished = sorted(str(p.relative_to(store.root)) for p in store.root.rglob(".tmp-*"))
     n_files = sum(1 for folder in (*artifacts, *published) for p in folder.rglob("*") if p.is_file())
     return Verification(len(artifacts), len(published), n_files, problems, unfinished)
@@ -79,6 +80,20 @@ def _published_problems(store: Store, folder: Path) -> list[str]:
     if folder.relative_to(store.root).parts[0] == "tables":
         problems += _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
     return [f"{folder.relative_to(store.root)}: {problem}" for problem in problems]
+
+
+def _record_problems(store: Store) -> list[str]:
+    """Records that cannot be read, and artefacts that a record names but the store has not: no folder tells of those."""
+    problems: list[str] = []
+    for path in sorted((store.root / "campaigns").glob("*.json")):
+        try:
+            named = read_record(store, path.stem).artifacts
+        except ArtifactError as error:
+            problems.append(str(error))
+            continue
+        absent = [f"{role}, {ref}," for role, ref in named.items() if not store.folder(ref).is_dir()]
+        problems += [f"campaigns/{path.name}: the artefact {name} is missing" for name in absent]
+    return problems
 
 
 def _table_problems(folder: Path, table: str | None = None) -> list[str]:

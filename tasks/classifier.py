@@ -30,6 +30,7 @@ except RuntimeError as error:
         "install both together from the default index: pip install --force-reinstall torch torchvision",
     ) from error
 
+EXPORTED = "exported"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What torch raises for a file of another kind, a cut one, and weights of another model.
 NOT_A_CLASSIFIER = (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError)
@@ -38,9 +39,9 @@ NOT_A_CLASSIFIER = (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EO
 class GivenClassifier(Params):
     """An already trained classifier instead of training: weights of a torchvision model, or an exported program."""
 
-    path: str = Field(description="state dict (torch.save) or, with architecture = none, a torch.export program (.pt2)")
-    architecture: str | None = Field(
-        default="resnet18", description="torchvision model name; null: an exported program"
+    path: str = Field(description="state dict (torch.save), or a torch.export program (.pt2)")
+    architecture: str = Field(
+        default="resnet18", description="torchvision model name, or exported for a torch.export program"
     )
     mean: tuple[float, float, float] = Field(
         default=IMAGENET_MEAN, description="of the normalisation it was trained with"
@@ -88,6 +89,9 @@ def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, .
 def choose_device(runtime: Runtime) -> torch.device:
     """The device that a runtime asks for; `auto` takes CUDA where there is one.
 
+    On CUDA, convolutions are set to full float32 and repeatable sums for the whole process: cuDNN's own defaults (TF32,
+    the fastest algorithm of the moment) change numbers, and a setting per call would race between threads.
+
     Raises
     ------
     InputError : CUDA asked for and not there.
@@ -98,7 +102,12 @@ def choose_device(runtime: Runtime) -> torch.device:
             f"none visible to torch {torch.__version__}",
             "use runtime.device = auto or cpu, or run on a machine with a GPU",
         )
-    return torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if runtime.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda")
 
 
 def build_model(architecture: str, n_classes: int, weights: Literal["none", "imagenet"], seed: int) -> nn.Module:
@@ -154,13 +163,13 @@ def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
     if not path.is_file():
         raise InputError("classifier.path is a file", f"no file {path}", "give the path of the weights")
     try:
-        if given.architecture is None:
+        if given.architecture == EXPORTED:
             return torch.export.unflatten(torch.export.load(path))
         model = build_model(given.architecture, n_classes, "none", seed=0)
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return model
     except NOT_A_CLASSIFIER as error:
-        kind = "an exported program" if given.architecture is None else f"weights of {given.architecture}"
+        kind = "an exported program" if given.architecture == EXPORTED else f"weights of {given.architecture}"
         raise InputError(
             f"classifier.path holds {kind} with {n_classes} outputs",
             f"{path}: {str(error)[:500]}",
@@ -182,9 +191,9 @@ def freeze(
     return Classifier(model, classes, mean, std, device)
 
 
-def weights_file(architecture: str | None) -> str:
+def weights_file(architecture: str) -> str:
     """Name of the file that holds a classifier in its artefact; torch.export insists on its own ending."""
-    return "program.pt2" if architecture is None else "weights.pt"
+    return "program.pt2" if architecture == EXPORTED else "weights.pt"
 
 
 def load_classifier(artifact: Artifact, runtime: Runtime) -> Classifier:

@@ -116,10 +116,22 @@ def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def read_observations(
     source: Source, entries: Sequence[dict[str, Any]], size: int
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None, str]]:
-    """Read and prepare every listed image: its row, its pixels, and why there are none (`reason detail`)."""
+    """Read and prepare every listed image: its row, its pixels, and why there are none (`reason detail`).
+
+    Raises
+    ------
+    InputError : a file's content is not what was listed.
+    """
     for entry in entries:
+        listed = source_image(entry)
+        if source.fingerprint(listed) != entry["sha256"]:
+            raise InputError(
+                "A source's files stay as they are while a campaign runs",
+                f"{entry['path']} has changed since it was listed",
+                "wait until all files are copied, then run again",
+            )
         try:
-            pixels = source.read_image(source_image(entry))
+            pixels = source.read_image(listed)
             image = prepare_image(pixels, size)
         except UnreadableImage as error:
             yield entry, None, str(error)

@@ -11,6 +11,7 @@ was killed goes on to the same weights as one that was not.
 
 import io
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import nn
 
 from storage.arrays import IMAGES, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.errors import ArtifactError
 from storage.files import describe_file, write_atomically
 from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS, read_table, rows_to_columns, write_table
 from tasks.classifier import (
@@ -120,12 +122,22 @@ class Training:
         torch.save({"states": [part.state_dict() for part in parts], "epochs": self.epochs}, buffer)
         return buffer.getvalue()
 
-    def load(self, checkpoint: bytes) -> None:
-        """Go on from a checkpoint."""
-        content = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
-        for part, state in zip((self.model, self.optimiser, self.schedule), content["states"], strict=True):
-            part.load_state_dict(state)
-        self.epochs = content["epochs"]
+    def load(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        ArtifactError : a damaged file, or one of another training.
+        """
+        try:
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            for part, state in zip((self.model, self.optimiser, self.schedule), content["states"], strict=True):
+                part.load_state_dict(state)
+            self.epochs = content["epochs"]
+        except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{checkpoint} cannot be read as a checkpoint: {error}; delete it, and training starts again"
+            ) from error
 
 
 def train_epoch(
@@ -191,7 +203,7 @@ def train(
     device = choose_device(runtime)
     training = Training.start(params, n_classes, device)
     if checkpoint.exists():
-        training.load(checkpoint.read_bytes())
+        training.load(checkpoint)
         on_epoch(len(training.epochs))
     while len(training.epochs) < params.epochs:
         rate = float(training.optimiser.param_groups[0]["lr"])

@@ -1,0 +1,228 @@
+"""Parquet tables: each round-trips, what does not fit its schema is refused, and any reader can open what is published."""
+
+import dataclasses
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.errors import ArtifactError
+from storage.publish import publish_table
+from storage.tables import (
+    PLANTS,
+    PREDICTIONS,
+    REJECTED,
+    TABLES,
+    Column,
+    TableSpec,
+    load_table,
+    read_table,
+    rows_to_columns,
+    table_bytes,
+    to_arrow,
+    write_table,
+)
+
+DAYS = (date(2021, 8, 23), date(2021, 9, 3))
+
+
+def some_value(column: Column, i: int) -> Any:
+    if column.nullable and i == 0:
+        return None
+    if pa.types.is_list(column.type):
+        return [0.25, 0.5] if pa.types.is_floating(column.type.value_type) else [1, i]
+    if pa.types.is_integer(column.type):
+        return i
+    examples: dict[Any, Any] = {
+        pa.string(): f"wörd {i}",
+        pa.date32(): date(2021, 8, 1 + i),
+        pa.float64(): i / 4,
+        pa.bool_(): bool(i % 2),
+    }
+    return examples[column.type]
+
+
+def some_rows(spec: TableSpec, n: int = 3) -> list[dict[str, Any]]:
+    return [{column.name: some_value(column, i) for column in spec.columns} for i in range(n)]
+
+
+def columns(spec: TableSpec, n: int = 3) -> dict[str, list[Any]]:
+    return rows_to_columns(spec, some_rows(spec, n))
+
+
+def artifact_with(store: Store, spec: TableSpec, rows: dict[str, list[Any]], part: int = 0) -> Artifact:
+    recipe = Recipe("kind", 1, {"table": spec.name, "part": part})
+    with store.create(recipe) as draft:
+        write_table(draft, spec, rows)
+    return store.open(recipe.ref)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    @pytest.mark.parametrize("n", [0, 3])
+    def test_every_table(self, tmp_path: Path, spec: TableSpec, n: int) -> None:
+        artifact = artifact_with(Store(tmp_path), spec, columns(spec, n))
+        assert read_table(artifact, spec) == columns(spec, n)
+        schema = pq.read_schema(artifact.file(f"{spec.name}.parquet"))
+        assert schema.names == [column.name for column in spec.columns]
+        for column, field in zip(spec.columns, schema, strict=True):
+            assert (field.type, field.nullable) == (column.type, column.nullable)
+            assert field.metadata[b"meaning"].decode() == column.meaning != ""
+            assert field.metadata[b"unit"].decode() == column.unit
+
+    def test_tables_are_named_by_themselves(self) -> None:
+        assert len(TABLES) == 11 and all(name == spec.name for name, spec in TABLES.items())
+        for spec in TABLES.values():
+            names = [column.name for column in spec.columns]
+            # `campaign` and `date` are what the folders become for a reader.
+            assert len(set(names)) == len(names) and not {"campaign", "date"} & set(names)
+
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    def test_rows_in_any_order_of_keys(self, spec: TableSpec) -> None:
+        backwards = [dict(reversed(row.items())) for row in some_rows(spec)]
+        assert rows_to_columns(spec, backwards) == columns(spec)
+
+
+class TestRefusedOnWriting:
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    def test_missing_and_extra_columns(self, spec: TableSpec) -> None:
+        good = columns(spec)
+        for name in good:
+            with pytest.raises(ValueError, match=f"table {spec.name} has columns"):
+                to_arrow(spec, {key: value for key, value in good.items() if key != name})
+        with pytest.raises(ValueError, match="surprise"):
+            to_arrow(spec, {**good, "surprise": [1, 2, 3]})
+
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    def test_null_only_where_the_schema_says(self, spec: TableSpec) -> None:
+        for column in spec.columns:
+            holed = {**columns(spec), column.name: [None] * 3}
+            if column.nullable:
+                assert to_arrow(spec, holed).column(column.name).null_count == 3
+            else:
+                with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} may hold no null, got 3"):
+                    to_arrow(spec, holed)
+
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    def test_wrong_type(self, spec: TableSpec) -> None:
+        for column in spec.columns:
+            with pytest.raises((ValueError, TypeError)):
+                to_arrow(spec, {**columns(spec), column.name: [{"a": 1}] * 3})
+
+    def test_values_that_do_not_fit(self) -> None:
+        for name, value in (("predicted", 2**15), ("row", 1.5), ("predicted", "ready"), ("plant_id", 7)):
+            with pytest.raises((ValueError, TypeError)):
+                to_arrow(PREDICTIONS, {**columns(PREDICTIONS), name: [value] * 3})
+
+    def test_columns_of_different_length(self) -> None:
+        with pytest.raises(ValueError, match="length"):
+            to_arrow(REJECTED, {**columns(REJECTED), "detail": ["one"]})
+
+
+class TestRefusedOnReading:
+    def save(self, path: Path, spec: TableSpec) -> Path:
+        path.write_bytes(table_bytes(spec, to_arrow(spec, columns(spec))))
+        return path
+
+    def changed(self, name: str, column: Column | None) -> TableSpec:
+        """The table of predictions with one column replaced, or left out."""
+        kept = [column if c.name == name else c for c in PREDICTIONS.columns]
+        return dataclasses.replace(PREDICTIONS, columns=tuple(c for c in kept if c is not None))
+
+    def test_another_version(self, tmp_path: Path) -> None:
+        path = self.save(tmp_path / "t.parquet", dataclasses.replace(PREDICTIONS, version=2))
+        with pytest.raises(ArtifactError, match=r"t\.parquet: table predictions has version 2, this program reads 1"):
+            load_table(path, PREDICTIONS)
+
+    def test_a_table_of_another_program(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"plant_id": ["a"]}), tmp_path / "t.parquet")
+        with pytest.raises(ArtifactError, match="version none"):
+            load_table(tmp_path / "t.parquet", PREDICTIONS)
+
+    @pytest.mark.parametrize(
+        ("name", "column", "message"),
+        [
+            ("row", Column("row", pa.int64(), ""), "row is int64, expected int32"),
+            ("row", Column("row", pa.int32(), "", nullable=True), r"row is int32 \(nullable\), expected int32"),
+            ("row", None, "row is absent, expected int32"),
+            ("row", Column("line", pa.int32(), ""), "row is absent, expected int32; line is int32, expected absent"),
+            ("label", Column("label", pa.int16(), ""), r"label is int16, expected int16 \(nullable\)"),
+        ],
+    )
+    def test_another_schema_names_the_column(
+        self, tmp_path: Path, name: str, column: Column | None, message: str
+    ) -> None:
+        path = self.save(tmp_path / "t.parquet", self.changed(name, column))
+        with pytest.raises(ArtifactError, match=rf"t\.parquet: table predictions has the wrong schema: {message}$"):
+            load_table(path, PREDICTIONS)
+
+    def test_a_flipped_byte_in_any_column(self, tmp_path: Path) -> None:
+        """Parquet's own page checksums tell, without the manifest."""
+        path = self.save(tmp_path / "t.parquet", PREDICTIONS)
+        whole = path.read_bytes()
+        group = pq.ParquetFile(path).metadata.row_group(0)
+        for i in range(group.num_columns):
+            chunk = group.column(i)
+            start = chunk.dictionary_page_offset or chunk.data_page_offset
+            position = start + chunk.total_compressed_size - 1  # the last byte of its last page
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+            with pytest.raises(ArtifactError, match=r"t\.parquet cannot be read as Parquet: .*(?i:crc|checksum)"):
+                load_table(path, PREDICTIONS)
+
+    @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 no table PAR1"])
+    def test_no_parquet(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "t.parquet").write_bytes(content)
+        with pytest.raises(ArtifactError, match=r"t\.parquet cannot be read as Parquet"):
+            load_table(tmp_path / "t.parquet", PREDICTIONS)
+
+    def test_truncated(self, tmp_path: Path) -> None:
+        path = self.save(tmp_path / "t.parquet", PREDICTIONS)
+        path.write_bytes(path.read_bytes()[:-10])
+        with pytest.raises(ArtifactError, match=r"t\.parquet cannot be read as Parquet"):
+            load_table(path, PREDICTIONS)
+
+
+class TestPublishedForAnyReader:
+    """What DuckDB and pyarrow make of the folders, without this project."""
+
+    @pytest.fixture
+    def tables(self, tmp_path: Path) -> Path:
+        store = Store(tmp_path)
+
+        def publish(spec: TableSpec, part: int, campaign: str, day: date | None) -> None:
+            ref: ArtifactRef = artifact_with(store, spec, columns(spec), part).ref
+            publish_table(store, spec, [ref], campaign, day)
+
+        for i, day in enumerate(DAYS):
+            publish(PREDICTIONS, i, "field2", day)
+        publish(PREDICTIONS, 0, "field1", DAYS[0])
+        publish(PLANTS, 0, "field2", None)
+        return tmp_path / "tables"
+
+    def test_duckdb(self, tables: Path) -> None:
+        with duckdb.connect() as database:
+            files = f"read_parquet('{tables}/predictions/**/*.parquet', hive_partitioning = true)"
+            counted = database.sql(
+                f"select campaign, date, count(*), sum(probabilities[2]) from {files} group by all order by all"
+            ).fetchall()
+            described = {row[0]: row[1] for row in database.sql(f"describe select * from {files}").fetchall()}
+            plants = f"read_parquet('{tables}/plants/*/*.parquet', hive_partitioning = true)"
+            assert database.sql(f"select distinct campaign from {plants}").fetchall() == [("field2",)]
+        assert counted == [("field1", DAYS[0], 3, 1.5), ("field2", DAYS[0], 3, 1.5), ("field2", DAYS[1], 3, 1.5)]
+        names = [column.name for column in PREDICTIONS.columns]
+        assert list(described) == [*names, "campaign", "date"]
+        assert (described["campaign"], described["date"], described["row"]) == ("VARCHAR", "DATE", "INTEGER")
+
+    def test_pyarrow_dataset(self, tables: Path) -> None:
+        found = ds.dataset(tables / "predictions", format="parquet", partitioning="hive", exclude_invalid_files=True)
+        rows = found.to_table(filter=(ds.field("campaign") == "field2")).to_pylist()
+        assert sorted({(row["campaign"], str(row["date"])) for row in rows}) == [("field2", str(day)) for day in DAYS]
+        keys = ("campaign", "date")
+        expected = some_rows(PREDICTIONS)
+        assert [{k: v for k, v in row.items() if k not in keys} for row in rows] == [*expected, *expected]
