@@ -21,6 +21,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "kernel": f"{params['cluster']['affinity']} = {params['cluster']['scale']}",
         "explained_class": params["explain"]["explained_class"],
         "threshold": params["adjust"]["threshold"],
+        "confidence": params["score"]["confidence"],
         "metrics": _rows(store, record, "metrics", METRICS),
         "clusters": _rows(store, record, "scores", CLUSTER_SCORES),
         "rejected": store.open(record.artifacts["plants"]).summary["rejected"],
@@ -66,7 +67,8 @@ def _metrics_table(found: dict[str, Any]) -> Table:
 
 def _clusters_table(found: dict[str, Any]) -> Table:
     table = Table(title="clusters of validation maps", title_justify="left")
-    for name in ("method", "cluster", "n", "TP", "TN", "FP", "FN", "error share", "95 % interval", "reliability", ""):
+    interval = f"{found['confidence']:.4g} interval"
+    for name in ("method", "cluster", "n", "TP", "TN", "FP", "FN", "error share", interval, "reliability", ""):
         table.add_column(name, justify="left" if name in ("method", "") else "right")
     for row in found["clusters"]:
         counts = ["" if row[name] is None else str(row[name]) for name in ("tp", "tn", "fp", "fn")]

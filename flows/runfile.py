@@ -16,8 +16,8 @@ from tasks.parameters import Runtime
 def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
     """Read a campaign's TOML file.
 
-    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name; relative
-    paths are relative to the file.
+    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name; `source.root`
+    and `classifier.path` are relative to the file.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
         raise InputError("harvest run takes a TOML file", f"{path}: {error}", "mend the line it names") from None
     runtime = content.pop("runtime", {})
     content.setdefault("campaign", re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()))
-    for table, key in (("source", "root"), ("source", "utm_folder"), ("classifier", "path")):
+    for table, key in (("source", "root"), ("classifier", "path")):
         _anchor(content, table, key, path.parent)
     try:
         return CampaignParams.model_validate(content), Runtime.model_validate(runtime)
@@ -57,7 +57,10 @@ def _describe(table: tuple[str, ...], error: Any) -> str:
         return f"{name}: missing"
     if error["type"] != "extra_forbidden":
         return f"{name}: {error['msg']}, got {error['input']!r}"
-    near = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(), n=1)
+    key, known = str(error["loc"][-1]), _known_keys()
+    if key in known:
+        return f"{name}: unknown key here; it belongs to another table"
+    near = difflib.get_close_matches(key, known, n=1)
     return f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
 
 

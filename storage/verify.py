@@ -83,7 +83,7 @@ def _published_problems(store: Store, folder: Path) -> list[str]:
 
 
 def _record_problems(store: Store) -> list[str]:
-    """Records that cannot be read, and artefacts that a record names but the store has not: no folder tells of those."""
+    """Records that cannot be read, and artefacts that a record names but the store has not."""
     problems: list[str] = []
     for path in sorted((store.root / "campaigns").glob("*.json")):
         try:

@@ -40,7 +40,9 @@ class FiftyOneSource(Params):
     kind: Literal["fiftyone"] = "fiftyone"
     root: str = Field(description="folder that holds samples.json")
     field: str = Field(default="Field2", description="field to read; samples of other fields are passed by")
-    utm_folder: str | None = Field(default=None, description="folder of the UTM split files; default: anywhere in root")
+    utm_folder: str | None = Field(
+        default=None, description="folder of the UTM split files, relative to root; default: anywhere in root"
+    )
     split_seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the own split")
     words: FlagWords = FlagWords()
     null_means: Literal["unknown", "not_harvested"] = Field(

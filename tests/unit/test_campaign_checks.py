@@ -104,7 +104,9 @@ class TestCheck:
 class TestPaperComparison:
     def test_the_papers_own_counts(self) -> None:
         splits = {"val": 196, "test": 194}
-        images = [("train", 0)] * 304 + [("train", 1)] * 237 + [(split, 0) for split in splits for _ in range(splits[split])]
+        images = (
+            [("train", 0)] * 304 + [("train", 1)] * 237 + [(split, 0) for split in splits for _ in range(splits[split])]
+        )
         found = paper_comparison(counts(*images, ("new", 0), ("val", None), days=PAPER_DATES))
         paper = {"train": 541, "val": 196, "test": 194, "train not_ready": 304, "train ready": 237}
         assert found == {name: {"paper": n, "found": n, "difference": 0} for name, n in paper.items()}

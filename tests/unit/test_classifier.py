@@ -18,6 +18,7 @@ from torch import nn
 from storage.artifacts import Recipe, Store
 from storage.errors import InputError
 from tasks.classifier import (
+    EXPORTED,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Classifier,
@@ -74,7 +75,7 @@ def program(eager: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def exported(program: Path) -> Classifier:
-    return frozen(load_given(GivenClassifier(path=str(program), architecture="exported"), 2))
+    return frozen(load_given(GivenClassifier(path=str(program), architecture=EXPORTED), 2))
 
 
 def test_normalised_values_are_those_of_the_formula() -> None:
@@ -192,7 +193,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, eager: Clas
         load_given(GivenClassifier(path=str(path), architecture="resnet34"), 2)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "exported"])
+@pytest.mark.parametrize("architecture", ["resnet18", EXPORTED])
 @pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 a cut archive"])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, architecture: str, content: bytes) -> None:
     path = tmp_path / "file.pt2"
@@ -213,7 +214,7 @@ def test_weights_and_programs_are_not_taken_for_each_other(tmp_path: Path, progr
     weights = tmp_path / "weights.pt2"
     weights.write_bytes(save_weights(eager.model))
     with pytest.raises(InputError, match="holds an exported program"):
-        load_given(GivenClassifier(path=str(weights), architecture="exported"), 2)
+        load_given(GivenClassifier(path=str(weights), architecture=EXPORTED), 2)
     with pytest.raises(InputError, match="holds weights of resnet18"):
         load_given(GivenClassifier(path=str(program)), 2)
 
@@ -254,15 +255,15 @@ def test_an_exported_program_names_its_layers_where_one_is_unknown(exported: Cla
     assert "layer4.1.conv2" in caught.value.remedy
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "exported"])
+@pytest.mark.parametrize("architecture", ["resnet18", EXPORTED])
 def test_a_stored_classifier_is_the_one_that_was_stored(
     tmp_path: Path, eager: Classifier, program: Path, architecture: str
 ) -> None:
     store, recipe = Store(tmp_path), Recipe("classifier", 1)
-    content = program.read_bytes() if architecture == "exported" else save_weights(eager.model)
+    content = program.read_bytes() if architecture == EXPORTED else save_weights(eager.model)
     card = {"architecture": architecture, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3], "classes": CLASSES}
     with store.create(recipe) as draft:
-        draft.write_bytes("program.pt2" if architecture == "exported" else "weights.pt", content)
+        draft.write_bytes("program.pt2" if architecture == EXPORTED else "weights.pt", content)
         draft.write_json("card.json", card)
     loaded = load_classifier(store.open(recipe.ref), Runtime(device="cpu"))
     assert (loaded.classes, loaded.mean, loaded.std) == (CLASSES, (0.1, 0.2, 0.3), (1, 2, 3))

@@ -10,8 +10,8 @@ from flows.parameters import CampaignParams
 from flows.runfile import load_run_file
 from storage.errors import InputError
 from tasks.classifier import GivenClassifier
+from tasks.sources.fiftyone import FiftyOneSource
 from tasks.sources.folder import FolderSource
-from tasks.sources.growliflower import GrowliFlowerSource
 
 DATES = 'dates = ["2021-09-03", "2021-08-23"]\n'
 LEAST = DATES + '[source]\nkind = "folder"\nroot = "images"\n'
@@ -54,7 +54,9 @@ class TestDefaults:
         assert runtime.device == "auto"
 
     def test_what_differs_from_the_paper_is_told(self, tmp_path: Path) -> None:
-        text = "[train]\nepochs = 8\nseed = 0\n[classifier]\npath = 'w.pt'\n[cluster]\nscale = 0.5\n[runtime]\nworkers = 7\n"
+        text = (
+            "[train]\nepochs = 8\nseed = 0\n[classifier]\npath = 'w.pt'\n[cluster]\nscale = 0.5\n[runtime]\nworkers = 7"
+        )
         params, runtime = load_run_file(write(tmp_path, LEAST + text))
         given = GivenClassifier(path=str(tmp_path / "w.pt")).model_dump(mode="json")
         assert params.differences_from_paper() == {"train.epochs": 8, "cluster.scale": 0.5, "classifier": given}
@@ -108,11 +110,11 @@ class TestPaths:
             params, _ = load_run_file(write(tmp_path, LEAST.replace("images", root)))
             assert isinstance(params.source, FolderSource) and params.source.root == expected
 
-    def test_utm_folder(self, tmp_path: Path) -> None:
-        text = DATES + '[source]\nkind = "growliflower"\nroot = "a"\nutm_folder = "b"\nfield = "Field2"\n'
+    def test_paths_inside_the_source_stay_relative_to_its_root(self, tmp_path: Path) -> None:
+        text = DATES + '[source]\nkind = "fiftyone"\nroot = "a"\nutm_folder = "splits"\n'
         params, _ = load_run_file(write(tmp_path, text))
-        assert isinstance(params.source, GrowliFlowerSource)
-        assert (params.source.root, params.source.utm_folder) == (str(tmp_path / "a"), str(tmp_path / "b"))
+        assert isinstance(params.source, FiftyOneSource)
+        assert (params.source.root, params.source.utm_folder) == (str(tmp_path / "a"), "splits")
 
 
 class TestMistakes:
@@ -131,6 +133,10 @@ class TestMistakes:
 
     def test_a_key_like_no_other_gets_no_suggestion(self, tmp_path: Path) -> None:
         assert problems(tmp_path, LEAST + "[train]\nzzzqqq = 1\n") == ["train.zzzqqq: unknown key"]
+
+    def test_a_key_of_another_table(self, tmp_path: Path) -> None:
+        found = problems(tmp_path, LEAST + "[train]\nscale = 1\n")
+        assert found == ["train.scale: unknown key here; it belongs to another table"]
 
     @pytest.mark.parametrize(
         ("text", "key", "got"),
@@ -157,7 +163,7 @@ class TestMistakes:
         (twice,) = problems(tmp_path, LEAST.replace("2021-09-03", "2021-08-23"))
         assert twice.startswith("dates: ") and "every acquisition date once" in twice
         (none,) = problems(tmp_path, re.sub("dates = .*", "dates = []", LEAST))
-        (wrong,) = problems(tmp_path, re.sub("dates = .*", "dates = ['2021-13-01']", LEAST))
+        wrong, *_ = problems(tmp_path, re.sub("dates = .*", "dates = ['2021-13-01']", LEAST))
         assert none.startswith("dates: ") and wrong.startswith("dates.0: ") and "'2021-13-01'" in wrong
 
     def test_missing_keys(self, tmp_path: Path) -> None:

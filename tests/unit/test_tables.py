@@ -1,4 +1,4 @@
-"""Parquet tables: each round-trips, what does not fit its schema is refused, and any reader can open what is published."""
+"""Parquet tables: each round-trips, what does not fit its schema is refused, and any reader opens what is published."""
 
 import dataclasses
 from datetime import date

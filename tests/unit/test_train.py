@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from storage.arrays import IMAGES, write_array
 from storage.artifacts import Artifact, Recipe, Store
-from storage.errors import InputError
+from storage.errors import ArtifactError, InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS, rows_to_columns, write_table
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.parameters import Runtime
@@ -139,6 +139,21 @@ def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path, uninterrup
     assert_same(run(tmp_path / "checkpoint.pt"), uninterrupted)
 
 
+@pytest.mark.parametrize("cut", [0, 100, -100])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, uninterrupted: Training, cut: int) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(uninterrupted.dump()[:cut])
+    with pytest.raises(ArtifactError, match="delete it") as caught:
+        run(checkpoint)
+    assert str(checkpoint) in str(caught.value)
+
+
+def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path, uninterrupted: Training) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(uninterrupted.dump())
+    with pytest.raises(ArtifactError, match="cannot be read as a checkpoint"):
+        run(tmp_path / "checkpoint.pt", PARAMS.model_copy(update={"architecture": "resnet34"}))
+
+
 def test_another_seed_trains_other_weights(uninterrupted: Training) -> None:
     first, other = (Training.start(PARAMS.model_copy(update={"seed": seed}), 2, CPU) for seed in (3, 4))
     train_epoch(first, toy_samples(), PARAMS, CPU)
@@ -178,7 +193,7 @@ def test_the_learning_rate_falls_in_steps(tmp_path: Path, step: int, factor: flo
 
 
 def test_the_loss_falls_and_the_classes_are_told_apart(tmp_path: Path) -> None:
-    params = TrainParams(architecture="resnet18", epochs=8, batch_size=8, learning_rate=1e-3, step_epochs=8)
+    params = TrainParams(architecture="resnet18", epochs=4, batch_size=8, learning_rate=1e-3)
     epochs = run(tmp_path / "checkpoint.pt", params).epochs
     assert epochs[-1]["train_loss"] < 0.5 * epochs[0]["train_loss"]
     assert epochs[-1]["val_accuracy"] == 1.0
