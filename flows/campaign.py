@@ -46,7 +46,7 @@ class Stages:
 
     def __init__(self, params: CampaignParams, store: str) -> None:
         self.fixed = {"campaign": params.campaign, "store": store}
-        self.results = Store(store).results_folder
+        self.store = Store(store)
         self.bar = tqdm(desc=f"campaign {params.campaign}", unit="task", total=n_tasks(params), disable=None)
 
     def __enter__(self) -> Self:
@@ -59,7 +59,7 @@ class Stages:
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Start a task as soon as its inputs are there."""
-        stored = task.with_options(result_storage=self.results)
+        stored = task.with_options(result_storage=self.store.results_folder)
         future = stored.submit(**self.fixed, **parameters)  # pyright: ignore[reportCallIssue]
         future.add_done_callback(self._count)
         return future
@@ -99,16 +99,19 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     """
     check_run(params, runtime)
     with Stages(params, store) as stages:
-        roles = ingest(stages, params)
+        survey, roles = ingest(stages, params)
         roles |= classify(stages, params, runtime, roles)
         for method in params.explain.methods:
             roles |= analyse_maps(stages, params, runtime, method, roles)
         wait_for(roles.values())
         shown = params.model_dump(mode="json")
         differing = params.differences_from_paper()
-        roles["report"] = stages.submit(write_report, params=shown, differing=differing, artifacts=dict(roles))
-        wait_for([roles["report"]])
-        record: CampaignRecord = stages.submit(publish_results, params=shown, artifacts=dict(roles)).result()
+        made: dict[str, ArtifactRef | Future] = {"survey": survey, **roles}
+        report = stages.submit(write_report, params=shown, differing=differing, artifacts=made)
+        wait_for([report])
+        record: CampaignRecord = stages.submit(
+            publish_results, params=shown, artifacts={**made, "report": report}
+        ).result()
     create_artifacts(Store(store), record)
     return record
 
@@ -129,20 +132,20 @@ def check_run(params: CampaignParams, runtime: Runtime) -> None:
         )
 
 
-def ingest(stages: Stages, params: CampaignParams) -> Roles:
-    """Images of every date and the campaign's plants."""
+def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
+    """What the source has; images of every date and the campaign's plants."""
     needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
     checks = {"n_needed": needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
-    listings: list[ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
+    found: dict[str, ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
     images: Roles = {
-        f"images {day}": stages.submit(ingest_images, date=day, listing=listing, **fixed)
-        for day, listing in zip(params.dates, listings, strict=True)
+        f"images {day}": stages.submit(ingest_images, date=day, listing=found[f"listing {day}"], **fixed)
+        for day in params.dates
     }
     wait_for(images.values())
     plants = stages.submit(check_campaign, params=params.ingest, images=list(images.values()), **checks)
     wait_for([plants])
-    return {**images, "plants": plants}
+    return found["survey"], {**images, "plants": plants}
 
 
 def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
@@ -162,13 +165,13 @@ def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Ro
     )
     made: Roles = {}
     if params.classifier is not None:
-        made["classifier"] = stages.submit(take_classifier, given=params.classifier, plants=plants)
+        classes = tuple(stages.store.open(plants.result()).summary["classes"])
+        made["classifier"] = stages.submit(take_classifier, given=params.classifier, classes=classes)
     else:
-        made["augmentation"] = stages.submit(plan_augmentation, params=params.augment, plants=plants, images=images)
+        made["augmentation"] = stages.submit(plan_augmentation, params=params.augment, images=images)
         made["classifier"] = stages.submit(
             train_classifier,
             params=params.train,
-            plants=plants,
             augmentation=made["augmentation"],
             images=images,
             runtime=runtime,

@@ -7,13 +7,13 @@ from tqdm import tqdm
 
 from flows.parameters import CampaignParams
 from tasks.augment import AugmentParams
-from tasks.ingest import IngestParams
 from tasks.sources.growliflower import GrowliFlowerSource
 from tasks.sources.layout_files import Layout
 from tasks.sources.layouts import WrittenSeason, write_season
 from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
-from tasks.train import TrainParams
+from tasks.survey import IngestParams
+from tasks.training import TrainParams
 
 # Not the dates of the paper's field: its counts are not to be compared with a synthetic season's.
 DATES = (date(2022, 8, 23), date(2022, 8, 25), date(2022, 8, 30), date(2022, 9, 3))

@@ -10,11 +10,11 @@ from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
 from tasks.cluster import ClusterParams
 from tasks.explain import ExplainParams
-from tasks.ingest import IngestParams
 from tasks.parameters import Params
 from tasks.score import ScoreParams
 from tasks.sources import AnySource
-from tasks.train import TrainParams
+from tasks.survey import IngestParams
+from tasks.training import TrainParams
 
 
 class CampaignParams(Params):

@@ -126,21 +126,19 @@ def augmentation_rows(
     ]
 
 
-def augmentation_recipe(params: AugmentParams, plants: ArtifactRef, images: list[ArtifactRef]) -> Recipe:
+def augmentation_recipe(params: AugmentParams, images: list[ArtifactRef]) -> Recipe:
     """What makes the augmentation table."""
-    return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"plants": plants, "images": images})
+    return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"images": images})
 
 
 @task(task_run_name="augment {campaign}", **cached_by(augmentation_recipe))
-def plan_augmentation(
-    campaign: str, store: str, params: AugmentParams, plants: ArtifactRef, images: list[ArtifactRef]
-) -> ArtifactRef:
+def plan_augmentation(campaign: str, store: str, params: AugmentParams, images: list[ArtifactRef]) -> ArtifactRef:
     """Plan the training samples of a campaign from its dates' images."""
-    recipe, files = augmentation_recipe(params, plants, images), Store(store)
+    recipe, files = augmentation_recipe(params, images), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
     artifacts = [files.open(ref) for ref in images]
-    classes = files.open(plants).summary["classes"]
+    classes: list[str] = artifacts[0].summary["classes"]
     rows = augmentation_rows(
         [a.summary["date"] for a in artifacts], [read_table(a, OBSERVATIONS) for a in artifacts], params, len(classes)
     )

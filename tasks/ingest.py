@@ -5,32 +5,29 @@ everything after it is cached. `ingest_images` writes `images` and the tables `o
 `check_campaign` writes the table `plants` and refuses campaigns that cannot be analysed.
 """
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from prefect import task
-from pydantic import Field, TypeAdapter
 
 from storage.arrays import IMAGES, create_array, write_block
-from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.errors import InputError
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED, read_table, rows_to_columns, write_table
 from tasks.campaign_checks import Counts, check_counts, paper_comparison
-from tasks.labels import label_observations
-from tasks.parameters import Params
 from tasks.sources import AnySource
-from tasks.sources.contract import LeftOut, Source, SourceImage, UnreadableImage
+from tasks.sources.contract import Source, UnreadableImage
 from tasks.stage import always_run, cached_by, progress, versions
+from tasks.survey import IngestParams, Survey, source_image, survey
 
 REVISION = 1
 BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
+N_NAMED = 10  # bad files that a message names
 BAD_FILE_REASONS = (
     "unreadable",
     "blank",
@@ -40,62 +37,6 @@ BAD_FILE_REASONS = (
     "unreadable_raster",
     "outside_raster",
 )
-
-IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
-IMAGE_FIELDS = {field.name for field in dataclasses.fields(SourceImage)}
-
-
-class IngestParams(Params):
-    """Labels and images."""
-
-    image_size: int = Field(default=256, ge=32, le=1024, description="side of the square images, pixel")
-    window_days: int = Field(default=3, ge=0, le=60, description="Ready means harvested within this many days")
-    same_day: Literal["ready", "excluded"] = Field(
-        default="ready", description="images taken on the day of the harvest"
-    )
-    max_bad_share: float = Field(
-        default=0.05, ge=0, le=1, description="the run stops when more image files than this share are bad"
-    )
-
-
-def survey(source: Source, dates: Sequence[date], params: IngestParams) -> dict[date, dict[str, Any]]:
-    """List a source's images with label and checksum, as JSON values per date.
-
-    Byte-identical files of different plants or dates are left out, all of them: which one is right cannot be known.
-
-    Raises
-    ------
-    InputError : whatever the source refuses.
-    """
-    listing = source.list_images(dates)
-    labelled, left_out = label_observations(listing, params.window_days, params.same_day)
-    with ThreadPoolExecutor(4) as pool:
-        prints = dict(zip(labelled, pool.map(source.fingerprint, labelled), strict=True))
-    times = Counter(prints.values())
-    kept = [image for image in labelled if times[prints[image]] == 1]
-    duplicates = [
-        LeftOut(i.plant_id, i.acquired, i.path, "duplicate", f"{times[prints[i]]} files with SHA-256 {prints[i]}")
-        for i in labelled
-        if times[prints[i]] > 1
-    ]
-    gone = [*listing.left_out, *left_out, *duplicates]
-    return {
-        day: {
-            "date": day.isoformat(),
-            "classes": list(listing.classes),
-            "images": [
-                {**IMAGE_JSON.dump_python(i, mode="json"), "sha256": prints[i]} for i in kept if i.acquired == day
-            ],
-            "left_out": [LEFT_OUT_JSON.dump_python(one, mode="json") for one in gone if one.acquired == day],
-            "notes": list(listing.notes),
-        }
-        for day in dates
-    }
-
-
-def source_image(entry: dict[str, Any]) -> SourceImage:
-    """A source image from its entry in a listing."""
-    return IMAGE_JSON.validate_python({name: value for name, value in entry.items() if name in IMAGE_FIELDS})
 
 
 def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -199,6 +140,11 @@ def listing_recipe(content: dict[str, Any]) -> Recipe:
     return Recipe("listing", REVISION, {"date": content["date"], "content": content_digest(content)})
 
 
+def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
+    """What makes a survey: its remarks and the dates' listings."""
+    return Recipe("survey", REVISION, {"notes": list(found.notes)}, {"listings": listings})
+
+
 def images_recipe(params: IngestParams, listing: ArtifactRef) -> Recipe:
     """What makes a date's images."""
     return Recipe("images", REVISION, {"image_size": params.image_size}, {"listing": listing})
@@ -219,18 +165,27 @@ def survey_source(
     dates: tuple[date, ...],
     n_needed: int,
     is_trained: bool,
-) -> list[ArtifactRef]:
-    """Look at a source; returns one listing a date. Refuses hopeless campaigns before an image is read."""
-    files, listings = Store(store), survey(source, dates, params)
-    check_counts(Counts.of(list(listings.values())), n_needed, is_trained)
-    refs: list[ArtifactRef] = []
-    for listing in listings.values():
-        recipe = listing_recipe(listing)
-        if not files.holds(recipe.ref):
-            with files.create(recipe, versions()) as draft:
-                draft.write_json("listing.json", listing)
-        refs.append(recipe.ref)
-    return refs
+) -> dict[str, ArtifactRef]:
+    """Look at a source and refuse hopeless campaigns before an image is read.
+
+    Returns the roles `survey` and, for every date, `listing <date>`.
+    """
+    files, found = Store(store), survey(source, dates, params)
+    check_counts(Counts.of(list(found.listings.values())), n_needed, is_trained)
+    refs = {
+        f"listing {day}": _write_json(files, listing_recipe(listing), listing)
+        for day, listing in found.listings.items()
+    }
+    remarks = survey_recipe(found, list(refs.values()))
+    return {"survey": _write_json(files, remarks, {"notes": list(found.notes)}), **refs}
+
+
+def _write_json(files: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
+    """An artefact of one JSON file, named as its kind."""
+    if not files.holds(recipe.ref):
+        with files.create(recipe, versions()) as draft:
+            draft.write_json(f"{recipe.kind}.json", content)
+    return recipe.ref
 
 
 @task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
@@ -260,16 +215,22 @@ def check_campaign(
         return recipe.ref
     artifacts = [files.open(ref) for ref in images]
     listings = [artifact.read_json("listing.json") for artifact in artifacts]
-    rejected = _rejected(artifacts)
+    left_out = [read_table(artifact, REJECTED) for artifact in artifacts]
+    rejected = dict(Counter(reason for table in left_out for reason in table["reason"]))
+    bad_files = [
+        path
+        for table in left_out
+        for path, reason in zip(table["path"], table["reason"], strict=True)
+        if reason in BAD_FILE_REASONS
+    ]
     counts = Counts.of(listings)
-    check_bad_share(rejected, counts.n_images, params.max_bad_share)
+    check_bad_share(rejected, counts.n_images, params.max_bad_share, bad_files)
     check_counts(counts, n_needed, is_trained)
     with files.create(recipe, versions()) as draft:
         write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(listings)))
         draft.summary = {
             "classes": listings[0]["classes"],
             "dates": [listing["date"] for listing in listings],
-            "notes": listings[0]["notes"],
             "rejected": rejected,
             "counts": counts.by_split,
             "paper": paper_comparison(counts),
@@ -277,12 +238,17 @@ def check_campaign(
     return recipe.ref
 
 
-def _rejected(artifacts: Sequence[Artifact]) -> dict[str, int]:
-    return dict(Counter(reason for a in artifacts for reason in read_table(a, REJECTED)["reason"]))
-
-
-def check_bad_share(rejected: dict[str, int], n_images: int, max_bad_share: float) -> None:
+def check_bad_share(
+    rejected: dict[str, int], n_images: int, max_bad_share: float, bad_files: Sequence[str] = ()
+) -> None:
     """Refuse a campaign with too many bad image files.
+
+    Parameters
+    ----------
+    rejected : plant-dates left out by reason, whether the file was bad or not.
+    n_images : images that went on.
+    max_bad_share : of bad files in all files.
+    bad_files : their paths, of which the message names the first.
 
     Raises
     ------
@@ -293,6 +259,8 @@ def check_bad_share(rejected: dict[str, int], n_images: int, max_bad_share: floa
     if n_bad > max_bad_share * (n_images + n_bad):
         raise InputError(
             f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
-            f"{n_bad} of {n_images + n_bad}: " + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items())),
-            "copy the files again, or raise ingest.max_bad_share; the table `rejected` names each file",
+            f"{n_bad} of {n_images + n_bad}: "
+            + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items()))
+            + "".join(f"\n    {path}" for path in bad_files[:N_NAMED]),
+            "copy the files again, or raise ingest.max_bad_share",
         )

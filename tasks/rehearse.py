@@ -10,7 +10,7 @@ from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, build
 from tasks.explain import ExplainParams
 from tasks.saliency.gradcam import gradcam_maps
 from tasks.stage import always_run
-from tasks.train import TrainParams
+from tasks.training import TrainParams
 
 
 def rehearse(

@@ -8,12 +8,13 @@ on the page comes from the tables and manifests; there is no clock in it, so equ
 import base64
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
 from storage.publish import CampaignRecord
 from storage.tables import METRICS, TABLES
 from tasks import report_words
@@ -161,8 +162,9 @@ def _data_uri(picture: bytes) -> str:
 def report_recipe(
     campaign: str, params: dict[str, Any], differing: dict[str, Any], artifacts: dict[str, ArtifactRef]
 ) -> Recipe:
-    """What makes a campaign's report: its parameters and every artefact by role."""
-    fields = {"campaign": campaign, "params": params, "differing": differing}
+    """What makes a campaign's report: its parameters, every artefact by role, and the page's template."""
+    template = content_digest((files("tasks") / "report.html").read_text(encoding="utf-8"))
+    fields = {"campaign": campaign, "params": params, "differing": differing, "template": template}
     return Recipe("report", REVISION, fields, artifacts)
 
 
@@ -171,12 +173,12 @@ def write_report(
     campaign: str, store: str, params: dict[str, Any], differing: dict[str, Any], artifacts: dict[str, ArtifactRef]
 ) -> ArtifactRef:
     """Write the page and figures of a campaign."""
-    recipe, files = report_recipe(campaign, params, differing, artifacts), Store(store)
-    if files.holds(recipe.ref):
+    recipe, disk = report_recipe(campaign, params, differing, artifacts), Store(store)
+    if disk.holds(recipe.ref):
         return recipe.ref
-    results = read_campaign(files, campaign, params, differing, artifacts)
+    results = read_campaign(disk, campaign, params, differing, artifacts)
     methods = [method_page(one, results.classes, params["adjust"]["threshold"]) for one in results.methods]
-    with files.create(recipe, versions()) as draft:
+    with disk.create(recipe, versions()) as draft:
         draft.write_bytes("index.html", render_page(results, methods).encode())
         for page in methods:
             for kind, picture in page.figures.items():

@@ -73,6 +73,7 @@ class CampaignResults:
 
     Attributes
     ----------
+    notes : remarks on the source as a whole.
     observations, rejected : rows of every date, with the date.
     epochs : rows of the table `epochs`; empty where the classifier was given.
     manifests : what each artefact's manifest says, by role.
@@ -85,6 +86,7 @@ class CampaignResults:
     classes: list[str]
     plants: list[Row]
     plants_summary: dict[str, Any]
+    notes: list[str]
     observations: list[Row]
     rejected: list[Row]
     card: dict[str, Any]
@@ -114,6 +116,7 @@ def read_campaign(
         classes=list(plants.summary["classes"]),
         plants=rows_of(plants, PLANTS),
         plants_summary=plants.summary,
+        notes=artifacts["survey"].read_json("survey.json")["notes"],
         observations=dated_rows(artifacts, "images", OBSERVATIONS),
         rejected=dated_rows(artifacts, "images", REJECTED),
         card=classifier.read_json("card.json"),

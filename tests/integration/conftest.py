@@ -1,5 +1,6 @@
 """A Prefect server for the whole session, and a campaign small enough to run many times."""
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import date
@@ -14,15 +15,15 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.campaign import analyse_campaign
+from flows.campaign import analyse_campaign, n_tasks
 from flows.parameters import CampaignParams
 from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
 from tasks.cluster import ClusterParams
-from tasks.ingest import IngestParams
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
-from tasks.train import TrainParams
+from tasks.survey import IngestParams
+from tasks.training import TrainParams
 
 DATES = (date(2022, 8, 25), date(2022, 9, 3))
 
@@ -68,10 +69,16 @@ def run_small(params: CampaignParams, store: Path) -> Finished:
     record = analyse_campaign(params, str(store))
     with get_client(sync_client=True) as client:
         (last,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-    return Finished(record, last.id, last.name, {run.name: run for run in task_runs(last.id)})
+    return Finished(record, last.id, last.name, {run.name: run for run in task_runs(last.id, n_tasks(params))})
 
 
-def task_runs(flow_run_id: UUID) -> list[TaskRun]:
-    """Task runs of a flow run."""
+def task_runs(flow_run_id: UUID, n_expected: int) -> list[TaskRun]:
+    """Task runs of a finished flow run; the server learns of them from events, a little later than the flow."""
+    deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
-        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+        while True:
+            runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+            if len(runs) == n_expected and all(run.state is not None and run.state.is_final() for run in runs):
+                return runs
+            assert time.monotonic() < deadline, [(run.name, run.state_name) for run in runs]
+            time.sleep(0.2)

@@ -13,6 +13,7 @@ from storage.artifacts import Store
 from storage.publish import published_tables
 from storage.tables import TABLES, load_table
 from storage.verify import verify_store
+from tasks.cluster import ClusterParams
 from tasks.parameters import Runtime
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
@@ -90,6 +91,16 @@ def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Pa
     assert again - ALWAYS_RUN == {"predict small 2022-08-25", "explain small 2022-09-03 gradcam"}
     assert verify_store(files).problems == []
     assert table_bytes(store) == before
+
+
+def test_other_clusters_are_fitted_on_the_same_maps(first: Finished, store: Path) -> None:
+    """Nothing before the clusters runs again when only their number changes."""
+    params = small_campaign(cluster=ClusterParams(n_clusters=2, n_seeds=2, neighbours=3))
+    states = run_small(params, store).states()
+    cached = {"train small", "augment small"} | {f"{s} small {d}" for s in ("ingest", "predict") for d in DATES}
+    cached |= {f"explain small {day} gradcam" for day in DATES}
+    assert {states[name] for name in cached} == {"Cached"}
+    assert states["cluster small gradcam"] == "Completed"
 
 
 def test_new_date_adds_and_never_rewrites(first: Finished, store: Path) -> None:

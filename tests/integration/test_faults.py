@@ -28,10 +28,11 @@ from storage.tables import OBSERVATIONS, PREDICTIONS, Rows, read_table
 from storage.verify import verify_store
 from tasks.classifier import GivenClassifier
 from tasks.explain import ExplainParams
-from tasks.ingest import IngestParams, ingest_images, survey, survey_source
+from tasks.ingest import ingest_images, survey_source
 from tasks.sources.contract import SourceImage
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
+from tasks.survey import IngestParams, survey
 from tests.integration.conftest import DATES, run_small, small_campaign, task_runs
 
 HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
@@ -66,12 +67,12 @@ def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
             "source": source,
             "params": IngestParams(image_size=32),
         }
-        (listing,) = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
+        found = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
         cached = ingest_images.with_options(result_storage=Store(store).results_folder)
-        return cached(date=DATES[0], listing=listing, **fixed)
+        return cached(date=DATES[0], listing=found[f"listing {DATES[0]}"], **fixed)
 
     images = ingest()
-    return images, {run.name: run.run_count for run in task_runs(flow_runs[0])}
+    return images, {run.name: run.run_count for run in task_runs(flow_runs[0], 2)}
 
 
 @pytest.mark.parametrize("fault", ["I/O", "memory"])

@@ -285,6 +285,15 @@ def test_logits_do_not_depend_on_the_batch_size(eager: Classifier, batch_size: i
     )
 
 
+def test_logits_are_the_models_own(eager: Classifier) -> None:
+    images = images_of(3)
+    scaled = (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
+    inputs = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), np.float32))
+    with torch.no_grad():
+        expected = eager.model(inputs).numpy()
+    np.testing.assert_allclose(predict_logits(eager, images, 3), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_logits_follow_their_images(eager: Classifier) -> None:
     images, order = images_of(5), np.asarray([3, 1, 4, 0, 2])
     np.testing.assert_allclose(

@@ -26,7 +26,7 @@ from storage.errors import InputError
 from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, rows_to_columns, write_table
 from tasks.cluster import ClusterParams, assign_images, diagnose, fit_clusters, read_maps, validation_members
 from tasks.explain import scale_to_peak
-from tasks.spectral import Clustering, PrincipalAxes
+from tasks.spectral import Clustering, PrincipalAxes, map_vectors
 
 DAYS = ("2021-08-23", "2021-09-03")
 PARAMS = ClusterParams(n_clusters=3, n_seeds=3, neighbours=3)
@@ -83,10 +83,7 @@ def plant(store: Store, day: int) -> Planted:
         for i in range(n)
     ]
     columns = rows_to_columns(PREDICTIONS, rows)
-    answered, explained = (
-        Recipe("predictions", 1, {"day": day}),
-        Recipe("saliency", 1, {"explained_class": "predicted"}),
-    )
+    answered = Recipe("predictions", 1, {"day": day})
     with store.create(answered) as draft:
         write_table(draft, PREDICTIONS, columns)
         draft.summary = {"date": DAYS[day], "n_images": n}
@@ -178,41 +175,28 @@ def test_the_summary_tells_what_was_found(fitted: Fitted) -> None:
     assert summary["warnings"] == ["PCA has 16 dimensions, not 50: the maps have no more"]
 
 
-def test_stored_coordinates_are_principal_components_of_unit_maps(fitted: Fitted) -> None:
-    maps = np.concatenate(
-        [
-            read_maps(fitted.store.open(planted.saliency))[
-                np.isin(read_array(fitted.store.open(planted.saliency), ROWS), members(planted))
-            ]
-            for planted in fitted.dates
-        ]
-    )
-    assert len(maps) == 26
-    # The Gram matrix of the coordinates does not know signs; that of upsampled maps takes the slow way in test_spectral.
-    from tasks.spectral import map_vectors
+def member_maps(fitted: Fitted) -> NDArray[np.float32]:
+    """Maps of the members in their order, found by their array rows."""
+    chosen: list[NDArray[np.float32]] = []
+    for planted in fitted.dates:
+        artifact = fitted.store.open(planted.saliency)
+        maps, rows = read_maps(artifact), read_array(artifact, ROWS).tolist()
+        chosen += [maps[rows.index(row)] for row in members(planted)]
+    return np.stack(chosen)
 
-    vectors = map_vectors(maps, 64)
-    expected = PCA(16, svd_solver="full").fit_transform(vectors)
+
+def test_stored_coordinates_are_principal_components_of_unit_maps(fitted: Fitted) -> None:
+    expected = PCA(16, svd_solver="full").fit_transform(map_vectors(member_maps(fitted), 64))
     found = read_array(fitted.store.open(fitted.clusters), COORDINATES)
+    # Signs are free, inner products are not.
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
 
 
 def test_prototypes_are_means_of_maps_with_peak_one(fitted: Fitted) -> None:
-    artifact = fitted.store.open(fitted.clusters)
+    artifact, maps = fitted.store.open(fitted.clusters), member_maps(fitted)
     labels = read_array(artifact, LABELS)
-    scaled = np.concatenate(
-        [
-            [
-                np.asarray(maps[where[row]], np.float64)
-                for row in members(planted)
-                for where in [{int(r): i for i, r in enumerate(read_array(fitted.store.open(planted.saliency), ROWS))}]
-            ]
-            for planted in fitted.dates
-            for maps in [read_array(fitted.store.open(planted.saliency), SALIENCY)]
-        ]
-    )
-    expected = [scaled[labels == c].mean(axis=0) for c in (1, 2, 3)]
-    np.testing.assert_allclose(read_array(artifact, PROTOTYPES), expected, rtol=1e-3)
+    expected = [np.mean([m / m.max() for m in maps[labels == c]], axis=0) for c in (1, 2, 3)]
+    np.testing.assert_allclose(read_array(artifact, PROTOTYPES), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("day", [0, 1])

@@ -21,22 +21,19 @@ from storage.artifacts import Artifact, Recipe, Store
 from storage.errors import InputError
 from storage.tables import OBSERVATIONS, REJECTED, read_table
 from tasks.ingest import (
-    IMAGE_JSON,
-    IngestParams,
     check_bad_share,
     images_recipe,
     listing_recipe,
     plant_rows,
     prepare_image,
     read_observations,
-    source_image,
-    survey,
     write_images,
 )
 from tasks.sources.contract import SPLITS, Harvest, Source, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.folder import FolderSource
 from tasks.sources.season import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
+from tasks.survey import IMAGE_JSON, IngestParams, source_image, survey
 
 DAY, LATER = date(2022, 8, 25), date(2022, 9, 3)
 PARAMS = IngestParams(image_size=32)
@@ -61,6 +58,10 @@ SOURCE_IMAGES = st.builds(
     easting=st.none() | FINITE,
     northing=st.none() | FINITE,
 )
+
+
+def listings_of(source: Source, dates: Sequence[date], params: IngestParams) -> dict[date, dict[str, Any]]:
+    return survey(source, dates, params).listings
 
 
 def noise(seed: int, height: int = 32, width: int = 32) -> NDArray[np.uint8]:
@@ -128,7 +129,7 @@ class TestListingEntries:
 class TestSurvey:
     def test_lists_what_the_source_lists_in_its_order(self) -> None:
         source = season()
-        listings = survey(source, (DAY, LATER), PARAMS)
+        listings = listings_of(source, (DAY, LATER), PARAMS)
         assert list(listings) == [DAY, LATER]
         for day, listing in listings.items():
             everything = [image.plant_id for image in source.list_images([day]).images]
@@ -146,7 +147,7 @@ class TestSurvey:
     def test_labels_by_counting_days(self) -> None:
         source, window = season(n_plots=5), 5
         harvests = {image.plant_id: image.harvest for image in source.list_images([LATER]).images}
-        found = survey(source, [LATER], IngestParams(image_size=32, window_days=window))[LATER]["images"]
+        found = listings_of(source, [LATER], IngestParams(image_size=32, window_days=window))[LATER]["images"]
         assert {entry["label"] for entry in found} == {0, 1}
         for entry in found:
             harvest = harvests[entry["plant_id"]]
@@ -155,7 +156,7 @@ class TestSurvey:
             assert entry["label"] == int(days is not None and days <= window)
 
     def test_duplicates_are_all_left_out(self, spoiled: FolderSource) -> None:
-        listing = survey(spoiled, [DAY], PARAMS)[DAY]
+        listing = listings_of(spoiled, [DAY], PARAMS)[DAY]
         content = (Path(spoiled.root) / "train/ready/twin1.png").read_bytes()
         detail = f"2 files with SHA-256 {hashlib.sha256(content).hexdigest()}"
         gone = [(e["path"], e["reason"], e["detail"]) for e in listing["left_out"] if e["reason"] == "duplicate"]
@@ -169,7 +170,7 @@ class TestSurvey:
             save(tmp_path / f"{i}.png", noise(0 if i in (1, 2) else i + 1))
             lines.append(f"{i}.png,train,ready,{plant},{day}")
         (tmp_path / "manifest.csv").write_text("\n".join(lines))
-        found = survey(FolderSource(root=str(tmp_path)), [DAY, LATER], PARAMS)
+        found = listings_of(FolderSource(root=str(tmp_path)), [DAY, LATER], PARAMS)
         assert [[e["path"] for e in found[day]["images"]] for day in (DAY, LATER)] == [["0.png"], ["3.png"]]
         assert [[e["path"] for e in found[day]["left_out"]] for day in (DAY, LATER)] == [["1.png"], ["2.png"]]
 
@@ -180,7 +181,7 @@ class TestSurvey:
                 save(tmp_path / folder / name, noise(i))
 
         def digest(folder: str) -> str:
-            listing = survey(FolderSource(root=str(tmp_path / folder)), [DAY], PARAMS)[DAY]
+            listing = listings_of(FolderSource(root=str(tmp_path / folder)), [DAY], PARAMS)[DAY]
             return listing_recipe(listing).ref.digest
 
         assert digest("one") == digest("two")
@@ -232,7 +233,7 @@ class TestPrepareImage:
 
 class TestReadObservations:
     def test_rows_and_reasons(self, spoiled: FolderSource) -> None:
-        entries = survey(spoiled, [DAY], PARAMS)[DAY]["images"]
+        entries = listings_of(spoiled, [DAY], PARAMS)[DAY]["images"]
         found = list(read_observations(spoiled, entries, 32))
         assert [row["path"] for row, _, _ in found] == [entry["path"] for entry in entries]
         problems = {row["path"]: problem for row, image, problem in found if image is None}
@@ -251,7 +252,7 @@ class TestReadObservations:
         assert sizes["val/unripe/b.png"] == (64, 64, "") and len(sizes) == 7
 
     def test_a_file_that_changed_since_it_was_listed(self, spoiled: FolderSource) -> None:
-        entries = survey(spoiled, [DAY], PARAMS)[DAY]["images"]
+        entries = listings_of(spoiled, [DAY], PARAMS)[DAY]["images"]
         save(Path(spoiled.root) / entries[0]["path"], noise(99))
         with pytest.raises(InputError, match=f"{entries[0]['path']} has changed since it was listed"):
             list(read_observations(spoiled, entries, 32))
@@ -259,7 +260,7 @@ class TestReadObservations:
 
 class TestWriteImages:
     def test_rejected_files_do_not_stop_the_run(self, tmp_path: Path, spoiled: FolderSource) -> None:
-        listing = survey(spoiled, [DAY], PARAMS)[DAY]
+        listing = listings_of(spoiled, [DAY], PARAMS)[DAY]
         artifact = ingest(tmp_path / "store", spoiled, listing)
         seen, rejected = read_table(artifact, OBSERVATIONS), read_table(artifact, REJECTED)
         reasons = dict(zip(rejected["path"], rejected["reason"], strict=True))
@@ -277,7 +278,7 @@ class TestWriteImages:
         assert (artifact.summary["n_images"], artifact.summary["date"]) == (7, DAY.isoformat())
 
     def test_row_numbers_point_into_the_array(self, tmp_path: Path, spoiled: FolderSource) -> None:
-        artifact = ingest(tmp_path / "store", spoiled, survey(spoiled, [DAY], PARAMS)[DAY])
+        artifact = ingest(tmp_path / "store", spoiled, listings_of(spoiled, [DAY], PARAMS)[DAY])
         seen, images = read_table(artifact, OBSERVATIONS), read_array(artifact, IMAGES)
         assert seen["row"] == list(range(7)) and images.shape == (7, 32, 32, 3)
         assert seen["plant_id"] == sorted(seen["plant_id"])
@@ -294,7 +295,7 @@ class TestWriteImages:
     def test_more_images_than_a_shard_and_rejected_ones_among_them(self, tmp_path: Path) -> None:
         early = date(2022, 8, 15)  # nothing harvested yet
         source = season(n_plots=1, rows=5, plants_per_row=20, n_damaged=4, n_duplicates=1, dates=(early,))
-        listing = survey(source, [early], PARAMS)[early]
+        listing = listings_of(source, [early], PARAMS)[early]
         artifact = ingest(tmp_path, source, listing)
         seen, rejected = read_table(artifact, OBSERVATIONS), read_table(artifact, REJECTED)
         images, n = read_array(artifact, IMAGES), len(seen["row"])
@@ -312,7 +313,7 @@ class TestWriteImages:
         for i in range(n + 2):
             save(tmp_path / f"source/train/ready/{i:02}.png", noise(i) if i < n else np.full((32, 32, 3), i, np.uint8))
         source = FolderSource(root=str(tmp_path / "source"))
-        artifact = ingest(tmp_path / "store", source, survey(source, [DAY], PARAMS)[DAY])
+        artifact = ingest(tmp_path / "store", source, listings_of(source, [DAY], PARAMS)[DAY])
         assert read_array(artifact, IMAGES).shape == (n, 32, 32, 3)
         assert read_table(artifact, OBSERVATIONS)["row"] == list(range(n))
         assert read_table(artifact, REJECTED)["reason"] == ["blank"] * 2
@@ -320,7 +321,7 @@ class TestWriteImages:
     def test_batches_of_a_listing_do_not_matter(self, tmp_path: Path) -> None:
         """Images stay where the listing has them, whoever else is listed: a subset's array is a subset of the array."""
         source = season()
-        listing = survey(source, [DAY], PARAMS)[DAY]
+        listing = listings_of(source, [DAY], PARAMS)[DAY]
         whole = read_array(ingest(tmp_path / "whole", source, listing), IMAGES)
         part = {**listing, "images": listing["images"][3:9]}
         np.testing.assert_array_equal(read_array(ingest(tmp_path / "part", source, part), IMAGES), whole[3:9])
@@ -394,6 +395,6 @@ class ReversedDates:
 def test_a_date_s_listing_does_not_depend_on_other_dates() -> None:
     """Adding a date must not rename, and so recompute, the dates that are there."""
     source = season()
-    alone = {day: survey(source, [day], PARAMS)[day] for day in (DAY, LATER)}
-    assert survey(source, (DAY, LATER), PARAMS) == alone
-    assert survey(ReversedDates(source), (DAY, LATER), PARAMS) == alone
+    alone = {day: listings_of(source, [day], PARAMS)[day] for day in (DAY, LATER)}
+    assert listings_of(source, (DAY, LATER), PARAMS) == alone
+    assert listings_of(ReversedDates(source), (DAY, LATER), PARAMS) == alone

@@ -13,7 +13,7 @@ from storage.errors import InputError
 from tasks.classifier import EXPORTED, GivenClassifier, build_model, save_weights
 from tasks.explain import ExplainParams
 from tasks.rehearse import rehearse, rehearse_classifier
-from tasks.train import TrainParams
+from tasks.training import TrainParams
 
 CLASSES = ["not_ready", "ready"]
 

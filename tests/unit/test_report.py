@@ -154,8 +154,9 @@ class FakeCampaign:
             "plants",
             "plants",
             lambda draft: write_table(draft, PLANTS, rows_to_columns(PLANTS, rows)),  # pyright: ignore
-            {"classes": list(self.classes), "dates": list(DAYS), "notes": ["a note & more"], "paper": paper},
+            {"classes": list(self.classes), "dates": list(DAYS), "paper": paper},
         )
+        self.make("survey", "survey", lambda draft: draft.write_json("survey.json", {"notes": ["a note & more"]}), {})
 
     def _analyse(self, method: str, days: list[list[dict[str, Any]]]) -> None:
         n_classes, adjusted = len(self.classes), list[dict[str, Any]]()

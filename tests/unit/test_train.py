@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,8 @@ from storage.tables import AUGMENTATION, OBSERVATIONS, rows_to_columns, write_ta
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.parameters import Runtime
 from tasks.symmetry import NO_CHANGE, photometric_change
-from tasks.train import (
-    Training,
-    TrainingSet,
-    TrainParams,
-    evaluate,
-    given_recipe,
-    load_training_set,
-    load_validation_set,
-    train,
-    train_epoch,
-)
+from tasks.train import given_recipe, load_training_set, load_validation_set
+from tasks.training import Training, TrainingSet, TrainParams, evaluate, train, train_epoch
 
 CPU = torch.device("cpu")
 RUNTIME = Runtime(device="cpu", batch_size=5)
@@ -208,9 +200,27 @@ def test_a_last_batch_of_one_sample_is_left_out(n: int, n_seen: int) -> None:
     assert np.isfinite(loss) and round(accuracy * n_seen, 9).is_integer()
 
 
-def test_the_last_batch_holds_another_sample_in_another_epoch() -> None:
-    last = {int(np.random.default_rng([PARAMS.seed, epoch]).permutation(9)[-1]) for epoch in range(20)}
-    assert len(last) > 4
+@dataclass(frozen=True)
+class Watched(TrainingSet):
+    """Samples that remember in which batches they were asked for."""
+
+    asked: list[list[int]] = field(default_factory=list[list[int]])
+
+    def batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked.append(rows.tolist())
+        return super().batch(rows)
+
+
+def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
+    toy = toy_samples(19)
+    watched = Watched(toy.images, toy.samples, toy.labels)
+    params = TrainParams(architecture="squeezenet1_1", epochs=3, batch_size=9)
+    train(watched, toy_images(2, seed=1), 2, params, RUNTIME, tmp_path / "checkpoint.pt", ignore)
+    assert [len(batch) for batch in watched.asked] == [9, 9] * 3
+    epochs = [watched.asked[2 * e] + watched.asked[2 * e + 1] for e in range(3)]
+    assert all(len(set(epoch)) == 18 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert len({*range(19)} - set.intersection(*map(set, epochs))) > 1  # not always the same sample is left out
 
 
 @pytest.mark.parametrize("symmetry", range(8))
@@ -339,12 +349,13 @@ def test_no_validation_images_are_an_empty_set(tmp_path: Path) -> None:
 
 
 def test_a_given_classifier_is_named_by_its_content_not_its_place(tmp_path: Path) -> None:
-    plants = Recipe("plants", 1).ref
+    classes = ("not ready", "ready")
     for name, content in (("a.pt", b"one"), ("b.pt", b"one"), ("c.pt", b"two")):
         (tmp_path / name).write_bytes(content)
     a, b, c = (
-        given_recipe(GivenClassifier(path=str(tmp_path / name)), plants).ref for name in ("a.pt", "b.pt", "c.pt")
+        given_recipe(GivenClassifier(path=str(tmp_path / name)), classes).ref for name in ("a.pt", "b.pt", "c.pt")
     )
     assert a == b != c
     other = GivenClassifier(path=str(tmp_path / "a.pt"), architecture="resnet34")
-    assert given_recipe(other, plants).ref != a
+    assert given_recipe(other, classes).ref != a
+    assert given_recipe(GivenClassifier(path=str(tmp_path / "a.pt")), classes[::-1]).ref != a
