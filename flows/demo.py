@@ -41,8 +41,8 @@ def demo_campaign(name: str, root: Path) -> CampaignParams:
         source=GrowliFlowerSource(root=str(root)),
         dates=DATES,
         ingest=IngestParams(image_size=IMAGE_SIZE),
-        augment=AugmentParams(copies=(2, 3)),
-        train=TrainParams(epochs=8, learning_rate=1e-3, step_epochs=3),
+        augment=AugmentParams(copies=(1, 2)),
+        train=TrainParams(epochs=6, learning_rate=1e-3, step_epochs=2),
     )
 
 
