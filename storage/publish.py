@@ -4,7 +4,7 @@ Artefacts are named by content and never change; what is published under a campa
 runs again with other parameters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from storage.artifacts import MANIFEST, ArtifactRef, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import FileRecord, describe_files, differences, write_atomically
-from storage.tables import TABLES, TableSpec, load_table, table_bytes
+from storage.tables import TableSpec, load_table, table_bytes
 
 PART = "part-0.parquet"
 
@@ -123,12 +123,3 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
         return CampaignRecord.model_validate_json(path.read_bytes())
     except ValueError as error:
         raise ArtifactError(f"{path} cannot be read as a campaign's record: {error}") from None
-
-
-def published_tables(store: Store, campaign: str) -> Mapping[str, list[Path]]:
-    """Every published Parquet file of a campaign by table name."""
-    return {
-        name: sorted(partition(store, spec, campaign, None).rglob(PART))
-        for name, spec in TABLES.items()
-        if partition(store, spec, campaign, None).exists()
-    }

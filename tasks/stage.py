@@ -28,7 +28,8 @@ class ArtifactCache(CachePolicy):
     """Cache key of a task: the name of the artefact it makes.
 
     A record whose artefact is missing or damaged is forgotten before Prefect looks it up, because Prefect would
-    return a reference to nothing.
+    return a reference to nothing. Records are looked for where `Store.results_folder` says, so tasks must run with that
+    as their `result_storage`.
 
     Parameters
     ----------

@@ -13,7 +13,6 @@ from storage.publish import (
     PublishedManifest,
     publish_report,
     publish_table,
-    published_tables,
     read_record,
     write_record,
 )
@@ -132,14 +131,6 @@ class TestTable:
         with pytest.raises(ArtifactError, match=r"images/0+ has no manifest\.json"):
             publish(store, ArtifactRef(kind="images", digest="0" * 24))
         assert not (store.root / "tables").exists()
-
-    def test_published_tables_of_one_campaign(self, store: Store) -> None:
-        ref = rejected(store, "a")
-        later = publish_table(store, REJECTED, [ref], "field2", date(2021, 9, 3))
-        first = publish(store, ref)
-        publish_table(store, REJECTED, [ref], "field1", DAY)
-        assert published_tables(store, "field2") == {"rejected": [first, later]}
-        assert published_tables(store, "field3") == {}
 
 
 class TestReport:
