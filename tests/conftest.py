@@ -1,16 +1,15 @@
-"""What tests share: where the real photographs are, and small seasons on disk."""
+"""What tests share."""
 
-from pathlib import Path
+from collections.abc import Generator
 
 import pytest
+import torch
 
-REPOSITORY = Path(__file__).parents[1]
 
-
-@pytest.fixture(scope="session")
-def real_leaves() -> Path:
-    """The 1,200 real leaf photographs beside the project; tests that need them are skipped where they are absent."""
-    folder = REPOSITORY.parent / "shared" / "real_images" / "plantvillage_apple"
-    if not folder.is_dir():
-        pytest.skip(f"the real photographs are not at {folder}")
-    return folder
+@pytest.fixture(scope="module")
+def one_thread() -> Generator[None]:
+    """Small networks are slower on several threads, and another process sums in the same order on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,7 +1,6 @@
 """Building, loading and running classifiers, with numpy and scipy as oracles and what goes wrong said in words."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,8 @@ from tasks.classifier import (
 from tasks.parameters import Runtime
 from tasks.saliency.gradcam import gradcam_maps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 CLASSES = ("not_ready", "ready")
 
@@ -48,15 +49,6 @@ def images_of(n: int, height: int = 64, width: int = 64, seed: int = 0) -> NDArr
 
 def frozen(model: nn.Module, classes: tuple[str, ...] = CLASSES) -> Classifier:
     return freeze(model, classes, IMAGENET_MEAN, IMAGENET_STD, CPU)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

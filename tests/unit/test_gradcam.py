@@ -1,6 +1,5 @@
 """Grad-CAM against captum, a finite difference, and the closed form where the head is one linear layer."""
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -15,16 +14,9 @@ from storage.errors import InputError
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze, predict_logits
 from tasks.saliency.gradcam import gradcam_maps, last_convolutional_stage, recorded_output
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXPLAINED = np.asarray([0, 1, 2, 1])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def frozen(model: nn.Module) -> Classifier:

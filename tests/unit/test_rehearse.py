@@ -1,6 +1,5 @@
 """What is refused before anything is trained."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,9 @@ from tasks.explain import ExplainParams
 from tasks.rehearse import rehearse, rehearse_classifier
 from tasks.training import TrainParams
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = ["not_ready", "ready"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def try_out(architecture: str = "resnet18", size: int = 64, **explain: Any) -> None:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,6 +24,8 @@ from tasks.symmetry import NO_CHANGE, photometric_change
 from tasks.train import given_recipe, load_training_set, load_validation_set
 from tasks.training import Training, TrainingSet, TrainParams, evaluate, train, train_epoch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 RUNTIME = Runtime(device="cpu", batch_size=5)
 PARAMS = TrainParams(architecture="resnet18", epochs=4, batch_size=8, learning_rate=1e-3, step_epochs=2, seed=3)
@@ -32,15 +34,6 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 class Interrupted(Exception):
     """What stops a run in these tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on several threads, and another process sums in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def toy_images(n: int, seed: int) -> Pair:
