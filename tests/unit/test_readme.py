@@ -42,11 +42,22 @@ def parameters_text() -> str:
         "score": "ScoreParams",
         "adjust": "AdjustParams",
     }
-    schemas = {stage: defs[models[stage]] for stage in STAGES} | {"runtime": Runtime.model_json_schema()}
+    sources = {
+        "source (growliflower)": "GrowliFlowerSource",
+        "source (fiftyone)": "FiftyOneSource",
+        "source (folder)": "FolderSource",
+        "source.harvest_table": "HarvestTable",
+        "source.words": "FlagWords",
+    }
+    schemas = {name: defs[model] for name, model in sources.items()}
+    schemas |= {stage: defs[models[stage]] for stage in STAGES} | {"runtime": Runtime.model_json_schema()}
     for stage, schema in schemas.items():
         for name, field in schema["properties"].items():
+            if name == "kind":
+                continue
             default = "required" if name in schema.get("required", ()) else f"`{_toml(field.get('default'))}`"
-            lines.append(f"| `{stage}.{name}` | {default} | {_meaning(field)} |")
+            table, _, layout = stage.partition(" ")
+            lines.append(f"| `{table}.{name}` {layout}| {default} | {_meaning(field)} |")
     return "\n".join(lines) + "\n"
 
 
