@@ -7,16 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.errors import InputError
-from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, refuse_duplicates, require_dates
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
 from tasks.sources.fiftyone_samples import Sample, dates_of, draw_splits, read_samples, splits_of_samples
-from tasks.sources.files import digest_file, find_root, parse_date, read_rgb, walk_files
+from tasks.sources.files import PatchFiles, find_root, parse_date, walk_files
 from tasks.sources.harvest_table import (
     FlagWords,
     HarvestRecords,
@@ -30,7 +27,7 @@ from tasks.sources.release import CLASSES, SplitPlant, is_split_file, read_split
 TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)
 
 
-class FiftyOneSource(Params):
+class FiftyOneSource(PatchFiles):
     """A folder in the layout of the FiftyOne export.
 
     Splits come from the samples (`split` or tags; `samples`), else from UTM files (`utm`), else from a seeded draw
@@ -83,19 +80,6 @@ class FiftyOneSource(Params):
         unsplit = {image.plant_id for image in images if image.split_source == "none"}
         notes += unlabelled + ([f"{len(unsplit)} plants are in no split and count as new"] if unsplit else [])
         return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
-
-    def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the file."""
-        return digest_file(Path(self.root).expanduser() / image.path)
-
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Pixels, shape (height, width, 3), RGB, 0..255.
-
-        Raises
-        ------
-        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
-        """
-        return read_rgb(Path(self.root).expanduser() / image.path)
 
     def _find_splits(self, root: Path, samples: Sequence[Sample]) -> dict[str, SplitPlant]:
         stated = splits_of_samples(samples)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.errors import InputError
-from tasks.sources.contract import UnreadableImage
+from tasks.parameters import Params
+from tasks.sources.contract import SourceImage, UnreadableImage
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 
@@ -23,6 +24,25 @@ RGB_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1"})
 
 # The filters of `warnings` belong to the whole process: two threads that set them at once may leave them changed.
 WARNING_FILTERS = threading.Lock()
+
+
+class PatchFiles(Params):
+    """What sources share in which every image is a file of its own."""
+
+    root: str
+
+    def fingerprint(self, image: SourceImage) -> str:
+        """SHA-256 (hex) of the file."""
+        return digest_file(Path(self.root).expanduser() / image.path)
+
+    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+        """Pixels, shape (height, width, 3), RGB, 0..255.
+
+        Raises
+        ------
+        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
+        """
+        return read_rgb(Path(self.root).expanduser() / image.path)
 
 
 def find_root(root: str) -> Path:

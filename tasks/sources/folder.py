@@ -5,12 +5,9 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.errors import InputError
-from tasks.parameters import Params
 from tasks.sources.checks import (
     SPLIT_WORDS,
     in_listing_order,
@@ -20,7 +17,7 @@ from tasks.sources.checks import (
     require_dates,
 )
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.files import TextTable, digest_file, find_root, parse_date, read_rgb, read_table, relative_path
+from tasks.sources.files import PatchFiles, TextTable, find_root, parse_date, read_table, relative_path
 from tasks.sources.folder_entries import (
     Entry,
     find_images,
@@ -33,7 +30,7 @@ from tasks.sources.folder_entries import (
 )
 
 
-class FolderSource(Params):
+class FolderSource(PatchFiles):
     """Any images with splits and classes, from folders or a manifest.
 
     Where there is a manifest it decides which files count; where a folder names a split or class too, both must agree.
@@ -89,19 +86,6 @@ class FolderSource(Params):
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         left_out.sort(key=lambda one: (one.acquired, one.plant_id))
         return SourceListing(classes, in_listing_order(images), tuple(left_out), tuple(notes))
-
-    def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the file."""
-        return digest_file(Path(self.root).expanduser() / image.path)
-
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Pixels, shape (height, width, 3), RGB, 0..255.
-
-        Raises
-        ------
-        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
-        """
-        return read_rgb(Path(self.root).expanduser() / image.path)
 
     def _read_entries(self, root: Path) -> tuple[list[Entry], list[tuple[str, str]], list[str]]:
         """Return the entries, (path, reason) of the files that are none, and notes."""
