@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,9 +184,12 @@ class Store:
 
     def work_folder(self, ref: ArtifactRef) -> Path:
         """A folder for unfinished work that a later run takes up; `create` removes it when the artefact is there."""
-        folder = self.root / "work" / f"{ref.kind}-{ref.digest}"
+        folder = self._work_path(ref)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _work_path(self, ref: ArtifactRef) -> Path:
+        return self.root / "work" / f"{ref.kind}-{ref.digest}"
 
     @contextmanager
     def create(self, recipe: Recipe, versions: Mapping[str, str] | None = None) -> Generator[Draft]:
@@ -214,7 +217,7 @@ class Store:
             self._commit(draft.folder, ref)
         finally:
             shutil.rmtree(draft.folder, ignore_errors=True)
-        shutil.rmtree(self.root / "work" / f"{ref.kind}-{ref.digest}", ignore_errors=True)
+        shutil.rmtree(self._work_path(ref), ignore_errors=True)
 
     def _commit(self, written: Path, ref: ArtifactRef) -> None:
         """Give a finished folder its final name; a damaged predecessor is moved out of the way first.
@@ -256,8 +259,3 @@ def read_manifest(folder: Path, model: type[M]) -> M:
         raise ArtifactError(f"{folder} has no {MANIFEST}: never finished, or deleted") from None
     except ValueError as error:
         raise ArtifactError(f"{path} cannot be read as a manifest: {error}") from None
-
-
-def digests(refs: Sequence[ArtifactRef]) -> list[str]:
-    """Digests of several artefacts in their order."""
-    return [ref.digest for ref in refs]

@@ -53,6 +53,21 @@ class ExplainParams(Params):
     layer: str | None = Field(default=None, description="Grad-CAM's layer; null: the last convolutional stage")
 
 
+def check_explained_class(choice: str, classes: list[str]) -> None:
+    """Refuse a word that names no class to explain.
+
+    Raises
+    ------
+    InputError : neither `predicted`, `label` nor one of the classes.
+    """
+    if choice not in ("predicted", "label", *classes):
+        raise InputError(
+            "explain.explained_class is predicted, label or the name of a class",
+            repr(choice),
+            f"use predicted, or one of {', '.join(classes)}",
+        )
+
+
 def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: list[int]) -> NDArray[np.int64]:
     """Class to explain for each of some rows of a table of predictions, shape (len(rows),).
 
@@ -64,12 +79,7 @@ def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: 
         return np.asarray([predictions["predicted"][i] for i in rows], np.int64)
     if choice in classes:
         return np.full(len(rows), classes.index(choice), np.int64)
-    if choice != "label":
-        raise InputError(
-            "explain.explained_class is predicted, label or the name of a class",
-            repr(choice),
-            f"use predicted, or one of {', '.join(classes)}",
-        )
+    check_explained_class(choice, classes)
     missing = [predictions["plant_id"][i] for i in rows if predictions["label"][i] is None]
     if missing:
         raise InputError(

@@ -7,7 +7,7 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, build_model, freeze, load_given
-from tasks.explain import ExplainParams
+from tasks.explain import ExplainParams, check_explained_class
 from tasks.saliency.gradcam import gradcam_maps
 from tasks.stage import always_run
 from tasks.training import TrainParams
@@ -57,12 +57,7 @@ def rehearse_classifier(
     """Refuse a classifier that cannot classify or explain the campaign's images, before it is trained."""
     summary = Store(store).open(plants).summary
     classes, choice = summary["classes"], explain.explained_class
-    if choice not in ("predicted", "label", *classes):
-        raise InputError(
-            "explain.explained_class is predicted, label or the name of a class",
-            repr(choice),
-            f"use predicted, or one of {', '.join(classes)}",
-        )
+    check_explained_class(choice, classes)
     unlabelled = {s: n["unlabelled"] for s, n in summary["counts"].items() if s != "train" and n["unlabelled"]}
     if choice == "label" and unlabelled:
         raise InputError(

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.artifacts import MANIFEST, ArtifactRef, Draft, Recipe, Store, content_digest, digests
+from storage.artifacts import MANIFEST, ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.errors import ArtifactError, InputError
 
 RECIPE = Recipe("predictions", 3, {"a": 1, "b": [1, 2]}, {"images": ArtifactRef(kind="images", digest="0" * 24)})
@@ -101,7 +101,6 @@ class TestDigest:
         one, two = (ArtifactRef(kind="images", digest=letter * 24) for letter in "ab")
         orders = [{"x": one, "y": two}, {"x": two, "y": one}, {"x": [one, two]}, {"x": [two, one]}, {"x": one}]
         assert len({Recipe("kind", 1, {}, inputs).ref.digest for inputs in orders}) == len(orders)
-        assert digests([two, one]) == ["b" * 24, "a" * 24]
 
     def test_hand_worked_case(self) -> None:
         # Written out by hand: names must be the same on every machine and in every later version.
