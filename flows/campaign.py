@@ -25,14 +25,15 @@ from storage.tables import METRICS, read_table
 from tasks.adjust import adjust_predictions, measure_accuracy
 from tasks.augment import plan_augmentation
 from tasks.classifier import choose_device
-from tasks.cluster import assign_images, fit_clusters
-from tasks.explain import Method, explain_images
+from tasks.cluster import assign_images, check_methods, fit_clusters
+from tasks.explain import date_groups, explain_shards, gather_maps
 from tasks.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime
 from tasks.predict import predict_images
 from tasks.publish import publish_results
 from tasks.rehearse import rehearse_classifier
 from tasks.report import report_summary, write_report
+from tasks.saliency.maps import Method
 from tasks.score import rate_images, score_clusters
 from tasks.train import take_classifier, train_classifier
 
@@ -64,15 +65,20 @@ class Stages:
         future.add_done_callback(self._count)
         return future
 
+    def expect(self, n_more: int) -> None:
+        """Count on more (or fewer) tasks than `n_tasks` tells before the images are known."""
+        self.bar.total += n_more
+        self.bar.refresh()
+
     def _count(self, _future: PrefectFuture[Any]) -> None:
         self.bar.update()
 
 
 def n_tasks(params: CampaignParams) -> int:
-    """Task runs of a campaign."""
+    """Task runs of a campaign whose maps by one method and of one date are explained by one task."""
     dates, methods = len(params.dates), len(params.explain.methods)
     classifier = 2 if params.classifier is None else 1
-    return 5 + classifier + 2 * dates + methods * (3 + 4 * dates)
+    return 5 + classifier + 2 * dates + methods * (3 + 5 * dates)
 
 
 def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:
@@ -121,9 +127,11 @@ def check_run(params: CampaignParams, runtime: Runtime) -> None:
 
     Raises
     ------
-    InputError : a device that is not there; maps that use ground truth in a deployment.
+    InputError : a device that is not there, or cannot compute in this precision; approximate maps that may not be
+        clustered; maps that use ground truth in a deployment.
     """
-    choose_device(runtime)
+    choose_device(runtime, runtime.saliency_precision)
+    check_methods(params.explain.methods, params.cluster)
     if params.explain.explained_class == "label" and deployment.id:
         raise InputError(
             "A deployment never explains the true class",
@@ -187,32 +195,50 @@ def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Ro
 
 def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
     """Maps, clusters, scores and adjusted answers by one saliency method."""
-    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
-    saliency = {
-        day: stages.submit(
-            explain_images,
-            date=day,
-            params=params.explain,
-            method=method,
-            images=roles[f"images {day}"],
-            classifier=roles["classifier"],
-            predictions=predictions[day],
-            runtime=runtime,
-        )
-        for day in params.dates
-    }
-    wait_for(saliency.values())
+    predictions = [roles[f"predictions {day}"] for day in params.dates]
+    made = explain(stages, params, runtime, method, roles)
     clusters = stages.submit(
         fit_clusters,
         method=method,
         params=params.cluster,
         size=params.ingest.image_size,
-        saliency=list(saliency.values()),
-        predictions=list(predictions.values()),
+        saliency=list(made.values()),
+        predictions=predictions,
     )
     wait_for([clusters])
-    made: Roles = {f"saliency {method} {day}": maps for day, maps in saliency.items()}
     return {**made, f"clusters {method}": clusters, **rate(stages, params, method, {**roles, **made}, clusters)}
+
+
+def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
+    """Maps of every date by one method: groups of shards side by side, then one artefact a date."""
+    made_from = {
+        day: {
+            "date": day,
+            "params": params.explain,
+            "method": method,
+            "images": roles[f"images {day}"],
+            "classifier": roles["classifier"],
+            "predictions": roles[f"predictions {day}"],
+            "runtime": runtime,
+        }
+        for day in params.dates
+    }
+    groups = {
+        day: [
+            stages.submit(explain_shards, first=first, last=last, **parameters)
+            for first, last in date_groups(stages.store, method, roles[f"predictions {day}"].result())
+        ]
+        for day, parameters in made_from.items()
+    }
+    shards = [group for of_date in groups.values() for group in of_date]
+    stages.expect(len(shards) - len(params.dates))
+    wait_for(shards)
+    saliency: Roles = {
+        f"saliency {method} {day}": stages.submit(gather_maps, shards=groups[day], **parameters)
+        for day, parameters in made_from.items()
+    }
+    wait_for(saliency.values())
+    return saliency
 
 
 def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles, clusters: Future) -> Roles:

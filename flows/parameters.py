@@ -9,8 +9,8 @@ from tasks.adjust import AdjustParams
 from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
 from tasks.cluster import ClusterParams
-from tasks.explain import ExplainParams
 from tasks.parameters import Params
+from tasks.saliency.maps import ExplainParams
 from tasks.score import ScoreParams
 from tasks.sources import AnySource
 from tasks.survey import IngestParams

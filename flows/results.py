@@ -25,7 +25,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "metrics": _rows(store, record, "metrics", METRICS),
         "clusters": _rows(store, record, "scores", CLUSTER_SCORES),
         "rejected": store.open(record.artifacts["plants"]).summary["rejected"],
-        "warnings": [text for summary in clusters for text in summary["warnings"]],
+        "warnings": [f"{summary['method']}: {text}" for summary in clusters for text in summary["warnings"]],
         "report": str(store.root / record.report),
         "tables": str(store.root / "tables"),
     }

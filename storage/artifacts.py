@@ -8,6 +8,7 @@ is damage.
 
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Generator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from storage.errors import ArtifactError, InputError
-from storage.files import FileRecord, describe_files, differences, write_atomically
+from storage.files import FileRecord, describe_file, differences, list_files, write_atomically
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,14 +101,41 @@ class Draft:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.summary: dict[str, Any] = {}
+        self._linked: dict[str, FileRecord] = {}
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write one file."""
-        (self.folder / name).write_bytes(content)
+        """Write one file, once: a name may be a link, and writing to it would change another artefact."""
+        with (self.folder / name).open("xb") as stream:
+            stream.write(content)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one JSON file, readable by people."""
         self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode())
+
+    def link(self, name: str, artifact: "Artifact", source: str) -> None:
+        """Make the file `source` of an artefact also the file `name` of this draft: read by nobody, stored once.
+
+        Artefacts never change, so they may share a file; it stays until the last of them is deleted. The checksum is
+        the one taken when the file was written. Where the file system has no hard links the file is copied.
+
+        Raises
+        ------
+        ArtifactError : the artefact has no such file.
+        FileExistsError : the draft has one of this name.
+        """
+        path, original = self.folder / name, artifact.file(source)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(original, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            shutil.copyfile(original, path)
+        self._linked[name] = artifact.manifest.files[source]
+
+    def describe(self) -> dict[str, FileRecord]:
+        """Size and checksum of every file."""
+        return {name: self._linked.get(name) or describe_file(path) for name, path in list_files(self.folder).items()}
 
 
 @dataclass(frozen=True)
@@ -208,7 +236,7 @@ class Store:
                 revision=recipe.revision,
                 params=dict(recipe.params),
                 inputs=_named(recipe.inputs),
-                files=describe_files(draft.folder),
+                files=draft.describe(),
                 summary=draft.summary,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 versions=dict(versions or {}),

@@ -60,7 +60,7 @@ PLANT = Column("plant_id", TEXT, "the release's own id of the plant")
 SPLIT = Column("split", TEXT, "train, val, test, or new for plants that no split knows")
 ROW = Column("row", WHOLE, "position of the image in the date's images array", "from 0")
 LABEL = Column("label", CLASS, "true class; null where nothing is known", "class index", nullable=True)
-METHOD = Column("method", TEXT, "saliency method: gradcam")
+METHOD = Column("method", TEXT, "saliency method: gradcam, occlusion, occlusion_preview (approximate) or lime")
 EXPLAINED = Column(
     "explained_class", TEXT, "class the maps explain; `label` uses ground truth: not valid for unseen data"
 )
@@ -72,6 +72,7 @@ RELIABILITY = Column("reliability", SHARE, "1 - error_share", "0..1")
 PREDICTED = Column("predicted", CLASS, "class the classifier answers", "class index")
 CLASSIFIER = Column("classifier", TEXT, "digest of the classifier artefact")
 CLUSTERS = Column("clusters", TEXT, "digest of the clusters artefact")
+MADE_BY = (EXPLAINED, CLASSIFIER, CLUSTERS)  # what a number about clusters rests on
 
 PLANTS = TableSpec(
     "plants",
@@ -162,11 +163,14 @@ ASSIGNMENTS = TableSpec(
         METHOD,
         CLUSTER,
         Column("neighbour_agreement", SHARE, "share of the k nearest validation maps in this cluster", "0..1"),
-        Column("is_zero_map", pa.bool_(), "the map is zero everywhere: nothing spoke for the class"),
-        EXPLAINED,
-        CLASSIFIER,
-        CLUSTERS,
+        Column(
+            "is_flat_map",
+            pa.bool_(),
+            "the map is the same everywhere, mostly zero: it says nothing about where the evidence lies",
+        ),
+        *MADE_BY,
     ),
+    version=2,
 )
 CLUSTER_SCORES = TableSpec(
     "clusters",
@@ -189,9 +193,7 @@ CLUSTER_SCORES = TableSpec(
         ERROR_LOWER,
         ERROR_UPPER,
         RELIABILITY,
-        EXPLAINED,
-        CLASSIFIER,
-        CLUSTERS,
+        *MADE_BY,
     ),
     per_date=False,
 )
@@ -209,9 +211,7 @@ RELIABILITIES = TableSpec(
         ERROR_UPPER,
         RELIABILITY,
         Column("neighbour_agreement", SHARE, "share of the k nearest validation maps in this cluster", "0..1"),
-        EXPLAINED,
-        CLASSIFIER,
-        CLUSTERS,
+        *MADE_BY,
     ),
 )
 ADJUSTED = TableSpec(
@@ -227,9 +227,7 @@ ADJUSTED = TableSpec(
         Column("adjusted", CLASS, "class after swapping where the cluster is mostly wrong", "class index"),
         Column("is_swapped", pa.bool_(), "adjusted differs from predicted"),
         RELIABILITY,
-        EXPLAINED,
-        CLASSIFIER,
-        CLUSTERS,
+        *MADE_BY,
     ),
 )
 METRICS = TableSpec(
@@ -245,9 +243,7 @@ METRICS = TableSpec(
         Column("average_class_accuracy", SHARE, "mean recall of the classes present", "0..1"),
         Column("confusion", pa.list_(pa.int64()), "counts by (true, predicted) class, true class first"),
         Column("is_in_sample", pa.bool_(), "the clusters were scored on these images: flatters the state `after`"),
-        EXPLAINED,
-        CLASSIFIER,
-        CLUSTERS,
+        *MADE_BY,
     ),
     per_date=False,
 )

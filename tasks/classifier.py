@@ -78,23 +78,37 @@ class Classifier:
         """Normalised inputs (n, 3, h, w) float32 on the model's device from images (n, h, w, 3) uint8."""
         return normalise(torch.from_numpy(np.array(images)).to(self.device), self.mean, self.std)
 
+    def normalised(self, images: NDArray[np.float32]) -> torch.Tensor:
+        """The same from images (n, 3, h, w) float32 in 0..1, as `rgb_images` gives them."""
+        return standardise(torch.from_numpy(np.array(images)).to(self.device), self.mean, self.std)
+
+
+def rgb_images(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images (n, 3, h, w) float32 in 0..1 from stored pixels (n, h, w, 3) uint8."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
 
 def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
     """Images (n, h, w, 3) uint8 as (n, 3, h, w) float32 with the given mean and standard deviation taken out."""
-    scaled = images.permute(0, 3, 1, 2).to(torch.float32) / 255
-    shift, scale = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (mean, std))
+    return standardise(images.permute(0, 3, 1, 2).to(torch.float32) / 255, mean, std)
+
+
+def standardise(scaled: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """Images (n, 3, h, w) in 0..1 with the given mean and standard deviation of each channel taken out."""
+    shift, scale = (torch.tensor(v, device=scaled.device).view(1, 3, 1, 1) for v in (mean, std))
     return (scaled - shift) / scale
 
 
-def choose_device(runtime: Runtime) -> torch.device:
+def choose_device(runtime: Runtime, precision: str = "float32") -> torch.device:
     """The device that a runtime asks for; `auto` takes CUDA where there is one.
 
-    On CUDA, convolutions are set to full float32 and repeatable sums for the whole process: cuDNN's own defaults (TF32,
-    the fastest algorithm of the moment) change numbers, and a setting per call would race between threads.
+    On CUDA, convolutions are set to repeatable sums in full float32 (or TF32 where that is the precision) for the whole
+    process: cuDNN's own defaults (TF32, the fastest algorithm of the moment) change numbers, and a setting per call
+    would race between threads. Stages of one campaign that need different settings never run at the same time.
 
     Raises
     ------
-    InputError : CUDA asked for and not there.
+    InputError : CUDA asked for and not there; TF32 without CUDA.
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -103,8 +117,14 @@ def choose_device(runtime: Runtime) -> torch.device:
             "use runtime.device = auto or cpu, or run on a machine with a GPU",
         )
     if runtime.device == "cpu" or not torch.cuda.is_available():
+        if precision == "tf32":
+            raise InputError(
+                "runtime.saliency_precision = tf32 needs a CUDA device",
+                "the CPU",
+                "use float32, or bfloat16 where the processor has it",
+            )
         return torch.device("cpu")
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda")
@@ -184,7 +204,19 @@ def freeze(
     std: tuple[float, float, float],
     device: torch.device,
 ) -> Classifier:
-    """A classifier in evaluation mode whose weights take no gradient."""
+    """A classifier in evaluation mode whose weights are finite and take no gradient.
+
+    Raises
+    ------
+    InputError : NaN or infinite weights.
+    """
+    n_bad = sum(int((~torch.isfinite(tensor)).sum()) for tensor in model.state_dict().values())
+    if n_bad:
+        raise InputError(
+            "A classifier's weights are finite numbers",
+            f"{n_bad} NaN or infinite",
+            "they are damaged or training diverged: lower train.learning_rate, or give other weights",
+        )
     if not isinstance(model, torch.export.UnflattenedModule):  # an exported program is fixed in evaluation mode
         model.eval()
     model = model.to(device).requires_grad_(False)
@@ -196,13 +228,16 @@ def weights_file(architecture: str) -> str:
     return "program.pt2" if architecture == EXPORTED else "weights.pt"
 
 
-def load_classifier(artifact: Artifact, runtime: Runtime) -> Classifier:
-    """The classifier of an artefact, ready to run on the device that `runtime` asks for."""
+def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "float32") -> Classifier:
+    """The classifier of an artefact, ready to run on the device that `runtime` asks for.
+
+    `precision` is that of the whole process's CUDA convolutions, `float32` or `tf32`.
+    """
     card = artifact.read_json("card.json")
     path = artifact.file(weights_file(card["architecture"]))
     given = GivenClassifier(path=str(path), architecture=card["architecture"], mean=card["mean"], std=card["std"])
     model = load_given(given, len(card["classes"]))
-    return freeze(model, tuple(card["classes"]), given.mean, given.std, choose_device(runtime))
+    return freeze(model, tuple(card["classes"]), given.mean, given.std, choose_device(runtime, precision))
 
 
 def save_weights(model: nn.Module) -> bytes:

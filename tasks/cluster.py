@@ -5,6 +5,7 @@ coordinates and labels, prototypes and diagnostics. `assign_images` gives each m
 `assignments`.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -22,13 +23,18 @@ from storage.arrays import (
     PROTOTYPES,
     ROWS,
     SALIENCY,
+    open_array,
     read_array,
     write_array,
 )
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.errors import InputError
 from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, write_table
+from tasks.classifier import batches
 from tasks.parameters import Params
+from tasks.saliency.maps import APPROXIMATE
 from tasks.spectral import (
+    MAPS_AT_ONCE,
     Affinity,
     Clustering,
     PrincipalAxes,
@@ -42,7 +48,7 @@ from tasks.spectral import (
 )
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 SPLINTER = 5  # members; a cluster smaller than this says nothing about its error share
 
 
@@ -57,15 +63,55 @@ class ClusterParams(Params):
     neighbours: int = Field(default=5, ge=1, le=100, description="nearest validation maps that decide for a new map")
     n_seeds: int = Field(default=10, ge=1, le=200, description="k-means runs")
     seed: int = Field(default=0, ge=0)
+    allow_preview: bool = Field(
+        default=False, description="cluster approximate maps (occlusion_preview), whose background ranks are wrong"
+    )
 
 
-def diagnose(params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero: int) -> list[str]:
+def check_methods(methods: Sequence[str], params: ClusterParams) -> None:
+    """Refuse saliency methods whose maps may not be clustered, before any map is made.
+
+    Raises
+    ------
+    InputError : a method with approximate maps, which `cluster.allow_preview` does not allow.
+    """
+    for method in methods:
+        check_exact(method, method in APPROXIMATE, params)
+
+
+def check_exact(method: str, is_approximate: bool, params: ClusterParams) -> None:
+    """Refuse approximate maps where they are not allowed (see `check_methods`)."""
+    if is_approximate and not params.allow_preview:
+        raise InputError(
+            "Clusters rest on exact saliency maps, unless cluster.allow_preview says otherwise",
+            f"the maps of {method} are approximate: their background ranks are wrong",
+            "use the method occlusion, or set cluster.allow_preview = true and take no reliability as final",
+        )
+
+
+def flat_maps(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which of some maps (n, rows, cols) are the same everywhere, (n,): they say nothing about where."""
+    return (maps == maps[:, :1, :1]).all(axis=(1, 2))
+
+
+def diagnose(
+    params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero: int, n_constant: int, is_approximate: bool
+) -> list[str]:
     """What a reader must know before trusting the clusters, one sentence each; empty when nothing stands out."""
     sizes = np.bincount(fit.labels)[1:]
     n, used = len(fit.labels), len(axes.components)
     said = [
+        (
+            is_approximate,
+            "the clusters rest on approximate maps, whose background ranks are wrong: take no reliability as final",
+        ),
         (used < params.n_components, f"PCA has {used} dimensions, not {params.n_components}: the maps have no more"),
         (n_zero > 0, f"{n_zero} of {n} maps are zero everywhere: nothing in the image spoke for the explained class"),
+        (
+            n_constant > 0,
+            f"{n_constant} of {n} maps hold one value everywhere, not zero: they say nothing about where the evidence "
+            "lies",
+        ),
         (
             fit.n_isolated > 0,
             f"{fit.n_isolated} of {n} maps have no neighbour at this kernel scale: raise cluster.scale, or use "
@@ -89,9 +135,11 @@ def diagnose(params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero
     return [text for applies, text in said if applies]
 
 
-def read_maps(artifact: Artifact) -> NDArray[np.float32]:
-    """Saliency maps of a date in the classifier's units, (n, rows, cols)."""
-    return read_array(artifact, SALIENCY).astype(np.float32) * read_array(artifact, PEAK)[:, None, None]
+def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float32]:
+    """Saliency maps of a date, or some in a row, in the method's own unit, (n, rows, cols)."""
+    maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
+    maps *= read_array(artifact, PEAK)[part][:, None, None]
+    return maps
 
 
 def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -106,8 +154,8 @@ def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[
 def clusters_recipe(
     params: ClusterParams, size: int, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
 ) -> Recipe:
-    """What makes a campaign's clusters."""
-    fields = {**params.model_dump(mode="json"), "size": size}
+    """What makes a campaign's clusters; a permission changes no number and is no part of their name."""
+    fields = {**params.model_dump(mode="json", exclude={"allow_preview"}), "size": size}
     return Recipe("clusters", REVISION, fields, {"saliency": saliency, "predictions": predictions})
 
 
@@ -126,27 +174,24 @@ def fit_clusters(
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
 ) -> ArtifactRef:
-    """Cluster the validation maps of a campaign; `size` is the side the maps are compared at, in pixels."""
+    """Cluster the validation maps of a campaign; `size` is the side the maps are compared at, in pixels.
+
+    Raises
+    ------
+    InputError : approximate maps without `allow_preview`; maps that no kernel of this scale groups.
+    """
     recipe, files = clusters_recipe(params, size, saliency, predictions), Store(store)
+    is_approximate = any(files.open(ref).summary.get("approximate", False) for ref in saliency)
+    check_exact(method, is_approximate, params)
     if files.holds(recipe.ref):
         return recipe.ref
-    maps_of_dates: list[NDArray[np.float32]] = []
-    members: dict[str, list[int]] = {}
-    for map_ref, prediction_ref in zip(saliency, predictions, strict=True):
-        artifact, table = files.open(map_ref), files.open(prediction_ref)
-        rows = read_array(artifact, ROWS)
-        is_member = validation_members(read_table(table, PREDICTIONS), rows)
-        members[table.summary["date"]] = rows[is_member].tolist()
-        if is_member.any():
-            maps_of_dates.append(read_maps(artifact)[is_member])
-    maps = np.concatenate(maps_of_dates)
+    members, maps = _read_members(files, saliency, predictions)
     vectors = map_vectors(maps, size, params.scaling)
     axes = fit_axes(vectors, params.n_components)
     coordinates = axes.coordinates(vectors)
     fit = spectral_clusters(
         affinity_matrix(coordinates, params.affinity, params.scale), params.n_clusters, params.n_seeds, params.seed
     )
-    n_zero = int((~maps.any(axis=(1, 2))).sum())
     with files.create(recipe, versions()) as draft:
         write_array(draft, PCA_MEAN, axes.mean)
         write_array(draft, PCA_COMPONENTS, axes.components)
@@ -154,19 +199,46 @@ def fit_clusters(
         write_array(draft, LABELS, fit.labels)
         write_array(draft, PROTOTYPES, prototypes(_to_peak(maps), fit.labels))
         draft.write_json("members.json", list(members.items()))
-        draft.summary = _summary(method, params, axes, fit, n_zero)
+        draft.summary = _summary(method, params, axes, fit, maps, is_approximate)
     return recipe.ref
 
 
+def _read_members(
+    files: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
+) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
+    """Array rows of the labelled validation images by date, and their maps (n, rows, cols) in this order."""
+    found: list[NDArray[np.float32]] = []
+    members: dict[str, list[int]] = {}
+    for map_ref, prediction_ref in zip(saliency, predictions, strict=True):
+        artifact, table = files.open(map_ref), files.open(prediction_ref)
+        rows = read_array(artifact, ROWS)
+        is_member = validation_members(read_table(table, PREDICTIONS), rows)
+        members[table.summary["date"]] = rows[is_member].tolist()
+        # By parts, as Zarr's indexing by a list takes some forty times the memory of what it gives.
+        parts = [part for part in batches(len(rows), MAPS_AT_ONCE) if is_member[part].any()]
+        found += [read_maps(artifact, part)[is_member[part]] for part in parts]
+    return members, np.concatenate(found)
+
+
 def _to_peak(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Maps with largest value 1, so that a prototype is not that of its strongest member."""
+    """Maps with largest magnitude 1, so that a prototype is not that of its strongest member."""
     peaks = np.abs(maps).max(axis=(1, 2), keepdims=True)
     return np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
 
 
-def _summary(method: str, params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero: int) -> dict[str, Any]:
+def _summary(
+    method: str,
+    params: ClusterParams,
+    axes: PrincipalAxes,
+    fit: Clustering,
+    maps: NDArray[np.float32],
+    is_approximate: bool,
+) -> dict[str, Any]:
+    n_zero = int((~maps.any(axis=(1, 2))).sum())
+    n_constant = int(flat_maps(maps).sum()) - n_zero
     return {
         "method": method,
+        "approximate": is_approximate,
         "sizes": np.bincount(fit.labels)[1:].tolist(),
         "n_dimensions": len(axes.components),
         "variance_share": float(axes.variance_share.sum()),
@@ -174,7 +246,8 @@ def _summary(method: str, params: ClusterParams, axes: PrincipalAxes, fit: Clust
         "eigengap": fit.eigengap,
         "n_isolated": fit.n_isolated,
         "n_zero": n_zero,
-        "warnings": diagnose(params, axes, fit, n_zero),
+        "n_constant": n_constant,
+        "warnings": diagnose(params, axes, fit, n_zero, n_constant, is_approximate),
     }
 
 
@@ -195,7 +268,7 @@ def assign_images(
     fit, maps = files.open(clusters), files.open(saliency)
     table = read_table(files.open(predictions), PREDICTIONS)
     rows = read_array(maps, ROWS)
-    columns = _assign(fit, read_maps(maps), rows, files.open(predictions).summary["date"])
+    columns = _assign(fit, maps, rows, files.open(predictions).summary["date"])
     where = {row: i for i, row in enumerate(table["row"])}
     chosen = [where[int(row)] for row in rows]
     columns |= {name: [table[name][i] for i in chosen] for name in ("plant_id", "split", "row")}
@@ -210,16 +283,15 @@ def assign_images(
     return recipe.ref
 
 
-def _assign(fit: Artifact, maps: NDArray[np.float32], rows: NDArray[np.integer], day: str) -> dict[str, Any]:
-    """Clusters, agreement and zero flags of a date's maps as columns."""
-    params = fit.manifest.params
+def _assign(fit: Artifact, maps: Artifact, rows: NDArray[np.integer], day: str) -> dict[str, Any]:
+    """Clusters, agreement and flags of flat maps of a date as columns."""
+    neighbours = fit.manifest.params["neighbours"]
     reference, labels = read_array(fit, COORDINATES), read_array(fit, LABELS)
-    axes = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
-    if not len(maps):
-        return {"cluster": [], "neighbour_agreement": [], "is_zero_map": []}
-    coordinates = axes.coordinates(map_vectors(maps, params["size"], params["scaling"]))
-    cluster, agreement = assign_clusters(coordinates, reference, labels, params["neighbours"])
-    own = own_agreement(reference, labels, params["neighbours"])
+    if not len(rows):
+        return {"cluster": [], "neighbour_agreement": [], "is_flat_map": []}
+    coordinates, is_flat = _place(fit, maps, len(rows))
+    cluster, agreement = assign_clusters(coordinates, reference, labels, neighbours)
+    own = own_agreement(reference, labels, neighbours)
     where = {int(row): here for here, row in enumerate(rows)}
     start = 0
     for other, member_rows in fit.read_json("members.json"):  # reference maps are stored date after date
@@ -227,5 +299,16 @@ def _assign(fit: Artifact, maps: NDArray[np.float32], rows: NDArray[np.integer],
             here, there = [where[row] for row in member_rows], slice(start, start + len(member_rows))
             cluster[here], agreement[here] = labels[there], own[there]
         start += len(member_rows)
-    zero = (~maps.any(axis=(1, 2))).tolist()
-    return {"cluster": cluster.tolist(), "neighbour_agreement": agreement.tolist(), "is_zero_map": zero}
+    return {"cluster": cluster.tolist(), "neighbour_agreement": agreement.tolist(), "is_flat_map": is_flat.tolist()}
+
+
+def _place(fit: Artifact, saliency: Artifact, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Coordinates (n, components) of a date's n maps and which of them are flat, some at a time for memory's sake."""
+    params = fit.manifest.params
+    axes = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
+    coordinates, is_flat = np.empty((n, len(axes.components))), np.empty(n, np.bool_)
+    for part in batches(n, MAPS_AT_ONCE):
+        maps = read_maps(saliency, part)
+        coordinates[part] = axes.coordinates(map_vectors(maps, params["size"], params["scaling"]))
+        is_flat[part] = flat_maps(maps)
+    return coordinates, is_flat

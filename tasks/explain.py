@@ -1,21 +1,29 @@
 """Explain: one saliency map per image, for the class named by `explained_class`.
 
-Reads `images`, `classifier` and `predictions`, writes `saliency`: maps at native resolution divided by their peak
-(float16 would lose small ones), the peaks, and which row and class each map explains. Training images are not
-explained: no later stage reads their maps.
+Reads `images`, `classifier` and `predictions`. `explain_shards` makes artefacts `saliency_shard`, one for each shard of
+a date's maps: maps at native resolution divided by their peak (float16 would lose small ones), the peaks, and which row
+and class each map explains. `gather_maps` makes the date's `saliency` of them, whose array is made of the same files.
+Training images are not explained: no later stage reads their maps.
+
+A shard is what is owned by one writer, and what a killed run loses: a later run goes on at the first missing one. A
+shard that was deleted is made again, also where the date's maps are still there.
+
+Memory: classifier + one call's images (`runtime.batch_size` of them for Grad-CAM, one for the other methods, which take
+`runtime.batch_size` perturbed copies at a time) + a shard of maps, however many images a date has.
 
 `explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost
 empty map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused
 for images without a label.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
-from pydantic import Field
 
 from storage.arrays import (
     EXPLAINED_CLASS,
@@ -23,34 +31,28 @@ from storage.arrays import (
     PEAK,
     ROWS,
     SALIENCY,
-    create_array,
+    ArraySpec,
+    Part,
+    link_shards,
     open_array,
+    read_array,
+    read_rows,
     write_array,
-    write_block,
 )
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import PREDICTIONS, Rows, read_table
-from tasks.classifier import batches, load_classifier
-from tasks.parameters import Params, Runtime
-from tasks.saliency.gradcam import gradcam_maps
+from tasks.classifier import batches, load_classifier, rgb_images
+from tasks.parameters import Runtime
+from tasks.saliency.maps import APPROXIMATE, Explainer, ExplainParams, Method, prepare_explainer
 from tasks.stage import cached_by, progress, versions
 
-REVISION = 1
-Method = Literal["gradcam"]
-
-
-class ExplainParams(Params):
-    """Saliency maps."""
-
-    methods: tuple[Method, ...] = Field(
-        default=("gradcam",), min_length=1, description="saliency methods, side by side"
-    )
-    explained_class: str = Field(
-        default="predicted",
-        description="predicted, the name of a class, or label (uses ground truth; not valid for unseen data)",
-    )
-    layer: str | None = Field(default=None, description="Grad-CAM's layer; null: the last convolutional stage")
+REVISION = 2
+# Maps a shard. At 256 pixels a core takes half a minute for 512 Grad-CAM maps and half an hour for 16 occlusion maps.
+SHARD_MAPS: dict[Method, int] = {"gradcam": 512, "occlusion": 16, "occlusion_preview": 16, "lime": 16}
+# Shards a task. Starting one costs up to a few seconds (Dask, loading the classifier), so it should run for minutes
+# also on a GPU; shards are kept one by one, so that a long task loses no more than a short one.
+TASK_SHARDS: dict[Method, int] = {"gradcam": 4, "occlusion": 8, "occlusion_preview": 16, "lime": 8}
 
 
 def check_explained_class(choice: str, classes: list[str]) -> None:
@@ -107,18 +109,126 @@ def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDAr
     return scaled.astype(np.float16), peaks
 
 
+def n_constant(maps: NDArray[np.floating]) -> int:
+    """How many of some maps (n, rows, cols), as stored, say nothing about where: one value everywhere, not zero."""
+    return int(((maps == maps[:, :1, :1]).all(axis=(1, 2)) & maps.any(axis=(1, 2))).sum())
+
+
+def explained_images(predictions: Rows) -> list[int]:
+    """Which rows of a table of predictions are explained: all but training images."""
+    return [i for i, split in enumerate(predictions["split"]) if split != "train"]
+
+
+def map_groups(n: int, method: Method) -> list[tuple[int, int]]:
+    """First and last map of each task that explains some of `n` images: whole shards, as many as a task takes."""
+    return [(part.start, part.stop - 1) for part in batches(n, SHARD_MAPS[method] * TASK_SHARDS[method])]
+
+
+def date_groups(store: Store, method: Method, predictions: ArtifactRef) -> list[tuple[int, int]]:
+    """The same for the images of a date with these predictions."""
+    return map_groups(len(explained_images(read_table(store.open(predictions), PREDICTIONS))), method)
+
+
 def saliency_recipe(
-    params: ExplainParams, method: Method, images: ArtifactRef, classifier: ArtifactRef, predictions: ArtifactRef
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
 ) -> Recipe:
-    """What makes a date's saliency maps by one method."""
-    fields = {**params.model_dump(mode="json", exclude={"methods"}), "method": method}
+    """What makes a date's saliency maps by one method; a precision beside float32 gives other maps."""
+    precision = {} if runtime.saliency_precision == "float32" else {"precision": runtime.saliency_precision}
+    fields = {
+        **params.of_method(method).model_dump(mode="json"),
+        "method": method,
+        "explained_class": params.explained_class,
+        "approximate": method in APPROXIMATE,
+        **precision,
+    }
     return Recipe(
         "saliency", REVISION, fields, {"images": images, "classifier": classifier, "predictions": predictions}
     )
 
 
-@task(task_run_name="explain {campaign} {date} {method}", **cached_by(saliency_recipe))
-def explain_images(
+def shard_recipes(
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+    first: int,
+    last: int,
+) -> list[Recipe]:
+    """What makes each shard of maps `first` to `last` of a date."""
+    whole = saliency_recipe(params, method, images, classifier, predictions, runtime)
+    starts = range(first, last + 1, SHARD_MAPS[method])
+    ends = [*(start - 1 for start in starts[1:]), last]
+    return [
+        replace(whole, kind="saliency_shard", params={**whole.params, "first": start, "last": end})
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def explain_rows(
+    explain: Explainer,
+    pixels: Any,
+    rows: NDArray[np.integer],
+    explained: NDArray[np.integer],
+    size: int,
+    advance: Callable[[int], None],
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Scaled maps (n, r, c) and peaks (n,) of some rows of an array (m, h, w, 3), read `size` images at a time."""
+    parts: list[tuple[NDArray[np.float16], NDArray[np.float32]]] = []
+    for part in batches(len(rows), size):
+        images = rgb_images(read_rows(pixels, rows[part]))
+        parts.append(scale_to_peak(explain(images, explained[part])))
+        advance(part.stop - part.start)
+    return np.concatenate([maps for maps, _ in parts]), np.concatenate([peaks for _, peaks in parts])
+
+
+def make_shards(
+    files: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
+) -> None:
+    """Make those shards of a date and method that the store does not hold, one after another."""
+    method, inputs = recipes[0].params["method"], recipes[0].inputs
+    model = load_classifier(files.open(inputs["classifier"]), runtime, runtime.saliency_precision)
+    table = read_table(files.open(inputs["predictions"]), PREDICTIONS)
+    chosen = explained_images(table)
+    rows = np.asarray([table["row"][i] for i in chosen], np.int64)
+    explained = explained_classes(params.explained_class, list(model.classes), table, chosen)
+    explain = prepare_explainer(method, model, params, runtime)
+    pixels = open_array(files.open(inputs["images"]), IMAGES)
+    size = runtime.batch_size if method == "gradcam" else 1
+    for recipe in recipes:
+        own = slice(recipe.params["first"], recipe.params["last"] + 1)
+        if files.holds(recipe.ref):  # made by an earlier run, or by another at the same time
+            advance(own.stop - own.start)
+            continue
+        maps, peaks = explain_rows(explain, pixels, rows[own], explained[own], size, advance)
+        with files.create(recipe, versions()) as draft:
+            write_array(draft, SALIENCY, maps, SHARD_MAPS[method])
+            write_vectors(draft, peaks, rows[own], explained[own])
+            draft.summary = {
+                "method": method,
+                "approximate": method in APPROXIMATE,
+                "n_maps": len(maps),
+                "n_zero": int((peaks == 0).sum()),
+                "n_constant": n_constant(maps),
+            }
+
+
+def write_vectors(
+    draft: Draft, peaks: NDArray[np.floating], rows: NDArray[np.integer], explained: NDArray[np.integer]
+) -> None:
+    """Write what belongs to each map, all (n,)."""
+    for spec, values in ((PEAK, peaks), (ROWS, rows), (EXPLAINED_CLASS, explained)):
+        write_array(draft, spec, values)
+
+
+@task(task_run_name="explain {campaign} {date} {method} {first}..{last}", **cached_by(shard_recipes))
+def explain_shards(
     campaign: str,
     date: date,
     store: str,
@@ -128,35 +238,45 @@ def explain_images(
     classifier: ArtifactRef,
     predictions: ArtifactRef,
     runtime: Runtime,
+    first: int,
+    last: int,
+) -> list[ArtifactRef]:
+    """Explain images `first` to `last` of those of a date that are not for training (see `map_groups`)."""
+    recipes = shard_recipes(params, method, images, classifier, predictions, runtime, first, last)
+    refs, files = [recipe.ref for recipe in recipes], Store(store)
+    if not all(files.holds(ref) for ref in refs):
+        with progress(f"explain {date} {method}", last + 1 - first, "map") as advance:
+            make_shards(files, recipes, params, runtime, advance)
+    return refs
+
+
+@task(task_run_name="gather {campaign} {date} {method}", **cached_by(saliency_recipe))
+def gather_maps(
+    campaign: str,
+    date: date,
+    store: str,
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+    shards: list[list[ArtifactRef]],
 ) -> ArtifactRef:
-    """Explain every image of a date that is not for training, whole shards at a time."""
-    recipe, files = saliency_recipe(params, method, images, classifier, predictions), Store(store)
+    """Make the maps of a date of their shards, as `explain_shards` named them."""
+    recipe, files = saliency_recipe(params, method, images, classifier, predictions, runtime), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    model = load_classifier(files.open(classifier), runtime)
-    table = read_table(files.open(predictions), PREDICTIONS)
-    chosen = [i for i, split in enumerate(table["split"]) if split != "train"]
-    explained = explained_classes(params.explained_class, list(model.classes), table, chosen)
-    rows = np.asarray([table["row"][i] for i in chosen], np.int64)
-    pixels = open_array(files.open(images), IMAGES)
-    with (
-        files.create(recipe, versions()) as draft,
-        progress(f"explain {date} {method}", len(rows), "map") as advance,
-    ):
-        array: Any = None
-        peaks: list[NDArray[np.float32]] = []
-        for part in batches(len(rows), SALIENCY.shard or len(rows)):
-            shard = np.asarray(pixels.oindex[rows[part]], np.uint8)
-            maps = gradcam_maps(model, shard, explained[part], params.layer, runtime.batch_size)
-            scaled, peak = scale_to_peak(maps)
-            array = array if array is not None else create_array(draft, SALIENCY, (len(rows), *maps.shape[1:]))
-            write_block(array, part.start, scaled)
-            peaks.append(peak)
-            advance(len(maps))
-        if array is None:
-            create_array(draft, SALIENCY, (0, 0, 0))
-        write_array(draft, PEAK, np.concatenate([*peaks, np.zeros(0, np.float32)]))
-        write_array(draft, ROWS, rows)
-        write_array(draft, EXPLAINED_CLASS, explained)
-        draft.summary = {"method": method, "n_maps": len(rows), "n_zero": int(sum((p == 0).sum() for p in peaks))}
+    parts = [files.open(ref) for group in shards for ref in group]
+    n_maps = len(explained_images(read_table(files.open(predictions), PREDICTIONS)))
+    with files.create(recipe, versions()) as draft:
+        link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
+        write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
+        counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
+        draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
     return recipe.ref
+
+
+def joined(parts: list[Artifact], spec: ArraySpec) -> NDArray[Any]:
+    """One array (n,) of those of its parts."""
+    return np.concatenate([np.zeros(0, spec.dtype), *(read_array(part, spec) for part in parts)])

@@ -1,4 +1,4 @@
-"""Rehearse: one grey image through an untrained classifier and its explanation, before hours are spent on real ones."""
+"""Rehearse: one image of noise through an untrained classifier and every explanation, before hours go to real ones."""
 
 import numpy as np
 import torch
@@ -7,8 +7,10 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, build_model, freeze, load_given
-from tasks.explain import ExplainParams, check_explained_class
-from tasks.saliency.gradcam import gradcam_maps
+from tasks.explain import check_explained_class
+from tasks.parameters import Runtime
+from tasks.saliency.maps import ExplainParams, prepare_explainer
+from tasks.saliency.occlusion import n_windows
 from tasks.stage import always_run
 from tasks.training import TrainParams
 
@@ -16,11 +18,12 @@ from tasks.training import TrainParams
 def rehearse(
     classes: list[str], train: TrainParams, given: GivenClassifier | None, explain: ExplainParams, size: int
 ) -> None:
-    """Classify and explain one grey image of `size` x `size` pixels.
+    """Classify and explain one image of noise, `size` x `size` pixels, by every method with the least work it can do.
 
     Raises
     ------
-    InputError : unknown architecture or layer, images of a size the classifier cannot take, weights that do not fit.
+    InputError : unknown architecture or layer, images of a size the classifier cannot take, weights that do not fit, an
+        occluded patch or stride beyond the image.
     """
     n_classes = len(classes)
     model = (
@@ -29,11 +32,11 @@ def rehearse(
         else load_given(given, n_classes)
     )
     classifier = freeze(model, tuple(classes), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
-    grey = np.full((1, size, size, 3), 128, np.uint8)
+    noise = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    little = least_work(explain, size)
     try:
         for method in explain.methods:
-            if method == "gradcam":
-                gradcam_maps(classifier, grey, np.zeros(1, np.int64), explain.layer)
+            prepare_explainer(method, classifier, little, Runtime())(noise, np.zeros(1, np.int64))
     except (RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, InputError):
             raise
@@ -42,6 +45,23 @@ def rehearse(
             f"it fails on {size} x {size} pixels: {error}",
             "use a size that the architecture takes, or another train.architecture",
         ) from error
+
+
+def least_work(explain: ExplainParams, size: int) -> ExplainParams:
+    """The same methods with one hidden window, and two samples of a few superpixels.
+
+    Raises
+    ------
+    InputError : a patch or stride beyond an image of `size` x `size` pixels.
+    """
+    if {"occlusion", "occlusion_preview"} & set(explain.methods):
+        n_windows(size, explain.occlusion)
+    few = {"n_samples": 2, "segments": "slic", "regressor": "ridge"}
+    changes = {
+        "occlusion": explain.occlusion.model_copy(update={"stride": size}),
+        "lime": explain.lime.model_copy(update=few),
+    }
+    return explain.model_copy(update=changes)
 
 
 @task(task_run_name="rehearse {campaign}", **always_run())

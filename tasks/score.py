@@ -148,7 +148,7 @@ def rate_images(
     table = read_table(files.open(assignments), ASSIGNMENTS)
     clusters = read_table(files.open(scores), CLUSTER_SCORES)
     where = {cluster: i for i, cluster in enumerate(clusters["cluster"])}
-    columns = {name: values for name, values in table.items() if name != "is_zero_map"}
+    columns = {name: values for name, values in table.items() if name != "is_flat_map"}
     columns |= {name: [clusters[name][where[c]] for c in table["cluster"]] for name in INHERITED}
     with files.create(recipe, versions()) as draft:
         write_table(draft, RELIABILITIES, columns)

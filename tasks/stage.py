@@ -2,6 +2,7 @@
 
 import inspect
 import platform
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
@@ -16,40 +17,51 @@ from prefect.context import TaskRunContext
 from prefect.tasks import Task, exponential_backoff
 from tqdm import tqdm
 
-from storage.artifacts import Recipe, Store
+from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
 
 # A missing or forbidden file does not come back by waiting; a busy disk or network share does.
 PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 RETRIES = 3
 FIRST_RETRY_SECONDS = 2
+PROGRESS_SECONDS = 1.0  # between updates of a progress artifact, each of which costs some 10 ms
+
+Recipes = Recipe | list[Recipe]  # of a task that makes one artefact, or several
 
 
 class ArtifactCache(CachePolicy):
-    """Cache key of a task: the name of the artefact it makes.
+    """Cache key of a task: the name of the artefact it makes, or of all artefacts where it makes several.
 
-    A record whose artefact is missing or damaged is forgotten before Prefect looks it up, because Prefect would
+    A record one of whose artefacts is missing or damaged is forgotten before Prefect looks it up, because Prefect would
     return a reference to nothing. Records are looked for where `Store.results_folder` says, so tasks must run with that
     as their `result_storage`.
 
     Parameters
     ----------
-    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact.
+    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact, or a list
+        for the artefacts.
     """
 
-    def __init__(self, recipe: Callable[..., Recipe]) -> None:
+    def __init__(self, recipe: Callable[..., Recipes]) -> None:
         self.recipe = recipe
         self.arguments = tuple(inspect.signature(recipe).parameters)
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
-        """Name of the artefact, e.g. `predictions-0123...`."""
+        """Name of the record, e.g. `predictions-0123...`."""
         store = Store(inputs["store"])
-        ref = self.recipe(**{name: inputs[name] for name in self.arguments}).ref
-        key = f"{ref.kind}-{ref.digest}"
-        if not store.holds(ref):
+        made = self.recipe(**{name: inputs[name] for name in self.arguments})
+        refs = [one.ref for one in made] if isinstance(made, list) else [made.ref]
+        key = record_name(refs)
+        if not all(store.holds(ref) for ref in refs):
             store.forget_result(key)
         return key
+
+
+def record_name(refs: list[ArtifactRef]) -> str:
+    """Name of the record of a task that makes some artefacts: that of the only one, or a digest of their names."""
+    digest = refs[0].digest if len(refs) == 1 else content_digest([str(ref) for ref in refs])
+    return f"{refs[0].kind}-{digest}"
 
 
 class TaskOptions(TypedDict):
@@ -64,8 +76,8 @@ class TaskOptions(TypedDict):
     retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
 
 
-def cached_by(recipe: Callable[..., Recipe]) -> TaskOptions:
-    """Options of a task that makes the artefact of this recipe."""
+def cached_by(recipe: Callable[..., Recipes]) -> TaskOptions:
+    """Options of a task that makes the artefact of this recipe, or the artefacts of these recipes."""
     return _options(ArtifactCache(recipe), persist_result=True)
 
 
@@ -98,7 +110,7 @@ def retry_on_passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[An
 @cache
 def versions() -> dict[str, str]:
     """Versions that a manifest records."""
-    packages = ("harvest-reliability", "numpy", "scikit-learn", "torch", "torchvision", "zarr")
+    packages = ("harvest-reliability", "lime", "numpy", "scikit-image", "scikit-learn", "torch", "torchvision", "zarr")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
@@ -106,15 +118,20 @@ def versions() -> dict[str, str]:
 def progress(name: str, total: int, unit: str) -> Generator[Callable[[int], None]]:
     """Count work on the terminal (with rate and time left) and as a progress artifact of the task run.
 
-    Yields a function that takes the number of units just finished. The artifact is updated at each call, which costs
-    some 10 ms: call it per epoch or shard, not per image.
+    Yields a function that takes the number of units just finished. It can be called as often as there is something to
+    tell: the artifact is updated at most every `PROGRESS_SECONDS`, and when all is done.
     """
     artifact = create_progress_artifact(progress=0.0, description=f"{name} ({total} {unit}s)")
-    # disable=None: no bar where standard error is not a terminal.
+    done, told = 0, time.monotonic()
+    # disable=None: no bar where standard error is not a terminal. The bar then counts nothing, so it is counted here.
     with tqdm(total=total, desc=name, unit=unit, disable=None, leave=False) as bar:
 
         def advance(n: int) -> None:
+            nonlocal done, told
             bar.update(n)
-            update_progress_artifact(artifact_id=artifact, progress=100.0 * bar.n / max(1, total))  # pyright: ignore
+            done, now = done + n, time.monotonic()
+            if done >= total or now - told >= PROGRESS_SECONDS:
+                told = now
+                update_progress_artifact(artifact_id=artifact, progress=100.0 * done / max(1, total))  # pyright: ignore
 
         yield advance

@@ -10,28 +10,76 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import nn
 
 from storage.errors import InputError
 from tasks.classifier import Classifier, batches, check_logits
+from tasks.parameters import Params, Runtime
+from tasks.saliency.checks import check_inputs
+from tasks.saliency.forward import CPU_PASS, autocast, fast_model
+
+
+class GradcamParams(Params):
+    """Grad-CAM."""
+
+    layer: str | None = Field(default=None, description="any named layer; null: the last convolutional stage")
+
+
+class GradCam:
+    """Grad-CAM made ready for a classifier; called with images and the class to explain for each.
+
+    Everything below the layer runs as in any fast forward pass; only what is above it is differentiated.
+    """
+
+    def __init__(self, classifier: Classifier, params: GradcamParams, runtime: Runtime) -> None:
+        self.classifier, self.params, self.runtime = classifier, params, runtime
+        self.models: dict[str, nn.Module] = {}  # by explained layer
+
+    def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Maps of images (n, 3, h, w) in 0..1 for the classes (n,), see `gradcam_maps`."""
+        check_inputs(self.classifier, images, explained)
+        if not len(images):
+            return np.zeros((0, 0, 0), np.float32)
+        layer = self.params.layer or last_convolutional_stage(self.classifier, images[:1])
+        check_layer(self.classifier.model, layer)
+        if layer not in self.models:
+            self.models[layer] = fast_model(self.classifier, self.runtime, keep=layer)
+        size = (
+            min(self.runtime.batch_size, CPU_PASS) if self.classifier.device.type == "cpu" else self.runtime.batch_size
+        )
+        parts = [self._maps(layer, images[part], explained[part]) for part in batches(len(images), size)]
+        return torch.cat(parts).cpu().numpy()
+
+    def _maps(self, layer: str, images: NDArray[np.float32], explained: NDArray[np.integer]) -> torch.Tensor:
+        inputs = self.classifier.normalised(images).contiguous(memory_format=torch.channels_last)
+        with recorded_output(self.models[layer], layer) as recorded, autocast(self.classifier, self.runtime):
+            logits = self.models[layer](inputs)
+            check_logits(logits, len(images), len(self.classifier.classes))
+            classes = torch.as_tensor(np.asarray(explained, np.int64), device=logits.device)
+            score = logits.gather(1, classes[:, None]).sum()  # images are independent, so one backward serves all
+            activations = _only(recorded, layer)
+            (gradients,) = torch.autograd.grad(score, activations)
+        weights = gradients.mean(dim=(2, 3), keepdim=True)
+        return torch.relu((weights * activations.detach()).sum(dim=1)).float()
 
 
 def gradcam_maps(
     classifier: Classifier,
-    images: NDArray[np.uint8],
+    images: NDArray[np.float32],
     explained: NDArray[np.integer],
-    layer: str | None = None,
-    batch_size: int = 32,
+    params: GradcamParams,
+    runtime: Runtime,
 ) -> NDArray[np.float32]:
     """Grad-CAM maps at the layer's own resolution.
 
     Parameters
     ----------
     classifier : any model with a named layer that gives (n, channels, rows, cols).
-    images : (n, h, w, 3) uint8.
+    images : (n, 3, h, w) float32, RGB in 0..1.
     explained : (n,) class to explain for each image.
-    layer : module name; None takes the last convolutional stage (see `last_convolutional_stage`).
-    batch_size : images a pass; changes no number beyond float tolerance.
+    params : the layer; by default the last convolutional stage (see `last_convolutional_stage`).
+    runtime : images a pass; changes no number beyond float tolerance.
 
     Returns
     -------
@@ -40,47 +88,30 @@ def gradcam_maps(
 
     Raises
     ------
-    InputError : no such layer, a layer without a spatial output, a class the classifier does not have.
+    InputError : no such layer, a layer without a spatial output, images or classes the classifier cannot take.
     """
-    n_classes = len(classifier.classes)
-    if len(explained) and not (int(explained.min()) >= 0 and int(explained.max()) < n_classes):
-        raise InputError(
-            "The explained class is one of the classifier's",
-            f"classes {sorted(set(np.asarray(explained).tolist()))}",
-            f"use 0..{n_classes - 1}",
-        )
-    if not len(images):
-        return np.zeros((0, 0, 0), np.float32)
-    name = layer or last_convolutional_stage(classifier, images[:1])
-    parts: list[NDArray[np.float32]] = []
-    for part in batches(len(images), batch_size):
-        with recorded_output(classifier.model, name) as recorded:
-            logits = classifier.model(classifier.inputs(images[part]))
-            check_logits(logits, part.stop - part.start, n_classes)
-            classes = torch.as_tensor(np.asarray(explained[part], np.int64), device=logits.device)
-            score = logits.gather(1, classes[:, None]).sum()  # images are independent, so one backward serves all
-            activations = _only(recorded, name)
-            (gradients,) = torch.autograd.grad(score, activations)
-        weights = gradients.mean(dim=(2, 3), keepdim=True)
-        parts.append(torch.relu((weights * activations.detach()).sum(dim=1)).cpu().numpy())
-    return np.concatenate(parts)
+    return GradCam(classifier, params, runtime)(images, explained)
 
 
-@contextmanager
-def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor]]:
-    """Cut the gradient below a layer and record its output, which gradients can be taken of; restores the model after.
+def check_layer(model: nn.Module, layer: str) -> None:
+    """Refuse a layer that the model does not have.
 
     Raises
     ------
-    InputError : the model has no such layer.
+    InputError : naming the layers it has.
     """
     modules = dict(model.named_modules())
     if layer not in modules or not layer:
         raise InputError(
-            "explain.layer is the name of a layer of the classifier",
+            "explain.gradcam.layer is the name of a layer of the classifier",
             repr(layer),
             "use one of: " + ", ".join(name for name, module in modules.items() if _has_convolution(module) and name),
         )
+
+
+@contextmanager
+def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor]]:
+    """Cut the gradient below a layer and record its output, to be differentiated by; restores the model after."""
     recorded: list[torch.Tensor] = []
 
     def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -90,7 +121,7 @@ def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor
         recorded.append(leaf)
         return leaf.clone()  # a following in-place ReLU must not write into what was recorded
 
-    handle = modules[layer].register_forward_hook(cut)
+    handle = model.get_submodule(layer).register_forward_hook(cut)
     try:
         with torch.enable_grad():
             yield recorded
@@ -105,12 +136,12 @@ def _only(recorded: list[torch.Tensor], layer: str) -> torch.Tensor:
         raise InputError(
             "Grad-CAM needs a layer that runs once and gives (images, channels, rows, cols)",
             f"{layer} gave {shapes}",
-            "choose a convolutional layer with explain.layer",
+            "choose a convolutional layer with explain.gradcam.layer",
         )
     return recorded[0]
 
 
-def last_convolutional_stage(classifier: Classifier, image: NDArray[np.uint8]) -> str:
+def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32]) -> str:
     """Name of the last module holding a convolution whose output has more than one position (`layer4` in a ResNet).
 
     Modules are taken in the order in which they finish, so a stage comes after the convolutions in it.
@@ -132,7 +163,7 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.uint8]) -
     handles = [module.register_forward_hook(note(name)) for name, module in modules]
     try:
         with torch.no_grad():
-            classifier.model(classifier.inputs(image))
+            classifier.model(classifier.normalised(image))
     finally:
         for handle in handles:
             handle.remove()
@@ -140,8 +171,8 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.uint8]) -
     if not stages or max(stages[-1][1][2:]) < 2:
         raise InputError(
             "Grad-CAM needs a last convolutional stage with more than one position",
-            f"outputs {stages[-3:]} for images of {image.shape[1]} x {image.shape[2]} pixels",
-            "use larger images (ingest.image_size), another architecture, or name a layer with explain.layer",
+            f"outputs {stages[-3:]} for images of {image.shape[2]} x {image.shape[3]} pixels",
+            "use larger images (ingest.image_size), another architecture, or name a layer with explain.gradcam.layer",
         )
     return stages[-1][0]
 

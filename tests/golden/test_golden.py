@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,14 +20,19 @@ from torch import nn
 
 from storage.artifacts import ArtifactRef
 from tasks import adjust, augment, cluster, explain, ingest, predict, report, score, train
-from tasks.classifier import freeze, predict_logits, softmax
+from tasks.classifier import freeze, predict_logits, rgb_images, softmax
 from tasks.labels import SameDay, decide
-from tasks.saliency.gradcam import gradcam_maps
+from tasks.parameters import Runtime
+from tasks.saliency.gradcam import GradcamParams
+from tasks.saliency.lime import LimeParams
+from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
+from tasks.saliency.occlusion import OcclusionParams
 from tasks.sources.contract import Harvest
 from tasks.spectral import affinity_matrix, assign_clusters, fit_axes, map_vectors, own_agreement, spectral_clusters
 from tasks.symmetry import NO_CHANGE
 
 FOLDER = Path(__file__).parent
+CPU = Runtime(device="cpu")
 
 
 def ref(kind: str, number: int = 0) -> ArtifactRef:
@@ -127,14 +132,31 @@ def golden_predict() -> dict[str, Any]:
     }
 
 
+def golden_lime() -> NDArray[np.float32]:
+    """A map of a picture of 36 squares, one value each: superpixels need larger images than the small classifier's."""
+    squares = small_images(1, 6).repeat(8, axis=1).repeat(8, axis=2)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(12), Bent())
+    classifier = freeze(model, ("a", "b"), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), torch.device("cpu"))
+    explain_images = prepare_explainer("lime", classifier, ExplainParams(lime=LimeParams(n_samples=200)), CPU)
+    return explain_images(rgb_images(squares), np.asarray([1]))[:, 4::8, 4::8]
+
+
 def golden_explain() -> dict[str, Any]:
-    maps = gradcam_maps(bent_classifier(), small_images(4), np.asarray([0, 1, 1, 0]), "kernel")
-    _, peaks = explain.scale_to_peak(maps)
-    inputs = (ref("images"), ref("classifier"), ref("predictions"))
+    params = ExplainParams(gradcam=GradcamParams(layer="kernel"), occlusion=OcclusionParams(patch=5, stride=3))
+    images, explained, classifier = rgb_images(small_images(4)), np.asarray([0, 1, 1, 0]), bent_classifier()
+    gradcam, occlusion, preview = (
+        prepare_explainer(method, classifier, params, CPU)(images, explained) for method in get_args(Method)[:3]
+    )
+    refs = (ref("images"), ref("classifier"), ref("predictions"))
+    recipes = [explain.saliency_recipe(ExplainParams(), method, *refs, CPU) for method in get_args(Method)]
+    recipes += explain.shard_recipes(ExplainParams(), "occlusion", *refs, CPU, 16, 40)
     return {
-        "maps": maps.tolist(),
-        "peaks": peaks.tolist(),
-        "digests": digests(explain.saliency_recipe(explain.ExplainParams(), "gradcam", *inputs).ref),
+        "gradcam": gradcam.tolist(),
+        "peaks": explain.scale_to_peak(gradcam)[1].tolist(),
+        "occlusion": occlusion.tolist(),
+        "occlusion_preview": preview.tolist(),
+        "lime": golden_lime().tolist(),
+        "digests": digests(*(recipe.ref for recipe in recipes)),
     }
 
 

@@ -1,5 +1,8 @@
 """A Prefect server for the whole session, and a campaign small enough to run many times."""
 
+import os
+import subprocess
+import sysconfig
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -17,14 +20,17 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.campaign import analyse_campaign, n_tasks
 from flows.parameters import CampaignParams
+from storage.artifacts import Store
 from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
 from tasks.cluster import ClusterParams
+from tasks.explain import map_groups
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.survey import IngestParams
 from tasks.training import TrainParams
 
+HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
 DATES = (date(2022, 8, 25), date(2022, 9, 3))
 
 
@@ -69,7 +75,21 @@ def run_small(params: CampaignParams, store: Path) -> Finished:
     record = analyse_campaign(params, str(store))
     with get_client(sync_client=True) as client:
         (last,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-    return Finished(record, last.id, last.name, {run.name: run for run in task_runs(last.id, n_tasks(params))})
+    runs = task_runs(last.id, n_tasks(params) + n_more_tasks(record, store))
+    return Finished(record, last.id, last.name, {run.name: run for run in runs})
+
+
+def n_more_tasks(record: CampaignRecord, store: Path) -> int:
+    """Tasks that explain a campaign's maps, beyond the one for a date and method that `n_tasks` counts on."""
+    saliency = [Store(store).open(ref).summary for role, ref in record.artifacts.items() if role.startswith("saliency")]
+    return sum(len(map_groups(summary["n_maps"], summary["method"])) - 1 for summary in saliency)
+
+
+def explain_names(run: Finished, store: Path, method: str = "gradcam") -> set[str]:
+    """Names of the task runs that explain every date's maps, where one does for all maps of a date."""
+    roles = {day: run.record.artifacts[f"saliency {method} {day}"] for day in run.record.params["dates"]}
+    last = {day: Store(store).open(ref).summary["n_maps"] - 1 for day, ref in roles.items()}
+    return {f"explain {run.record.campaign} {day} {method} 0..{n}" for day, n in last.items()}
 
 
 def task_runs(flow_run_id: UUID, n_expected: int) -> list[TaskRun]:
@@ -82,3 +102,26 @@ def task_runs(flow_run_id: UUID, n_expected: int) -> list[TaskRun]:
                 return runs
             assert time.monotonic() < deadline, [(run.name, run.state_name) for run in runs]
             time.sleep(0.2)
+
+
+def run_command(folder: Path, toml: str, home: str = "home", **variables: str) -> subprocess.Popen[str]:
+    """Start `harvest run` on a TOML text with a Prefect home and environment variables of its own."""
+    (folder / "field.toml").write_text(toml)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.Popen(
+        [HARVEST, "run", str(folder / "field.toml"), "--store", str(folder / "store"), "--logs"],
+        env={**outside, **variables, "PREFECT_HOME": str(folder / home), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file but the manifests, which hold the time of writing."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sysconfig
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.campaign import analyse_campaign
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
@@ -27,15 +27,15 @@ from storage.publish import read_record
 from storage.tables import OBSERVATIONS, PREDICTIONS, Rows, read_table
 from storage.verify import verify_store
 from tasks.classifier import GivenClassifier
-from tasks.explain import ExplainParams
 from tasks.ingest import ingest_images, survey_source
+from tasks.parameters import Runtime
+from tasks.saliency.maps import ExplainParams
 from tasks.sources.contract import SourceImage
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.survey import IngestParams, survey
-from tests.integration.conftest import DATES, run_small, small_campaign, task_runs
+from tests.integration.conftest import DATES, contents, run_command, run_small, small_campaign, task_runs
 
-HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
 ATTEMPTS: Counter[str] = Counter()
 
 
@@ -92,20 +92,6 @@ def test_bad_input_is_not_retried(tmp_path: Path) -> None:
     assert not list((tmp_path / "artifacts").glob("images/*"))
 
 
-def run_command(folder: Path, toml: str, home: str = "home") -> subprocess.Popen[str]:
-    """Start `harvest run` on a TOML text with a Prefect home of its own."""
-    (folder / "field.toml").write_text(toml)
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return subprocess.Popen(
-        [HARVEST, "run", str(folder / "field.toml"), "--store", str(folder / "store"), "--logs"],
-        env={**outside, "PREFECT_HOME": str(folder / home), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 SMALL = f"""
 dates = ["{DATES[0]}", "{DATES[1]}"]
 [source]
@@ -158,20 +144,11 @@ def test_killed_run_goes_on_and_gives_the_same_tables(tmp_path: Path) -> None:
     params = CampaignParams.model_validate(read_record(Store(tmp_path / "store"), "field").params)
     undisturbed = run_small(params, tmp_path / "undisturbed")
     for name in ("tables", "artifacts/classifier"):
-        ours, theirs = (_contents(tmp_path / store / name) for store in ("store", "undisturbed"))
+        ours, theirs = (contents(tmp_path / store / name) for store in ("store", "undisturbed"))
         assert ours == theirs, name
     assert verify_store(Store(tmp_path / "store")).problems == []
     assert not (tmp_path / "store/work").exists() or not list((tmp_path / "store/work").iterdir())
     assert undisturbed.record == read_record(Store(tmp_path / "store"), "field")
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    """Every file but the manifests, which hold the time of writing."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
-    }
 
 
 def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
@@ -216,3 +193,21 @@ def test_survey_is_repeatable_whatever_the_order_of_dates() -> None:
     season = SeasonParams(dates=DATES, n_plots=1, rows=2, plants_per_row=6, image_size=32)
     source, params = SyntheticSource(season=season), IngestParams(image_size=32)
     assert survey(source, DATES, params) == survey(source, DATES[::-1], params)
+
+
+@pytest.mark.parametrize(
+    ("changes", "runtime", "rule"),
+    [
+        ({"methods": ("gradcam", "occlusion_preview")}, Runtime(), r"cluster\.allow_preview"),
+        ({}, Runtime(device="cpu", saliency_precision="tf32"), r"runtime\.saliency_precision = tf32"),
+        ({}, Runtime(device="cuda"), r"runtime\.device = cuda"),
+    ],
+)
+def test_what_cannot_come_out_well_is_refused_before_anything_is_read(
+    changes: dict[str, Any], runtime: Runtime, rule: str, tmp_path: Path
+) -> None:
+    if runtime.device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(InputError, match=rule):
+        analyse_campaign(small_campaign("refused", explain=ExplainParams(**changes)), str(tmp_path / "store"), runtime)
+    assert not (tmp_path / "store").exists()

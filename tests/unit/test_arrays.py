@@ -1,18 +1,37 @@
 """Zarr arrays: what is on disk, and that two writers cannot share a shard."""
 
 import dataclasses
+import errno
 import json
+import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.errors import ContainsArrayError
 
 from storage import arrays
-from storage.arrays import IMAGES, PEAK, SALIENCY, ArraySpec, create_array, open_array, read_array, write_array
+from storage.arrays import (
+    IMAGES,
+    PEAK,
+    SALIENCY,
+    ArraySpec,
+    Part,
+    check_tiling,
+    create_array,
+    link_shards,
+    open_array,
+    read_array,
+    read_rows,
+    shard_length,
+    write_array,
+)
 from storage.arrays import write_block as write
 from storage.artifacts import Artifact, Draft, Recipe, Store
 from storage.errors import ArtifactError
@@ -72,6 +91,14 @@ class TestRoundTrip:
             write(array, start, values[start : start + 4])
         np.testing.assert_array_equal(array[...], values)
 
+    @pytest.mark.parametrize("rows", [[], [3], [69, 0, 3, 3, 64], [*range(70)]], ids=len)
+    def test_rows_at_any_positions(self, tmp_path: Path, rows: list[int]) -> None:
+        values = some_values(IMAGES, 70)
+        array = open_array(artifact_with(tmp_path, IMAGES, values), IMAGES)
+        found = read_rows(array, np.asarray(rows, np.int64))
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, values[np.asarray(rows, np.int64)])
+
 
 class TestLayout:
     @pytest.mark.parametrize(
@@ -98,6 +125,16 @@ class TestLayout:
         assert array.chunks == (1, *values.shape[1:])
         assert array.shards == (shard, *values.shape[1:])
 
+    def test_another_length_of_shard_can_be_given(self, tmp_path: Path) -> None:
+        store, recipe, values = Store(tmp_path), Recipe("saliency", 1), some_values(SALIENCY, 33)
+        with store.create(recipe) as draft:
+            write_array(draft, SALIENCY, values, shard=16)
+        artifact = store.open(recipe.ref)
+        assert shard_files(artifact.folder / "saliency.zarr") == ["c/0/0/0", "c/1/0/0", "c/2/0/0"]
+        array = open_array(artifact, SALIENCY)
+        assert shard_length(array) == 16 and array.chunks == (1, *values.shape[1:])
+        np.testing.assert_array_equal(array[...], values)
+
     def test_a_shard_of_zeros_has_a_file(self, tmp_path: Path) -> None:
         artifact = artifact_with(tmp_path, IMAGES, np.zeros((65, 2, 2, 3), np.uint8))
         assert shard_files(artifact.folder / "images.zarr") == ["c/0/0/0/0", "c/1/0/0/0"]
@@ -110,7 +147,9 @@ class TestWriteBlock:
 
     @pytest.mark.parametrize(("start", "n"), MISALIGNED)
     def test_a_part_of_a_shard_is_refused(self, array: zarr.Array[Any], start: int, n: int) -> None:
-        with pytest.raises(ArtifactError, match=rf"whole shards of 4 images \(of 10\): got {start}\.\.{start + n};"):
+        with pytest.raises(
+            ArtifactError, match=rf"whole shards of 4 images \(of 10\): got {start}\.\.{start + n - 1};"
+        ):
             write(array, start, np.ones((n, 2), np.int16))
         assert not np.asarray(array[...]).any()
 
@@ -133,6 +172,196 @@ class TestWriteBlock:
         array[2:4] = np.full((2, 2), 2, np.int16)
         assert first != before
         assert np.asarray(array[...]).tolist() == [[0, 0], [0, 0], [2, 2], [2, 2]]
+
+
+class TestTiling:
+    @pytest.mark.parametrize(
+        ("parts", "problem"),
+        [
+            ([(0, 4), (4, 8)], r"images 8\.\.9 \(of 10\) are owned by nobody"),
+            ([(4, 8), (8, 10)], r"images 0\.\.3 \(of 10\) are owned by nobody"),
+            ([(0, 4), (8, 10)], r"images 4\.\.7 \(of 10\) are owned by nobody"),
+            ([], r"images 0\.\.9 \(of 10\) are owned by nobody"),
+            ([(0, 4), (4, 8), (4, 8), (8, 10)], r"images 4\.\.7 \(of 10\) are owned twice"),
+            ([(0, 8), (4, 10)], r"images 4\.\.7 \(of 10\) are owned twice"),
+            ([(0, 8), (0, 4), (8, 10), (8, 10)], r"images 0\.\.3, 8\.\.9 \(of 10\) are owned twice"),
+            ([(0, 4), (4, 7), (8, 10)], r"whole shards of 4 images \(of 10\): got 4\.\.6$"),
+            ([(0, 2), (2, 4), (4, 10)], r"got 0\.\.1, 2\.\.3$"),
+            ([(0, 4), (4, 12)], r"got 4\.\.11$"),
+            ([(-4, 0), (0, 10)], r"got -4\.\.-1$"),
+        ],
+        ids=[
+            "end",
+            "start",
+            "gap",
+            "nothing",
+            "same",
+            "overlap",
+            "two",
+            "part of a shard",
+            "halves",
+            "beyond",
+            "before",
+        ],
+    )
+    def test_what_has_not_one_owner_is_named(self, parts: list[tuple[int, int]], problem: str) -> None:
+        with pytest.raises(ArtifactError, match=problem):
+            check_tiling([range(*part) for part in parts], 10, 4)
+
+    @given(st.data(), st.integers(1, 60), st.integers(1, 9))
+    def test_whole_shards_with_one_owner_each(self, data: st.DataObject, n: int, shard: int) -> None:
+        starts = range(0, n, shard)
+        cuts = sorted({0, *data.draw(st.sets(st.sampled_from(starts)))})
+        parts = [range(start, stop) for start, stop in zip(cuts, [*cuts[1:], n], strict=True)]
+        parts = data.draw(st.permutations(parts))
+        check_tiling(parts, n, shard)
+        chosen = data.draw(st.sampled_from(parts))
+        named = rf"images {chosen.start}\.\.{chosen.stop - 1} \(of {n}\) are"
+        with pytest.raises(ArtifactError, match=f"{named} owned twice"):
+            check_tiling([*parts, chosen], n, shard)
+        with pytest.raises(ArtifactError, match=f"{named} owned by nobody"):
+            check_tiling([part for part in parts if part != chosen], n, shard)
+
+    def test_nothing_needs_no_owner(self) -> None:
+        check_tiling([], 0, 4)
+
+
+def parts_of(store: Store, values: np.ndarray[Any, Any], cuts: Sequence[int], spec: ArraySpec = SMALL) -> list[Part]:
+    """Artefacts that hold the values from each cut to the next."""
+    parts: list[Part] = []
+    for start, stop in zip(cuts, [*cuts[1:], len(values)], strict=True):
+        recipe = Recipe("part", 1, {"name": spec.name, "start": start, "stop": stop})
+        with store.create(recipe) as draft:
+            write_array(draft, spec, values[start:stop])
+        parts.append(Part(start, store.open(recipe.ref)))
+    return parts
+
+
+def linked(store: Store, n: int, parts: Sequence[Part], spec: ArraySpec = SMALL) -> Artifact:
+    recipe = Recipe("whole", 1, {"name": spec.name, "n": n})
+    with store.create(recipe) as draft:
+        link_shards(draft, spec, n, parts)
+    return store.open(recipe.ref)
+
+
+class TestLinkShards:
+    @pytest.mark.parametrize("n", [8, 9, 10, 12])
+    @pytest.mark.parametrize("cuts", [[0, 4, 8], [0, 4], [0, 8], [0]], ids=str)
+    def test_is_the_array_that_one_writer_makes(self, tmp_path: Path, n: int, cuts: list[int]) -> None:
+        values = np.arange(2 * n, dtype=np.int16).reshape(n, 2)
+        store = Store(tmp_path / "store")
+        cuts = [cut for cut in cuts if cut < n]
+        found = linked(store, n, parts_of(store, values, cuts)[::-1])
+        np.testing.assert_array_equal(read_array(found, SMALL), values)
+        np.testing.assert_array_equal(zarr.open_array(str(found.folder / "small.zarr"), mode="r")[...], values)
+        written = artifact_with(tmp_path / "written", SMALL, values)
+        assert found.manifest.files == written.manifest.files  # every byte, metadata too
+        assert store.damage(found.ref) == []
+
+    def test_real_maps(self, tmp_path: Path) -> None:
+        """Float16 maps of 33 images in the layout of the saliency stage, which Blosc compresses."""
+        store, values = Store(tmp_path), some_values(SALIENCY, 33)
+        spec = dataclasses.replace(SALIENCY, shard=16)
+        found = linked(store, 33, parts_of(store, values, [0, 16, 32], spec), spec)
+        np.testing.assert_array_equal(read_array(found, SALIENCY), values)
+
+    def test_files_are_shared_and_stay_until_the_last_owner_goes(self, tmp_path: Path) -> None:
+        store, values = Store(tmp_path), np.arange(20, dtype=np.int16).reshape(10, 2)
+        parts = parts_of(store, values, [0, 4, 8])
+        found = linked(store, 10, parts)
+        ours = [found.folder / f"small.zarr/c/{i}/0" for i in range(3)]
+        theirs = [part.artifact.folder / "small.zarr/c/0/0" for part in parts]
+        assert [path.stat().st_ino for path in ours] == [path.stat().st_ino for path in theirs]
+        for part in parts:
+            shutil.rmtree(part.artifact.folder)
+        assert {path.stat().st_nlink for path in ours} == {1}
+        assert store.damage(found.ref) == []
+        np.testing.assert_array_equal(read_array(found, SMALL), values)
+
+    def test_the_checksum_is_that_of_the_writer(self, tmp_path: Path) -> None:
+        """What is damaged before it is linked is not taken for good."""
+        store, values = Store(tmp_path), np.arange(20, dtype=np.int16).reshape(10, 2)
+        parts = parts_of(store, values, [0, 4, 8])
+        shard = parts[1].artifact.folder / "small.zarr/c/0/0"
+        shard.write_bytes(b"?" + shard.read_bytes()[1:])
+        assert store.damage(linked(store, 10, parts).ref) == [
+            "shard small.zarr/c/1/0 has changed content (SHA-256 differs from its manifest)"
+        ]
+
+    @pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP])
+    def test_is_copied_where_the_file_system_refuses(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+    ) -> None:
+        def refuse(*_: Any) -> None:
+            raise OSError(error, os.strerror(error))
+
+        store, values = Store(tmp_path), np.arange(20, dtype=np.int16).reshape(10, 2)
+        parts = parts_of(store, values, [0, 4, 8])
+        monkeypatch.setattr(os, "link", refuse)
+        found = linked(store, 10, parts)
+        np.testing.assert_array_equal(read_array(found, SMALL), values)
+        assert {path.stat().st_nlink for path in found.folder.rglob("0") if path.is_file()} == {1}
+        assert store.damage(found.ref) == []
+
+    def test_nobody_writes_through_a_link(self, tmp_path: Path) -> None:
+        store, values = Store(tmp_path), np.arange(8, dtype=np.int16).reshape(4, 2)
+        (part,) = parts_of(store, values, [0])
+        with store.create(Recipe("whole", 1)) as draft:
+            link_shards(draft, SMALL, 4, [part])
+            with pytest.raises(FileExistsError):
+                draft.write_bytes("small.zarr/c/0/0", b"other")
+            with pytest.raises(FileExistsError):
+                draft.link("small.zarr/c/0/0", part.artifact, "small.zarr/zarr.json")
+            with pytest.raises(ContainsArrayError):
+                write_array(draft, SMALL, values + 1)
+        assert store.damage(part.artifact.ref) == []
+        np.testing.assert_array_equal(read_array(part.artifact, SMALL), values)
+
+    @pytest.mark.parametrize("chosen", [[0, 1], [1, 2], [0, 1, 2, 2]], ids=["no end", "no start", "one twice"])
+    def test_parts_that_do_not_tile_leave_nothing(self, tmp_path: Path, chosen: list[int]) -> None:
+        store = Store(tmp_path)
+        parts = parts_of(store, np.zeros((12, 2), np.int16), [0, 4, 8])
+        with pytest.raises(ArtifactError, match=r"owned (by nobody|twice)"):
+            linked(store, 12, [parts[i] for i in chosen])
+        assert list((tmp_path / "artifacts/whole").iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("spec", "shape", "named"),
+        [
+            (dataclasses.replace(SMALL, shard=2), (2, 2), "chunk_grid"),
+            (SMALL, (2, 3), r"native shape \(3,\), others \(2,\)"),
+            (dataclasses.replace(SMALL, shuffle="noshuffle"), (2, 2), "codecs"),
+        ],
+        ids=["shard", "native shape", "compression"],
+    )
+    def test_another_layout_is_refused(self, tmp_path: Path, spec: ArraySpec, shape: Any, named: str) -> None:
+        store = Store(tmp_path)
+        (good,) = parts_of(store, np.zeros((4, 2), np.int16), [0])
+        odd = Part(4, artifact_with(tmp_path, spec, np.zeros(shape)))
+        with pytest.raises(ArtifactError, match=rf"one layout: {odd.artifact.ref} has .*{named}"):
+            linked(store, 6, [good, odd])
+
+    def test_a_missing_shard_is_named(self, tmp_path: Path) -> None:
+        store = Store(tmp_path)
+        (part,) = parts_of(store, np.zeros((4, 2), np.int16), [0])
+        (part.artifact.folder / "small.zarr/c/0/0").unlink()
+        with pytest.raises(ArtifactError, match=rf"{part.artifact.ref} has no small\.zarr/c/0/0"):
+            linked(store, 4, [part])
+
+    def test_without_images(self, tmp_path: Path) -> None:
+        found = open_array(linked(Store(tmp_path), 0, [], SALIENCY), SALIENCY)
+        assert found.shape == (0, 0, 0)
+
+    @given(n=st.integers(1, 40), shard=st.integers(1, 9), data=st.data())
+    @settings(max_examples=20, deadline=None)
+    def test_any_number_of_images_and_length_of_shard(
+        self, n: int, shard: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        store, spec = Store(tmp_path_factory.mktemp("store")), dataclasses.replace(SMALL, shard=shard)
+        values = np.arange(2 * n, dtype=np.int16).reshape(n, 2)
+        cuts = sorted({0, *data.draw(st.sets(st.sampled_from(range(0, n, shard))))})
+        parts = data.draw(st.permutations(parts_of(store, values, cuts, spec)))
+        np.testing.assert_array_equal(read_array(linked(store, n, parts, spec), spec), values)
 
 
 class TestOpen:

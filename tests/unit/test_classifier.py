@@ -31,11 +31,12 @@ from tasks.classifier import (
     load_given,
     normalise,
     predict_logits,
+    rgb_images,
     save_weights,
     softmax,
 )
 from tasks.parameters import Runtime
-from tasks.saliency.gradcam import gradcam_maps
+from tasks.saliency.gradcam import GradcamParams, gradcam_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,6 +91,36 @@ def test_a_classifier_feeds_its_model_with_its_own_normalisation() -> None:
     np.testing.assert_allclose(classifier.inputs(read_only).numpy(), expected, rtol=1e-6)
 
 
+def test_every_stored_value_becomes_its_255th() -> None:
+    pixels = np.arange(256 * 3, dtype=np.uint16).reshape(1, 16, 16, 3) // 3
+    found = rgb_images(pixels.astype(np.uint8))
+    assert found.shape == (1, 3, 16, 16) and found.dtype == np.float32 and found.flags.c_contiguous
+    expected = np.broadcast_to(np.arange(256).reshape(16, 16) / 255, found.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    assert found.min() == 0 and found.max() == 1
+
+
+def test_channels_and_positions_of_an_rgb_image_stay_where_they_are() -> None:
+    pixels = np.zeros((2, 4, 5, 3), np.uint8)
+    pixels[1, 3, 2, 0] = 255
+    found = rgb_images(pixels)
+    assert np.argwhere(found).tolist() == [[1, 0, 3, 2]]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (64, 64)])
+def test_rgb_images_are_normalised_to_the_same_bits_as_stored_pixels(size: tuple[int, int]) -> None:
+    """Predictions start from stored pixels, explanations from RGB images; they must be of the same inputs."""
+    pixels = images_of(3, *size)
+    for mean, std in ((IMAGENET_MEAN, IMAGENET_STD), ((0.1, 0.5, 0.9), (0.2, 0.3, 0.4))):
+        classifier = freeze(nn.Identity(), CLASSES, mean, std, CPU)
+        expected = classifier.inputs(pixels)
+        assert expected.abs().max() > 1
+        assert torch.equal(classifier.normalised(rgb_images(pixels)), expected)
+        read_only = rgb_images(pixels)
+        read_only.flags.writeable = False  # torch would warn
+        assert torch.equal(classifier.normalised(read_only), expected)
+
+
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e4, 1e4, width=32)))
 def test_softmax_is_scipys(logits: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(softmax(logits), scipy.special.softmax(logits.astype(np.float64), axis=-1), atol=1e-14)
@@ -127,6 +158,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_the_cpu_can_always_be_asked_for() -> None:
     assert choose_device(Runtime(device="cpu")) == CPU
+
+
+def test_tf32_is_refused_on_the_cpu() -> None:
+    with pytest.raises(InputError, match=r"runtime\.saliency_precision = tf32"):
+        choose_device(Runtime(device="cpu"), "tf32")
 
 
 def test_weights_that_cannot_be_downloaded_are_refused_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,15 +271,18 @@ def test_an_exported_program_answers_as_the_model_it_was_made_of(
 def test_an_exported_program_is_explained_as_the_model_it_was_made_of(
     eager: Classifier, exported: Classifier, layer: str | None
 ) -> None:
-    images, explained = images_of(4), np.asarray([0, 1, 1, 0])
-    expected = gradcam_maps(eager, images, explained, layer or "layer4")
+    images, explained = rgb_images(images_of(4)), np.asarray([0, 1, 1, 0])
+    expected = gradcam_maps(eager, images, explained, GradcamParams(layer=layer or "layer4"), Runtime())
     assert expected.any()
-    np.testing.assert_allclose(gradcam_maps(exported, images, explained, layer), expected, rtol=1e-4, atol=1e-6)
+    found = gradcam_maps(exported, images, explained, GradcamParams(layer=layer), Runtime())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_exported_program_names_its_layers_where_one_is_unknown(exported: Classifier) -> None:
-    with pytest.raises(InputError, match=r"explain\.layer") as caught:
-        gradcam_maps(exported, images_of(1), np.zeros(1, np.int64), "layer5")
+    with pytest.raises(InputError, match=r"explain\.gradcam\.layer") as caught:
+        gradcam_maps(
+            exported, rgb_images(images_of(1)), np.zeros(1, np.int64), GradcamParams(layer="layer5"), Runtime()
+        )
     assert "layer4.1.conv2" in caught.value.remedy
 
 
@@ -297,12 +336,24 @@ def test_no_images_have_no_logits(eager: Classifier) -> None:
     assert predict_logits(eager, images_of(0), 4).shape == (0, 2)
 
 
-def test_damaged_weights_are_refused() -> None:
+@pytest.mark.parametrize("name", ["fc.bias", "layer1.0.bn1.running_var"])  # a parameter and a buffer
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_damaged_weights_are_refused(name: str, value: float) -> None:
     model = build_model("resnet18", 2, "none", seed=0)
-    with torch.no_grad():
-        model.get_parameter("fc.bias")[1] = torch.nan
-    with pytest.raises(InputError, match="finite numbers") as caught:
-        predict_logits(frozen(model), images_of(2), 2)
+    model.state_dict()[name][:2] = value
+    with pytest.raises(InputError, match="weights are finite numbers") as caught:
+        frozen(model)
+    assert "2 NaN or infinite" in caught.value.found
+
+
+def test_logits_that_are_not_finite_are_refused() -> None:
+    class Overflowing(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (images.mean((2, 3))[:, :2] * torch.tensor([1, 1e-3]) * 1e3).exp()
+
+    images = np.full((2, 4, 4, 3), 255, np.uint8)
+    with pytest.raises(InputError, match="logits are finite numbers") as caught:
+        predict_logits(frozen(Overflowing()), images, 2)
     assert "2 of 4" in caught.value.found
 
 

@@ -1,5 +1,6 @@
 """Clusters of a small store: two dates, all splits, planted patterns; and what a reader is warned of."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,7 +25,18 @@ from storage.arrays import (
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, rows_to_columns, write_table
-from tasks.cluster import ClusterParams, assign_images, diagnose, fit_clusters, read_maps, validation_members
+from tasks import cluster
+from tasks.cluster import (
+    ClusterParams,
+    assign_images,
+    check_methods,
+    clusters_recipe,
+    diagnose,
+    fit_clusters,
+    flat_maps,
+    read_maps,
+    validation_members,
+)
 from tasks.explain import scale_to_peak
 from tasks.spectral import Clustering, PrincipalAxes, map_vectors
 
@@ -37,6 +49,8 @@ SPLITS = (
     ["new", "train", "test"] + ["val"] * 11 + ["test"] * 4,
 )
 N_WITHOUT_LABEL = 2  # the last validation images of the first date
+# Maps that hold one value everywhere, by their place in each date's maps: of a new plant, and of a test plant.
+FLAT: tuple[dict[int, float], ...] = ({}, {0: 0.0, 1: 1.0})
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,9 @@ def pattern_maps(patterns: NDArray[np.int64], seed: int) -> NDArray[np.float32]:
     return (maps * generator.uniform(0.01, 20, (len(patterns), 1, 1))).astype(np.float32)
 
 
-def plant(store: Store, day: int) -> Planted:
+def plant(store: Store, day: int, flat: dict[int, float] | None = None, approximate: bool | None = None) -> Planted:
+    """A date's predictions and maps; `flat` maps as in FLAT, `approximate` as the maps' summary says it, or not."""
+    flat = FLAT[day] if flat is None else flat
     splits = SPLITS[day]
     n = len(splits)
     array_row = np.random.default_rng(day).permutation(n)
@@ -88,15 +104,17 @@ def plant(store: Store, day: int) -> Planted:
         write_table(draft, PREDICTIONS, columns)
         draft.summary = {"date": DAYS[day], "n_images": n}
     shown = [i for i in range(n) if splits[i] != "train"]
-    explained = Recipe("saliency", 1, {"explained_class": "predicted"}, {"predictions": answered.ref})
+    made = {"explained_class": "predicted", "flat": sorted(flat.items()), "approximate": approximate}
+    explained = Recipe("saliency", 1, made, {"predictions": answered.ref})
     scaled, peaks = scale_to_peak(pattern_maps(pattern[shown], seed=20 + day))
-    if day == 1:  # the map of a new plant says nothing
-        scaled[0], peaks[0] = 0, 0
+    for place, value in flat.items():
+        scaled[place], peaks[place] = value, peaks[place] * value
     with store.create(explained) as draft:
         write_array(draft, SALIENCY, scaled)
         write_array(draft, PEAK, peaks)
         write_array(draft, ROWS, array_row[shown])
         write_array(draft, EXPLAINED_CLASS, np.ones(len(shown), np.int16))
+        draft.summary = {} if approximate is None else {"approximate": approximate}
     named = {int(array_row[i]): int(pattern[i]) for i in range(n)}
     return Planted(explained.ref, answered.ref, columns, named)
 
@@ -111,9 +129,9 @@ class Fitted:
     assignments: list[Rows]
 
 
-def fit(store: Store, dates: list[Planted], params: ClusterParams = PARAMS) -> ArtifactRef:
+def fit(store: Store, dates: list[Planted], params: ClusterParams = PARAMS, method: str = "gradcam") -> ArtifactRef:
     saliency, predictions = [d.saliency for d in dates], [d.predictions for d in dates]
-    return fit_clusters.fn("field", str(store.root), "gradcam", params, 64, saliency, predictions)
+    return fit_clusters.fn("field", str(store.root), method, params, 64, saliency, predictions)
 
 
 def assign(store: Store, clusters: ArtifactRef, planted: Planted, day: int) -> Rows:
@@ -170,7 +188,8 @@ def test_the_summary_tells_what_was_found(fitted: Fitted) -> None:
     summary = fitted.store.open(fitted.clusters).summary
     patterns = [planted.pattern[row] for planted in fitted.dates for row in members(planted)]
     assert summary["sizes"] == [n for _, n in by_size(patterns)]
-    assert (summary["method"], summary["n_zero"], summary["n_isolated"]) == ("gradcam", 0, 0)
+    assert (summary["method"], summary["approximate"], summary["n_isolated"]) == ("gradcam", False, 0)
+    assert (summary["n_zero"], summary["n_constant"]) == (0, 0)
     assert summary["stability"] == 1 and summary["eigengap"] > 0.3
     assert summary["warnings"] == ["PCA has 16 dimensions, not 50: the maps have no more"]
 
@@ -217,8 +236,8 @@ def test_other_images_get_the_cluster_of_their_pattern(fitted: Fitted, day: int)
         for row, cluster in zip(table["row"], table["cluster"], strict=True)
         if row in members(planted)
     }
-    others = [i for i, row in enumerate(table["row"]) if row not in members(planted) and not table["is_zero_map"][i]]
-    assert len(others) >= 5
+    others = [i for i, row in enumerate(table["row"]) if row not in members(planted) and not table["is_flat_map"][i]]
+    assert len(others) >= 4
     assert [table["cluster"][i] for i in others] == [own[planted.pattern[table["row"][i]]] for i in others]
     assert all(table["neighbour_agreement"][i] == 1 for i in others)
 
@@ -237,10 +256,111 @@ def test_assignments_name_their_plants_and_leave_training_images_out(fitted: Fit
     assert set(table["method"]) == {"gradcam"} and set(table["explained_class"]) == {"predicted"}
 
 
-def test_zero_maps_are_marked(fitted: Fitted) -> None:
-    assert sum(fitted.assignments[0]["is_zero_map"]) == 0
-    marked = fitted.assignments[1]["is_zero_map"]
-    assert [fitted.assignments[1]["split"][i] for i, is_zero in enumerate(marked) if is_zero] == ["new"]
+def test_zero_and_constant_maps_are_marked(fitted: Fitted) -> None:
+    assert sum(fitted.assignments[0]["is_flat_map"]) == 0
+    marked = fitted.assignments[1]["is_flat_map"]
+    assert [fitted.assignments[1]["split"][i] for i, is_flat in enumerate(marked) if is_flat] == ["new", "test"]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_flat"),
+    [
+        ([0, 0, 0, 0], True),
+        ([-0.5, -0.5, -0.5, -0.5], True),
+        ([3, 3, 3, 3], True),
+        ([0, 0, 0, 1e-8], False),
+        ([-1, 1, -1, 1], False),
+    ],
+)
+def test_flat_maps_hold_one_value(values: list[float], is_flat: bool) -> None:
+    peaked = np.asarray([[1.0, 0.0], [0.0, 0.0]])
+    assert flat_maps(np.stack([peaked, np.reshape(values, (2, 2))])).tolist() == [False, is_flat]
+
+
+def test_a_map_of_one_window_is_flat() -> None:
+    assert flat_maps(np.asarray([[[0.3]], [[0.0]]])).all()
+
+
+def test_zero_and_constant_validation_maps_are_counted_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    dates = [plant(store, 0, flat={2: 0.0, 5: 1.0, 7: 1.0, 9: 1.0}), plant(store, 1)]
+    clusters = store.open(fit(store, dates))
+    assert (clusters.summary["n_zero"], clusters.summary["n_constant"]) == (1, 3)
+    assert (
+        "1 of 26 maps are zero everywhere: nothing in the image spoke for the explained class"
+        in (clusters.summary["warnings"])
+    )
+    assert any("3 of 26 maps hold one value everywhere, not zero" in said for said in clusters.summary["warnings"])
+    assert sum(assign(store, clusters.ref, dates[0], 0)["is_flat_map"]) == 4
+
+
+# Approximate maps
+
+
+def test_approximate_maps_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    dates = [plant(store, 0), plant(store, 1, approximate=True)]  # one date is enough
+    shutil.rmtree(store.open(dates[0].saliency).folder / "saliency.zarr")
+    with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
+        fit(store, dates, method="occlusion_preview")
+    assert "occlusion_preview" in caught.value.found and "cluster.allow_preview = true" in caught.value.remedy
+    assert not (store.root / "artifacts" / "clusters").exists()
+
+
+def test_approximate_maps_are_clustered_where_allowed_and_warned_of(tmp_path: Path, fitted: Fitted) -> None:
+    store = Store(tmp_path)
+    dates = [plant(store, day, approximate=True) for day in range(2)]
+    allowed = PARAMS.model_copy(update={"allow_preview": True})
+    found = store.open(fit(store, dates, allowed, "occlusion_preview"))
+    assert found.summary["approximate"] is True
+    exact = fitted.store.open(fitted.clusters)
+    (first, *others) = found.summary["warnings"]
+    assert "rest on approximate maps" in first and others == exact.summary["warnings"]
+    assert np.array_equal(read_array(found, LABELS), read_array(exact, LABELS))
+    with pytest.raises(InputError, match=r"cluster\.allow_preview"):  # also where the clusters are there already
+        fit(store, dates, PARAMS, "occlusion_preview")
+
+
+def test_maps_that_say_that_they_are_exact_are_clustered(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = store.open(fit(store, [plant(store, day, approximate=False) for day in range(2)]))
+    assert found.summary["approximate"] is False
+
+
+@pytest.mark.parametrize("methods", [("occlusion_preview",), ("gradcam", "occlusion_preview", "lime")])
+def test_a_preview_is_refused_before_anything_runs(methods: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
+        check_methods(methods, ClusterParams())
+    assert "occlusion_preview" in caught.value.found and "gradcam" not in caught.value.found
+    check_methods(methods, ClusterParams(allow_preview=True))
+
+
+def test_exact_methods_need_no_permission() -> None:
+    check_methods(("gradcam", "occlusion", "lime"), ClusterParams())
+
+
+def test_a_permission_does_not_rename_clusters(fitted: Fitted) -> None:
+    inputs = ([d.saliency for d in fitted.dates], [d.predictions for d in fitted.dates])
+    with_and_without = [clusters_recipe(ClusterParams(allow_preview=p), 64, *inputs).ref for p in (True, False)]
+    assert with_and_without[0] == with_and_without[1]
+    assert clusters_recipe(ClusterParams(n_clusters=9), 64, *inputs).ref != with_and_without[0]
+
+
+def test_maps_are_read_in_parts(fitted: Fitted) -> None:
+    artifact = fitted.store.open(fitted.dates[0].saliency)
+    whole = read_maps(artifact)
+    assert whole.dtype == np.float32 and not np.allclose(whole.max(axis=(1, 2)), 1)  # in their own unit
+    assert np.array_equal(read_maps(artifact, slice(3, 7)), whole[3:7])
+
+
+def test_assignments_do_not_depend_on_how_many_maps_are_read_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fitted: Fitted
+) -> None:
+    monkeypatch.setattr(cluster, "MAPS_AT_ONCE", 3)
+    store = Store(tmp_path)
+    dates = [plant(store, day) for day in range(2)]
+    clusters = fit(store, dates)
+    assert [assign(store, clusters, dates[day], day) for day in range(2)] == fitted.assignments
 
 
 def test_the_agreement_of_a_member_leaves_itself_out(tmp_path: Path, fitted: Fitted) -> None:
@@ -268,8 +388,8 @@ def test_the_order_of_dates_is_kept_with_the_members(tmp_path: Path) -> None:
         table = assign(store, reverse, dates[day], day)
         pairs = {
             (dates[day].pattern[row], cluster)
-            for row, cluster, is_zero in zip(table["row"], table["cluster"], table["is_zero_map"], strict=True)
-            if not is_zero
+            for row, cluster, is_flat in zip(table["row"], table["cluster"], table["is_flat_map"], strict=True)
+            if not is_flat
         }
         assert len(pairs) == 3
 
@@ -315,25 +435,36 @@ GOOD = clustering((20, 15, 10, 5))
 FOUR = ClusterParams(n_clusters=4)
 
 
+def said_of(n_components: int, found: Clustering, n_zero: int = 0, n_constant: int = 0) -> list[str]:
+    return diagnose(FOUR, axes_of(n_components), found, n_zero, n_constant, is_approximate=False)
+
+
 def test_nothing_is_said_where_nothing_stands_out() -> None:
-    assert diagnose(FOUR, axes_of(50), GOOD, n_zero=0) == []
+    assert said_of(50, GOOD) == []
 
 
 @pytest.mark.parametrize(
-    ("n_components", "found", "n_zero", "words"),
+    ("said", "words"),
     [
-        pytest.param(9, GOOD, 0, "PCA has 9 dimensions, not 50", id="few dimensions"),
-        pytest.param(50, GOOD, 3, "3 of 50 maps are zero everywhere", id="zero maps"),
-        pytest.param(50, clustering((20, 15, 10, 5), n_isolated=2), 0, "2 of 50 maps have no neighbour", id="isolated"),
-        pytest.param(50, clustering((20, 15, 10, 5), n_components=5), 0, "falls into 5 parts, more than 4", id="parts"),
+        pytest.param(said_of(9, GOOD), "PCA has 9 dimensions, not 50", id="few dimensions"),
+        pytest.param(said_of(50, GOOD, n_zero=3), "3 of 50 maps are zero everywhere", id="zero maps"),
+        pytest.param(said_of(50, GOOD, n_constant=4), "4 of 50 maps hold one value everywhere", id="constant maps"),
         pytest.param(
-            50, clustering((41, 4, 3, 2)), 0, "one cluster holds 41 of 50 maps and 3 are splinters", id="splinters"
+            said_of(50, clustering((20, 15, 10, 5), n_isolated=2)), "2 of 50 maps have no neighbour", id="isolated"
         ),
-        pytest.param(50, clustering((20, 15, 10, 5), stability=0.5), 0, "Rand index of 0.50", id="unstable"),
+        pytest.param(
+            said_of(50, clustering((20, 15, 10, 5), n_components=5)), "falls into 5 parts, more than 4", id="parts"
+        ),
+        pytest.param(
+            said_of(50, clustering((41, 4, 3, 2))),
+            "one cluster holds 41 of 50 maps and 3 are splinters",
+            id="splinters",
+        ),
+        pytest.param(said_of(50, clustering((20, 15, 10, 5), stability=0.5)), "Rand index of 0.50", id="unstable"),
     ],
 )
-def test_each_fault_is_said_in_one_sentence(n_components: int, found: Clustering, n_zero: int, words: str) -> None:
-    (sentence,) = diagnose(FOUR, axes_of(n_components), found, n_zero)
+def test_each_fault_is_said_in_one_sentence(said: list[str], words: str) -> None:
+    (sentence,) = said
     assert words in sentence
 
 
@@ -347,9 +478,10 @@ def test_each_fault_is_said_in_one_sentence(n_components: int, found: Clustering
     ],
 )
 def test_the_borders_of_the_warnings(found: Clustering) -> None:
-    assert diagnose(FOUR, axes_of(50), found, n_zero=0) == []
+    assert said_of(50, found) == []
 
 
 def test_every_fault_is_said() -> None:
     worst = clustering((45, 3, 1, 1), stability=0.1, n_isolated=1, n_components=9)
-    assert len(diagnose(FOUR, axes_of(2), worst, n_zero=1)) == 6
+    said = diagnose(FOUR, axes_of(2), worst, n_zero=1, n_constant=1, is_approximate=True)
+    assert len(said) == 8 and "approximate" in said[0]

@@ -1,18 +1,34 @@
-"""Which class a map explains, and maps divided by their peak."""
+"""Which class a map explains, maps divided by their peak, and what names maps and their shards."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from storage.artifacts import ArtifactRef
+from storage.arrays import check_tiling
+from storage.artifacts import ArtifactRef, Recipe
 from storage.errors import InputError
-from tasks.explain import ExplainParams, explained_classes, saliency_recipe, scale_to_peak
+from tasks.explain import (
+    SHARD_MAPS,
+    TASK_SHARDS,
+    explain_rows,
+    explained_classes,
+    map_groups,
+    n_constant,
+    saliency_recipe,
+    scale_to_peak,
+    shard_recipes,
+)
+from tasks.parameters import Runtime
+from tasks.saliency.gradcam import GradcamParams
+from tasks.saliency.maps import ExplainParams, Method
+from tasks.saliency.occlusion import OcclusionParams
 
 CLASSES = ["not_ready", "ready"]
 PREDICTIONS: dict[str, list[Any]] = {
@@ -113,9 +129,88 @@ def test_maps_that_are_not_finite_are_refused_and_counted(value: float) -> None:
     assert "2 of 3" in caught.value.found
 
 
+def test_constant_maps_are_counted_as_they_are_stored() -> None:
+    maps = np.zeros((5, 2, 2), np.float32)
+    maps[1], maps[2, 0, 1], maps[3], maps[4] = 3, 1, -2, [[1, 1], [1, 1.0001]]  # the last is 1 in half precision
+    assert n_constant(scale_to_peak(maps)[0]) == 3
+    assert n_constant(maps) == 2
+    assert n_constant(np.zeros((0, 2, 2), np.float16)) == 0
+
+
+IMAGES, CLASSIFIER, ANSWERS = (ArtifactRef(kind=kind, digest="0") for kind in ("images", "classifier", "predictions"))
+
+
+def recipe(method: Method = "gradcam", params: ExplainParams | None = None, **runtime: Any) -> Recipe:
+    return saliency_recipe(params or ExplainParams(), method, IMAGES, CLASSIFIER, ANSWERS, Runtime(**runtime))
+
+
+def shards(method: Method, first: int, last: int) -> list[Recipe]:
+    return shard_recipes(ExplainParams(), method, IMAGES, CLASSIFIER, ANSWERS, Runtime(), first, last)
+
+
 def test_what_names_a_dates_maps() -> None:
-    inputs = [ArtifactRef(kind=kind, digest="0") for kind in ("images", "classifier", "predictions")]
-    one = saliency_recipe(ExplainParams(), "gradcam", *inputs).ref
-    assert one == saliency_recipe(ExplainParams(methods=("gradcam", "gradcam")), "gradcam", *inputs).ref
-    assert one != saliency_recipe(ExplainParams(layer="layer3"), "gradcam", *inputs).ref
-    assert one != saliency_recipe(ExplainParams(explained_class="label"), "gradcam", *inputs).ref
+    one = recipe()
+    assert one.ref == recipe(params=ExplainParams(methods=("gradcam", "occlusion"))).ref
+    assert one.ref == recipe(params=ExplainParams(occlusion=OcclusionParams(patch=5))).ref
+    others = [
+        recipe(params=ExplainParams(gradcam=GradcamParams(layer="layer3"))),
+        recipe(params=ExplainParams(explained_class="label")),
+        recipe("occlusion"),
+        recipe("occlusion", ExplainParams(occlusion=OcclusionParams(patch=5))),
+        recipe("occlusion_preview"),
+        recipe("lime"),
+    ]
+    assert len({other.ref.digest for other in (one, *others)}) == 7
+    assert [other.params["approximate"] for other in others] == [False, False, False, False, True, False]
+
+
+def test_only_a_precision_beside_float32_names_maps() -> None:
+    one = recipe()
+    assert one.ref == recipe(device="cpu", batch_size=3, workers=1, saliency_precision="float32").ref
+    assert "precision" not in one.params
+    others = [recipe(saliency_precision=precision) for precision in ("tf32", "bfloat16")]
+    assert [other.params["precision"] for other in others] == ["tf32", "bfloat16"]
+    assert len({other.ref.digest for other in (one, *others)}) == 3
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+@given(data=st.data())
+def test_groups_of_shards_tile_the_maps_of_a_date(method: Method, data: st.DataObject) -> None:
+    shard = SHARD_MAPS[method]
+    n = data.draw(st.integers(0, 40 * shard))
+    groups = map_groups(n, method)
+    recipes = [shards(method, *group) for group in groups]
+    parts = [range(one.params["first"], one.params["last"] + 1) for group in recipes for one in group]
+    assert len(parts) == -(-n // shard) and all(len(part) <= shard for part in parts)
+    check_tiling(parts, n, shard)
+    for group, (first, last) in zip(recipes, groups, strict=True):
+        assert len(group) <= TASK_SHARDS[method]
+        assert (group[0].params["first"], group[-1].params["last"]) == (first, last)
+
+
+def test_a_shard_is_named_by_the_dates_maps_and_its_place() -> None:
+    whole = recipe("occlusion")
+    one, two = shards("occlusion", 0, 20)
+    assert (one.kind, one.inputs, one.revision) == ("saliency_shard", whole.inputs, whole.revision)
+    assert one.params == {**whole.params, "first": 0, "last": 15}
+    assert two.params == {**whole.params, "first": 16, "last": 20}
+    (alone,) = shards("occlusion", 16, 20)
+    assert alone.ref == two.ref  # whatever group a shard is in
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_images_are_read_and_explained_block_by_block(size: int) -> None:
+    pixels = np.arange(10 * 2 * 2 * 3, dtype=np.uint8).reshape(10, 2, 2, 3)
+    rows, classes = np.asarray([7, 1, 2, 9, 4]), np.asarray([0, 1, 0, 1, 1])
+    seen, counted = list[int](), list[int]()
+
+    def explain(images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
+        seen.append(len(images))
+        return images.sum(axis=1) * (1 + explained[:, None, None]).astype(np.float32)
+
+    array = zarr.create_array({}, data=pixels, chunks=(1, 2, 2, 3))
+    maps, peaks = explain_rows(explain, array, rows, classes, size, counted.append)
+    expected = pixels[rows].astype(np.float64).sum(axis=3) / 255 * (1 + classes[:, None, None])
+    np.testing.assert_allclose(peaks, expected.max(axis=(1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(maps, expected / expected.max(axis=(1, 2), keepdims=True), rtol=1e-3)
+    assert seen == counted == [len(rows[i : i + size]) for i in range(0, 5, size)]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze, predict_logits
-from tasks.saliency.gradcam import gradcam_maps, last_convolutional_stage, recorded_output
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze, predict_logits, rgb_images
+from tasks.parameters import Runtime
+from tasks.saliency.gradcam import GradcamParams, gradcam_maps, last_convolutional_stage, recorded_output
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,6 +31,18 @@ def classifier_of(architecture: str) -> Classifier:
 
 def images_of(n: int, height: int = 64, width: int = 64) -> NDArray[np.uint8]:
     return np.random.default_rng(5).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+def maps_of(
+    classifier: Classifier,
+    pixels: NDArray[np.uint8],
+    explained: NDArray[np.integer],
+    layer: str | None = None,
+    batch_size: int = 32,
+) -> NDArray[np.float32]:
+    """Our maps of stored pixels (n, h, w, 3)."""
+    params, runtime = GradcamParams(layer=layer), Runtime(device="cpu", batch_size=batch_size)
+    return gradcam_maps(classifier, rgb_images(pixels), explained, params, runtime)
 
 
 def assert_close(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
@@ -65,7 +78,7 @@ def captum_maps(
 )
 def test_maps_are_captums(architecture: str, layer: str) -> None:
     classifier, images = classifier_of(architecture), images_of(4)
-    assert_close(gradcam_maps(classifier, images, EXPLAINED, layer), captum_maps(classifier, images, EXPLAINED, layer))
+    assert_close(maps_of(classifier, images, EXPLAINED, layer), captum_maps(classifier, images, EXPLAINED, layer))
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 97), (96, 33)])
@@ -81,7 +94,7 @@ def test_maps_of_a_linear_head_have_a_closed_form(height: int, width: int) -> No
     rows, cols = activations.shape[2:]
     weights = head.weight.double().numpy()[EXPLAINED] / (rows * cols)
     expected = np.maximum(np.einsum("nk,nkyx->nyx", weights, activations), 0)
-    assert_close(gradcam_maps(classifier, images, EXPLAINED, "layer4"), expected.astype(np.float32))
+    assert_close(maps_of(classifier, images, EXPLAINED, "layer4"), expected.astype(np.float32))
 
 
 class Bent(nn.Module):
@@ -116,47 +129,45 @@ def test_weights_are_the_mean_gradients_of_the_explained_logit() -> None:
             above, below = (head(torch.tanh(activations + sign * push).flatten(1)) for sign in (1, -1))
             slope = (above - below)[range(4), EXPLAINED] / (2 * step)
             maps += slope[:, None, None] / 64 * activations[:, channel]
-    assert_close(gradcam_maps(classifier, images, EXPLAINED, "kernel"), maps.clamp(min=0).float().numpy())
+    assert_close(maps_of(classifier, images, EXPLAINED, "kernel"), maps.clamp(min=0).float().numpy())
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_maps_do_not_depend_on_the_batch_size(batch_size: int) -> None:
     classifier, images = classifier_of("resnet18"), images_of(4)
-    assert_close(
-        gradcam_maps(classifier, images, EXPLAINED, None, batch_size), gradcam_maps(classifier, images, EXPLAINED)
-    )
+    assert_close(maps_of(classifier, images, EXPLAINED, None, batch_size), maps_of(classifier, images, EXPLAINED))
 
 
 def test_each_image_is_explained_for_its_own_class() -> None:
     classifier, images = classifier_of("resnet18"), images_of(4)
-    of_class = [gradcam_maps(classifier, images, np.full(4, c), "layer4.1.conv2") for c in range(3)]
+    of_class = [maps_of(classifier, images, np.full(4, c), "layer4.1.conv2") for c in range(3)]
     assert np.abs(of_class[0] - of_class[1]).max() > 0.1 * of_class[0].max()
     expected = np.stack([of_class[c][i] for i, c in enumerate(EXPLAINED)])
-    assert_close(gradcam_maps(classifier, images, EXPLAINED, "layer4.1.conv2"), expected)
+    assert_close(maps_of(classifier, images, EXPLAINED, "layer4.1.conv2"), expected)
 
 
 def test_maps_follow_their_images() -> None:
     classifier, images, order = classifier_of("resnet18"), images_of(4), np.asarray([2, 0, 3, 1])
-    maps = gradcam_maps(classifier, images, EXPLAINED, "layer3")
-    assert_close(gradcam_maps(classifier, images[order], EXPLAINED[order], "layer3"), maps[order])
+    maps = maps_of(classifier, images, EXPLAINED, "layer3")
+    assert_close(maps_of(classifier, images[order], EXPLAINED[order], "layer3"), maps[order])
 
 
 def test_maps_scale_with_the_logits() -> None:
     model = Bent()
     images = images_of(4, 32, 32)
-    maps = gradcam_maps(frozen(model), images, EXPLAINED, "kernel")
+    maps = maps_of(frozen(model), images, EXPLAINED, "kernel")
     with torch.no_grad():
         model.head.weight.mul_(4)
-    assert_close(gradcam_maps(frozen(model), images, EXPLAINED, "kernel"), 4 * maps)
+    assert_close(maps_of(frozen(model), images, EXPLAINED, "kernel"), 4 * maps)
 
 
 @pytest.mark.parametrize(("size", "shape"), [((64, 64), (2, 2)), ((65, 97), (3, 4)), ((256, 256), (8, 8))])
 def test_maps_have_the_layers_resolution(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    assert gradcam_maps(classifier_of("resnet18"), images_of(1, *size), np.zeros(1, np.int64)).shape == (1, *shape)
+    assert maps_of(classifier_of("resnet18"), images_of(1, *size), np.zeros(1, np.int64)).shape == (1, *shape)
 
 
 def test_no_images_have_no_maps() -> None:
-    assert len(gradcam_maps(classifier_of("resnet18"), images_of(0), np.zeros(0, np.int64))) == 0
+    assert len(maps_of(classifier_of("resnet18"), images_of(0), np.zeros(0, np.int64))) == 0
 
 
 @pytest.mark.parametrize(
@@ -171,26 +182,26 @@ def test_no_images_have_no_maps() -> None:
 )
 def test_the_last_convolutional_stage(architecture: str, stage: str) -> None:
     classifier = classifier_of(architecture)
-    assert last_convolutional_stage(classifier, images_of(1)) == stage
+    assert last_convolutional_stage(classifier, rgb_images(images_of(1))) == stage
     assert n_hooks(classifier.model) == 0
 
 
 def test_the_default_layer_is_the_last_convolutional_stage() -> None:
     classifier, images = classifier_of("resnet18"), images_of(4)
-    by_default = gradcam_maps(classifier, images, EXPLAINED)
-    assert np.array_equal(by_default, gradcam_maps(classifier, images, EXPLAINED, "layer4"))
+    by_default = maps_of(classifier, images, EXPLAINED)
+    assert np.array_equal(by_default, maps_of(classifier, images, EXPLAINED, "layer4"))
 
 
 def test_images_whose_last_stage_is_a_single_position_are_refused() -> None:
     with pytest.raises(InputError, match="more than one position") as caught:
-        gradcam_maps(classifier_of("resnet18"), images_of(1, 32, 32), np.zeros(1, np.int64))
+        maps_of(classifier_of("resnet18"), images_of(1, 32, 32), np.zeros(1, np.int64))
     assert "32 x 32" in caught.value.found and "ingest.image_size" in caught.value.remedy
 
 
 @pytest.mark.parametrize("layer", ["layer5", "layer4.1.conv", "Layer4"])
 def test_an_unknown_layer_is_refused_and_the_layers_are_listed(layer: str) -> None:
-    with pytest.raises(InputError, match=r"explain\.layer") as caught:
-        gradcam_maps(classifier_of("resnet18"), images_of(1), np.zeros(1, np.int64), layer)
+    with pytest.raises(InputError, match=r"explain\.gradcam\.layer") as caught:
+        maps_of(classifier_of("resnet18"), images_of(1), np.zeros(1, np.int64), layer)
     listed = caught.value.remedy.removeprefix("use one of: ").split(", ")
     assert {"conv1", "layer4", "layer4.1.conv2"} <= set(listed)
     assert not {"", "fc", "relu", "layer4.1.bn2"} & set(listed)
@@ -199,14 +210,14 @@ def test_an_unknown_layer_is_refused_and_the_layers_are_listed(layer: str) -> No
 @pytest.mark.parametrize("layer", ["fc", "layer4.1.relu"])  # no positions; runs twice
 def test_a_layer_that_gives_no_single_map_is_refused(layer: str) -> None:
     with pytest.raises(InputError, match="runs once") as caught:
-        gradcam_maps(classifier_of("resnet18"), images_of(2), np.zeros(2, np.int64), layer)
+        maps_of(classifier_of("resnet18"), images_of(2), np.zeros(2, np.int64), layer)
     assert layer in caught.value.found
 
 
 @pytest.mark.parametrize("explained", [[0, 3], [-1, 0]])
 def test_a_class_that_the_classifier_does_not_have_is_refused(explained: list[int]) -> None:
     with pytest.raises(InputError, match="explained class") as caught:
-        gradcam_maps(classifier_of("resnet18"), images_of(2), np.asarray(explained))
+        maps_of(classifier_of("resnet18"), images_of(2), np.asarray(explained))
     assert "0..2" in caught.value.remedy
 
 
@@ -218,7 +229,7 @@ def test_the_model_is_as_before_after_use() -> None:
     classifier, images = frozen(torchvision.models.resnet18(num_classes=3)), images_of(4)
     before = {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
     logits = predict_logits(classifier, images, 4)
-    gradcam_maps(classifier, images, EXPLAINED, "layer4.1.conv2")
+    maps_of(classifier, images, EXPLAINED, "layer4.1.conv2")
     assert n_hooks(classifier.model) == 0
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in classifier.model.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in classifier.model.state_dict().items())
@@ -229,7 +240,7 @@ def test_the_model_is_as_before_after_an_error() -> None:
     classifier, images = frozen(torchvision.models.resnet18(num_classes=3)), images_of(2)
     logits = predict_logits(classifier, images, 2)
     with pytest.raises(InputError):
-        gradcam_maps(classifier, images, np.zeros(2, np.int64), "layer4.1.relu")
+        maps_of(classifier, images, np.zeros(2, np.int64), "layer4.1.relu")
     with pytest.raises(KeyError, match="planted"), recorded_output(classifier.model, "layer4"):
         raise KeyError("planted")
     assert n_hooks(classifier.model) == 0

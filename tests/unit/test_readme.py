@@ -1,10 +1,12 @@
 """The README's tables are the schemas and parameters; `python tests/unit/test_readme.py` writes them anew."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from flows.parameters import CampaignParams
 from storage.tables import TABLES
@@ -47,29 +49,47 @@ def parameters_text() -> str:
         "source (fiftyone)": "FiftyOneSource",
         "source (folder)": "FolderSource",
         "source.harvest_table": "HarvestTable",
-        "source.words": "FlagWords",
     }
     schemas = {name: defs[model] for name, model in sources.items()}
     schemas |= {stage: defs[models[stage]] for stage in STAGES} | {"runtime": Runtime.model_json_schema()}
     for stage, schema in schemas.items():
-        for name, field in schema["properties"].items():
-            if name == "kind":
-                continue
-            default = "required" if name in schema.get("required", ()) else f"`{_toml(field.get('default'))}`"
-            table, _, layout = stage.partition(" ")
-            lines.append(f"| `{table}.{name}` {layout}| {default} | {_meaning(field)} |")
+        table, _, layout = stage.partition(" ")
+        lines += [f"| `{key}` {layout}| {default} | {said} |" for key, default, said in key_rows(table, schema, defs)]
     return "\n".join(lines) + "\n"
+
+
+def key_rows(
+    table: str, schema: dict[str, Any], defs: dict[str, Any], given: dict[str, Any] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Dotted key, default and meaning of a model's fields, those of models in it in their place.
+
+    `given` are the values that an outer model's default gives to the fields.
+    """
+    for name, field in schema["properties"].items():
+        if name == "kind":
+            continue
+        default = (given or {}).get(name, field.get("default"))
+        inner = defs.get(field.get("$ref", "").rpartition("/")[2], {})
+        if "properties" in inner:
+            yield from key_rows(f"{table}.{name}", inner, defs, default)
+        else:
+            is_required = name in schema.get("required", ()) and name not in (given or {})
+            yield f"{table}.{name}", "required" if is_required else f"`{_toml(default)}`", _meaning(field)
 
 
 def _toml(value: Any) -> str:
     if value is None:
         return "none"
-    return str(list(value) if isinstance(value, tuple) else value).replace("'", '"').replace("True", "true")
+    text = str(list(value) if isinstance(value, tuple) else value)
+    for here, there in (("'", '"'), ("True", "true"), ("False", "false")):
+        text = text.replace(here, there)
+    return text
 
 
 def _meaning(field: dict[str, Any]) -> str:
-    choices = ", ".join(field.get("enum", ()))
-    return "; ".join(text for text in (field.get("description", ""), choices and f"one of {choices}") if text)
+    one, some = (", ".join(choices.get("enum", ())) for choices in (field, field.get("items", {})))
+    parts = (field.get("description", ""), one and f"one of {one}", some and f"any of {some}")
+    return "; ".join(text for text in parts if text)
 
 
 SECTIONS = {"tables": tables_text, "parameters": parameters_text}
@@ -84,6 +104,57 @@ def test_readme_shows_what_the_code_says(name: str) -> None:
     match = section(name).search(README.read_text(encoding="utf-8"))
     assert match is not None, f"README.md has no section {name}"
     assert match[2].strip() == SECTIONS[name]().strip(), "run: python tests/unit/test_readme.py"
+
+
+class Inner(BaseModel):
+    """A model in a model."""
+
+    side: int = Field(default=11, description="pixels")
+    name: str | None = None
+    kinds: tuple[Literal["a", "b"], ...] = ("a",)
+
+
+class Outer(BaseModel):
+    """What gives its inner models other defaults than their own."""
+
+    plain: bool = True
+    odd: bool = False
+    own: Inner = Inner()
+    other: Inner = Inner(side=5)
+    needed: Inner
+
+
+def test_fields_of_a_model_in_a_model_are_listed_under_their_dotted_names() -> None:
+    schema = Outer.model_json_schema()
+    rows = {key: (default, said) for key, default, said in key_rows("outer", schema, schema["$defs"])}
+    inner = [f"outer.{name}.{field}" for name in ("own", "other", "needed") for field in ("side", "name", "kinds")]
+    assert list(rows) == ["outer.plain", "outer.odd", *inner]
+    assert (rows["outer.plain"], rows["outer.odd"]) == (("`true`", ""), ("`false`", ""))
+    assert [rows[f"outer.{name}.side"] for name in ("own", "other", "needed")] == [
+        ("`11`", "pixels"),
+        ("`5`", "pixels"),
+        ("`11`", "pixels"),
+    ]
+    assert rows["outer.own.name"] == ("`none`", "")
+    assert rows["outer.own.kinds"] == ('`["a"]`', "any of a, b")
+
+
+def test_every_field_of_the_stages_has_a_key() -> None:
+    listed = set(re.findall(r"^\| `([a-z_.]+)`", parameters_text(), re.MULTILINE))
+    stages = CampaignParams.model_fields.keys() & set(STAGES) - {"classifier"}
+    for stage in stages:
+        model = CampaignParams.model_fields[stage].annotation
+        assert isinstance(model, type) and issubclass(model, BaseModel)
+        assert {f"{stage}.{key}" for key in leaves(model().model_dump(mode="json"))} <= listed
+
+
+def leaves(fields: dict[str, Any]) -> Iterator[str]:
+    """Dotted names of what is no dictionary."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{key}" for key in leaves(value))
+        else:
+            yield name
 
 
 def test_commands_of_the_readme_exist() -> None:

@@ -10,8 +10,10 @@ from torch import nn
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from tasks.classifier import EXPORTED, GivenClassifier, build_model, save_weights
-from tasks.explain import ExplainParams
-from tasks.rehearse import rehearse, rehearse_classifier
+from tasks.rehearse import least_work, rehearse, rehearse_classifier
+from tasks.saliency.gradcam import GradcamParams
+from tasks.saliency.maps import ExplainParams
+from tasks.saliency.occlusion import OcclusionParams, window_corners
 from tasks.training import TrainParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,6 +30,29 @@ def test_a_classifier_that_can_be_explained_passes(architecture: str) -> None:
     assert try_out(architecture) is None
 
 
+@pytest.mark.parametrize("method", ["gradcam", "occlusion", "occlusion_preview", "lime"])
+def test_every_method_meets_the_classifier(method: str) -> None:
+    try_out(methods=(method,))
+    if method != "gradcam":  # a transformer has no convolutional stage, and the others need none
+        try_out("vit_b_16", size=224, methods=(method,))
+    with pytest.raises(InputError, match=r"ingest\.image_size"):
+        try_out("vit_b_16", size=128, methods=(method,))
+
+
+def test_a_rehearsal_hides_one_window_and_takes_two_samples() -> None:
+    explain = ExplainParams(occlusion=OcclusionParams(patch=9, stride=3))
+    little = least_work(explain, 64)
+    assert window_corners(64, 64, little.occlusion).tolist() == [[[0, 0]]]
+    assert little.occlusion.patch == 9 and little.lime.n_samples == 2 and little.gradcam == explain.gradcam
+
+
+def test_a_patch_beyond_the_images_is_refused() -> None:
+    with pytest.raises(InputError, match="fit into the image") as caught:
+        try_out(methods=("gradcam", "occlusion"), occlusion=OcclusionParams(patch=65))
+    assert "64 pixels" in caught.value.found
+    try_out(methods=("gradcam",), occlusion=OcclusionParams(patch=65))  # not used
+
+
 def test_weights_are_not_downloaded_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     rehearse(CLASSES, TrainParams(weights="imagenet"), None, ExplainParams(), 64)
@@ -40,8 +65,8 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 
 def test_an_unknown_layer_is_refused() -> None:
-    with pytest.raises(InputError, match=r"explain\.layer") as caught:
-        try_out(layer="layer9")
+    with pytest.raises(InputError, match=r"explain\.gradcam\.layer") as caught:
+        try_out(gradcam=GradcamParams(layer="layer9"))
     assert "'layer9'" in caught.value.found
 
 

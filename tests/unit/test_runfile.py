@@ -46,7 +46,10 @@ class TestDefaults:
         assert (train.learning_rate, train.weight_decay) == (1e-4, 1e-4)
         assert (train.step_epochs, train.step_factor) == (5, 0.1)
         explain, cluster = params.explain, params.cluster
-        assert (explain.methods, explain.explained_class, explain.layer) == (("gradcam",), "predicted", None)
+        assert (explain.methods, explain.explained_class, explain.gradcam.layer) == (("gradcam",), "predicted", None)
+        assert (explain.occlusion.patch, explain.occlusion.stride, explain.occlusion.score) == (11, 2, "probability")
+        assert (explain.lime.n_samples, explain.lime.segments) == (1000, "quickshift")
+        assert explain.lime.regressor == "least_squares"
         assert (cluster.n_components, cluster.n_clusters, cluster.neighbours) == (50, 8, 5)
         assert (cluster.affinity, cluster.scale, cluster.scaling) == ("sigma", 0.2, "unit")
         assert (params.score.confidence, params.adjust.threshold) == (0.95, 0.75)

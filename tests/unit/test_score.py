@@ -1,5 +1,7 @@
 """Error shares of clusters: the Wilson interval against its closed form, and counts worked by hand."""
 
+from datetime import date
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -9,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from tasks.score import score_cluster, validation_rows, wilson_interval
+from storage.artifacts import Recipe, Store
+from storage.tables import (
+    ASSIGNMENTS,
+    CLUSTER_SCORES,
+    RELIABILITIES,
+    TableSpec,
+    read_table,
+    rows_to_columns,
+    write_table,
+)
+from tasks.score import rate_images, score_cluster, validation_rows, wilson_interval
 
 
 def closed_form(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
@@ -90,3 +102,41 @@ def test_a_date_without_validation_images_gives_nothing() -> None:
     assignments: dict[str, list[Any]] = {"row": [0], "cluster": [1], "split": ["test"]}
     predictions: dict[str, list[Any]] = {"row": [0], "label": [1], "predicted": [1]}
     assert validation_rows(assignments, predictions) == ([], [], [])
+
+
+def test_images_inherit_their_clusters_scores(tmp_path: Path) -> None:
+    store, marks = Store(tmp_path), {"explained_class": "predicted", "classifier": "c", "clusters": "k"}
+    scores = [
+        {
+            "method": "lime",
+            "cluster": c,
+            **score_cluster(np.ones(4, np.int64), (np.arange(4) >= c).astype(np.int64), 2, 0.95),
+            **marks,
+        }
+        for c in (1, 3)
+    ]
+    placed: list[dict[str, Any]] = [
+        {
+            "plant_id": f"p{row}",
+            "split": "test",
+            "row": row,
+            "method": "lime",
+            "cluster": c,
+            "neighbour_agreement": 0.6,
+            "is_flat_map": row == 1,
+            **marks,
+        }
+        for row, c in enumerate((3, 1, 3))
+    ]
+
+    def table(spec: TableSpec, rows: list[dict[str, Any]]) -> Recipe:
+        recipe = Recipe(spec.name, 1, {})
+        with store.create(recipe) as draft:
+            write_table(draft, spec, rows_to_columns(spec, rows))
+        return recipe
+
+    made = [table(CLUSTER_SCORES, scores).ref, table(ASSIGNMENTS, placed).ref]
+    rated = read_table(store.open(rate_images.fn("x", date(2021, 8, 23), str(tmp_path), "lime", *made)), RELIABILITIES)
+    assert rated["error_share"] == [0.75, 0.25, 0.75] and rated["reliability"] == [0.25, 0.75, 0.25]
+    assert rated["plant_id"] == ["p0", "p1", "p2"] and rated["neighbour_agreement"] == [0.6] * 3
+    assert rated["error_share_upper"][1] == scores[0]["error_share_upper"]

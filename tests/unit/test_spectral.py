@@ -24,9 +24,11 @@ from tasks.spectral import (
     assign_clusters,
     canonical_labels,
     fit_axes,
+    gram_axes,
     map_vectors,
     own_agreement,
     prototypes,
+    singular_axes,
     spectral_clusters,
     spectral_embedding,
     upsampling_root,
@@ -86,6 +88,21 @@ def test_root_mean_square_distances_are_differences_a_pixel() -> None:
     assert pdist(map_vectors(maps, 64, "rms")) == pytest.approx([3.0])
 
 
+@pytest.mark.parametrize(("native", "size"), [(8, 256), (3, 96), (123, 256), (7, 224), (1, 32), (64, 64), (20, 12)])
+def test_the_root_belongs_to_torchs_upsampling(native: int, size: int) -> None:
+    unit_samples = torch.eye(native, dtype=torch.float64)[None]
+    operator = torch.nn.functional.interpolate(unit_samples, size=size, mode="linear", align_corners=False)[0].numpy()
+    root = upsampling_root(native, size)
+    np.testing.assert_allclose(root.T @ root, operator @ operator.T, atol=1e-10)
+
+
+def test_vectors_do_not_depend_on_how_many_maps_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = random_maps(10, 3, 5)
+    whole = map_vectors(maps, 32)
+    monkeypatch.setattr(spectral, "MAPS_AT_ONCE", 4)
+    assert np.array_equal(map_vectors(maps, 32), whole)
+
+
 def test_maps_of_the_compared_size_need_no_upsampling() -> None:
     np.testing.assert_allclose(upsampling_root(5, 5), np.eye(5), atol=1e-12)
 
@@ -125,6 +142,49 @@ def test_there_are_no_more_axes_than_the_maps_have(n: int, features: int, asked:
     axes = fit_axes(np.random.default_rng(0).normal(size=(n, features)), asked)
     assert axes.components.shape == (kept, features) and axes.variance_share.shape == (kept,)
     np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(kept), atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "features", "keep"), [(30, 400, 10), (30, 400, 29), (12, 13, 11), (2, 500, 1)])
+@pytest.mark.parametrize("least", [0.3, 2e-3])  # spread of the last axis, as a share of the first one's
+def test_axes_from_inner_products_are_those_of_the_singular_value_decomposition(
+    n: int, features: int, keep: int, least: float
+) -> None:
+    generator = np.random.default_rng(0)
+    sides = generator.normal(size=(n, n - 1)), generator.normal(size=(features, n - 1))
+    left, right = (np.linalg.qr(side - side.mean(axis=0))[0] for side in sides)
+    vectors = 3 + left * np.geomspace(1, least, n - 1) @ right.T
+    centred = vectors - vectors.mean(axis=0)
+    found, expected = gram_axes(centred, keep), singular_axes(centred, keep)
+    assert found is not None
+    signs = np.sign((found[1] * expected[1]).sum(axis=1))
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(found[1] * signs[:, None], expected[1], atol=1e-9)
+    fitted = fit_axes(vectors, keep)  # the way that fit_axes takes: more features than maps
+    largest = expected[1][np.arange(keep), np.abs(expected[1]).argmax(axis=1)]
+    np.testing.assert_allclose(fitted.components, expected[1] * np.sign(largest)[:, None], atol=1e-9)
+    np.testing.assert_allclose(fitted.variance_share, expected[0] / (centred**2).sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        pytest.param(np.repeat(np.random.default_rng(0).normal(size=(6, 90)), 3, axis=0), id="six different maps"),
+        pytest.param(np.ones((5, 40)), id="equal maps"),
+        pytest.param(np.vander(np.linspace(0, 1, 15), 60), id="spread that falls below rounding"),
+    ],
+)
+def test_axes_without_variance_are_left_to_the_singular_value_decomposition(vectors: Floats) -> None:
+    n = len(vectors)
+    assert gram_axes(vectors - vectors.mean(axis=0), n - 1) is None
+    axes = fit_axes(vectors, 50)
+    np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(n - 1), atol=1e-9)
+    found, centred = axes.coordinates(vectors), vectors - vectors.mean(axis=0)
+    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
+
+
+def test_one_map_has_no_axes() -> None:
+    axes = fit_axes(np.ones((1, 7)), 3)
+    assert axes.components.shape == (0, 7) and axes.coordinates(np.ones((1, 7))).shape == (1, 0)
 
 
 def test_axes_do_not_depend_on_the_order_of_maps() -> None:

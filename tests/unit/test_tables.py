@@ -15,6 +15,7 @@ from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.publish import publish_table
 from storage.tables import (
+    ASSIGNMENTS,
     PLANTS,
     PREDICTIONS,
     REJECTED,
@@ -139,6 +140,12 @@ class TestRefusedOnReading:
         path = self.save(tmp_path / "t.parquet", dataclasses.replace(PREDICTIONS, version=2))
         with pytest.raises(ArtifactError, match=r"t\.parquet: table predictions has version 2, this program reads 1"):
             load_table(path, PREDICTIONS)
+
+    def test_assignments_from_before_flat_maps_are_refused(self, tmp_path: Path) -> None:
+        old = [Column("is_zero_map", c.type, c.meaning) if c.name == "is_flat_map" else c for c in ASSIGNMENTS.columns]
+        path = self.save(tmp_path / "t.parquet", dataclasses.replace(ASSIGNMENTS, columns=tuple(old), version=1))
+        with pytest.raises(ArtifactError, match="table assignments has version 1, this program reads 2"):
+            load_table(path, ASSIGNMENTS)
 
     def test_a_table_of_another_program(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"plant_id": ["a"]}), tmp_path / "t.parquet")
