@@ -18,6 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from tasks.saliency.upsample import upsample
+
 # Okabe & Ito's colours, told apart with any colour vision; wrong answers are hatched too, for prints without colour.
 COLOURS = {
     "TP": "#009E73",
@@ -32,6 +34,9 @@ HATCHES = {"FP": "///", "FN": "\\\\\\", "wrong": "///"}
 MEANINGS = {"TP": "TP true positive", "TN": "TN true negative", "FP": "FP false positive", "FN": "FN false negative"}
 DPI = 120
 THUMBNAIL = 192  # pixel; bounds the size of a page with many clusters
+PROTOTYPE_SIDE = 256  # pixel of the longer side; more than a panel has
+OPACITY = 0.6  # of the strongest place of a map: the plant stays visible under it
+PLAIN, SIGNED = "inferno", "RdBu_r"  # SIGNED: red for, blue against; told apart with any colour vision
 
 
 def png_bytes(figure: Figure) -> bytes:
@@ -131,31 +136,53 @@ def _draw_bars(panel: Axes, clusters: Mapping[int, Mapping[str, int]]) -> dict[s
     return handles
 
 
-def prototype_figure(prototypes: NDArray[np.floating], clusters: Sequence[Mapping[str, Any]]) -> bytes:
+def prototype_figure(
+    prototypes: NDArray[np.floating], clusters: Sequence[Mapping[str, Any]], is_signed: bool = False
+) -> bytes:
     """Mean saliency map of every cluster, upsampled bilinearly, all on one colour scale (Fig. 4).
 
     Parameters
     ----------
     prototypes : (clusters, rows, cols), from cluster 1 on.
     clusters : rows of the table `clusters`.
+    is_signed : colours for and against the class, white at zero; without it values below zero are refused.
     """
     known = {row["cluster"]: row for row in clusters}
     columns = min(4, max(1, len(prototypes)))
     lines = -(-len(prototypes) // columns) or 1
     figure = Figure(figsize=(2.3 * columns + 0.9, 2.65 * lines), layout=_layout())
     panels = figure.subplots(lines, columns, squeeze=False)
-    low, high = min(0.0, float(prototypes.min(initial=0))), max(float(prototypes.max(initial=0)), 1e-6)
+    limit = max(float(np.abs(prototypes).max(initial=0)), 1e-6)
+    scale = {"cmap": SIGNED if is_signed else PLAIN, "vmin": -limit if is_signed else 0.0, "vmax": limit}
+    _refuse_negative(prototypes, is_signed)
     image = None
     for panel in panels.flat:
         panel.set_axis_off()
     for cluster, (panel, prototype) in enumerate(zip(panels.flat, prototypes, strict=False), start=1):
-        image = panel.imshow(prototype, cmap="inferno", vmin=low, vmax=high, interpolation="bilinear")
+        image = panel.imshow(_at_side(prototype, PROTOTYPE_SIDE), **scale)
         row = known.get(cluster)
         text = "no labelled images" if row is None else f"n = {row['n']}, {row['error_share']:.1%} wrong"
         panel.set_title(f"cluster {cluster}\n{text}", fontsize=9.5)
     if image is not None:
-        figure.colorbar(image, ax=panels, shrink=0.75, label="mean of the maps (peak of each map = 1)")
+        label = "mean of the maps (strongest value of each map = 1)"
+        figure.colorbar(image, ax=panels, shrink=0.75, label=_signed_label(label) if is_signed else label)
     return png_bytes(figure)
+
+
+def _signed_label(label: str) -> str:
+    return label.replace(" (", "\nabove 0: for the class, below 0: against it\n(")
+
+
+def _at_side(saliency: NDArray[np.floating], side: int) -> NDArray[np.float64]:
+    """A map (rows, cols) in its own proportions, the longer side of this length."""
+    factor = side / max(saliency.shape)
+    return upsample(saliency, *(max(1, round(n * factor)) for n in saliency.shape))
+
+
+def _refuse_negative(values: NDArray[np.floating], is_signed: bool) -> None:
+    """A scale that starts at zero would hide what speaks against the class."""
+    if not is_signed and (values < 0).any():
+        raise ValueError(f"a map with values below zero ({values.min():.3g}) needs is_signed")
 
 
 def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
@@ -176,15 +203,19 @@ def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     return png_bytes(figure)
 
 
-def overlay_image(image: NDArray[np.uint8], saliency: NDArray[np.floating]) -> bytes:
-    """An image (h, w, 3) with its saliency map (rows, cols) laid over it as JPEG; what is salient is opaque."""
-    size = (min(THUMBNAIL, image.shape[1]), min(THUMBNAIL, image.shape[0]))
-    pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.float64)
-    strength = np.clip(saliency, 0, None).astype(np.float32)
-    strength /= max(float(strength.max(initial=0)), 1e-6)
-    upsampled = np.clip(np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BILINEAR)), 0, 1)
-    heat = matplotlib.colormaps["inferno"](upsampled)[..., :3] * 255
-    opacity = 0.65 * upsampled[..., None]
+def overlay_image(image: NDArray[np.uint8], saliency: NDArray[np.floating], is_signed: bool = False) -> bytes:
+    """An image (h, w, 3) with its saliency map (rows, cols) laid over it as JPEG; what is salient is opaque.
+
+    `is_signed` colours what speaks for the class red and what speaks against it blue; without it values below zero are
+    refused.
+    """
+    _refuse_negative(saliency, is_signed)
+    height, width = image.shape[:2]
+    strength = upsample(saliency, height, width) / max(float(np.abs(saliency).max(initial=0)), 1e-6)
+    heat = matplotlib.colormaps[SIGNED]((strength + 1) / 2) if is_signed else matplotlib.colormaps[PLAIN](strength)
+    opacity = OPACITY * np.abs(strength)[..., None]
+    pixels = (image * (1 - opacity) + 255 * heat[..., :3] * opacity).astype(np.uint8)
+    size = (min(THUMBNAIL, width), min(THUMBNAIL, height))
     buffer = io.BytesIO()
-    Image.fromarray((pixels * (1 - opacity) + heat * opacity).astype(np.uint8)).save(buffer, "JPEG", quality=88)
+    Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=88)
     return buffer.getvalue()

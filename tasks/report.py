@@ -1,8 +1,9 @@
 """Report: one self-contained page that says what a campaign found and how far to believe it.
 
 Reads every artefact of a campaign and writes `index.html` with all figures embedded, and of each saliency method
-`prototypes-<method>.png`, `clusters-<method>.png` and, where there are labels, `confusion-<method>.png`. Every number
-on the page comes from the tables and manifests; there is no clock in it, so equal inputs give equal bytes.
+`prototypes-<method>.png`, `clusters-<method>.png` and, where there are labels, `confusion-<method>.png` (see
+`figure_file`). Every number on the page comes from the tables and manifests; there is no clock in it, so equal inputs
+give equal bytes.
 """
 
 import base64
@@ -32,10 +33,11 @@ from tasks.report_content import (
     rejected_rows,
     summary_lines,
 )
-from tasks.report_inputs import CampaignResults, Example, MethodResults, read_campaign, rows_of
+from tasks.report_inputs import CampaignResults, MethodResults, read_campaign, rows_of
+from tasks.report_methods import compare_methods
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,17 @@ class MethodPage:
 
     Attributes
     ----------
+    name : the method in words.
+    is_signed : its maps also hold evidence against the explained class.
+    is_approximate : its maps are estimates, and so is all that follows from them.
     figures : PNG by kind: prototypes, clusters, confusion.
     examples : captions and JPEG of typical images by cluster.
     """
 
     method: str
+    name: str
+    is_signed: bool
+    is_approximate: bool
     headline: Headline
     accuracy: list[dict[str, Any]]
     effects: list[str]
@@ -66,13 +74,16 @@ def method_page(results: MethodResults, classes: list[str], threshold: float) ->
     clusters = cluster_rows(results.clusters, results.adjusted, n_classes, threshold)
     swapped = [row["cluster"] for row in clusters if row["is_swapped"]]
     figures = {
-        "prototypes": prototype_figure(results.prototypes, results.clusters),
+        "prototypes": prototype_figure(results.prototypes, results.clusters, results.is_signed),
         "clusters": cluster_figure(cluster_counts(results.clusters, results.adjusted, n_classes), swapped),
     }
     if results.metrics:
         figures["confusion"] = confusion_figure(results.metrics, classes)
     return MethodPage(
         method=results.method,
+        name=report_words.method_name(results.method),
+        is_signed=results.is_signed,
+        is_approximate=results.summary["approximate"],
         headline=headline(results.metrics, results.adjusted, n_classes, threshold),
         accuracy=accuracy_rows(results.metrics, results.adjusted),
         effects=effect_sentences(results.adjusted),
@@ -81,13 +92,13 @@ def method_page(results: MethodResults, classes: list[str], threshold: float) ->
         diagnostics=diagnostics(results.summary),
         warnings=[*results.summary["warnings"], *small_swaps(clusters)],
         figures=figures,
-        examples=_examples(results.examples, [row["cluster"] for row in clusters], classes),
+        examples=_examples(results, [row["cluster"] for row in clusters], classes),
     )
 
 
-def _examples(examples: list[Example], clusters: list[int], classes: list[str]) -> dict[int, list[dict[str, Any]]]:
+def _examples(results: MethodResults, clusters: list[int], classes: list[str]) -> dict[int, list[dict[str, Any]]]:
     shown: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in clusters}
-    for one in examples:
+    for one in results.examples:
         shown.setdefault(one.cluster, []).append(
             {
                 "plant_id": one.plant_id,
@@ -95,8 +106,8 @@ def _examples(examples: list[Example], clusters: list[int], classes: list[str]) 
                 "label": classes[one.label],
                 "predicted": classes[one.predicted],
                 "is_right": one.label == one.predicted,
-                "is_zero": not one.saliency.any(),
-                "picture": overlay_image(one.image, one.saliency),
+                "flat": ("" if not one.is_flat else "constant map" if one.saliency.any() else "zero map"),
+                "picture": overlay_image(one.image, one.saliency, results.is_signed),
             }
         )
     return shown
@@ -140,6 +151,11 @@ def render_page(results: CampaignResults, methods: list[MethodPage]) -> str:
         results=results,
         source=results.params["source"],
         methods=methods,
+        comparison=compare_methods(
+            {one.method: one.metrics for one in results.methods},
+            {one.method: one.adjusted for one in results.methods},
+            {page.method: page.clusters for page in methods},
+        ),
         words=report_words,
         kinds=kinds_of(len(results.classes)),
         differing=parameter_rows(results.differing),
@@ -182,12 +198,17 @@ def write_report(
         draft.write_bytes("index.html", render_page(results, methods).encode())
         for page in methods:
             for kind, picture in page.figures.items():
-                draft.write_bytes(f"{kind}-{page.method}.png", picture)
+                draft.write_bytes(figure_file(kind, page.method), picture)
         draft.summary = {
             "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},
-            "warnings": [f"{page.method}: {warning}" for page in methods for warning in page.warnings],
+            "warnings": [f"{page.name}: {warning}" for page in methods for warning in page.warnings],
         }
     return recipe.ref
+
+
+def figure_file(kind: str, method: str) -> str:
+    """File name of a figure; Prefect names its artifacts after it and takes no underscore."""
+    return f"{kind}-{method.replace('_', '-')}.png"
 
 
 def report_summary(store: Store, record: CampaignRecord) -> str:
@@ -199,7 +220,10 @@ def report_summary(store: Store, record: CampaignRecord) -> str:
         if role.startswith("metrics ")
         for row in rows_of(store.open(ref), METRICS)
     ]
-    heads = {method: Headline(text, tone) for method, (tone, text) in report.summary["headline"].items()}
+    heads = {
+        report_words.method_name(method): Headline(text, tone)
+        for method, (tone, text) in report.summary["headline"].items()
+    }
     lines = summary_lines(f"Campaign {record.campaign}", heads, metrics, report.summary["warnings"])
     differing = ", ".join(f"{name} = {value}" for name, value in parameter_rows(report.manifest.params["differing"]))
     lines += ["", f"Parameters: {'the paper’s' if not differing else 'unlike the paper’s, ' + differing}"]

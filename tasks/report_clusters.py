@@ -93,5 +93,6 @@ def diagnostics(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "PCA": f"{summary['n_dimensions']} dimensions, {percent(summary['variance_share'])} of the variance",
         "isolated": f"{summary['n_isolated']} of {n}",
         "zero maps": f"{summary['n_zero']} of {n}",
+        "constant maps": f"{summary['n_constant']} of {n}",
     }
     return [(name, value, DIAGNOSTICS[name]) for name, value in values.items()]

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from tasks.report_words import GROUND_TRUTH, IN_SAMPLE, REASONS, SPLIT_NAMES, UNSEEN, percent
+from tasks.report_words import GROUND_TRUTH, IN_SAMPLE, REASONS, SPLIT_NAMES, UNSEEN, method_name, percent
 
 Row = Mapping[str, Any]
 CHANCE = 0.05
@@ -123,7 +123,7 @@ def effect_sentences(adjusted: Sequence[Row]) -> list[str]:
 
 
 def _p_text(p: float) -> str:
-    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+    return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
 
 
 def image_counts(observations: Sequence[Row], plants: Sequence[Row], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -163,8 +163,12 @@ def flag_counts(observations: Sequence[Row]) -> list[tuple[str, int]]:
 
 
 def parameter_rows(differing: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Parameters that differ from the paper's, with their values as text."""
-    return [(name, plain(value)) for name, value in sorted(differing.items())]
+    """Parameters that differ from the paper's by dotted name, with their values as text."""
+    rows: list[tuple[str, str]] = []
+    for name, value in sorted(differing.items()):
+        inner = {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {}
+        rows += parameter_rows(inner) if inner else [(name, plain(value))]
+    return rows
 
 
 def plain(value: Any) -> str:
@@ -175,7 +179,7 @@ def plain(value: Any) -> str:
 def summary_lines(
     title: str, heads: Mapping[str, Headline], metrics: Sequence[Row], warnings: Sequence[str]
 ) -> list[str]:
-    """The report in a few lines of Markdown, `heads` by method."""
+    """The report in a few lines of Markdown, `heads` by the method's name in words."""
     lines = [f"# {title}", ""]
     lines += [f"**{method}**: {head.text}\n" for method, head in heads.items()]
     if any(row["explained_class"] == "label" for row in metrics):
@@ -184,5 +188,5 @@ def summary_lines(
     for row in metrics:
         state = row["state"] + (" (in-sample)" if row["is_in_sample"] else "")
         shares = f"{percent(row['overall_accuracy'])} | {percent(row['average_class_accuracy'])}"
-        lines.append(f"| {row['method']} | {row['split']} | {state} | {row['n']} | {shares} |")
+        lines.append(f"| {method_name(row['method'])} | {row['split']} | {state} | {row['n']} | {shares} |")
     return [*lines, "", *(f"- {warning}" for warning in warnings)]

@@ -21,6 +21,8 @@ from storage.tables import (
     TableSpec,
     read_table,
 )
+from tasks.classifier import batches
+from tasks.spectral import MAPS_AT_ONCE
 
 Row = dict[str, Any]
 N_EXAMPLES = 3
@@ -34,7 +36,8 @@ class Example:
     ----------
     label, predicted : class indices.
     image : (h, w, 3) uint8.
-    saliency : (rows, cols), its largest value is 1 unless it is zero everywhere.
+    saliency : (rows, cols), its largest magnitude is 1 unless it is zero everywhere.
+    is_flat : the map is the same everywhere.
     """
 
     cluster: int
@@ -44,6 +47,7 @@ class Example:
     predicted: int
     image: NDArray[np.uint8]
     saliency: NDArray[np.float32]
+    is_flat: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ class MethodResults:
     prototypes: NDArray[np.float32]
     examples: list[Example]
     summary: dict[str, Any]
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether any map that is shown has evidence against the explained class."""
+        return any(bool((shown < 0).any()) for shown in (self.prototypes, *(one.saliency for one in self.examples)))
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ def read_campaign(
     artifacts = {role: store.open(ref) for role, ref in refs.items()}
     plants, classifier = artifacts["plants"], artifacts["classifier"]
     has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
+    asked: list[str] = params["explain"]["methods"]  # in this order, whatever the order of the roles
     return CampaignResults(
         campaign=campaign,
         params=params,
@@ -121,7 +131,7 @@ def read_campaign(
         rejected=dated_rows(artifacts, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, role.split()[1]) for role in artifacts if role.startswith("clusters ")],
+        methods=[read_method(artifacts, method) for method in asked],
         artifacts=artifacts,
     )
 
@@ -158,34 +168,51 @@ def dated_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec) -> 
     return [{**row, "date": day} for day in days for row in rows_of(artifacts[f"{prefix} {day}"], spec)]
 
 
+@dataclass(frozen=True)
+class Member:
+    """A labelled validation image, and how like its cluster's prototype its map is (cosine)."""
+
+    likeness: float
+    cluster: int
+    date: str
+    row: int
+    place: int
+    is_flat: bool
+
+
 def find_examples(
     artifacts: dict[str, Artifact], method: str, prototypes: NDArray[np.float32], n: int = N_EXAMPLES
 ) -> list[Example]:
     """Up to `n` labelled validation images a cluster: those whose maps are most like the prototype, best first."""
-    found: dict[int, list[tuple[float, str, int]]] = {}
+    found: dict[int, list[Member]] = {}
     for day in days_of(artifacts, f"assignments {method}"):
-        for likeness, cluster, row in _likenesses(artifacts, method, day, prototypes):
-            found.setdefault(cluster, []).append((-likeness, day, row))
+        for member in _members(artifacts, method, day, prototypes):
+            found.setdefault(member.cluster, []).append(member)
     return [
-        _example(artifacts, method, cluster, day, row)
+        _example(artifacts, method, member)
         for cluster in sorted(found)
-        for _, day, row in sorted(found[cluster])[:n]
+        for member in sorted(found[cluster], key=lambda one: (-one.likeness, one.date, one.row))[:n]
     ]
 
 
-def _likenesses(
-    artifacts: dict[str, Artifact], method: str, day: str, prototypes: NDArray[np.float32]
-) -> list[tuple[float, int, int]]:
-    """Cosine of each labelled validation map of a date and its cluster's prototype, the cluster and the image's row."""
+def _members(artifacts: dict[str, Artifact], method: str, day: str, prototypes: NDArray[np.float32]) -> list[Member]:
+    """The labelled validation images of a date, their maps read some at a time for memory's sake."""
     labels = {row["row"]: row["label"] for row in rows_of(artifacts[f"predictions {day}"], PREDICTIONS)}
     saliency = artifacts[f"saliency {method} {day}"]
     place = {int(row): i for i, row in enumerate(read_array(saliency, ROWS))}
-    maps = read_array(saliency, SALIENCY).astype(np.float32)
-    return [
-        (_cosine(maps[place[one["row"]]], prototypes[one["cluster"] - 1]), one["cluster"], one["row"])
+    chosen = {
+        place[one["row"]]: one
         for one in rows_of(artifacts[f"assignments {method} {day}"], ASSIGNMENTS)
         if one["split"] == "val" and labels[one["row"]] is not None
-    ]
+    }
+    found: list[Member] = []
+    for part in batches(len(place), MAPS_AT_ONCE):
+        maps = np.asarray(open_array(saliency, SALIENCY)[part], np.float32)
+        for here in [here for here in range(part.start, part.stop) if here in chosen]:
+            one = chosen[here]
+            likeness = _cosine(maps[here - part.start], prototypes[one["cluster"] - 1])
+            found.append(Member(likeness, one["cluster"], day, one["row"], here, one["is_flat_map"]))
+    return found
 
 
 def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -194,16 +221,17 @@ def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return round(float((one * other).sum()) / length, 6) if length > 0 else 0.0
 
 
-def _example(artifacts: dict[str, Artifact], method: str, cluster: int, day: str, row: int) -> Example:
-    predictions, saliency = artifacts[f"predictions {day}"], artifacts[f"saliency {method} {day}"]
-    answer = next(one for one in rows_of(predictions, PREDICTIONS) if one["row"] == row)
-    place = read_array(saliency, ROWS).tolist().index(row)
+def _example(artifacts: dict[str, Artifact], method: str, member: Member) -> Example:
+    answers = rows_of(artifacts[f"predictions {member.date}"], PREDICTIONS)
+    answer = next(one for one in answers if one["row"] == member.row)
+    saliency = artifacts[f"saliency {method} {member.date}"]
     return Example(
-        cluster=cluster,
-        date=day,
+        cluster=member.cluster,
+        date=member.date,
         plant_id=answer["plant_id"],
         label=answer["label"],
         predicted=answer["predicted"],
-        image=np.asarray(open_array(artifacts[f"images {day}"], IMAGES)[row]),
-        saliency=np.asarray(open_array(saliency, SALIENCY)[place], np.float32),
+        image=np.asarray(open_array(artifacts[f"images {member.date}"], IMAGES)[member.row]),
+        saliency=np.asarray(open_array(saliency, SALIENCY)[member.place], np.float32),
+        is_flat=member.is_flat,
     )

@@ -3,7 +3,29 @@
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test", "new": "new"}
 UNSEEN = ("test", "new")  # splits that no stage learns from
 
+METHOD_NAMES = {
+    "gradcam": "Grad-CAM",
+    "occlusion": "Occlusion sensitivity",
+    "occlusion_preview": "Occlusion sensitivity (approximate preview)",
+    "lime": "LIME",
+}
+
+# How a method's maps come about, by its word in the tables.
+METHOD_MEANINGS = {
+    "gradcam": """Its maps show where the last layers of the network see evidence for the explained class. They are
+        coarse and never negative: what speaks against the class is not shown.""",
+    "occlusion": """Its maps show how much less the classifier believes in the explained class when a square of the
+        image is hidden. Below zero: hiding the place makes the class more likely, so it speaks against the class.""",
+    "occlusion_preview": """Its maps show how much less the classifier believes in the explained class when a square of
+        the image is hidden, measured only where a coarse look found something and guessed elsewhere. Below zero: hiding
+        the place makes the class more likely, so it speaks against the class.""",
+    "lime": """Its maps show the weight of each patch of similar colour in a simple model of the classifier, fitted to
+        its answers on copies of the image with patches removed. Below zero: the patch speaks against the class.""",
+}
+
 GROUND_TRUTH = "uses ground truth; not valid for unseen data"
+
+APPROXIMATE = "approximate maps: take no reliability as final"
 
 IN_SAMPLE = "the clusters were scored on these images; flatters"
 
@@ -34,6 +56,7 @@ DIAGNOSTICS = {
     "PCA": "how much of the differences between maps the clusters could see",
     "isolated": "maps that no other map is near at this kernel scale",
     "zero maps": "maps that are zero everywhere: nothing spoke for the explained class",
+    "constant maps": "maps that hold one other value everywhere: they do not say where the evidence lies",
 }
 
 HOW_TO_READ = {
@@ -60,3 +83,8 @@ HOW_TO_READ = {
 def percent(share: float) -> str:
     """A share as text, `78.5 %`, held together by a no-break space."""
     return f"{100 * share:.1f}\u00a0%"
+
+
+def method_name(method: str) -> str:
+    """A saliency method in words."""
+    return METHOD_NAMES.get(method, method)

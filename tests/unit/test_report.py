@@ -29,7 +29,6 @@ from storage.tables import (
     write_table,
 )
 from tasks.adjust import metric_rows
-from tasks.figures import overlay_image
 from tasks.report import report_summary, write_report
 from tasks.report_content import Headline, adjustment_effect, headline, rejected_rows
 from tasks.report_inputs import rows_of
@@ -49,6 +48,7 @@ class FakeCampaign:
     root: Path
     classes: tuple[str, ...] = ("not_ready", "ready")
     explained_class: str = "predicted"
+    methods: tuple[str, ...] = ("gradcam",)
     has_test_labels: bool = True
     is_trained: bool = True
     has_examples: bool = True
@@ -57,6 +57,7 @@ class FakeCampaign:
     size: int = 32
     campaign: str = "field2-2021"
     error_rates: tuple[float, ...] = (0.1, 1.0, 0.5)
+    flat: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
 
     def __post_init__(self) -> None:
@@ -65,12 +66,15 @@ class FakeCampaign:
         self._write_classifier()
         days = [self._images(seed, day) for seed, day in enumerate(DAYS)]
         self._write_plants(days)
-        self._analyse("gradcam", days)
+        for day, rows in zip(DAYS, days, strict=True):
+            self._predict(day, rows)
+        for method in self.methods:
+            self._analyse(method, [[{**row, "cluster": self.cluster_of(method, row)} for row in day] for day in days])
         self.params: dict[str, Any] = {
             "campaign": self.campaign,
             "source": {"kind": "folder", "root": "/data"},
             "dates": list(DAYS),
-            "explain": {"explained_class": self.explained_class, "methods": ["gradcam"]},
+            "explain": {"explained_class": self.explained_class, "methods": list(self.methods)},
             "adjust": {"threshold": 0.75},
             "score": {"confidence": 0.95},
         }
@@ -94,6 +98,10 @@ class FakeCampaign:
             write(draft)
             draft.summary = summary
         self.roles[role] = recipe.ref
+
+    def cluster_of(self, method: str, row: dict[str, Any]) -> int:
+        """By Grad-CAM as the errors were made; by the other methods right and wrong answers are mixed."""
+        return row["cluster"] if method == "gradcam" else 1 + row["row"] // 9 % len(self.error_rates)
 
     def _write_classifier(self) -> None:
         def write(draft: Draft) -> None:
@@ -174,6 +182,7 @@ class FakeCampaign:
         self._table(f"metrics {method}", METRICS, metric_rows(columns, n_classes))
         summary = {
             "method": method,
+            "approximate": method == "occlusion_preview",
             "sizes": [score["n"] for score in scores],
             "n_dimensions": 7,
             "variance_share": 0.987,
@@ -181,19 +190,22 @@ class FakeCampaign:
             "eigengap": 0.031,
             "n_isolated": 0,
             "n_zero": 1,
+            "n_constant": 2,
             "warnings": ["1 of 32 maps are zero everywhere: nothing spoke for <the> explained class"],
         }
-        write = lambda draft: write_array(draft, PROTOTYPES, self._maps(list(range(1, len(self.error_rates) + 1))))  # noqa: E731  # pyright: ignore
-        self.make(f"clusters {method}", "clusters", write, summary)
+        means = self._maps(method, list(range(1, len(self.error_rates) + 1)))
+        self.make(f"clusters {method}", "clusters", lambda draft: write_array(draft, PROTOTYPES, means), summary)  # pyright: ignore
+
+    def _predict(self, day: str, rows: list[dict[str, Any]]) -> None:
+        shares = np.eye(len(self.classes), dtype=np.float32)
+        answers = [{**r, "probabilities": shares[r["predicted"]].tolist(), "classifier": "c" * 24} for r in rows]
+        self._table(f"predictions {day}", PREDICTIONS, answers)
 
     def _analyse_day(
         self, method: str, day: str, rows: list[dict[str, Any]], scores: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        shares = np.eye(len(self.classes), dtype=np.float32)
-        answers = [{**r, "probabilities": shares[r["predicted"]].tolist(), "classifier": "c" * 24} for r in rows]
-        self._table(f"predictions {day}", PREDICTIONS, answers)
         chosen: list[dict[str, Any]] = [
-            {**r, **self.marks, "method": method, "neighbour_agreement": 1.0, "is_zero_map": False}
+            {**r, **self.marks, "method": method, "neighbour_agreement": 1.0, "is_flat_map": r["plant_id"] in self.flat}
             for r in rows
             if r["split"] != "train" and (self.has_examples or r["split"] != "val")
         ]
@@ -204,7 +216,9 @@ class FakeCampaign:
             row["is_swapped"] = len(self.classes) == 2 and row["reliability"] < 0.25
             row["adjusted"] = 1 - row["predicted"] if row["is_swapped"] else row["predicted"]
         self._table(f"adjusted {method} {day}", ADJUSTED, seen)
-        maps = self._maps([row["cluster"] for row in chosen])
+        maps = self._maps(method, [row["cluster"] for row in chosen])
+        for shown, row in zip(maps, chosen, strict=True):
+            shown[:] = self.flat.get(row["plant_id"], shown)
 
         def write(draft: Draft) -> None:
             write_array(draft, SALIENCY, maps)
@@ -220,16 +234,19 @@ class FakeCampaign:
 
         self.make(role, role.split()[0], write, {})
 
-    @staticmethod
-    def _maps(clusters: list[int]) -> NDArray[np.float64]:
-        """Maps with their peak at another place in each cluster, (n, 8, 8)."""
-        y, x = np.mgrid[:8, :8]
-        at = [(3.5 + 2.5 * np.sin(2.4 * c), 3.5 + 2.5 * np.cos(2.4 * c)) for c in clusters]
-        return np.asarray([np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 6) for cy, cx in at]).reshape(-1, 8, 8)
+    def _maps(self, method: str, clusters: list[int]) -> NDArray[np.float64]:
+        """Maps (n, side, side) with their peak at another place in each cluster; beside Grad-CAM's also a trough."""
+        side = {"gradcam": 8, "lime": self.size}.get(method, 13)
+        y, x = (8 * axis / side for axis in np.mgrid[:side, :side])
+        at = [(2.5 * np.sin(2.4 * c), 2.5 * np.cos(2.4 * c)) for c in clusters]
+        peaks = [np.exp(-((y - 3.5 - cy) ** 2 + (x - 3.5 - cx) ** 2) / 6) for cy, cx in at]
+        troughs = [np.exp(-((y - 3.5 + cy) ** 2 + (x - 3.5 + cx) ** 2) / 6) for cy, cx in at]
+        depth = 0 if method == "gradcam" else 0.8
+        return np.asarray(peaks).reshape(-1, side, side) - depth * np.asarray(troughs).reshape(-1, side, side)
 
 
 class Page(HTMLParser):
-    """Cells of the tables by class, resources, identifiers, and whether every tag is closed."""
+    """Cells of the tables by class, resources, links, identifiers, headings, and whether every tag is closed."""
 
     VOID = frozenset({"meta", "link", "img", "br"})
 
@@ -237,6 +254,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tables: dict[str, list[list[str]]] = {}
         self.resources: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[str] = []
         self.tags: list[str] = []
         self.ids: set[str] = set()
         self.open: list[str] = []
@@ -248,7 +267,10 @@ class Page(HTMLParser):
         given = dict(attrs)
         self.tags.append(tag)
         self.ids.add(given.get("id") or "")
-        self.resources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        named = [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        (self.links if tag == "a" else self.resources).extend(named)
+        if tag in ("h2", "h3"):
+            self.headings.append("")
         if tag == "table":
             self.table = given.get("class") or ""
             self.tables[self.table] = []
@@ -265,6 +287,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if {"td", "th"} & set(self.open[-3:]):
             self.tables[self.table][-1][-1] += data
+        if self.open and self.open[-1] in ("h2", "h3"):
+            self.headings[-1] += data
 
 
 def shares(text: str) -> list[float]:
@@ -350,6 +374,7 @@ def test_page_is_self_contained_and_has_no_scripts(html: str) -> None:
     assert "http://" not in html and "https://" not in html
     assert "script" not in page.tags and "@import" not in html and "url(" not in html
     assert page.resources and all(resource.startswith("data:") for resource in page.resources)
+    assert all(link.removeprefix("#") in page.ids for link in page.links)
     assert page.tags.count("img") == 4 + 3 * 3  # confusion, clusters, prototypes, training; three examples a cluster
 
 
@@ -418,17 +443,10 @@ def test_given_classifier_paper_parameters_and_no_examples(tmp_path: Path) -> No
     assert html.count("No labelled validation image.") == 3
 
 
-def test_examples_are_shown_at_any_size_and_with_an_empty_map() -> None:
-    image = np.full((300, 200, 3), 90, np.uint8)
-    with Image.open(io.BytesIO(overlay_image(image, np.zeros((8, 8), np.float32)))) as picture:
-        assert picture.size == (192, 192)
-        assert np.abs(np.asarray(picture).astype(int) - 90).max() <= 1  # nothing laid over
-
-
 def test_summary_for_the_user_interface(campaign: FakeCampaign) -> None:
     text = report_summary(campaign.store, campaign.record())
     assert text.startswith("# Campaign field2-2021\n")
-    assert "On unseen test plants" in text and "| gradcam | val | after (in-sample) | 32 |" in text
+    assert "On unseen test plants" in text and "| Grad-CAM | val | after (in-sample) | 32 |" in text
     assert "cluster.affinity = gamma" in text and "reports/field2-2021/index.html" in text
 
 
