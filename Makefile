@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check lint types imports constraints clean
+.PHONY: demo test bench check lint types imports constraints clean
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/pytest
+
+bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
+	$(BIN)/python -m tests.benchmarks
 
 check: lint types imports test  ## everything CI runs
 

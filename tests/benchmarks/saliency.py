@@ -1,0 +1,163 @@
+"""The saliency methods against captum and the lime package: ResNet18, 256x256 pixels, one core."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from captum.attr import LayerGradCam
+from captum.attr import Occlusion as CaptumOcclusion
+from lime.lime_image import LimeImageExplainer
+from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression
+
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze
+from tasks.parameters import Runtime
+from tasks.saliency import lime
+from tasks.saliency.gradcam import GradCam, GradcamParams
+from tasks.saliency.lime import LimeParams, lime_maps
+from tasks.saliency.occlusion import OcclusionParams, occlusion_maps, window_corners
+from tests.benchmarks.measure import Row, alternating, compare, seconds
+
+SIZE = 256
+RUNTIME = Runtime(device="cpu")
+ONE = np.asarray([1])
+
+
+@cache
+def classifier(device: str = "cpu") -> Classifier:
+    """Random weights with normalisation fitted to noise: as costly as trained ones, with activations as large.
+
+    The head is scaled up, for otherwise every probability is near one half and there is nothing to explain.
+    """
+    model = build_model("resnet18", 2, "none", seed=0)
+    noise = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for _ in range(8):
+            model.train()(noise)
+        model.get_submodule("fc").weight *= 10  # type: ignore[operator]
+    return freeze(model, ("not_ready", "ready"), IMAGENET_MEAN, IMAGENET_STD, torch.device(device))
+
+
+def images(n: int) -> NDArray[np.float32]:
+    """Blobs on noise (n, 3, 256, 256) in 0..1; noise alone has no superpixels."""
+    rng = np.random.default_rng(0)
+    rows, cols = np.mgrid[:SIZE, :SIZE]
+    centres, widths = rng.random((n, 12, 2, 1, 1)) * SIZE, rng.uniform(10, 40, (n, 12, 1, 1))
+    blobs = np.exp(-((rows - centres[:, :, 0]) ** 2 + (cols - centres[:, :, 1]) ** 2) / (2 * widths**2))
+    colours = rng.random((n, 3, 12))
+    scene = np.clip(np.einsum("nkhw,nck->nchw", blobs, colours), 0, 1)
+    return (0.9 * scene + 0.1 * rng.random((n, 3, SIZE, SIZE))).astype(np.float32)
+
+
+def share(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
+    """Largest difference as a share of the expected range."""
+    return float(np.abs(found - expected).max() / np.ptp(expected))
+
+
+def occlusion_rows() -> list[Row]:
+    """A whole map against captum's, and against the fastest plain convolution of this core."""
+    image, params = images(1), OcclusionParams(score="logit")
+    inputs, corners = classifier().normalised(image), window_corners(SIZE, SIZE, params)
+    method = CaptumOcclusion(classifier().model)
+
+    def captum(step: int, per_eval: int) -> torch.Tensor:
+        window = (3, max(params.patch, step), max(params.patch, step))  # captum wants windows that touch
+        with torch.no_grad():
+            return method.attribute(inputs, window, (3, step, step), target=1, perturbations_per_eval=per_eval)
+
+    tuned = min((1, 2, 4, 8, 16), key=lambda per_eval: seconds(lambda: captum(24, per_eval), 2))
+    found = [occlusion_maps(classifier(), image, ONE, params, RUNTIME)]
+    before = seconds(lambda: occlusion_maps(classifier(), image, ONE, params, RUNTIME), 1, warm_up=False)
+    attributions: list[torch.Tensor] = []
+    peer = seconds(lambda: attributions.append(captum(params.stride, tuned)), 1, warm_up=False)
+    after = seconds(lambda: occlusion_maps(classifier(), image, ONE, params, RUNTIME), 1, warm_up=False)
+    ours = (before + after) / 2  # the peer's long run lies between
+    difference = difference_from_captum(found[0][0], attributions[0][0, 0].numpy(), params)
+    n = corners.shape[0] * corners.shape[1]
+    name = f"occlusion map, {n:,} windows (before {before:.1f} s, after {after:.1f} s)"
+    whole = 4.74e9 * n / convolution_peak()
+    peak = f"all windows whole at this core's convolution peak, {convolution_peak() / 1e9:.0f} GFLOP/s"
+    return [
+        compare(name, ours, f"captum Occlusion, perturbations_per_eval {tuned}", peer, difference),
+        compare("occlusion map", ours, peak, whole),
+    ]
+
+
+def difference_from_captum(ours: NDArray[np.float32], theirs: NDArray[np.float32], params: OcclusionParams) -> float:
+    """Captum averages over the windows that cover a pixel, and adds a clipped one at the far borders: left out here."""
+    total, n_covering = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE))
+    corners = window_corners(SIZE, SIZE, params).flatten(0, 1).tolist()
+    for (row, col), value in zip(corners, ours.ravel().tolist(), strict=True):
+        where = np.s_[row : row + params.patch, col : col + params.patch]
+        total[where] += value
+        n_covering[where] += 1
+    extra = len(range(0, SIZE - params.patch + params.stride, params.stride)) - 1
+    inside = np.s_[: extra * params.stride, : extra * params.stride]
+    return share(total[inside] / n_covering[inside], theirs[inside])
+
+
+@cache
+def convolution_peak() -> float:
+    """FLOP/s of a 3x3 convolution that suits the machine: batch 16, 256 channels, 16x16 positions."""
+    convolution = torch.nn.Conv2d(256, 256, 3, padding=1).to(memory_format=torch.channels_last)
+    inputs = torch.randn(16, 256, 16, 16).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        return 2 * 16 * 256 * 256 * 256 * 9 / seconds(lambda: convolution(inputs), 10)
+
+
+def gradcam_rows(n: int = 32) -> list[Row]:
+    """Maps of 32 images against captum's, one at a time as in its tutorials and a batch at a time."""
+    scene, explained = images(n), np.arange(n) % 2
+    inputs, target = classifier().normalised(scene), torch.from_numpy(explained)
+    method = LayerGradCam(classifier().model, classifier().model.get_submodule("layer4"))
+
+    def captum(size: int) -> NDArray[np.float32]:
+        parts = zip(inputs.split(size), target.split(size), strict=True)
+        maps = [method.attribute(x.requires_grad_(True), target=c, relu_attributions=True) for x, c in parts]
+        return torch.cat(maps)[:, 0].detach().numpy()  # type: ignore[arg-type]
+
+    ours = GradCam(classifier(), GradcamParams(), RUNTIME)  # once for a task, as the explain stage does
+    difference = share(ours(scene, explained), captum(8))
+    rows: list[Row] = []
+    for size in (1, 16):
+        mine, theirs = alternating(lambda: ours(scene, explained), lambda size=size: captum(size))
+        rows.append(compare(f"Grad-CAM, {n} maps", mine, f"captum LayerGradCam, batches of {size}", theirs, difference))
+    return rows
+
+
+def lime_rows() -> list[Row]:
+    """One map of 1,000 samples against the package's, with the same superpixels and samples."""
+    scene, params = images(1), LimeParams()
+    seed = lime.seed_of(scene[0], params.seed)
+    segments = lime.superpixels(scene[0], params.segments, seed)
+    ours: list[NDArray[np.float32]] = []
+    weights: list[dict[int, float]] = []
+
+    def package() -> None:
+        explainer = LimeImageExplainer(random_state=np.random.RandomState(seed))
+        pixels = scene[0].transpose(1, 2, 0).astype(np.float64)
+        explanation = explainer.explain_instance(
+            pixels,
+            probabilities,
+            labels=(1,),
+            top_labels=None,  # pyright: ignore[reportArgumentType] as its documentation has it
+            num_samples=params.n_samples,
+            segmentation_fn=lambda _: lime.superpixels(scene[0], params.segments, seed),
+            model_regressor=LinearRegression(),
+            random_seed=seed,  # or a first draw would shift the samples
+        )
+        weights.append(dict(explanation.local_exp[1]))
+
+    mine, theirs = alternating(
+        lambda: ours.append(lime_maps(classifier(), scene, ONE, params, RUNTIME)), package, repeats=1
+    )
+    expected = np.asarray([weights[0][segment] for segment in range(int(segments.max()) + 1)])[segments]
+    name = f"LIME map, 1,000 samples of {int(segments.max()) + 1} superpixels"
+    return [compare(name, mine, "LimeImageExplainer", theirs, share(ours[0][0], expected))]
+
+
+def probabilities(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the package asks: probabilities (n, 2) of images (n, h, w, 3)."""
+    with torch.no_grad():
+        inputs = classifier().normalised(np.asarray(pixels, np.float32).transpose(0, 3, 1, 2))
+        return torch.softmax(classifier().model(inputs).double(), dim=1).numpy()

@@ -1,0 +1,95 @@
+"""10,000 occlusion maps written as shards, gathered and read back, against plain numpy files of the same blocks.
+
+Runs in a process of its own, so that its peak memory is that of writing and reading alone.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays import SALIENCY, Part, link_shards, open_array, write_array
+from storage.artifacts import Recipe, Store
+
+if TYPE_CHECKING:
+    from tests.benchmarks.measure import Row
+
+N_MAPS, SIDE, SHARD = 10_000, 123, 16
+MEGABYTES = N_MAPS * SIDE * SIDE * 2 / 1e6
+
+
+def block(k: int) -> NDArray[np.float16]:
+    """Sixteen maps, smooth with fine noise as occlusion maps are."""
+    rng = np.random.default_rng(k)
+    coarse = rng.random((SHARD, 16, 16)).repeat(8, axis=1).repeat(8, axis=2)[:, :SIDE, :SIDE]
+    return (0.9 * coarse + 0.1 * rng.random((SHARD, SIDE, SIDE))).astype(np.float16)
+
+
+def store_rows() -> "list[Row]":
+    """Seconds to write and to read, with MB/s and peak memory in the name."""
+    from tests.benchmarks.measure import compare  # brings torch, which is not to count in the other process
+
+    command = [sys.executable, "-m", "tests.benchmarks.store"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    memory = f"peak memory {found['peak']:.0f} MB, of it {found['start']:.0f} MB Python's own"
+    written = f"{N_MAPS:,} occlusion maps written and gathered ({MEGABYTES / found['written']:.0f} MB/s; {memory})"
+    read = f"{N_MAPS:,} occlusion maps read back ({MEGABYTES / found['read']:.0f} MB/s)"
+    return [
+        compare(written, found["written"], "numpy.save, not compressed, no manifest", found["saved"]),
+        compare(read, found["read"], "numpy.load of the same", found["loaded"]),
+    ]
+
+
+def main() -> None:
+    """Measure in this process and print JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {"start": peak_megabytes(), **measure(Path(folder))}
+    print(json.dumps({**found, "peak": peak_megabytes()}))
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Seconds of each step; making the maps is not counted."""
+    times: dict[str, float] = {"written": 0, "saved": 0, "read": 0, "loaded": 0}
+    store, parts = Store(folder / "store"), list[Part]()
+    for k in range(N_MAPS // SHARD):
+        maps, start = block(k), time.perf_counter()
+        recipe = Recipe("saliency_shard", 1, {"first": k * SHARD})
+        with store.create(recipe) as draft:
+            write_array(draft, SALIENCY, maps, SHARD)
+        parts.append(Part(k * SHARD, store.open(recipe.ref)))
+        times["written"] += time.perf_counter() - start
+        start = time.perf_counter()
+        np.save(folder / f"{k}.npy", maps)
+        times["saved"] += time.perf_counter() - start
+    start = time.perf_counter()
+    whole = Recipe("saliency", 1)
+    with store.create(whole) as draft:
+        link_shards(draft, SALIENCY, N_MAPS, parts)
+    times["written"] += time.perf_counter() - start
+    array = open_array(store.open(whole.ref), SALIENCY)
+    for k in range(N_MAPS // SHARD):
+        start = time.perf_counter()
+        maps = np.asarray(array[k * SHARD : (k + 1) * SHARD])
+        times["read"] += time.perf_counter() - start
+        start = time.perf_counter()
+        plain = np.load(folder / f"{k}.npy")
+        times["loaded"] += time.perf_counter() - start
+        if not np.array_equal(maps, plain):
+            raise ValueError(f"block {k} differs")
+    return times
+
+
+def peak_megabytes() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+if __name__ == "__main__":
+    main()
