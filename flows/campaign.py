@@ -25,7 +25,8 @@ from storage.tables import METRICS, read_table
 from tasks.adjust import adjust_predictions, measure_accuracy
 from tasks.augment import plan_augmentation
 from tasks.classifier import choose_device
-from tasks.cluster import assign_images, check_methods, fit_clusters
+from tasks.cluster import assign_images, fit_clusters
+from tasks.cluster_checks import check_methods
 from tasks.explain import date_groups, explain_shards, gather_maps
 from tasks.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from tasks.adjust import AdjustParams
 from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
-from tasks.cluster import ClusterParams
+from tasks.cluster_checks import ClusterParams
 from tasks.parameters import Params
 from tasks.saliency.maps import ExplainParams
 from tasks.score import ScoreParams

@@ -148,26 +148,18 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32])
 
     Raises
     ------
-    InputError : there is none, as for images so small that the last stage sees a single position only.
+    InputError : there is none, as for images so small that the last stage sees a single position only; or attention
+        follows it, as in a transformer, whose first convolution says little about the answer.
     """
-    finished: list[tuple[str, tuple[int, ...]]] = []
-
-    def note(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor):
-                finished.append((name, tuple(output.shape)))
-
-        return hook
-
-    modules = [(n, m) for n, m in classifier.model.named_modules() if n and _has_convolution(m)]
-    handles = [module.register_forward_hook(note(name)) for name, module in modules]
-    try:
-        with torch.no_grad():
-            classifier.model(classifier.normalised(image))
-    finally:
-        for handle in handles:
-            handle.remove()
-    stages = [(name, shape) for name, shape in finished if len(shape) == 4]
+    finished = outputs_in_order(classifier, image)
+    telling = [(name, _is_attention(m)) for name, m, _ in finished if _is_attention(m) or isinstance(m, nn.Conv2d)]
+    if telling and telling[-1][1]:
+        raise InputError(
+            "Grad-CAM needs a classifier whose last stage is convolutional",
+            f"the attention layer {telling[-1][0]} comes after the last convolution",
+            "use the method occlusion or lime, or name a layer with explain.gradcam.layer",
+        )
+    stages = [(name, shape) for name, module, shape in finished if len(shape) == 4 and _has_convolution(module)]
     if not stages or max(stages[-1][1][2:]) < 2:
         raise InputError(
             "Grad-CAM needs a last convolutional stage with more than one position",
@@ -175,6 +167,36 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32])
             "use larger images (ingest.image_size), another architecture, or name a layer with explain.gradcam.layer",
         )
     return stages[-1][0]
+
+
+def outputs_in_order(
+    classifier: Classifier, image: NDArray[np.float32]
+) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Modules in the order in which they finish, with the shape of their output (of its first part)."""
+    finished: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) and output else output
+            if isinstance(first, torch.Tensor):
+                finished.append((name, module, tuple(first.shape)))
+
+        return hook
+
+    modules = [(name, module) for name, module in classifier.model.named_modules() if name]
+    handles = [module.register_forward_hook(note(name)) for name, module in modules]
+    try:
+        with torch.no_grad():
+            classifier.model(classifier.normalised(image))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return finished
+
+
+def _is_attention(module: nn.Module) -> bool:
+    """Whether a module is attention, by the names that torch and torchvision give it."""
+    return "Attention" in type(module).__name__
 
 
 def _has_convolution(module: nn.Module) -> bool:

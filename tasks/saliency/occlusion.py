@@ -66,13 +66,14 @@ def window_corners(height: int, width: int, params: OcclusionParams) -> torch.Te
 
 def loop_logits(forward: Forward, image: torch.Tensor, corners: torch.Tensor, patch: int, batch: int) -> torch.Tensor:
     """Logits (n, classes) of a normalised image (1, 3, h, w) hidden at each corner (n, 2), a forward pass for each."""
-    parts: list[torch.Tensor] = []
-    for part in batches(len(corners), batch):
-        occluded = image.repeat(part.stop - part.start, 1, 1, 1)
-        for one, (row, col) in zip(occluded, corners[part].tolist(), strict=True):
-            one[:, row : row + patch, col : col + patch] = 0
-        parts.append(forward(occluded))
-    return torch.cat(parts)
+    rows, cols = (torch.arange(side, device=image.device) for side in image.shape[2:])
+    top, left = corners.to(image.device)[:, :, None].unbind(1)
+    is_row, is_col = (rows >= top) & (rows < top + patch), (cols >= left) & (cols < left + patch)
+    hidden = (
+        image.masked_fill((is_row[part, :, None] & is_col[part, None])[:, None], 0)
+        for part in batches(len(corners), batch)
+    )
+    return torch.cat([forward(occluded) for occluded in hidden])
 
 
 def incremental_logits(
@@ -82,6 +83,25 @@ def incremental_logits(
     with torch.inference_mode():
         occluded = OccludedImage(network, image)
         return torch.cat([occluded.logits(corners[part], patch) for part in batches(len(corners), batch)])
+
+
+def score_drops(logits: torch.Tensor, explained: int, score: str) -> torch.Tensor:
+    """What the score of a class loses from the first of some logits (1 + n, classes) to each other, (n,) float64.
+
+    Zero everywhere where no loss stands out from rounding: divided by its peak, rounding would look like evidence.
+    """
+    scores = class_scores(logits, explained, score)
+    drops = scores[0] - scores[1:]
+    return drops if float(drops.abs().max()) > rounding(logits, explained, score) else torch.zeros_like(drops)
+
+
+def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
+    """How exact the score of a class is at best, by the float32 arithmetic of logits (n, classes)."""
+    slope = 1.0
+    if score == "probability":
+        chance = class_scores(logits, explained, score)
+        slope = float((chance * (1 - chance)).max())
+    return ROUNDING * slope * (1 + float(logits.abs().max()))
 
 
 class Occlusion:
@@ -116,8 +136,7 @@ class Occlusion:
         """Map (rows, cols) float64 of one normalised image (1, 3, h, w)."""
         whole = self.forward(image)
         hidden = self.logits(image, corners.flatten(0, 1), explained)
-        scores = class_scores(torch.cat([whole, hidden]), explained, self.params.score)
-        return (scores[0] - scores[1:]).view(corners.shape[:2])
+        return score_drops(torch.cat([whole, hidden]), explained, self.params.score).view(corners.shape[:2])
 
     def logits(self, image: torch.Tensor, corners: torch.Tensor, explained: int) -> torch.Tensor:
         """Logits (n, classes) with the patch hidden at each of these corners (n, 2)."""
@@ -141,8 +160,7 @@ class Occlusion:
         scores = class_scores(hidden, explained, self.params.score)
         difference = float((scores[some] - expected).abs().max())
         span = float(scores.max() - scores.min())
-        slope = 1.0 if self.params.score == "logit" else float((expected * (1 - expected)).max())
-        if difference <= max(TOLERANCE * span, ROUNDING * slope * (1 + float(hidden.abs().max()))):
+        if difference <= max(TOLERANCE * span, rounding(hidden, explained, self.params.score)):
             return True
         warnings.warn(
             f"incremental occlusion differs from the plain loop by {difference:.2g}, the map's range is {span:.2g}:"

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.saliency.forward import class_scores
-from tasks.saliency.occlusion import Occlusion
+from tasks.saliency.occlusion import Occlusion, score_drops
 
 
 class OcclusionPreview(Occlusion):
@@ -26,9 +25,8 @@ class OcclusionPreview(Occlusion):
         is_exact.view(-1)[strength.view(-1).topk(n_refined).indices] = True
         whole = self.forward(image)
         hidden = self.logits(image, corners[is_exact], explained)
-        scores = class_scores(torch.cat([whole, hidden]), explained, self.params.score).cpu()
         found = torch.zeros(corners.shape[:2], dtype=torch.float64)
-        found[is_exact] = scores[0] - scores[1:]
+        found[is_exact] = score_drops(torch.cat([whole, hidden]), explained, self.params.score).cpu()
         return torch.where(is_exact, found, interpolated(found, *coarse))
 
     def _strength(self, image: torch.Tensor, explained: int) -> torch.Tensor:

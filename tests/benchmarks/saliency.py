@@ -1,5 +1,7 @@
 """The saliency methods against captum and the lime package: ResNet18, 256x256 pixels, one core."""
 
+import contextlib
+import io
 from functools import cache
 
 import numpy as np
@@ -136,16 +138,17 @@ def lime_rows() -> list[Row]:
     def package() -> None:
         explainer = LimeImageExplainer(random_state=np.random.RandomState(seed))
         pixels = scene[0].transpose(1, 2, 0).astype(np.float64)
-        explanation = explainer.explain_instance(
-            pixels,
-            probabilities,
-            labels=(1,),
-            top_labels=None,  # pyright: ignore[reportArgumentType] as its documentation has it
-            num_samples=params.n_samples,
-            segmentation_fn=lambda _: lime.superpixels(scene[0], params.segments, seed),
-            model_regressor=LinearRegression(),
-            random_seed=seed,  # or a first draw would shift the samples
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+            explanation = explainer.explain_instance(
+                pixels,
+                probabilities,
+                labels=(1,),
+                top_labels=None,  # pyright: ignore[reportArgumentType] as its documentation has it
+                num_samples=params.n_samples,
+                segmentation_fn=lambda _: lime.superpixels(scene[0], params.segments, seed),
+                model_regressor=LinearRegression(),
+                random_seed=seed,  # or a first draw would shift the samples
+            )
         weights.append(dict(explanation.local_exp[1]))
 
     mine, theirs = alternating(

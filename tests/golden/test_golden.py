@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.artifacts import ArtifactRef
-from tasks import adjust, augment, cluster, explain, ingest, predict, report, score, train
+from tasks import adjust, augment, cluster, cluster_checks, explain, ingest, predict, report, score, train
 from tasks.classifier import freeze, predict_logits, rgb_images, softmax
 from tasks.labels import SameDay, decide
 from tasks.parameters import Runtime
@@ -161,7 +161,7 @@ def golden_explain() -> dict[str, Any]:
 
 
 def golden_cluster() -> dict[str, Any]:
-    params = cluster.ClusterParams()
+    params = cluster_checks.ClusterParams()
     vectors = map_vectors(small_maps(), 64)
     axes = fit_axes(vectors, params.n_components)
     coordinates = axes.coordinates(vectors)

@@ -23,7 +23,7 @@ from flows.parameters import CampaignParams
 from storage.artifacts import Store
 from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
-from tasks.cluster import ClusterParams
+from tasks.cluster_checks import ClusterParams
 from tasks.explain import map_groups
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource

@@ -14,7 +14,7 @@ from storage.arrays import SALIENCY, open_array
 from storage.artifacts import Store
 from storage.tables import TABLES, load_table
 from storage.verify import verify_store
-from tasks.cluster import ClusterParams
+from tasks.cluster_checks import ClusterParams
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams
 from tasks.saliency.occlusion import OcclusionParams

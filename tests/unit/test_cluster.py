@@ -26,17 +26,8 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, rows_to_columns, write_table
 from tasks import cluster
-from tasks.cluster import (
-    ClusterParams,
-    assign_images,
-    check_methods,
-    clusters_recipe,
-    diagnose,
-    fit_clusters,
-    flat_maps,
-    read_maps,
-    validation_members,
-)
+from tasks.cluster import assign_images, clusters_recipe, fit_clusters, read_maps, validation_members
+from tasks.cluster_checks import ClusterParams, check_methods, diagnose, flat_maps
 from tasks.explain import scale_to_peak
 from tasks.spectral import Clustering, PrincipalAxes, map_vectors
 

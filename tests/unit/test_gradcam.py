@@ -192,6 +192,18 @@ def test_the_default_layer_is_the_last_convolutional_stage() -> None:
     assert np.array_equal(by_default, maps_of(classifier, images, EXPLAINED, "layer4"))
 
 
+@pytest.mark.parametrize(("architecture", "size"), [("vit_b_32", 224), ("swin_t", 64)])
+def test_a_transformer_is_refused_unless_a_layer_is_named(architecture: str, size: int) -> None:
+    """Its last convolution is its first layer; in Swin a stage that holds it gives channels last."""
+    classifier = classifier_of(architecture)
+    image, explained = rgb_images(images_of(1, size, size)), np.zeros(1, np.int64)
+    with pytest.raises(InputError, match="last stage is convolutional") as caught:
+        gradcam_maps(classifier, image, explained, GradcamParams(), Runtime())
+    assert "occlusion or lime" in caught.value.remedy
+    layer = {"vit_b_32": "conv_proj", "swin_t": "features.0.0"}[architecture]
+    assert gradcam_maps(classifier, image, explained, GradcamParams(layer=layer), Runtime()).shape[1:] > (1, 1)
+
+
 def test_images_whose_last_stage_is_a_single_position_are_refused() -> None:
     with pytest.raises(InputError, match="more than one position") as caught:
         maps_of(classifier_of("resnet18"), images_of(1, 32, 32), np.zeros(1, np.int64))

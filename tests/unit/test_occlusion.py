@@ -224,7 +224,7 @@ class Shift(nn.Module):
 def test_the_mean_colour_hides_nothing() -> None:
     images = np.broadcast_to(np.asarray(IMAGENET_MEAN, np.float32)[None, :, None, None], (1, 3, 40, 40)).copy()
     found = occlusion_maps(classifier_of("resnet18"), images, np.asarray([0]), OcclusionParams(stride=9), RUNTIME)
-    assert np.abs(found).max() < 1e-6
+    assert not found.any()  # what rounding leaves is not taken for evidence
 
 
 def test_an_engine_that_is_wrong_is_found_out_and_replaced() -> None:
