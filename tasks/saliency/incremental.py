@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from tasks.saliency.products import PreparedMatrix
 from tasks.saliency.rows import Layer, Positions, Rectangles
-from tasks.saliency.winograd import TILE, Scratch, convolve_tiles, is_plain, suits, transformed_kernel
+from tasks.saliency.winograd import TILE, Scratch, TileKernel, convolve_tiles, is_plain, suits
 
 POOL = (3, 2, 1)  # kernel, stride and padding of a ResNet's max pooling
 
@@ -31,9 +32,9 @@ class Convolution:
         self.is_pointwise = self.kernel == self.stride == 1
         self.is_tiled = suits(self.weight, self.stride) and self.padding == 1
         if self.is_tiled:
-            self.matrices = transformed_kernel(self.weight)
+            self.tiles = TileKernel(self.weight)
         else:  # its rows in the order in which gathered inputs lie: row, column, channel
-            self.matrix = self.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+            self.matrix = PreparedMatrix(self.weight.permute(2, 3, 1, 0).flatten(0, 2), self.bias)
 
     def whole(self, inputs: torch.Tensor) -> torch.Tensor:
         """Output for whole activations (n, in, h, w)."""
@@ -50,14 +51,13 @@ class Convolution:
         """Output rows at these positions, into `out` (count, channels)."""
         if self.is_tiled:
             index = source.index(at.window, *at.grid(TILE + 2, shift=1)).view(-1, len(at.window))
-            convolve_tiles(source.gather(index, scratch), self.matrices, scratch, out)
+            convolve_tiles(source.gather(index, scratch), self.tiles, scratch, out)
             out.add_(self.bias)
         elif self.is_pointwise:
-            torch.addmm(self.bias, source.changed, self.matrix, out=out)
+            self.matrix.times(source.changed, out)
         else:
             index = source.index(at.window, *at.grid(self.kernel, self.stride, self.padding)).permute(2, 0, 1)
-            patches = source.gather(index, scratch).view(len(at.window), -1)
-            torch.addmm(self.bias, patches, self.matrix, out=out)
+            self.matrix.times(source.gather(index, scratch).view(len(at.window), -1), out)
 
 
 class Block:
@@ -70,34 +70,34 @@ class Block:
         self.convolutions = [Convolution(*pair) for pair in pairs]
         self.shortcut = None if block.downsample is None else Convolution(*cast(nn.Sequential, block.downsample))
 
-    def whole(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Activations (1, channels, h, w) after each convolution."""
+    def whole(self, inputs: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Activations (1, channels, h, w) after each convolution, and what the shortcut adds."""
         made = [inputs]
         for convolution in self.convolutions[:-1]:
             made.append(convolution.whole(made[-1]).relu_())
         added = inputs if self.shortcut is None else self.shortcut.whole(inputs)
         made.append(self.convolutions[-1].whole(made[-1]).add_(added).relu_())
-        return made[1:]
+        return made[1:], added
 
-    def changed(self, layers: list[Layer], scratch: Scratch) -> None:
-        """Fill the changed rows of the block's layers from those of its input, the first of `layers`."""
+    def changed(self, layers: list[Layer], added: Layer, scratch: Scratch) -> None:
+        """Fill the changed rows of the block's layers from those of its input, the first of `layers`.
+
+        `added` is what the shortcut adds: the input itself, or a layer of its own, which is filled too.
+        """
         for source, target, convolution in zip(layers, layers[1:], self.convolutions, strict=False):
-            at = convolution.reached(source, target.height, target.width)
-            out = target.change(at)
-            convolution.changed(source, at, out, scratch)
-            if target is layers[-1]:
-                out.add_(self._added(layers[0], at, scratch))
-            out.relu_()
+            _fill(convolution, source, target, scratch)
+            if target is not layers[-1]:
+                target.changed.relu_()
+        if self.shortcut is not None:
+            _fill(self.shortcut, layers[0], added, scratch)
+        at = layers[-1].positions
+        rows = added.gather(added.index(at.window, *at.grid(at.tile)).view(-1), scratch)
+        layers[-1].changed.add_(rows).relu_()
 
-    def _added(self, source: Layer, at: Positions, scratch: Scratch) -> torch.Tensor:
-        """What the shortcut adds at every row of these positions."""
-        rows, cols = at.grid(at.tile)
-        stride = 1 if self.shortcut is None else self.shortcut.stride
-        inputs = source.gather(source.index(at.window, rows * stride, cols * stride).view(-1), scratch)
-        if self.shortcut is None:
-            return inputs
-        out = scratch.take(1, inputs, len(inputs), len(self.shortcut.bias))
-        return torch.addmm(self.shortcut.bias, inputs, self.shortcut.matrix, out=out)
+
+def _fill(convolution: Convolution, source: Layer, target: Layer, scratch: Scratch) -> None:
+    at = convolution.reached(source, target.height, target.width)
+    convolution.changed(source, at, target.change(at), scratch)
 
 
 class Network:
@@ -127,12 +127,15 @@ class OccludedImage:
 
     def __init__(self, network: Network, image: torch.Tensor) -> None:
         stem = network.stem
-        activations = [stem.whole(image).relu_()]
-        activations.append(functional.max_pool2d(activations[0], *POOL))
-        for block in network.blocks:
-            activations += block.whole(activations[-1])
+        first = stem.whole(image).relu_()
+        last = functional.max_pool2d(first, *POOL)
         self.network, self.scratch = network, Scratch()
-        self.layers = [Layer(activation[0]) for activation in activations]
+        self.layers, self.added = [Layer(first[0]), Layer(last[0])], list[Layer]()
+        for block in network.blocks:
+            made, added = block.whole(last)
+            self.added.append(self.layers[-1] if block.shortcut is None else Layer(added[0]))
+            self.layers += [Layer(activation[0]) for activation in made]
+            last = made[-1]
         patches = functional.unfold(image, stem.kernel, padding=stem.padding, stride=stem.stride)
         self.patches = patches[0].t().contiguous()  # (positions, 3 * kernel * kernel)
 
@@ -142,9 +145,9 @@ class OccludedImage:
         self._stem(Rectangles(corners[:, 0], corners[:, 1], side, side), patch)
         self._pool()
         start = 1
-        for block in self.network.blocks:
+        for block, added in zip(self.network.blocks, self.added, strict=True):
             end = start + len(block.convolutions)
-            block.changed(self.layers[start : end + 1], self.scratch)
+            block.changed(self.layers[start : end + 1], added, self.scratch)
             start = end
         return self.network.head(self._features(len(corners)))
 

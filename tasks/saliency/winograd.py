@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tasks.classifier import batches
+from tasks.saliency.products import PreparedMatrix
 
 TILE = 4  # outputs of a tile along a side
 SEEN = TILE + 2  # inputs that they see
@@ -68,8 +69,16 @@ def transformed_kernel(weight: torch.Tensor) -> torch.Tensor:
     return matrices.reshape(SEEN * SEEN, *matrices.shape[2:]).to(weight.dtype).contiguous()
 
 
-def convolve_tiles(tiles: torch.Tensor, kernel: torch.Tensor, scratch: Scratch, out: torch.Tensor) -> None:
-    """Outputs of input tiles (36, n, in) with a transformed kernel (36, in, out), into `out` of 16 * n * out values.
+class TileKernel:
+    """A kernel (out, in, 3, 3) made ready for tiles."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.n_outputs = len(weight)
+        self.matrices = [PreparedMatrix(matrix) for matrix in transformed_kernel(weight)]
+
+
+def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, out: torch.Tensor) -> None:
+    """Outputs of input tiles (36, n, in), into `out` of 16 * n * outputs values.
 
     Tiles are row by row, also in `out`. `tiles` may lie in block 0 of `scratch`; it is overwritten.
     """
@@ -78,8 +87,10 @@ def convolve_tiles(tiles: torch.Tensor, kernel: torch.Tensor, scratch: Scratch, 
     half = torch.mm(forth, tiles.view(SEEN, -1), out=scratch.take(1, tiles, SEEN, SEEN * n * channels))
     inputs = scratch.take(0, tiles, SEEN * SEEN, n, channels)
     torch.bmm(forth.expand(SEEN, SEEN, SEEN), half.view(SEEN, SEEN, -1), out=inputs.view(SEEN, SEEN, -1))
-    products = torch.bmm(inputs, kernel, out=scratch.take(1, tiles, SEEN * SEEN, n, kernel.shape[2]))
-    half = torch.mm(back, products.view(SEEN, -1), out=scratch.take(0, tiles, TILE, SEEN * n * kernel.shape[2]))
+    products = scratch.take(1, tiles, SEEN * SEEN, n, kernel.n_outputs)
+    for matrix, rows, product in zip(kernel.matrices, inputs, products, strict=True):
+        matrix.times(rows, product)
+    half = torch.mm(back, products.view(SEEN, -1), out=scratch.take(0, tiles, TILE, SEEN * n * kernel.n_outputs))
     torch.bmm(back.expand(TILE, TILE, SEEN), half.view(TILE, SEEN, -1), out=out.view(TILE, TILE, -1))
 
 
@@ -89,8 +100,7 @@ class WinogradConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
         super().__init__()
         self.scratch, self.plain = scratch, convolution
-        self.register_buffer("kernel", transformed_kernel(convolution.weight.detach()))
-        bias = convolution.bias
+        self.kernel, bias = TileKernel(convolution.weight.detach()), convolution.bias
         zeros = convolution.weight.new_zeros(convolution.out_channels)
         self.register_buffer("bias", zeros if bias is None else bias.detach())
         self.padding = int(convolution.padding[0])
@@ -99,7 +109,7 @@ class WinogradConvolution(nn.Module):
         """(n, in, h, w) -> (n, out, h', w'); torch's own convolution where a gradient is wanted."""
         if inputs.requires_grad and torch.is_grad_enabled():
             return self.plain(inputs)
-        kernel, bias = self.get_buffer("kernel"), self.get_buffer("bias")
+        kernel, bias = self.kernel, self.get_buffer("bias")
         n, channels, height, width = inputs.shape
         height, width = height + 2 * self.padding - 2, width + 2 * self.padding - 2
         down, across = -(-height // TILE), -(-width // TILE)
@@ -107,11 +117,11 @@ class WinogradConvolution(nn.Module):
         edges = (0, 0, self.padding, self.padding + right, self.padding, self.padding + bottom)
         padded = nn.functional.pad(inputs.permute(0, 2, 3, 1), edges)
         seen = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE)  # (n, down, across, channels, row, col)
-        whole = inputs.new_empty(n, down, TILE, across, TILE, kernel.shape[2])
+        whole = inputs.new_empty(n, down, TILE, across, TILE, kernel.n_outputs)
         for part in batches(n, max(1, MAX_TILES // (down * across))):
             tiles = self.scratch.take(0, inputs, SEEN, SEEN, part.stop - part.start, down, across, channels)
             tiles.copy_(seen[part].permute(4, 5, 0, 1, 2, 3))
-            out = inputs.new_empty(TILE, TILE, *tiles.shape[2:5], kernel.shape[2])
+            out = inputs.new_empty(TILE, TILE, *tiles.shape[2:5], kernel.n_outputs)
             convolve_tiles(tiles.view(SEEN * SEEN, -1, channels), kernel, self.scratch, out)
             torch.add(out.permute(2, 3, 0, 4, 1, 5), bias, out=whole[part])
         return whole.view(n, TILE * down, TILE * across, -1)[:, :height, :width].permute(0, 3, 1, 2)

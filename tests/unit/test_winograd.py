@@ -10,11 +10,11 @@ from torch.nn import functional
 from tasks.saliency.winograd import (
     MIN_CHANNELS,
     Scratch,
+    TileKernel,
     WinogradConvolution,
     convolve_tiles,
     is_plain,
     suits,
-    transformed_kernel,
     with_winograd,
 )
 
@@ -43,7 +43,7 @@ def test_one_tile_of_a_kernel_that_copies_its_centre() -> None:
     weight[0, 0, 1, 1] = 1
     tile = torch.arange(36.0).view(36, 1, 1)
     out = torch.empty(16, 1, 1)
-    convolve_tiles(tile.clone(), transformed_kernel(weight), Scratch(), out)
+    convolve_tiles(tile.clone(), TileKernel(weight), Scratch(), out)
     torch.testing.assert_close(out.view(4, 4), torch.arange(36.0).view(6, 6)[1:5, 1:5], rtol=0, atol=1e-4)
 
 

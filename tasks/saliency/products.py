@@ -1,0 +1,28 @@
+"""Products of many rows with one matrix, which is prepared once."""
+
+import torch
+
+ROWS_HINT = 512  # rows of a typical product, for the layout that oneDNN chooses
+
+
+class PreparedMatrix:
+    """A matrix (in, out) that rows (n, in) are multiplied with again and again, with an optional bias (out,).
+
+    On a CPU in float32 oneDNN keeps it in a layout of its own, as torch's compiler has it do; packing anew at every
+    product, as plain products do, was measured to cost a tenth of the time. Elsewhere it is a plain product.
+    """
+
+    def __init__(self, matrix: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        self.matrix, self.bias, self.packed = matrix, bias, None
+        if matrix.device.type == "cpu" and matrix.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+            transposed = matrix.detach().t().contiguous()
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(transposed, ROWS_HINT)
+
+    def times(self, rows: torch.Tensor, out: torch.Tensor) -> None:
+        """Write rows @ matrix + bias into `out` (n, out)."""
+        if self.packed is not None:
+            out.copy_(torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], ""))
+        elif self.bias is not None:
+            torch.addmm(self.bias, rows, self.matrix, out=out)
+        else:
+            torch.mm(rows, self.matrix, out=out)
