@@ -43,6 +43,7 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import PREDICTIONS, Rows, read_table
 from tasks.classifier import batches, load_classifier, rgb_images
+from tasks.cluster_checks import flat_maps
 from tasks.parameters import Runtime
 from tasks.saliency.maps import APPROXIMATE, Explainer, ExplainParams, Method, prepare_explainer
 from tasks.stage import cached_by, progress, versions
@@ -111,7 +112,7 @@ def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDAr
 
 def n_constant(maps: NDArray[np.floating]) -> int:
     """How many of some maps (n, rows, cols), as stored, say nothing about where: one value everywhere, not zero."""
-    return int(((maps == maps[:, :1, :1]).all(axis=(1, 2)) & maps.any(axis=(1, 2))).sum())
+    return int((flat_maps(maps) & maps.any(axis=(1, 2))).sum())
 
 
 def explained_images(predictions: Rows) -> list[int]:

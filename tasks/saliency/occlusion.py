@@ -6,7 +6,6 @@ where evidence against it was. Reads no files; which engine makes the logits cha
 """
 
 import warnings
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -26,8 +25,6 @@ TOLERANCE = 1e-4  # of the map's range, between the incremental engine and the l
 ROUNDING = 32 * torch.finfo(torch.float32).eps
 # The incremental engine was measured to win on CPUs only; elsewhere `make bench` says what would.
 INCREMENTAL_DEVICES = ("cpu",)
-# Corners (n, 2) of hidden windows of one image -> logits (n, classes).
-WindowLogits = Callable[[torch.Tensor], torch.Tensor]
 
 
 class OcclusionParams(Params):
