@@ -61,6 +61,23 @@ PEAK = ArraySpec(
 )
 ROWS = ArraySpec("rows", ("image",), "int32", "position of each map's image in the date's images array", "from 0")
 EXPLAINED_CLASS = ArraySpec("explained_class", ("image",), "int16", "class that each map explains", "class index")
+LOGITS = ArraySpec("logits", ("image", "class"), "float32", "the classifier's output for each image", "1")
+FEATURES = ArraySpec(
+    "features", ("image", "feature"), "float32", "what the classifier's last layer decides from", "1", 1024
+)
+TRUTH = ArraySpec("truth", ("image",), "int16", "true class of each labelled validation image", "class index")
+MAP_DISTANCE = ArraySpec(
+    "map_distance", ("map",), "float64", "mean distance of each validation map to its nearest of other plants", "1"
+)
+ADJUSTED_WITHOUT_FOLD = ArraySpec(
+    "adjusted_without_fold",
+    ("image",),
+    "int16",
+    "validation answers adjusted by the other folds' clusters",
+    "class index",
+)
+RESIDUALS = ArraySpec("residuals", ("map",), "float64", "length of each validation map outside PCA space", "1")
+WRONG = ArraySpec("wrong", ("map",), "bool", "whether the answer of each validation map is wrong", "1")
 PCA_MEAN = ArraySpec("pca_mean", ("feature",), "float64", "mean of the unit-length validation maps", "1")
 PCA_COMPONENTS = ArraySpec("pca_components", ("component", "feature"), "float64", "principal axes", "1")
 COORDINATES = ArraySpec("coordinates", ("map", "component"), "float64", "validation maps in PCA space", "1")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from storage.artifacts import MANIFEST, ArtifactRef, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import FileRecord, describe_files, differences, write_atomically
-from storage.tables import TableSpec, load_table, table_bytes
+from storage.parquet import TableSpec, load_table, table_bytes
 
 PART = "part-0.parquet"
 
@@ -100,6 +100,17 @@ def write_record(store: Store, record: CampaignRecord) -> Path:
     path = store.root / "campaigns" / f"{record.campaign}.json"
     write_atomically(path, record.model_dump_json(indent=1).encode())
     return path
+
+
+def find_record(store: Store, campaign: str) -> CampaignRecord | None:
+    """A campaign's record; None where the store knows no complete run of it.
+
+    Raises
+    ------
+    ArtifactError : the record is damaged.
+    """
+    is_known = (store.root / "campaigns" / f"{campaign}.json").is_file()
+    return read_record(store, campaign) if is_known else None
 
 
 def read_record(store: Store, campaign: str) -> CampaignRecord:

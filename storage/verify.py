@@ -9,8 +9,9 @@ import zarr
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import differences
+from storage.parquet import load_table
 from storage.publish import PublishedManifest, read_record
-from storage.tables import TABLES, load_table
+from storage.tables import TABLES
 
 
 @dataclass(frozen=True)

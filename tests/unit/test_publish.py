@@ -8,6 +8,7 @@ import pytest
 
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store, read_manifest
 from storage.errors import ArtifactError, InputError
+from storage.parquet import load_table, rows_to_columns, write_table
 from storage.publish import (
     CampaignRecord,
     PublishedManifest,
@@ -16,7 +17,7 @@ from storage.publish import (
     read_record,
     write_record,
 )
-from storage.tables import AUGMENTATION, EPOCHS, REJECTED, load_table, rows_to_columns, write_table
+from storage.tables import AUGMENTATION, EPOCHS, REJECTED
 from storage.verify import verify_store
 from tasks.publish import OWNERS, holders
 

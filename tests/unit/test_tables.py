@@ -13,13 +13,7 @@ import pytest
 
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
-from storage.publish import publish_table
-from storage.tables import (
-    ASSIGNMENTS,
-    PLANTS,
-    PREDICTIONS,
-    REJECTED,
-    TABLES,
+from storage.parquet import (
     Column,
     TableSpec,
     load_table,
@@ -29,6 +23,8 @@ from storage.tables import (
     to_arrow,
     write_table,
 )
+from storage.publish import publish_table
+from storage.tables import ASSIGNMENTS, PLANTS, PREDICTIONS, REJECTED, TABLES
 
 DAYS = (date(2021, 8, 23), date(2021, 9, 3))
 
@@ -78,7 +74,7 @@ class TestRoundTrip:
             assert field.metadata[b"unit"].decode() == column.unit
 
     def test_tables_are_named_by_themselves(self) -> None:
-        assert len(TABLES) == 11 and all(name == spec.name for name, spec in TABLES.items())
+        assert len(TABLES) == 18 and all(name == spec.name for name, spec in TABLES.items())
         for spec in TABLES.values():
             names = [column.name for column in spec.columns]
             # `campaign` and `date` are what the folders become for a reader.
@@ -121,6 +117,20 @@ class TestRefusedOnWriting:
             with pytest.raises((ValueError, TypeError)):
                 to_arrow(PREDICTIONS, {**columns(PREDICTIONS), name: [value] * 3})
 
+    @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_numbers_that_are_none(self, spec: TableSpec, value: float) -> None:
+        for column in spec.columns:
+            kept = columns(spec)[column.name]
+            if pa.types.is_floating(column.type):
+                bad = [*kept[:2], value]
+            elif pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type):
+                bad = [*kept[:2], [0.5, value]]
+            else:
+                continue
+            with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} holds finite numbers"):
+                to_arrow(spec, {**columns(spec), column.name: bad})
+
     def test_columns_of_different_length(self) -> None:
         with pytest.raises(ValueError, match="length"):
             to_arrow(REJECTED, {**columns(REJECTED), "detail": ["one"]})
@@ -144,7 +154,7 @@ class TestRefusedOnReading:
     def test_assignments_from_before_flat_maps_are_refused(self, tmp_path: Path) -> None:
         old = [Column("is_zero_map", c.type, c.meaning) if c.name == "is_flat_map" else c for c in ASSIGNMENTS.columns]
         path = self.save(tmp_path / "t.parquet", dataclasses.replace(ASSIGNMENTS, columns=tuple(old), version=1))
-        with pytest.raises(ArtifactError, match="table assignments has version 1, this program reads 2"):
+        with pytest.raises(ArtifactError, match="table assignments has version 1, this program reads 3"):
             load_table(path, ASSIGNMENTS)
 
     def test_a_table_of_another_program(self, tmp_path: Path) -> None:

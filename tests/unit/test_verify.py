@@ -15,8 +15,9 @@ from storage.arrays import IMAGES, write_array
 from storage.artifacts import MANIFEST, Recipe, Store
 from storage.errors import InputError
 from storage.files import describe_files
+from storage.parquet import rows_to_columns, write_table
 from storage.publish import CampaignRecord, publish_report, publish_table, write_record
-from storage.tables import EPOCHS, REJECTED, rows_to_columns, write_table
+from storage.tables import EPOCHS, REJECTED
 from storage.verify import verify_store
 
 N_IMAGES = 70

@@ -1,0 +1,133 @@
+"""Parquet files of one schema each, checked on writing and on reading; `storage.tables` has the schemas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.artifacts import Artifact, Draft
+from storage.errors import ArtifactError
+
+VERSION_KEY = b"harvest_reliability.version"
+TABLE_KEY = b"harvest_reliability.table"
+
+Rows = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, unit and meaning."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table. Raise `version` when a column changes its name, type or meaning."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    per_date: bool = True
+    version: int = 1
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema with meanings and units in its metadata."""
+        fields = [
+            pa.field(c.name, c.type, c.nullable, {b"meaning": c.meaning.encode(), b"unit": c.unit.encode()})
+            for c in self.columns
+        ]
+        return pa.schema(fields, {TABLE_KEY: self.name.encode(), VERSION_KEY: str(self.version).encode()})
+
+
+def rows_to_columns(spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> Rows:
+    """Turn row dictionaries into columns in the schema's order."""
+    return {column.name: [row[column.name] for row in rows] for column in spec.columns}
+
+
+def write_table(draft: Draft, spec: TableSpec, columns: Mapping[str, Any]) -> None:
+    """Write a table into a draft as `<name>.parquet`, with page checksums.
+
+    Raises
+    ------
+    ValueError : missing or extra columns, a value of another type, a null where none may be, NaN or infinity.
+    """
+    draft.write_bytes(f"{spec.name}.parquet", table_bytes(spec, to_arrow(spec, columns)))
+
+
+def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
+    """Columns as an Arrow table of exactly this schema (see `write_table` for what is refused)."""
+    names = [column.name for column in spec.columns]
+    if sorted(columns) != sorted(names):
+        raise ValueError(f"table {spec.name} has columns {names}, got {list(columns)}")
+    arrays = [pa.array(columns[c.name], c.type) for c in spec.columns]
+    for column, array in zip(spec.columns, arrays, strict=True):
+        # Arrow cuts off the fraction of Python's floats without a word.
+        if pa.types.is_integer(column.type) and not all(isinstance(v, Integral | None) for v in columns[column.name]):
+            raise ValueError(f"column {spec.name}.{column.name} holds whole numbers, got others")
+        if array.null_count and not column.nullable:
+            raise ValueError(f"column {spec.name}.{column.name} may hold no null, got {array.null_count}")
+        known = array.flatten().drop_null() if pa.types.is_list(column.type) else array.drop_null()
+        if pa.types.is_floating(known.type) and not np.isfinite(known.to_numpy(zero_copy_only=False)).all():
+            raise ValueError(f"column {spec.name}.{column.name} holds finite numbers, got NaN or infinite ones")
+    return pa.Table.from_arrays(arrays, schema=spec.schema)
+
+
+def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
+    """An Arrow table of this schema as the content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.cast(spec.schema), sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def read_table(artifact: Artifact, spec: TableSpec) -> Rows:
+    """Read a table of an artefact as columns of Python values."""
+    return load_table(artifact.file(f"{spec.name}.parquet"), spec).to_pydict()
+
+
+def load_table(path: Path, spec: TableSpec) -> pa.Table:
+    """Read a Parquet file that must have this schema and version.
+
+    Raises
+    ------
+    ArtifactError : it cannot be read, or has another schema or version.
+    """
+    try:
+        # ParquetFile, not a data set: a data set would add the columns `campaign` and `date` of the folders.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            problem = schema_problem(file.schema_arrow, spec)
+            if problem:
+                raise ArtifactError(f"{path}: {problem}")
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def schema_problem(found: pa.Schema, spec: TableSpec) -> str:
+    """What distinguishes a schema from a table's; empty when nothing does."""
+    metadata = found.metadata or {}
+    version = metadata.get(VERSION_KEY, b"").decode()
+    if version != str(spec.version):
+        return f"table {spec.name} has version {version or 'none'}, this program reads {spec.version}"
+    expected = {c.name: (c.type, c.nullable) for c in spec.columns}
+    actual = {f.name: (f.type, f.nullable) for f in found}
+    wrong = [
+        f"{name} is {_describe(actual.get(name))}, expected {_describe(expected.get(name))}"
+        for name in [*expected, *(n for n in actual if n not in expected)]
+        if actual.get(name) != expected.get(name)
+    ]
+    return f"table {spec.name} has the wrong schema: " + "; ".join(wrong) if wrong else ""
+
+
+def _describe(column: tuple[pa.DataType, bool] | None) -> str:
+    return "absent" if column is None else f"{column[0]}{' (nullable)' if column[1] else ''}"
