@@ -1,6 +1,6 @@
 """Upsampling on read: maps are stored at native resolution and shown or compared at another, always bilinearly.
 
-One operator serves overlays, prototypes and the distances of `tasks.spectral`: what is compared is what is shown.
+One operator serves overlays, prototypes and the distances of `tasks.axes`: what is compared is what is shown.
 Samples are centres of equal cells (`align_corners=False` of `torch.nn.functional.interpolate`), and beyond the centres
 of the outer cells their value goes on. An occlusion map is spread over the whole image like any other, although the
 centres of its outermost windows lie half a patch inside: near the borders it is shown up to half a patch too far out.

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import gpu, saliency, store
+from tests.benchmarks import clusters, gpu, saliency, store
 from tests.benchmarks.measure import Row, use_one_core
 
 RESULT = Path("build/bench.json")
@@ -23,7 +23,13 @@ def main() -> None:
     use_one_core()
     RESULT.parent.mkdir(exist_ok=True)
     rows: list[Row] = []
-    benchmarks = [saliency.gradcam_rows, store.store_rows, saliency.lime_rows, saliency.occlusion_rows]
+    benchmarks = [
+        saliency.gradcam_rows,
+        store.store_rows,
+        clusters.cluster_rows,
+        saliency.lime_rows,
+        saliency.occlusion_rows,
+    ]
     for benchmark in [*benchmarks, *([gpu.gpu_rows] if torch.cuda.is_available() else [])]:
         rows += benchmark()
         RESULT.write_text(json.dumps([row.as_json() for row in rows], indent=1))

@@ -1,55 +1,44 @@
 """Clusters of maps against the slow way, scikit-learn, and cases worked by hand."""
 
 import itertools
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import make_moons
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import KNeighborsClassifier
 
 from storage.errors import InputError
+from tasks import affinity as module
 from tasks import spectral
+from tasks.affinity import Affinity, affinity_matrix, count_patterns, sparse_affinity
+from tasks.axes import fit_axes, map_vectors
 from tasks.spectral import (
-    Affinity,
-    affinity_matrix,
-    assign_clusters,
     canonical_labels,
-    fit_axes,
-    gram_axes,
-    map_vectors,
-    own_agreement,
+    cluster_maps,
+    count_parts,
+    match_clusters,
     prototypes,
-    singular_axes,
     spectral_clusters,
     spectral_embedding,
-    upsampling_root,
 )
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+READINGS: tuple[Affinity, ...] = get_args(Affinity)
 
 
 def random_maps(n: int, rows: int, cols: int, seed: int = 0) -> Floats:
     """Maps as Grad-CAM gives them: not negative, many zeros, peaks of any size."""
     generator = np.random.default_rng(seed)
     return np.maximum(generator.normal(size=(n, rows, cols)), 0) * generator.uniform(0.01, 5, (n, 1, 1))
-
-
-def upsampled(maps: Floats, size: int) -> Floats:
-    """Maps the slow way: every pixel, (n, size * size)."""
-    pixels = torch.nn.functional.interpolate(
-        torch.from_numpy(maps)[:, None], size=(size, size), mode="bilinear", align_corners=False
-    )
-    return pixels.numpy().reshape(len(maps), -1)
 
 
 def unit(vectors: Floats) -> Floats:
@@ -67,137 +56,6 @@ def blobs(sizes: tuple[int, ...], distance: float = 1.0, spread: float = 0.05, s
 
 def clusters_of(points: Floats, q: int, scale: float = 0.2, seed: int = 0) -> spectral.Clustering:
     return spectral_clusters(affinity_matrix(points, "sigma", scale), q, n_seeds=5, seed=seed)
-
-
-# Vectors
-
-
-@pytest.mark.parametrize(("rows", "cols", "size"), [(8, 8, 256), (3, 3, 96), (2, 5, 64), (7, 7, 224), (1, 4, 32)])
-@pytest.mark.parametrize("scaling", ["unit", "rms"])
-def test_distances_are_those_of_upsampled_maps(
-    rows: int, cols: int, size: int, scaling: Literal["unit", "rms"]
-) -> None:
-    maps = random_maps(9, rows, cols)
-    slow = upsampled(maps, size)
-    expected = pdist(unit(slow) if scaling == "unit" else slow / size)
-    np.testing.assert_allclose(pdist(map_vectors(maps, size, scaling)), expected, atol=1e-6 * expected.max())
-
-
-def test_root_mean_square_distances_are_differences_a_pixel() -> None:
-    maps = np.stack([np.zeros((4, 4)), np.full((4, 4), 3.0)])
-    assert pdist(map_vectors(maps, 64, "rms")) == pytest.approx([3.0])
-
-
-@pytest.mark.parametrize(("native", "size"), [(8, 256), (3, 96), (123, 256), (7, 224), (1, 32), (64, 64), (20, 12)])
-def test_the_root_belongs_to_torchs_upsampling(native: int, size: int) -> None:
-    unit_samples = torch.eye(native, dtype=torch.float64)[None]
-    operator = torch.nn.functional.interpolate(unit_samples, size=size, mode="linear", align_corners=False)[0].numpy()
-    root = upsampling_root(native, size)
-    np.testing.assert_allclose(root.T @ root, operator @ operator.T, atol=1e-10)
-
-
-def test_vectors_do_not_depend_on_how_many_maps_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    maps = random_maps(10, 3, 5)
-    whole = map_vectors(maps, 32)
-    monkeypatch.setattr(spectral, "MAPS_AT_ONCE", 4)
-    assert np.array_equal(map_vectors(maps, 32), whole)
-
-
-def test_maps_of_the_compared_size_need_no_upsampling() -> None:
-    np.testing.assert_allclose(upsampling_root(5, 5), np.eye(5), atol=1e-12)
-
-
-@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e6])
-def test_the_strength_of_a_map_does_not_matter_at_unit_length(size: float) -> None:
-    maps = random_maps(5, 4, 4)
-    np.testing.assert_allclose(map_vectors(maps * size, 64), map_vectors(maps, 64), atol=1e-9)
-
-
-def test_zero_maps_are_zero_vectors() -> None:
-    maps = random_maps(3, 4, 4)
-    maps[1] = 0
-    vectors = map_vectors(maps, 64)
-    assert not vectors[1].any()
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1])
-
-
-# Principal axes
-
-
-@pytest.mark.parametrize("n_components", [1, 3, 8])
-def test_coordinates_are_scikit_learns_on_upsampled_maps_up_to_sign(n_components: int) -> None:
-    maps, new = random_maps(30, 3, 4), random_maps(6, 3, 4, seed=1)
-    slow = PCA(n_components, svd_solver="full").fit(unit(upsampled(maps, 48)))
-    axes = fit_axes(map_vectors(maps, 48), n_components)
-    np.testing.assert_allclose(axes.variance_share, slow.explained_variance_ratio_, rtol=1e-6)
-    for some in (maps, new):
-        found = axes.coordinates(map_vectors(some, 48))
-        expected = slow.transform(unit(upsampled(some, 48)))
-        signs = np.sign((found * expected).sum(axis=0))
-        np.testing.assert_allclose(found * signs, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("n", "features", "asked", "kept"), [(30, 12, 50, 12), (7, 12, 50, 6), (30, 12, 4, 4)])
-def test_there_are_no_more_axes_than_the_maps_have(n: int, features: int, asked: int, kept: int) -> None:
-    axes = fit_axes(np.random.default_rng(0).normal(size=(n, features)), asked)
-    assert axes.components.shape == (kept, features) and axes.variance_share.shape == (kept,)
-    np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(kept), atol=1e-12)
-
-
-@pytest.mark.parametrize(("n", "features", "keep"), [(30, 400, 10), (30, 400, 29), (12, 13, 11), (2, 500, 1)])
-@pytest.mark.parametrize("least", [0.3, 2e-3])  # spread of the last axis, as a share of the first one's
-def test_axes_from_inner_products_are_those_of_the_singular_value_decomposition(
-    n: int, features: int, keep: int, least: float
-) -> None:
-    generator = np.random.default_rng(0)
-    sides = generator.normal(size=(n, n - 1)), generator.normal(size=(features, n - 1))
-    left, right = (np.linalg.qr(side - side.mean(axis=0))[0] for side in sides)
-    vectors = 3 + left * np.geomspace(1, least, n - 1) @ right.T
-    centred = vectors - vectors.mean(axis=0)
-    found, expected = gram_axes(centred, keep), singular_axes(centred, keep)
-    assert found is not None
-    signs = np.sign((found[1] * expected[1]).sum(axis=1))
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9)
-    np.testing.assert_allclose(found[1] * signs[:, None], expected[1], atol=1e-9)
-    fitted = fit_axes(vectors, keep)  # the way that fit_axes takes: more features than maps
-    largest = expected[1][np.arange(keep), np.abs(expected[1]).argmax(axis=1)]
-    np.testing.assert_allclose(fitted.components, expected[1] * np.sign(largest)[:, None], atol=1e-9)
-    np.testing.assert_allclose(fitted.variance_share, expected[0] / (centred**2).sum(), rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        pytest.param(np.repeat(np.random.default_rng(0).normal(size=(6, 90)), 3, axis=0), id="six different maps"),
-        pytest.param(np.ones((5, 40)), id="equal maps"),
-        pytest.param(np.vander(np.linspace(0, 1, 15), 60), id="spread that falls below rounding"),
-    ],
-)
-def test_axes_without_variance_are_left_to_the_singular_value_decomposition(vectors: Floats) -> None:
-    n = len(vectors)
-    assert gram_axes(vectors - vectors.mean(axis=0), n - 1) is None
-    axes = fit_axes(vectors, 50)
-    np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(n - 1), atol=1e-9)
-    found, centred = axes.coordinates(vectors), vectors - vectors.mean(axis=0)
-    np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
-
-
-def test_one_map_has_no_axes() -> None:
-    axes = fit_axes(np.ones((1, 7)), 3)
-    assert axes.components.shape == (0, 7) and axes.coordinates(np.ones((1, 7))).shape == (1, 0)
-
-
-def test_axes_do_not_depend_on_the_order_of_maps() -> None:
-    vectors = map_vectors(random_maps(20, 4, 4), 64)
-    order = np.random.default_rng(1).permutation(20)
-    first, second = fit_axes(vectors, 5), fit_axes(vectors[order], 5)
-    np.testing.assert_allclose(second.coordinates(vectors), first.coordinates(vectors), atol=1e-9)
-
-
-def test_equal_vectors_have_no_variance_to_share() -> None:
-    axes = fit_axes(np.ones((5, 3)), 2)
-    assert axes.variance_share.tolist() == [0, 0]
-    np.testing.assert_allclose(axes.coordinates(np.ones((1, 3))), 0)
 
 
 # Affinity
@@ -218,7 +76,183 @@ def test_readings_of_the_kernel(scale: float) -> None:
         np.testing.assert_allclose(found, values - np.eye(6), rtol=1e-9, atol=1e-300)
 
 
+def slow_affinity(points: Floats, reading: Affinity, scale: float) -> Floats:
+    """The formulas, pair by pair."""
+    d = squareform(pdist(points))
+    if reading == "local":
+        own = [np.sort(np.delete(d[i], i))[: module.LOCAL_NEIGHBOUR][-1] for i in range(len(d))]
+        return np.exp(-(d**2) / (scale**2 * np.outer(own, own))) - np.eye(len(d))
+    sigma = scale * np.median(pdist(points)) if reading == "median" else scale
+    exponent = {"matlab": (d / scale) ** 2, "gamma": scale * d**2}.get(reading, d**2 / (2 * sigma**2))
+    return np.exp(-exponent) - np.eye(len(d))
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+@pytest.mark.parametrize(("exact_below", "tile"), [(2000, 256), (0, 7), (0, 256)])
+def test_affinities_are_those_of_the_formula(
+    monkeypatch: pytest.MonkeyPatch, reading: Affinity, shift: float, exact_below: int, tile: int
+) -> None:
+    monkeypatch.setattr(module, "EXACT_BELOW", exact_below)
+    monkeypatch.setattr(module, "TILE", tile)
+    points = shift + np.random.default_rng(0).normal(size=(30, 4))
+    found = affinity_matrix(points, reading, 0.7)
+    np.testing.assert_allclose(found, slow_affinity(points, reading, 0.7), rtol=1e-8, atol=1e-300)
+    assert np.array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("far", [0.0, 1e6])  # beside an outlier, products lose everything else
+def test_near_maps_keep_their_distance_in_products(
+    monkeypatch: pytest.MonkeyPatch, reading: Affinity, far: float
+) -> None:
+    monkeypatch.setattr(module, "TILE", 8)
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    points[10:] = points[:10] + 1e-5 * np.random.default_rng(1).normal(size=(10, 3))
+    points[0] += far
+    expected = affinity_matrix(points, reading, 1e-5)
+    monkeypatch.setattr(module, "EXACT_BELOW", 0)
+    assert expected[1, 11] > 0
+    np.testing.assert_allclose(affinity_matrix(points, reading, 1e-5), expected, rtol=1e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("exact_below", [0, 2000])
+def test_equal_maps_have_full_affinity(monkeypatch: pytest.MonkeyPatch, reading: Affinity, exact_below: int) -> None:
+    """Ten equal maps have no distance to their seventh neighbour, two have one."""
+    monkeypatch.setattr(module, "EXACT_BELOW", exact_below)
+    strength = np.random.default_rng(1).uniform(0.1, 9, (24, 1, 1))
+    maps = random_maps(14, 4, 4)[[0] * 10 + [1] * 2 + list(range(2, 14))] * strength
+    vectors = map_vectors(maps.astype(np.float32), 64)
+    found = affinity_matrix(fit_axes(vectors, 50).coordinates(vectors), reading, 0.5)
+    assert np.isfinite(found).all() and (found <= 1).all()
+    assert (found[:10, :10] + np.eye(10) > spectral.SAME).all() and found[10, 11] > spectral.SAME
+    assert (found[12:] < spectral.SAME).all()
+
+
+@pytest.mark.parametrize("reading", ["median", "local"])
+def test_relative_readings_do_not_depend_on_the_unit(reading: Affinity) -> None:
+    points = np.random.default_rng(0).normal(size=(30, 4))
+    found = affinity_matrix(40 * points, reading, 0.5)
+    np.testing.assert_allclose(found, affinity_matrix(points, reading, 0.5), rtol=1e-9, atol=1e-300)
+
+
+def test_the_median_is_that_of_different_maps() -> None:
+    points = np.asarray([[0.0]] * 20 + [[1.0], [3.0]])  # most pairs are equal; 20 are at 1, 20 at 3, one at 2
+    assert affinity_matrix(points, "median", 1.0)[0, 21] == pytest.approx(np.exp(-9 / (2 * 2**2)))
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("n_neighbours", [8, 29])
+def test_a_sparse_affinity_keeps_the_nearest(reading: Affinity, n_neighbours: int) -> None:
+    points = np.random.default_rng(0).normal(size=(30, 4))
+    whole, found = affinity_matrix(points, reading, 0.8), sparse_affinity(points, reading, 0.8, n_neighbours).toarray()
+    d = squareform(pdist(points))
+    is_near = d.argsort(axis=1).argsort(axis=1) <= n_neighbours
+    np.testing.assert_allclose(found, np.where(is_near | is_near.T, whole, 0), rtol=1e-9)
+    assert np.array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_affinities_follow_their_maps(reading: Affinity) -> None:
+    points = np.random.default_rng(0).normal(size=(30, 4))
+    order = np.random.default_rng(1).permutation(30)
+    here = np.ix_(order, order)
+    found, sparse = affinity_matrix(points[order], reading, 0.8), sparse_affinity(points[order], reading, 0.8, 9)
+    np.testing.assert_allclose(found, affinity_matrix(points, reading, 0.8)[here], rtol=1e-9)
+    expected = sparse_affinity(points, reading, 0.8, 9).toarray()[here]
+    np.testing.assert_allclose(sparse.toarray(), expected, rtol=1e-9)
+
+
+def test_patterns_are_counted_up_to_a_limit() -> None:
+    points = np.repeat(np.random.default_rng(0).normal(size=(5, 3)), 4, axis=0)
+    assert [count_patterns(points, limit) for limit in (1, 3, 5, 9)] == [1, 3, 5, 5]
+    assert count_patterns(np.zeros((6, 3)), 4) == 1
+
+
 # Clusters
+
+
+EVERY_WAY = [(reading, max_exact) for reading in READINGS for max_exact in (1, 1000)]
+
+
+@pytest.mark.parametrize(("reading", "max_exact"), EVERY_WAY)
+def test_every_reading_finds_clusters_that_lie_apart(reading: Affinity, max_exact: int) -> None:
+    points, truth = blobs((90, 80, 70))
+    scale = {"gamma": 10.0, "local": 1.0}.get(reading, 0.3)
+    found = cluster_maps(points, reading, scale, 3, n_seeds=3, seed=0, max_exact=max_exact)
+    assert adjusted_rand_score(found.labels, truth) == 1
+    assert found.is_exact == (max_exact == 1000) and found.n_isolated == 0 and len(found.eigenvalues) == 4
+
+
+@pytest.mark.parametrize(("reading", "max_exact"), EVERY_WAY)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_maps_are_refused_by_every_reading(reading: Affinity, max_exact: int, value: float) -> None:
+    maps = np.full((70, 3, 3), value) * np.random.default_rng(0).uniform(1, 9, (70, 1, 1))
+    vectors = map_vectors(maps.astype(np.float32), 64)
+    coordinates = fit_axes(vectors, 50).coordinates(vectors)
+    with pytest.raises(InputError, match="patterns as clusters") as caught:
+        cluster_maps(coordinates, reading, 0.5, 2, 2, 0, max_exact)
+    assert "1 different ones among 70" in caught.value.found
+
+
+@pytest.mark.parametrize(("reading", "max_exact"), EVERY_WAY)
+def test_two_maps_are_two_clusters_and_never_three(reading: Affinity, max_exact: int) -> None:
+    points = np.asarray([[0.0, 0.0], [1.0, 0.0]])
+    assert cluster_maps(points, reading, 1.0, 2, 2, 0, max_exact).labels.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"patterns as clusters \(3\)"):
+        cluster_maps(points, reading, 1.0, 3, 2, 0, max_exact)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_one_map_is_refused(reading: Affinity) -> None:
+    with pytest.raises(InputError, match="near each other"):
+        cluster_maps(np.zeros((1, 2)), reading, 1.0, 2, 2, 0, 10)
+
+
+@pytest.mark.parametrize(("reading", "max_exact"), EVERY_WAY)
+def test_a_graph_in_parts_is_told(reading: Affinity, max_exact: int) -> None:
+    points, truth = blobs((70, 65, 60), distance=40)
+    found = cluster_maps(points, reading, {"median": 0.01, "local": 1.0}.get(reading, 0.5), 3, 3, 0, max_exact)
+    assert found.n_components == 3 and adjusted_rand_score(found.labels, truth) == 1
+
+
+@pytest.mark.parametrize("max_exact", [1, 1000])
+def test_many_equal_maps_are_one_cluster(max_exact: int) -> None:
+    points, truth = blobs((100, 80))
+    points = np.concatenate([np.full((120, 2), 5.0), points])
+    found = cluster_maps(points, "local", 1.0, 3, 3, 0, max_exact)
+    assert adjusted_rand_score(found.labels, np.concatenate([np.full(120, 9), truth])) == 1
+
+
+@pytest.mark.parametrize("max_exact", [1, 1000])
+def test_clusters_follow_their_maps(max_exact: int) -> None:
+    points, _ = blobs((90, 70, 60))
+    order = np.random.default_rng(3).permutation(len(points))
+    straight = cluster_maps(points, "sigma", 0.2, 3, 3, 0, max_exact)
+    shuffled = cluster_maps(points[order], "sigma", 0.2, 3, 3, 0, max_exact)
+    assert np.array_equal(shuffled.labels, straight.labels[order])
+
+
+def test_a_sparse_matrix_of_all_pairs_gives_the_clusters_of_the_dense_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity = affinity_matrix(blobs((30, 20, 12), distance=0.6, spread=0.1)[0], "sigma", 0.2)
+    dense = spectral_clusters(affinity, 3, 3, 0)
+    for limit in (2000, 10):  # by LAPACK and by iteration
+        monkeypatch.setattr(spectral, "DENSE_LIMIT", limit)
+        found = spectral_clusters(csr_array(affinity), 3, 3, 0)
+        assert np.array_equal(found.labels, dense.labels) and not found.is_exact
+        np.testing.assert_allclose(found.eigenvalues, dense.eigenvalues, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(n=st.integers(1, 25), n_edges=st.integers(0, 40), seed=st.integers(0, 2**20))
+def test_parts_of_a_graph_are_scipys(n: int, n_edges: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    affinity = np.zeros((n, n))
+    affinity[generator.integers(0, n, n_edges), generator.integers(0, n, n_edges)] = generator.random(n_edges)
+    affinity = np.maximum(affinity, affinity.T)
+    expected = connected_components(affinity > 0.3, directed=False)[0]
+    assert count_parts(affinity, 0.3) == count_parts(csr_array(affinity), 0.3) == expected
 
 
 @pytest.mark.parametrize("sizes", [(20, 15, 9), (12, 12, 12, 12), (40, 5)])
@@ -346,67 +380,6 @@ def test_the_solver_for_many_maps_finds_the_same_clusters(monkeypatch: pytest.Mo
     np.testing.assert_allclose(iterated.eigenvalues, dense.eigenvalues, atol=1e-8)
 
 
-# Neighbours
-
-
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_new_maps_are_assigned_as_scikit_learn_does_where_votes_differ(k: int) -> None:
-    reference, truth = blobs((20, 15, 10), distance=0.6, spread=0.2)
-    new, _ = blobs((10, 10, 10), distance=0.6, spread=0.25, seed=1)
-    model = KNeighborsClassifier(k).fit(reference, truth + 1)
-    shares = np.asarray(model.predict_proba(new))
-    best = np.sort(shares, axis=1)
-    decided = best[:, -1] > best[:, -2]
-    assert decided.sum() > 20
-    labels, agreement = assign_clusters(new, reference, truth + 1, k)
-    assert np.array_equal(labels[decided], np.asarray(model.predict(new))[decided])
-    np.testing.assert_allclose(agreement, best[:, -1])
-
-
-def test_equal_votes_go_to_the_cluster_whose_map_is_nearest() -> None:
-    reference = np.asarray([[1.0], [2.0], [3.0], [4.0], [5.0]])
-    labels = np.asarray([3, 1, 2, 1, 3])
-    found, agreement = assign_clusters(np.zeros((1, 1)), reference, labels, 5)  # two votes each for 3 and 1
-    assert found.tolist() == [3] and agreement.tolist() == [0.4]
-    found, _ = assign_clusters(np.full((1, 1), 10.0), reference, labels, 4)  # nearest first: 3, 1, 2, 1
-    assert found.tolist() == [1]
-    found, _ = assign_clusters(np.full((1, 1), 10.0), reference, labels, 3)  # one vote each
-    assert found.tolist() == [3]
-
-
-def test_a_map_equal_to_a_reference_map_has_it_as_its_neighbour() -> None:
-    reference, truth = blobs((12, 9), distance=0.5, spread=0.2)
-    found, agreement = assign_clusters(reference, reference, truth + 1, 1)
-    assert np.array_equal(found, truth + 1) and (agreement == 1).all()
-
-
-def test_assignments_follow_their_maps() -> None:
-    reference, truth = blobs((12, 9), distance=0.5, spread=0.2)
-    new, _ = blobs((8, 8), distance=0.5, spread=0.2, seed=3)
-    whole, share = assign_clusters(new, reference, truth + 1, 5)
-    parts = [assign_clusters(part, reference, truth + 1, 5) for part in (new[:3], new[3:3], new[3:])]
-    assert np.array_equal(np.concatenate([p[0] for p in parts]), whole)
-    assert np.array_equal(np.concatenate([p[1] for p in parts]), share)
-
-
-def test_fewer_reference_maps_than_neighbours_all_vote() -> None:
-    found, agreement = assign_clusters(np.zeros((1, 1)), np.asarray([[1.0], [2.0], [3.0]]), np.asarray([1, 2, 2]), 5)
-    assert found.tolist() == [2] and agreement == pytest.approx([2 / 3])
-
-
-@given(
-    points=st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True),
-    k=st.integers(1, 15),
-    data=st.data(),
-)
-def test_own_agreement_counts_the_other_maps(points: list[int], k: int, data: st.DataObject) -> None:
-    labels = data.draw(st.lists(st.integers(1, 3), min_size=len(points), max_size=len(points)))
-    found = own_agreement(np.asarray(points, np.float64)[:, None], np.asarray(labels), k)
-    for i, here in enumerate(points):
-        others = sorted((abs(there - here), j) for j, there in enumerate(points) if j != i)[:k]
-        assert found[i] == pytest.approx(sum(labels[j] == labels[i] for _, j in others) / len(others))
-
-
 def test_prototypes_are_mean_maps() -> None:
     maps = np.asarray([[[1.0, 3.0]], [[0.0, 8.0]], [[5.0, 5.0]], [[2.0, 4.0]]])
     assert prototypes(maps, np.asarray([2, 1, 1, 2])).tolist() == [[[2.5, 6.5]], [[1.5, 3.5]]]
@@ -426,3 +399,53 @@ def test_stability_is_the_mean_agreement_of_the_seeds() -> None:
     expected = np.mean([adjusted_rand_score(a.labels, b.labels) for a, b in itertools.combinations(single, 2)])
     assert spectral_clusters(affinity, 4, 3, 6).stability == pytest.approx(expected)
     assert single[0].stability == 1
+
+
+# Clusters of two fits
+
+
+def test_prototypes_are_matched_to_themselves_in_any_order() -> None:
+    maps = random_maps(6, 4, 4)
+    order = np.random.default_rng(0).permutation(6)
+    matches, likeness = match_clusters(maps[order], 7 * maps)
+    assert np.array_equal(matches, order + 1)
+    assert likeness == pytest.approx(np.ones(6))
+
+
+@pytest.mark.parametrize(("q", "p"), [(4, 4), (3, 5), (5, 3), (1, 4)])
+def test_matches_have_the_largest_likeness_of_all_assignments(q: int, p: int) -> None:
+    maps, earlier = random_maps(q, 3, 3), random_maps(p, 3, 3, seed=1)
+    cosine = unit(maps.reshape(q, -1)) @ unit(earlier.reshape(p, -1)).T
+    matches, likeness = match_clusters(maps, earlier)
+    ways = (
+        [cosine[i, j] for i, j in zip(rows, cols, strict=True)]
+        for rows in itertools.combinations(range(q), min(q, p))
+        for cols in itertools.permutations(range(p), min(q, p))
+    )
+    assert likeness.sum() == pytest.approx(max(sum(way) for way in ways))
+    used = matches[matches > 0]
+    assert len(used) == len(set(used.tolist())) == min(q, p)
+    np.testing.assert_allclose(likeness, [cosine[i, m - 1] if m else 0 for i, m in enumerate(matches)])
+
+
+def test_matches_follow_the_order_of_both_fits() -> None:
+    maps, earlier = random_maps(5, 4, 4), random_maps(4, 4, 4, seed=1)
+    matches, likeness = match_clusters(maps, earlier)
+    order, other = np.random.default_rng(0).permutation(5), np.random.default_rng(1).permutation(4)
+    found, how_much = match_clusters(maps[order], earlier[other])
+    number = np.concatenate([[0], np.argsort(other) + 1])
+    assert np.array_equal(found, number[matches[order]])
+    np.testing.assert_allclose(how_much, likeness[order])
+
+
+def test_prototypes_of_other_sizes_are_compared_as_images() -> None:
+    rising = np.linspace(0, 1, 16)
+    maps = np.stack([np.tile(rising, (16, 1)), np.tile(rising[:, None], (1, 16))])
+    earlier = np.stack([maps[1, ::8, ::8], maps[0, ::8, ::8], np.ones((2, 2))])
+    matches, likeness = match_clusters(maps, earlier)
+    assert matches.tolist() == [2, 1] and (likeness > 0.9).all()
+
+
+def test_zero_prototypes_are_like_nothing() -> None:
+    matches, likeness = match_clusters(np.zeros((1, 2, 2)), random_maps(2, 2, 2))
+    assert matches[0] in (1, 2) and likeness.tolist() == [0]
