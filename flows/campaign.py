@@ -5,87 +5,37 @@ where a stage needs the results of every date, and so that the first error is th
 """
 
 import base64
-from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
 
 from prefect import flow
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
-from prefect.futures import PrefectFuture
 from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.tasks import Task
-from tqdm import tqdm
 
+from flows.judgement import analyse_maps, try_others
 from flows.parameters import CampaignParams
+from flows.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.publish import CampaignRecord
-from storage.tables import METRICS, read_table
-from tasks.adjust import adjust_predictions, measure_accuracy
+from storage.parquet import read_table
+from storage.publish import CampaignRecord, find_record
+from storage.tables import DRIFT, EVALUATION, METRICS
 from tasks.augment import plan_augmentation
 from tasks.classifier import choose_device
-from tasks.cluster import assign_images, fit_clusters
 from tasks.cluster_checks import check_methods
-from tasks.explain import date_groups, explain_shards, gather_maps
 from tasks.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime
 from tasks.predict import predict_images
 from tasks.publish import publish_results
 from tasks.rehearse import rehearse_classifier
 from tasks.report import report_summary, write_report
-from tasks.saliency.maps import Method
-from tasks.score import rate_images, score_clusters
 from tasks.train import take_classifier, train_classifier
 
-Future = PrefectFuture[ArtifactRef]
-Roles = dict[str, Future]
 DEFAULT_RUNTIME = Runtime()
-
-
-class Stages:
-    """Submits the tasks of one run with their results kept in the store, and counts the finished ones."""
-
-    def __init__(self, params: CampaignParams, store: str) -> None:
-        self.fixed = {"campaign": params.campaign, "store": store}
-        self.store = Store(store)
-        self.bar = tqdm(desc=f"campaign {params.campaign}", unit="task", total=n_tasks(params), disable=None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-        """Start a task as soon as its inputs are there."""
-        stored = task.with_options(result_storage=self.store.results_folder)
-        future = stored.submit(**self.fixed, **parameters)  # pyright: ignore[reportCallIssue]
-        future.add_done_callback(self._count)
-        return future
-
-    def expect(self, n_more: int) -> None:
-        """Count on more (or fewer) tasks than `n_tasks` tells before the images are known."""
-        self.bar.total += n_more
-        self.bar.refresh()
-
-    def _count(self, _future: PrefectFuture[Any]) -> None:
-        self.bar.update()
-
-
-def n_tasks(params: CampaignParams) -> int:
-    """Task runs of a campaign whose maps by one method and of one date are explained by one task."""
-    dates, methods = len(params.dates), len(params.explain.methods)
-    classifier = 2 if params.classifier is None else 1
-    return 5 + classifier + 2 * dates + methods * (3 + 5 * dates)
-
-
-def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:
-    """Wait, and raise the first error in the order of the DAG."""
-    for future in futures:
-        future.result()
+SHOWN_TABLES = (
+    (METRICS, "metrics", "accuracy before and after adjustment"),
+    (EVALUATION, "evaluation", "how well each score tells right answers from wrong ones"),
+    (DRIFT, "drift", "how far each date's plants lie from what was validated"),
+)
 
 
 def run_name() -> str:
@@ -105,11 +55,13 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     InputError : bad input, before expensive work where it can be known before.
     """
     check_run(params, runtime)
+    earlier = find_record(Store(store), params.campaign)
     with Stages(params, store) as stages:
         survey, roles = ingest(stages, params)
         roles |= classify(stages, params, runtime, roles)
         for method in params.explain.methods:
-            roles |= analyse_maps(stages, params, runtime, method, roles)
+            roles |= analyse_maps(stages, params, runtime, method, roles, earlier)
+            roles |= try_others(stages, params, method, roles)
         wait_for(roles.values())
         shown = params.model_dump(mode="json")
         differing = params.differences_from_paper()
@@ -194,112 +146,19 @@ def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Ro
     return made
 
 
-def analyse_maps(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
-    """Maps, clusters, scores and adjusted answers by one saliency method."""
-    predictions = [roles[f"predictions {day}"] for day in params.dates]
-    made = explain(stages, params, runtime, method, roles)
-    clusters = stages.submit(
-        fit_clusters,
-        method=method,
-        params=params.cluster,
-        size=params.ingest.image_size,
-        saliency=list(made.values()),
-        predictions=predictions,
-    )
-    wait_for([clusters])
-    return {**made, f"clusters {method}": clusters, **rate(stages, params, method, {**roles, **made}, clusters)}
-
-
-def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
-    """Maps of every date by one method: groups of shards side by side, then one artefact a date."""
-    made_from = {
-        day: {
-            "date": day,
-            "params": params.explain,
-            "method": method,
-            "images": roles[f"images {day}"],
-            "classifier": roles["classifier"],
-            "predictions": roles[f"predictions {day}"],
-            "runtime": runtime,
-        }
-        for day in params.dates
-    }
-    groups = {
-        day: [
-            stages.submit(explain_shards, first=first, last=last, **parameters)
-            for first, last in date_groups(stages.store, method, roles[f"predictions {day}"].result())
-        ]
-        for day, parameters in made_from.items()
-    }
-    shards = [group for of_date in groups.values() for group in of_date]
-    stages.expect(len(shards) - len(params.dates))
-    wait_for(shards)
-    saliency: Roles = {
-        f"saliency {method} {day}": stages.submit(gather_maps, shards=groups[day], **parameters)
-        for day, parameters in made_from.items()
-    }
-    wait_for(saliency.values())
-    return saliency
-
-
-def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles, clusters: Future) -> Roles:
-    """Scores of fitted clusters, and what they say of every date's images."""
-    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
-    assignments = {
-        day: stages.submit(
-            assign_images,
-            date=day,
-            method=method,
-            clusters=clusters,
-            saliency=roles[f"saliency {method} {day}"],
-            predictions=answers,
-        )
-        for day, answers in predictions.items()
-    }
-    scores = stages.submit(
-        score_clusters,
-        method=method,
-        params=params.score,
-        clusters=clusters,
-        assignments=list(assignments.values()),
-        predictions=list(predictions.values()),
-    )
-    wait_for([*assignments.values(), scores])
-    reliability = {
-        day: stages.submit(rate_images, date=day, method=method, scores=scores, assignments=assigned)
-        for day, assigned in assignments.items()
-    }
-    adjusted = {
-        day: stages.submit(
-            adjust_predictions,
-            date=day,
-            method=method,
-            params=params.adjust,
-            predictions=predictions[day],
-            reliability=rated,
-        )
-        for day, rated in reliability.items()
-    }
-    metrics = stages.submit(measure_accuracy, method=method, plants=roles["plants"], adjusted=list(adjusted.values()))
-    made: Roles = {f"scores {method}": scores, f"metrics {method}": metrics}
-    for kind, futures in (("assignments", assignments), ("reliability", reliability), ("adjusted", adjusted)):
-        made |= {f"{kind} {method} {day}": future for day, future in futures.items()}
-    wait_for(made.values())
-    return made
-
-
 def create_artifacts(store: Store, record: CampaignRecord) -> None:
     """What the flow run shows in the Prefect UI: summary, metrics and prototypes."""
     report = store.open(record.artifacts["report"])
     create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
-    metrics = [
-        read_table(store.open(ref), METRICS) for role, ref in record.artifacts.items() if role.startswith("metrics")
-    ]
-    create_table_artifact(
-        [{name: t[name][i] for name in t} for t in metrics for i in range(len(t["split"]))],
-        key="metrics",
-        description="accuracy before and after adjustment",
-    )
+    for spec, kind, description in SHOWN_TABLES:
+        tables = [
+            read_table(store.open(ref), spec) for role, ref in record.artifacts.items() if role.split()[0] == kind
+        ]
+        create_table_artifact(
+            [{name: t[name][i] for name in t} for t in tables for i in range(len(t["split"]))],
+            key=kind,
+            description=description,
+        )
     for name in sorted(report.manifest.files):
         if name.startswith("prototypes"):
             picture = base64.b64encode(report.read_bytes(name)).decode()

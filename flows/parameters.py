@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from tasks.adjust import AdjustParams
 from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
 from tasks.cluster_checks import ClusterParams
+from tasks.drift import DriftParams
 from tasks.parameters import Params
+from tasks.rules import AdjustParams
 from tasks.saliency.maps import ExplainParams
 from tasks.score import ScoreParams
 from tasks.sources import AnySource
@@ -38,6 +39,7 @@ class CampaignParams(Params):
     cluster: ClusterParams = ClusterParams()
     score: ScoreParams = ScoreParams()
     adjust: AdjustParams = AdjustParams()
+    drift: DriftParams = DriftParams()
 
     @field_validator("dates")
     @classmethod
@@ -48,7 +50,7 @@ class CampaignParams(Params):
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""
-        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "adjust")
+        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "adjust", "drift")
         changed: dict[str, Any] = {
             f"{stage}.{name}": value
             for stage in stages

@@ -17,7 +17,8 @@ from torch.utils.data import WeightedRandomSampler
 
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
-from storage.tables import AUGMENTATION, OBSERVATIONS, read_table, rows_to_columns, write_table
+from storage.parquet import read_table, rows_to_columns, write_table
+from storage.tables import AUGMENTATION, OBSERVATIONS
 from tasks.parameters import Params
 from tasks.stage import cached_by, versions
 from tasks.symmetry import N_SYMMETRIES, NO_CHANGE

@@ -9,6 +9,7 @@ from storage.errors import InputError
 # Kierdorf & Roscher 2023, section 2.2; training images per class from the augmented counts 2,432 / 8 and 3,792 / 16.
 PAPER_DATES = ("2021-08-23", "2021-08-25", "2021-08-30", "2021-09-03")
 PAPER_COUNTS = {"train": 541, "val": 196, "test": 194, "train not_ready": 304, "train ready": 237}
+LEAST_PLANTS = 3  # one is left out, and of the others one again, to learn what the signals are worth
 
 
 @dataclass(frozen=True)
@@ -18,22 +19,27 @@ class Counts:
     Attributes
     ----------
     by_split : images by split and class name; `unlabelled` where no label is known.
+    validation_plants : plants with labelled validation images.
     """
 
     dates: tuple[str, ...]
     classes: tuple[str, ...]
     by_split: dict[str, dict[str, int]]
+    validation_plants: int
 
     @classmethod
     def of(cls, listings: Sequence[dict[str, Any]]) -> "Counts":
         """Count the images of the dates' listings."""
         classes = tuple(listings[0]["classes"])
         by_split: dict[str, dict[str, int]] = {}
+        plants: set[str] = set()
         for listing in listings:
             for entry in listing["images"]:
                 split = by_split.setdefault(entry["split"], dict.fromkeys((*classes, "unlabelled"), 0))
                 split["unlabelled" if entry["label"] is None else classes[entry["label"]]] += 1
-        return cls(tuple(listing["date"] for listing in listings), classes, by_split)
+                if entry["split"] == "val" and entry["label"] is not None:
+                    plants.add(entry["plant_id"])
+        return cls(tuple(listing["date"] for listing in listings), classes, by_split, len(plants))
 
     @property
     def n_images(self) -> int:
@@ -64,7 +70,7 @@ def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
 
     Raises
     ------
-    InputError : a class without training images; too few labelled validation images.
+    InputError : a class without training images; too few labelled validation images, or of too few plants.
     """
     training = counts.labelled("train")
     if len(counts.classes) < 2 or (is_trained and min(training.values()) == 0):
@@ -80,6 +86,12 @@ def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
             "and more than cluster.neighbours",
             f"{n_validation} labelled validation images:\n{counts.table()}",
             "add dates or plants to the validation split, or lower cluster.n_clusters and cluster.neighbours",
+        )
+    if counts.validation_plants < LEAST_PLANTS:
+        raise InputError(
+            f"Labelled validation images must show at least {LEAST_PLANTS} plants, as cross-fitting leaves plants out",
+            f"{counts.validation_plants} plants in {n_validation} images:\n{counts.table()}",
+            "add plants to the validation split",
         )
 
 

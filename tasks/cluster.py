@@ -15,64 +15,46 @@ from prefect import task
 from storage.arrays import (
     COORDINATES,
     LABELS,
+    MAP_DISTANCE,
     PCA_COMPONENTS,
     PCA_MEAN,
-    PEAK,
     PROTOTYPES,
+    RESIDUALS,
     ROWS,
-    SALIENCY,
-    open_array,
+    WRONG,
     read_array,
     write_array,
 )
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
-from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, write_table
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
+from storage.parquet import read_table, write_table
+from storage.tables import ASSIGNMENTS, CROSSFIT, PREDICTIONS
+from tasks.axes import MAPS_AT_ONCE, PrincipalAxes, isometric, map_vectors
 from tasks.classifier import batches
 from tasks.cluster_checks import ClusterParams, check_exact, diagnose, flat_maps
-from tasks.spectral import (
-    MAPS_AT_ONCE,
-    Clustering,
-    PrincipalAxes,
-    affinity_matrix,
-    assign_clusters,
-    fit_axes,
-    map_vectors,
-    own_agreement,
-    prototypes,
-    spectral_clusters,
-)
+from tasks.crossfitting import choose_kernel
+from tasks.nearest import conformal_p, own_agreement
+from tasks.signals import MapEvidence, cluster_evidence, map_signals, place
+from tasks.spectral import Clustering
 from tasks.stage import cached_by, versions
+from tasks.validation import MemberVectors, column, plants_of, read_maps, read_members
 
-REVISION = 2
-
-
-def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float32]:
-    """Saliency maps of a date, or some in a row, in the method's own unit, (n, rows, cols)."""
-    maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
-    maps *= read_array(artifact, PEAK)[part][:, None, None]
-    return maps
-
-
-def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which of some rows are labelled validation images, (n,)."""
-    where = {row: i for i, row in enumerate(predictions["row"])}
-    chosen = [where[int(row)] for row in rows]
-    return np.asarray(
-        [predictions["split"][i] == "val" and predictions["label"][i] is not None for i in chosen], np.bool_
-    )
+REVISION = 3
+OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")
 
 
 def clusters_recipe(
     params: ClusterParams, size: int, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
 ) -> Recipe:
     """What makes a campaign's clusters; a permission changes no number and is no part of their name."""
-    fields = {**params.model_dump(mode="json", exclude={"allow_preview"}), "size": size}
-    return Recipe("clusters", REVISION, fields, {"saliency": saliency, "predictions": predictions})
+    return Recipe("clusters", REVISION, params.numbers(size), {"saliency": saliency, "predictions": predictions})
 
 
-def assignments_recipe(clusters: ArtifactRef, saliency: ArtifactRef, predictions: ArtifactRef) -> Recipe:
+def assignments_recipe(
+    clusters: ArtifactRef, crossfit: ArtifactRef, saliency: ArtifactRef, predictions: ArtifactRef
+) -> Recipe:
     """What makes a date's assignments."""
-    return Recipe("assignments", REVISION, {}, {"clusters": clusters, "saliency": saliency, "predictions": predictions})
+    inputs = {"clusters": clusters, "crossfit": crossfit, "saliency": saliency, "predictions": predictions}
+    return Recipe("assignments", REVISION, {}, inputs)
 
 
 @task(task_run_name="cluster {campaign} {method}", **cached_by(clusters_recipe))
@@ -96,70 +78,69 @@ def fit_clusters(
     check_exact(method, is_approximate, params)
     if files.holds(recipe.ref):
         return recipe.ref
-    members, maps = _read_members(files, saliency, predictions)
-    vectors = map_vectors(maps, size, params.scaling)
-    axes = fit_axes(vectors, params.n_components)
-    coordinates = axes.coordinates(vectors)
-    fit = spectral_clusters(
-        affinity_matrix(coordinates, params.affinity, params.scale), params.n_clusters, params.n_seeds, params.seed
-    )
+    members = read_members(files, saliency, predictions)
+    vectors = MemberVectors(members, size, params.scaling)
+    is_wrong = np.asarray(column(members, "label")) != np.asarray(column(members, "predicted"))
+    kernel = params.kernel or choose_kernel(isometric(vectors), is_wrong, plants_of(members), params)
+    evidence, fit = cluster_evidence(vectors, is_wrong, params, kernel)
+    means, n_zero, n_flat = _look_at_maps(vectors, fit)
     with files.create(recipe, versions()) as draft:
-        write_array(draft, PCA_MEAN, axes.mean)
-        write_array(draft, PCA_COMPONENTS, axes.components)
-        write_array(draft, COORDINATES, coordinates)
-        write_array(draft, LABELS, fit.labels)
-        write_array(draft, PROTOTYPES, prototypes(_to_peak(maps), fit.labels))
-        draft.write_json("members.json", list(members.items()))
-        draft.summary = _summary(method, params, axes, fit, maps, is_approximate)
+        _write_evidence(draft, evidence)
+        write_array(draft, PROTOTYPES, means)
+        draft.write_json("members.json", [[one.date, one.rows.tolist()] for one in members])
+        draft.summary = {
+            "method": method,
+            "approximate": is_approximate,
+            "kernel": list(kernel),
+            **_diagnostics(evidence, fit),
+            "n_zero": n_zero,
+            "n_constant": n_flat - n_zero,
+            "warnings": diagnose(params, evidence.axes, fit, n_zero, n_flat - n_zero, is_approximate),
+        }
     return recipe.ref
 
 
-def _read_members(
-    files: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
-) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
-    """Array rows of the labelled validation images by date, and their maps (n, rows, cols) in this order."""
-    found: list[NDArray[np.float32]] = []
-    members: dict[str, list[int]] = {}
-    for map_ref, prediction_ref in zip(saliency, predictions, strict=True):
-        artifact, table = files.open(map_ref), files.open(prediction_ref)
-        rows = read_array(artifact, ROWS)
-        is_member = validation_members(read_table(table, PREDICTIONS), rows)
-        members[table.summary["date"]] = rows[is_member].tolist()
-        # By parts, as Zarr's indexing by a list takes some forty times the memory of what it gives.
-        parts = [part for part in batches(len(rows), MAPS_AT_ONCE) if is_member[part].any()]
-        found += [read_maps(artifact, part)[is_member[part]] for part in parts]
-    return members, np.concatenate(found)
+def _write_evidence(draft: Draft, evidence: MapEvidence) -> None:
+    for spec, values in (
+        (PCA_MEAN, evidence.axes.mean),
+        (PCA_COMPONENTS, evidence.axes.components),
+        (COORDINATES, evidence.coordinates),
+        (RESIDUALS, evidence.residuals),
+        (LABELS, evidence.labels),
+        (WRONG, evidence.is_wrong),
+    ):
+        write_array(draft, spec, values)
 
 
-def _to_peak(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Maps with largest magnitude 1, so that a prototype is not that of its strongest member."""
-    peaks = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    return np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
-
-
-def _summary(
-    method: str,
-    params: ClusterParams,
-    axes: PrincipalAxes,
-    fit: Clustering,
-    maps: NDArray[np.float32],
-    is_approximate: bool,
-) -> dict[str, Any]:
-    n_zero = int((~maps.any(axis=(1, 2))).sum())
-    n_constant = int(flat_maps(maps).sum()) - n_zero
+def _diagnostics(evidence: MapEvidence, fit: Clustering) -> dict[str, Any]:
     return {
-        "method": method,
-        "approximate": is_approximate,
         "sizes": np.bincount(fit.labels)[1:].tolist(),
-        "n_dimensions": len(axes.components),
-        "variance_share": float(axes.variance_share.sum()),
+        "n_dimensions": len(evidence.axes.components),
+        "variance_share": float(evidence.axes.variance_share.sum()),
         "stability": fit.stability,
         "eigengap": fit.eigengap,
+        "exact": fit.is_exact,
         "n_isolated": fit.n_isolated,
-        "n_zero": n_zero,
-        "n_constant": n_constant,
-        "warnings": diagnose(params, axes, fit, n_zero, n_constant, is_approximate),
     }
+
+
+def _look_at_maps(vectors: MemberVectors, fit: Clustering) -> tuple[NDArray[np.float64], int, int]:
+    """Prototypes (q, rows, cols), each map taken to largest magnitude 1, and how many maps are zero, and are flat.
+
+    Without that a prototype would be that of its strongest member.
+    """
+    sizes = np.bincount(fit.labels)[1:]
+    total: NDArray[np.float64] | None = None
+    n_zero, n_flat, start = 0, 0, 0
+    for maps in vectors.maps():
+        if total is None:
+            total = np.zeros((len(sizes), *maps.shape[1:]))
+        peaks = np.abs(maps).max(axis=(1, 2), keepdims=True)
+        scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
+        np.add.at(total, fit.labels[start : start + len(maps)] - 1, scaled)
+        n_zero, n_flat, start = n_zero + int((peaks == 0).sum()), n_flat + int(flat_maps(maps).sum()), start + len(maps)
+    assert total is not None  # there are as many maps as clusters, at least
+    return total / sizes[:, None, None], n_zero, n_flat
 
 
 @task(task_run_name="assign {campaign} {date} {method}", **cached_by(assignments_recipe))
@@ -169,17 +150,18 @@ def assign_images(
     store: str,
     method: str,
     clusters: ArtifactRef,
+    crossfit: ArtifactRef,
     saliency: ArtifactRef,
     predictions: ArtifactRef,
 ) -> ArtifactRef:
     """Give every explained image of a date its cluster: its own for validation images, the neighbours' for others."""
-    recipe, files = assignments_recipe(clusters, saliency, predictions), Store(store)
+    recipe, files = assignments_recipe(clusters, crossfit, saliency, predictions), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
     fit, maps = files.open(clusters), files.open(saliency)
     table = read_table(files.open(predictions), PREDICTIONS)
     rows = read_array(maps, ROWS)
-    columns = _assign(fit, maps, rows, files.open(predictions).summary["date"])
+    columns = _assign(fit, files.open(crossfit), maps, rows, files.open(predictions).summary["date"])
     where = {row: i for i, row in enumerate(table["row"])}
     chosen = [where[int(row)] for row in rows]
     columns |= {name: [table[name][i] for i in chosen] for name in ("plant_id", "split", "row")}
@@ -194,32 +176,45 @@ def assign_images(
     return recipe.ref
 
 
-def _assign(fit: Artifact, maps: Artifact, rows: NDArray[np.integer], day: str) -> dict[str, Any]:
-    """Clusters, agreement and flags of flat maps of a date as columns."""
-    neighbours = fit.manifest.params["neighbours"]
-    reference, labels = read_array(fit, COORDINATES), read_array(fit, LABELS)
+def _assign(fit: Artifact, crossfit: Artifact, maps: Artifact, rows: NDArray[np.integer], day: str) -> dict[str, Any]:
+    """Columns of a date's images: what the maps say, and for validation images what other plants' maps say."""
     if not len(rows):
-        return {"cluster": [], "neighbour_agreement": [], "is_flat_map": []}
-    coordinates, is_flat = _place(fit, maps, len(rows))
-    cluster, agreement = assign_clusters(coordinates, reference, labels, neighbours)
-    own = own_agreement(reference, labels, neighbours)
+        return {name: [] for name in ("cluster", *OF_OTHERS, "is_flat_map")}
+    evidence, k = read_evidence(fit), fit.manifest.params["neighbours"]
+    coordinates, residuals, is_flat = _place(fit, evidence.axes, maps, len(rows))
+    found = map_signals(evidence, coordinates, residuals, k)
+    found["novelty"] = conformal_p(found["map_distance"], read_array(crossfit, MAP_DISTANCE))
+    others = read_table(crossfit, CROSSFIT)
     where = {int(row): here for here, row in enumerate(rows)}
     start = 0
     for other, member_rows in fit.read_json("members.json"):  # reference maps are stored date after date
+        there = slice(start, start + len(member_rows))
         if other == day:
-            here, there = [where[row] for row in member_rows], slice(start, start + len(member_rows))
-            cluster[here], agreement[here] = labels[there], own[there]
+            here = [where[row] for row in member_rows]
+            found["cluster"][here] = evidence.labels[there]
+            found["neighbour_agreement"][here] = own_agreement(evidence.coordinates, evidence.labels, k)[there]
+            for name in OF_OTHERS[1:]:
+                found[name][here] = others[name][there]
         start += len(member_rows)
-    return {"cluster": cluster.tolist(), "neighbour_agreement": agreement.tolist(), "is_flat_map": is_flat.tolist()}
+    cluster = found["cluster"].astype(np.int64).tolist()
+    return {"cluster": cluster, **{name: found[name].tolist() for name in OF_OTHERS}, "is_flat_map": is_flat.tolist()}
 
 
-def _place(fit: Artifact, saliency: Artifact, n: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Coordinates (n, components) of a date's n maps and which of them are flat, some at a time for memory's sake."""
-    params = fit.manifest.params
+def read_evidence(fit: Artifact) -> MapEvidence:
+    """What the validation maps of fitted clusters say."""
     axes = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
-    coordinates, is_flat = np.empty((n, len(axes.components))), np.empty(n, np.bool_)
+    labels = read_array(fit, LABELS).astype(np.int64)
+    return MapEvidence(axes, read_array(fit, COORDINATES), read_array(fit, RESIDUALS), labels, read_array(fit, WRONG))
+
+
+def _place(
+    fit: Artifact, axes: PrincipalAxes, saliency: Artifact, n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Coordinates (n, components) and residuals of a date's n maps and which are flat, some at a time."""
+    params = fit.manifest.params
+    coordinates, residuals, is_flat = np.empty((n, len(axes.components))), np.empty(n), np.empty(n, np.bool_)
     for part in batches(n, MAPS_AT_ONCE):
         maps = read_maps(saliency, part)
-        coordinates[part] = axes.coordinates(map_vectors(maps, params["size"], params["scaling"]))
+        coordinates[part], residuals[part] = place(axes, map_vectors(maps, params["size"], params["scaling"]))
         is_flat[part] = flat_maps(maps)
-    return coordinates, is_flat
+    return coordinates, residuals, is_flat

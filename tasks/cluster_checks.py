@@ -1,18 +1,27 @@
 """Clusters: their parameters, what is refused before they are made, and what a reader must know of them."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.errors import InputError
+from tasks.affinity import Affinity
+from tasks.axes import PrincipalAxes
 from tasks.parameters import Params
 from tasks.saliency.maps import APPROXIMATE
-from tasks.spectral import Affinity, Clustering, PrincipalAxes
+from tasks.spectral import Clustering
 
 SPLINTER = 5  # members; a cluster smaller than this says nothing about its error share
+
+
+class Kernel(NamedTuple):
+    """How alike maps count as: the reading of the scale and its value, in the reading's own unit."""
+
+    affinity: Affinity
+    scale: float
 
 
 class ClusterParams(Params):
@@ -26,9 +35,24 @@ class ClusterParams(Params):
     neighbours: int = Field(default=5, ge=1, le=100, description="nearest validation maps that decide for a new map")
     n_seeds: int = Field(default=10, ge=1, le=200, description="k-means runs")
     seed: int = Field(default=0, ge=0)
+    choose_kernel: bool = Field(
+        default=False, description="take the kernel that tells errors best by cross-fitting, not `affinity` and `scale`"
+    )
+    max_exact: int = Field(
+        default=12_000, ge=2, description="validation maps; with more, affinity is kept to each map's nearest alone"
+    )
     allow_preview: bool = Field(
         default=False, description="cluster approximate maps (occlusion_preview), whose background ranks are wrong"
     )
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The fixed kernel; None where it is to be chosen."""
+        return None if self.choose_kernel else Kernel(self.affinity, self.scale)
+
+    def numbers(self, size: int) -> dict[str, Any]:
+        """What changes numbers of maps compared at `size` pixels, as JSON; a permission does not."""
+        return {**self.model_dump(mode="json", exclude={"allow_preview"}), "size": size}
 
 
 def check_methods(methods: Sequence[str], params: ClusterParams) -> None:
@@ -88,7 +112,12 @@ def diagnose(
         (
             bool(sizes[0] > n / 2 and (sizes[1:] < SPLINTER).any()),
             f"one cluster holds {sizes[0]} of {n} maps and {int((sizes < SPLINTER).sum())} are splinters of fewer than "
-            f"{SPLINTER}: try another kernel scale or fewer clusters",
+            f"{SPLINTER}: try another kernel scale, cluster.choose_kernel or fewer clusters",
+        ),
+        (
+            not fit.is_exact,
+            f"more than {params.max_exact} maps (cluster.max_exact): affinities are kept to each map's nearest, and "
+            "the clusters need not be those of all affinities",
         ),
         (
             fit.stability < 0.6,

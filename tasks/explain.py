@@ -41,7 +41,8 @@ from storage.arrays import (
 )
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
-from storage.tables import PREDICTIONS, Rows, read_table
+from storage.parquet import Rows, read_table
+from storage.tables import PREDICTIONS
 from tasks.classifier import batches, load_classifier, rgb_images
 from tasks.cluster_checks import flat_maps
 from tasks.parameters import Runtime

@@ -18,7 +18,8 @@ from prefect import task
 from storage.arrays import IMAGES, create_array, write_block
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.errors import InputError
-from storage.tables import OBSERVATIONS, PLANTS, REJECTED, read_table, rows_to_columns, write_table
+from storage.parquet import read_table, rows_to_columns, write_table
+from storage.tables import OBSERVATIONS, PLANTS, REJECTED
 from tasks.campaign_checks import Counts, check_counts, paper_comparison
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, UnreadableImage

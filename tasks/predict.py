@@ -1,6 +1,7 @@
 """Predict: the classifier's answer for every image of a date.
 
-Reads `images` and `classifier`, writes the table `predictions`.
+Reads `images` and `classifier`, writes the table `predictions` and, for the stages that judge the answers, the logits
+and the features that the last layer decides from.
 """
 
 from datetime import date
@@ -8,14 +9,16 @@ from datetime import date
 import numpy as np
 from prefect import task
 
-from storage.arrays import IMAGES, read_array
+from storage.arrays import FEATURES, IMAGES, LOGITS, read_array, write_array
 from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.tables import OBSERVATIONS, PREDICTIONS, read_table, write_table
-from tasks.classifier import load_classifier, predict_logits, softmax
+from storage.parquet import read_table, write_table
+from storage.tables import OBSERVATIONS, PREDICTIONS
+from tasks.classifier import load_classifier, softmax
+from tasks.features import logits_and_features
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 
 
 def predictions_recipe(images: ArtifactRef, classifier: ArtifactRef) -> Recipe:
@@ -33,7 +36,7 @@ def predict_images(
         return recipe.ref
     artifact = files.open(images)
     observations = read_table(artifact, OBSERVATIONS)
-    logits = predict_logits(
+    logits, features = logits_and_features(
         load_classifier(files.open(classifier), runtime), read_array(artifact, IMAGES), runtime.batch_size
     )
     probabilities = softmax(logits)
@@ -45,5 +48,7 @@ def predict_images(
     }
     with files.create(recipe, versions()) as draft:
         write_table(draft, PREDICTIONS, columns)
+        write_array(draft, LOGITS, logits)
+        write_array(draft, FEATURES, features)
         draft.summary = {"date": artifact.summary["date"], "n_images": len(logits)}
     return recipe.ref

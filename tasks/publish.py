@@ -19,10 +19,17 @@ OWNERS = {
     "epochs": "classifier",
     "predictions": "predictions",
     "assignments": "assignments",
+    "crossfit": "crossfit",
+    "sensitivity": "sensitivity",
+    "cluster_matches": "matches",
     "clusters": "scores",
     "reliability": "reliability",
+    "swaps": "swaps",
     "adjusted": "adjusted",
     "metrics": "metrics",
+    "evaluation": "evaluation",
+    "drift": "drift",
+    "audit": "audit",
 }
 
 

@@ -1,9 +1,9 @@
-"""Score: how often the classifier is wrong in each cluster, and what every image inherits.
+"""Score: how often the classifier is wrong in each cluster, and how far every image's answer can be relied on.
 
-Reads `assignments` and `predictions`, writes the tables `clusters` (one row a cluster, from labelled validation
-images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the classifier is NOT
-reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and `reliability` is 1 -
-error_share.
+Reads `assignments`, `predictions` and `crossfit`, writes the tables `clusters` (one row a cluster, from labelled
+validation images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the
+classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and
+`reliability` is 1 - error_share.
 """
 
 from datetime import date
@@ -12,24 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
-from pydantic import Field
+from pydantic import Field, field_validator
 from scipy.stats import binomtest
 
-from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.tables import (
-    ASSIGNMENTS,
-    CLUSTER_SCORES,
-    PREDICTIONS,
-    RELIABILITIES,
-    Rows,
-    read_table,
-    rows_to_columns,
-    write_table,
-)
+from storage.arrays import FEATURES, LOGITS, TRUTH, read_array
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.parquet import Rows, read_table, rows_to_columns, write_table
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES
+from tasks.combine import Combination
 from tasks.parameters import Params
+from tasks.signals import Answers, answer_evidence, answer_signals
 from tasks.stage import cached_by, versions
+from tasks.validation import read_answers
 
-REVISION = 1
+REVISION = 2
+JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
+ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")
 INHERITED = ("error_share", "error_share_lower", "error_share_upper", "reliability")
 
 
@@ -37,6 +35,32 @@ class ScoreParams(Params):
     """Scores of clusters."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the Wilson interval")
+    widest: float = Field(default=0.4, gt=0, le=1, description="abstain where the interval is wider")
+    least_novelty: float = Field(default=0.02, ge=0, lt=1, description="abstain where novelty is less")
+    undecided: tuple[float, float] = Field(
+        default=(0.25, 0.6), description="abstain where reliability lies between: neither the answer nor its opposite"
+    )
+
+    @field_validator("undecided")
+    @classmethod
+    def _ascending_shares(cls, band: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= band[0] <= band[1] <= 1:
+            raise ValueError(f"two shares, the lower first, got {list(band)}")
+        return band
+
+
+def abstain_reasons(lower: float, upper: float, reliability: float, novelty: float, params: ScoreParams) -> list[str]:
+    """Why an answer should not be acted on; empty where nothing speaks against it.
+
+    `wide`: too few validation images in its cluster; `novel`: its map is unlike any of theirs; `undecided`: they were
+    wrong about as often as right. All arguments in 0..1.
+    """
+    reasons = {
+        "wide": upper - lower > params.widest,
+        "novel": novelty < params.least_novelty,
+        "undecided": params.undecided[0] < reliability < params.undecided[1],
+    }
+    return [name for name, applies in reasons.items() if applies]
 
 
 def wilson_interval(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
@@ -91,12 +115,19 @@ def scores_recipe(
 ) -> Recipe:
     """What makes the scores of a campaign's clusters."""
     inputs = {"clusters": clusters, "assignments": assignments, "predictions": predictions}
-    return Recipe("scores", REVISION, params.model_dump(mode="json"), inputs)
+    return Recipe("scores", REVISION, {"confidence": params.confidence}, inputs)
 
 
-def reliability_recipe(scores: ArtifactRef, assignments: ArtifactRef) -> Recipe:
+def reliability_recipe(
+    params: ScoreParams,
+    scores: ArtifactRef,
+    crossfit: ArtifactRef,
+    assignments: ArtifactRef,
+    predictions: ArtifactRef,
+) -> Recipe:
     """What makes a date's reliabilities."""
-    return Recipe("reliability", REVISION, {}, {"scores": scores, "assignments": assignments})
+    inputs = {"scores": scores, "crossfit": crossfit, "assignments": assignments, "predictions": predictions}
+    return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
 
 
 @task(task_run_name="score {campaign} {method}", **cached_by(scores_recipe))
@@ -139,17 +170,62 @@ def score_clusters(
 
 @task(task_run_name="reliability {campaign} {date} {method}", **cached_by(reliability_recipe))
 def rate_images(
-    campaign: str, date: date, store: str, method: str, scores: ArtifactRef, assignments: ArtifactRef
+    campaign: str,
+    date: date,
+    store: str,
+    method: str,
+    params: ScoreParams,
+    scores: ArtifactRef,
+    crossfit: ArtifactRef,
+    assignments: ArtifactRef,
+    predictions: ArtifactRef,
 ) -> ArtifactRef:
-    """Give every explained image of a date its cluster's scores."""
-    recipe, files = reliability_recipe(scores, assignments), Store(store)
+    """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
+    recipe, files = reliability_recipe(params, scores, crossfit, assignments, predictions), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
     table = read_table(files.open(assignments), ASSIGNMENTS)
+    answers = read_table(files.open(predictions), PREDICTIONS)
     clusters = read_table(files.open(scores), CLUSTER_SCORES)
     where = {cluster: i for i, cluster in enumerate(clusters["cluster"])}
+    place = {row: i for i, row in enumerate(answers["row"])}
+    chosen = [place[row] for row in table["row"]]
     columns = {name: values for name, values in table.items() if name != "is_flat_map"}
     columns |= {name: [clusters[name][where[c]] for c in table["cluster"]] for name in INHERITED}
+    columns |= {name: [answers[name][i] for i in chosen] for name in ("label", "predicted")}
+    columns |= judge(files.open(crossfit), read_answers(files.open(predictions), np.asarray(chosen, np.int64)), columns)
+    replace_own(columns, read_table(files.open(crossfit), CROSSFIT), date)
+    reasons = [
+        abstain_reasons(lower, upper, share, novelty, params)
+        for lower, upper, share, novelty in zip(*(columns[name] for name in ABSTAIN_BY), strict=True)
+    ]
+    columns |= {"abstain": [bool(r) for r in reasons], "abstain_reason": [" ".join(r) for r in reasons]}
     with files.create(recipe, versions()) as draft:
         write_table(draft, RELIABILITIES, columns)
+        draft.summary = {"n_images": len(reasons), "n_abstain": sum(columns["abstain"])}
     return recipe.ref
+
+
+def judge(crossfit: Artifact, answers: Answers, columns: Rows) -> Rows:
+    """What the classifier's outputs say of n answers, and all signals together, by validation's evidence."""
+    if not len(answers.logits):
+        return {name: [] for name in JUDGED}
+    known = Answers(*(read_array(crossfit, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
+    truth = read_array(crossfit, TRUTH).astype(np.int64)
+    signals = answer_signals(answer_evidence(known, truth), answers)
+    signals |= {name: np.asarray(columns[name]) for name in ("error_share", "nearest_map_reliability", "novelty")}
+    signals["combined_reliability"] = Combination.of(crossfit.read_json("combination.json")).reliability(signals)
+    return {name: signals[name].tolist() for name in JUDGED}
+
+
+def replace_own(columns: Rows, crossfit: Rows, day: date) -> None:
+    """Put what was fitted without them in place of what validation images say of themselves."""
+    own = {
+        row: i
+        for i, (row, acquired) in enumerate(zip(crossfit["row"], crossfit["acquired"], strict=True))
+        if acquired == day
+    }
+    for here, row in enumerate(columns["row"]):
+        if row in own:
+            for name in JUDGED:
+                columns[name][here] = crossfit[name][own[row]]

@@ -12,7 +12,8 @@ from prefect import task
 from storage.arrays import IMAGES, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.files import describe_file
-from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS, read_table, rows_to_columns, write_table
+from storage.parquet import read_table, rows_to_columns, write_table
+from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from tasks.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -18,8 +18,9 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.campaign import analyse_campaign, n_tasks
+from flows.campaign import analyse_campaign
 from flows.parameters import CampaignParams
+from flows.stages import n_tasks
 from storage.artifacts import Store
 from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
@@ -80,9 +81,10 @@ def run_small(params: CampaignParams, store: Path) -> Finished:
 
 
 def n_more_tasks(record: CampaignRecord, store: Path) -> int:
-    """Tasks that explain a campaign's maps, beyond the one for a date and method that `n_tasks` counts on."""
+    """Tasks that explain maps beyond the one for a date and method that `n_tasks` counts on, and those that match."""
+    n_matching = sum(role.startswith("matches ") for role in record.artifacts)
     saliency = [Store(store).open(ref).summary for role, ref in record.artifacts.items() if role.startswith("saliency")]
-    return sum(len(map_groups(summary["n_maps"], summary["method"])) - 1 for summary in saliency)
+    return n_matching + sum(len(map_groups(summary["n_maps"], summary["method"])) - 1 for summary in saliency)
 
 
 def explain_names(run: Finished, store: Path, method: str = "gradcam") -> set[str]:

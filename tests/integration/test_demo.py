@@ -52,6 +52,15 @@ def test_adjustment_repairs_the_planted_shortcut_on_unseen_plants(shortcut: dict
     assert accuracy(shortcut, "test", "after") - accuracy(shortcut, "test", "before") >= 0.10
 
 
+def test_adjustment_helps_validation_plants_that_are_left_out(shortcut: dict[str, Any]) -> None:
+    assert accuracy(shortcut, "val", "cross-fitted") - accuracy(shortcut, "val", "before") >= 0.10
+
+
+def test_with_the_shortcut_maps_know_the_errors_better_than_the_classifier(shortcut: dict[str, Any]) -> None:
+    auroc = {row["score"]: row["auroc"] for row in shortcut["evaluation"] if row["split"] == "test"}
+    assert auroc["softmax"] < 0.5 < 0.8 < min(auroc["reliability"], auroc["combined_reliability"])
+
+
 def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
     n_validation = next(row["n"] for row in shortcut["metrics"] if row["split"] == "val")
     assert sum(row["n"] for row in shortcut["clusters"]) == n_validation

@@ -26,7 +26,8 @@ from prefect.settings import PREFECT_API_URL
 from flows.runfile import load_run_file
 from storage.arrays import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY, open_array, read_array, write_array
 from storage.artifacts import MANIFEST, Artifact, ArtifactRef, Recipe, Store
-from storage.tables import PREDICTIONS, read_table, write_table
+from storage.parquet import read_table, write_table
+from storage.tables import PREDICTIONS
 from storage.verify import verify_store
 from tasks.classifier import build_model, load_classifier, rgb_images, save_weights
 from tasks.explain import (

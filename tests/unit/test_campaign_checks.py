@@ -17,8 +17,14 @@ Label = int | None
 IMAGES = st.lists(st.tuples(st.sampled_from(["train", "val", "test", "new"]), st.sampled_from([0, 1, None])))
 
 
-def listing(day: str, *images: tuple[str, Label], classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
-    entries = [{"split": split, "label": label} for split, label in images]
+def listing(
+    day: str, *images: tuple[str, Label], classes: tuple[str, ...] = CLASSES, plants: str | None = None
+) -> dict[str, Any]:
+    """A date's images, of a plant each; or of those that the letters of `plants` name."""
+    named = [f"{day} {i}" for i in range(len(images))] if plants is None else list(plants)
+    entries = [
+        {"split": split, "label": label, "plant_id": plant} for (split, label), plant in zip(images, named, strict=True)
+    ]
     return {"date": day, "classes": list(classes), "images": entries}
 
 
@@ -41,7 +47,7 @@ class TestCounts:
             "val": {"not ready": 0, "ready": 1, "unlabelled": 1},
             "new": {"not ready": 0, "ready": 0, "unlabelled": 1},
         }
-        assert (found.dates, found.n_images) == (("2021-08-23", "2021-08-25"), 6)
+        assert (found.dates, found.n_images, found.validation_plants) == (("2021-08-23", "2021-08-25"), 6, 1)
         assert found.labelled("val") == {"not ready": 0, "ready": 1}
         assert found.labelled("test") == {"not ready": 0, "ready": 0}
         assert found.table().splitlines() == [
@@ -75,7 +81,7 @@ class TestCheck:
         assert f"2 {CLASSES[label]}" in refused.value.found and f"0 {CLASSES[1 - label]}" in refused.value.found
 
     def test_a_given_classifier_needs_no_training_images(self) -> None:
-        check_counts(counts(("val", 0), ("val", 1)), n_needed=2, is_trained=False)
+        check_counts(counts(("val", 0), ("val", 1), ("val", 1)), n_needed=2, is_trained=False)
 
     @pytest.mark.parametrize("is_trained", [True, False])
     def test_a_source_of_one_class(self, is_trained: bool) -> None:
@@ -87,9 +93,12 @@ class TestCheck:
         with pytest.raises(InputError, match="0 overripe"):
             check_counts(counts(*enough(), classes=(*CLASSES, "overripe")), n_needed=2, is_trained=True)
 
-    @pytest.mark.parametrize("n_val", [0, 1, 7])
-    def test_too_few_validation_images(self, n_val: int) -> None:
+    @pytest.mark.parametrize("n_val", [3, 7])
+    def test_just_enough_validation_images(self, n_val: int) -> None:
         check_counts(counts(*enough(n_val)), n_needed=n_val, is_trained=True)
+
+    @pytest.mark.parametrize("n_val", [0, 1, 3, 7])
+    def test_too_few_validation_images(self, n_val: int) -> None:
         with pytest.raises(InputError) as refused:
             check_counts(counts(*enough(n_val)), n_needed=n_val + 1, is_trained=True)
         assert f"at least {n_val + 1} labelled validation images" in refused.value.rule
@@ -99,6 +108,28 @@ class TestCheck:
     def test_unlabelled_and_test_images_do_not_count_as_validation(self) -> None:
         with pytest.raises(InputError, match="1 labelled validation images"):
             check_counts(counts(*enough(1), *[("val", None)] * 9, *[("test", 0)] * 9), n_needed=2, is_trained=True)
+
+    @pytest.mark.parametrize(("plants", "n_plants"), [("aaaaaa", 1), ("abaaab", 2), ("abcaaa", 3)])
+    def test_validation_images_of_few_plants(self, plants: str, n_plants: int) -> None:
+        """On three dates, as images of one plant are near copies and are left out together."""
+        days = [
+            listing(day, *enough(2), plants=f"xy{plants[2 * i : 2 * i + 2]}") for i, day in enumerate(PAPER_DATES[:3])
+        ]
+        found = Counts.of(days)
+        assert found.validation_plants == n_plants
+        if n_plants == 3:
+            check_counts(found, n_needed=6, is_trained=True)
+            return
+        with pytest.raises(InputError, match=f"{n_plants} plants in 6 images") as refused:
+            check_counts(found, n_needed=6, is_trained=True)
+        assert "at least 3 plants" in refused.value.rule
+
+    def test_plants_without_a_label_or_outside_validation_do_not_count(self) -> None:
+        images = [("train", 0), ("train", 1), ("val", 0), ("val", 1), ("val", None), ("test", 0), ("new", None)]
+        found = Counts.of([listing("2021-08-23", *images, plants="abcdefg")])
+        assert found.validation_plants == 2
+        with pytest.raises(InputError, match="2 plants in 2 images"):
+            check_counts(found, n_needed=2, is_trained=True)
 
 
 class TestPaperComparison:

@@ -1,6 +1,5 @@
-"""Clusters of a small store: two dates, all splits, planted patterns; and what a reader is warned of."""
+"""Clusters of a small store: two dates, all splits, planted patterns; and the cluster of every other map."""
 
-import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,28 +10,29 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from storage.arrays import (
-    COORDINATES,
-    EXPLAINED_CLASS,
-    LABELS,
-    PEAK,
-    PROTOTYPES,
-    ROWS,
-    SALIENCY,
-    read_array,
-    write_array,
-)
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.arrays import COORDINATES, LABELS, MAP_DISTANCE, PROTOTYPES, ROWS, WRONG, read_array
+from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.tables import ASSIGNMENTS, PREDICTIONS, Rows, read_table, rows_to_columns, write_table
+from storage.parquet import Rows, read_table
+from storage.tables import ASSIGNMENTS, CROSSFIT
 from tasks import cluster
-from tasks.cluster import assign_images, clusters_recipe, fit_clusters, read_maps, validation_members
-from tasks.cluster_checks import ClusterParams, check_methods, diagnose, flat_maps
-from tasks.explain import scale_to_peak
-from tasks.spectral import Clustering, PrincipalAxes, map_vectors
-
-DAYS = ("2021-08-23", "2021-09-03")
-PARAMS = ClusterParams(n_clusters=3, n_seeds=3, neighbours=3)
+from tasks.axes import map_vectors
+from tasks.cluster_checks import ClusterParams
+from tasks.crossfitting import KERNELS
+from tasks.validation import read_maps, validation_members
+from tests.unit.planted_campaign import (
+    DAYS,
+    PARAMS,
+    Planted,
+    Shown,
+    assign,
+    crossfit,
+    fit,
+    pattern_map,
+    plant,
+    plant_season,
+    season,
+)
 
 # Splits of each date's images in the order of the table, which is not that of the images array.
 SPLITS = (
@@ -44,70 +44,20 @@ N_WITHOUT_LABEL = 2  # the last validation images of the first date
 FLAT: tuple[dict[int, float], ...] = ({}, {0: 0.0, 1: 1.0})
 
 
-@dataclass(frozen=True)
-class Planted:
-    """One date's artefacts and what was planted in it.
-
-    Attributes
-    ----------
-    table : columns of the predictions.
-    pattern : which pattern the map of an array row shows.
-    """
-
-    saliency: ArtifactRef
-    predictions: ArtifactRef
-    table: Rows
-    pattern: dict[int, int]
-
-
-def pattern_maps(patterns: NDArray[np.int64], seed: int) -> NDArray[np.float32]:
-    """Maps (n, 4, 4): a bright corner each, with a little noise and any strength."""
-    generator = np.random.default_rng(seed)
-    maps = 0.1 * generator.uniform(size=(len(patterns), 4, 4))
-    corners = np.asarray([(0, 0), (0, 3), (3, 0)])[patterns]
-    maps[np.arange(len(patterns)), corners[:, 0], corners[:, 1]] = 1
-    return (maps * generator.uniform(0.01, 20, (len(patterns), 1, 1))).astype(np.float32)
-
-
-def plant(store: Store, day: int, flat: dict[int, float] | None = None, approximate: bool | None = None) -> Planted:
-    """A date's predictions and maps; `flat` maps as in FLAT, `approximate` as the maps' summary says it, or not."""
-    flat = FLAT[day] if flat is None else flat
+def plant_day(store: Store, day: int, flat: dict[int, float] | None = None) -> Planted:
+    """A date's predictions and maps; `flat` maps as in FLAT."""
     splits = SPLITS[day]
     n = len(splits)
-    array_row = np.random.default_rng(day).permutation(n)
-    pattern = np.random.default_rng(10 + day).choice(3, n, p=(0.5, 0.3, 0.2))
+    pattern = np.random.default_rng(10 + day).choice(3, n, p=(0.5, 0.3, 0.2)).tolist()
     has_label = [not (day == 0 and i >= n - N_WITHOUT_LABEL) for i in range(n)]
-    rows = [
-        {
-            "plant_id": f"p{day}-{i}",
-            "split": splits[i],
-            "label": i % 2 if has_label[i] else None,
-            "row": int(array_row[i]),
-            "predicted": 1,
-            "probabilities": [0.25, 0.75],
-            "classifier": "c0",
-        }
+    images = [
+        Shown(f"p{day}-{i}", splits[i], i % 2 if has_label[i] else None, predicted=1, pattern=pattern[i])
         for i in range(n)
     ]
-    columns = rows_to_columns(PREDICTIONS, rows)
-    answered = Recipe("predictions", 1, {"day": day})
-    with store.create(answered) as draft:
-        write_table(draft, PREDICTIONS, columns)
-        draft.summary = {"date": DAYS[day], "n_images": n}
-    shown = [i for i in range(n) if splits[i] != "train"]
-    made = {"explained_class": "predicted", "flat": sorted(flat.items()), "approximate": approximate}
-    explained = Recipe("saliency", 1, made, {"predictions": answered.ref})
-    scaled, peaks = scale_to_peak(pattern_maps(pattern[shown], seed=20 + day))
-    for place, value in flat.items():
-        scaled[place], peaks[place] = value, peaks[place] * value
-    with store.create(explained) as draft:
-        write_array(draft, SALIENCY, scaled)
-        write_array(draft, PEAK, peaks)
-        write_array(draft, ROWS, array_row[shown])
-        write_array(draft, EXPLAINED_CLASS, np.ones(len(shown), np.int16))
-        draft.summary = {} if approximate is None else {"approximate": approximate}
-    named = {int(array_row[i]): int(pattern[i]) for i in range(n)}
-    return Planted(explained.ref, answered.ref, columns, named)
+    maps = np.stack([pattern_map(image, DAYS[day]) for image in images if image.split != "train"])
+    for place, value in (FLAT[day] if flat is None else flat).items():
+        maps[place] = value
+    return plant(store, DAYS[day], images, maps, np.random.default_rng(day).permutation(n).tolist())
 
 
 @dataclass(frozen=True)
@@ -117,48 +67,27 @@ class Fitted:
     store: Store
     dates: list[Planted]
     clusters: ArtifactRef
+    crossfit: ArtifactRef
     assignments: list[Rows]
 
 
-def fit(store: Store, dates: list[Planted], params: ClusterParams = PARAMS, method: str = "gradcam") -> ArtifactRef:
-    saliency, predictions = [d.saliency for d in dates], [d.predictions for d in dates]
-    return fit_clusters.fn("field", str(store.root), method, params, 64, saliency, predictions)
-
-
-def assign(store: Store, clusters: ArtifactRef, planted: Planted, day: int) -> Rows:
-    ref = assign_images.fn(
-        "field",
-        date.fromisoformat(DAYS[day]),
-        str(store.root),
-        "gradcam",
-        clusters,
-        planted.saliency,
-        planted.predictions,
-    )
-    return read_table(store.open(ref), ASSIGNMENTS)
+def assign_all(store: Store, dates: list[Planted], clusters: ArtifactRef, params: ClusterParams = PARAMS) -> list[Rows]:
+    """Assignments of every date."""
+    judged = crossfit(store, dates, clusters, params)
+    return [read_table(store.open(assign(store, one, clusters, judged)), ASSIGNMENTS) for one in dates]
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     store = Store(tmp_path_factory.mktemp("store"))
-    dates = [plant(store, day) for day in range(2)]
+    dates = [plant_day(store, day) for day in range(2)]
     clusters = fit(store, dates)
-    return Fitted(store, dates, clusters, [assign(store, clusters, dates[day], day) for day in range(2)])
-
-
-def members(planted: Planted) -> list[int]:
-    """Array rows of the labelled validation images in the order of the table."""
-    table = planted.table
-    return [
-        row
-        for row, split, label in zip(table["row"], table["split"], table["label"], strict=True)
-        if split == "val" and label is not None
-    ]
+    return Fitted(store, dates, clusters, crossfit(store, dates, clusters), assign_all(store, dates, clusters))
 
 
 def test_the_clusters_are_the_planted_patterns(fitted: Fitted) -> None:
     labels = read_array(fitted.store.open(fitted.clusters), LABELS)
-    patterns = [planted.pattern[row] for planted in fitted.dates for row in members(planted)]
+    patterns = [planted.pattern[row] for planted in fitted.dates for row in planted.members]
     assert len(labels) == len(patterns) == 15 + 11
     assert len(set(zip(labels.tolist(), patterns, strict=True))) == 3
     assert labels[0] == [k for k, _ in by_size(patterns)].index(patterns[0]) + 1
@@ -172,12 +101,12 @@ def by_size(patterns: list[int]) -> list[tuple[int, int]]:
 
 def test_only_labelled_validation_images_are_members_date_after_date(fitted: Fitted) -> None:
     stored = fitted.store.open(fitted.clusters).read_json("members.json")
-    assert stored == [[day, members(planted)] for day, planted in zip(DAYS, fitted.dates, strict=True)]
+    assert stored == [[day, planted.members] for day, planted in zip(DAYS, fitted.dates, strict=True)]
 
 
 def test_the_summary_tells_what_was_found(fitted: Fitted) -> None:
     summary = fitted.store.open(fitted.clusters).summary
-    patterns = [planted.pattern[row] for planted in fitted.dates for row in members(planted)]
+    patterns = [planted.pattern[row] for planted in fitted.dates for row in planted.members]
     assert summary["sizes"] == [n for _, n in by_size(patterns)]
     assert (summary["method"], summary["approximate"], summary["n_isolated"]) == ("gradcam", False, 0)
     assert (summary["n_zero"], summary["n_constant"]) == (0, 0)
@@ -191,7 +120,7 @@ def member_maps(fitted: Fitted) -> NDArray[np.float32]:
     for planted in fitted.dates:
         artifact = fitted.store.open(planted.saliency)
         maps, rows = read_maps(artifact), read_array(artifact, ROWS).tolist()
-        chosen += [maps[rows.index(row)] for row in members(planted)]
+        chosen += [maps[rows.index(row)] for row in planted.members]
     return np.stack(chosen)
 
 
@@ -212,10 +141,10 @@ def test_prototypes_are_means_of_maps_with_peak_one(fitted: Fitted) -> None:
 @pytest.mark.parametrize("day", [0, 1])
 def test_validation_images_keep_their_own_cluster(fitted: Fitted, day: int) -> None:
     labels = read_array(fitted.store.open(fitted.clusters), LABELS).tolist()
-    start = 0 if day == 0 else len(members(fitted.dates[0]))
+    start = 0 if day == 0 else len(fitted.dates[0].members)
     table = fitted.assignments[day]
     cluster = dict(zip(table["row"], table["cluster"], strict=True))
-    rows = members(fitted.dates[day])
+    rows = fitted.dates[day].members
     assert [cluster[row] for row in rows] == labels[start : start + len(rows)]
 
 
@@ -225,9 +154,9 @@ def test_other_images_get_the_cluster_of_their_pattern(fitted: Fitted, day: int)
     own = {
         planted.pattern[row]: cluster
         for row, cluster in zip(table["row"], table["cluster"], strict=True)
-        if row in members(planted)
+        if row in planted.members
     }
-    others = [i for i, row in enumerate(table["row"]) if row not in members(planted) and not table["is_flat_map"][i]]
+    others = [i for i, row in enumerate(table["row"]) if row not in planted.members and not table["is_flat_map"][i]]
     assert len(others) >= 4
     assert [table["cluster"][i] for i in others] == [own[planted.pattern[table["row"][i]]] for i in others]
     assert all(table["neighbour_agreement"][i] == 1 for i in others)
@@ -247,34 +176,52 @@ def test_assignments_name_their_plants_and_leave_training_images_out(fitted: Fit
     assert set(table["method"]) == {"gradcam"} and set(table["explained_class"]) == {"predicted"}
 
 
+@pytest.mark.parametrize("day", [0, 1])
+def test_what_the_nearest_maps_say_of_other_images_by_brute_force(fitted: Fitted, day: int) -> None:
+    """Distances of whole vectors: all 16 dimensions are axes here, so nothing is left out of them."""
+    planted, table = fitted.dates[day], fitted.assignments[day]
+    artifact = fitted.store.open(planted.saliency)
+    rows, vectors = read_array(artifact, ROWS).tolist(), map_vectors(read_maps(artifact), 64)
+    known, is_wrong = map_vectors(member_maps(fitted), 64), read_array(fitted.store.open(fitted.clusters), WRONG)
+    left_out = read_array(fitted.store.open(fitted.crossfit), MAP_DISTANCE)
+    # A zero map is equally far from all maps of unit length: which are nearest is left to rounding.
+    others = [i for i, row in enumerate(table["row"]) if row not in planted.members and not table["is_flat_map"][i]]
+    assert len(others) >= 4
+    for i in others:
+        distances = np.linalg.norm(known - vectors[rows.index(table["row"][i])], axis=1)
+        near = np.argsort(distances)
+        share = is_wrong[near[:15]].mean()
+        assert table["nearest_map_reliability"][i] == pytest.approx(1 - share)
+        n_farther = (left_out >= distances[near[: PARAMS.neighbours]].mean() - 1e-9).sum()
+        assert table["novelty"][i] == pytest.approx((1 + n_farther) / (1 + len(known)))
+
+
+@pytest.mark.parametrize("day", [0, 1])
+def test_what_other_plants_say_of_validation_images_is_cross_fitted(fitted: Fitted, day: int) -> None:
+    planted, table = fitted.dates[day], fitted.assignments[day]
+    judged = read_table(fitted.store.open(fitted.crossfit), CROSSFIT)
+    own = {
+        row: (novelty, reliability)
+        for acquired, row, novelty, reliability in zip(
+            *(judged[name] for name in ("acquired", "row", "novelty", "nearest_map_reliability")), strict=True
+        )
+        if acquired == date.fromisoformat(planted.day)
+    }
+    assert sorted(own) == sorted(planted.members)
+    for i, row in enumerate(table["row"]):
+        if row in own:
+            assert (table["novelty"][i], table["nearest_map_reliability"][i]) == own[row]
+
+
 def test_zero_and_constant_maps_are_marked(fitted: Fitted) -> None:
     assert sum(fitted.assignments[0]["is_flat_map"]) == 0
     marked = fitted.assignments[1]["is_flat_map"]
     assert [fitted.assignments[1]["split"][i] for i, is_flat in enumerate(marked) if is_flat] == ["new", "test"]
 
 
-@pytest.mark.parametrize(
-    ("values", "is_flat"),
-    [
-        ([0, 0, 0, 0], True),
-        ([-0.5, -0.5, -0.5, -0.5], True),
-        ([3, 3, 3, 3], True),
-        ([0, 0, 0, 1e-8], False),
-        ([-1, 1, -1, 1], False),
-    ],
-)
-def test_flat_maps_hold_one_value(values: list[float], is_flat: bool) -> None:
-    peaked = np.asarray([[1.0, 0.0], [0.0, 0.0]])
-    assert flat_maps(np.stack([peaked, np.reshape(values, (2, 2))])).tolist() == [False, is_flat]
-
-
-def test_a_map_of_one_window_is_flat() -> None:
-    assert flat_maps(np.asarray([[[0.3]], [[0.0]]])).all()
-
-
 def test_zero_and_constant_validation_maps_are_counted_apart(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    dates = [plant(store, 0, flat={2: 0.0, 5: 1.0, 7: 1.0, 9: 1.0}), plant(store, 1)]
+    dates = [plant_day(store, 0, flat={2: 0.0, 5: 1.0, 7: 1.0, 9: 1.0}), plant_day(store, 1)]
     clusters = store.open(fit(store, dates))
     assert (clusters.summary["n_zero"], clusters.summary["n_constant"]) == (1, 3)
     assert (
@@ -282,59 +229,7 @@ def test_zero_and_constant_validation_maps_are_counted_apart(tmp_path: Path) -> 
         in (clusters.summary["warnings"])
     )
     assert any("3 of 26 maps hold one value everywhere, not zero" in said for said in clusters.summary["warnings"])
-    assert sum(assign(store, clusters.ref, dates[0], 0)["is_flat_map"]) == 4
-
-
-# Approximate maps
-
-
-def test_approximate_maps_are_refused_before_they_are_read(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    dates = [plant(store, 0), plant(store, 1, approximate=True)]  # one date is enough
-    shutil.rmtree(store.open(dates[0].saliency).folder / "saliency.zarr")
-    with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
-        fit(store, dates, method="occlusion_preview")
-    assert "occlusion_preview" in caught.value.found and "cluster.allow_preview = true" in caught.value.remedy
-    assert not (store.root / "artifacts" / "clusters").exists()
-
-
-def test_approximate_maps_are_clustered_where_allowed_and_warned_of(tmp_path: Path, fitted: Fitted) -> None:
-    store = Store(tmp_path)
-    dates = [plant(store, day, approximate=True) for day in range(2)]
-    allowed = PARAMS.model_copy(update={"allow_preview": True})
-    found = store.open(fit(store, dates, allowed, "occlusion_preview"))
-    assert found.summary["approximate"] is True
-    exact = fitted.store.open(fitted.clusters)
-    (first, *others) = found.summary["warnings"]
-    assert "rest on approximate maps" in first and others == exact.summary["warnings"]
-    assert np.array_equal(read_array(found, LABELS), read_array(exact, LABELS))
-    with pytest.raises(InputError, match=r"cluster\.allow_preview"):  # also where the clusters are there already
-        fit(store, dates, PARAMS, "occlusion_preview")
-
-
-def test_maps_that_say_that_they_are_exact_are_clustered(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    found = store.open(fit(store, [plant(store, day, approximate=False) for day in range(2)]))
-    assert found.summary["approximate"] is False
-
-
-@pytest.mark.parametrize("methods", [("occlusion_preview",), ("gradcam", "occlusion_preview", "lime")])
-def test_a_preview_is_refused_before_anything_runs(methods: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
-        check_methods(methods, ClusterParams())
-    assert "occlusion_preview" in caught.value.found and "gradcam" not in caught.value.found
-    check_methods(methods, ClusterParams(allow_preview=True))
-
-
-def test_exact_methods_need_no_permission() -> None:
-    check_methods(("gradcam", "occlusion", "lime"), ClusterParams())
-
-
-def test_a_permission_does_not_rename_clusters(fitted: Fitted) -> None:
-    inputs = ([d.saliency for d in fitted.dates], [d.predictions for d in fitted.dates])
-    with_and_without = [clusters_recipe(ClusterParams(allow_preview=p), 64, *inputs).ref for p in (True, False)]
-    assert with_and_without[0] == with_and_without[1]
-    assert clusters_recipe(ClusterParams(n_clusters=9), 64, *inputs).ref != with_and_without[0]
+    assert sum(assign_all(store, dates, clusters.ref)[0]["is_flat_map"]) == 4
 
 
 def test_maps_are_read_in_parts(fitted: Fitted) -> None:
@@ -349,34 +244,32 @@ def test_assignments_do_not_depend_on_how_many_maps_are_read_at_once(
 ) -> None:
     monkeypatch.setattr(cluster, "MAPS_AT_ONCE", 3)
     store = Store(tmp_path)
-    dates = [plant(store, day) for day in range(2)]
+    dates = [plant_day(store, day) for day in range(2)]
     clusters = fit(store, dates)
-    assert [assign(store, clusters, dates[day], day) for day in range(2)] == fitted.assignments
+    assert assign_all(store, dates, clusters) == fitted.assignments
 
 
-def test_the_agreement_of_a_member_leaves_itself_out(tmp_path: Path, fitted: Fitted) -> None:
+def test_the_agreement_of_a_member_leaves_itself_out(tmp_path: Path) -> None:
     """The lone member of a cluster agrees with none of its neighbours, though it is nearest to itself."""
     store = Store(tmp_path)
-    dates = [plant(store, day) for day in range(2)]
-    clusters = fit(store, dates, PARAMS.model_copy(update={"n_clusters": 26}))  # every map a cluster of its own
+    dates = [plant_day(store, day) for day in range(2)]
+    params = PARAMS.model_copy(update={"n_clusters": 26})  # every map a cluster of its own
     agreements = [
         agreement
-        for day in range(2)
-        for table in [assign(store, clusters, dates[day], day)]
+        for day, table in enumerate(assign_all(store, dates, fit(store, dates, params), params))
         for row, agreement in zip(table["row"], table["neighbour_agreement"], strict=True)
-        if row in members(dates[day])
+        if row in dates[day].members
     ]
     assert agreements == [0.0] * 26
 
 
 def test_the_order_of_dates_is_kept_with_the_members(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    dates = [plant(store, day) for day in range(2)]
+    dates = [plant_day(store, day) for day in range(2)]
     reverse = fit(store, dates[::-1])
     assert reverse != fit(store, dates)
     assert [day for day, _ in store.open(reverse).read_json("members.json")] == [DAYS[1], DAYS[0]]
-    for day in range(2):
-        table = assign(store, reverse, dates[day], day)
+    for day, table in zip((1, 0), assign_all(store, dates[::-1], reverse), strict=True):
         pairs = {
             (dates[day].pattern[row], cluster)
             for row, cluster, is_flat in zip(table["row"], table["cluster"], table["is_flat_map"], strict=True)
@@ -389,6 +282,19 @@ def test_a_second_fit_finds_the_first(fitted: Fitted) -> None:
     before = fitted.store.open(fitted.clusters).manifest
     assert fit(fitted.store, fitted.dates) == fitted.clusters
     assert fitted.store.open(fitted.clusters).manifest == before
+
+
+def test_the_kernel_that_is_chosen_is_told_and_used(tmp_path: Path) -> None:
+    store, narrow = Store(tmp_path), PARAMS.model_copy(update={"scale": 1e-4, "n_seeds": 1})
+    dates = plant_season(store, season(n_val=12))
+    with pytest.raises(InputError, match="near each other"):
+        fit(store, dates, narrow)
+    params = narrow.model_copy(update={"choose_kernel": True})
+    found = store.open(fit(store, dates, params))
+    reading, scale = found.summary["kernel"]
+    same = store.open(fit(store, dates, narrow.model_copy(update={"affinity": reading, "scale": scale})))
+    assert (reading, scale) in {tuple(kernel) for kernel in KERNELS}
+    assert np.array_equal(read_array(found, LABELS), read_array(same, LABELS)) and found.ref != same.ref
 
 
 def test_a_kernel_too_narrow_leaves_no_artefact(fitted: Fitted) -> None:
@@ -407,72 +313,3 @@ def test_members_are_labelled_validation_images() -> None:
     }
     assert validation_members(predictions, np.asarray([0, 1, 2, 3])).tolist() == [False, True, False, True]
     assert validation_members(predictions, np.asarray([3])).tolist() == [True]
-
-
-# What a reader is warned of
-
-
-def axes_of(n_components: int) -> PrincipalAxes:
-    return PrincipalAxes(np.zeros(60), np.eye(60)[:n_components], np.zeros(n_components))
-
-
-def clustering(sizes: tuple[int, ...], **changes: Any) -> Clustering:
-    labels = np.repeat(np.arange(1, len(sizes) + 1), sizes)
-    fields: dict[str, Any] = {"stability": 0.9, "n_isolated": 0, "n_components": 1} | changes
-    return Clustering(labels, np.ones(len(sizes) + 1), **fields)
-
-
-GOOD = clustering((20, 15, 10, 5))
-FOUR = ClusterParams(n_clusters=4)
-
-
-def said_of(n_components: int, found: Clustering, n_zero: int = 0, n_constant: int = 0) -> list[str]:
-    return diagnose(FOUR, axes_of(n_components), found, n_zero, n_constant, is_approximate=False)
-
-
-def test_nothing_is_said_where_nothing_stands_out() -> None:
-    assert said_of(50, GOOD) == []
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        pytest.param(said_of(9, GOOD), "PCA has 9 dimensions, not 50", id="few dimensions"),
-        pytest.param(said_of(50, GOOD, n_zero=3), "3 of 50 maps are zero everywhere", id="zero maps"),
-        pytest.param(said_of(50, GOOD, n_constant=4), "4 of 50 maps hold one value everywhere", id="constant maps"),
-        pytest.param(
-            said_of(50, clustering((20, 15, 10, 5), n_isolated=2)), "2 of 50 maps have no neighbour", id="isolated"
-        ),
-        pytest.param(
-            said_of(50, clustering((20, 15, 10, 5), n_components=5)), "falls into 5 parts, more than 4", id="parts"
-        ),
-        pytest.param(
-            said_of(50, clustering((41, 4, 3, 2))),
-            "one cluster holds 41 of 50 maps and 3 are splinters",
-            id="splinters",
-        ),
-        pytest.param(said_of(50, clustering((20, 15, 10, 5), stability=0.5)), "Rand index of 0.50", id="unstable"),
-    ],
-)
-def test_each_fault_is_said_in_one_sentence(said: list[str], words: str) -> None:
-    (sentence,) = said
-    assert words in sentence
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        pytest.param(clustering((20, 15, 10, 5), n_components=4), id="as many parts as clusters"),
-        pytest.param(clustering((25, 21, 2, 2)), id="half of the maps is not most"),
-        pytest.param(clustering((35, 5, 5, 5)), id="five members are no splinter"),
-        pytest.param(clustering((20, 15, 10, 5), stability=0.6), id="stable enough"),
-    ],
-)
-def test_the_borders_of_the_warnings(found: Clustering) -> None:
-    assert said_of(50, found) == []
-
-
-def test_every_fault_is_said() -> None:
-    worst = clustering((45, 3, 1, 1), stability=0.1, n_isolated=1, n_components=9)
-    said = diagnose(FOUR, axes_of(2), worst, n_zero=1, n_constant=1, is_approximate=True)
-    assert len(said) == 8 and "approximate" in said[0]

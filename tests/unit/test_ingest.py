@@ -19,7 +19,8 @@ from PIL import Image
 from storage.arrays import IMAGES, read_array
 from storage.artifacts import Artifact, Recipe, Store
 from storage.errors import InputError
-from storage.tables import OBSERVATIONS, REJECTED, read_table
+from storage.parquet import read_table
+from storage.tables import OBSERVATIONS, REJECTED
 from tasks.ingest import (
     check_bad_share,
     images_recipe,

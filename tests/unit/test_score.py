@@ -1,5 +1,6 @@
 """Error shares of clusters: the Wilson interval against its closed form, and counts worked by hand."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from statistics import NormalDist
@@ -9,19 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.special import softmax as softmax_of_scipy
 from sklearn.metrics import confusion_matrix
 
-from storage.artifacts import Recipe, Store
-from storage.tables import (
-    ASSIGNMENTS,
-    CLUSTER_SCORES,
-    RELIABILITIES,
-    TableSpec,
-    read_table,
-    rows_to_columns,
-    write_table,
-)
-from tasks.score import rate_images, score_cluster, validation_rows, wilson_interval
+from storage.arrays import LOGITS, MAP_DISTANCE, read_array
+from storage.artifacts import Store
+from storage.parquet import Rows
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, RELIABILITIES
+from tasks.score import INHERITED, JUDGED, ScoreParams, abstain_reasons, score_cluster, validation_rows, wilson_interval
+from tests.unit.planted_campaign import DAYS, Judged, Shown, by_plant, judge, plant, plant_season, season
 
 
 def closed_form(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
@@ -104,39 +102,160 @@ def test_a_date_without_validation_images_gives_nothing() -> None:
     assert validation_rows(assignments, predictions) == ([], [], [])
 
 
-def test_images_inherit_their_clusters_scores(tmp_path: Path) -> None:
-    store, marks = Store(tmp_path), {"explained_class": "predicted", "classifier": "c", "clusters": "k"}
-    scores = [
-        {
-            "method": "lime",
-            "cluster": c,
-            **score_cluster(np.ones(4, np.int64), (np.arange(4) >= c).astype(np.int64), 2, 0.95),
-            **marks,
+# When to abstain
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "reliability", "novelty", "said"),
+    [
+        pytest.param(0.0, 0.375, 0.9, 0.5, [], id="nothing"),
+        pytest.param(0.5, 0.9375, 0.2, 0.5, ["wide"], id="wide"),
+        pytest.param(0.0, 0.3, 0.9, 0.019, ["novel"], id="novel"),
+        pytest.param(0.0, 0.3, 0.9, 0.02, [], id="just not novel"),
+        pytest.param(0.3, 0.6, 0.5, 0.5, ["undecided"], id="undecided"),
+        pytest.param(0.3, 0.6, 0.6, 0.5, [], id="upper end of the band"),
+        pytest.param(0.6, 0.9, 0.25, 0.5, [], id="lower end of the band"),
+        pytest.param(0.1, 0.9, 0.5, 0.0, ["wide", "novel", "undecided"], id="all"),
+    ],
+)
+def test_reasons_to_abstain(lower: float, upper: float, reliability: float, novelty: float, said: list[str]) -> None:
+    assert abstain_reasons(lower, upper, reliability, novelty, ScoreParams()) == said
+
+
+@pytest.mark.parametrize("band", [(0.6, 0.25), (-0.1, 0.5), (0.5, 1.1)])
+def test_a_band_that_is_none_is_refused(band: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="two shares, the lower first"):
+        ScoreParams(undecided=band)
+
+
+# The stages on a planted season
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    store = Store(tmp_path_factory.mktemp("store"))
+    return judge(store, plant_season(store, season()))
+
+
+def test_clusters_are_scored_on_validation_images_of_all_dates(planted: Judged) -> None:
+    scores = planted.read(CLUSTER_SCORES)
+    counts: dict[int, list[bool]] = {}
+    for day in range(2):
+        rated = planted.read(RELIABILITIES, day)
+        for cluster, split, label, predicted in zip(
+            *(rated[name] for name in ("cluster", "split", "label", "predicted")), strict=True
+        ):
+            if split == "val":
+                counts.setdefault(cluster, []).append(label != predicted)
+    assert scores["cluster"] == sorted(counts) == [1, 2, 3]
+    assert scores["n"] == [len(counts[c]) for c in (1, 2, 3)]
+    assert scores["n_wrong"] == [sum(counts[c]) for c in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("day", [0, 1])
+def test_images_inherit_their_clusters_scores(planted: Judged, day: int) -> None:
+    rated, scores, assigned = (
+        planted.read(RELIABILITIES, day),
+        planted.read(CLUSTER_SCORES),
+        planted.read(ASSIGNMENTS, day),
+    )
+    assert rated["cluster"] == assigned["cluster"] and rated["plant_id"] == assigned["plant_id"]
+    for name in INHERITED:
+        assert rated[name] == [scores[name][c - 1] for c in rated["cluster"]]
+
+
+@pytest.mark.parametrize("day", [0, 1])
+def test_what_else_validation_images_are_told_is_cross_fitted(planted: Judged, day: int) -> None:
+    rated, others = by_plant(planted.read(RELIABILITIES, day)), by_plant(planted.read(CROSSFIT))
+    told = ("novelty", "nearest_map_reliability", *JUDGED)
+    own = {plant: row for (_, plant), row in rated.items() if row["split"] == "val"}
+    assert len(own) == 20
+    for plant_id, row in own.items():
+        assert {name: row[name] for name in told} == {
+            name: others[date.fromisoformat(DAYS[day]), plant_id][name] for name in told
         }
-        for c in (1, 3)
+
+
+def unseen(rated: Rows) -> list[int]:
+    return [i for i, split in enumerate(rated["split"]) if split in ("test", "new")]
+
+
+@pytest.mark.parametrize("day", [0, 1])
+def test_unseen_images_are_told_their_own_softmax_and_novelty(planted: Judged, day: int) -> None:
+    rated, store = planted.read(RELIABILITIES, day), planted.store
+    logits = read_array(store.open(planted.dates[day].predictions), LOGITS)
+    distances = read_array(store.open(planted.crossfit), MAP_DISTANCE)
+    here = unseen(rated)
+    assert len(here) == 10
+    expected = softmax_of_scipy(logits[[rated["row"][i] for i in here]].astype(np.float64), axis=1).max(axis=1)
+    np.testing.assert_allclose([rated["softmax"][i] for i in here], expected, rtol=1e-9)
+    possible = [k / (len(distances) + 1) for k in range(1, len(distances) + 2)]
+    assert all(min(abs(rated["novelty"][i] - p) for p in possible) < 1e-12 for i in here)
+
+
+def test_all_scores_rank_the_planted_failure_of_unseen_plants_last(planted: Judged) -> None:
+    for day in range(2):
+        rated = planted.read(RELIABILITIES, day)
+        for name in ("reliability", "combined_reliability", "nearest_map_reliability"):
+            fails = [rated[name][i] for i in unseen(rated) if planted.dates[day].pattern[rated["row"][i]] == 2]
+            others = [rated[name][i] for i in unseen(rated) if planted.dates[day].pattern[rated["row"][i]] != 2]
+            assert fails and np.mean(fails) < np.mean(others) - 0.1
+
+
+# Maps unlike anything in validation
+
+
+def test_a_map_of_a_pattern_that_no_validation_image_shows_is_novel(tmp_path: Path) -> None:
+    store, (first, second) = Store(tmp_path), season(n_val=26)
+    strange = [Shown("strange test", "test", 1, 1, pattern=3), Shown("strange new", "new", None, 0, pattern=3)]
+    found = judge(store, plant_season(store, [first, [*second, *strange]]))
+    rated = by_plant(found.read(RELIABILITIES, 1))
+    said = {plant: row["abstain_reason"].split() for (_, plant), row in rated.items()}
+    assert "novel" in said["strange test"] and "novel" in said["strange new"]
+    assert all(rated[None, plant]["abstain"] for plant in ("strange test", "strange new"))
+    assert rated[None, "strange test"]["novelty"] == pytest.approx(1 / 53)
+    others = [reasons for (_, plant), row in rated.items() if row["split"] != "val" for reasons in [said[plant]]]
+    assert len(others) == 12 and sum("novel" in reasons for reasons in others) == 2
+
+
+def test_fewer_than_fifty_validation_maps_cannot_tell_a_novel_one_at_the_default(tmp_path: Path) -> None:
+    store, (first, second) = Store(tmp_path), season()
+    strange = Shown("strange", "test", 1, 1, pattern=3)
+    dates = plant_season(store, [first, [*second, strange]])
+    for least, is_novel in ((ScoreParams().least_novelty, False), (0.025, True)):
+        found = judge(store, dates, scoring=ScoreParams(least_novelty=least))
+        row = by_plant(found.read(RELIABILITIES, 1))[None, "strange"]
+        assert row["novelty"] == pytest.approx(1 / 41)
+        assert ("novel" in row["abstain_reason"].split()) == is_novel
+
+
+# Dates and classes out of the ordinary
+
+
+def test_a_date_without_explained_images_is_an_empty_table(tmp_path: Path) -> None:
+    store, dates = Store(tmp_path), season()
+    planted = [
+        plant(store, DAYS[0], dates[0]),
+        plant(store, DAYS[1], [one for one in dates[1] if one.split == "train"]),
     ]
-    placed: list[dict[str, Any]] = [
-        {
-            "plant_id": f"p{row}",
-            "split": "test",
-            "row": row,
-            "method": "lime",
-            "cluster": c,
-            "neighbour_agreement": 0.6,
-            "is_flat_map": row == 1,
-            **marks,
-        }
-        for row, c in enumerate((3, 1, 3))
+    found = judge(store, planted)
+    assert set(map(len, found.read(RELIABILITIES, 1).values())) == {0}
+    assert len(found.read(CROSSFIT)["row"]) == 20
+
+
+def of_three_classes(images: list[Shown]) -> list[Shown]:
+    """Images with labels and answers moved on together, so that what is right stays right."""
+    return [
+        replace(
+            image, label=None if image.label is None else (image.label + i) % 3, predicted=(image.predicted + i) % 3
+        )
+        for i, image in enumerate(images)
     ]
 
-    def table(spec: TableSpec, rows: list[dict[str, Any]]) -> Recipe:
-        recipe = Recipe(spec.name, 1, {})
-        with store.create(recipe) as draft:
-            write_table(draft, spec, rows_to_columns(spec, rows))
-        return recipe
 
-    made = [table(CLUSTER_SCORES, scores).ref, table(ASSIGNMENTS, placed).ref]
-    rated = read_table(store.open(rate_images.fn("x", date(2021, 8, 23), str(tmp_path), "lime", *made)), RELIABILITIES)
-    assert rated["error_share"] == [0.75, 0.25, 0.75] and rated["reliability"] == [0.25, 0.75, 0.25]
-    assert rated["plant_id"] == ["p0", "p1", "p2"] and rated["neighbour_agreement"] == [0.6] * 3
-    assert rated["error_share_upper"][1] == scores[0]["error_share_upper"]
+def test_more_than_two_classes_are_rated_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = judge(store, plant_season(store, list(map(of_three_classes, season())), n_classes=3))
+    assert found.read(CLUSTER_SCORES)["tp"] == [None] * 3
+    assert found.read(CLUSTER_SCORES)["error_share"] == pytest.approx([2 / 16, 2 / 12, 1])
+    assert all(0 < p < 1 for p in found.read(RELIABILITIES, 0)["combined_reliability"])

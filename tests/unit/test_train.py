@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from storage.arrays import IMAGES, write_array
 from storage.artifacts import Artifact, Recipe, Store
 from storage.errors import ArtifactError, InputError
-from storage.tables import AUGMENTATION, OBSERVATIONS, rows_to_columns, write_table
+from storage.parquet import rows_to_columns, write_table
+from storage.tables import AUGMENTATION, OBSERVATIONS
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.parameters import Runtime
 from tasks.symmetry import NO_CHANGE, photometric_change

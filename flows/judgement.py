@@ -1,0 +1,178 @@
+"""From a classifier's answers to how far they can be relied on, by one saliency method."""
+
+from datetime import date
+from typing import Any
+
+from flows.parameters import CampaignParams
+from flows.stages import Future, Roles, Stages, wait_for
+from storage.artifacts import ArtifactRef, Store
+from storage.publish import CampaignRecord
+from tasks.adjust import adjust_predictions
+from tasks.cluster import assign_images, fit_clusters
+from tasks.crossfit import cross_fit_validation
+from tasks.decide import decide_swaps
+from tasks.drift import measure_drift
+from tasks.explain import date_groups, explain_shards, gather_maps
+from tasks.matching import match_earlier
+from tasks.measure import evaluate_scores, measure_accuracy
+from tasks.parameters import Runtime
+from tasks.saliency.maps import Method
+from tasks.score import rate_images, score_clusters
+from tasks.sensitivity import measure_sensitivity
+
+
+def analyse_maps(
+    stages: Stages,
+    params: CampaignParams,
+    runtime: Runtime,
+    method: Method,
+    roles: Roles,
+    earlier: CampaignRecord | None = None,
+) -> Roles:
+    """Maps, clusters, scores and adjusted answers by one saliency method; `earlier` is the campaign's last run."""
+    made = explain(stages, params, runtime, method, roles)
+    parts = of_maps(params, method, {**roles, **made})
+    clusters = stages.submit(fit_clusters, **parts)
+    wait_for([clusters])
+    crossfit = stages.submit(cross_fit_validation, clusters=clusters, **parts)
+    wait_for([crossfit])
+    made |= {f"clusters {method}": clusters, f"crossfit {method}": crossfit}
+    made |= match(stages, method, clusters, earlier)
+    return {**made, **rate(stages, params, method, {**roles, **made})}
+
+
+def try_others(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """What other parameters of the clusters would give."""
+    parts, clusters = of_maps(params, method, roles), roles[f"clusters {method}"]
+    sheet = stages.submit(measure_sensitivity, threshold=params.adjust.threshold, clusters=clusters, **parts)
+    return {f"sensitivity {method}": sheet}
+
+
+def of_maps(params: CampaignParams, method: Method, roles: Roles) -> dict[str, Any]:
+    """What every task on the validation maps of all dates takes."""
+    return {
+        "method": method,
+        "params": params.cluster,
+        "size": params.ingest.image_size,
+        "saliency": [roles[f"saliency {method} {day}"] for day in params.dates],
+        "predictions": [roles[f"predictions {day}"] for day in params.dates],
+    }
+
+
+def match(stages: Stages, method: Method, clusters: Future, earlier: CampaignRecord | None) -> Roles:
+    """Mapping of the clusters to those of the campaign's fit before; nothing where there is none any more."""
+    before = None if earlier is None else fit_before(stages.store, earlier, method, clusters.result())
+    if before is None or not stages.store.holds(before):
+        return {}
+    stages.expect(1)
+    return {f"matches {method}": stages.submit(match_earlier, method=method, clusters=clusters, earlier=before)}
+
+
+def fit_before(store: Store, earlier: CampaignRecord, method: Method, clusters: ArtifactRef) -> ArtifactRef | None:
+    """The fit before these clusters: that of the last run, or of the one before where the last run's are the same."""
+    last, mapping = (earlier.artifacts.get(f"{kind} {method}") for kind in ("clusters", "matches"))
+    if last != clusters:
+        return last
+    if mapping is None or not store.holds(mapping):
+        return None
+    kind, _, digest = store.open(mapping).manifest.inputs["earlier"].partition("/")
+    return ArtifactRef(kind=kind, digest=digest)
+
+
+def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
+    """Maps of every date by one method: groups of shards side by side, then one artefact a date."""
+    made_from = {
+        day: {
+            "date": day,
+            "params": params.explain,
+            "method": method,
+            "images": roles[f"images {day}"],
+            "classifier": roles["classifier"],
+            "predictions": roles[f"predictions {day}"],
+            "runtime": runtime,
+        }
+        for day in params.dates
+    }
+    groups = {
+        day: [
+            stages.submit(explain_shards, first=first, last=last, **parameters)
+            for first, last in date_groups(stages.store, method, roles[f"predictions {day}"].result())
+        ]
+        for day, parameters in made_from.items()
+    }
+    shards = [group for of_date in groups.values() for group in of_date]
+    stages.expect(len(shards) - len(params.dates))
+    wait_for(shards)
+    saliency: Roles = {
+        f"saliency {method} {day}": stages.submit(gather_maps, shards=groups[day], **parameters)
+        for day, parameters in made_from.items()
+    }
+    wait_for(saliency.values())
+    return saliency
+
+
+def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """Scores of fitted clusters, and what they say of every date's images."""
+    clusters, crossfit = roles[f"clusters {method}"], roles[f"crossfit {method}"]
+    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
+    assignments = {
+        day: stages.submit(
+            assign_images,
+            date=day,
+            method=method,
+            clusters=clusters,
+            crossfit=crossfit,
+            saliency=roles[f"saliency {method} {day}"],
+            predictions=answers,
+        )
+        for day, answers in predictions.items()
+    }
+    scores = stages.submit(
+        score_clusters,
+        method=method,
+        params=params.score,
+        clusters=clusters,
+        assignments=list(assignments.values()),
+        predictions=list(predictions.values()),
+    )
+    wait_for([*assignments.values(), scores])
+    swaps = stages.submit(decide_swaps, method=method, params=params.adjust, scores=scores, crossfit=crossfit)
+    made: Roles = {f"scores {method}": scores, f"swaps {method}": swaps}
+    reliability: dict[date, Future] = {}
+    adjusted: dict[date, Future] = {}
+    for day, assigned in assignments.items():
+        rated = stages.submit(
+            rate_images,
+            date=day,
+            method=method,
+            params=params.score,
+            scores=scores,
+            crossfit=crossfit,
+            assignments=assigned,
+            predictions=predictions[day],
+        )
+        reliability[day] = rated
+        adjusted[day] = stages.submit(adjust_predictions, date=day, method=method, swaps=swaps, reliability=rated)
+        made[f"drift {method} {day}"] = stages.submit(
+            measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
+        )
+    made |= measure(stages, method, roles, swaps, list(reliability.values()), list(adjusted.values()))
+    for kind, futures in (("assignments", assignments), ("reliability", reliability), ("adjusted", adjusted)):
+        made |= {f"{kind} {method} {day}": future for day, future in futures.items()}
+    wait_for(made.values())
+    return made
+
+
+def measure(
+    stages: Stages, method: Method, roles: Roles, swaps: Future, reliability: list[Future], adjusted: list[Future]
+) -> Roles:
+    """Accuracy and error detection over all dates."""
+    crossfit, plants = roles[f"crossfit {method}"], roles["plants"]
+    return {
+        f"metrics {method}": stages.submit(
+            measure_accuracy, method=method, plants=plants, crossfit=crossfit, swaps=swaps, adjusted=adjusted
+        ),
+        f"evaluation {method}": stages.submit(
+            evaluate_scores, method=method, crossfit=crossfit, reliability=reliability
+        ),
+    }

@@ -1,0 +1,47 @@
+"""What a classifier computes of an image beside its answer: logits, and the features its last layer decides from.
+
+No Prefect.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tasks.classifier import Classifier, batches, check_logits
+
+
+def last_linear(model: nn.Module) -> nn.Linear | None:
+    """The layer that turns features into logits; None where there is none to be found, as in an exported program."""
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else None
+
+
+def logits_and_features(
+    classifier: Classifier, images: NDArray[np.uint8], batch_size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (n, n_classes) and features (n, d) of images (n, h, w, 3).
+
+    Features are the inputs of the last linear layer (512 in a ResNet18); where no such layer can be found they are the
+    logits themselves.
+
+    Raises
+    ------
+    InputError : the model does not give one finite number per class.
+    """
+    seen: list[torch.Tensor] = []
+    head, n_classes = last_linear(classifier.model), len(classifier.classes)
+    hook = None if head is None else head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    logits, features = [np.empty((0, n_classes), np.float32)], list[NDArray[np.float32]]()
+    try:
+        with torch.no_grad():
+            for part in batches(len(images), batch_size):
+                out = classifier.model(classifier.inputs(images[part]))
+                check_logits(out, part.stop - part.start, n_classes)
+                logits.append(out.cpu().numpy())
+                features.append((seen.pop() if seen else out).flatten(1).cpu().numpy())
+    finally:
+        if hook is not None:
+            hook.remove()
+    width = n_classes if head is None else head.in_features
+    return np.concatenate(logits), np.concatenate([np.empty((0, width), np.float32), *features])

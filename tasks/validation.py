@@ -1,0 +1,128 @@
+"""The labelled validation images of a campaign, read from their artefacts: what clusters and scores are fitted to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array
+from storage.artifacts import Artifact, ArtifactRef, Store
+from storage.parquet import Rows, read_table
+from storage.tables import PREDICTIONS
+from tasks.axes import MAPS_AT_ONCE, Floats, map_vectors
+from tasks.classifier import batches
+from tasks.signals import Answers
+
+
+def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float32]:
+    """Saliency maps of a date, or some in a row, in the method's own unit, (n, rows, cols)."""
+    maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
+    maps *= read_array(artifact, PEAK)[part][:, None, None]
+    return maps
+
+
+def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of some rows are labelled validation images, (n,)."""
+    where = {row: i for i, row in enumerate(predictions["row"])}
+    chosen = [where[int(row)] for row in rows]
+    return np.asarray(
+        [predictions["split"][i] == "val" and predictions["label"][i] is not None for i in chosen], np.bool_
+    )
+
+
+@dataclass(frozen=True)
+class DateMembers:
+    """The labelled validation images of a date.
+
+    Attributes
+    ----------
+    places : (n,) positions of their maps in the date's saliency; rows : (n,) of its images.
+    table : rows of the date's predictions by name, of these images alone.
+    """
+
+    date: str
+    saliency: Artifact
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    table: Rows
+    answers: Answers
+
+
+def read_members(files: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]) -> list[DateMembers]:
+    """Labelled validation images of every date, without their maps."""
+    return [_of_date(files.open(m), files.open(p)) for m, p in zip(saliency, predictions, strict=True)]
+
+
+def _of_date(saliency: Artifact, predictions: Artifact) -> DateMembers:
+    rows, table = read_array(saliency, ROWS).astype(np.int64), read_table(predictions, PREDICTIONS)
+    places = np.flatnonzero(validation_members(table, rows))
+    where = {row: i for i, row in enumerate(table["row"])}
+    chosen = [where[int(row)] for row in rows[places]]
+    return DateMembers(
+        date=predictions.summary["date"],
+        saliency=saliency,
+        places=places,
+        rows=rows[places],
+        table={name: [values[i] for i in chosen] for name, values in table.items()},
+        answers=read_answers(predictions, np.asarray(chosen, np.int64)),
+    )
+
+
+def read_answers(predictions: Artifact, chosen: NDArray[np.integer]) -> Answers:
+    """What the classifier computed of some images of a date."""
+    logits, features = read_array(predictions, LOGITS), read_array(predictions, FEATURES)
+    return Answers(logits[chosen].astype(np.float64), features[chosen].astype(np.float64))
+
+
+def joined_answers(members: list[DateMembers]) -> Answers:
+    """Answers of all dates, in their order."""
+    return Answers(*(np.concatenate([getattr(m.answers, name) for m in members]) for name in ("logits", "features")))
+
+
+def column(members: list[DateMembers], name: str) -> list[Any]:
+    """A column of the predictions of all dates, in their order."""
+    return [value for one in members for value in one.table[name]]
+
+
+def plants_of(members: list[DateMembers]) -> list[str]:
+    """Plant of each image of all dates, in their order."""
+    return column(members, "plant_id")
+
+
+def made_by(members: list[DateMembers], method: str, clusters: ArtifactRef) -> dict[str, str]:
+    """The columns of a table that say what its numbers rest on."""
+    first = next(one for one in members if len(one.rows))
+    return {
+        "method": method,
+        "explained_class": first.saliency.manifest.params["explained_class"],
+        "classifier": first.table["classifier"][0],
+        "clusters": clusters.digest,
+    }
+
+
+class MemberVectors:
+    """Vectors of the validation maps of all dates, date after date, read some at a time (see `tasks.axes.Vectors`)."""
+
+    def __init__(self, members: list[DateMembers], size: int, scaling: Literal["unit", "rms"]) -> None:
+        self.members, self.size = members, size
+        self.scaling: Literal["unit", "rms"] = scaling
+        self.starts = np.cumsum([0, *(len(one.places) for one in members)])
+        shapes = [open_array(one.saliency, SALIENCY).shape for one in members]  # (0, 0, 0) of a date without maps
+        self.shape = (int(self.starts[-1]), max(int(rows * cols) for _, rows, cols in shapes))
+
+    def __getitem__(self, part: slice) -> Floats:
+        found = [map_vectors(maps, self.size, self.scaling) for maps in self.maps(part)]
+        return np.concatenate([np.empty((0, self.shape[1])), *found])
+
+    def maps(self, part: slice = slice(None)) -> Iterator[NDArray[np.float32]]:
+        """Maps (m, rows, cols) of some members in a row, at most `MAPS_AT_ONCE` at a time."""
+        first, last, _ = part.indices(self.shape[0])
+        for one, start in zip(self.members, self.starts, strict=False):
+            places = one.places[max(0, first - start) : max(0, last - start)]
+            for some in batches(len(places), MAPS_AT_ONCE):
+                chosen = places[some]
+                # The maps between the first and the last: Zarr's indexing by a list takes forty times the memory.
+                maps = read_maps(one.saliency, slice(int(chosen[0]), int(chosen[-1]) + 1))
+                yield maps[chosen - chosen[0]]

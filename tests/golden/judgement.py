@@ -1,0 +1,214 @@
+"""Numbers of the stages from clusters to drift, from inputs without a random number generator."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import adjust, audit, cluster, crossfit, decide, drift, matching, measure, reuse, rules, score, sensitivity
+from tasks.affinity import affinity_matrix
+from tasks.axes import fit_axes, map_vectors
+from tasks.cluster_checks import ClusterParams, Kernel
+from tasks.combine import fit_combination
+from tasks.crossfitting import Validation, choose_kernel, combined_cross_fit, cross_fit
+from tasks.nearest import assign_clusters, own_agreement
+from tasks.signals import Answers, answer_evidence
+from tasks.spectral import match_clusters, spectral_clusters
+from tests.golden.images import digests, ref
+
+MARKS = ("method", "explained_class", "classifier", "clusters")
+FEW = ClusterParams(n_clusters=3, n_seeds=2)
+
+
+def small_maps() -> NDArray[np.float64]:
+    """Eighteen maps of three patterns: a corner, a column and a slope, with ripples and of many strengths."""
+    number = np.arange(18)
+    y, x = np.mgrid[0:4, 0:4]
+    patterns = np.stack([(y < 2) & (x < 2), x == 3, (y + x) / 6.0]).astype(np.float64)
+    ripples = (number[:, None, None] * 7 + y * 5 + x * 3) % 11 / 40
+    return (patterns[number * number % 7 % 3] + ripples) * (1 + number[:, None, None])
+
+
+def golden_cluster() -> dict[str, Any]:
+    params = ClusterParams()
+    vectors = map_vectors(small_maps(), 64)
+    axes = fit_axes(vectors, params.n_components)
+    coordinates = axes.coordinates(vectors)
+    fit = spectral_clusters(affinity_matrix(coordinates, "sigma", 0.2), 3, params.n_seeds, params.seed)
+    new = axes.coordinates(map_vectors(small_maps()[:, ::-1], 64))
+    assigned, agreement = assign_clusters(new, coordinates, fit.labels, params.neighbours)
+    return {
+        "labels": fit.labels.tolist(),
+        "eigenvalues": fit.eigenvalues.tolist(),
+        "stability": fit.stability,
+        "coordinates": coordinates[:, :3].tolist(),
+        "rms": np.linalg.norm(map_vectors(small_maps(), 64, "rms"), axis=1).tolist(),
+        "assigned": assigned.tolist(),
+        "agreement": agreement.tolist(),
+        "own agreement": own_agreement(coordinates, fit.labels, params.neighbours).tolist(),
+        "digests": digests(
+            cluster.clusters_recipe(params, 256, [ref("saliency")], [ref("predictions")]).ref,
+            cluster.assignments_recipe(ref("clusters"), ref("crossfit"), ref("saliency"), ref("predictions")).ref,
+        ),
+    }
+
+
+def golden_score() -> dict[str, Any]:
+    number = np.arange(40)
+    labels, predicted = number % 2, number * number % 5 % 2
+    params = score.ScoreParams()
+    of_date = (ref("scores"), ref("crossfit"), ref("assignments"), ref("predictions"))
+    shares = (0.1, 0.3, 0.5, 0.7, 0.9)
+    return {
+        "clusters": [score.score_cluster(labels[:n], predicted[:n], 2, params.confidence) for n in (1, 7, 40)],
+        "abstain": [
+            score.abstain_reasons(s - w, s + w, s, p, params) for s in shares for w, p in ((0.1, 0.01), (0.3, 1))
+        ],
+        "digests": digests(
+            score.scores_recipe(params, ref("clusters"), [ref("assignments")], [ref("predictions")]).ref,
+            score.reliability_recipe(params, *of_date).ref,
+        ),
+    }
+
+
+def judged_maps() -> Validation:
+    """Eighteen maps, none equal to another, of nine plants; the first pattern's answers are wrong more often."""
+    number = np.arange(18)
+    y, x = np.mgrid[0:4, 0:4]
+    maps = small_maps() * (1 + 0.1 * np.sin(number[:, None, None] * 1.7 + y * 2.3 + x * 0.9))
+    logits = np.stack([np.sin(number * 2.1), np.cos(number * 0.7)], axis=1)
+    features = np.sin(np.outer(number + 1, [0.3, 1.1, 2.7])) + logits[:, :1]
+    is_wrong = (number * number % 7 % 3 == 0) | (number % 8 == 5)
+    truth = logits.argmax(axis=1) ^ is_wrong
+    return Validation(map_vectors(maps, 64), Answers(logits, features), truth, [f"p{i // 2}" for i in number])
+
+
+def golden_crossfit() -> dict[str, Any]:
+    found = judged_maps()
+    judged = cross_fit(found, FEW, FEW.kernel)
+    chosen = choose_kernel(found.vectors, found.is_wrong, found.plants, FEW)
+    of_campaign = (ref("clusters"), [ref("saliency")], [ref("predictions")])
+    return {
+        "fold": judged.fold.tolist(),
+        "signals": {name: values.tolist() for name, values in judged.signals.items()},
+        "clusters": {str(fold): vars(one) for fold, one in judged.clusters.items()},
+        "temperature": answer_evidence(found.answers, found.truth).temperature,
+        "model": fit_combination(judged.signals, found.is_wrong).as_json(),
+        "combined": combined_cross_fit(found, judged, FEW, FEW.kernel).tolist(),
+        "kernel": list(chosen),
+        "digests": digests(crossfit.crossfit_recipe(ClusterParams(), 256, *of_campaign).ref),
+    }
+
+
+def golden_sensitivity() -> dict[str, Any]:
+    found = judged_maps()
+    choices = [Kernel("sigma", 0.2), Kernel("gamma", 0.2), Kernel("sigma", 1e-4)]
+    inputs = (found.vectors, found.is_wrong, found.plants, FEW)
+    recipe = sensitivity.sensitivity_recipe(
+        ClusterParams(), 0.75, 256, ref("clusters"), [ref("saliency")], [ref("predictions")]
+    )
+    return {
+        "rows": [sensitivity.sensitivity_row(*inputs, kernel, 0.75, 2) for kernel in choices],
+        "variants": [
+            [p.n_clusters, p.neighbours, *kernel, t] for p, kernel, t in sensitivity.variants(FEW, choices[0], 0.75)
+        ],
+        "digests": digests(recipe.ref),
+    }
+
+
+def golden_decide() -> dict[str, Any]:
+    n, n_wrong = np.asarray([40, 20, 20, 12, 4]), np.asarray([4, 19, 15, 12, 4])
+    params = [rules.AdjustParams(), rules.AdjustParams(rule="confident")]
+    found = [rules.decide(n, n_wrong, one, 2) for one in params]
+    return {
+        "p": found[0].p_value.tolist(),
+        "holm": found[0].p_holm.tolist(),
+        "is_swapped": [one.is_swapped.tolist() for one in found],
+        "reasons": [rules.reasons(one, n, p, 2) for one, p in zip(found, params, strict=True)],
+        "digests": digests(*(decide.swaps_recipe(one, ref("scores"), ref("crossfit")).ref for one in params)),
+    }
+
+
+def golden_adjust() -> dict[str, Any]:
+    number = np.arange(20)
+    return {
+        "adjusted": rules.swap(number * 7 % 3 % 2, number % 4 == 3).tolist(),
+        "digests": digests(adjust.adjusted_recipe(ref("swaps"), ref("reliability")).ref),
+    }
+
+
+def judged_tables() -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Columns of 60 images of three splits, and of those of validation as cross-fitting gives them."""
+    number = np.arange(60)
+    predicted = number * 7 % 3 % 2
+    whole: dict[str, list[Any]] = {
+        "plant_id": [f"p{i // 4}" for i in number],
+        "split": [("val", "test", "new")[i % 3] for i in number],
+        "label": [None if i % 3 == 2 else int(i % 5 % 2) for i in number],
+        "predicted": predicted.tolist(),
+        "adjusted": rules.swap(predicted, number % 4 == 3).tolist(),
+        **{name: ["-"] * 60 for name in MARKS},
+        **{name: (0.5 + 0.5 * np.sin(number * (k + 0.7))).tolist() for k, name in enumerate(measure.SCORES)},
+        "error_share": np.asarray([0.1, 0.5, 0.8, 1.0])[number % 4].tolist(),
+    }
+    return whole, {name: values[::3] for name, values in whole.items()}
+
+
+def golden_measure() -> dict[str, Any]:
+    whole, validation = judged_tables()
+    without_fold = rules.swap(np.asarray(validation["predicted"]), np.arange(20) % 6 == 5)
+    plants, judged = ref("plants"), ref("crossfit")
+    return {
+        "metrics": measure.metric_rows(whole, validation, without_fold.tolist(), 2),
+        "evaluation": measure.evaluation_rows(whole, validation)[::3],
+        "digests": digests(
+            measure.metrics_recipe(plants, judged, ref("swaps"), [ref("adjusted")]).ref,
+            measure.evaluation_recipe(judged, [ref("reliability")]).ref,
+        ),
+    }
+
+
+def golden_matching() -> dict[str, Any]:
+    ours, theirs = small_maps()[[0, 1, 3, 4]], small_maps()[[4, 7, 9], :3, :3]
+    found, likeness = match_clusters(ours, theirs)
+    return {
+        "matches": found.tolist(),
+        "likeness": likeness.tolist(),
+        "digests": digests(matching.matches_recipe(ref("clusters", 1), ref("clusters", 2)).ref),
+    }
+
+
+def golden_drift() -> dict[str, Any]:
+    number, params = np.arange(40), drift.DriftParams()
+    labels, clusters = number % 7 % 3 + 1, number % 4 % 3 + 1
+    natural = drift.natural_shift(labels, [f"day {i // 20}" for i in number])
+    return {
+        "natural shift": natural,
+        "rows": [
+            drift.compare(clusters, number / 40, labels, natural, params),
+            drift.compare(np.full(40, 3), number / 400, labels, natural, params),
+        ],
+        "digests": digests(drift.drift_recipe(params, ref("clusters"), ref("assignments")).ref),
+    }
+
+
+def golden_audit() -> dict[str, Any]:
+    """Without its digest, which holds the page's template."""
+    number = np.arange(40)
+    images = audit.Judged(np.sin(number * 1.3) ** 2, number % 4 + 1, (number % 4 == 3) | (number % 9 == 0))
+    marks = dict.fromkeys((*MARKS, "split"), "-") | {"split": "val", "n": 40}
+    states = ("before", "after", "cross-fitted")
+    metrics = [{**marks, "state": state, "overall_accuracy": k / 4} for k, state in enumerate(states)]
+    evaluation = [{"split": "val", "score": "reliability", "auroc": 0.7}]
+    return {"rows": audit.audit_rows(metrics, evaluation, {"val": images}, audit.AuditParams())}
+
+
+def golden_reuse() -> dict[str, Any]:
+    table: dict[str, list[Any]] = {
+        "label": [0, None, None, 1, None],
+        "split": ["val", "val", "train", "test", "new"],
+    }
+    return {
+        "unlabelled": reuse.unlabelled(table),
+        "digests": digests(reuse.labelled_recipe(ref("predictions")).ref),
+    }
