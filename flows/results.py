@@ -6,34 +6,63 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from storage.artifacts import Store
+from storage.artifacts import Artifact, Store
+from storage.parquet import TableSpec
 from storage.publish import CampaignRecord
-from storage.tables import CLUSTER_SCORES, METRICS, TableSpec, read_table
+from storage.tables import ADJUSTED, CLUSTER_SCORES, DRIFT, EVALUATION, METRICS, RELIABILITIES, SWAPS
+from tasks.report_abstention import abstention_rows, abstention_sentence
+from tasks.report_drift import outside_sentence
+from tasks.report_scores import judged_scores
+from tasks.report_tables import dated_rows, rows_of
+from tasks.report_words import figure_text, score_name
+
+Row = dict[str, Any]
 
 
 def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
-    """Metrics, clusters, warnings and places of a campaign as JSON values."""
+    """Metrics, clusters, scores, doubts, warnings and places of a campaign as JSON values.
+
+    `abstained` has a row a method and split: images, how many abstain and why, and `(n_labelled, n_right)` of the
+    answers kept and abstained. The other tables are those of their names.
+    """
     params = record.params
-    clusters = [store.open(ref).summary for role, ref in record.artifacts.items() if role.startswith("clusters ")]
+    artifacts = {role: store.open(ref) for role, ref in record.artifacts.items()}
+    clusters = [artifact.summary for role, artifact in artifacts.items() if role.startswith("clusters ")]
+    methods = [summary["method"] for summary in clusters]
     return {
         "campaign": record.campaign,
         "image_size": params["ingest"]["image_size"],
-        "kernel": f"{params['cluster']['affinity']} = {params['cluster']['scale']}",
+        "kernel": _kernel(params["cluster"], clusters),
         "explained_class": params["explain"]["explained_class"],
         "threshold": params["adjust"]["threshold"],
         "confidence": params["score"]["confidence"],
-        "metrics": _rows(store, record, "metrics", METRICS),
-        "clusters": _rows(store, record, "scores", CLUSTER_SCORES),
-        "rejected": store.open(record.artifacts["plants"]).summary["rejected"],
+        "metrics": _rows(artifacts, "metrics", METRICS),
+        "clusters": _rows(artifacts, "scores", CLUSTER_SCORES),
+        "swaps": _rows(artifacts, "swaps", SWAPS),
+        "evaluation": _rows(artifacts, "evaluation", EVALUATION),
+        "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
+        "abstained": [row for method in methods for row in _abstained(artifacts, method)],
+        "rejected": artifacts["plants"].summary["rejected"],
         "warnings": [f"{summary['method']}: {text}" for summary in clusters for text in summary["warnings"]],
         "report": str(store.root / record.report),
         "tables": str(store.root / "tables"),
     }
 
 
-def _rows(store: Store, record: CampaignRecord, kind: str, spec: TableSpec) -> list[dict[str, Any]]:
-    tables = [read_table(store.open(ref), spec) for role, ref in record.artifacts.items() if role.split()[0] == kind]
-    return [{name: table[name][i] for name in table} for table in tables for i in range(len(table["method"]))]
+def _kernel(params: Row, clusters: list[Row]) -> str:
+    """The kernel that was used, which may have been chosen for each method."""
+    used = [summary.get("kernel", (params["affinity"], params["scale"])) for summary in clusters]
+    return "; ".join(dict.fromkeys(f"{affinity} = {scale}" for affinity, scale in used))
+
+
+def _rows(artifacts: dict[str, Artifact], kind: str, spec: TableSpec) -> list[Row]:
+    return [row for role, found in artifacts.items() if role.split()[0] == kind for row in rows_of(found, spec)]
+
+
+def _abstained(artifacts: dict[str, Artifact], method: str) -> list[Row]:
+    rated = dated_rows(artifacts, f"reliability {method}", RELIABILITIES)
+    adjusted = dated_rows(artifacts, f"adjusted {method}", ADJUSTED)
+    return [{"method": method, **row} for row in abstention_rows(rated, adjusted)]
 
 
 def print_results(found: dict[str, Any]) -> None:
@@ -42,8 +71,10 @@ def print_results(found: dict[str, Any]) -> None:
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     console.print(_metrics_table(found))
     console.print(_clusters_table(found))
-    for text in found["warnings"]:
-        console.print(f"note: {text}", markup=False)
+    if found["evaluation"]:
+        console.print(_scores_table(found))
+    for text in (*_doubts(found), *(f"note: {warning}" for warning in found["warnings"])):
+        console.print(text, markup=False)
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
     console.print(f"left out: {left_out or 'nothing'}", markup=False)
     for name in ("tables", "report"):
@@ -59,29 +90,68 @@ def _metrics_table(found: dict[str, Any]) -> Table:
     for name in ("method", "split", "state", "n", "overall accuracy", "average class accuracy", ""):
         table.add_column(name, justify="left" if name in ("method", "split", "state", "") else "right")
     for row in found["metrics"]:
-        shares = (f"{row['overall_accuracy']:.1%}", f"{row['average_class_accuracy']:.1%}")
-        note = "in-sample" if row["is_in_sample"] else ""
-        table.add_row(row["method"], row["split"], row["state"], str(row["n"]), *shares, note)
+        shares = [_share(row, name) for name in ("overall_accuracy", "average_class_accuracy")]
+        table.add_row(row["method"], row["split"], row["state"], str(row["n"]), *shares, _note(row))
     return table
+
+
+def _share(row: Row, name: str) -> str:
+    low, high = row[f"{name}_lower"], row[f"{name}_upper"]
+    return f"{row[name]:.1%}" + ("" if low is None or high is None else f" ({100 * low:.0f}..{100 * high:.0f})")
+
+
+def _note(row: Row) -> str:
+    if row["is_in_sample"]:
+        return "in-sample"
+    return "plants left out" if row["state"] == "cross-fitted" else ""
 
 
 def _clusters_table(found: dict[str, Any]) -> Table:
     table = Table(title="clusters of validation maps", title_justify="left")
+    swapped = {(row["method"], row["cluster"]) for row in found["swaps"] if row["is_swapped"]}
     interval = f"{found['confidence']:.4g} interval"
     for name in ("method", "cluster", "n", "TP", "TN", "FP", "FN", "error share", interval, "reliability", ""):
         table.add_column(name, justify="left" if name in ("method", "") else "right")
     for row in found["clusters"]:
         counts = ["" if row[name] is None else str(row[name]) for name in ("tp", "tn", "fp", "fn")]
-        interval = f"{row['error_share_lower']:.2f} .. {row['error_share_upper']:.2f}"
-        is_swapped = row["tp"] is not None and row["error_share"] > found["threshold"]
         table.add_row(
             row["method"],
             str(row["cluster"]),
             str(row["n"]),
             *counts,
             f"{row['error_share']:.2f}",
-            interval,
+            f"{row['error_share_lower']:.2f} .. {row['error_share_upper']:.2f}",
             f"{row['reliability']:.2f}",
-            "swapped" if is_swapped else "",
+            "swapped" if (row["method"], row["cluster"]) in swapped else "",
         )
     return table
+
+
+def _scores_table(found: dict[str, Any]) -> Table:
+    """Every score of every method on unseen plants, else on cross-fitted validation plants."""
+    by_method: dict[str, list[Row]] = {}
+    for row in found["evaluation"]:
+        by_method.setdefault(row["method"], []).append(row)
+    judged = [row for rows in by_method.values() for row in judged_scores(rows)]
+    one = judged[0]
+    where = "cross-fitted val" if one["split"] == "val" else one["split"]
+    title = f"how well each score tells errors ({where}, n = {one['n']}, {one['n_wrong']} wrong)"
+    table = Table(title=title, title_justify="left")
+    for name in ("method", "score", "AUROC", "0.95 interval", "AUGRC"):
+        table.add_column(name, justify="left" if name in ("method", "score") else "right")
+    for row in judged:
+        low, high = row["auroc_lower"], row["auroc_upper"]
+        interval = "" if low is None or high is None else f"{low:.2f} .. {high:.2f}"
+        figures = (figure_text(row["auroc"]), interval, figure_text(row["augrc"]))
+        table.add_row(row["method"], score_name(row["score"]), *figures)
+    return table
+
+
+def _doubts(found: dict[str, Any]) -> list[str]:
+    """What not to act on, a line each: answers that abstain, and dates outside what was validated."""
+    lines: list[str] = []
+    for method in dict.fromkeys(row["method"] for row in found["abstained"]):
+        abstained, drift = ([row for row in found[name] if row["method"] == method] for name in ("abstained", "drift"))
+        said = (abstention_sentence(abstained), outside_sentence(drift))
+        lines += [f"{method}: {sentence}" for sentence in said if sentence]
+    return lines

@@ -12,7 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -48,26 +49,27 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _layout() -> ConstrainedLayoutEngine:
+def page_layout() -> ConstrainedLayoutEngine:
+    """Room around panels, the same in every figure."""
     return ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09)
 
 
 def confusion_figure(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> bytes:
-    """Confusion matrices of the rows of the table `metrics`: before and after adjustment side by side."""
-    columns = min(len(rows), 4 if len(classes) <= 3 else 2)
-    lines = -(-len(rows) // columns)
+    """Confusion matrices of the rows of the table `metrics`: a line a split, its states side by side."""
+    by_split: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_split.setdefault(row["split"], []).append(row)
+    columns = max(map(len, by_split.values()))
     side = max(2.3, 0.7 * len(classes) + 0.9)
-    figure = Figure(figsize=(columns * side, lines * (side + 0.25)), layout=_layout())
-    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
-    for panel in panels:
-        panel.set_visible(False)
-    for panel, row in zip(panels, rows, strict=False):
-        panel.set_visible(True)
-        note = "\nin-sample" if row["is_in_sample"] else ""
-        panel.set_title(f"{row['split']}, {row['state']}, n = {row['n']}{note}", fontsize=10)
-        _draw_confusion(
-            panel, np.asarray(row["confusion"]).reshape(len(classes), -1), [_short(name) for name in classes]
-        )
+    figure = Figure(figsize=(columns * side, len(by_split) * (side + 0.25)), layout=page_layout())
+    names = [_short(name) for name in classes]
+    for line, of_split in zip(figure.subplots(len(by_split), columns, squeeze=False), by_split.values(), strict=True):
+        for panel in line[len(of_split) :]:
+            panel.set_visible(False)
+        for panel, row in zip(line, of_split, strict=False):
+            note = "\nin-sample" if row["is_in_sample"] else ""
+            panel.set_title(f"{row['split']}, {row['state']}, n = {row['n']}{note}", fontsize=10)
+            _draw_confusion(panel, np.asarray(row["confusion"]).reshape(len(classes), -1), names)
     return png_bytes(figure)
 
 
@@ -95,26 +97,45 @@ def cluster_figure(counts: Mapping[str, Mapping[int, Mapping[str, int]]], swappe
     counts : by split, cluster and kind of answer (TP, TN, FP, FN or right, wrong; no label).
     swapped : clusters whose answers are swapped, marked under the axis.
     """
-    figure = Figure(figsize=(4.6 * max(1, len(counts)), 3.7), layout=_layout())
+    figure = Figure(figsize=(4.6 * max(1, len(counts)), 3.7), layout=page_layout())
     panels = figure.subplots(1, max(1, len(counts)), squeeze=False, sharey=False)[0]
+    kind_legend(figure, draw_cluster_bars(list(panels), counts, swapped, {}))
+    return png_bytes(figure)
+
+
+def draw_cluster_bars(
+    panels: Sequence[Axes],
+    counts: Mapping[str, Mapping[int, Mapping[str, int]]],
+    swapped: Sequence[int],
+    tallest: Mapping[str, int],
+) -> dict[str, Any]:
+    """Draw the bars of `cluster_figure` on one panel a split; returns a handle of every kind for the legend.
+
+    `tallest` is the tallest bar that must fit, by split; without it the axis fits its own bars.
+    """
     drawn: dict[str, Any] = {}
     for panel, (split, clusters) in zip(panels, counts.items(), strict=False):
         drawn = _draw_bars(panel, clusters) | drawn
-        total = sum(sum(kinds.values()) for kinds in clusters.values())
-        panel.set_title(f"{split} (n = {total})", fontsize=11)
+        heights = [sum(kinds.values()) for kinds in clusters.values()]
+        panel.set_title(f"{split} (n = {sum(heights)})", fontsize=11)
         names = [f"{cluster}\nswap" if cluster in swapped else str(cluster) for cluster in clusters]
         panel.set_xticks(range(len(clusters)), labels=names)
         panel.set_xlabel("cluster")
         panel.set_ylabel("images")
         panel.yaxis.set_major_locator(MaxNLocator(integer=True))
         # By hand: zero-height bars make the top edge sticky, and margins stop there.
-        panel.set_ylim(0, 1.07 * max([1, *(sum(kinds.values()) for kinds in clusters.values())]))
+        panel.set_ylim(0, 1.07 * max([1, *heights, tallest.get(split, 0)]))
         panel.spines[["top", "right"]].set_visible(False)
+    return drawn
+
+
+def kind_legend(figure: Figure | SubFigure, drawn: Mapping[str, Any], columns: int = 4) -> None:
+    """Name the kinds of answers under the panels that they were drawn on."""
     kinds = [kind for kind in COLOURS if kind in drawn]
     if kinds:
         labels = [MEANINGS.get(kind, kind) for kind in kinds]
-        figure.legend([drawn[k] for k in kinds], labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    return png_bytes(figure)
+        place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 9}
+        figure.legend([drawn[kind] for kind in kinds], labels, **place)
 
 
 def _draw_bars(panel: Axes, clusters: Mapping[int, Mapping[str, int]]) -> dict[str, Any]:
@@ -147,26 +168,34 @@ def prototype_figure(
     clusters : rows of the table `clusters`.
     is_signed : colours for and against the class, white at zero; without it values below zero are refused.
     """
-    known = {row["cluster"]: row for row in clusters}
     columns = min(4, max(1, len(prototypes)))
     lines = -(-len(prototypes) // columns) or 1
-    figure = Figure(figsize=(2.3 * columns + 0.9, 2.65 * lines), layout=_layout())
+    figure = Figure(figsize=(2.3 * columns + 0.9, 2.65 * lines), layout=page_layout())
     panels = figure.subplots(lines, columns, squeeze=False)
-    limit = max(float(np.abs(prototypes).max(initial=0)), 1e-6)
-    scale = {"cmap": SIGNED if is_signed else PLAIN, "vmin": -limit if is_signed else 0.0, "vmax": limit}
-    _refuse_negative(prototypes, is_signed)
-    image = None
-    for panel in panels.flat:
-        panel.set_axis_off()
-    for cluster, (panel, prototype) in enumerate(zip(panels.flat, prototypes, strict=False), start=1):
-        image = panel.imshow(_at_side(prototype, PROTOTYPE_SIDE), **scale)
-        row = known.get(cluster)
-        text = "no labelled images" if row is None else f"n = {row['n']}, {row['error_share']:.1%} wrong"
-        panel.set_title(f"cluster {cluster}\n{text}", fontsize=9.5)
+    told = {row["cluster"]: f"n = {row['n']}, {row['error_share']:.1%} wrong" for row in clusters}
+    numbers = range(1, len(prototypes) + 1)
+    titles = [f"cluster {number}\n{told.get(number, 'no labelled images')}" for number in numbers]
+    image = draw_prototypes(list(panels.flat), prototypes, titles, is_signed)
     if image is not None:
         label = "mean of the maps (strongest value of each map = 1)"
         figure.colorbar(image, ax=panels, shrink=0.75, label=_signed_label(label) if is_signed else label)
     return png_bytes(figure)
+
+
+def draw_prototypes(
+    panels: Sequence[Axes], prototypes: NDArray[np.floating], titles: Sequence[str], is_signed: bool
+) -> AxesImage | None:
+    """Draw the maps of `prototype_figure`, one a panel; returns one of them for the bar of colours."""
+    limit = max(float(np.abs(prototypes).max(initial=0)), 1e-6)
+    colours, lowest = (SIGNED, -limit) if is_signed else (PLAIN, 0.0)
+    _refuse_negative(prototypes, is_signed)
+    image = None
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, prototype, title in zip(panels, prototypes, titles, strict=False):
+        image = panel.imshow(_at_side(prototype, PROTOTYPE_SIDE), cmap=colours, vmin=lowest, vmax=limit)
+        panel.set_title(title, fontsize=9.5)
+    return image
 
 
 def _signed_label(label: str) -> str:
@@ -187,7 +216,7 @@ def _refuse_negative(values: NDArray[np.floating], is_signed: bool) -> None:
 
 def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     """Loss and accuracy per epoch, of the table `epochs`."""
-    figure = Figure(figsize=(9.2, 3.1), layout=_layout())
+    figure = Figure(figsize=(9.2, 3.1), layout=page_layout())
     for panel, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nat)", ""), strict=True):
         for split, colour, marker in (("train", "#0072B2", "o"), ("val", "#D55E00", "s")):
             known = [(e["epoch"], e[f"{split}_{name}"]) for e in epochs if e[f"{split}_{name}"] is not None]

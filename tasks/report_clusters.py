@@ -45,12 +45,14 @@ def _validation_kinds(row: Row, n_classes: int) -> dict[str, int]:
 
 
 def cluster_rows(
-    clusters: Sequence[Row], adjusted: Sequence[Row], n_classes: int, threshold: float
+    clusters: Sequence[Row], swaps: Sequence[Row], matches: Sequence[Row], adjusted: Sequence[Row], n_classes: int
 ) -> list[dict[str, Any]]:
-    """The table of clusters: its scores, whether it is swapped, and what fell into it of every unseen split.
+    """The table of clusters: its scores, whether and why it is swapped, and what fell into it of every unseen split.
 
     `unseen` has one `(n, n_labelled, n_wrong)` a split of `unseen_splits`; `n_wrong` counts answers before adjustment.
+    `earlier` is the cluster of the earlier fit that it continues, None where there is none, or no earlier fit.
     """
+    decided, continued = ({row["cluster"]: row for row in rows} for rows in (swaps, matches))
     rows: list[dict[str, Any]] = []
     for cluster in clusters:
         unseen: list[tuple[int, int, int]] = []
@@ -58,11 +60,14 @@ def cluster_rows(
             inside = [r for r in adjusted if r["split"] == split and r["cluster"] == cluster["cluster"]]
             known = [r for r in inside if r["label"] is not None]
             unseen.append((len(inside), len(known), sum(r["label"] != r["predicted"] for r in known)))
+        swap, match = decided[cluster["cluster"]], continued.get(cluster["cluster"], {})
         rows.append(
             {
                 **cluster,
+                **{name: swap[name] for name in ("is_swapped", "rule", "reason", "p_holm")},
+                "earlier": match.get("earlier_cluster"),
+                "likeness": match.get("likeness"),
                 "kinds": _validation_kinds(cluster, n_classes),
-                "is_swapped": n_classes == 2 and cluster["error_share"] > threshold,
                 "is_small": cluster["n"] < FEW,
                 "unseen": unseen,
             }
@@ -88,6 +93,7 @@ def diagnostics(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     n = sum(summary["sizes"])
     values = {
         "clustered": f"{n} maps into {len(summary['sizes'])} clusters",
+        **({"kernel": "{} = {:g}".format(*summary["kernel"])} if "kernel" in summary else {}),
         "stability": f"{summary['stability']:.2f}",
         "eigengap": f"{summary['eigengap']:.3f}",
         "PCA": f"{summary['n_dimensions']} dimensions, {percent(summary['variance_share'])} of the variance",

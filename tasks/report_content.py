@@ -1,50 +1,46 @@
 """What the report says of accuracy, data and parameters, from the rows of the tables: pure functions, no files."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
-from tasks.report_words import GROUND_TRUTH, IN_SAMPLE, REASONS, SPLIT_NAMES, UNSEEN, method_name, percent
+from tasks.report_words import (
+    CROSSFITTED,
+    GROUND_TRUTH,
+    IN_SAMPLE,
+    NO_SWAP,
+    REASONS,
+    RULES,
+    SPLIT_NAMES,
+    STATES,
+    UNSEEN,
+    method_name,
+    p_text,
+    percent,
+)
 
 Row = Mapping[str, Any]
 CHANCE = 0.05
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What adjustment did to the images of a split; corrected and spoiled are counted among those with a label."""
-
-    split: str
-    n_images: int
-    n_labelled: int
-    n_swapped: int
-    n_corrected: int
-    n_spoiled: int
-
-    @property
-    def p_value(self) -> float:
-        """Probability of a difference at least this large by chance (exact McNemar test, two-sided)."""
-        n = self.n_corrected + self.n_spoiled
-        return float(binomtest(self.n_corrected, n).pvalue) if n else 1.0
-
-
-def adjustment_effect(adjusted: Sequence[Row], split: str) -> Effect:
-    """Count what adjustment changed in a split, from rows of the table `adjusted`."""
+def swap_counts(adjusted: Sequence[Row], split: str) -> tuple[int, int]:
+    """Swapped answers and all answers of a split, with or without a label, from rows of the table `adjusted`."""
     rows = [row for row in adjusted if row["split"] == split]
-    known = [row for row in rows if row["label"] is not None]
-    changed = [row for row in known if row["is_swapped"]]
-    return Effect(
-        split=split,
-        n_images=len(rows),
-        n_labelled=len(known),
-        n_swapped=sum(row["is_swapped"] for row in rows),
-        n_corrected=sum(row["adjusted"] == row["label"] for row in changed),
-        n_spoiled=sum(row["predicted"] == row["label"] for row in changed),
-    )
+    return sum(row["is_swapped"] for row in rows), len(rows)
+
+
+def rule_sentences(swaps: Sequence[Row], n_classes: int, threshold: float) -> tuple[str, str]:
+    """Which answers adjustment swaps, as a sentence, and why it swaps none where it does not, as half a sentence."""
+    if n_classes > 2:
+        several = "With more than two classes no answer can be swapped"
+        return f"{several}: before and after are the same, and the clusters tell reliability only.", several.lower()
+    rule = swaps[0]["rule"] if swaps else "paper"
+    texts = (words.get(rule, "").format(threshold=f"{100 * threshold:g}") for words in (RULES, NO_SWAP))
+    sentence, why = (re.sub(r"\s*\n\s*", " ", text) for text in texts)
+    return sentence or f"Adjustment swaps answers by the rule {rule}.", why or f"no cluster meets the rule {rule}"
 
 
 @dataclass(frozen=True)
@@ -55,25 +51,24 @@ class Headline:
     tone: str
 
 
-def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, threshold: float) -> Headline:
-    """The result on unseen plants, also where it is none or a loss."""
+def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, why_none: str) -> Headline:
+    """The result on unseen plants, also where it is none or a loss; `why_none` is of `rule_sentences`."""
     found = {(row["split"], row["state"]): row for row in metrics}
     split = next((s for s in UNSEEN if (s, "before") in found), None)
     if split is None:
         return Headline(_without_unseen(found), "same")
     before, after = found[split, "before"], found[split, "after"]
     n, where = before["n"], f"On unseen {SPLIT_NAMES[split]} plants: {percent(before['overall_accuracy'])} right"
-    effect = adjustment_effect(adjusted, split)
     if n_classes > 2:
         return Headline(f"{where} (n\u00a0=\u00a0{n}). With more than two classes no answer is swapped.", "same")
     if not any(row["is_swapped"] for row in adjusted):
-        why = f"no cluster was wrong in more than {threshold:.0%} of its validation images"
-        return Headline(f"{where} (n\u00a0=\u00a0{n}). Adjustment changes nothing: {why}.", "same")
+        return Headline(f"{where} (n\u00a0=\u00a0{n}). Adjustment changes nothing: {why_none}.", "same")
     text = f"{where} before adjustment, {percent(after['overall_accuracy'])} after (n\u00a0=\u00a0{n})."
     gain = after["n_correct"] - before["n_correct"]
     if gain == 0:
-        return Headline(f"{text} Adjustment swapped {effect.n_swapped} answers and gained nothing.", "same")
-    doubt = "" if effect.p_value < CHANCE else " A difference this small may be chance."
+        n_swapped, _ = swap_counts(adjusted, split)
+        return Headline(f"{text} Adjustment swapped {n_swapped} answers and gained nothing.", "same")
+    doubt = "" if after["mcnemar_p"] < CHANCE else " A difference this small may be chance."
     if gain < 0:
         return Headline(f"{text} Adjustment makes the answers worse here: do not use it.{doubt}", "worse")
     return Headline(text + doubt, "same" if doubt else "better")
@@ -81,23 +76,23 @@ def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, th
 
 def _without_unseen(found: Mapping[tuple[str, str], Row]) -> str:
     unknown = "No unseen plant has a label, so how often the answers are right on unseen plants is unknown."
-    before, after = found.get(("val", "before")), found.get(("val", "after"))
+    before = found.get(("val", "before"))
+    after = found.get(("val", "cross-fitted")) or found.get(("val", "after"))
     if before is None or after is None:
         return unknown
     n, where = f"n\u00a0=\u00a0{before['n']}", f"On validation plants: {percent(before['overall_accuracy'])} right"
     if before["confusion"] == after["confusion"]:
         return f"{unknown} {where} ({n})."
-    return (
-        f"{unknown} {where} before adjustment, {percent(after['overall_accuracy'])} after ({n}; in-sample, flatters)."
-    )
+    how = "in-sample, flatters" if after["is_in_sample"] else "cross-fitted: by clusters made without the plant"
+    return f"{unknown} {where} before adjustment, {percent(after['overall_accuracy'])} after ({n}; {how})."
 
 
 def accuracy_rows(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[str, Any]]:
-    """The table of accuracies in reading order, with a remark where a number flatters or is missing."""
-    order = {"val": 0, "test": 1, "new": 2}
+    """The table of accuracies in reading order, with a remark where a number flatters, does not, or is missing."""
+    order, states = {"val": 0, "test": 1, "new": 2}, {state: i for i, state in enumerate(STATES)}
     rows = [
-        {**row, "remark": f"in-sample: {IN_SAMPLE}" if row["is_in_sample"] else ""}
-        for row in sorted(metrics, key=lambda row: (order.get(row["split"], 3), row["state"] != "before"))
+        {**row, "remark": _remark(row)}
+        for row in sorted(metrics, key=lambda row: (order.get(row["split"], 3), states.get(row["state"], 3)))
     ]
     present = {row["split"] for row in adjusted}
     for split in order:
@@ -107,23 +102,36 @@ def accuracy_rows(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[
     return rows
 
 
-def effect_sentences(adjusted: Sequence[Row]) -> list[str]:
+def _remark(row: Row) -> str:
+    if row["is_in_sample"]:
+        return f"in-sample: {IN_SAMPLE}"
+    return CROSSFITTED if row["state"] == "cross-fitted" else ""
+
+
+def effect_sentences(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[str]:
     """What adjustment did in each split, one sentence each; empty where nothing was swapped."""
+    found = {(row["split"], row["state"]): row for row in metrics}
     sentences: list[str] = []
     for split in ("val", *UNSEEN):
-        effect = adjustment_effect(adjusted, split)
-        if not effect.n_swapped:
-            continue
-        text = f"{SPLIT_NAMES[split].capitalize()}: {effect.n_swapped} of {effect.n_images} answers were swapped"
-        if effect.n_labelled:
-            text += f"; {effect.n_corrected} became right and {effect.n_spoiled} became wrong"
-            text += " (in-sample)" if split == "val" else f" (exact McNemar test, {_p_text(effect.p_value)})"
-        sentences.append(text + ".")
+        n_swapped, n = swap_counts(adjusted, split)
+        after, crossfitted = found.get((split, "after")), found.get((split, "cross-fitted"))
+        text = f"{SPLIT_NAMES[split].capitalize()}: {n_swapped} of {n} answers were swapped"
+        if n_swapped and after is not None:
+            text += f"; {_changes(after)}" + (" (in-sample)" if after["is_in_sample"] else _test(after))
+        if n_swapped:
+            sentences.append(f"{text}.")
+        if crossfitted is not None and crossfitted["n_corrected"] + crossfitted["n_spoiled"]:
+            who = f"{SPLIT_NAMES[split].capitalize()}, cross-fitted"
+            sentences.append(f"{who}: {_changes(crossfitted)}{_test(crossfitted)}.")
     return sentences
 
 
-def _p_text(p: float) -> str:
-    return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
+def _changes(row: Row) -> str:
+    return f"{row['n_corrected']} became right and {row['n_spoiled']} became wrong"
+
+
+def _test(row: Row) -> str:
+    return f" (exact McNemar test, {p_text(row['mcnemar_p'])})"
 
 
 def image_counts(observations: Sequence[Row], plants: Sequence[Row], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -177,13 +185,14 @@ def plain(value: Any) -> str:
 
 
 def summary_lines(
-    title: str, heads: Mapping[str, Headline], metrics: Sequence[Row], warnings: Sequence[str]
+    title: str, heads: Mapping[str, Headline], notes: Sequence[str], metrics: Sequence[Row], warnings: Sequence[str]
 ) -> list[str]:
     """The report in a few lines of Markdown, `heads` by the method's name in words."""
     lines = [f"# {title}", ""]
     lines += [f"**{method}**: {head.text}\n" for method, head in heads.items()]
     if any(row["explained_class"] == "label" for row in metrics):
         lines += [f"> **explained_class = label: {GROUND_TRUTH}**\n"]
+    lines += [*(f"- {note}" for note in notes), ""] if notes else []
     lines += ["| method | split | state | n | right | average class accuracy |", "|---|---|---|---:|---:|---:|"]
     for row in metrics:
         state = row["state"] + (" (in-sample)" if row["is_in_sample"] else "")

@@ -29,6 +29,66 @@ APPROXIMATE = "approximate maps: take no reliability as final"
 
 IN_SAMPLE = "the clusters were scored on these images; flatters"
 
+# States of the table `metrics` in reading order, and what the last one is.
+STATES = ("before", "after", "cross-fitted")
+CROSSFITTED = "every plant answered by clusters made without it; judge by this"
+
+# Which answers are swapped, by the word in the table `swaps`.
+RULES = {
+    "paper": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
+        {threshold}\u00a0% of the validation images.""",
+    "confident": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
+        half of the validation images beyond chance, and only if swapping also helps validation plants that the clusters
+        were made without.""",
+}
+NO_SWAP = {
+    "paper": "no cluster was wrong in more than {threshold}\u00a0% of its validation images",
+    "confident": "no cluster was wrong in more than half of its validation images beyond chance, or swapping did not "
+    "help plants left out",
+}
+
+# Why an answer should not be acted on, by the word in the table `reliability`.
+ABSTAIN_REASONS = {
+    "wide": """Too few validation images stand behind it: the interval of its cluster's error share is too wide to
+        tell.""",
+    "novel": "The image's saliency map is unlike every validation map, so nothing that was validated speaks for it.",
+    "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
+        be trusted.""",
+}
+
+CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"
+
+# Scores of a right answer, by their column in the table `reliability`: name and meaning, in reading order.
+SCORES = {
+    CLUSTER_SCORE: ("cluster reliability", "the paper's: share of right answers in the cluster of the saliency map"),
+    "nearest_map_reliability": ("nearest maps", "share of right answers among the 15 validation maps most like it"),
+    "softmax": ("probability", "the classifier's own probability of its answer (softmax)"),
+    "calibrated_softmax": ("calibrated probability", "the same, corrected for over-confidence on validation plants"),
+    "feature_reliability": (
+        "nearest features",
+        "share of right answers among the 15 validation images most like it to the classifier's last layer",
+    ),
+    "trust_score": ("trust score", "how much nearer, to the last layer, the answered class lies than any other"),
+    COMBINED_SCORE: ("all combined", "one probability of a right answer, learned from all of these together"),
+}
+
+# Columns of the table `evaluation`: heading, meaning, and whether the largest is best.
+QUALITIES = {
+    "auroc": ("AUROC", "how often a right answer scores above a wrong one: 0.5 is guessing, 1 perfect", True),
+    "aurc": ("AURC", "mean error rate as ever less sure answers are accepted, the surest first", False),
+    "e_aurc": ("e-AURC", "how much of that a perfect order would have avoided", False),
+    "augrc": ("AUGRC", "as AURC, but errors counted among all images, so the few surest weigh less", False),
+    "brier": ("Brier", "mean squared error as a probability of a right answer", False),
+    "calibration_error": ("calibration error", "mean gap between the score and the share that is right", False),
+}
+
+# Why a date is outside what was validated, by the word in the table `drift`.
+DRIFT_REASONS = {
+    "clusters": "plants fall into other clusters than in validation",
+    "novelty": "too many saliency maps are unlike every validation map",
+    "clusters novelty": "plants fall into other clusters than in validation, and too many maps are unlike any there",
+}
+
 # Why a plant-date was left out, by the word in the table `rejected`.
 REASONS = {
     "harvested": "The plant had already been harvested on that day; the image shows no cauliflower to judge.",
@@ -50,6 +110,7 @@ REASONS = {
 
 DIAGNOSTICS = {
     "clustered": "validation images with a label",
+    "kernel": "how near two maps must be to count as alike: reading of the scale, and the scale",
     "stability": """how alike the clusters are when k-means starts elsewhere (mean adjusted Rand index): 1 is always
         alike, below 0.6 their borders are arbitrary""",
     "eigengap": "how clearly the maps ask for this number of clusters: near 0, another number would do as well",
@@ -67,13 +128,21 @@ HOW_TO_READ = {
         Intervals are wide where n is small: with 15 of 20 wrong the true share may be anything between about a half and
         nine in ten. Do not act on a cluster of fewer than about 20 validation images.""",
     "Validation figures after adjustment flatter": """
-        The clusters to swap were chosen on the very images they are counted on. Judge adjustment by unseen plants.""",
+        The clusters to swap were chosen on the very images they are counted on. Judge adjustment by unseen plants, or
+        by the cross-fitted figures: there, each plant is answered by clusters that were made without it.""",
+    "An answer marked abstain is no answer": """
+        Its reliability is not known well enough to act on it, as predicted or swapped. Look at the plant.""",
+    "The cluster's reliability is one score among several": """
+        Which of them knows the classifier's errors best differs between fields. The report compares them on plants
+        that none of them was fitted to; a gap smaller than the intervals may be chance.""",
     "Another field or season is outside what was validated": """
         Another variety, soil, camera or light can move images to other clusters and change how often the classifier is
         wrong in them. Label some plants there and run a campaign before relying on these reliabilities.""",
     "Images are not independent": """
-        The same plant appears on several dates and neighbours look alike, so the counts hold less than n suggests:
-        true intervals are wider and true p-values larger than those given here.""",
+        The same plant appears on several dates. Intervals of accuracies and of the scores' figures allow for that: they
+        come from drawing whole plants anew, again and again (bootstrap). Intervals of a cluster's error share (Wilson)
+        and the tests of swaps (McNemar, Holm) still count images: the true intervals are wider, the true p-values
+        larger. That neighbouring plants look alike is allowed for nowhere.""",
     "A saliency map is no explanation of the plant": """
         It shows which parts of the image the classifier's answer rests on, not why the plant is or is not ready. Look
         at the example images: a cluster whose maps light up on soil, a marker or a neighbour is itself a warning.""",
@@ -85,6 +154,26 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\u00a0%"
 
 
+def percent_interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval of shares as text; a dash where there is none, as for a single plant."""
+    return "–" if low is None or high is None else f"{percent(low)}\u2009–\u2009{percent(high)}"
+
+
+def figure_text(value: float | None, digits: int = 3) -> str:
+    """A number of the tables as text; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def p_text(p: float) -> str:
+    """A probability of chance as text, `p = 0.012`."""
+    return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
+
+
 def method_name(method: str) -> str:
     """A saliency method in words."""
     return METHOD_NAMES.get(method, method)
+
+
+def score_name(score: str) -> str:
+    """A score in words."""
+    return SCORES[score][0] if score in SCORES else score

@@ -1,15 +1,19 @@
 """Pictures of saliency maps: what is for and what is against the class is seen, nothing is hidden, sizes fit."""
 
 import io
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.figures import OPACITY, overlay_image, prototype_figure
+from tasks.detection import CalibrationRow
+from tasks.figures import COLOURS, OPACITY, confusion_figure, overlay_image, prototype_figure
+from tasks.score_figures import LINES, calibration_figure, method_figure, risk_coverage_figure
 
 GREY = np.full((96, 96, 3), 90, np.uint8)
 
@@ -117,3 +121,84 @@ def test_prototypes_of_any_resolution_keep_their_proportions(shape: tuple[int, i
 
 def test_no_prototypes_are_an_empty_figure() -> None:
     assert opened(prototype_figure(np.zeros((0, 8, 8)), [])).min() == 255
+
+
+def confusion(split: str, state: str) -> dict[str, Any]:
+    return {"split": split, "state": state, "n": 4, "is_in_sample": False, "confusion": [4, 0, 0, 4]}
+
+
+def test_confusion_matrices_have_a_line_a_split() -> None:
+    two = [confusion("test", state) for state in ("before", "after")]
+    three = [confusion("val", state) for state in ("before", "after", "cross-fitted")]
+    one_line, lines = (opened(confusion_figure(rows, ["a", "b"])) for rows in (two, three + two))
+    assert lines.shape[0] == 2 * one_line.shape[0] and lines.shape[1] * 2 == one_line.shape[1] * 3
+    corner = lines[lines.shape[0] // 2 + 20 :, 2 * lines.shape[1] // 3 + 20 :]
+    assert corner.min() == 255  # no third state of the second split
+    full = matplotlib.colormaps["Blues"](1.0)
+    assert count_of(lines, full) == pytest.approx(5 / 2 * count_of(one_line, full), rel=0.1)
+
+
+def rgb(colour: str) -> tuple[float, ...]:
+    return to_rgb(colour)
+
+
+def test_every_score_has_its_own_colour_and_pattern() -> None:
+    assert len({colour for colour, _, _ in LINES}) == len({str(pattern) for _, pattern, _ in LINES}) == len(LINES) == 7
+    coverage = np.linspace(0.1, 1, 10)
+    curves = {f"score {i}": (coverage, coverage * (i + 1) / 10) for i in range(7)}
+    shown = opened(risk_coverage_figure(curves, "unseen"))
+    assert all(count_of(shown, rgb(colour)) > 100 for colour, _, _ in LINES)
+
+
+def places(shown: NDArray[np.int64], colour: str) -> NDArray[np.int64]:
+    """Rows and columns of a colour, (n, 2)."""
+    return np.argwhere(np.abs(shown - 255 * np.asarray(rgb(colour))).max(axis=-1) <= 2)
+
+
+def test_more_risk_is_drawn_higher() -> None:
+    coverage = np.linspace(0.01, 1, 100)
+    curves = {name: (coverage, np.full(100, risk)) for name, risk in (("bad", 0.8), ("good", 0.2))}
+    shown = opened(risk_coverage_figure(curves, ""))
+    panel = shown[:, : shown.shape[1] // 2]  # without the legend
+    bad, good = (np.median(places(panel, colour)[:, 0]) for colour, _, _ in LINES[:2])
+    assert bad < good - 200
+
+
+def test_a_bin_with_more_images_is_a_larger_point() -> None:
+    few, many = CalibrationRow(0.2, 0.2, 1, 0.2, 0.2), CalibrationRow(0.8, 0.8, 50, 0.8, 0.8)
+    blank, shown = opened(calibration_figure({"a": []}, "")), opened(calibration_figure({"a": [few, many]}, ""))
+    assert blank.shape == shown.shape
+    changed = np.argwhere(np.abs(shown - blank).max(axis=-1) > 40)
+    left, right = (changed[(changed[:, 1] > near) & (changed[:, 1] < near + 60)] for near in edges(changed))
+    assert len(right) > 3 * len(left)
+    assert right[:, 0].mean() < left[:, 0].mean()  # more were right
+
+
+def edges(changed: NDArray[np.int64]) -> tuple[float, float]:
+    """Where the leftmost and the rightmost 60 columns of what changed begin."""
+    columns = changed[:, 1]
+    return float(columns.min()) - 1, float(columns.max()) - 59
+
+
+def test_figures_of_scores_without_anything_are_drawn() -> None:
+    for picture in (risk_coverage_figure({}, ""), calibration_figure({}, "")):
+        assert opened(picture).size > 0
+
+
+@pytest.mark.parametrize("splits", [("validation",), ("validation", "test"), ("validation", "test", "new")])
+def test_clusters_and_prototypes_of_a_method_are_one_picture(splits: tuple[str, ...]) -> None:
+    counts = {split: {1: {"TP": 3, "FN": 1}, 2: {"TN": 2}} for split in splits}
+    low, high = (
+        opened(method_figure(counts, [2], constant(1, 0.5), False, dict.fromkeys(splits, tallest)))
+        for tallest in (4, 8)
+    )
+    inferno = matplotlib.colormaps["inferno"]
+    assert count_of(low, inferno(1.0)) > 5_000 and count_of(low, inferno(0.5)) > 5_000
+    bars = [count_of(shown, rgb(COLOURS["TP"])) for shown in (low, high)]
+    assert bars[1] == pytest.approx(bars[0] / 2, rel=0.15)  # half as high on an axis twice as long
+    assert (low[:, :2] == 255).all() and (low[:, -2:] == 255).all()  # nothing, as a legend, is cut off
+
+
+def test_equal_numbers_are_equal_pictures() -> None:
+    bins = {"a": [CalibrationRow(0.2, 0.4, 9, 0.3, 0.5)]}
+    assert calibration_figure(bins, "x") == calibration_figure(bins, "x")

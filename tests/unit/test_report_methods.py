@@ -6,14 +6,14 @@ from typing import Any, get_args
 
 import pytest
 
-from storage.tables import ADJUSTED, CLUSTER_SCORES, METRICS
+from storage.tables import ADJUSTED, EVALUATION, METRICS, SWAPS
 from tasks.report import figure_file, report_summary
 from tasks.report_content import parameter_rows
 from tasks.report_inputs import read_campaign
-from tasks.report_methods import compare_methods
+from tasks.report_methods import compare_methods, tallest_bars
 from tasks.report_words import METHOD_MEANINGS, METHOD_NAMES
 from tasks.saliency.maps import Method
-from tests.unit.test_report import DAYS, FakeCampaign, Page, shares, table_rows
+from tests.unit.report_campaign import DAYS, FakeCampaign, Page, shares, table_rows
 
 METHODS = ("lime", "gradcam", "occlusion_preview", "occlusion")
 NAMES = ["LIME", "Grad-CAM", "Occlusion sensitivity (approximate preview)", "Occlusion sensitivity"]
@@ -57,8 +57,8 @@ def test_one_table_compares_what_the_tables_say(campaign: FakeCampaign, html: st
     for method, row in zip(METHODS, rows, strict=True):
         metrics = {(m["split"], m["state"]): m for m in table_rows(campaign, f"metrics {method}", METRICS)}
         adjusted = [row for day in DAYS for row in table_rows(campaign, f"adjusted {method} {day}", ADJUSTED)]
-        clusters = table_rows(campaign, f"scores {method}", CLUSTER_SCORES)
-        assert row[1] == f"{sum(c['error_share'] > 0.75 for c in clusters)} of 3"
+        swaps = table_rows(campaign, f"swaps {method}", SWAPS)
+        assert row[1] == f"{sum(one['is_swapped'] for one in swaps)} of 3"
         for split, cells in (("test", row[2:5]), ("val", row[5:8])):
             n_swapped = sum(one["is_swapped"] for one in adjusted if one["split"] == split)
             assert cells[2] == f"{n_swapped} of 32"
@@ -66,6 +66,37 @@ def test_one_table_compares_what_the_tables_say(campaign: FakeCampaign, html: st
             first = before[2:5] if split == "test" else before[5:8]
             assert accuracy(first) == pytest.approx(stated(metrics[split, "before"]), abs=5.1e-4)
     assert rows[1][1] == "1 of 3" and rows[0][1] == "0 of 3"  # or the comparison compares nothing
+
+
+@pytest.mark.parametrize("is_tested", [True, False], ids=["unseen", "cross-fitted"])
+def test_scores_of_the_methods_are_compared(tmp_path: Path, is_tested: bool) -> None:
+    campaign = FakeCampaign(tmp_path, methods=("gradcam", "lime"), has_test_labels=is_tested, n_plants=36)
+    html = campaign.page()
+    _, names, *rows = Page(html).tables["score-comparison"]
+    assert names == 2 * ["AUROC", "AUGRC"]
+    assert ("On validation plants, cross-fitted, n = " in html) != is_tested
+    stated: list[list[float]] = []
+    for method, row in zip(("gradcam", "lime"), rows, strict=True):
+        found = {(r["split"], r["score"]): r for r in table_rows(campaign, f"evaluation {method}", EVALUATION)}
+        of_split = [found["test" if is_tested else "val", score] for score in ("reliability", "combined_reliability")]
+        stated.append([one[quality] for one in of_split for quality in ("auroc", "augrc")])
+        assert [float(cell.split()[0]) for cell in row[1:]] == pytest.approx(stated[-1], abs=5.1e-4)
+        assert row[1].endswith(f"{of_split[0]['auroc_lower']:.2f}\u2009–\u2009{of_split[0]['auroc_upper']:.2f}")
+    assert stated[0] != stated[1]  # or a method could pass for the other
+
+
+def test_clusters_and_prototypes_of_the_methods_are_drawn_beside_each_other(html: str) -> None:
+    beside = html.split('<div class="beside">')[1].split("</div>")[0]
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", beside) == NAMES
+    pictures = re.findall(r'src="(.*?)"', beside)
+    assert len(set(pictures)) > 1
+    assert all(html.count(picture) == beside.count(picture) for picture in pictures)  # none is on the page again
+
+
+def test_the_tallest_bar_of_any_method_sets_the_axis() -> None:
+    gradcam = {"validation": {1: {"TP": 3, "FP": 4}, 2: {"TN": 1}}, "test": {1: {}, 2: {"TN": 2}}}
+    lime = {"validation": {1: {"TP": 5}, 2: {"TN": 3}}, "test": {1: {"FN": 1}, 2: {}}}
+    assert tallest_bars([gradcam, lime]) == {"validation": 7, "test": 2}
 
 
 def accuracy(cells: list[str]) -> list[float]:
@@ -127,7 +158,7 @@ def test_flat_maps_are_marked_at_their_images(tmp_path: Path, value: float, word
 
 def test_figures_are_named_as_prefect_names_its_artifacts(campaign: FakeCampaign) -> None:
     names = [name for name in campaign.store.open(campaign.report()).manifest.files if name.endswith(".png")]
-    assert len(names) == 3 * len(METHODS)
+    assert len(names) == 6 * len(METHODS)
     assert all(re.fullmatch(r"[a-z0-9-]+\.png", name) for name in names)
     assert figure_file("prototypes", "occlusion_preview") in names
 
@@ -151,7 +182,7 @@ def test_more_classes_than_two_are_compared_without_swaps(tmp_path: Path) -> Non
 
 
 def test_nothing_is_compared_with_itself() -> None:
-    assert compare_methods({"gradcam": []}, {"gradcam": []}, {"gradcam": []}) is None
+    assert compare_methods(*4 * ({"gradcam": []},)) is None
 
 
 def test_every_method_has_a_name_and_a_meaning() -> None:
