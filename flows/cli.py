@@ -165,6 +165,32 @@ def report(
 
 
 @app.command()
+def audit(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="saliency method of the campaign; repeat it; default: all")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Compare what explaining `predicted`, the positive class and `label` would claim, and say why not to use `label`.
+
+    The maps of the explained classes that the campaign did not use are made; the campaign stays as it is.
+    """
+    read_record(Store(store), campaign)
+    configure_prefect(logs)
+    from flows.audit import audit_campaign, audit_results, print_audit
+
+    done = audit_campaign(campaign, str(store.absolute()), methods or ())
+    found = audit_results(Store(store), done)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_audit(found)
+
+
+@app.command()
 def verify(
     store: Annotated[Path, typer.Argument(help="folder of a store")] = DEFAULT_STORE, as_json: JsonOption = False
 ) -> None:

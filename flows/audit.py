@@ -1,0 +1,205 @@
+"""Audit a finished campaign: the same answers explained for different classes, and what each would claim.
+
+Images, classifier and predictions are those of the campaign's record. What the store has is not computed again: where
+the campaign explained `predicted`, only the positive class and `label` are. `label` uses ground truth, so a deployment
+never runs this flow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.campaign import check_run
+from flows.judgement import analyse_maps
+from flows.parameters import CampaignParams
+from flows.stages import Roles, Stages, n_tasks, wait_for
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import InputError
+from storage.publish import CampaignRecord, read_record
+from storage.tables import AUDIT
+from tasks.audit import AuditParams, choices, publish_audit, write_audit
+from tasks.parameters import Runtime
+from tasks.report_tables import rows_of
+from tasks.report_words import GROUND_TRUTH, figure_text
+from tasks.reuse import reuse_artifact, take_labelled
+from tasks.saliency.maps import Method
+
+READ = ("saliency", "reliability", "metrics", "evaluation")  # what the audit reads of an analysis, by kind
+DEFAULT_RUNTIME = Runtime()
+DEFAULT_AUDIT = AuditParams()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A finished audit and where its page lies, relative to the store."""
+
+    artifact: ArtifactRef
+    page: str
+
+
+@flow(name="audit-campaign", flow_run_name="audit {campaign}", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+def audit_campaign(
+    campaign: str,
+    store: str,
+    methods: Sequence[str] = (),
+    params: AuditParams = DEFAULT_AUDIT,
+    runtime: Runtime = DEFAULT_RUNTIME,
+) -> Audit:
+    """Compare what the explained classes `predicted`, the positive class and `label` would claim for a campaign.
+
+    Parameters
+    ----------
+    methods : saliency methods of the campaign; none means all.
+
+    Raises
+    ------
+    InputError : no such campaign or method; a deployment.
+    ArtifactError : an artefact of the campaign is missing or damaged.
+    """
+    files = Store(store)
+    record = read_record(files, campaign)
+    of_campaign = chosen_methods(CampaignParams.model_validate(record.params), methods)
+    runtime = runtime.model_copy(update={"saliency_precision": precision(files, record)})
+    check_run(explaining(of_campaign, "label"), runtime)
+    with Stages(of_campaign, store) as stages:
+        roles = reuse(stages, of_campaign, record)
+        variants = choices(files.open(record.artifacts["plants"]).summary["classes"])
+        stages.expect(n_more_tasks(of_campaign, len(variants)))
+        found, problems = analyse_variants(stages, of_campaign, runtime, variants, roles)
+        audit = stages.submit(
+            write_audit,
+            params=params,
+            methods=list(of_campaign.explain.methods),
+            predictions=[record.artifacts[f"predictions {day}"] for day in of_campaign.dates],
+            variants=found,
+            problems=problems,
+        )
+        page: str = stages.submit(publish_audit, audit=audit).result()
+    create_table_artifact(rows_of(files.open(audit.result()), AUDIT), key="audit", description=f"label {GROUND_TRUTH}")
+    return Audit(audit.result(), page)
+
+
+def chosen_methods(params: CampaignParams, methods: Sequence[str]) -> CampaignParams:
+    """The campaign's parameters with some of its saliency methods; none means all.
+
+    Raises
+    ------
+    InputError : a method that the campaign did not use.
+    """
+    known = params.explain.methods
+    unknown = [method for method in methods if method not in known]
+    if unknown:
+        raise InputError(
+            "An audit takes saliency methods of the campaign",
+            f"{', '.join(unknown)}; the campaign has {', '.join(known)}",
+            "name one of these, or run the campaign with this method too",
+        )
+    kept = tuple(method for method in known if method in methods or not methods)
+    return params.model_copy(update={"explain": params.explain.model_copy(update={"methods": kept})})
+
+
+def explaining(params: CampaignParams, choice: str) -> CampaignParams:
+    """The campaign's parameters with another explained class."""
+    return params.model_copy(update={"explain": params.explain.model_copy(update={"explained_class": choice})})
+
+
+def precision(files: Store, record: CampaignRecord) -> str:
+    """Precision of the campaign's saliency maps: that of the audit's, or its own maps would be made again."""
+    maps = next(ref for role, ref in record.artifacts.items() if role.startswith("saliency "))
+    return files.open(maps).manifest.params.get("precision", "float32")
+
+
+def n_more_tasks(params: CampaignParams, n_variants: int) -> int:
+    """Task runs of an audit beyond those that `n_tasks` tells for the campaign."""
+    no_method = params.explain.model_copy(update={"methods": ()})
+    n_analyses = n_tasks(params) - n_tasks(params.model_copy(update={"explain": no_method}))
+    n_analyses -= len(params.explain.methods)  # an audit tries no other parameters of the clusters
+    reused = 2 + 2 * len(params.dates)
+    return reused + len(params.dates) + n_variants * n_analyses + 2 - n_tasks(params)
+
+
+def reuse(stages: Stages, params: CampaignParams, record: CampaignRecord) -> Roles:
+    """Images, plants, classifier and predictions of the campaign's record, as futures."""
+    names = ["plants", "classifier", *(f"{kind} {day}" for kind in ("images", "predictions") for day in params.dates)]
+    made: Roles = {name: stages.submit(reuse_artifact, role=name, ref=record.artifacts[name]) for name in names}
+    wait_for(made.values())
+    return made
+
+
+def analyse_variants(
+    stages: Stages, params: CampaignParams, runtime: Runtime, variants: Sequence[str], roles: Roles
+) -> tuple[dict[str, Roles], list[str]]:
+    """What the audit reads, by explained class and role, and why a method has nothing to read with one.
+
+    `label` is explained for labelled images alone. What fails with `predicted` is an error.
+    """
+    labelled: Roles = {
+        f"predictions {day}": stages.submit(take_labelled, date=day, predictions=roles[f"predictions {day}"])
+        for day in params.dates
+    }
+    found: dict[str, Roles] = {choice: {} for choice in variants}
+    problems: list[str] = []
+    for choice in variants:
+        given = {**roles, **labelled} if choice == "label" else roles
+        for method in params.explain.methods:
+            try:
+                found[choice] |= analyse(stages, explaining(params, choice), runtime, method, given)
+            except InputError as error:
+                if choice == "predicted":
+                    raise
+                problems.append(f"{choice}, {method}: {error.rule}: {error.found}.")
+    return found, problems
+
+
+def analyse(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
+    """What the audit reads of one analysis; the rest is waited for, so that no error is lost."""
+    made = analyse_maps(stages, params, runtime, method, roles)
+    wait_for(made.values())
+    return {role: future for role, future in made.items() if role.split()[0] in READ}
+
+
+def audit_results(store: Store, audit: Audit) -> dict[str, Any]:
+    """Rows, what is left out and where the page lies as JSON values."""
+    found = store.open(audit.artifact)
+    return {
+        "campaign": found.manifest.params["campaign"],
+        "rows": rows_of(found, AUDIT),
+        "warning": f"explained_class = label: {GROUND_TRUTH}",
+        **found.summary,
+        "page": str(store.root / audit.page),
+    }
+
+
+def print_audit(found: dict[str, Any]) -> None:
+    """Print an audit for a person."""
+    # A pipe has no width; tables cut to 80 columns would lose figures.
+    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    shares = {"accuracy_before": "before", "accuracy_after": "after", "accuracy_crossfitted": "cross-fitted"}
+    numbers = {"auroc": "AUROC", "label_probe": "label probe", "largest_error_share": "largest error share"}
+    chances = {"largest_error_share_p": "its p", "heterogeneity_p": "heterogeneity p"}
+    table = Table(title=f"{found['campaign']}: what each explained class would claim", title_justify="left")
+    for name in ("explained class", "method", "split"):
+        table.add_column(name)
+    for name in ("n", *shares.values(), *numbers.values(), *chances.values()):
+        table.add_column(name, justify="right")
+    for row in found["rows"]:
+        cells = ["–" if row[name] is None else f"{row[name]:.1%}" for name in shares]
+        cells += [figure_text(row[name]) for name in numbers] + [figure_text(row[name], 4) for name in chances]
+        is_leak = row["explained_class"] == "label"
+        marks = (escape(row["explained_class"]) + " (!)" * is_leak, row["method"], row["split"], str(row["n"]))
+        table.add_row(*marks, *cells, style="red" if is_leak else None)
+    console.print(table)
+    console.print(f"(!) {found['warning']}", markup=False)
+    for problem in found["problems"]:
+        console.print(f"no rows: {problem}", markup=False)
+    if found["left_out"]:
+        left_out = ", ".join(f"{n} {split}" for split, n in found["left_out"].items())
+        console.print(f"left out by label, as they have none: {left_out}", markup=False)
+    console.out(f"page: {found['page']}")  # never wrapped
