@@ -13,7 +13,7 @@ from storage.tables import TABLES
 from tasks.parameters import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
-STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust")
+STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust", "drift")
 
 
 def tables_text() -> str:
@@ -43,6 +43,7 @@ def parameters_text() -> str:
         "cluster": "ClusterParams",
         "score": "ScoreParams",
         "adjust": "AdjustParams",
+        "drift": "DriftParams",
     }
     sources = {
         "source (growliflower)": "GrowliFlowerSource",

@@ -68,9 +68,7 @@ def holms_findings(p: list[Fraction], alpha: Fraction) -> list[bool]:
 
 
 @given(Counts, st.sampled_from([0.01, 0.05, 0.2]), st.integers(1, 15))
-def test_a_confident_swap_is_a_finding_of_holms_test(
-    counts: list[tuple[int, int]], alpha: float, least: int
-) -> None:
+def test_a_confident_swap_is_a_finding_of_holms_test(counts: list[tuple[int, int]], alpha: float, least: int) -> None:
     found = decided(counts, AdjustParams(rule="confident", alpha=alpha, least=least))
     p = [chance(*one) for one in counts]
     assert found.p_value == pytest.approx([float(one) for one in p], rel=1e-9)
