@@ -177,7 +177,8 @@ def test_a_map_off_the_axes_is_unlike_the_others_although_its_coordinates_are_or
     axes = fit_axes(vectors, 3)
     coordinates = axes.coordinates(vectors)
     residuals = axes.residuals(vectors, coordinates)
-    own = nearest(*[np.column_stack([coordinates, residuals])] * 2, 3, is_own=True)[1].mean(axis=1)
+    known = np.column_stack([coordinates, residuals])
+    own = nearest(known, known, 3, is_own=True)[1].mean(axis=1)
     ordinary = vectors[np.abs(coordinates).sum(axis=1).argmin()][None]
     off = np.linalg.svd(axes.components)[2][[-1]]  # orthogonal to every axis
     new = np.concatenate([ordinary, ordinary + 3 * off])
