@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test bench check lint types imports constraints clean
+.PHONY: demo test bench study check lint types imports constraints clean
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
@@ -12,6 +12,9 @@ test: $(INSTALLED)  ## run the tests
 
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks
+
+study: $(INSTALLED)  ## thirty synthetic campaigns: the README's tables of accuracy and scores; an hour and a half on two cores
+	$(BIN)/python -m tests.benchmarks.study
 
 check: lint types imports test  ## everything CI runs
 

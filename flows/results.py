@@ -43,7 +43,12 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
         "abstained": [row for method in methods for row in _abstained(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
-        "warnings": [f"{summary['method']}: {text}" for summary in clusters for text in summary["warnings"]],
+        "warnings": [
+            f"{method}: {text}"
+            for method in methods
+            for kind in ("clusters", "crossfit")
+            for text in artifacts[f"{kind} {method}"].summary["warnings"]
+        ],
         "report": str(store.root / record.report),
         "tables": str(store.root / "tables"),
     }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from storage.arrays import PROTOTYPES, read_array
 from storage.artifacts import Artifact, ArtifactRef, Store
+from storage.errors import InputError
 from storage.tables import (
     ADJUSTED,
     CLUSTER_MATCHES,
@@ -27,6 +28,8 @@ from storage.tables import (
 from tasks.report_examples import Example, find_examples
 from tasks.report_tables import Row, dated_rows, days_of, rows_of
 
+JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # by each method
+
 
 @dataclass(frozen=True)
 class MethodResults:
@@ -39,6 +42,7 @@ class MethodResults:
     adjusted, reliability, drift : rows of the tables of these names of every date, with the date.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
+    warnings : what a reader must know of clusters, cross-fitting and novelty before trusting a figure.
     """
 
     method: str
@@ -55,6 +59,7 @@ class MethodResults:
     prototypes: NDArray[np.float32]
     examples: list[Example]
     summary: dict[str, Any]
+    warnings: list[str]
 
     @property
     def is_signed(self) -> bool:
@@ -99,11 +104,23 @@ class CampaignResults:
 def read_campaign(
     store: Store, campaign: str, params: dict[str, Any], differing: dict[str, Any], refs: dict[str, ArtifactRef]
 ) -> CampaignResults:
-    """Read what the report of a campaign shows; `refs` are its artefacts by role."""
+    """Read what the report of a campaign shows; `refs` are its artefacts by role.
+
+    Raises
+    ------
+    InputError : artefacts that this version's runs make are missing: the run was by an earlier version.
+    """
+    asked: list[str] = params["explain"]["methods"]  # in this order, whatever the order of the roles
+    missing = [role for method in asked for kind in JUDGED if (role := f"{kind} {method}") not in refs]
+    if missing:
+        raise InputError(
+            "A report shows a run by this version of the program",
+            f"the run of {campaign} has no {', '.join(missing)}",
+            "run the campaign again: what is unchanged comes from the store",
+        )
     artifacts = {role: store.open(ref) for role, ref in refs.items()}
     plants, classifier = artifacts["plants"], artifacts["classifier"]
     has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
-    asked: list[str] = params["explain"]["methods"]  # in this order, whatever the order of the roles
     return CampaignResults(
         campaign=campaign,
         params=params,
@@ -117,14 +134,14 @@ def read_campaign(
         rejected=dated_rows(artifacts, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, method) for method in asked],
+        methods=[read_method(artifacts, method, params["score"]["least_novelty"]) for method in asked],
         artifacts=artifacts,
     )
 
 
-def read_method(artifacts: dict[str, Artifact], method: str) -> MethodResults:
+def read_method(artifacts: dict[str, Artifact], method: str, least_novelty: float) -> MethodResults:
     """Read what the report shows of one saliency method."""
-    clusters = artifacts[f"clusters {method}"]
+    clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
     prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
     return MethodResults(
         method=method,
@@ -133,7 +150,7 @@ def read_method(artifacts: dict[str, Artifact], method: str) -> MethodResults:
         matches=[] if matches is None else rows_of(matches, CLUSTER_MATCHES),
         metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
-        crossfit=rows_of(artifacts[f"crossfit {method}"], CROSSFIT),
+        crossfit=rows_of(crossfit, CROSSFIT),
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
         adjusted=dated_rows(artifacts, f"adjusted {method}", ADJUSTED),
         reliability=dated_rows(artifacts, f"reliability {method}", RELIABILITIES),
@@ -141,4 +158,19 @@ def read_method(artifacts: dict[str, Artifact], method: str) -> MethodResults:
         prototypes=prototypes,
         examples=find_examples(artifacts, method, prototypes),
         summary=clusters.summary,
+        warnings=[
+            *clusters.summary["warnings"],
+            *crossfit.summary["warnings"],
+            *never_novel(sum(clusters.summary["sizes"]), least_novelty),
+        ],
     )
+
+
+def never_novel(n: int, least: float) -> list[str]:
+    """A warning where n validation maps are too few for any map to be marked as novel; otherwise none."""
+    if 1 / (n + 1) >= least > 0:
+        return [
+            f"with {n} validation images novelty is never below {1 / (n + 1):.3f}: no map can be marked as novel "
+            f"(score.least_novelty = {least:g})"
+        ]
+    return []

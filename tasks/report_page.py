@@ -111,7 +111,7 @@ def method_page(
         has_earlier=bool(results.matches),
         unseen=unseen_splits(results.adjusted),
         diagnostics=diagnostics(results.summary),
-        warnings=[*results.summary["warnings"], *small_swaps(clusters)],
+        warnings=[*results.warnings, *small_swaps(clusters)],
         notes=[sentence for sentence in said if sentence],
         figures=_figures(results, classes, swapped, counts, tallest),
         examples=_examples(results, [row["cluster"] for row in clusters], classes),

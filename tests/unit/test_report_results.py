@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.results import print_results, results
+from storage.errors import InputError
 from storage.tables import EVALUATION, METRICS, SWAPS
 from tests.unit.report_campaign import DAYS, FakeCampaign, table_rows
 
@@ -97,3 +98,11 @@ def test_results_hold_together_whatever_is_missing(
     text = printed(FakeCampaign(tmp_path, **given), capsys)
     assert ("how well each score" in text) == bool(title) and title in text
     assert "None" not in text and "nan" not in text
+
+
+def test_a_run_by_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path)
+    del campaign.roles["crossfit gradcam"], campaign.roles["swaps gradcam"]
+    with pytest.raises(InputError, match=r"has no crossfit gradcam, swaps gradcam") as refused:
+        campaign.page()
+    assert "run the campaign again" in refused.value.remedy

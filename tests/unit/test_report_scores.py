@@ -4,13 +4,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from storage.tables import ADJUSTED, CROSSFIT, DRIFT, EVALUATION, RELIABILITIES
 from tasks.detection import detect
+from tasks.nearest import conformal_p
 from tasks.report import report_summary
 from tasks.report_abstention import abstain_reasons, abstention_rows, abstention_sentence
 from tasks.report_drift import outside_sentence
+from tasks.report_inputs import never_novel
 from tasks.report_scores import calibration_bins, judged_images, judged_split, risk_curves, score_tables, verdict
 from tasks.report_words import QUALITIES, SCORES
 from tests.unit.report_campaign import DAYS, SHEET, FakeCampaign, Page, shares, table_rows
@@ -292,3 +295,17 @@ def test_without_unseen_labels_figures_are_cross_fitted(tmp_path: Path) -> None:
     )
     test = Page(html).tables["abstention"][-1]
     assert test[6:] == ["–", "–", "no label"]
+
+
+@pytest.mark.parametrize(("n", "least", "is_said"), [(49, 0.02, True), (50, 0.02, False), (3, 0.0, False)])
+def test_too_few_maps_for_any_to_be_novel_are_told(n: int, least: float, is_said: bool) -> None:
+    """The least p-value among n validation maps is 1 / (n + 1), and a map is novel below `least`."""
+    said = never_novel(n, least)
+    assert bool(said) == is_said == (conformal_p(np.asarray([9.0]), np.arange(float(n)) / n)[0] >= least > 0)
+    assert not said or f"below {1 / (n + 1):.3f}" in said[0]
+
+
+def test_warnings_of_cross_fitting_and_novelty_are_on_the_page(tmp_path: Path) -> None:
+    html = FakeCampaign(tmp_path).page()
+    assert "in 1 of 5 folds &lt;nothing&gt; was clustered" in html
+    assert "with 32 validation images novelty is never below 0.030" in html.replace("\u00a0", " ")
