@@ -56,7 +56,7 @@ class FaultySource(SyntheticSource):
 
 def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
     """Ingest one date of a faulty source; returns the images and how often each task ran."""
-    season = SeasonParams(dates=DATES[:1], n_plots=1, rows=2, plants_per_row=6, image_size=32)
+    season = SeasonParams(dates=DATES[:1], n_plots=2, rows=2, plants_per_row=6, image_size=32)
     source, flow_runs = FaultySource(season=season, fault=fault), list[UUID]()
 
     @flow
