@@ -17,6 +17,15 @@ from tasks.sources import AnySource
 from tasks.survey import IngestParams
 from tasks.training import TrainParams
 
+CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
+    """Acquisition dates in order; a date named twice is refused."""
+    if len(set(dates)) < len(dates):
+        raise ValueError(f"every acquisition date once, got {[d.isoformat() for d in dates]}")
+    return tuple(sorted(dates))
+
 
 class CampaignParams(Params):
     """One field campaign: a field and season, its source and acquisition dates, and every stage's parameters.
@@ -24,9 +33,7 @@ class CampaignParams(Params):
     With source and dates alone it is the experiment of Kierdorf & Roscher 2023.
     """
 
-    campaign: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="name in tables and paths: lower case, digits, . _ -"
-    )
+    campaign: str = Field(pattern=CAMPAIGN_NAME, description="name in tables and paths: lower case, digits, . _ -")
     source: AnySource
     dates: tuple[date, ...] = Field(min_length=1, description="acquisition dates, YYYY-MM-DD")
     ingest: IngestParams = IngestParams()
@@ -44,9 +51,7 @@ class CampaignParams(Params):
     @field_validator("dates")
     @classmethod
     def _once_each(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
-        if len(set(dates)) < len(dates):
-            raise ValueError(f"every acquisition date once, got {[d.isoformat() for d in dates]}")
-        return tuple(sorted(dates))
+        return once_each(dates)
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""

@@ -16,11 +16,12 @@ from PIL import Image
 from prefect import task
 
 from storage.arrays import IMAGES, create_array, write_block
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
-from storage.parquet import read_table, rows_to_columns, write_table
+from storage.parquet import rows_to_columns, write_table
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED
 from tasks.campaign_checks import Counts, check_counts, paper_comparison
+from tasks.listing import check_rejected, listing_recipe, write_json
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, UnreadableImage
 from tasks.stage import always_run, cached_by, progress, versions
@@ -28,16 +29,6 @@ from tasks.survey import IngestParams, Survey, source_image, survey
 
 REVISION = 1
 BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
-N_NAMED = 10  # bad files that a message names
-BAD_FILE_REASONS = (
-    "unreadable",
-    "blank",
-    "duplicate",
-    "missing_file",
-    "missing_raster",
-    "unreadable_raster",
-    "outside_raster",
-)
 
 
 def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -136,11 +127,6 @@ def _day_or_none(text: str | None) -> date | None:
     return None if day in (date.min, date.max) else day
 
 
-def listing_recipe(content: dict[str, Any]) -> Recipe:
-    """What makes a date's listing: its content."""
-    return Recipe("listing", REVISION, {"date": content["date"], "content": content_digest(content)})
-
-
 def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
     """What makes a survey: its remarks and the dates' listings."""
     return Recipe("survey", REVISION, {"notes": list(found.notes)}, {"listings": listings})
@@ -174,19 +160,10 @@ def survey_source(
     files, found = Store(store), survey(source, dates, params)
     check_counts(Counts.of(list(found.listings.values())), n_needed, is_trained)
     refs = {
-        f"listing {day}": _write_json(files, listing_recipe(listing), listing)
-        for day, listing in found.listings.items()
+        f"listing {day}": write_json(files, listing_recipe(listing), listing) for day, listing in found.listings.items()
     }
     remarks = survey_recipe(found, list(refs.values()))
-    return {"survey": _write_json(files, remarks, {"notes": list(found.notes)}), **refs}
-
-
-def _write_json(files: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
-    """An artefact of one JSON file, named as its kind."""
-    if not files.holds(recipe.ref):
-        with files.create(recipe, versions()) as draft:
-            draft.write_json(f"{recipe.kind}.json", content)
-    return recipe.ref
+    return {"survey": write_json(files, remarks, {"notes": list(found.notes)}), **refs}
 
 
 @task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
@@ -216,16 +193,8 @@ def check_campaign(
         return recipe.ref
     artifacts = [files.open(ref) for ref in images]
     listings = [artifact.read_json("listing.json") for artifact in artifacts]
-    left_out = [read_table(artifact, REJECTED) for artifact in artifacts]
-    rejected = dict(Counter(reason for table in left_out for reason in table["reason"]))
-    bad_files = [
-        path
-        for table in left_out
-        for path, reason in zip(table["path"], table["reason"], strict=True)
-        if reason in BAD_FILE_REASONS
-    ]
     counts = Counts.of(listings)
-    check_bad_share(rejected, counts.n_images, params.max_bad_share, bad_files)
+    rejected = check_rejected(artifacts, counts.n_images, params.max_bad_share)
     check_counts(counts, n_needed, is_trained)
     with files.create(recipe, versions()) as draft:
         write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(listings)))
@@ -237,31 +206,3 @@ def check_campaign(
             "paper": paper_comparison(counts),
         }
     return recipe.ref
-
-
-def check_bad_share(
-    rejected: dict[str, int], n_images: int, max_bad_share: float, bad_files: Sequence[str] = ()
-) -> None:
-    """Refuse a campaign with too many bad image files.
-
-    Parameters
-    ----------
-    rejected : plant-dates left out by reason, whether the file was bad or not.
-    n_images : images that went on.
-    max_bad_share : of bad files in all files.
-    bad_files : their paths, of which the message names the first.
-
-    Raises
-    ------
-    InputError : with the counts by reason.
-    """
-    bad = {reason: n for reason, n in rejected.items() if reason in BAD_FILE_REASONS}
-    n_bad = sum(bad.values())
-    if n_bad > max_bad_share * (n_images + n_bad):
-        raise InputError(
-            f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
-            f"{n_bad} of {n_images + n_bad}: "
-            + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items()))
-            + "".join(f"\n    {path}" for path in bad_files[:N_NAMED]),
-            "copy the files again, or raise ingest.max_bad_share",
-        )

@@ -22,14 +22,13 @@ from storage.errors import InputError
 from storage.parquet import read_table
 from storage.tables import OBSERVATIONS, REJECTED
 from tasks.ingest import (
-    check_bad_share,
     images_recipe,
-    listing_recipe,
     plant_rows,
     prepare_image,
     read_observations,
     write_images,
 )
+from tasks.listing import check_bad_share, listing_recipe
 from tasks.sources.contract import SPLITS, Harvest, Source, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.folder import FolderSource
 from tasks.sources.season import SeasonParams

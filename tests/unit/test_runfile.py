@@ -166,7 +166,7 @@ class TestMistakes:
         (twice,) = problems(tmp_path, LEAST.replace("2021-09-03", "2021-08-23"))
         assert twice.startswith("dates: ") and "every acquisition date once" in twice
         (none,) = problems(tmp_path, re.sub("dates = .*", "dates = []", LEAST))
-        wrong, *_ = problems(tmp_path, re.sub("dates = .*", "dates = ['2021-13-01']", LEAST))
+        (wrong,) = problems(tmp_path, re.sub("dates = .*", "dates = ['2021-13-01']", LEAST))
         assert none.startswith("dates: ") and wrong.startswith("dates.0: ") and "'2021-13-01'" in wrong
 
     def test_missing_keys(self, tmp_path: Path) -> None:
