@@ -11,13 +11,12 @@ from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from flows.campaign import check_run
-from flows.judgement import analyse_maps
+from flows.judgement import analyse_maps, explain
 from flows.parameters import CampaignParams
 from flows.stages import Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
@@ -44,7 +43,7 @@ class Audit:
     page: str
 
 
-@flow(name="audit-campaign", flow_run_name="audit {campaign}", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+@flow(name="audit-campaign", flow_run_name="audit {campaign}")
 def audit_campaign(
     campaign: str,
     store: str,
@@ -67,8 +66,8 @@ def audit_campaign(
     record = read_record(files, campaign)
     of_campaign = chosen_methods(CampaignParams.model_validate(record.params), methods)
     runtime = runtime.model_copy(update={"saliency_precision": precision(files, record)})
-    check_run(explaining(of_campaign, "label"), runtime)
-    with Stages(of_campaign, store) as stages:
+    check_run(explaining(of_campaign, "label"), runtime, is_here=True)
+    with Stages(campaign, store, n_tasks(of_campaign), runtime.workers) as stages:
         roles = reuse(stages, of_campaign, record)
         variants = choices(files.open(record.artifacts["plants"]).summary["classes"])
         stages.expect(n_more_tasks(of_campaign, len(variants)))
@@ -160,7 +159,8 @@ def analyse_variants(
 
 def analyse(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
     """What the audit reads of one analysis; the rest is waited for, so that no error is lost."""
-    made = analyse_maps(stages, params, runtime, method, roles)
+    made = explain(stages, params, runtime, method, roles)
+    made |= analyse_maps(stages, params, method, {**roles, **made})
     wait_for(made.values())
     return {role: future for role, future in made.items() if role.split()[0] in READ}
 

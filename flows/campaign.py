@@ -7,13 +7,21 @@ where a stage needs the results of every date, and so that the first error is th
 import base64
 
 from prefect import flow
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
-from prefect.runtime import deployment, flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.runtime import deployment
 
+from flows.fit import DEPLOYED, fit
 from flows.judgement import analyse_maps, try_others
+from flows.links import report_link
 from flows.parameters import CampaignParams
-from flows.stages import Future, Roles, Stages, wait_for
+from flows.restarts import refuse_endless_restarts
+from flows.sending import is_deployed
+from flows.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.parquet import read_table
@@ -24,11 +32,10 @@ from tasks.classifier import choose_device
 from tasks.cluster_checks import check_methods
 from tasks.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime
-from tasks.predict import predict_images
 from tasks.publish import publish_results
 from tasks.rehearse import rehearse_classifier
 from tasks.report import report_summary, write_report
-from tasks.train import take_classifier, train_classifier
+from tasks.train import take_classifier
 
 DEFAULT_RUNTIME = Runtime()
 SHOWN_TABLES = (
@@ -38,15 +45,7 @@ SHOWN_TABLES = (
 )
 
 
-def run_name() -> str:
-    """Campaign and dates, e.g. `field2-2021 2021-08-23..2021-09-03`."""
-    params = flow_run.parameters["params"]
-    fields = params if isinstance(params, dict) else params.model_dump(mode="json")
-    dates = sorted(str(day) for day in fields["dates"])
-    return f"{fields['campaign']} {dates[0]}" + (f"..{dates[-1]}" if len(dates) > 1 else "")
-
-
-@flow(name="analyse-campaign", flow_run_name=run_name, task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+@flow(name="analyse-campaign", flow_run_name=run_name)
 def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
     """Take a field campaign from images to tables of reliability and adjusted predictions.
 
@@ -54,13 +53,15 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     ------
     InputError : bad input, before expensive work where it can be known before.
     """
-    check_run(params, runtime)
+    refuse_endless_restarts()
+    check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
     earlier = find_record(Store(store), params.campaign)
-    with Stages(params, store) as stages:
+    with Stages(params.campaign, store, n_tasks(params), runtime.workers) as stages:
         survey, roles = ingest(stages, params)
-        roles |= classify(stages, params, runtime, roles)
+        roles |= prepare_training(stages, params, roles)
+        roles |= fit(stages, params, runtime, roles)
         for method in params.explain.methods:
-            roles |= analyse_maps(stages, params, runtime, method, roles, earlier)
+            roles |= analyse_maps(stages, params, method, roles, earlier)
             roles |= try_others(stages, params, method, roles)
         wait_for(roles.values())
         shown = params.model_dump(mode="json")
@@ -75,15 +76,20 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     return record
 
 
-def check_run(params: CampaignParams, runtime: Runtime) -> None:
+def check_run(params: CampaignParams, runtime: Runtime, is_here: bool) -> None:
     """Refuse what can be refused before anything is read.
+
+    Parameters
+    ----------
+    is_here : whether this machine trains and explains; another's devices it cannot judge.
 
     Raises
     ------
     InputError : a device that is not there, or cannot compute in this precision; approximate maps that may not be
         clustered; maps that use ground truth in a deployment.
     """
-    choose_device(runtime, runtime.saliency_precision)
+    if is_here:
+        choose_device(runtime, runtime.saliency_precision)
     check_methods(params.explain.methods, params.cluster)
     if params.explain.explained_class == "label" and deployment.id:
         raise InputError(
@@ -109,45 +115,30 @@ def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
     return found["survey"], {**images, "plants": plants}
 
 
-def classify(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
-    """Classifier and predictions of every date."""
+def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
+    """The plan of training samples, or the classifier where one is given, which a rehearsal did not refuse."""
     images, plants = [roles[f"images {day}"] for day in params.dates], roles["plants"]
-    wait_for(
-        [
-            stages.submit(
-                rehearse_classifier,
-                plants=plants,
-                params=params.train,
-                given=params.classifier,
-                explain=params.explain,
-                image_size=params.ingest.image_size,
-            )
-        ]
+    rehearsal = stages.submit(
+        rehearse_classifier,
+        plants=plants,
+        params=params.train,
+        given=params.classifier,
+        explain=params.explain,
+        image_size=params.ingest.image_size,
     )
-    made: Roles = {}
-    if params.classifier is not None:
-        classes = tuple(stages.store.open(plants.result()).summary["classes"])
-        made["classifier"] = stages.submit(take_classifier, given=params.classifier, classes=classes)
+    wait_for([rehearsal])
+    if params.classifier is None:
+        made = {"augmentation": stages.submit(plan_augmentation, params=params.augment, images=images)}
     else:
-        made["augmentation"] = stages.submit(plan_augmentation, params=params.augment, images=images)
-        made["classifier"] = stages.submit(
-            train_classifier,
-            params=params.train,
-            augmentation=made["augmentation"],
-            images=images,
-            runtime=runtime,
-        )
-    wait_for(made.values())
-    for day, image in zip(params.dates, images, strict=True):
-        made[f"predictions {day}"] = stages.submit(
-            predict_images, date=day, images=image, classifier=made["classifier"], runtime=runtime
-        )
+        classes = tuple(stages.store.open(plants.result()).summary["classes"])
+        made = {"classifier": stages.submit(take_classifier, given=params.classifier, classes=classes)}
     wait_for(made.values())
     return made
 
 
 def create_artifacts(store: Store, record: CampaignRecord) -> None:
-    """What the flow run shows in the Prefect UI: summary, metrics and prototypes."""
+    """What the flow run shows in the Prefect UI: summary, report, metrics and prototypes."""
+    create_link_artifact(report_link(store, record), link_text=f"report of {record.campaign}", key="report")
     report = store.open(record.artifacts["report"])
     create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
     for spec, kind, description in SHOWN_TABLES:

@@ -5,22 +5,20 @@ or 2 (wrong use or bad input). Prefect and torch are imported by the commands th
 """
 
 import json
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from flows import cli_seasons
+from flows.cli_options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.errors import RunFailedError
 from storage.artifacts import Store
 from storage.errors import ArtifactError, InputError
 from storage.publish import CampaignRecord, publish_report, read_record, write_record
 from storage.verify import verify_store
-
-if TYPE_CHECKING:
-    from flows.parameters import CampaignParams
-    from tasks.parameters import Runtime
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,42 +26,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which harvest-readiness answers to believe.",
 )
-
-StoreOption = Annotated[Path, typer.Option("--store", envvar="HARVEST_STORE", help="folder of artefacts and tables")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document for machines")]
-LogsOption = Annotated[bool, typer.Option("--logs", help="show Prefect's logs here too; its UI always has them")]
-DEFAULT_STORE = Path("harvest-store")
+app.add_typer(cli_seasons.app)
 
 
 def main() -> None:
     """Run the command line; a known error is one message, not a traceback."""
     try:
         app()
-    except (InputError, ArtifactError, OSError) as error:
+    except (InputError, ArtifactError, RunFailedError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
-
-
-def configure_prefect(logs: bool) -> None:
-    """Set what Prefect reads when it is first imported, where the environment does not say otherwise.
-
-    The UI's logs come from another handler than the terminal's and keep every level.
-    """
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    # A new database on a slow disk takes longer than the default of 20 seconds.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-
-
-def run_campaign(params: "CampaignParams", store: Path, runtime: "Runtime") -> CampaignRecord:
-    """Run the campaign flow on the Prefect server of the environment, or an embedded one where none is set."""
-    from prefect.task_runners import ThreadPoolTaskRunner
-
-    from flows.campaign import analyse_campaign
-
-    runner = ThreadPoolTaskRunner(max_workers=runtime.workers)
-    return analyse_campaign.with_options(task_runner=runner)(params, str(store.absolute()), runtime)  # type: ignore[arg-type]
 
 
 @app.command()
@@ -76,12 +48,12 @@ def demo(
 ) -> None:
     """Draw a synthetic season, analyse it from images to report, and print what came out."""
     configure_prefect(logs)
+    from flows.campaign import analyse_campaign
     from flows.demo import demo_campaign, write_demo_season
-    from tasks.parameters import Runtime
 
     name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
     root = write_demo_season(folder, shortcut, seed)
-    record = run_campaign(demo_campaign(name, root.absolute()), folder / "store", Runtime())
+    record = analyse_campaign(demo_campaign(name, root.absolute()), str((folder / "store").absolute()))
     _show(folder / "store", record, as_json)
 
 
@@ -135,10 +107,11 @@ def run(
 ) -> None:
     """Analyse a field campaign; what is already in the store is not computed again."""
     configure_prefect(logs)
+    from flows.campaign import analyse_campaign
     from flows.runfile import load_run_file
 
     params, runtime = load_run_file(campaign)
-    _show(store, run_campaign(params, store, runtime), as_json)
+    _show(store, analyse_campaign(params, str(store.absolute()), runtime), as_json)
 
 
 @app.command()

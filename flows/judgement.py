@@ -1,4 +1,4 @@
-"""From a classifier's answers to how far they can be relied on, by one saliency method."""
+"""From saliency maps to how far answers can be relied on, by one saliency method."""
 
 from datetime import date
 from typing import Any
@@ -24,19 +24,17 @@ from tasks.sensitivity import measure_sensitivity
 def analyse_maps(
     stages: Stages,
     params: CampaignParams,
-    runtime: Runtime,
     method: Method,
     roles: Roles,
     earlier: CampaignRecord | None = None,
 ) -> Roles:
-    """Maps, clusters, scores and adjusted answers by one saliency method; `earlier` is the campaign's last run."""
-    made = explain(stages, params, runtime, method, roles)
-    parts = of_maps(params, method, {**roles, **made})
+    """Clusters, scores and adjusted answers of one saliency method's maps; `earlier` is the campaign's last run."""
+    parts = of_maps(params, method, roles)
     clusters = stages.submit(fit_clusters, **parts)
     wait_for([clusters])
     crossfit = stages.submit(cross_fit_validation, clusters=clusters, **parts)
     wait_for([crossfit])
-    made |= {f"clusters {method}": clusters, f"crossfit {method}": crossfit}
+    made = {f"clusters {method}": clusters, f"crossfit {method}": crossfit}
     made |= match(stages, method, clusters, earlier)
     return {**made, **rate(stages, params, method, {**roles, **made})}
 
@@ -114,60 +112,72 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
 def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """Scores of fitted clusters, and what they say of every date's images."""
     clusters, crossfit = roles[f"clusters {method}"], roles[f"crossfit {method}"]
-    predictions = {day: roles[f"predictions {day}"] for day in params.dates}
-    assignments = {
-        day: stages.submit(
-            assign_images,
-            date=day,
-            method=method,
-            clusters=clusters,
-            crossfit=crossfit,
-            saliency=roles[f"saliency {method} {day}"],
-            predictions=answers,
-        )
-        for day, answers in predictions.items()
-    }
+    assignments = {day: assign(stages, method, day, roles) for day in params.dates}
     scores = stages.submit(
         score_clusters,
         method=method,
         params=params.score,
         clusters=clusters,
         assignments=list(assignments.values()),
-        predictions=list(predictions.values()),
+        predictions=[roles[f"predictions {day}"] for day in params.dates],
     )
     wait_for([*assignments.values(), scores])
     swaps = stages.submit(decide_swaps, method=method, params=params.adjust, scores=scores, crossfit=crossfit)
     made: Roles = {f"scores {method}": scores, f"swaps {method}": swaps}
-    reliability: dict[date, Future] = {}
-    adjusted: dict[date, Future] = {}
     for day, assigned in assignments.items():
-        rated = stages.submit(
-            rate_images,
-            date=day,
-            method=method,
-            params=params.score,
-            scores=scores,
-            crossfit=crossfit,
-            assignments=assigned,
-            predictions=predictions[day],
-        )
-        reliability[day] = rated
-        adjusted[day] = stages.submit(adjust_predictions, date=day, method=method, swaps=swaps, reliability=rated)
-        made[f"drift {method} {day}"] = stages.submit(
-            measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
-        )
-    made |= measure(stages, method, roles, swaps, list(reliability.values()), list(adjusted.values()))
-    for kind, futures in (("assignments", assignments), ("reliability", reliability), ("adjusted", adjusted)):
-        made |= {f"{kind} {method} {day}": future for day, future in futures.items()}
+        made |= judge_date(stages, params, method, day, {**roles, **made, f"assignments {method} {day}": assigned})
+    made |= measure(stages, params, method, {**roles, **made})
+    made |= {f"assignments {method} {day}": assigned for day, assigned in assignments.items()}
     wait_for(made.values())
     return made
 
 
-def measure(
-    stages: Stages, method: Method, roles: Roles, swaps: Future, reliability: list[Future], adjusted: list[Future]
-) -> Roles:
+def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
+    """The cluster of every image of a date."""
+    return stages.submit(
+        assign_images,
+        date=day,
+        method=method,
+        clusters=roles[f"clusters {method}"],
+        crossfit=roles[f"crossfit {method}"],
+        saliency=roles[f"saliency {method} {day}"],
+        predictions=roles[f"predictions {day}"],
+    )
+
+
+def judge_date(stages: Stages, params: CampaignParams, method: Method, day: date, roles: Roles) -> Roles:
+    """How far a date's answers can be relied on, the adjusted ones, and how far it lies from what was validated."""
+    assigned = roles[f"assignments {method} {day}"]
+    rated = stages.submit(
+        rate_images,
+        date=day,
+        method=method,
+        params=params.score,
+        scores=roles[f"scores {method}"],
+        crossfit=roles[f"crossfit {method}"],
+        assignments=assigned,
+        predictions=roles[f"predictions {day}"],
+    )
+    adjusted = stages.submit(
+        adjust_predictions, date=day, method=method, swaps=roles[f"swaps {method}"], reliability=rated
+    )
+    drift = stages.submit(
+        measure_drift,
+        date=day,
+        method=method,
+        params=params.drift,
+        clusters=roles[f"clusters {method}"],
+        assignments=assigned,
+    )
+    return {f"reliability {method} {day}": rated, f"adjusted {method} {day}": adjusted, f"drift {method} {day}": drift}
+
+
+def measure(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """Accuracy and error detection over all dates."""
-    crossfit, plants = roles[f"crossfit {method}"], roles["plants"]
+    crossfit, plants, swaps = roles[f"crossfit {method}"], roles["plants"], roles[f"swaps {method}"]
+    reliability, adjusted = (
+        [roles[f"{kind} {method} {day}"] for day in params.dates] for kind in ("reliability", "adjusted")
+    )
     return {
         f"metrics {method}": stages.submit(
             measure_accuracy, method=method, plants=plants, crossfit=crossfit, swaps=swaps, adjusted=adjusted

@@ -5,6 +5,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 from tqdm import tqdm
 
@@ -16,35 +18,54 @@ Roles = dict[str, Future]
 
 
 class Stages:
-    """Submits the tasks of one run with their results kept in the store, and counts the finished ones."""
+    """Submits the tasks of one run with their results kept in the store, and counts the finished ones.
 
-    def __init__(self, params: CampaignParams, store: str) -> None:
-        self.fixed = {"campaign": params.campaign, "store": store}
+    Tasks run in threads of its own and not in those of the flow, whose number is fixed before parameters are known.
+
+    Parameters
+    ----------
+    n_expected : task runs to count on; `expect` corrects it when more is known.
+    n_workers : tasks that run at the same time.
+    """
+
+    def __init__(self, campaign: str, store: str, n_expected: int, n_workers: int) -> None:
+        self.fixed = {"campaign": campaign, "store": store}
+        self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_workers)
         self.store = Store(store)
-        self.bar = tqdm(desc=f"campaign {params.campaign}", unit="task", total=n_tasks(params), disable=None)
+        self.bar = tqdm(desc=f"campaign {campaign}", unit="task", total=n_expected, disable=None)
 
     def __enter__(self) -> Self:
+        self.runner.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.runner.__exit__(kind, error, trace)
         self.bar.close()
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Start a task as soon as its inputs are there."""
         stored = task.with_options(result_storage=self.store.results_folder)
-        future = stored.submit(**self.fixed, **parameters)  # pyright: ignore[reportCallIssue]
+        future = self.runner.submit(stored, {**self.fixed, **parameters})
         future.add_done_callback(self._count)
         return future
 
     def expect(self, n_more: int) -> None:
-        """Count on more (or fewer) tasks than `n_tasks` tells before the images are known."""
+        """Count on more (or fewer) tasks than could be told before."""
         self.bar.total += n_more
         self.bar.refresh()
 
     def _count(self, _future: PrefectFuture[Any]) -> None:
         self.bar.update()
+
+
+def run_name() -> str:
+    """Campaign and dates of a flow run by its parameter `params`, e.g. `field2-2021 2021-08-23..2021-09-03`."""
+    params = flow_run.parameters["params"]
+    fields = params if isinstance(params, dict) else params.model_dump(mode="json")
+    dates = sorted(str(day) for day in fields["dates"])
+    return f"{fields['campaign']} {dates[0]}" + (f"..{dates[-1]}" if len(dates) > 1 else "")
 
 
 def n_tasks(params: CampaignParams) -> int:

@@ -273,17 +273,17 @@ class Store:
         (self.results_folder / key).unlink(missing_ok=True)
 
 
-def read_manifest(folder: Path, model: type[M]) -> M:
-    """Read a folder's manifest.
+def read_manifest(folder: Path, model: type[M], name: str = MANIFEST) -> M:
+    """Read a folder's manifest, or that of one of its parts.
 
     Raises
     ------
     ArtifactError : it is missing or cannot be understood.
     """
-    path = folder / MANIFEST
+    path = folder / name
     try:
         return model.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{folder} has no {MANIFEST}: never finished, or deleted") from None
+        raise ArtifactError(f"{folder} has no {name}: never finished, or deleted") from None
     except ValueError as error:
         raise ArtifactError(f"{path} cannot be read as a manifest: {error}") from None

@@ -24,6 +24,11 @@ def describe_file(path: Path) -> FileRecord:
         return FileRecord(size=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
+def describe_content(content: bytes) -> FileRecord:
+    """Size and checksum of what a file is to hold."""
+    return FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
 def list_files(folder: Path) -> dict[str, Path]:
     """Every file below a folder by its relative name with `/`, in a stable order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -32,13 +32,24 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table. Raise `version` when a column changes its name, type or meaning."""
+    """One table. Raise `version` when a column changes its name, type or meaning.
+
+    Attributes
+    ----------
+    partitioned_by : what the table's top folders are named by, as in `campaign=field2`.
+    """
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
     per_date: bool = True
     version: int = 1
+    partitioned_by: str = "campaign"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether rows say which classifier or clusters made them, so that those of several fits can lie together."""
+        return any(column.name in ("classifier", "clusters") for column in self.columns)
 
     @property
     def schema(self) -> pa.Schema:

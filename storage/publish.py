@@ -12,21 +12,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from storage.artifacts import MANIFEST, ArtifactRef, Store, read_manifest
+from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
-from storage.files import FileRecord, describe_files, differences, write_atomically
+from storage.files import list_files, write_atomically
 from storage.parquet import TableSpec, load_table, table_bytes
-
-PART = "part-0.parquet"
-
-
-class PublishedManifest(BaseModel):
-    """What a published folder holds and which artefacts it was taken from."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sources: list[ArtifactRef]
-    files: dict[str, FileRecord]
+from storage.parts import PART, find_twin, is_current, keep_one, part_file, part_manifest, remove_part, write_part
 
 
 class CampaignRecord(BaseModel):
@@ -48,51 +38,50 @@ class CampaignRecord(BaseModel):
 
 
 def partition(store: Store, spec: TableSpec, campaign: str, day: date | None) -> Path:
-    """Folder of a published table."""
-    folder = store.root / "tables" / spec.name / f"campaign={campaign}"
+    """Folder of a published table; `campaign` is the value of whatever the table is partitioned by."""
+    folder = store.root / "tables" / spec.name / f"{spec.partitioned_by}={campaign}"
     return folder if day is None else folder / f"date={day.isoformat()}"
 
 
 def publish_table(
-    store: Store, spec: TableSpec, sources: Sequence[ArtifactRef], campaign: str, day: date | None = None
+    store: Store,
+    spec: TableSpec,
+    sources: Sequence[ArtifactRef],
+    campaign: str,
+    day: date | None = None,
+    part: str = PART,
 ) -> Path:
-    """Publish one table's rows of one or several artefacts (say, one a saliency method) as one partition.
+    """Publish one table's rows of one or several artefacts (say, one a saliency method) as one part of a partition.
 
-    Returns the Parquet file. An equal partition is left as it is.
+    Other parts (say, one of every fit that scored the date) lie beside it and are left alone, except that rows of the
+    same artefacts are published once: a part whose rows are there in another is not written, and the first part
+    removes others with its rows. An equal part is left as it is. Returns the Parquet file with the rows.
     """
     folder = partition(store, spec, campaign, day)
-    if not _is_current(folder, sources):
-        parts = [load_table(store.open(ref).file(f"{spec.name}.parquet"), spec) for ref in sources]
-        (folder / MANIFEST).unlink(missing_ok=True)
-        write_atomically(folder / PART, table_bytes(spec, pa.concat_tables(parts)))
-        _finish(folder, sources, [PART])
-    return folder / PART
+    part_manifest(part)  # refuses a name that is none, before anything is read
+    if not is_current(folder, part, sources):
+        twin = None if part == PART else find_twin(folder, part, sources)
+        if twin is not None:
+            remove_part(folder, part)  # what an earlier run, or a killed one, left under this name
+            return folder / part_file(twin)
+        write_part(folder, part, sources, {part_file(part): _table_content(store, spec, sources)})
+    return folder / part_file(keep_one(folder, part, sources))
+
+
+def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]) -> bytes:
+    tables = [load_table(store.open(ref).file(f"{spec.name}.parquet"), spec) for ref in sources]
+    return table_bytes(spec, pa.concat_tables(tables))
 
 
 def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Path:
-    """Publish a report artefact's files under `reports/<campaign>`; returns its page."""
+    """Publish a report artefact's files, and no others, under `reports/<campaign>`; returns its page."""
     folder, artifact = store.root / "reports" / campaign, store.open(ref)
-    names = list(artifact.manifest.files)
-    if not _is_current(folder, [ref]):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for name in names:
-            write_atomically(folder / name, artifact.read_bytes(name))
-        _finish(folder, [ref], names)
+    if not is_current(folder, PART, [ref]):
+        write_part(folder, PART, [ref], {name: artifact.read_bytes(name) for name in artifact.manifest.files})
+    for name, path in list_files(folder).items():
+        if name not in (*artifact.manifest.files, MANIFEST) and not path.name.startswith(".tmp-"):
+            path.unlink(missing_ok=True)  # a figure of an earlier report; others write what is temporary
     return folder / "index.html"
-
-
-def _is_current(folder: Path, sources: Sequence[ArtifactRef]) -> bool:
-    try:
-        manifest = read_manifest(folder, PublishedManifest)
-    except ArtifactError:
-        return False
-    return manifest.sources == list(sources) and not differences(folder, manifest.files, besides={MANIFEST})
-
-
-def _finish(folder: Path, sources: Sequence[ArtifactRef], names: Sequence[str]) -> None:
-    files = {name: record for name, record in describe_files(folder).items() if name in names}
-    manifest = PublishedManifest(sources=list(sources), files=files)
-    write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 
 def write_record(store: Store, record: CampaignRecord) -> Path:

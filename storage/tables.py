@@ -1,7 +1,9 @@
 """The tables: one schema each, with the meaning and unit of every column.
 
 Campaign and acquisition date are not columns of the files: they are the folders a table is published under
-(`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), which every Parquet reader turns into columns.
+(`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), which every Parquet reader turns into columns. A
+date scored with another fit has its rows beside, in `fit-<digest>.parquet`; the columns `classifier` and `clusters`
+tell them apart.
 """
 
 from storage.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
@@ -19,6 +21,7 @@ from storage.score_tables import (
     SENSITIVITY,
     SWAPS,
 )
+from storage.season_tables import ACQUISITIONS, BACKFILL
 
 TABLES: dict[str, TableSpec] = {
     spec.name: spec
@@ -41,5 +44,7 @@ TABLES: dict[str, TableSpec] = {
         EVALUATION,
         DRIFT,
         AUDIT,
+        ACQUISITIONS,
+        BACKFILL,
     )
 }

@@ -1,16 +1,18 @@
 """Re-read a whole store against its manifests."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import zarr
 
+from storage.acquisitions import list_acquisitions, read_acquisition
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.files import differences
 from storage.parquet import load_table
-from storage.publish import PublishedManifest, read_record
+from storage.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
+from storage.publish import read_record
 from storage.tables import TABLES
 
 
@@ -33,7 +35,7 @@ class Verification:
 
 
 def verify_store(store: Store) -> Verification:
-    """Re-read every artefact, published table, report and campaign's record.
+    """Re-read every artefact, published table, report and record of a campaign or a scored date.
 
     Raises
     ------
@@ -42,20 +44,23 @@ def verify_store(store: Store) -> Verification:
     if not (store.root / "artifacts").is_dir():
         raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not p.name.startswith(".tmp-")]
-    published = sorted({*_published(store.root / "tables"), *(store.root / "reports").glob("*")})
+    partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
+    published = [*reports, *partitions]
     problems = [p for folder in artifacts for p in _artifact_problems(store, folder)]
-    problems += [p for folder in published for p in _published_problems(store, folder)]
-    problems += _record_problems(store)
+    problems += [p for folder in reports for p in _report_problems(store, folder)]
+    problems += [p for folder in partitions for p in _partition_problems(store, folder)]
+    problems += _record_problems(store) + _acquisition_problems(store)
     unfinished = sorted(str(p.relative_to(store.root)) for p in store.root.rglob(".tmp-*"))
     n_files = sum(1 for folder in (*artifacts, *published) for p in folder.rglob("*") if p.is_file())
     return Verification(len(artifacts), len(published), n_files, problems, unfinished)
 
 
-def _published(tables: Path) -> Iterator[Path]:
+def _published(tables: Path) -> list[Path]:
     """Folders that hold, or should hold, a published partition: those without partition folders below them."""
-    for folder in tables.glob("*/campaign=*"):
-        dated = sorted(folder.glob("date=*"))
-        yield from dated or [folder]
+    found: list[Path] = []
+    for folder in sorted(tables.glob("*/*=*")):  # campaign=field2, backfill=all-fields
+        found += sorted(folder.glob("date=*")) or [folder]
+    return found
 
 
 def _artifact_problems(store: Store, folder: Path) -> list[str]:
@@ -72,15 +77,43 @@ def _artifact_problems(store: Store, folder: Path) -> list[str]:
     return [f"{name}: {problem}" for problem in problems]
 
 
-def _published_problems(store: Store, folder: Path) -> list[str]:
+def _report_problems(store: Store, folder: Path) -> list[str]:
     try:
-        manifest = read_manifest(folder, PublishedManifest)
+        manifest = read_part(folder, PART)
     except ArtifactError as error:
         return [str(error)]
     problems = differences(folder, manifest.files, besides={MANIFEST})
-    if folder.relative_to(store.root).parts[0] == "tables":
-        problems += _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
     return [f"{folder.relative_to(store.root)}: {problem}" for problem in problems]
+
+
+def _partition_problems(store: Store, folder: Path) -> list[str]:
+    """What is wrong with the parts of a table's partition: every file belongs to exactly one of them."""
+    parts, unreadable = read_parts(folder)
+    if not parts and not unreadable:
+        unreadable = {PART: f"{folder} has no {MANIFEST}: never finished, or deleted"}
+    files = {name: record for manifest in parts.values() for name, record in manifest.files.items()}
+    # The table of a part whose manifest cannot be read belongs to nobody, which is said once.
+    besides = {*map(part_manifest, (*parts, *unreadable)), *map(part_file, unreadable)}
+    problems = differences(folder, files, besides) + _claimed_twice(parts) + _rows_twice(folder, parts)
+    problems += _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
+    return [*unreadable.values(), *(f"{folder.relative_to(store.root)}: {problem}" for problem in problems)]
+
+
+def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
+    claims = [(name, part_manifest(part)) for part, manifest in parts.items() for name in manifest.files]
+    owners = {name: [manifest for claimed, manifest in claims if claimed == name] for name, _ in claims}
+    return [f"file {name} is in {' and '.join(those)}" for name, those in owners.items() if len(those) > 1]
+
+
+def _rows_twice(folder: Path, parts: Mapping[str, PublishedManifest]) -> list[str]:
+    """Parts with the rows of an earlier one, as a kill leaves them: publishing either again removes the later."""
+    first: dict[frozenset[ArtifactRef], str] = {}
+    problems: list[str] = []
+    for part, manifest in parts.items():
+        if (folder / part_file(part)).is_file():
+            kept = first.setdefault(frozenset(manifest.sources), part)
+            problems += [f"file {part_file(part)} has the same rows as {part_file(kept)}"] if kept != part else []
+    return problems
 
 
 def _record_problems(store: Store) -> list[str]:
@@ -92,9 +125,28 @@ def _record_problems(store: Store) -> list[str]:
         except ArtifactError as error:
             problems.append(str(error))
             continue
-        absent = [f"{role}, {ref}," for role, ref in named.items() if not store.folder(ref).is_dir()]
-        problems += [f"campaigns/{path.name}: the artefact {name} is missing" for name in absent]
+        problems += _absent(store, path, named)
     return problems
+
+
+def _acquisition_problems(store: Store) -> list[str]:
+    """The same of the records of scored dates."""
+    problems: list[str] = []
+    for path in list_acquisitions(store):
+        try:
+            problems += _absent(store, path, read_acquisition(path).artifacts)
+        except ArtifactError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _absent(store: Store, record: Path, named: Mapping[str, ArtifactRef]) -> list[str]:
+    place = record.relative_to(store.root).as_posix()
+    return [
+        f"{place}: the artefact {role}, {ref}, is missing"
+        for role, ref in named.items()
+        if not store.folder(ref).is_dir()
+    ]
 
 
 def _table_problems(folder: Path, table: str | None = None) -> list[str]:

@@ -161,7 +161,7 @@ def assign_images(
     fit, maps = files.open(clusters), files.open(saliency)
     table = read_table(files.open(predictions), PREDICTIONS)
     rows = read_array(maps, ROWS)
-    columns = _assign(fit, files.open(crossfit), maps, rows, files.open(predictions).summary["date"])
+    columns = _assign(fit, files.open(crossfit), maps, rows)
     where = {row: i for i, row in enumerate(table["row"])}
     chosen = [where[int(row)] for row in rows]
     columns |= {name: [table[name][i] for i in chosen] for name in ("plant_id", "split", "row")}
@@ -176,7 +176,7 @@ def assign_images(
     return recipe.ref
 
 
-def _assign(fit: Artifact, crossfit: Artifact, maps: Artifact, rows: NDArray[np.integer], day: str) -> dict[str, Any]:
+def _assign(fit: Artifact, crossfit: Artifact, maps: Artifact, rows: NDArray[np.integer]) -> dict[str, Any]:
     """Columns of a date's images: what the maps say, and for validation images what other plants' maps say."""
     if not len(rows):
         return {name: [] for name in ("cluster", *OF_OTHERS, "is_flat_map")}
@@ -187,9 +187,11 @@ def _assign(fit: Artifact, crossfit: Artifact, maps: Artifact, rows: NDArray[np.
     others = read_table(crossfit, CROSSFIT)
     where = {int(row): here for here, row in enumerate(rows)}
     start = 0
-    for other, member_rows in fit.read_json("members.json"):  # reference maps are stored date after date
+    members: list[tuple[str, list[int]]] = fit.read_json("members.json")
+    # Reference maps are stored date after date. Another field may have been flown on the same date.
+    for reference, (_, member_rows) in zip(fit.manifest.inputs["saliency"], members, strict=True):
         there = slice(start, start + len(member_rows))
-        if other == day:
+        if reference == str(maps.ref):
             here = [where[row] for row in member_rows]
             found["cluster"][here] = evidence.labels[there]
             found["neighbour_agreement"][here] = own_agreement(evidence.coordinates, evidence.labels, k)[there]

@@ -5,10 +5,14 @@ from typing import Any
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Store
-from storage.publish import CampaignRecord, publish_report, publish_table, write_record
-from storage.tables import TABLES
-from tasks.stage import always_run
+from storage.acquisitions import AcquisitionRecord, write_acquisition
+from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.parquet import rows_to_columns, write_table
+from storage.publish import PART, CampaignRecord, publish_report, publish_table, write_record
+from storage.tables import BACKFILL, TABLES
+from tasks.stage import always_run, versions
+
+BACKFILL_REVISION = 1  # raised when equal rows would mean something else
 
 # Which artefacts hold the rows of each published table.
 OWNERS = {
@@ -30,6 +34,8 @@ OWNERS = {
     "evaluation": "evaluation",
     "drift": "drift",
     "audit": "audit",
+    "acquisitions": "acquisition",
+    "backfill": "backfill",
 }
 
 
@@ -63,3 +69,43 @@ def publish_results(
     )
     write_record(files, record)
     return record
+
+
+@task(task_run_name="publish {campaign} {date}", **always_run())
+def publish_acquisition(
+    campaign: str,
+    date: date,
+    store: str,
+    fitted_by: str,
+    fit: str,
+    params: dict[str, Any],
+    artifacts: dict[str, ArtifactRef],
+) -> AcquisitionRecord:
+    """Publish the tables of a scored date, each in the part of its fit, then the record that says it is complete."""
+    files = Store(store)
+    for spec in TABLES.values():
+        refs = holders(files, artifacts, spec.name, date.isoformat()) if spec.per_date else []
+        if refs:
+            publish_table(files, spec, refs, campaign, date, part=f"fit-{fit}" if spec.is_fitted else PART)
+    record = AcquisitionRecord(
+        campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
+    )
+    write_acquisition(files, record)
+    return record
+
+
+@task(task_run_name="publish backfill {name}", **always_run())
+def publish_backfill(store: str, name: str, rows: list[dict[str, Any]]) -> ArtifactRef:
+    """Publish what became of every season's dates in a backfill, in place of what the last one of this name left.
+
+    Parameters
+    ----------
+    rows : of the table `backfill`, dates as YYYY-MM-DD.
+    """
+    files, recipe = Store(store), Recipe("backfill", BACKFILL_REVISION, {"rows": content_digest(rows)})
+    if not files.holds(recipe.ref):
+        with files.create(recipe, versions()) as draft:
+            dated = [{**row, "acquired": date.fromisoformat(row["acquired"])} for row in rows]
+            write_table(draft, BACKFILL, rows_to_columns(BACKFILL, dated))
+    publish_table(files, BACKFILL, [recipe.ref], name)
+    return recipe.ref

@@ -194,7 +194,9 @@ def rate_images(
     columns |= {name: [clusters[name][where[c]] for c in table["cluster"]] for name in INHERITED}
     columns |= {name: [answers[name][i] for i in chosen] for name in ("label", "predicted")}
     columns |= judge(files.open(crossfit), read_answers(files.open(predictions), np.asarray(chosen, np.int64)), columns)
-    replace_own(columns, read_table(files.open(crossfit), CROSSFIT), date)
+    fitted = files.open(crossfit)
+    if str(predictions) in fitted.manifest.inputs["predictions"]:  # another field may have been flown on the same date
+        replace_own(columns, read_table(fitted, CROSSFIT), date)
     reasons = [
         abstain_reasons(lower, upper, share, novelty, params)
         for lower, upper, share, novelty in zip(*(columns[name] for name in ABSTAIN_BY), strict=True)

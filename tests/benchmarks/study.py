@@ -11,12 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.cli import configure_prefect, run_campaign
+from flows.campaign import analyse_campaign
+from flows.cli_options import configure_prefect
 from flows.demo import demo_campaign, demo_season
 from flows.parameters import CampaignParams
 from flows.results import results
 from storage.artifacts import Store
-from tasks.parameters import Runtime
 from tasks.rules import AdjustParams
 from tasks.sources.synthetic import SyntheticSource
 
@@ -42,7 +42,7 @@ def study_campaign(scenario: str, seed: int) -> CampaignParams:
 
 def run(params: CampaignParams) -> dict[str, Any]:
     """Results of a campaign, run or taken from the store."""
-    return results(Store(FOLDER), run_campaign(params, FOLDER, Runtime()))
+    return results(Store(FOLDER), analyse_campaign(params, str(FOLDER.absolute())))
 
 
 def outcome(scenario: str, seed: int) -> dict[str, Any]:

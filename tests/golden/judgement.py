@@ -5,7 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import adjust, audit, cluster, crossfit, decide, drift, matching, measure, reuse, rules, score, sensitivity
+from tasks import (
+    acquisition,
+    adjust,
+    audit,
+    cluster,
+    crossfit,
+    decide,
+    drift,
+    matching,
+    measure,
+    reuse,
+    rules,
+    score,
+    sensitivity,
+)
 from tasks.affinity import affinity_matrix
 from tasks.axes import fit_axes, map_vectors
 from tasks.cluster_checks import ClusterParams, Kernel
@@ -27,6 +41,31 @@ def small_maps() -> NDArray[np.float64]:
     patterns = np.stack([(y < 2) & (x < 2), x == 3, (y + x) / 6.0]).astype(np.float64)
     ripples = (number[:, None, None] * 7 + y * 5 + x * 3) % 11 / 40
     return (patterns[number * number % 7 % 3] + ripples) * (1 + number[:, None, None])
+
+
+def golden_acquisition() -> dict[str, Any]:
+    """Ten images, every third without a label; and three of which none has one."""
+    number = range(10)
+    marks = dict.fromkeys(MARKS, "-")
+    rated: list[Any] = [{**marks, "reliability": i * i % 10 / 10, "abstain": i % 4 == 1} for i in number]
+    adjusted: list[Any] = [
+        {"label": None if i % 3 == 0 else i % 2, "predicted": i * 7 % 3 % 2, "adjusted": i % 5 % 2, "is_swapped": i > 7}
+        for i in number
+    ]
+    drift_rows: list[Any] = [
+        {"is_outside": True, "reason": "novelty"},
+        {"is_outside": False, "reason": ""},
+        {"is_outside": True, "reason": "clusters novelty"},
+    ]
+    unlabelled = [{**row, "label": None} for row in adjusted[:3]]
+    parts = [ref("reliability")], [ref("adjusted")], [ref("drift")]
+    return {
+        "rows": [
+            acquisition.acquisition_row(rated, adjusted, drift_rows),
+            acquisition.acquisition_row(rated[:3], unlabelled, drift_rows[1:2]),
+        ],
+        "digests": digests(acquisition.acquisition_recipe(ref("images"), *parts).ref),
+    }
 
 
 def golden_cluster() -> dict[str, Any]:

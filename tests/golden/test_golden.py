@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tasks import (
+    acquisition,
     adjust,
     audit,
     augment,
@@ -36,6 +37,7 @@ from tests.golden import images, judgement
 
 FOLDER = Path(__file__).parent
 STAGES: dict[str, tuple[int, Callable[[], dict[str, Any]]]] = {
+    "acquisition": (acquisition.REVISION, judgement.golden_acquisition),
     "adjust": (adjust.REVISION, judgement.golden_adjust),
     "audit": (audit.REVISION, judgement.golden_audit),
     "augment": (augment.REVISION, images.golden_augment),

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from flows.parameters import CampaignParams
+from flows.seasonsfile import BackfillParams
 from storage.tables import TABLES
 from tasks.parameters import Runtime
 
@@ -20,7 +21,7 @@ def tables_text() -> str:
     """Every published table with its columns."""
     parts: list[str] = []
     for spec in TABLES.values():
-        place = "a date" if spec.per_date else "a campaign"
+        place = "a date" if spec.per_date else f"a {spec.partitioned_by}"
         parts += [f"**`{spec.name}`** (one file {place}, version {spec.version}): {spec.meaning}", ""]
         parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         for column in spec.columns:
@@ -59,6 +60,16 @@ def parameters_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def seasons_text() -> str:
+    """Every key of a backfill's TOML file with its default."""
+    schema = BackfillParams.model_json_schema()
+    defs: dict[str, Any] = schema["$defs"]
+    own = {"properties": {name: field for name, field in schema["properties"].items() if name != "seasons"}}
+    rows = [*key_rows("", {**schema, **own}, defs), *key_rows("seasons", defs["Season"], defs)]
+    lines = [f"| `{key.removeprefix('.')}` | {default} | {said} |" for key, default, said in rows]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *lines]) + "\n"
+
+
 def key_rows(
     table: str, schema: dict[str, Any], defs: dict[str, Any], given: dict[str, Any] | None = None
 ) -> Iterator[tuple[str, str, str]]:
@@ -93,7 +104,7 @@ def _meaning(field: dict[str, Any]) -> str:
     return "; ".join(text for text in parts if text)
 
 
-SECTIONS = {"tables": tables_text, "parameters": parameters_text}
+SECTIONS = {"tables": tables_text, "parameters": parameters_text, "seasons": seasons_text}
 
 
 def section(name: str) -> re.Pattern[str]:

@@ -41,7 +41,11 @@ class TestContent:
         season = Season(campaign="field2-2021")
         assert (season.fitted_by, season.source, season.dates) == (None, None, None)
         assert params == BackfillParams(name="all-seasons", seasons=(season,))
-        assert (params.at_most, params.arrival, runtime) == (2, ArrivalParams(), Runtime())
+        assert (params.at_most, params.arrival, runtime) == (
+            2,
+            ArrivalParams(settle_seconds=0, patience_minutes=0),
+            Runtime(),
+        )
 
     def test_everything(self, tmp_path: Path) -> None:
         text = (

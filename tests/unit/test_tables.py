@@ -24,7 +24,7 @@ from storage.parquet import (
     write_table,
 )
 from storage.publish import publish_table
-from storage.tables import ASSIGNMENTS, PLANTS, PREDICTIONS, REJECTED, TABLES
+from storage.tables import ASSIGNMENTS, BACKFILL, PLANTS, PREDICTIONS, REJECTED, RELIABILITIES, TABLES
 
 DAYS = (date(2021, 8, 23), date(2021, 9, 3))
 
@@ -74,11 +74,26 @@ class TestRoundTrip:
             assert field.metadata[b"unit"].decode() == column.unit
 
     def test_tables_are_named_by_themselves(self) -> None:
-        assert len(TABLES) == 18 and all(name == spec.name for name, spec in TABLES.items())
+        assert len(TABLES) == 20 and all(name == spec.name for name, spec in TABLES.items())
         for spec in TABLES.values():
             names = [column.name for column in spec.columns]
             # `campaign` and `date` are what the folders become for a reader.
-            assert len(set(names)) == len(names) and not {"campaign", "date"} & set(names)
+            assert len(set(names)) == len(names) and not {"campaign", "date", spec.partitioned_by} & set(names)
+
+    def test_rows_of_several_fits_can_be_told_apart(self) -> None:
+        """Of the tables of a date: those of images alone are replaced, the others lie beside each other."""
+        images = {spec.name for spec in TABLES.values() if spec.per_date and not spec.is_fitted}
+        assert images == {"observations", "rejected"}
+        for spec in TABLES.values():
+            names = {column.name for column in spec.columns}
+            assert spec.is_fitted == bool(names & {"classifier", "clusters"})
+            if spec.per_date and spec.is_fitted:  # the clusters say which classifier's maps they were fitted on
+                assert "clusters" in names or spec.name == "predictions"
+
+    def test_all_but_the_backfill_are_partitioned_by_campaign(self) -> None:
+        assert {spec.name: spec.partitioned_by for spec in TABLES.values() if spec.partitioned_by != "campaign"} == {
+            "backfill": "backfill"
+        }
 
     @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
     def test_rows_in_any_order_of_keys(self, spec: TableSpec) -> None:
@@ -243,3 +258,57 @@ class TestPublishedForAnyReader:
         keys = ("campaign", "date")
         expected = some_rows(PREDICTIONS)
         assert [{k: v for k, v in row.items() if k not in keys} for row in rows] == [*expected, *expected]
+
+
+class TestSeveralFits:
+    """A date that two fits scored, as readers without this project see it."""
+
+    FITS = ("fit-11aa", "fit-22bb")
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return Store(tmp_path)
+
+    def publish(self, store: Store, spec: TableSpec, part: str, made_by: dict[str, str], day: date = DAYS[1]) -> Path:
+        """A part whose rows say what made them."""
+        rows = columns(spec) | {name: [digest] * 3 for name, digest in made_by.items()}
+        recipe = Recipe("kind", 1, {"table": spec.name, **made_by})
+        with store.create(recipe) as draft:
+            write_table(draft, spec, rows)
+        return publish_table(store, spec, [recipe.ref], "field2", day, part)
+
+    def test_rows_of_both_fits_and_which_is_which(self, store: Store) -> None:
+        self.publish(store, RELIABILITIES, "part-0", {"clusters": "old"}, DAYS[0])  # the campaign's own date
+        for part, clusters in zip(self.FITS, ("old", "new"), strict=True):
+            self.publish(store, RELIABILITIES, part, {"clusters": clusters})
+        files = f"read_parquet('{store.root}/tables/reliability/**/*.parquet', hive_partitioning=true)"
+        with duckdb.connect() as database:
+            counted = database.sql(
+                f"select campaign, date, clusters, count(*) from {files} group by all order by all"
+            ).fetchall()
+        assert counted == [
+            ("field2", DAYS[0], "old", 3),
+            ("field2", DAYS[1], "new", 3),
+            ("field2", DAYS[1], "old", 3),
+        ]
+        found = ds.dataset(
+            store.root / "tables/reliability", format="parquet", partitioning="hive", exclude_invalid_files=True
+        )
+        assert found.count_rows() == 9 and found.count_rows(filter=ds.field("clusters") == "new") == 3
+
+    def test_answers_of_one_classifier_are_there_once(self, store: Store) -> None:
+        """Two cluster fits of one classifier: their predictions are the same artefact."""
+        for part in (*self.FITS, "part-0"):
+            self.publish(store, PREDICTIONS, part, {"classifier": "same"})
+        with duckdb.connect() as database:
+            files = f"read_parquet('{store.root}/tables/predictions/**/*.parquet', hive_partitioning=true)"
+            assert database.sql(f"select count(*), count(distinct row) from {files}").fetchall() == [(3, 3)]
+
+    def test_a_backfill_has_its_own_partition(self, store: Store) -> None:
+        ref = artifact_with(store, BACKFILL, columns(BACKFILL)).ref
+        path = publish_table(store, BACKFILL, [ref], "all-fields")
+        assert path == store.root / "tables/backfill/backfill=all-fields/part-0.parquet"
+        with duckdb.connect() as database:
+            files = f"read_parquet('{store.root}/tables/backfill/**/*.parquet', hive_partitioning=true)"
+            found = database.sql(f"select backfill, count(*), count(fit) from {files} group by all").fetchall()
+        assert found == [("all-fields", 3, 2)]

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storage.acquisitions import AcquisitionRecord, write_acquisition
 from storage.arrays import IMAGES, write_array
-from storage.artifacts import MANIFEST, Recipe, Store
+from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.files import describe_files
 from storage.parquet import rows_to_columns, write_table
 from storage.publish import CampaignRecord, publish_report, publish_table, write_record
-from storage.tables import EPOCHS, REJECTED
+from storage.tables import BACKFILL, EPOCHS, REJECTED
 from storage.verify import verify_store
 
 N_IMAGES = 70
@@ -64,6 +65,10 @@ def with_other_schema(path: Path) -> None:
     table = pq.ParquetFile(path).read()
     schema = table.schema.set(1, pa.field("path", pa.large_string(), nullable=False))
     pq.write_table(table.cast(schema), path)
+
+
+def with_other_columns(path: Path) -> None:
+    pq.write_table(pa.table({"season": ["a"]}), path)
 
 
 def agree_with_manifest(folder: Path) -> None:
@@ -168,6 +173,119 @@ def test_a_damaged_record(root: Path) -> None:
     truncate(root / "campaigns/field2.json")
     (problem,) = problems(root)
     assert "campaigns/field2.json cannot be read" in problem
+
+
+@pytest.fixture
+def with_fits(root: Path) -> Path:
+    """The store with two more parts of the date's table, a backfill and the record of a scored date."""
+    store = Store(root)
+    for i, part in enumerate(("fit-11aa", "fit-22bb")):
+        recipe = Recipe("images", 1, {"i": i})
+        with store.create(recipe) as draft:
+            write_table(draft, REJECTED, {column.name: [f"{i}"] for column in REJECTED.columns})
+        publish_table(store, REJECTED, [recipe.ref], "field2", date(2021, 8, 23), part)
+    backfill = Recipe("backfill", 1)
+    with store.create(backfill) as draft:
+        write_table(draft, BACKFILL, {column.name: [] for column in BACKFILL.columns})
+    publish_table(store, BACKFILL, [backfill.ref], "all-fields")
+    write_acquisition(store, scored({"images 2021-08-23": IMAGES_RECIPE.ref}))
+    return root
+
+
+def scored(artifacts: dict[str, ArtifactRef]) -> AcquisitionRecord:
+    return AcquisitionRecord(
+        campaign="field2", date=date(2021, 9, 3), fitted_by="field1", fit="11aa", params={}, artifacts=artifacts
+    )
+
+
+SCORED_AT = "acquisitions/field2/2021-09-03/11aa.json"
+BACKFILL_AT = "tables/backfill/backfill=all-fields"
+
+
+def test_several_parts_in_a_folder(with_fits: Path) -> None:
+    found = verify_store(Store(with_fits))
+    assert (found.problems, found.unfinished) == ([], [])
+    assert (found.n_artifacts, found.n_published) == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (flip, "fit-11aa.parquet", "file fit-11aa.parquet has changed content"),
+        (truncate, "fit-11aa.parquet", "file fit-11aa.parquet has "),
+        (Path.unlink, "fit-11aa.parquet", "file fit-11aa.parquet is missing"),
+        (Path.unlink, "fit-11aa.json", "file fit-11aa.parquet is not in the manifest"),
+        (truncate, "fit-11aa.json", "fit-11aa.json cannot be read as a manifest"),
+        (Path.unlink, MANIFEST, "file part-0.parquet is not in the manifest"),
+        (truncate, MANIFEST, "manifest.json cannot be read as a manifest"),
+        (Path.touch, "fit-33cc.parquet", "file fit-33cc.parquet is not in the manifest"),
+        (Path.touch, "fit-33cc.json", "fit-33cc.json cannot be read as a manifest"),
+        (Path.touch, "notes.json", "file notes.json is not in the manifest"),
+    ],
+)
+def test_damage_of_one_part_is_that_part_s_alone(
+    with_fits: Path, damage: Callable[[Path], None], file: str, message: str
+) -> None:
+    damage(with_fits / TABLE_AT / file)
+    found = problems(with_fits)
+    assert TABLE_AT in found[0] and message in found[0]
+    part = "part-0" if file == MANIFEST else file.split(".")[0]
+    whole = {"part-0", "fit-11aa", "fit-22bb"} - {part}
+    assert not [problem for problem in found if any(name in problem for name in whole)]
+
+
+def test_two_damaged_parts_are_both_named(with_fits: Path) -> None:
+    truncate(with_fits / TABLE_AT / "fit-11aa.json")
+    (with_fits / TABLE_AT / "fit-22bb.parquet").unlink()
+    broken, missing = problems(with_fits)
+    assert "fit-11aa.json cannot be read" in broken and missing == f"{TABLE_AT}: file fit-22bb.parquet is missing"
+
+
+def test_a_file_that_two_manifests_claim(with_fits: Path) -> None:
+    folder = with_fits / TABLE_AT
+    one, two = (json.loads((folder / f"{part}.json").read_text()) for part in ("fit-11aa", "fit-22bb"))
+    (folder / "fit-22bb.json").write_text(json.dumps({**two, "files": two["files"] | one["files"]}))
+    assert problems(with_fits) == [f"{TABLE_AT}: file fit-11aa.parquet is in fit-11aa.json and fit-22bb.json"]
+
+
+def test_a_part_with_the_rows_of_another(with_fits: Path) -> None:
+    """What a kill leaves between the first part and the removal of one with the same rows."""
+    folder = with_fits / TABLE_AT
+    one, two = (json.loads((folder / f"{part}.json").read_text()) for part in ("fit-11aa", "fit-22bb"))
+    (folder / "fit-22bb.json").write_text(json.dumps({**two, "sources": one["sources"]}))
+    assert problems(with_fits) == [f"{TABLE_AT}: file fit-22bb.parquet has the same rows as fit-11aa.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (flip, "part-0.parquet", "file part-0.parquet has changed content"),
+        (Path.unlink, MANIFEST, "has no manifest.json: never finished, or deleted"),
+        (with_other_columns, "part-0.parquet", "part-0.parquet: table backfill has version none"),
+    ],
+)
+def test_damage_of_a_backfill(with_fits: Path, damage: Callable[[Path], None], file: str, message: str) -> None:
+    damage(with_fits / BACKFILL_AT / file)
+    found = problems(with_fits)
+    assert any(message in problem for problem in found) and all(BACKFILL_AT in problem for problem in found)
+
+
+def test_a_damaged_record_of_a_scored_date(with_fits: Path) -> None:
+    truncate(with_fits / SCORED_AT)
+    (problem,) = problems(with_fits)
+    assert f"{SCORED_AT} cannot be read as the record of a scored date" in problem
+
+
+def test_a_record_of_a_scored_date_that_was_moved(with_fits: Path) -> None:
+    (with_fits / SCORED_AT).rename(with_fits / SCORED_AT.replace("11aa", "22bb"))
+    (problem,) = problems(with_fits)
+    assert problem.endswith("22bb.json is the record of field2 2021-09-03 11aa")
+
+
+def test_a_scored_date_whose_artefacts_are_gone(with_fits: Path) -> None:
+    gone = ArtifactRef(kind="adjusted", digest="0" * 24)
+    write_acquisition(Store(with_fits), scored({"classifier": CLASSIFIER_RECIPE.ref, "adjusted gradcam": gone}))
+    assert problems(with_fits) == [f"{SCORED_AT}: the artefact adjusted gradcam, {gone}, is missing"]
 
 
 def test_a_file_where_a_folder_belongs(root: Path) -> None:

@@ -1,0 +1,213 @@
+"""Score a new acquisition date with what a campaign has learned: nothing is trained and nothing is fitted.
+
+The date needs no labels. Its tables appear under its own partition, in a part named by the fit that made them, so that
+scoring again with a newer fit writes beside the old.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from flows.campaign import check_run
+from flows.fit import DEPLOYED as FIT_DEPLOYED
+from flows.fit import fit
+from flows.judgement import assign, judge_date
+from flows.links import report_link
+from flows.parameters import CAMPAIGN_NAME, CampaignParams
+from flows.restarts import refuse_endless_restarts
+from flows.sending import is_deployed
+from flows.stages import Future, Roles, Stages, wait_for
+from storage.acquisitions import AcquisitionRecord, fit_digest
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import InputError
+from storage.publish import CampaignRecord, find_record, read_record
+from storage.tables import ACQUISITIONS
+from tasks.acquire import check_acquisition, survey_acquisition
+from tasks.acquisition import sum_up_acquisition
+from tasks.arrival import ArrivalParams, arrival_options, await_arrival
+from tasks.ingest import ingest_images
+from tasks.parameters import Runtime
+from tasks.publish import publish_acquisition
+from tasks.report_tables import Row, rows_of
+from tasks.reuse import reuse_artifact
+from tasks.sources import AnySource
+
+DEPLOYED = "score-acquisition/score-acquisition"
+DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
+FITTED = ("clusters", "crossfit", "scores", "swaps")  # what a campaign has learned, by saliency method
+
+
+@flow(name="score-acquisition", flow_run_name="score {campaign} {date}")
+def score_acquisition(
+    campaign: str,
+    date: date,
+    store: str,
+    fitted_by: str | None = None,
+    source: AnySource | None = None,
+    arrival: ArrivalParams = DEFAULT_ARRIVAL,
+    runtime: Runtime = DEFAULT_RUNTIME,
+) -> AcquisitionRecord:
+    """Say of every plant of a new date how far the classifier's answer can be relied on.
+
+    Parameters
+    ----------
+    campaign : name that the tables go under.
+    fitted_by : campaign whose classifier and clusters are used; default: the campaign itself.
+    source : where the images are; default: the source of that campaign.
+
+    Raises
+    ------
+    InputError : no such campaign; a date that it was fitted on; images of other classes, or too many bad files.
+    NotSettled : the date's files were still changing when patience was over.
+    ArtifactError : an artefact of the fit is missing or damaged.
+    """
+    refuse_endless_restarts()
+    check_names([campaign, fitted_by or campaign])
+    files = Store(store)
+    fitted = read_record(files, fitted_by or campaign)
+    refuse_own_date(files, campaign, date)
+    params = scoring_params(fitted, campaign, date, source)
+    check_run(params, runtime, is_here=not is_deployed(FIT_DEPLOYED))
+    with Stages(campaign, store, n_tasks(params), runtime.workers) as stages:
+        images = acquire(stages, params, fitted, arrival)
+        learned: Roles = {
+            role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in learned_artifacts(fitted).items()
+        }
+        wait_for(learned.values())
+        roles = {**learned, **images}
+        roles |= fit(stages, params, runtime, roles)
+        made = judge(stages, params, {**roles})
+        record: AcquisitionRecord = stages.submit(
+            publish_acquisition,
+            date=date,
+            fitted_by=fitted.campaign,
+            fit=fit_digest(fitted.artifacts),
+            params=params.model_dump(mode="json"),
+            artifacts={**roles, **made},
+        ).result()
+    create_artifacts(files, record, fitted)
+    return record
+
+
+def check_names(campaigns: Iterable[str]) -> None:
+    """Refuse names that are no campaign's: they become parts of paths.
+
+    Raises
+    ------
+    InputError : such a name.
+    """
+    for name in campaigns:
+        if not re.fullmatch(CAMPAIGN_NAME, name):
+            raise InputError(
+                "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
+                repr(name),
+                "give the name that the campaign was run under",
+            )
+
+
+def refuse_own_date(files: Store, campaign: str, day: date) -> None:
+    """Refuse a date that a campaign was fitted on: its own tables have it.
+
+    Raises
+    ------
+    InputError : such a date.
+    """
+    own = find_record(files, campaign)
+    if own and day.isoformat() in own.params["dates"]:
+        raise InputError(
+            "A campaign scores dates that it was not fitted on",
+            f"{day} is one of the dates of {campaign}, whose tables have it",
+            "give another date; `harvest run` renews a campaign's own",
+        )
+
+
+def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: AnySource | None) -> CampaignParams:
+    """The fit's parameters for one other date, and source.
+
+    Raises
+    ------
+    InputError : maps that explain the true class, which a new date does not have.
+    """
+    params = CampaignParams.model_validate(fitted.params)
+    if params.explain.explained_class == "label":
+        raise InputError(
+            "New dates are scored by maps of the predicted class, as they have no labels",
+            f"{fitted.campaign} explained the true class (explain.explained_class = label)",
+            "run the campaign with explain.explained_class = predicted",
+        )
+    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}
+    return params.model_copy(update=changes)
+
+
+def learned_artifacts(fitted: CampaignRecord) -> dict[str, ArtifactRef]:
+    """What a campaign has learned, by role."""
+    return {role: ref for role, ref in fitted.artifacts.items() if role.split()[0] in ("classifier", *FITTED)}
+
+
+def n_tasks(params: CampaignParams) -> int:
+    """Task runs of a scored date whose maps by one method are explained by one task."""
+    n_methods = len(params.explain.methods)
+    return 8 + n_methods * (len(FITTED) + 6)
+
+
+def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord, arrival: ArrivalParams) -> Roles:
+    """The date's images, when all of them are there."""
+    (day,) = params.dates
+    fixed = {"date": day, "source": params.source}
+    waiting = await_arrival.with_options(**arrival_options(arrival))
+    wait_for([stages.submit(waiting, params=arrival, **fixed)])
+    known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
+    classes = tuple(stages.store.open(fitted.artifacts["classifier"]).summary["classes"])
+    listing = stages.submit(survey_acquisition, params=params.ingest, classes=classes, known=known, **fixed)
+    images = stages.submit(ingest_images, params=params.ingest, listing=listing, **fixed)
+    wait_for([listing, images])
+    wait_for([stages.submit(check_acquisition, date=day, params=params.ingest, images=images)])
+    return {f"images {day}": images}
+
+
+def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
+    """Clusters, reliability and adjusted answers of the date by every saliency method, and their sums."""
+    (day,) = params.dates
+    made: Roles = {}
+    for method in params.explain.methods:
+        made[f"assignments {method} {day}"] = assign(stages, method, day, roles)
+        made |= judge_date(stages, params, method, day, {**roles, **made})
+    of_kind: dict[str, list[Future]] = {
+        kind: [made[f"{kind} {method} {day}"] for method in params.explain.methods]
+        for kind in ("reliability", "adjusted", "drift")
+    }
+    wait_for(made.values())
+    made[f"acquisition {day}"] = stages.submit(sum_up_acquisition, date=day, images=roles[f"images {day}"], **of_kind)
+    wait_for(made.values())
+    return made
+
+
+def acquisition_rows(store: Store, record: AcquisitionRecord) -> list[Row]:
+    """The date's sums, a row a saliency method."""
+    return rows_of(store.open(record.artifacts[f"acquisition {record.date}"]), ACQUISITIONS)
+
+
+def create_artifacts(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> None:
+    """What the flow run shows in the Prefect UI."""
+    rows = acquisition_rows(store, record)
+    lines = [f"## {record.campaign} {record.date}", "", f"scored by the fit `{record.fit}` of {record.fitted_by}", ""]
+    lines += [sentence(row) for row in rows]
+    create_markdown_artifact("\n".join(lines), key="summary", description=f"campaign {record.campaign}")
+    create_table_artifact(rows, key="acquisition", description="the date's plants, by saliency method")
+    create_link_artifact(
+        report_link(store, fitted), link_text=f"report of {fitted.campaign}, which made the fit", key="report"
+    )
+
+
+def sentence(row: Row) -> str:
+    """One saliency method's sums in words."""
+    outside = f" **Outside what was validated: {row['outside_reason']}.**" if row["is_outside"] else ""
+    return (
+        f"- {row['method']}: {row['n_explained']} of {row['n_images']} images explained, {row['n_rejected']} left out; "
+        f"mean reliability {row['mean_reliability']:.2f}, {row['n_abstain']} not to be acted on, "
+        f"{row['n_swapped']} answers swapped.{outside}"
+    )

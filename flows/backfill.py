@@ -1,0 +1,162 @@
+"""Score many seasons and dates with what their campaigns have learned: resumable, some at a time."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
+from flows.discover import new_dates, scoring_key, scoring_parameters
+from flows.parameters import CampaignParams
+from flows.restarts import refuse_endless_restarts
+from flows.seasonsfile import BackfillParams, Season
+from flows.sending import is_deployed, run_elsewhere
+from storage.acquisitions import find_acquisition, fit_digest
+from storage.artifacts import Store
+from storage.errors import ArtifactError
+from storage.publish import CampaignRecord, read_record
+from tasks.arrival import ArrivalParams
+from tasks.parameters import Runtime
+from tasks.publish import publish_backfill
+
+Row = dict[str, Any]
+DEFAULT_RUNTIME = Runtime()
+UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside", "flow_run"))
+
+
+class BackfillError(RuntimeError):
+    """Some dates failed; `rows` are those of the table `backfill`, which says which and why."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        failed = [f"{row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]
+        super().__init__("\n".join([f"{len(failed)} of {len(rows)} dates failed:", *failed]))
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One date of a season, and the campaign whose fit scores it."""
+
+    fitted: CampaignRecord
+    params: CampaignParams
+    day: date
+
+    @property
+    def fit(self) -> str:
+        """Digest of the classifier and the clusters."""
+        return fit_digest(self.fitted.artifacts)
+
+    def order(self, files: Store, arrival: ArrivalParams, runtime: Runtime) -> dict[str, Any]:
+        """Parameters of the task that has it scored."""
+        return {
+            "campaign": self.params.campaign,
+            "date": self.day,
+            "store": str(files.root),
+            "fit": self.fit,
+            "parameters": scoring_parameters(files, self.fitted, self.params, self.day, arrival, runtime),
+            "key": scoring_key(files, self.params.campaign, self.day, self.fit, self.params.source),
+        }
+
+
+@flow(name="backfill-seasons", flow_run_name="backfill {params.name}")
+def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> list[Row]:
+    """Score every date of some seasons that is not scored by the same fit yet.
+
+    A date that fails does not stop the others. The table `backfill` says of every date what became of it.
+
+    Raises
+    ------
+    InputError : a season whose campaign was never run or whose source cannot be listed, before anything is scored.
+    BackfillError : some dates failed; raised after the others are done and the table is published.
+    """
+    refuse_endless_restarts()
+    files = Store(store)
+    wanted = [one for season in params.seasons for one in dates_of(files, season)]
+    with ThreadPoolTaskRunner(max_workers=params.at_most) as runner:
+        futures = [runner.submit(score_date, one.order(files, params.arrival, runtime)) for one in wanted]
+        for future in futures:
+            future.wait()
+    rows = [row_of(one, future.state) for one, future in zip(wanted, futures, strict=True)]
+    publish_backfill(store=store, name=params.name, rows=rows)
+    create_table_artifact(rows or [{"season": "no date to score"}], key="backfill", description=params.name)
+    if any(row["state"] == "failed" for row in rows):
+        raise BackfillError(rows)
+    return rows
+
+
+def dates_of(files: Store, season: Season) -> list[Wanted]:
+    """The dates of a season that are to be scored.
+
+    Raises
+    ------
+    InputError : no such campaign; a source that cannot be listed.
+    """
+    fitted = read_record(files, season.fitted_by or season.campaign)
+    params = CampaignParams.model_validate(fitted.params)
+    source = season.source or params.source
+    days = season.dates or new_dates(source, () if season.source else params.dates)
+    return [
+        Wanted(fitted, params.model_copy(update={"campaign": season.campaign, "source": source}), day) for day in days
+    ]
+
+
+@task(task_run_name="backfill {campaign} {date}", cache_policy=NO_CACHE, persist_result=False)
+def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
+    """Have a date scored, unless that is done; returns what its row of the table says beside the mark."""
+    files, run = Store(store), None
+    done = find_acquisition(files, campaign, date, fit)
+    is_new = done is None
+    if is_new:
+        if is_deployed(DEPLOYED):
+            run = run_elsewhere(campaign=campaign, store=store, deployment=DEPLOYED, parameters=parameters, key=key)
+        else:
+            score_acquisition(**parameters)
+        done = find_acquisition(files, campaign, date, fit)
+    if done is None:  # though the run that writes it has ended as Completed
+        raise ArtifactError(
+            f"scored, but not by the fit {fit}: its campaign was fitted again meanwhile; start the backfill again"
+        )
+    sums = acquisition_rows(files, done)
+    return {
+        "state": "scored" if is_new else "present",
+        "detail": "",
+        "flow_run": run,
+        "n_images": sums[0]["n_images"],
+        "n_abstain": sum(each["n_abstain"] for each in sums),
+        "n_swapped": sum(each["n_swapped"] for each in sums),
+        "is_outside": any(each["is_outside"] for each in sums),
+    }
+
+
+def row_of(wanted: Wanted, state: State[Row]) -> Row:
+    """A date's row of the table `backfill`."""
+    mark = {
+        "season": wanted.params.campaign,
+        "acquired": wanted.day.isoformat(),
+        "fitted_by": wanted.fitted.campaign,
+        "fit": wanted.fit,
+    }
+    if state.is_completed():
+        return {**mark, **state.result()}
+    return {**mark, **UNKNOWN, "state": "failed", "detail": str(state.result(raise_on_failure=False))}
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Print what became of every date, for a person."""
+    # A pipe has no width; tables cut to 80 columns would lose words.
+    console = Console(width=None if Console().is_terminal else 160, highlight=False)
+    table = Table(title="backfill", title_justify="left")
+    names = ("season", "acquired", "state", "n_images", "n_abstain", "n_swapped", "is_outside", "fit", "detail")
+    for name in names:
+        table.add_column(name, justify="right" if name.startswith("n_") else "left")
+    for row in rows:
+        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in names))
+    console.print(table)

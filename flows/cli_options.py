@@ -1,0 +1,24 @@
+"""Options that several commands of `harvest` share, and how they set up Prefect."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[Path, typer.Option("--store", envvar="HARVEST_STORE", help="folder of artefacts and tables")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document for machines")]
+LogsOption = Annotated[bool, typer.Option("--logs", help="show Prefect's logs here too; its UI always has them")]
+DEFAULT_STORE = Path("harvest-store")
+
+
+def configure_prefect(logs: bool) -> None:
+    """Set what Prefect reads when it is first imported, where the environment does not say otherwise.
+
+    The UI's logs come from another handler than the terminal's and keep every level.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # A new database on a slow disk takes longer than the default of 20 seconds.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

@@ -1,0 +1,113 @@
+"""Commands for what comes after a campaign's first run: new dates, and many seasons."""
+
+import asyncio
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli_options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from storage.artifacts import Store
+from storage.errors import InputError
+from storage.publish import read_record
+
+app = typer.Typer()
+DateOption = Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date")]
+
+
+@app.command()
+def score(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    acquired: DateOption,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Score a new acquisition date, as its files are now, with what a campaign has learned; it needs no labels."""
+    read_record(Store(store), campaign)
+    configure_prefect(logs)
+    from flows.acquisition import acquisition_rows, score_acquisition, sentence
+    from tasks.arrival import ArrivalParams, NotSettled
+
+    now = ArrivalParams(settle_seconds=0, patience_minutes=0)
+    try:
+        record = score_acquisition(campaign, acquired.date(), str(store.absolute()), arrival=now)
+    except NotSettled as error:
+        found, remedy = str(error), "give another date, or try again when its files are copied"
+        raise InputError("A date is scored when all its files are there", found, remedy) from None
+    rows = acquisition_rows(Store(store), record)
+    if as_json:
+        print(json.dumps({"campaign": campaign, "date": str(record.date), "fit": record.fit, "rows": rows}, indent=1))
+    else:
+        print(f"{campaign} {record.date}, by the fit {record.fit}:", *map(sentence, rows), sep="\n")
+
+
+@app.command()
+def announce(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    acquired: DateOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the Prefect server that images of a date have arrived: its workers score the date, once."""
+    configure_prefect(logs=False)
+    event = asyncio.run(emit_arrival(campaign, acquired.date()))
+    print(json.dumps({"event": event}) if as_json else f"announced {campaign} {acquired.date()}: event {event}")
+
+
+async def emit_arrival(campaign: str, acquired: date) -> str:
+    """Emit the event `acquisition.arrived`, and return its id when the server has it.
+
+    Raises
+    ------
+    InputError : no server is set.
+    ConnectionError : it cannot be reached, or does not take the event.
+    """
+    from prefect.events import Event, Resource
+    from prefect.events.clients import PrefectEventsClient
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise InputError(
+            "Announcing needs a Prefect server with workers",
+            "PREFECT_API_URL is not set",
+            "set it, or score the date here: harvest score",
+        )
+    resource = {"prefect.resource.id": f"harvest.campaign.{campaign}", "prefect.resource.name": campaign}
+    event = Event(
+        event="acquisition.arrived",
+        resource=Resource.model_validate(resource),
+        payload={"campaign": campaign, "date": acquired.isoformat()},
+    )
+    try:
+        async with PrefectEventsClient(checkpoint_every=1) as client:  # waits for an answer after each event
+            await client.emit(event)
+    except Exception as error:  # of the network, of the websocket, or Prefect's own where it was not let in
+        raise ConnectionError(f"the Prefect server did not take the announcement: {error}") from error
+    return str(event.id)
+
+
+@app.command()
+def backfill(
+    seasons: Annotated[Path, typer.Argument(help="TOML file with a table `seasons` for each")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Score many seasons and dates; what is scored by the same fit already is not scored again."""
+    configure_prefect(logs)
+    from flows.backfill import BackfillError, backfill_seasons, print_rows
+    from flows.seasonsfile import load_seasons_file
+
+    params, runtime = load_seasons_file(seasons)
+    failure: BackfillError | None = None
+    try:
+        rows = backfill_seasons(params, str(store.absolute()), runtime)
+    except BackfillError as error:
+        rows, failure = error.rows, error
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print_rows(rows)
+    raise typer.Exit(1 if failure else 0)

@@ -1,0 +1,126 @@
+"""Look for acquisition dates that a campaign's source has and its tables have not, and have each scored once."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+
+from flows.acquisition import DEPLOYED, check_names, score_acquisition
+from flows.parameters import CampaignParams
+from flows.sending import is_deployed, send
+from storage.acquisitions import find_acquisition, fit_digest
+from storage.artifacts import Store, content_digest
+from storage.publish import CampaignRecord, read_record
+from tasks.arrival import ArrivalParams, look_again
+from tasks.parameters import Runtime
+from tasks.sources import AnySource
+
+DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
+IN_PLACE = "in place: the server has no deployment of score-acquisition"
+
+
+@flow(name="discover-acquisitions", flow_run_name="discover {campaign}")
+def discover_acquisitions(
+    campaign: str,
+    store: str,
+    date: date | None = None,
+    arrival: ArrivalParams = DEFAULT_ARRIVAL,
+    runtime: Runtime = DEFAULT_RUNTIME,
+) -> list[dict[str, str]]:
+    """Have every new date of a campaign's source scored.
+
+    A date goes on when its files have settled; until then every run of this flow looks at it again. Campaign, date and
+    fit are the key of a scoring run, so a date that is found or announced many times is scored once. What failed is not
+    started again by a schedule, but by an announcement.
+
+    Parameters
+    ----------
+    date : an announced date, whose scoring starts at once and itself waits for the files.
+
+    Returns
+    -------
+    A row a date: `date`, `state` (`scored`, `waiting`, or the state of its flow run) and `detail`.
+
+    Raises
+    ------
+    InputError : no such campaign, or a source that cannot be listed.
+    """
+    check_names([campaign])
+    files = Store(store)
+    fitted = read_record(files, campaign)
+    params = CampaignParams.model_validate(fitted.params)
+    days = [date] if date else new_dates(params.source, params.dates)
+    rows = [
+        {"date": day.isoformat(), **care_for(files, fitted, params, day, arrival, runtime, is_announced=bool(date))}
+        for day in days
+    ]
+    create_table_artifact(
+        rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
+    )
+    return rows
+
+
+def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:
+    """Dates that a source has beside those known, ascending."""
+    return sorted(set(source.available_dates()) - set(known))
+
+
+def care_for(
+    files: Store,
+    fitted: CampaignRecord,
+    params: CampaignParams,
+    day: date,
+    arrival: ArrivalParams,
+    runtime: Runtime,
+    is_announced: bool,
+) -> dict[str, str]:
+    """Have a date scored if that is not done and it is there; says how it stands."""
+    fit = fit_digest(fitted.artifacts)
+    if find_acquisition(files, fitted.campaign, day, fit):
+        return {"state": "scored", "detail": f"by the fit {fit}"}
+    found = None if is_announced else look_again(files, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
+    if found and not found.settled:
+        return {"state": "waiting", "detail": found.why}
+    parameters = scoring_parameters(files, fitted, params, day, arrival, runtime)
+    if not is_deployed(DEPLOYED):
+        state = score_acquisition(**parameters, return_state=True)  # a date that fails does not stop the others
+        is_done = state.is_completed()
+        return {
+            "state": "scored" if is_done else state.name or "unknown",
+            "detail": IN_PLACE if is_done else said(state),
+        }
+    key = scoring_key(files, fitted.campaign, day, fit, params.source)
+    run = send(DEPLOYED, parameters, key, after_failure=is_announced)
+    return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
+
+
+def said(state: State[Any]) -> str:
+    """What a run that failed said."""
+    return str(state.result(raise_on_failure=False))
+
+
+def scoring_parameters(
+    files: Store, fitted: CampaignRecord, params: CampaignParams, day: date, arrival: ArrivalParams, runtime: Runtime
+) -> dict[str, Any]:
+    """Parameters of `score_acquisition` as JSON values, `params` being those of the date's campaign and source."""
+    is_other = (
+        params.campaign != fitted.campaign or params.source != CampaignParams.model_validate(fitted.params).source
+    )
+    return {
+        "campaign": params.campaign,
+        "date": day.isoformat(),
+        "store": str(files.root),
+        "fitted_by": fitted.campaign if is_other else None,
+        "source": params.source.model_dump(mode="json") if is_other else None,
+        "arrival": arrival.model_dump(mode="json"),
+        "runtime": runtime.model_dump(mode="json"),
+    }
+
+
+def scoring_key(files: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
+    """What makes two scorings of a date the same."""
+    same = [str(files.root), fit, source.model_dump(mode="json")]
+    return f"score {campaign} {day} {content_digest(same)}"

@@ -1,0 +1,142 @@
+"""Fit and explain: what needs a GPU, on the work pool `gpu` where the server has one, else in place.
+
+The run on the GPU makes artefacts, and the run that sent for it then goes through the same tasks and finds them all
+cached. So tables are the same wherever the work was done, and what is missing afterwards is made in place.
+"""
+
+from collections.abc import Mapping
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.concurrency.sync import concurrency
+
+from flows.judgement import explain
+from flows.parameters import CampaignParams
+from flows.restarts import refuse_endless_restarts
+from flows.sending import is_deployed, run_elsewhere
+from flows.stages import Roles, Stages, run_name, wait_for
+from storage.artifacts import ArtifactRef, Store, content_digest
+from storage.tables import EPOCHS
+from tasks.classifier import choose_device
+from tasks.explain import saliency_recipe
+from tasks.parameters import Runtime
+from tasks.predict import predict_images, predictions_recipe
+from tasks.report_tables import rows_of
+from tasks.reuse import reuse_artifact
+from tasks.train import classifier_recipe, train_classifier
+
+DEFAULT_RUNTIME = Runtime()
+DEPLOYED = "fit-and-explain/fit-and-explain"
+GPU_SLOTS = "gpu"  # the server's concurrency limit
+# Seconds after which the server gives the slot of a killed run to the next; a living one renews in time.
+SLOT_LEASE = 60
+
+
+@flow(name="fit-and-explain", flow_run_name=run_name)
+def fit_and_explain(
+    params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime = DEFAULT_RUNTIME
+) -> None:
+    """Train, classify and explain, holding a GPU slot of the server.
+
+    Parameters
+    ----------
+    artifacts : `images <date>` of every date, and `augmentation`, or `classifier` where that is not trained here.
+
+    Raises
+    ------
+    InputError : a device that is not there, or cannot compute in this precision.
+    """
+    refuse_endless_restarts()
+    choose_device(runtime, runtime.saliency_precision)
+    # Strict: without the limit on the server, Prefect would let every run through.
+    with concurrency(GPU_SLOTS, strict=True, lease_duration=SLOT_LEASE):
+        made = fit_artifacts(params, store, artifacts, runtime)
+    show(Store(store), params, made)
+
+
+def fit_artifacts(
+    params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime
+) -> dict[str, ArtifactRef]:
+    """What a fit makes of some artefacts, by role."""
+    n_made = 1 + len(params.dates) * (1 + 2 * len(params.explain.methods))
+    with Stages(params.campaign, store, len(artifacts) + n_made, runtime.workers) as stages:
+        roles: Roles = {role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in artifacts.items()}
+        wait_for(roles.values())
+        made = fit_in_place(stages, params, runtime, roles)
+        return {role: future.result() for role, future in {**roles, **made}.items()}
+
+
+def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
+    """Classifier, predictions and maps of every date, computed where they should be.
+
+    Parameters
+    ----------
+    roles : as the artefacts of `fit_and_explain`.
+    """
+    refs = {role: roles[role].result() for role in needed(params, roles)}
+    if is_deployed(DEPLOYED) and not all(stages.store.holds(ref) for ref in expected(params, runtime, refs)):
+        stages.expect(1)
+        given = {
+            "params": params.model_dump(mode="json"),
+            "store": str(stages.store.root),
+            "artifacts": {role: ref.model_dump() for role, ref in refs.items()},
+            "runtime": runtime.model_dump(),
+        }
+        key = f"fit {params.campaign} {content_digest(given)}"
+        wait_for([stages.submit(run_elsewhere, deployment=DEPLOYED, parameters=given, key=key)])
+    return fit_in_place(stages, params, runtime, roles)
+
+
+def needed(params: CampaignParams, roles: Mapping[str, object]) -> list[str]:
+    """Roles of what `fit_and_explain` takes."""
+    return ["classifier" if "classifier" in roles else "augmentation", *(f"images {day}" for day in params.dates)]
+
+
+def expected(params: CampaignParams, runtime: Runtime, refs: Mapping[str, ArtifactRef]) -> list[ArtifactRef]:
+    """What `fit_and_explain` makes of these artefacts: names are known before the work is done."""
+    images = {day: refs[f"images {day}"] for day in params.dates}
+    given = refs.get("classifier")
+    classifier = given or classifier_recipe(params.train, refs["augmentation"], list(images.values())).ref
+    made = [classifier]
+    for image in images.values():
+        answers = predictions_recipe(image, classifier).ref
+        made.append(answers)
+        made += [
+            saliency_recipe(params.explain, method, image, classifier, answers, runtime).ref
+            for method in params.explain.methods
+        ]
+    return made
+
+
+def fit_in_place(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
+    """The same, in this process."""
+    images = [roles[f"images {day}"] for day in params.dates]
+    made: Roles = {}
+    if "classifier" not in roles:
+        made["classifier"] = stages.submit(
+            train_classifier, params=params.train, augmentation=roles["augmentation"], images=images, runtime=runtime
+        )
+        wait_for(made.values())
+    classifier = {**roles, **made}["classifier"]
+    for day, image in zip(params.dates, images, strict=True):
+        made[f"predictions {day}"] = stages.submit(
+            predict_images, date=day, images=image, classifier=classifier, runtime=runtime
+        )
+    wait_for(made.values())
+    for method in params.explain.methods:
+        made |= explain(stages, params, runtime, method, {**roles, **made})
+    return made
+
+
+def show(store: Store, params: CampaignParams, made: Mapping[str, ArtifactRef]) -> None:
+    """What the run shows in the Prefect UI: the classifier, its epochs and how many maps there are."""
+    classifier = store.open(made["classifier"])
+    maps = [
+        f"- {role.removeprefix('saliency ')}: {store.open(ref).summary['n_maps']} maps"
+        for role, ref in made.items()
+        if role.startswith("saliency ")
+    ]
+    said = [f"classifier `{classifier.ref.digest}`, {classifier.summary['architecture']}", "", *maps]
+    create_markdown_artifact("\n".join(said), key="fit", description=f"campaign {params.campaign}")
+    if classifier.summary["origin"] == "trained":
+        create_table_artifact(rows_of(classifier, EPOCHS), key="epochs", description="training, epoch by epoch")

@@ -1,0 +1,104 @@
+"""Acquisitions: the record of a date that was scored with a campaign's fit, one for every fit that scored it.
+
+It is written last, so a date with a record of a fit has all its tables. Scoring a date again with a newer fit adds a
+record beside the old, as it adds parts to the published tables.
+"""
+
+import datetime
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from storage.artifacts import ArtifactRef, Store, content_digest
+from storage.errors import ArtifactError
+from storage.files import write_atomically
+
+FOLDER = "acquisitions"
+
+
+class AcquisitionRecord(BaseModel):
+    """A date that was scored without refitting: with whose fit, by which parameters, and every artefact by role.
+
+    Attributes
+    ----------
+    campaign : name that the date's tables are published under.
+    fitted_by : campaign whose classifier and clusters were used; normally the same.
+    fit : digest of that fit, as `fit_digest` tells it.
+    params : the parameters as JSON.
+    artifacts : references by role (`images 2021-08-23`, `clusters gradcam`, ...).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    campaign: str
+    date: datetime.date
+    fitted_by: str
+    fit: str
+    params: dict[str, Any]
+    artifacts: dict[str, ArtifactRef]
+
+
+def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
+    """Digest of a campaign's fit: its classifier and the clusters of every saliency method.
+
+    It covers what the rows of tables name in their columns `classifier` and `clusters`, and nothing else: two fits
+    with one digest make rows that nobody could tell apart.
+    """
+    fitted = {role: ref.digest for role, ref in artifacts.items() if role.split()[0] in ("classifier", "clusters")}
+    return content_digest(fitted)
+
+
+def write_acquisition(store: Store, record: AcquisitionRecord) -> Path:
+    """Write the record of a scored date: the last thing a run does."""
+    path = _path(store, record.campaign, record.date, record.fit)
+    write_atomically(path, record.model_dump_json(indent=1).encode())
+    return path
+
+
+def find_acquisition(store: Store, campaign: str, day: datetime.date, fit: str) -> AcquisitionRecord | None:
+    """The record of a date scored with a fit; None where no run of it was complete.
+
+    Raises
+    ------
+    ArtifactError : the record is damaged, or that of another date, campaign or fit.
+    """
+    path = _path(store, campaign, day, fit)
+    return read_acquisition(path) if path.is_file() else None
+
+
+def acquisition_dates(store: Store, campaign: str, fit: str) -> list[datetime.date]:
+    """Dates of a campaign that have a record of a fit, in order; the records are not read."""
+    found: list[datetime.date] = []
+    for path in (store.root / FOLDER / campaign).glob(f"*/{fit}.json"):
+        with suppress(ValueError):  # no date: nothing of ours, as `harvest verify` tells
+            found.append(datetime.date.fromisoformat(path.parent.name))
+    return sorted(found)
+
+
+def list_acquisitions(store: Store) -> list[Path]:
+    """Every record of a scored date."""
+    return sorted((store.root / FOLDER).glob("*/*/*.json"))
+
+
+def read_acquisition(path: Path) -> AcquisitionRecord:
+    """Read one record, which must be that of the place it lies in.
+
+    Raises
+    ------
+    ArtifactError : it cannot be read, or is another's.
+    """
+    try:
+        record = AcquisitionRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {error}") from None
+    said, place = (record.campaign, record.date.isoformat(), record.fit), (*path.parts[-3:-1], path.stem)
+    if said != place:
+        raise ArtifactError(f"{path} is the record of {' '.join(said)}")
+    return record
+
+
+def _path(store: Store, campaign: str, day: datetime.date, fit: str) -> Path:
+    return store.root / FOLDER / campaign / day.isoformat() / f"{fit}.json"

@@ -1,0 +1,135 @@
+"""Records of scored dates: one for every fit, told apart by what rows can tell apart, and never half written."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from storage.acquisitions import (
+    AcquisitionRecord,
+    acquisition_dates,
+    find_acquisition,
+    fit_digest,
+    list_acquisitions,
+    read_acquisition,
+    write_acquisition,
+)
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import ArtifactError
+
+DAY, LATER = date(2021, 9, 3), date(2021, 9, 10)
+FIT, NEWER = "1" * 24, "2" * 24
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def ref(kind: str, digit: str = "0") -> ArtifactRef:
+    return ArtifactRef(kind=kind, digest=digit * 24)
+
+
+def record(day: date = DAY, fit: str = FIT, campaign: str = "field2") -> AcquisitionRecord:
+    return AcquisitionRecord(
+        campaign=campaign,
+        date=day,
+        fitted_by="field1",
+        fit=fit,
+        params={"explain": {"methods": ["gradcam"]}, "deep": [0.1, None]},
+        artifacts={"classifier": ref("classifier"), f"images {day}": ref("images", "3")},
+    )
+
+
+ROLES = {
+    "classifier": ref("classifier"),
+    "clusters gradcam": ref("clusters"),
+    "clusters occlusion": ref("clusters", "1"),
+    "scores gradcam": ref("scores"),
+    "images 2021-09-03": ref("images"),
+}
+
+
+class TestFitDigest:
+    def test_order_and_other_artefacts_do_not_matter(self) -> None:
+        fitted = {role: made for role, made in ROLES.items() if role.split()[0] in ("classifier", "clusters")}
+        assert fit_digest(ROLES) == fit_digest(dict(reversed(fitted.items())))
+        changed = {**ROLES, "scores gradcam": ref("scores", "9"), "images 2021-09-10": ref("images", "9")}
+        assert fit_digest(changed) == fit_digest(ROLES)
+
+    @pytest.mark.parametrize("role", ["classifier", "clusters gradcam", "clusters occlusion", "clusters lime"])
+    def test_classifier_and_clusters_of_every_method_do(self, role: str) -> None:
+        assert fit_digest({**ROLES, role: ref("any", "9")}) != fit_digest(ROLES)
+
+    def test_which_method_s_clusters_does(self) -> None:
+        swapped = {"clusters gradcam": ref("clusters", "1"), "clusters occlusion": ref("clusters")}
+        assert fit_digest({**ROLES, **swapped}) != fit_digest(ROLES)
+
+    def test_is_pinned(self) -> None:
+        """Records and parts are named by it: another digest of the same fit would score every date again."""
+        assert fit_digest(ROLES) == "d08bd6412e7269fe1001dacd"
+
+
+class TestRecord:
+    def test_round_trip_and_place(self, store: Store) -> None:
+        path = write_acquisition(store, record())
+        assert path == store.root / f"acquisitions/field2/2021-09-03/{FIT}.json"
+        assert find_acquisition(store, "field2", DAY, FIT) == record() == read_acquisition(path)
+        assert list_acquisitions(store) == [path]
+
+    def test_what_was_never_scored(self, store: Store) -> None:
+        assert find_acquisition(store, "field2", DAY, FIT) is None and acquisition_dates(store, "field2", FIT) == []
+        write_acquisition(store, record())
+        for campaign, day, fit in (("field1", DAY, FIT), ("field2", LATER, FIT), ("field2", DAY, NEWER)):
+            assert find_acquisition(store, campaign, day, fit) is None
+
+    def test_a_newer_fit_writes_beside_the_old(self, store: Store) -> None:
+        old = write_acquisition(store, record())
+        before = old.read_bytes(), old.stat().st_mtime_ns
+        write_acquisition(store, record(fit=NEWER))
+        assert (old.read_bytes(), old.stat().st_mtime_ns) == before
+        assert find_acquisition(store, "field2", DAY, NEWER) == record(fit=NEWER)
+
+    def test_scoring_again_replaces(self, store: Store) -> None:
+        write_acquisition(store, record())
+        changed = record().model_copy(update={"params": {}})
+        path = write_acquisition(store, changed)
+        assert find_acquisition(store, "field2", DAY, FIT) == changed
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+    def test_dates_of_a_fit_in_order(self, store: Store) -> None:
+        for day, fit in ((LATER, FIT), (DAY, FIT), (DAY, NEWER)):
+            write_acquisition(store, record(day, fit))
+        write_acquisition(store, record(date(2020, 1, 1), campaign="field3"))
+        (store.root / "acquisitions/field2/notes").mkdir()
+        (store.root / f"acquisitions/field2/notes/{FIT}.json").touch()
+        assert acquisition_dates(store, "field2", FIT) == [DAY, LATER]
+        assert acquisition_dates(store, "field2", NEWER) == [DAY]
+
+    @pytest.mark.parametrize("content", [b"", b"{", b'{"campaign": "field2"}', b"\xff"])
+    def test_a_damaged_record_is_named(self, store: Store, content: bytes) -> None:
+        write_acquisition(store, record()).write_bytes(content)
+        with pytest.raises(ArtifactError, match=rf"acquisitions/field2/2021-09-03/{FIT}\.json cannot be read"):
+            find_acquisition(store, "field2", DAY, FIT)
+        assert acquisition_dates(store, "field2", FIT) == [DAY]  # damage of one date hides no other
+
+    def test_a_field_that_no_record_has(self, store: Store) -> None:
+        path = write_acquisition(store, record())
+        path.write_text(path.read_text().replace('"campaign"', '"surprise": 1, "campaign"', 1))
+        with pytest.raises(ArtifactError, match=r"(?s)cannot be read.*surprise"):
+            find_acquisition(store, "field2", DAY, FIT)
+
+    @pytest.mark.parametrize(
+        "other", [record(LATER), record(fit=NEWER), record(campaign="field1")], ids=["date", "fit", "campaign"]
+    )
+    def test_a_record_of_another_place(self, store: Store, other: AcquisitionRecord) -> None:
+        write_acquisition(store, record()).write_text(other.model_dump_json())
+        said = f"{other.campaign} {other.date} {other.fit}"
+        with pytest.raises(ArtifactError, match=rf"2021-09-03/{FIT}\.json is the record of {said}$"):
+            find_acquisition(store, "field2", DAY, FIT)
+
+    def test_what_a_killed_writer_leaves_is_no_record(self, store: Store) -> None:
+        folder = write_acquisition(store, record(fit=NEWER)).parent
+        (folder / f".tmp-{FIT}.json-01234567").write_text("{")
+        assert find_acquisition(store, "field2", DAY, FIT) is None
+        assert len(list_acquisitions(store)) == 1
