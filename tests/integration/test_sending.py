@@ -16,8 +16,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
 from flows import sending
-from flows.restarts import MAX_RUNS, refuse_endless_restarts
 from flows.errors import RunFailedError
+from flows.restarts import MAX_RUNS, refuse_endless_restarts
 from flows.sending import find_run, is_deployed, run_elsewhere, send
 from storage.errors import InputError
 

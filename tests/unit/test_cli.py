@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from flows.errors import RunFailedError
 from storage.artifacts import Recipe, Store
 from storage.publish import CampaignRecord, write_record
 
@@ -115,10 +116,20 @@ class TestWrongUse:
         said = capsys.readouterr()
         assert said.out == "" and "Usage" in said.err and "Traceback" not in said.err
 
-    @pytest.mark.parametrize("command", ["demo", "synth", "run", "report", "audit", "verify"])
+    @pytest.mark.parametrize("command", ["demo", "synth", "run", "score", "announce", "backfill", "report", "audit", "verify"])
     def test_help(self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(monkeypatch, command, "--help") == 0
         assert f"harvest {command}" in capsys.readouterr().out
+
+    def test_a_failed_run_elsewhere_is_one_message(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fail() -> None:
+            raise RunFailedError("flow run fit field2 ended as Failed: the GPU is gone", is_crash=False)
+
+        monkeypatch.setattr(cli, "app", fail)
+        assert main(monkeypatch, "run", "field2.toml") == 1
+        assert capsys.readouterr().err == "error: flow run fit field2 ended as Failed: the GPU is gone\n"
 
     @pytest.mark.parametrize("command", ["verify", "report"])
     def test_a_store_is_no_address(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field
 
 from flows.parameters import CampaignParams
@@ -14,6 +15,7 @@ from storage.tables import TABLES
 from tasks.parameters import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
+DEPLOYMENTS = README.with_name("deployments") / "prefect.yaml"
 STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust", "drift")
 
 
@@ -167,6 +169,15 @@ def leaves(fields: dict[str, Any]) -> Iterator[str]:
             yield from (f"{name}.{key}" for key in leaves(value))
         else:
             yield name
+
+
+def test_the_table_of_deployments_is_that_of_prefect_yaml() -> None:
+    made: list[dict[str, Any]] = yaml.safe_load(DEPLOYMENTS.read_text(encoding="utf-8"))["deployments"]
+    slot = {"fit-and-explain": "a slot of the limit `gpu`"}
+    limits = {one["name"]: str(one.get("concurrency_limit", {}).get("limit", "")) for one in made}
+    wanted = [(one["name"], one["work_pool"]["name"], slot.get(one["name"], limits[one["name"]])) for one in made]
+    rows = re.findall(r"^\| `([a-z-]+)` \| (cpu|gpu) \| (.*?) ?\|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == wanted
 
 
 def test_commands_of_the_readme_exist() -> None:
