@@ -2,13 +2,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test bench study check lint types imports constraints clean
+.PHONY: demo test serve chaos screenshots bench study check lint types imports constraints clean
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/pytest
+
+serve: $(INSTALLED)  ## the service on this host, until Ctrl-C: database, Prefect server, reports, workers; see deployments/README.md
+	deployments/start
+
+chaos: $(INSTALLED)  ## kill the service's processes at random moments and compare tables: a quarter of an hour; needs PostgreSQL
+	$(BIN)/python -m tests.operations.chaos
+
+screenshots: $(INSTALLED)  ## pictures of the Prefect UI in deployments/screenshots; needs PostgreSQL and Chromium
+	$(BIN)/python -m tests.operations.screenshots
 
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks

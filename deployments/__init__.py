@@ -1,0 +1,1 @@
+"""How this project runs as a service: server, workers, deployments and automations."""

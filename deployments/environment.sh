@@ -1,0 +1,75 @@
+# Environment of the server, the workers and the commands of one host; sourced by `start` and `env`.
+# Settings of a host that should stay go into settings.env in HARVEST_HOME, one NAME=value a line.
+# Secrets are made once, are kept in a file of mode 600 and travel by environment only.
+
+make_secrets() {
+    random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_'; }
+    (
+        umask 077
+        {
+            echo "HARVEST_DATABASE_PASSWORD=$(random 24)"
+            echo "PREFECT_API_AUTH_STRING=harvest:$(random 24)"
+            echo "PREFECT_SERVER_ENCRYPTION_KEY=$(random 32)"
+        } >"$HARVEST_HOME/secrets.new"
+    )
+    mv "$HARVEST_HOME/secrets.new" "$HARVEST_HOME/secrets.env"
+}
+
+set -a
+HARVEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [[ -z ${HARVEST_HOME:-} ]]; then
+    # PostgreSQL never runs as root, and its user cannot look into root's home.
+    HARVEST_HOME=$([[ $(id -u) == 0 ]] && echo /var/lib/harvest || echo "$HOME/.harvest")
+fi
+if [[ -f $HARVEST_HOME/settings.env ]]; then
+    source "$HARVEST_HOME/settings.env"
+fi
+
+HARVEST_BIN=${HARVEST_BIN:-$HARVEST_ROOT/.venv/bin}
+HARVEST_STORE=${HARVEST_STORE:-$HARVEST_HOME/store}
+HARVEST_HOST=${HARVEST_HOST:-127.0.0.1}
+HARVEST_PORT=${HARVEST_PORT:-4200}
+HARVEST_DATABASE_PORT=${HARVEST_DATABASE_PORT:-5433}
+HARVEST_REPORTS_PORT=${HARVEST_REPORTS_PORT:-4280}
+HARVEST_URL=${HARVEST_URL:-http://127.0.0.1:$HARVEST_PORT}
+HARVEST_REPORTS_URL=${HARVEST_REPORTS_URL:-http://127.0.0.1:$HARVEST_REPORTS_PORT}
+HARVEST_USER=$(id -un)
+# For so long a new date's files must not have changed before they are scored.
+HARVEST_SETTLE_SECONDS=${HARVEST_SETTLE_SECONDS:-60}
+# Whether the worker of the pool `gpu` runs on this host too.
+HARVEST_GPU_HERE=${HARVEST_GPU_HERE:-true}
+if [[ -z ${HARVEST_POSTGRES_BIN:-} ]]; then
+    # The newest, or the one that the data were made with: another major version does not read them.
+    HARVEST_POSTGRES_BIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1 || true)
+    if [[ -r $HARVEST_HOME/postgres/PG_VERSION ]]; then
+        HARVEST_POSTGRES_BIN=/usr/lib/postgresql/$(cat "$HARVEST_HOME/postgres/PG_VERSION")/bin
+    fi
+fi
+
+mkdir -p "$HARVEST_HOME"
+HARVEST_HOME=$(realpath "$HARVEST_HOME")
+HARVEST_STORE=$(realpath -m "$HARVEST_STORE")
+[[ -f $HARVEST_HOME/secrets.env ]] || make_secrets
+source "$HARVEST_HOME/secrets.env"
+
+PREFECT_HOME=$HARVEST_HOME/prefect
+PREFECT_API_URL=${HARVEST_API_URL:-http://127.0.0.1:$HARVEST_PORT/api}
+PREFECT_UI_URL=$HARVEST_URL
+PREFECT_SERVER_API_HOST=$HARVEST_HOST
+PREFECT_SERVER_API_PORT=$HARVEST_PORT
+PREFECT_SERVER_API_AUTH_STRING=$PREFECT_API_AUTH_STRING
+PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED=true
+PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS=$HARVEST_URL
+PREFECT_SERVER_UI_API_URL=$HARVEST_URL/api
+PREFECT_SERVER_UI_V2_ENABLED=false
+PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://harvest:$HARVEST_DATABASE_PASSWORD@127.0.0.1:$HARVEST_DATABASE_PORT/harvest
+# Leases in memory are lost with the server, and a concurrency slot without its lease is never freed.
+PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
+# Events that wait for an earlier one would be lost with the server as well, or wait too long.
+PREFECT_SERVER_EVENTS_CAUSAL_ORDERING=deployments.ordering
+PREFECT_SERVER_ANALYTICS_ENABLED=false
+DO_NOT_TRACK=1
+# The least that Prefect takes; the zombie window holds three of them.
+PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30
+PYTHONUNBUFFERED=1
+set +a

@@ -1,0 +1,96 @@
+"""`make screenshots`: pictures of the Prefect UI for the README, in headless Chromium, from a real run of the service.
+
+Analyses a field's campaign, announces a date, leaves another half-copied, and lets a run fail. Writes PNG files into
+deployments/screenshots/.
+"""
+
+import base64
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+from playwright.sync_api import Page, sync_playwright
+
+from storage.acquisitions import find_acquisition, fit_digest
+from storage.artifacts import Store
+from storage.publish import read_record
+from tests.operations.field import NEW, Field
+from tests.operations.service import Service, running_service, wait_until
+
+FOLDER = Path("deployments/screenshots")
+WIDTH, HEIGHT = 1440, 900
+NAME = "field2-2022"
+
+
+def main() -> None:
+    """Make the runs, then take the pictures."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("apt-get install chromium")
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, running_service(HARVEST_SETTLE_SECONDS="4") as service:
+        runs = make_runs(service, Field(Path(folder), NAME))
+        with opened(service, str(chromium)) as page:
+            for name, (path, tab) in pages(service, runs).items():
+                take(page, f"{service.url}/{path}", tab, name)
+
+
+def make_runs(service: Service, plot: Field) -> dict[str, UUID]:
+    """Flow runs of every kind that an operator meets, by what is shown of them."""
+    scored, awaited = NEW
+    campaign = service.run("analyse-campaign", params=plot.params.model_dump(mode="json"))
+    service.wait_for_state(campaign, "Completed", seconds=300)
+    store = Store(service.store)
+    fit = fit_digest(read_record(store, NAME).artifacts)
+    plot.copy(scored)
+    service.command("harvest", "announce", NAME, "--date", str(scored))
+    wait_until(lambda: find_acquisition(store, NAME, scored, fit) is not None, 180, service.logs)
+    plot.copy_half(awaited)
+    waiting = service.run("score-acquisition", campaign=NAME, date=str(awaited))
+    service.wait_for_state(waiting, "Running")
+    failed = service.run("score-acquisition", campaign=NAME, date=str(date(2022, 9, 3)))
+    service.wait_for_state(failed, "Failed")
+    return {"campaign": campaign, "waiting": waiting}
+
+
+def pages(service: Service, runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
+    """Path of each page, and the tab to click on it (or none), by the name of its picture."""
+    with service.client() as client:
+        form = client.read_deployment_by_name("analyse-campaign/analyse-campaign").id
+    campaign = f"runs/flow-run/{runs['campaign']}"
+    return {
+        "runs": ("runs", ""),
+        "campaign": (campaign, ""),
+        "artifacts": (campaign, "Artifacts"),
+        "waiting": (f"runs/flow-run/{runs['waiting']}", ""),
+        "form": (f"deployments/deployment/{form}/run", ""),
+        "automations": ("automations", ""),
+    }
+
+
+@contextmanager
+def opened(service: Service, chromium: str) -> Generator[Page]:
+    """A browser that is logged in."""
+    password = base64.b64encode(service.auth_string.encode()).decode()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        context.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
+        yield context.new_page()
+        browser.close()
+
+
+def take(page: Page, url: str, tab: str, name: str) -> None:
+    """Take one picture when the page has come to rest."""
+    page.goto(url, wait_until="load")
+    if tab:
+        page.get_by_role("tab", name=tab).or_(page.get_by_text(tab, exact=True)).first.click()
+    page.wait_for_timeout(6000)  # the graph of a run is drawn after everything is loaded
+    page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""New dates, seasons and campaigns through deployments, events and schedules, on the whole service."""
+
+import os
+import subprocess
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun, TaskRun
+
+from deployments.watch import unwatch, watch
+from storage.acquisitions import find_acquisition, fit_digest
+from storage.artifacts import Store
+from storage.parquet import load_table
+from storage.publish import read_record
+from storage.tables import BACKFILL
+from storage.verify import verify_store
+from tasks.sources.layouts import write_season
+from tasks.sources.season import grow_season
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
+from tests.integration.conftest import HARVEST, small_campaign
+from tests.operations.field import FITTED, NEW, Field, tables
+from tests.operations.service import Service, wait_until
+
+FOUND, ANNOUNCED = NEW
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Field:
+    return Field(tmp_path_factory.mktemp("field"), "field")
+
+
+@pytest.fixture(scope="module")
+def fit(service: Service, field: Field) -> str:
+    """Digest of the fit that the deployment `analyse-campaign` made of the field."""
+    run = service.run("analyse-campaign", params=field.params.model_dump(mode="json"))
+    service.wait_for_state(run, "Completed", seconds=240)
+    return fit_digest(read_record(Store(service.store), "field").artifacts)
+
+
+def runs_of(service: Service, deployment: str) -> list[FlowRun]:
+    """Flow runs of a deployment, earliest first."""
+    only = DeploymentFilter(name=DeploymentFilterName(any_=[deployment]))
+    with service.client() as client:
+        found = client.read_flow_runs(deployment_filter=only)
+    return sorted(found, key=lambda run: run.created or datetime.min)
+
+
+def scoring_runs(service: Service, campaign: str, day: date) -> list[FlowRun]:
+    """Flow runs that score a date."""
+    return [run for run in runs_of(service, "score-acquisition") if run.name == f"score {campaign} {day}"]
+
+
+def task_states(service: Service, run: UUID) -> dict[str, str]:
+    """State names of a flow run's task runs, by name."""
+    return {task.name: task.state_name or "" for task in task_runs(service, run)}
+
+
+def task_runs(service: Service, run: UUID) -> list[TaskRun]:
+    """Task runs of a flow run."""
+    with service.client() as client:
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
+
+
+def test_a_campaign_is_fitted_on_the_gpu_pool_with_the_same_tables(service: Service, field: Field, fit: str) -> None:
+    (run,) = (run for run in runs_of(service, "analyse-campaign") if run.name.startswith("field "))
+    (fitted,) = (run for run in runs_of(service, "fit-and-explain") if run.name.startswith("field "))
+    assert (fitted.work_pool_name, fitted.state_name) == ("gpu", "Completed")
+    wait_until(lambda: "publish field" in task_states(service, run.id), 30, service.logs)
+    states = task_states(service, run.id)
+    there = {name.split()[0] for name, state in states.items() if state == "Cached"}
+    assert there == {"train", "predict", "explain", "gather"}
+    assert states[next(name for name in states if name.startswith("send fit field"))] == "Completed"
+    field.harvest("run", str(field.toml))
+    assert read_record(Store(field.in_place), "field").artifacts == read_record(Store(service.store), "field").artifacts
+    assert tables(field.in_place, "field") == tables(service.store, "field")
+
+
+def test_a_half_copied_date_that_is_announced_five_times_is_scored_once(
+    service: Service, field: Field, fit: str
+) -> None:
+    field.copy_half(ANNOUNCED)
+    n_before, before = len(runs_of(service, "discover-acquisitions")), tables(service.store, "field")
+    for _ in range(5):
+        service.command("harvest", "announce", "field", "--date", str(ANNOUNCED))
+
+    def all_looked() -> bool:
+        runs = runs_of(service, "discover-acquisitions")[n_before:]
+        return len(runs) == 5 and all(run.state_name == "Completed" for run in runs)
+
+    wait_until(all_looked, 180, service.logs)
+    (scoring,) = scoring_runs(service, "field", ANNOUNCED)
+    wait_until(
+        lambda: task_states(service, scoring.id).get(f"await field {ANNOUNCED}") == "AwaitingRetry", 60, service.logs
+    )
+    field.copy(ANNOUNCED)
+    assert service.wait_for_state(scoring.id, "Completed", seconds=180).run_count == 1
+    assert find_acquisition(Store(service.store), "field", ANNOUNCED, fit) is not None
+    assert [run.id for run in scoring_runs(service, "field", ANNOUNCED)] == [scoring.id]
+    made = {run.name for run in runs_of(service, "fit-and-explain") if run.state_name == "Completed"}
+    assert f"field {ANNOUNCED}" in made
+    assert not [name for name in task_states(service, scoring.id) if name.split()[0] in ("train", "cluster")]
+    field.harvest("score", "field", "--date", str(ANNOUNCED))
+    after = tables(service.store, "field")
+    assert tables(field.in_place, "field") == after
+    new = after.keys() - before.keys()
+    assert new and {name.split("/")[1] for name in new} == {f"date={ANNOUNCED}"}
+    assert {name: after[name] for name in before} == before
+    assert verify_store(Store(service.store)).problems == []
+
+
+def test_a_date_that_is_copied_in_is_found_by_the_schedule(service: Service, field: Field, fit: str) -> None:
+    field.copy(FOUND)
+    with service.client() as client:
+        watch(client, "field", minutes=0.5)
+        try:
+            wait_until(lambda: bool(scoring_runs(service, "field", FOUND)), 180, service.logs)
+        finally:
+            unwatch(client, "field")
+    (scoring,) = scoring_runs(service, "field", FOUND)
+    service.wait_for_state(scoring.id, "Completed", seconds=180)
+    assert find_acquisition(Store(service.store), "field", FOUND, fit) is not None
+    assert len(scoring_runs(service, "field", ANNOUNCED)) <= 1  # what was scored is not scored again
+
+
+def seasons(folder: Path) -> dict[str, Any]:
+    """Three seasons of four dates; the files of one date cannot be read."""
+    sources: list[dict[str, Any]] = []
+    for seed in (2, 3, 4):
+        dates = tuple(date(2022, 8, day) for day in (21, 23, 26, 29))
+        season = SeasonParams(dates=dates, n_plots=2, rows=2, plants_per_row=5, image_size=64, seed=seed)
+        sources.append({"kind": "synthetic", "season": season.model_dump(mode="json")})
+    season = SeasonParams.model_validate(sources[1]["season"])
+    write_season(grow_season(season), folder, "growliflower")
+    for image in (folder / "GrowliFlowerR" / "Field2" / "2022_08_26").iterdir():
+        image.write_bytes(b"half a picture")
+    sources[1] = {"kind": "growliflower", "root": str(folder)}
+    listed = [
+        {"campaign": f"season{i}", "fitted_by": "field", "source": source, "dates": None}
+        for i, source in enumerate(sources)
+    ]
+    return {"name": "years", "at_most": 2, "seasons": listed}
+
+
+def test_a_backfill_goes_on_after_a_broken_date(
+    service: Service, fit: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    params = seasons(tmp_path_factory.mktemp("season"))
+    ended = service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=600)
+    assert ended.state is not None and "1 of 12 dates failed" in (ended.state.message or "")
+    first = load_table(service.store / "tables/backfill/backfill=years/part-0.parquet", BACKFILL).to_pylist()
+    failed = {(row["season"], str(row["acquired"])) for row in first if row["state"] == "failed"}
+    assert failed == {("season1", "2022-08-26")}
+    assert sum(row["state"] == "scored" for row in first) == 11 and {row["fit"] for row in first} == {fit}
+    scored = [run for run in runs_of(service, "score-acquisition") if run.name.startswith("score season")]
+    assert 1 < most_at_once(scored) <= 2
+    service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=300)
+    second = load_table(service.store / "tables/backfill/backfill=years/part-0.parquet", BACKFILL).to_pylist()
+    assert {(row["season"], row["acquired"]): row["state"] for row in second} == {
+        (row["season"], row["acquired"]): "failed" if row["state"] == "failed" else "present" for row in first
+    }
+    again = [run for run in runs_of(service, "score-acquisition") if run.name.startswith("score season")]
+    assert len(again) == 12 and sorted(run.run_count for run in again) == [1] * 11 + [2]
+    assert verify_store(Store(service.store)).problems == []
+
+
+def most_at_once(runs: list[FlowRun]) -> int:
+    """How many flow runs were running at the same time, at most."""
+    spans = [(run.start_time, run.end_time) for run in runs if run.start_time and run.end_time]
+    return max(sum(start <= begun < end for start, end in spans) for begun, _ in spans)
+
+
+def test_two_campaigns_never_share_the_gpu(service: Service) -> None:
+    """Both fits run at once, for the pool has room; the slot lets one after the other compute."""
+    names = ("one", "two")
+    runs: list[UUID] = []
+    for seed, name in enumerate(names):
+        season = SeasonParams(dates=FITTED, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed + 5)
+        params = small_campaign(name, source=SyntheticSource(season=season))
+        runs.append(service.run("analyse-campaign", params=params.model_dump(mode="json")))
+    for run in runs:
+        service.wait_for_state(run, "Completed", seconds=300)
+    fits = [run for run in runs_of(service, "fit-and-explain") if run.name.split()[0] in names]
+    assert len(fits) == 2 and most_at_once(fits) == 2
+    spans = [computing(service, run.id) for run in fits]
+    (_, first_end), (second_start, _) = sorted(spans)
+    assert first_end <= second_start
+
+
+def computing(service: Service, run: UUID) -> tuple[datetime, datetime]:
+    """From when until when the tasks of a flow run ran."""
+    wait_until(lambda: all(task.end_time for task in task_runs(service, run)), 30, service.logs)
+    found = task_runs(service, run)
+    assert len(found) > 4
+    return min(task.start_time for task in found if task.start_time), max(t.end_time for t in found if t.end_time)
+
+
+def test_nothing_is_announced_with_wrong_credentials(service: Service) -> None:
+    variables = {"PREFECT_API_URL": service.api_url, "PREFECT_API_AUTH_STRING": "harvest:wrong"}
+    done = subprocess.run(
+        [HARVEST, "announce", "field", "--date", "2022-09-10"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ") and "401 Unauthorized" in done.stderr
+    assert "announced" not in done.stdout
