@@ -1,11 +1,12 @@
 """Score many seasons and dates with what their campaigns have learned: resumable, some at a time."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -87,6 +88,7 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
     rows = [row_of(one, future.state) for one, future in zip(wanted, futures, strict=True)]
     publish_backfill(store=store, name=params.name, rows=rows)
     create_table_artifact(rows or [{"season": "no date to score"}], key="backfill", description=params.name)
+    create_markdown_artifact(summary(rows), key="summary", description=params.name)
     if any(row["state"] == "failed" for row in rows):
         raise BackfillError(rows)
     return rows
@@ -147,6 +149,15 @@ def row_of(wanted: Wanted, state: State[Row]) -> Row:
     if state.is_completed():
         return {**mark, **state.result()}
     return {**mark, **UNKNOWN, "state": "failed", "detail": str(state.result(raise_on_failure=False))}
+
+
+def summary(rows: list[Row]) -> str:
+    """Counts by what became of the dates, and the dates that need somebody's attention."""
+    counts = Counter(row["state"] for row in rows)
+    lines = [", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no date to score", ""]
+    lines += [f"- {row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]
+    lines += [f"- {row['season']} {row['acquired']}: outside what was validated" for row in rows if row["is_outside"]]
+    return "\n".join(lines)
 
 
 def print_rows(rows: list[Row]) -> None:

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
 from flows.acquisition import DEPLOYED, check_names, score_acquisition
+from flows.links import report_link
 from flows.parameters import CampaignParams
 from flows.sending import is_deployed, send
 from storage.acquisitions import find_acquisition, fit_digest
@@ -60,6 +61,7 @@ def discover_acquisitions(
     create_table_artifact(
         rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
     )
+    create_link_artifact(report_link(files, fitted), link_text=f"report of {campaign}", key="report")
     return rows
 
 

@@ -674,6 +674,8 @@ class TestBackfill:
         assert [{**row, "acquired": str(row["acquired"])} for row in written] == first and len(written) == 12
         runs = flow_runs(*names)
         assert len(runs) == 12 and most_at_once(runs) == 2
+        shown = artifacts_of(flow_runs("backfill all-seasons")[-1].id)["summary"].splitlines()
+        assert shown[0] == "1 failed, 11 scored" and f"- east {BROKEN}: {failed['detail']}".startswith(shown[2])
 
         # Again: nothing is computed but what failed, which fails again.
         before = table_bytes(seasons.store)

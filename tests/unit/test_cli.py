@@ -116,7 +116,9 @@ class TestWrongUse:
         said = capsys.readouterr()
         assert said.out == "" and "Usage" in said.err and "Traceback" not in said.err
 
-    @pytest.mark.parametrize("command", ["demo", "synth", "run", "score", "announce", "backfill", "report", "audit", "verify"])
+    @pytest.mark.parametrize(
+        "command", ["demo", "synth", "run", "score", "announce", "backfill", "report", "audit", "verify"]
+    )
     def test_help(self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(monkeypatch, command, "--help") == 0
         assert f"harvest {command}" in capsys.readouterr().out
