@@ -60,8 +60,28 @@ def automations(
     ui_url : address of the Prefect UI.
     notices : what else to do about a run that went wrong, beside writing it down.
     """
-    everything = list(deployments.values())
     no_notes = [found for name, found in deployments.items() if name != NOTE]
+    return [
+        *recovery(deployments, zombie_seconds),
+        _automation(
+            "notices",
+            "A run that failed or crashed is written down, and sent where the set-up was told to.",
+            _enters(WENT_WRONG, no_notes, once_in=NOTICE_SECONDS),
+            _write_notice(deployments[NOTE], ui_url),
+            *notices,
+        ),
+        _automation(
+            "acquisition arrived",
+            f"The event `{ARRIVED}`, with campaign and date, has that date scored.",
+            EventTrigger(expect={ARRIVED}),
+            _discover_announced(deployments[DISCOVER]),
+        ),
+    ]
+
+
+def recovery(deployments: Mapping[str, UUID], zombie_seconds: float) -> list[AutomationCore]:
+    """Those that have killed runs begin again; parameters as of `automations`."""
+    everything = list(deployments.values())
     resumed = [found for name, found in deployments.items() if name not in (NOTE, FIT)]
     gone = f"RUNNING, but no heartbeat for {zombie_seconds:g} s: process or machine is gone"
     alive = {HEARTBEAT, *_states(*ENDED, *WAITING)}
@@ -105,19 +125,6 @@ def automations(
                 },
             ),
             _again("the server was away"),
-        ),
-        _automation(
-            "notices",
-            "A run that failed or crashed is written down, and sent where the set-up was told to.",
-            _enters(WENT_WRONG, no_notes, once_in=NOTICE_SECONDS),
-            _write_notice(deployments[NOTE], ui_url),
-            *notices,
-        ),
-        _automation(
-            "acquisition arrived",
-            f"The event `{ARRIVED}`, with campaign and date, has that date scored.",
-            EventTrigger(expect={ARRIVED}),
-            _discover_announced(deployments[DISCOVER]),
         ),
     ]
 

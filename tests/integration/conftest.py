@@ -4,7 +4,7 @@ import os
 import subprocess
 import sysconfig
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -104,6 +104,15 @@ def task_runs(flow_run_id: UUID, n_expected: int) -> list[TaskRun]:
                 return runs
             assert time.monotonic() < deadline, [(run.name, run.state_name) for run in runs]
             time.sleep(0.2)
+
+
+def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first value that is not empty."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
 
 
 def run_command(folder: Path, toml: str, home: str = "home", **variables: str) -> subprocess.Popen[str]:

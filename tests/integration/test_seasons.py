@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -56,7 +56,7 @@ from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.validation import read_maps
-from tests.integration.conftest import DATES, analyse_campaign, small_campaign, task_runs
+from tests.integration.conftest import DATES, analyse_campaign, small_campaign, task_runs, wait_until
 
 BAD, NEW, LATE = date(2022, 8, 27), date(2022, 8, 30), date(2022, 9, 1)
 YEAR_LATER = (date(2023, 8, 25), date(2023, 8, 28), date(2023, 8, 31), date(2023, 9, 3))
@@ -552,15 +552,6 @@ class TestArrival:
             self.score(store, "never", root, settle_seconds=0, patience_minutes=0.02)
         assert self.n_looks("never") == 3  # 1.2 s of patience, a look a second
         assert not (store / "tables/observations/campaign=never").exists()
-
-
-def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first value that is not empty."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return value
 
 
 class TestDiscovery:

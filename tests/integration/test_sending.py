@@ -1,7 +1,6 @@
 """Runs of other deployments: one for a key, waited for, begun again; the test plays the worker."""
 
 import threading
-import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ from flows.errors import RunFailedError
 from flows.restarts import MAX_RUNS, refuse_endless_restarts
 from flows.sending import find_run, is_deployed, run_elsewhere, send
 from storage.errors import InputError
+from tests.integration.conftest import wait_until
 
 NAME = "weigh-heads/weigh-heads"
 
@@ -122,15 +122,6 @@ class Worker(threading.Thread):
             set_state(found.id, state)
 
 
-def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first value that is not empty."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return value
-
-
 @pytest.fixture
 def worker(key: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """Starts a worker; who waits for it looks often."""
@@ -194,4 +185,5 @@ class TestRestarts:
             assert run_flow(begin, flow_run=run) == n_before + 1
 
     def test_outside_a_run_nothing_is_counted(self) -> None:
+        assert flow_run.run_count is None
         refuse_endless_restarts()

@@ -1,6 +1,7 @@
 """New dates, seasons and campaigns through deployments, events and schedules, on the whole service."""
 
 import os
+import signal
 import subprocess
 from datetime import date, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from storage.parquet import load_table
 from storage.publish import read_record
 from storage.tables import BACKFILL
 from storage.verify import verify_store
+from tasks.saliency.maps import ExplainParams
+from tasks.saliency.occlusion import OcclusionParams
 from tasks.sources.layouts import write_season
 from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
@@ -202,6 +205,28 @@ def computing(service: Service, run: UUID) -> tuple[datetime, datetime]:
     found = task_runs(service, run)
     assert len(found) > 4
     return min(task.start_time for task in found if task.start_time), max(t.end_time for t in found if t.end_time)
+
+
+def test_a_killed_fit_does_not_train_again(service: Service) -> None:
+    slow = ExplainParams(methods=("occlusion",), occlusion=OcclusionParams(stride=3))
+    run = service.run("analyse-campaign", params=small_campaign("killed-fit", explain=slow).model_dump(mode="json"))
+
+    def fits() -> list[FlowRun]:
+        return [fit for fit in runs_of(service, "fit-and-explain") if fit.name.startswith("killed-fit ")]
+
+    def is_trained() -> bool:
+        return any(task_states(service, fit.id).get("train killed-fit") == "Completed" for fit in fits())
+
+    wait_until(is_trained, 120, service.logs)
+    (fit,) = fits()
+    pids = service.flow_run_pids(fit.id)
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert service.wait_for_state(run, "Completed", seconds=300).run_count == 1
+    assert service.flow_run(fit.id).run_count == 2
+    states = sorted(task.state_name or "" for task in task_runs(service, fit.id) if task.name == "train killed-fit")
+    assert states == ["Cached", "Completed"]
 
 
 def test_nothing_is_announced_with_wrong_credentials(service: Service) -> None:

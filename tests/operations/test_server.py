@@ -279,6 +279,7 @@ def test_programs_that_are_killed_come_back(service: Service) -> None:
     wait_until(are_back, 60, service.logs)
     wait_until(lambda: answers(service), 60, service.logs)
     wait_until(lambda: min(last_heartbeat(service, pool) for pool in POOLS) > killed_at, 90, service.logs)
+    assert all(service.status(program)["pid"] != pid for program, pid in before.items())
 
 
 def last_heartbeat(service: Service, pool: str) -> datetime:
