@@ -14,7 +14,7 @@ def refuse_endless_restarts() -> None:
     ------
     InputError : more runs of this flow run than `MAX_RUNS`; a FAILED run is not scheduled again by itself.
     """
-    n_runs = flow_run.run_count or 0
+    n_runs = flow_run.run_count
     if n_runs > MAX_RUNS:
         raise InputError(
             f"A flow run begins at most {MAX_RUNS} times",

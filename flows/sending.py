@@ -51,11 +51,12 @@ def send(
     Parameters
     ----------
     timeout : seconds to wait for its end; None waits for ever, 0 not at all.
-    after_failure : schedule also a run that failed or was cancelled.
+    after_failure : schedule also a run that failed, crashed or was cancelled. Crashed ones begin again by the server's
+        automations; a schedule that did so too could begin a second process beside the first.
     """
     earlier = find_run(key)
     if earlier and earlier.state and earlier.state.is_final():
-        if not (after_failure or earlier.state.is_completed() or earlier.state.is_crashed()):
+        if not (after_failure or earlier.state.is_completed()):
             return earlier
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(earlier.id, Scheduled(message="its results are needed again"), force=True)

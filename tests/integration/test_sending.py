@@ -185,5 +185,5 @@ class TestRestarts:
             assert run_flow(begin, flow_run=run) == n_before + 1
 
     def test_outside_a_run_nothing_is_counted(self) -> None:
-        assert flow_run.run_count is None
+        assert flow_run.run_count == 0
         refuse_endless_restarts()
