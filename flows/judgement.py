@@ -42,7 +42,7 @@ def analyse_maps(
 def try_others(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """What other parameters of the clusters would give."""
     parts, clusters = of_maps(params, method, roles), roles[f"clusters {method}"]
-    sheet = stages.submit(measure_sensitivity, threshold=params.adjust.threshold, clusters=clusters, **parts)
+    sheet = stages.submit(measure_sensitivity, adjust=params.adjust, clusters=clusters, **parts)
     return {f"sensitivity {method}": sheet}
 
 
@@ -154,6 +154,7 @@ def judge_date(stages: Stages, params: CampaignParams, method: Method, day: date
         method=method,
         params=params.score,
         scores=roles[f"scores {method}"],
+        swaps=roles[f"swaps {method}"],
         crossfit=roles[f"crossfit {method}"],
         assignments=assigned,
         predictions=roles[f"predictions {day}"],

@@ -30,6 +30,16 @@ from storage.columns import (
 )
 from storage.parquet import Column, TableSpec
 
+# Of a cluster's validation images.
+COUNTS = tuple(
+    Column(name, WHOLE, meaning + " (class 1 positive); null with more than two classes", nullable=True)
+    for name, meaning in (
+        ("tp", "true positives"),
+        ("tn", "true negatives"),
+        ("fp", "false positives"),
+        ("fn", "false negatives"),
+    )
+)
 CROSSFIT = TableSpec(
     "crossfit",
     "every labelled validation image, judged by clusters and scores that were fitted without its fold",
@@ -60,7 +70,9 @@ SENSITIVITY = TableSpec(
         Column("scale", SHARE, "kernel scale, in the reading's own unit"),
         Column("n_clusters", WHOLE, "clusters asked for"),
         Column("neighbours", WHOLE, "nearest validation maps that decide"),
-        Column("threshold", SHARE, "error share above which answers are swapped", "0..1"),
+        Column(
+            "threshold", SHARE, "error share above which answers are swapped; null: other rule", "0..1", nullable=True
+        ),
         Column("is_used", pa.bool_(), "the campaign's own parameters"),
         Column("largest", WHOLE, "validation maps in the largest cluster", nullable=True),
         Column("n_splinters", WHOLE, "clusters of fewer than 5 maps", nullable=True),
@@ -72,6 +84,7 @@ SENSITIVITY = TableSpec(
         *MADE_BY,
     ),
     per_date=False,
+    version=2,
 )
 CLUSTER_MATCHES = TableSpec(
     "cluster_matches",
@@ -94,15 +107,7 @@ CLUSTER_SCORES = TableSpec(
         CLUSTER,
         Column("n", WHOLE, "validation images"),
         Column("n_wrong", WHOLE, "of them classified wrongly"),
-        *(
-            Column(name, WHOLE, meaning + " (class 1 positive); null with more than two classes", nullable=True)
-            for name, meaning in (
-                ("tp", "true positives"),
-                ("tn", "true negatives"),
-                ("fp", "false positives"),
-                ("fn", "false negatives"),
-            )
-        ),
+        *COUNTS,
         ERROR_SHARE,
         ERROR_LOWER,
         ERROR_UPPER,
@@ -113,8 +118,8 @@ CLUSTER_SCORES = TableSpec(
 )
 RELIABILITIES = TableSpec(
     "reliability",
-    "how far every explained image's answer can be relied on; of validation images all but the cluster's shares are "
-    "cross-fitted",
+    "how far every explained image's answer can be relied on; of validation images all but the cluster's counts and "
+    "shares and the neighbour agreement are cross-fitted",
     (
         PLANT,
         SPLIT,
@@ -123,6 +128,8 @@ RELIABILITIES = TableSpec(
         METHOD,
         PREDICTED,
         CLUSTER,
+        Column("n_validation", WHOLE, "validation images in the cluster"),
+        *COUNTS,
         ERROR_SHARE,
         ERROR_LOWER,
         ERROR_UPPER,
@@ -132,10 +139,14 @@ RELIABILITIES = TableSpec(
         *BASELINES,
         COMBINED,
         ABSTAIN,
-        Column("abstain_reason", TEXT, "wide (interval), novel (map), undecided (cluster); separated by spaces"),
+        Column(
+            "abstain_reason",
+            TEXT,
+            "wide (interval), novel (map), undecided (cluster), failing (cluster, not swapped); separated by spaces",
+        ),
         *MADE_BY,
     ),
-    version=2,
+    version=3,
 )
 SWAPS = TableSpec(
     "swaps",

@@ -54,6 +54,7 @@ ABSTAIN_REASONS = {
     "novel": "The image's saliency map is unlike every validation map, so nothing that was validated speaks for it.",
     "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
         be trusted.""",
+    "failing": "In its cluster the classifier is mostly wrong, but the answer was not swapped; or the other way round.",
 }
 
 CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"

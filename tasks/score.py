@@ -18,17 +18,20 @@ from scipy.stats import binomtest
 from storage.arrays import FEATURES, LOGITS, TRUTH, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import Rows, read_table, rows_to_columns, write_table
-from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, SWAPS
 from tasks.combine import Combination
 from tasks.parameters import Params
 from tasks.signals import Answers, answer_evidence, answer_signals
 from tasks.stage import cached_by, versions
 from tasks.validation import read_answers
 
-REVISION = 2
+REVISION = 3
 JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
 ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")
-INHERITED = ("error_share", "error_share_lower", "error_share_upper", "reliability")
+SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")
+COUNTS = ("tp", "tn", "fp", "fn")
+# What an image has from its cluster: its column, and that of the table `clusters`.
+INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
 
 
 class ScoreParams(Params):
@@ -38,7 +41,9 @@ class ScoreParams(Params):
     widest: float = Field(default=0.4, gt=0, le=1, description="abstain where the interval is wider")
     least_novelty: float = Field(default=0.02, ge=0, lt=1, description="abstain where novelty is less")
     undecided: tuple[float, float] = Field(
-        default=(0.25, 0.6), description="abstain where reliability lies between: neither the answer nor its opposite"
+        default=(0.25, 0.6),
+        description="abstain where reliability lies between: neither the answer nor its opposite; up to the first an "
+        "answer is acted on only swapped, from the second on only as predicted",
     )
 
     @field_validator("undecided")
@@ -49,16 +54,21 @@ class ScoreParams(Params):
         return band
 
 
-def abstain_reasons(lower: float, upper: float, reliability: float, novelty: float, params: ScoreParams) -> list[str]:
+def abstain_reasons(
+    lower: float, upper: float, reliability: float, novelty: float, is_swapped: bool, params: ScoreParams
+) -> list[str]:
     """Why an answer should not be acted on; empty where nothing speaks against it.
 
     `wide`: too few validation images in its cluster; `novel`: its map is unlike any of theirs; `undecided`: they were
-    wrong about as often as right. All arguments in 0..1.
+    wrong about as often as right; `failing`: they were mostly wrong and the answer is not swapped, or mostly right and
+    it is. All numbers in 0..1; `reliability` is of the answer as predicted.
     """
+    low, high = params.undecided
     reasons = {
         "wide": upper - lower > params.widest,
         "novel": novelty < params.least_novelty,
-        "undecided": params.undecided[0] < reliability < params.undecided[1],
+        "undecided": low < reliability < high,
+        "failing": reliability >= high if is_swapped else reliability <= low,
     }
     return [name for name, applies in reasons.items() if applies]
 
@@ -121,12 +131,19 @@ def scores_recipe(
 def reliability_recipe(
     params: ScoreParams,
     scores: ArtifactRef,
+    swaps: ArtifactRef,
     crossfit: ArtifactRef,
     assignments: ArtifactRef,
     predictions: ArtifactRef,
 ) -> Recipe:
     """What makes a date's reliabilities."""
-    inputs = {"scores": scores, "crossfit": crossfit, "assignments": assignments, "predictions": predictions}
+    inputs = {
+        "scores": scores,
+        "swaps": swaps,
+        "crossfit": crossfit,
+        "assignments": assignments,
+        "predictions": predictions,
+    }
     return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
 
 
@@ -176,36 +193,45 @@ def rate_images(
     method: str,
     params: ScoreParams,
     scores: ArtifactRef,
+    swaps: ArtifactRef,
     crossfit: ArtifactRef,
     assignments: ArtifactRef,
     predictions: ArtifactRef,
 ) -> ArtifactRef:
     """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
-    recipe, files = reliability_recipe(params, scores, crossfit, assignments, predictions), Store(store)
+    recipe, files = reliability_recipe(params, scores, swaps, crossfit, assignments, predictions), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
     table = read_table(files.open(assignments), ASSIGNMENTS)
     answers = read_table(files.open(predictions), PREDICTIONS)
-    clusters = read_table(files.open(scores), CLUSTER_SCORES)
-    where = {cluster: i for i, cluster in enumerate(clusters["cluster"])}
+    clusters, decided = read_table(files.open(scores), CLUSTER_SCORES), read_table(files.open(swaps), SWAPS)
     place = {row: i for i, row in enumerate(answers["row"])}
     chosen = [place[row] for row in table["row"]]
     columns = {name: values for name, values in table.items() if name != "is_flat_map"}
-    columns |= {name: [clusters[name][where[c]] for c in table["cluster"]] for name in INHERITED}
+    columns |= {name: of_clusters(clusters, theirs, table["cluster"]) for name, theirs in INHERITED.items()}
     columns |= {name: [answers[name][i] for i in chosen] for name in ("label", "predicted")}
     columns |= judge(files.open(crossfit), read_answers(files.open(predictions), np.asarray(chosen, np.int64)), columns)
     fitted = files.open(crossfit)
     if str(predictions) in fitted.manifest.inputs["predictions"]:  # another field may have been flown on the same date
         replace_own(columns, read_table(fitted, CROSSFIT), date)
+    is_swapped = of_clusters(decided, "is_swapped", table["cluster"])
     reasons = [
-        abstain_reasons(lower, upper, share, novelty, params)
-        for lower, upper, share, novelty in zip(*(columns[name] for name in ABSTAIN_BY), strict=True)
+        abstain_reasons(lower, upper, share, novelty, swapped, params)
+        for lower, upper, share, novelty, swapped in zip(
+            *(columns[name] for name in ABSTAIN_BY), is_swapped, strict=True
+        )
     ]
     columns |= {"abstain": [bool(r) for r in reasons], "abstain_reason": [" ".join(r) for r in reasons]}
     with files.create(recipe, versions()) as draft:
         write_table(draft, RELIABILITIES, columns)
         draft.summary = {"n_images": len(reasons), "n_abstain": sum(columns["abstain"])}
     return recipe.ref
+
+
+def of_clusters(clusters: Rows, name: str, chosen: list[int]) -> list[Any]:
+    """Values of a column with a row a cluster, for each of some images' clusters."""
+    by_cluster = dict(zip(clusters["cluster"], clusters[name], strict=True))
+    return [by_cluster[cluster] for cluster in chosen]
 
 
 def judge(crossfit: Artifact, answers: Answers, columns: Rows) -> Rows:

@@ -32,6 +32,7 @@ from tests.golden.images import digests, ref
 
 MARKS = ("method", "explained_class", "classifier", "clusters")
 FEW = ClusterParams(n_clusters=3, n_seeds=2)
+PAPER = rules.AdjustParams()
 
 
 def small_maps() -> NDArray[np.float64]:
@@ -96,12 +97,15 @@ def golden_score() -> dict[str, Any]:
     number = np.arange(40)
     labels, predicted = number % 2, number * number % 5 % 2
     params = score.ScoreParams()
-    of_date = (ref("scores"), ref("crossfit"), ref("assignments"), ref("predictions"))
+    of_date = (ref("scores"), ref("swaps"), ref("crossfit"), ref("assignments"), ref("predictions"))
     shares = (0.1, 0.3, 0.5, 0.7, 0.9)
     return {
         "clusters": [score.score_cluster(labels[:n], predicted[:n], 2, params.confidence) for n in (1, 7, 40)],
         "abstain": [
-            score.abstain_reasons(s - w, s + w, s, p, params) for s in shares for w, p in ((0.1, 0.01), (0.3, 1))
+            score.abstain_reasons(s - w, s + w, s, p, swapped, params)
+            for s in shares
+            for w, p in ((0.1, 0.01), (0.3, 1))
+            for swapped in (False, True)
         ],
         "digests": digests(
             score.scores_recipe(params, ref("clusters"), [ref("assignments")], [ref("predictions")]).ref,
@@ -144,12 +148,13 @@ def golden_sensitivity() -> dict[str, Any]:
     choices = [Kernel("sigma", 0.2), Kernel("gamma", 0.2), Kernel("sigma", 1e-4)]
     inputs = (found.vectors, found.is_wrong, found.plants, FEW)
     recipe = sensitivity.sensitivity_recipe(
-        ClusterParams(), 0.75, 256, ref("clusters"), [ref("saliency")], [ref("predictions")]
+        ClusterParams(), PAPER, 256, ref("clusters"), [ref("saliency")], [ref("predictions")]
     )
     return {
-        "rows": [sensitivity.sensitivity_row(*inputs, kernel, 0.75, 2) for kernel in choices],
+        "rows": [sensitivity.sensitivity_row(*inputs, kernel, PAPER, 2, kernel) for kernel in choices],
         "variants": [
-            [p.n_clusters, p.neighbours, *kernel, t] for p, kernel, t in sensitivity.variants(FEW, choices[0], 0.75)
+            [p.n_clusters, p.neighbours, *kernel, rule.threshold]
+            for p, kernel, rule in sensitivity.variants(FEW, choices[0], PAPER)
         ],
         "digests": digests(recipe.ref),
     }

@@ -229,7 +229,7 @@ def judge(
     adjusted: list[ArtifactRef] = []
     for one, assigned in zip(dates, assignments, strict=True):
         named = ("field", date.fromisoformat(one.day), str(store.root), "gradcam")
-        reliability.append(rate_images.fn(*named, scoring, scores, judged, assigned, one.predictions))
+        reliability.append(rate_images.fn(*named, scoring, scores, swaps, judged, assigned, one.predictions))
         adjusted.append(adjust_predictions.fn(*named, swaps, reliability[-1]))
     return Judged(store, dates, clusters, judged, scores, swaps, assignments, reliability, adjusted)
 

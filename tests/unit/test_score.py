@@ -18,7 +18,16 @@ from storage.arrays import LOGITS, MAP_DISTANCE, read_array
 from storage.artifacts import Store
 from storage.parquet import Rows
 from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, RELIABILITIES
-from tasks.score import INHERITED, JUDGED, ScoreParams, abstain_reasons, score_cluster, validation_rows, wilson_interval
+from tasks.score import (
+    COUNTS,
+    INHERITED,
+    JUDGED,
+    ScoreParams,
+    abstain_reasons,
+    score_cluster,
+    validation_rows,
+    wilson_interval,
+)
 from tests.unit.planted_campaign import DAYS, Judged, Shown, by_plant, judge, plant, plant_season, season
 
 
@@ -109,17 +118,28 @@ def test_a_date_without_validation_images_gives_nothing() -> None:
     ("lower", "upper", "reliability", "novelty", "said"),
     [
         pytest.param(0.0, 0.375, 0.9, 0.5, [], id="nothing"),
-        pytest.param(0.5, 0.9375, 0.2, 0.5, ["wide"], id="wide"),
+        pytest.param(0.5, 0.9375, 0.7, 0.5, ["wide"], id="wide"),
         pytest.param(0.0, 0.3, 0.9, 0.019, ["novel"], id="novel"),
         pytest.param(0.0, 0.3, 0.9, 0.02, [], id="just not novel"),
         pytest.param(0.3, 0.6, 0.5, 0.5, ["undecided"], id="undecided"),
         pytest.param(0.3, 0.6, 0.6, 0.5, [], id="upper end of the band"),
-        pytest.param(0.6, 0.9, 0.25, 0.5, [], id="lower end of the band"),
+        pytest.param(0.6, 0.9, 0.25, 0.5, ["failing"], id="lower end of the band"),
         pytest.param(0.1, 0.9, 0.5, 0.0, ["wide", "novel", "undecided"], id="all"),
     ],
 )
 def test_reasons_to_abstain(lower: float, upper: float, reliability: float, novelty: float, said: list[str]) -> None:
-    assert abstain_reasons(lower, upper, reliability, novelty, ScoreParams()) == said
+    assert abstain_reasons(lower, upper, reliability, novelty, False, ScoreParams()) == said
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.booleans())
+def test_what_is_acted_on_was_mostly_right_in_validation(n_wrong: int, n: int, is_swapped: bool) -> None:
+    n_wrong, params = min(n_wrong, n), ScoreParams(widest=1)
+    said = abstain_reasons(0, 1, 1 - n_wrong / n, 1, is_swapped, params)
+    low, high = params.undecided
+    n_right = n_wrong if is_swapped else n - n_wrong  # of the answers as they are given
+    least = 1 - low if is_swapped else high
+    assert (not said) == (n_right / n >= least - 1e-12)
+    assert said in ([], ["undecided"], ["failing"])
 
 
 @pytest.mark.parametrize("band", [(0.6, 0.25), (-0.1, 0.5), (0.5, 1.1)])
@@ -160,8 +180,9 @@ def test_images_inherit_their_clusters_scores(planted: Judged, day: int) -> None
         planted.read(ASSIGNMENTS, day),
     )
     assert rated["cluster"] == assigned["cluster"] and rated["plant_id"] == assigned["plant_id"]
-    for name in INHERITED:
-        assert rated[name] == [scores[name][c - 1] for c in rated["cluster"]]
+    for name, theirs in INHERITED.items():
+        assert rated[name] == [scores[theirs][c - 1] for c in rated["cluster"]]
+    assert [sum(four) for four in zip(*(rated[name] for name in COUNTS), strict=True)] == rated["n_validation"]
 
 
 @pytest.mark.parametrize("day", [0, 1])
