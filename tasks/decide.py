@@ -14,10 +14,17 @@ from storage.arrays import ADJUSTED_WITHOUT_FOLD, write_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import Rows, read_table, write_table
 from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
-from tasks.rules import AdjustParams, decide, keep_if_helpful, reasons, without_fold
+from tasks.rules import (
+    AdjustParams,
+    decide,
+    keep_if_helpful,
+    reasons,
+    swap,
+    swapped_without_fold,
+)
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 
 
 def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef) -> Recipe:
@@ -50,10 +57,10 @@ def decide_columns(
     n_classes = 2 if clusters["tp"][0] is not None else 3  # or more: there is no swap then
     decision = decide(n, n_wrong, params, n_classes)
     said = reasons(decision, n, params, n_classes)
-    answers = without_fold(rows, crossfit.read_json("folds.json"), params, n_classes)
+    label, predicted = (np.asarray(rows[name], np.int64) for name in ("label", "predicted"))
+    left_out = swapped_without_fold(rows["fold"], rows["cluster"], crossfit.read_json("folds.json"), params, n_classes)
     if params.rule == "confident":
-        label, predicted = (np.asarray(rows[name], np.int64) for name in ("label", "predicted"))
-        decision, answers, said = keep_if_helpful(decision, said, label, predicted, answers)
+        decision, said = keep_if_helpful(decision, said, left_out, label != predicted)
     same = ("method", "cluster", "n", "n_wrong", "error_share", "explained_class", "classifier", "clusters")
     return {
         **{name: clusters[name] for name in same},
@@ -62,4 +69,4 @@ def decide_columns(
         "rule": [params.rule] * len(n),
         "is_swapped": decision.is_swapped.tolist(),
         "reason": said,
-    }, answers
+    }, swap(predicted, left_out)

@@ -4,6 +4,7 @@ Kierdorf & Roscher 2023, section 2.6, swap where the error share of a validation
 than two classes no swap exists.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from storage.parquet import Rows
 from tasks.parameters import Params
 from tasks.significance import confident_swaps
 
@@ -63,41 +63,41 @@ def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArr
     return np.where(is_swapped, 1 - answers, answers)
 
 
-def without_fold(rows: Rows, folds: dict[str, Any], params: AdjustParams, n_classes: int) -> NDArray[np.int64]:
-    """Answers (n,) of the table `crossfit` after adjustment by the clusters of the other folds alone.
+def swapped_without_fold(
+    fold: Sequence[int], cluster: Sequence[int], counts: Mapping[str, Any], params: AdjustParams, n_classes: int
+) -> NDArray[np.bool_]:
+    """Which of n validation images are swapped by the clusters of the other folds alone, (n,).
+
+    Whether swapping helps, which the rule `confident` asks too, is not asked here: its answer rests on these very
+    images, and an image must have no say in its own.
 
     Parameters
     ----------
-    folds : by fold, `n` and `n_wrong` of each of the other folds' clusters.
+    fold, cluster : (n,), an image's cluster being one of those of the other folds.
+    counts : by fold, `n` and `n_wrong` of each of the other folds' clusters.
     """
     decided = {
-        fold: which_swapped(np.asarray(one["n"]), np.asarray(one["n_wrong"]), params, n_classes)
-        for fold, one in folds.items()
+        one: which_swapped(np.asarray(of["n"]), np.asarray(of["n_wrong"]), params, n_classes)
+        for one, of in counts.items()
     }
-    is_swapped = [decided[str(fold)][c - 1] for fold, c in zip(rows["fold"], rows["cluster"], strict=True)]
-    return swap(np.asarray(rows["predicted"]), np.asarray(is_swapped, np.bool_))
+    return np.asarray([decided[str(f)][c - 1] for f, c in zip(fold, cluster, strict=True)], np.bool_)
 
 
 def keep_if_helpful(
-    decision: Decision,
-    said: list[str],
-    label: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    answers: NDArray[np.int64],
-) -> tuple[Decision, NDArray[np.int64], list[str]]:
+    decision: Decision, said: list[str], is_swapped: NDArray[np.bool_], is_wrong: NDArray[np.bool_]
+) -> tuple[Decision, list[str]]:
     """Swap nothing where swapping did not help validation plants that the clusters were not fitted to.
 
     Parameters
     ----------
-    label, predicted, answers : (n,) of validation images; `answers` after adjustment without their fold.
+    is_swapped, is_wrong : (n,) of validation images: swapped by the clusters of the other folds, wrong as predicted.
     """
-    n_corrected = int(((answers == label) & (predicted != label)).sum())
-    n_spoiled = int(((answers != label) & (predicted == label)).sum())
+    n_corrected, n_spoiled = int((is_swapped & is_wrong).sum()), int((is_swapped & ~is_wrong).sum())
     if n_corrected > n_spoiled:
-        return decision, answers, said
+        return decision, said
     why = f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out"
     said = [why if swapped else text for swapped, text in zip(decision.is_swapped, said, strict=True)]
-    return replace(decision, is_swapped=np.zeros_like(decision.is_swapped)), predicted, said
+    return replace(decision, is_swapped=np.zeros_like(decision.is_swapped)), said
 
 
 def reasons(decision: Decision, n: NDArray[np.integer], params: AdjustParams, n_classes: int) -> list[str]:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.rules import AdjustParams, Decision, decide, keep_if_helpful, reasons, swap, without_fold
+from tasks.rules import (
+    AdjustParams,
+    Decision,
+    decide,
+    keep_if_helpful,
+    reasons,
+    swap,
+    swapped_without_fold,
+)
 
 PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
 
@@ -129,21 +137,16 @@ FOLDS: dict[str, Any] = {
     "2": {"n": [20, 10], "n_wrong": [19, 1], "problem": ""},
     "3": {"n": [30], "n_wrong": [12], "problem": "no kernel"},
 }
-ROWS: dict[str, list[Any]] = {
-    "fold": [1, 1, 2, 2, 3, 3],
-    "cluster": [1, 2, 1, 2, 1, 1],
-    "predicted": [0, 0, 1, 1, 0, 1],
-}
+PLACES = [1, 1, 2, 2, 3, 3], [1, 2, 1, 2, 1, 1]  # fold and cluster of six images
 
 
 @pytest.mark.parametrize("params", [PAPER, CONFIDENT], ids=["paper", "confident"])
 def test_every_fold_is_adjusted_by_the_clusters_of_the_others(params: AdjustParams) -> None:
-    assert without_fold(ROWS, FOLDS, params, 2).tolist() == [0, 1, 0, 1, 0, 1]
+    assert swapped_without_fold(*PLACES, FOLDS, params, 2).tolist() == [False, True, True, False, False, False]
 
 
 def test_three_classes_are_left_as_they_are_in_every_fold() -> None:
-    rows = {**ROWS, "predicted": [0, 2, 2, 1, 0, 1]}
-    assert without_fold(rows, FOLDS, PAPER, 3).tolist() == rows["predicted"]
+    assert not swapped_without_fold(*PLACES, FOLDS, PAPER, 3).any()
 
 
 # Whether swapping helps plants left out
@@ -152,7 +155,7 @@ TWO = Decision(np.asarray([0.001, 0.9]), np.asarray([0.002, 0.9]), np.asarray([T
 
 
 @pytest.mark.parametrize(
-    ("label", "answers", "is_kept"),
+    ("is_wrong", "is_swapped", "is_kept"),
     [
         pytest.param([1, 1, 0, 0], [1, 1, 0, 0], True, id="two corrected"),
         pytest.param([1, 0, 0, 0], [1, 1, 0, 0], False, id="one corrected, one spoiled"),
@@ -162,18 +165,17 @@ TWO = Decision(np.asarray([0.001, 0.9]), np.asarray([0.002, 0.9]), np.asarray([T
     ],
 )
 def test_swaps_are_kept_where_they_correct_more_than_they_spoil(
-    label: list[int], answers: list[int], is_kept: bool
+    is_wrong: list[int], is_swapped: list[int], is_kept: bool
 ) -> None:
-    predicted, said = np.zeros(4, np.int64), ["beyond chance", "not beyond chance"]
-    found, after, why = keep_if_helpful(TWO, said, np.asarray(label), predicted, np.asarray(answers))
+    said = ["beyond chance", "not beyond chance"]
+    found, why = keep_if_helpful(TWO, said, *(np.asarray(one, np.bool_) for one in (is_swapped, is_wrong)))
     if is_kept:
-        assert found.is_swapped.tolist() == [True, False]
-        assert after.tolist() == answers and why == said
+        assert found.is_swapped.tolist() == [True, False] and why == said
         return
-    assert found.is_swapped.tolist() == [False, False] and after.tolist() == predicted.tolist()
-    corrected = sum(a == t != 0 for a, t in zip(answers, label, strict=True))
-    spoiled = sum(t == 0 != a for a, t in zip(answers, label, strict=True))
-    assert why == [f"swapping corrects {corrected} and spoils {spoiled} answers of plants left out", said[1]]
+    assert found.is_swapped.tolist() == [False, False]
+    both = list(zip(is_swapped, is_wrong, strict=True))
+    n_corrected, n_spoiled = both.count((1, 1)), both.count((1, 0))
+    assert why == [f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out", said[1]]
     assert np.array_equal(found.p_value, TWO.p_value)  # what was found is still told
 
 
