@@ -189,7 +189,7 @@ def sensitivity_rows(sensitivity: Sequence[Row]) -> list[dict[str, Any]]:
             **{name: "–" if row[name] is None else str(row[name]) for name in whole},
             **{name: figure_text(row[name]) for name in shares},
             "scale": f"{row['scale']:g}",
-            "threshold": f"{row['threshold']:g}",
+            "threshold": "–" if row["threshold"] is None else f"{row['threshold']:g}",
         }
         for row in sensitivity
     ]

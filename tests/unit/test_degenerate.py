@@ -95,7 +95,7 @@ def other_choices(found: Finished, params: ClusterParams = FEW) -> Rows:
     """The sensitivity sheet."""
     one = found.judged
     refs = one.clusters, [d.saliency for d in one.dates], [d.predictions for d in one.dates]
-    made = measure_sensitivity.fn("field", str(one.store.root), "gradcam", params, 0.75, SIZE, *refs)
+    made = measure_sensitivity.fn("field", str(one.store.root), "gradcam", params, AdjustParams(), SIZE, *refs)
     return read_table(one.store.open(made), SENSITIVITY)
 
 
@@ -138,7 +138,7 @@ def test_maps_of_fewer_patterns_than_clusters_are_refused(
 @pytest.mark.parametrize("n", [1, 2])
 def test_more_clusters_than_maps_are_refused(tmp_path: Path, n: int) -> None:
     store = Store(tmp_path)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="saliency maps must"):
         fit(store, [plant(store, DAYS[0], [Shown(f"p{i}", "val", 1, 1, pattern=i) for i in range(n)])])
 
 

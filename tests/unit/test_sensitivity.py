@@ -6,24 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from storage.artifacts import Store
 from storage.parquet import Rows, read_table
 from storage.tables import CROSSFIT, SENSITIVITY
 from tasks.cluster_checks import Kernel
+from tasks.rules import AdjustParams
 from tasks.sensitivity import measure_sensitivity, variants
 from tests.unit.planted_campaign import PARAMS, SIZE, Judged, Planted, Shown, fit, judge, plant_season, season
 
 CHOICE = ("affinity", "scale", "n_clusters", "neighbours", "threshold")
 FOUND = ("largest", "n_splinters", "stability", "n_swapped", "accuracy", "auroc", "problem")
 FEW = PARAMS.model_copy(update={"n_seeds": 1})
+PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident", least=6)
 
 
-def sheet(store: Store, dates: list[Planted], threshold: float = 0.75) -> Rows:
+def sheet(store: Store, dates: list[Planted], adjust: AdjustParams = PAPER) -> Rows:
     refs = [d.saliency for d in dates], [d.predictions for d in dates]
     clusters = fit(store, dates, FEW)
-    made = measure_sensitivity.fn("field", str(store.root), "gradcam", FEW, threshold, SIZE, clusters, *refs)
+    made = measure_sensitivity.fn("field", str(store.root), "gradcam", FEW, adjust, SIZE, clusters, *refs)
     return read_table(store.open(made), SENSITIVITY)
 
 
@@ -53,8 +56,21 @@ def test_each_row_differs_from_the_campaigns_choice_in_one_thing(rows: list[dict
 
 
 def test_a_choice_among_the_variants_is_not_repeated() -> None:
-    found = variants(FEW, Kernel("sigma", 0.2), 0.75)
-    assert found[0] == (FEW, Kernel("sigma", 0.2), 0.75) and found.count(found[0]) == 1
+    found = variants(FEW, Kernel("sigma", 0.2), PAPER)
+    assert found[0] == (FEW, Kernel("sigma", 0.2), PAPER) and found.count(found[0]) == 1
+
+
+def test_the_used_row_swaps_by_the_campaigns_rule(planted: Judged) -> None:
+    """Under `confident`: the planted cluster as a whole, and in every fold what its other images say beyond chance."""
+    used, *others = rows_of(sheet(planted.store, planted.dates, CONFIDENT))
+    table, counts = planted.read(CROSSFIT), planted.store.open(planted.crossfit).read_json("folds.json")
+    correct, names = 0, ("fold", "cluster", "label", "predicted")
+    for fold, cluster, label, predicted in zip(*(table[k] for k in names), strict=True):
+        n, n_wrong = (counts[str(fold)][name][cluster - 1] for name in ("n", "n_wrong"))
+        is_swapped = n >= 6 and 3 * binomtest(n_wrong, n, alternative="greater").pvalue <= 0.05
+        correct += (label == predicted) != is_swapped
+    assert used["n_swapped"] == 1 and used["accuracy"] == pytest.approx(correct / len(table["fold"]))
+    assert {row["threshold"] for row in (used, *others)} == {None} and len(others) == 9 + 5 + 3
 
 
 def test_the_used_row_is_what_cross_fitting_says(planted: Judged, rows: list[dict[str, Any]]) -> None:
@@ -110,5 +126,5 @@ def test_without_an_error_there_is_no_auroc(tmp_path: Path) -> None:
 
 def test_three_classes_are_never_swapped(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    found = rows_of(sheet(store, plant_season(store, season(), n_classes=3), threshold=0.6))
+    found = rows_of(sheet(store, plant_season(store, season(), n_classes=3), adjust=AdjustParams(threshold=0.6)))
     assert {row["n_swapped"] for row in found} == {0} and {row["accuracy"] for row in found} == {24 / 40}
