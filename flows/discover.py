@@ -95,7 +95,7 @@ def care_for(
             "detail": IN_PLACE if is_done else said(state),
         }
     key = scoring_key(files, fitted.campaign, day, fit, params.source)
-    run = send(DEPLOYED, parameters, key, after_failure=is_announced)
+    run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)
     return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
 
 

@@ -6,9 +6,11 @@ class RunFailedError(RuntimeError):
 
     Attributes
     ----------
-    is_crash : it did not fail by itself, so that it may do better when it begins again.
+    is_crash : it did not fail by itself, so that another may do better.
+    flow_run : its id.
     """
 
-    def __init__(self, said: str, is_crash: bool) -> None:
+    def __init__(self, said: str, is_crash: bool, flow_run: str) -> None:
         super().__init__(said)
         self.is_crash = is_crash
+        self.flow_run = flow_run

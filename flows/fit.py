@@ -83,7 +83,8 @@ def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) 
             "runtime": runtime.model_dump(),
         }
         key = f"fit {params.campaign} {content_digest(given)}"
-        wait_for([stages.submit(run_elsewhere, deployment=DEPLOYED, parameters=given, key=key)])
+        # Automations leave a crashed fit to this run: it knows whether the fit is still needed.
+        wait_for([stages.submit(run_elsewhere, deployment=DEPLOYED, parameters=given, key=key, begins_again=False)])
     return fit_in_place(stages, params, runtime, roles)
 
 

@@ -1,4 +1,4 @@
-"""Runs of other deployments: one for a key, waited for, begun again; the test plays the worker."""
+"""Runs of other deployments: one for a key, waited for, followed by another; the test plays worker and automations."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -12,12 +12,12 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Cancelled, Completed, Crashed, Failed, Running, Scheduled
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
 from flows import sending
 from flows.errors import RunFailedError
 from flows.restarts import MAX_RUNS, refuse_endless_restarts
-from flows.sending import find_run, is_deployed, run_elsewhere, send
+from flows.sending import find_runs, is_deployed, run_elsewhere, send
 from storage.errors import InputError
 from tests.integration.conftest import wait_until
 
@@ -26,6 +26,7 @@ NAME = "weigh-heads/weigh-heads"
 
 @flow(name="weigh-heads")
 def weigh_heads(plant: str) -> str:
+    refuse_endless_restarts()
     return plant
 
 
@@ -42,18 +43,26 @@ def key() -> str:
     return f"weigh {uuid4()}"
 
 
-def set_state(run_id: UUID, state: State[Any]) -> None:
+def set_states(run: FlowRun, *states: State[Any]) -> None:
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run_id, state, force=True)
+        for state in states:
+            client.set_flow_run_state(run.id, state, force=True)
 
 
-def state_of(run: FlowRun) -> str:
+def read(run: FlowRun) -> FlowRun:
     with get_client(sync_client=True) as client:
-        return client.read_flow_run(run.id).state_name or ""
+        return client.read_flow_run(run.id)
 
 
-def sent(key: str, **options: Any) -> FlowRun:
-    return send(NAME, {"plant": "A1"}, key, **options)
+def sent(key: str, plant: str = "A1", **options: Any) -> FlowRun:
+    return send(NAME, {"plant": plant}, key, "field2", **options)
+
+
+def crash(run: FlowRun, n_times: int) -> None:
+    """Have a run begin and crash so often, and begin again between as automations have it."""
+    set_states(run, Running(), Crashed())
+    for _ in range(n_times - 1):
+        set_states(run, AwaitingRetry(), Running(), Crashed())
 
 
 class TestSend:
@@ -62,64 +71,138 @@ class TestSend:
         assert not is_deployed("weigh-heads/other") and not is_deployed("other/weigh-heads")
 
     def test_one_run_for_a_key(self, key: str) -> None:
-        assert find_run(key) is None
-        first, again, other = sent(key), sent(key), sent(f"{key} other")
-        found = find_run(key)
-        assert found is not None and first.id == again.id == found.id != other.id
-        assert first.parameters == {"plant": "A1"} and state_of(first) == "Scheduled"
+        assert find_runs(key) == {}
+        first, again, other = sent(key), sent(key, plant="B2"), sent(f"{key} other")
+        assert first.id == again.id == find_runs(key)[1].id != other.id
+        assert again.parameters == {"plant": "A1"} and again.state is not None and again.state.is_scheduled()
+        assert again.tags == ["field2"]
 
     def test_one_run_also_where_many_send_at_once(self, key: str) -> None:
         with ThreadPoolExecutor(5) as pool:
             runs = list(pool.map(lambda _: sent(key), range(5)))
         assert len({run.id for run in runs}) == 1
 
-    @pytest.mark.parametrize("state", [Running(), Scheduled(), Crashed(), Failed(), Cancelled()])
+    @pytest.mark.parametrize("state", [Running(), Scheduled(), AwaitingRetry(), Crashed(), Failed(), Cancelled()])
     def test_what_failed_stays_so_for_a_schedule_and_what_is_going_on_goes_on(
         self, key: str, state: State[Any]
     ) -> None:
         first = sent(key)
-        set_state(first.id, state)
+        set_states(first, state)
         again = sent(key, after_failure=False)
-        assert again.id == first.id and state_of(first) == state.name == (again.state and again.state.name)
+        assert again.id == first.id and read(first).state_name == state.name == (again.state and again.state.name)
 
-    @pytest.mark.parametrize("state", [Crashed(), Failed(), Cancelled()])
-    def test_what_failed_is_begun_again_when_somebody_asks(self, key: str, state: State[Any]) -> None:
+    @pytest.mark.parametrize("state", [Failed(), Cancelled(), Completed()])
+    def test_after_its_end_another_is_made_when_somebody_asks(self, key: str, state: State[Any]) -> None:
+        """With the parameters of now; the earlier run stays as it is."""
         first = sent(key)
-        set_state(first.id, state)
-        again = sent(key)
-        assert again.id == first.id and state_of(first) == "Scheduled"
+        set_states(first, Running(), state)
+        second = sent(key, plant="B2")
+        assert second.parameters == {"plant": "B2"} and second.run_count == 0
+        assert second.state is not None and second.state.is_scheduled()
+        assert read(first).state_name == state.name
+        assert {number: run.id for number, run in find_runs(key).items()} == {1: first.id, 2: second.id}
+        assert sent(key).id == second.id
 
-    @pytest.mark.parametrize("after_failure", [True, False])
-    def test_what_is_complete_is_begun_again_when_its_results_are_needed(self, key: str, after_failure: bool) -> None:
+    def test_what_is_complete_is_done_again_also_for_a_schedule_when_its_results_are_gone(self, key: str) -> None:
         first = sent(key)
-        set_state(first.id, Completed())
-        again = sent(key, after_failure=after_failure)
-        assert again.id == first.id and state_of(first) == "Scheduled"
-        assert again.state is not None and again.state.message == "its results are needed again"
+        set_states(first, Completed())
+        assert sent(key, after_failure=False).id != first.id
+
+    def test_many_who_send_after_a_failure_get_one_run(self, key: str) -> None:
+        first = sent(key)
+        set_states(first, Failed())
+        with ThreadPoolExecutor(5) as pool:
+            runs = list(pool.map(lambda _: sent(key), range(5)))
+        assert {run.id for run in runs} == {find_runs(key)[2].id} and len(find_runs(key)) == 2
+
+    def test_failures_use_up_no_restart(self, key: str) -> None:
+        """More of them than a run may begin; what was wrong is mended, and the next run completes."""
+        for _ in range(MAX_RUNS + 1):
+            set_states(sent(key), Running(), Failed())
+        last = sent(key)
+        assert run_flow(weigh_heads, flow_run=last, parameters=last.parameters) == "A1"
+        assert read(last).state_name == "Completed" and len(find_runs(key)) == MAX_RUNS + 2
+
+    def test_numbers_go_on_after_those_that_somebody_deleted(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sending, "NUMBERS_AT_ONCE", 2)
+        runs: list[FlowRun] = []
+        for _ in range(4):
+            runs.append(sent(key))
+            set_states(runs[-1], Failed())
+        with get_client(sync_client=True) as client:
+            client.delete_flow_run(runs[0].id)
+            client.delete_flow_run(runs[2].id)
+        assert sorted(find_runs(key)) == [2, 4]
+        fifth = sent(key)
+        assert sorted(find_runs(key)) == [2, 4, 5] and fifth.id not in {run.id for run in runs}
+
+
+class TestCrashed:
+    @pytest.mark.parametrize("n_times", [1, MAX_RUNS - 1])
+    def test_what_begins_again_by_itself_gets_no_second_process(self, key: str, n_times: int) -> None:
+        first = sent(key)
+        crash(first, n_times)
+        assert sent(key).id == first.id and read(first).state_name == "Crashed"
+
+    def test_what_has_used_up_its_restarts_is_followed_by_another(self, key: str) -> None:
+        first = sent(key)
+        crash(first, MAX_RUNS)
+        assert sent(key, after_failure=False).id == first.id and read(first).state_name == "Crashed"
+        second = sent(key)
+        assert second.id != first.id and second.run_count == 0
+
+    def test_what_nobody_begins_again_is_followed_by_another(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a server without automations, say; should they come back, the old run stays where it is."""
+        first = sent(key)
+        crash(first, 1)
+        monkeypatch.setattr(sending, "FORSAKEN_SECONDS", 0)
+        second = sent(key)
+        assert second.id != first.id and read(first).state_name == "Cancelled"
+
+    def test_reported_twice_it_is_followed_once(self, key: str) -> None:
+        """Of a deployment whose crashed runs do not begin again; a late report finds the old run alone."""
+        first = sent(key, begins_again=False)
+        crash(first, 1)
+        second = sent(key, begins_again=False)
+        set_states(second, Running())
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(first.id, Crashed(message="its worker says so too"))
+        assert sent(key, begins_again=False).id == second.id != first.id
+        assert read(second).state_name == "Running" and len(find_runs(key)) == 2
 
 
 @flow
-def wait_for_heads(key: str) -> str:
+def wait_for_heads(key: str, begins_again: bool = True) -> str:
     """A run that needs another's results."""
     return run_elsewhere.with_options(retry_delay_seconds=0)(
-        campaign="field", store="store", deployment=NAME, parameters={"plant": "A1"}, key=key
+        campaign="field2",
+        store="store",
+        deployment=NAME,
+        parameters={"plant": "A1"},
+        key=key,
+        begins_again=begins_again,
     )
 
 
 class Worker(threading.Thread):
-    """Takes the run of a key each time that it is scheduled, and ends it in the next of some states."""
+    """Takes the latest run of a key each time that it is scheduled, and has it go through the next of some states."""
 
-    def __init__(self, key: str, *ends: State[Any]) -> None:
+    def __init__(self, key: str, *ends: list[State[Any]]) -> None:
         super().__init__(daemon=True)
         self.key, self.ends = key, ends
         self.taken: list[UUID] = []
 
+    def scheduled(self) -> FlowRun | None:
+        """The run that is to be taken."""
+        runs = find_runs(self.key)
+        latest = runs[max(runs)] if runs else None
+        return latest if latest and latest.state and latest.state.is_scheduled() else None
+
     def run(self) -> None:
-        for state in self.ends:
-            found = wait_until(lambda: (run := find_run(self.key)) and run.state and run.state.is_scheduled() and run)
-            set_state(found.id, Running())
+        for states in self.ends:
+            found = wait_until(self.scheduled)
             self.taken.append(found.id)
-            set_state(found.id, state)
+            set_states(found, Running(), *states)
 
 
 @pytest.fixture
@@ -127,7 +210,7 @@ def worker(key: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """Starts a worker; who waits for it looks often."""
     monkeypatch.setattr(sending, "POLL_SECONDS", 0.1)
 
-    def start(*ends: State[Any]) -> Worker:
+    def start(*ends: list[State[Any]]) -> Worker:
         made = Worker(key, *ends)
         made.start()
         return made
@@ -135,29 +218,49 @@ def worker(key: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     return start
 
 
+KILLED = Crashed(message="killed")
+
+
 class TestRunElsewhere:
     def test_waits_for_the_end(self, key: str, worker: Callable[..., Worker]) -> None:
-        made = worker(Completed())
+        made = worker([Completed()])
         run_id = wait_for_heads(key)
         made.join()
         assert [UUID(run_id)] == made.taken
-        found = find_run(key)
-        assert found is not None and found.parent_task_run_id is not None  # the graph leads from one to the other
+        assert find_runs(key)[1].parent_task_run_id is not None  # the graph leads from one to the other
 
-    def test_a_crash_is_waited_for_again(self, key: str, worker: Callable[..., Worker]) -> None:
-        made = worker(Crashed(message="killed"), Crashed(message="killed"), Completed())
+    def test_a_crash_is_waited_for_where_the_run_begins_again(self, key: str, worker: Callable[..., Worker]) -> None:
+        made = worker([KILLED, AwaitingRetry()], [KILLED, AwaitingRetry()], [Completed()])
         run_id = wait_for_heads(key)
         made.join()
-        assert made.taken == [UUID(run_id)] * 3
+        assert made.taken == [UUID(run_id)] * 3 and len(find_runs(key)) == 1
+
+    def test_where_it_does_not_another_is_sent_for(self, key: str, worker: Callable[..., Worker]) -> None:
+        made = worker([KILLED], [KILLED], [Completed()])
+        run_id = wait_for_heads(key, begins_again=False)
+        made.join()
+        assert made.taken == [run.id for _, run in sorted(find_runs(key).items())]
+        assert len(made.taken) == 3 and made.taken[-1] == UUID(run_id)
 
     @pytest.mark.parametrize("state", [Failed(message="too few heads"), Cancelled(message="too few heads")])
-    def test_a_failure_is_not(self, key: str, worker: Callable[..., Worker], state: State[Any]) -> None:
-        made = worker(state)
-        with pytest.raises(RunFailedError, match=rf"flow run .* ended as {state.name}: too few heads"):
+    def test_after_a_failure_it_is_not(self, key: str, worker: Callable[..., Worker], state: State[Any]) -> None:
+        made = worker([state])
+        with pytest.raises(RunFailedError, match=rf"flow run .* ended as {state.name}: too few heads") as failure:
             wait_for_heads(key)
         made.join()
-        found = find_run(key)
-        assert len(made.taken) == 1 and found is not None and state_of(found) == state.name
+        (run,) = find_runs(key).values()
+        assert [UUID(failure.value.flow_run)] == made.taken == [run.id] and run.state_name == state.name
+
+    def test_nor_after_all_restarts(self, key: str) -> None:
+        """It would crash as often again; who starts anew knows why."""
+        crash(sent(key), MAX_RUNS - 1)
+        run = sent(key)
+        ending = threading.Timer(1, set_states, (run, AwaitingRetry(), Running(), KILLED))
+        ending.start()
+        with pytest.raises(RunFailedError, match=r"flow run .* ended as Crashed: killed"):
+            wait_for_heads(key)
+        ending.join()
+        assert len(find_runs(key)) == 1
 
 
 @flow
@@ -180,7 +283,7 @@ class TestRestarts:
         if is_refused:
             with pytest.raises(InputError, match=rf"(?s)at most {MAX_RUNS} times.*this is its run {MAX_RUNS + 1}"):
                 run_flow(begin, flow_run=run)
-            assert state_of(run) == "Failed"
+            assert read(run).state_name == "Failed"
         else:
             assert run_flow(begin, flow_run=run) == n_before + 1
 

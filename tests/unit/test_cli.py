@@ -127,7 +127,7 @@ class TestWrongUse:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def fail() -> None:
-            raise RunFailedError("flow run fit field2 ended as Failed: the GPU is gone", is_crash=False)
+            raise RunFailedError("flow run fit field2 ended as Failed: the GPU is gone", is_crash=False, flow_run="1")
 
         monkeypatch.setattr(cli, "app", fail)
         assert main(monkeypatch, "run", "field2.toml") == 1
