@@ -21,8 +21,8 @@ from flows.parameters import CAMPAIGN_NAME, CampaignParams
 from flows.restarts import refuse_endless_restarts
 from flows.sending import is_deployed
 from flows.stages import Future, Roles, Stages, wait_for
-from storage.acquisitions import AcquisitionRecord, fit_digest
-from storage.artifacts import ArtifactRef, Store
+from storage.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
+from storage.artifacts import Store
 from storage.errors import InputError
 from storage.publish import CampaignRecord, find_record, read_record
 from storage.tables import ACQUISITIONS
@@ -38,7 +38,6 @@ from tasks.sources import AnySource
 
 DEPLOYED = "score-acquisition/score-acquisition"
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
-FITTED = ("clusters", "crossfit", "scores", "swaps")  # what a campaign has learned, by saliency method
 
 
 @flow(name="score-acquisition", flow_run_name="score {campaign} {date}")
@@ -75,7 +74,8 @@ def score_acquisition(
     with Stages(campaign, store, n_tasks(params), runtime.workers) as stages:
         images = acquire(stages, params, fitted, arrival)
         learned: Roles = {
-            role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in learned_artifacts(fitted).items()
+            role: stages.submit(reuse_artifact, role=role, ref=ref)
+            for role, ref in learned_artifacts(fitted.artifacts).items()
         }
         wait_for(learned.values())
         roles = {**learned, **images}
@@ -141,11 +141,6 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
         )
     changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}
     return params.model_copy(update=changes)
-
-
-def learned_artifacts(fitted: CampaignRecord) -> dict[str, ArtifactRef]:
-    """What a campaign has learned, by role."""
-    return {role: ref for role, ref in fitted.artifacts.items() if role.split()[0] in ("classifier", *FITTED)}
 
 
 def n_tasks(params: CampaignParams) -> int:

@@ -52,7 +52,7 @@ class Wanted:
 
     @property
     def fit(self) -> str:
-        """Digest of the classifier and the clusters."""
+        """Digest of the fit."""
         return fit_digest(self.fitted.artifacts)
 
     def order(self, files: Store, arrival: ArrivalParams, runtime: Runtime) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from storage.errors import ArtifactError
 from storage.files import write_atomically
 
 FOLDER = "acquisitions"
+FITTED = ("clusters", "crossfit", "scores", "swaps")  # what a campaign has learned, by saliency method
+# Made of a campaign's own dates: their names tell by which parameters any date is judged.
+JUDGED = ("reliability", "drift")
 
 
 class AcquisitionRecord(BaseModel):
@@ -25,7 +28,7 @@ class AcquisitionRecord(BaseModel):
     Attributes
     ----------
     campaign : name that the date's tables are published under.
-    fitted_by : campaign whose classifier and clusters were used; normally the same.
+    fitted_by : campaign whose fit was used; normally the same.
     fit : digest of that fit, as `fit_digest` tells it.
     params : the parameters as JSON.
     artifacts : references by role (`images 2021-08-23`, `clusters gradcam`, ...).
@@ -41,14 +44,19 @@ class AcquisitionRecord(BaseModel):
     artifacts: dict[str, ArtifactRef]
 
 
-def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
-    """Digest of a campaign's fit: its classifier and the clusters of every saliency method.
+def learned_artifacts(artifacts: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+    """What a campaign has learned, of its artefacts by role."""
+    return {role: ref for role, ref in artifacts.items() if role.split()[0] in ("classifier", *FITTED)}
 
-    It covers what the rows of tables name in their columns `classifier` and `clusters`, and nothing else: two fits
-    with one digest make rows that nobody could tell apart.
+
+def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
+    """Digest of a campaign's fit: all that it has learned, and the parameters by which it judges dates.
+
+    Two fits with one digest make equal rows of a date. Thresholds act only when a date is judged, so that nothing
+    learned depends on them; how the campaign's own dates were judged does.
     """
-    fitted = {role: ref.digest for role, ref in artifacts.items() if role.split()[0] in ("classifier", "clusters")}
-    return content_digest(fitted)
+    judged = {role: ref for role, ref in artifacts.items() if role.split()[0] in JUDGED}
+    return content_digest({role: ref.digest for role, ref in {**learned_artifacts(artifacts), **judged}.items()})
 
 
 def write_acquisition(store: Store, record: AcquisitionRecord) -> Path:

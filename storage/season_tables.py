@@ -34,10 +34,10 @@ BACKFILL = TableSpec(
     (
         Column("season", TEXT, "campaign that the date's tables are published under"),
         Column("acquired", DAY, "acquisition date"),
-        Column("fitted_by", TEXT, "campaign whose classifier and clusters were used"),
+        Column("fitted_by", TEXT, "campaign whose fit was used"),
         Column("state", TEXT, "scored, present (scored with this fit before), or failed"),
         Column("detail", TEXT, "why it failed; else empty"),
-        Column("fit", TEXT, "digest of the fit: classifier and all clusters; null: none was found", nullable=True),
+        Column("fit", TEXT, "digest of the fit: all that makes a date's rows; null: none was found", nullable=True),
         Column("n_images", WHOLE, "images of the date that went on; null: failed", nullable=True),
         Column("n_abstain", WHOLE, "answers that should not be acted on; null: failed", nullable=True),
         Column("n_swapped", WHOLE, "answers that were swapped; null: failed", nullable=True),

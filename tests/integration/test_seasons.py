@@ -50,6 +50,7 @@ from tasks.axes import map_vectors
 from tasks.classifier import load_classifier, predict_logits, softmax
 from tasks.cluster_checks import ClusterParams
 from tasks.parameters import Runtime
+from tasks.score import ScoreParams
 from tasks.sources.growliflower import GrowliFlowerSource
 from tasks.sources.layouts import write_season
 from tasks.sources.season import grow_season
@@ -315,6 +316,25 @@ class TestNewDate:
             sides = [set(rows(copy, table, fit)["clusters"]) for fit in (old, again.record.fit)]
             assert sides == [{r.artifacts["clusters gradcam"].digest} for r in (scored.record, newer)], table
         assert len(list_acquisitions(Store(copy))) == 2 and verify_store(Store(copy)).problems == []
+
+    def test_so_do_other_thresholds_on_the_same_clusters(
+        self, scored: Scored, store: Path, field: Path, tmp_path: Path
+    ) -> None:
+        """What was scored by the ones before does not count as done."""
+        copy = tmp_path / "store"
+        shutil.copytree(store, copy)
+        lax = ScoreParams(widest=1, least_novelty=0, undecided=(0.5, 0.5))
+        newer = analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field)), score=lax), str(copy))
+        fit, old = fit_digest(newer.artifacts), scored.record.fit
+        assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
+        again = score(copy)
+        assert again.record.fit == fit and {name: again.after[name] for name in again.before} == again.before
+        changed = ("reliability", "adjusted", "acquisitions")
+        assert set(again.after) - set(again.before) == {
+            str(part_of(copy, table, fit).relative_to(copy)) for table in changed
+        }
+        assert any(rows(copy, "reliability", old)["abstain"]) and not any(rows(copy, "reliability", fit)["abstain"])
+        assert verify_store(Store(copy)).problems == []
 
     def test_another_field_on_the_fit_s_own_date(self, fitted: CampaignRecord, store: Path, tmp_path: Path) -> None:
         """Its images are not the fit's validation images of that date: they are judged as on any other date."""

@@ -1,4 +1,4 @@
-"""Records of scored dates: one for every fit, told apart by what rows can tell apart, and never half written."""
+"""Records of scored dates: one for every fit, told apart by all that makes its rows, and never half written."""
 
 from datetime import date
 from pathlib import Path
@@ -10,6 +10,7 @@ from storage.acquisitions import (
     acquisition_dates,
     find_acquisition,
     fit_digest,
+    learned_artifacts,
     list_acquisitions,
     read_acquisition,
     write_acquisition,
@@ -46,20 +47,28 @@ ROLES = {
     "clusters gradcam": ref("clusters"),
     "clusters occlusion": ref("clusters", "1"),
     "scores gradcam": ref("scores"),
+    "reliability gradcam 2021-09-03": ref("reliability"),
     "images 2021-09-03": ref("images"),
 }
+LEARNED = [role for role in ROLES if role.split()[0] in ("classifier", "clusters", "scores")]
 
 
 class TestFitDigest:
-    def test_order_and_other_artefacts_do_not_matter(self) -> None:
-        fitted = {role: made for role, made in ROLES.items() if role.split()[0] in ("classifier", "clusters")}
-        assert fit_digest(ROLES) == fit_digest(dict(reversed(fitted.items())))
-        changed = {**ROLES, "scores gradcam": ref("scores", "9"), "images 2021-09-10": ref("images", "9")}
-        assert fit_digest(changed) == fit_digest(ROLES)
+    def test_what_was_learned(self) -> None:
+        assert learned_artifacts(ROLES) == {role: ROLES[role] for role in LEARNED}
 
-    @pytest.mark.parametrize("role", ["classifier", "clusters gradcam", "clusters occlusion", "clusters lime"])
-    def test_classifier_and_clusters_of_every_method_do(self, role: str) -> None:
-        assert fit_digest({**ROLES, role: ref("any", "9")}) != fit_digest(ROLES)
+    def test_order_and_what_follows_from_the_fit_do_not_matter(self) -> None:
+        assert fit_digest(ROLES) == fit_digest(dict(reversed(ROLES.items())))
+        others = ("images 2021-09-03", "adjusted gradcam 2021-09-03", "metrics gradcam", "report", "plants")
+        assert fit_digest({**ROLES, **{role: ref("any", "9") for role in others}}) == fit_digest(ROLES)
+
+    @pytest.mark.parametrize("kind", ["clusters", "crossfit", "scores", "swaps", "reliability", "drift"])
+    @pytest.mark.parametrize("method", ["gradcam", "lime"])
+    def test_what_changes_rows_of_a_date_does(self, kind: str, method: str) -> None:
+        assert fit_digest({**ROLES, f"{kind} {method}": ref("any", "9")}) != fit_digest(ROLES)
+
+    def test_the_classifier_does(self) -> None:
+        assert fit_digest({**ROLES, "classifier": ref("any", "9")}) != fit_digest(ROLES)
 
     def test_which_method_s_clusters_does(self) -> None:
         swapped = {"clusters gradcam": ref("clusters", "1"), "clusters occlusion": ref("clusters")}
@@ -67,7 +76,7 @@ class TestFitDigest:
 
     def test_is_pinned(self) -> None:
         """Records and parts are named by it: another digest of the same fit would score every date again."""
-        assert fit_digest(ROLES) == "d08bd6412e7269fe1001dacd"
+        assert fit_digest(ROLES) == "510dd7bc042800145ad99093"
 
 
 class TestRecord:
