@@ -4,8 +4,6 @@ The date needs no labels. Its tables appear under its own partition, in a part n
 scoring again with a newer fit writes beside the old.
 """
 
-import re
-from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -17,7 +15,7 @@ from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import fit
 from flows.judgement import assign, judge_date
 from flows.links import report_link
-from flows.parameters import CAMPAIGN_NAME, CampaignParams
+from flows.parameters import CampaignName, CampaignParams
 from flows.restarts import refuse_endless_restarts
 from flows.sending import is_deployed
 from flows.stages import Future, Roles, Stages, wait_for
@@ -42,10 +40,10 @@ DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 @flow(name="score-acquisition", flow_run_name="score {campaign} {date}")
 def score_acquisition(
-    campaign: str,
+    campaign: CampaignName,
     date: date,
     store: str,
-    fitted_by: str | None = None,
+    fitted_by: CampaignName | None = None,
     source: AnySource | None = None,
     arrival: ArrivalParams = DEFAULT_ARRIVAL,
     runtime: Runtime = DEFAULT_RUNTIME,
@@ -65,7 +63,6 @@ def score_acquisition(
     ArtifactError : an artefact of the fit is missing or damaged.
     """
     refuse_endless_restarts()
-    check_names([campaign, fitted_by or campaign])
     files = Store(store)
     fitted = read_record(files, fitted_by or campaign)
     refuse_own_date(files, campaign, date)
@@ -91,22 +88,6 @@ def score_acquisition(
         ).result()
     create_artifacts(files, record, fitted)
     return record
-
-
-def check_names(campaigns: Iterable[str]) -> None:
-    """Refuse names that are no campaign's: they become parts of paths.
-
-    Raises
-    ------
-    InputError : such a name.
-    """
-    for name in campaigns:
-        if not re.fullmatch(CAMPAIGN_NAME, name):
-            raise InputError(
-                "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
-                repr(name),
-                "give the name that the campaign was run under",
-            )
 
 
 def refuse_own_date(files: Store, campaign: str, day: date) -> None:

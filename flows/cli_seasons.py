@@ -29,8 +29,10 @@ def score(
     read_record(Store(store), campaign)
     configure_prefect(logs)
     from flows.acquisition import acquisition_rows, score_acquisition, sentence
+    from flows.parameters import check_campaign_name
     from tasks.arrival import ArrivalParams, NotSettled
 
+    check_campaign_name(campaign)
     now = ArrivalParams(settle_seconds=0, patience_minutes=0)
     try:
         record = score_acquisition(campaign, acquired.date(), str(store.absolute()), arrival=now)

@@ -8,9 +8,9 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.acquisition import DEPLOYED, check_names, score_acquisition
+from flows.acquisition import DEPLOYED, score_acquisition
 from flows.links import report_link
-from flows.parameters import CampaignParams
+from flows.parameters import CampaignName, CampaignParams
 from flows.sending import is_deployed, send
 from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store, content_digest
@@ -25,7 +25,7 @@ IN_PLACE = "in place: the server has no deployment of score-acquisition"
 
 @flow(name="discover-acquisitions", flow_run_name="discover {campaign}")
 def discover_acquisitions(
-    campaign: str,
+    campaign: CampaignName,
     store: str,
     date: date | None = None,
     arrival: ArrivalParams = DEFAULT_ARRIVAL,
@@ -49,7 +49,6 @@ def discover_acquisitions(
     ------
     InputError : no such campaign, or a source that cannot be listed.
     """
-    check_names([campaign])
     files = Store(store)
     fitted = read_record(files, campaign)
     params = CampaignParams.model_validate(fitted.params)

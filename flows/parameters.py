@@ -1,10 +1,12 @@
 """Parameters of a whole campaign; the defaults are the paper's."""
 
+import re
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from storage.errors import InputError
 from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
 from tasks.cluster_checks import ClusterParams
@@ -18,6 +20,25 @@ from tasks.survey import IngestParams
 from tasks.training import TrainParams
 
 CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+# A flow's parameter: the run form in the Prefect UI shows the pattern, and names become parts of paths.
+CampaignName = Annotated[
+    str, Field(pattern=CAMPAIGN_NAME, description="name in tables and paths: lower case, digits, . _ -")
+]
+
+
+def check_campaign_name(name: str) -> None:
+    """Refuse what is no campaign's name, for people on a terminal.
+
+    Raises
+    ------
+    InputError : such a name.
+    """
+    if not re.fullmatch(CAMPAIGN_NAME, name):
+        raise InputError(
+            "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
+            repr(name),
+            "give the name that the campaign was run under",
+        )
 
 
 def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
