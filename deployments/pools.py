@@ -1,4 +1,4 @@
-"""Work pools and the concurrency limit of the GPU; queues come with the deployments that name them."""
+"""Work pools and concurrency limits; queues come with the deployments that name them."""
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -6,6 +6,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 POOLS = {"cpu": "Everything that needs no GPU.", "gpu": "Training and explanation, on the machine with the GPU."}
 GPU_LIMIT, GPU_SLOTS = "gpu", 1
+SCORING_LIMIT, SCORING_SLOTS = "scoring", 4  # dates computed at once; those that wait for their files take none
 
 
 def make_pools(client: SyncPrefectClient) -> None:
@@ -19,5 +20,6 @@ def make_pools(client: SyncPrefectClient) -> None:
 
 
 def make_limits(client: SyncPrefectClient) -> None:
-    """One run at a time on the GPU; slots in use are not touched."""
+    """One run at a time on the GPU, some dates at once elsewhere; slots in use are not touched."""
     client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, GPU_SLOTS)
+    client.upsert_global_concurrency_limit_by_name(SCORING_LIMIT, SCORING_SLOTS)

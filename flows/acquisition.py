@@ -4,15 +4,18 @@ The date needs no labels. Its tables appear under its own partition, in a part n
 scoring again with a newer fit writes beside the old.
 """
 
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.concurrency.sync import concurrency
 
 from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
-from flows.fit import fit
+from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_date
 from flows.links import report_link
 from flows.parameters import CampaignName, CampaignParams
@@ -35,6 +38,7 @@ from tasks.reuse import reuse_artifact
 from tasks.sources import AnySource
 
 DEPLOYED = "score-acquisition/score-acquisition"
+SCORING_SLOTS = "scoring"  # the server's concurrency limit
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 
@@ -68,8 +72,8 @@ def score_acquisition(
     refuse_own_date(files, campaign, date)
     params = scoring_params(fitted, campaign, date, source)
     check_run(params, runtime, is_here=not is_deployed(FIT_DEPLOYED))
-    with Stages(campaign, store, n_tasks(params), runtime.workers) as stages:
-        images = acquire(stages, params, fitted, arrival)
+    with Stages(campaign, store, n_tasks(params), runtime.workers) as stages, turn(stages, params, arrival):
+        images = acquire(stages, params, fitted)
         learned: Roles = {
             role: stages.submit(reuse_artifact, role=role, ref=ref)
             for role, ref in learned_artifacts(fitted.artifacts).items()
@@ -130,12 +134,27 @@ def n_tasks(params: CampaignParams) -> int:
     return 8 + n_methods * (len(FITTED) + 6)
 
 
-def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord, arrival: ArrivalParams) -> Roles:
-    """The date's images, when all of them are there."""
+@contextmanager
+def turn(stages: Stages, params: CampaignParams, arrival: ArrivalParams) -> Generator[None]:
+    """When all files of the date are there and its turn has come; a date that waits for files takes no slot."""
+    (day,) = params.dates
+    waiting = await_arrival.with_options(**arrival_options(arrival))
+    wait_for([stages.submit(waiting, params=arrival, date=day, source=params.source)])
+    with scoring_slot() if is_deployed(DEPLOYED) else nullcontext():
+        yield
+
+
+def scoring_slot() -> AbstractContextManager[None]:
+    """One of the server's slots for dates that are being computed."""
+    # Strict: without the limit on the server, Prefect would let every run through. A slot only spares the machine, so
+    # a run that could not renew it in time goes on.
+    return concurrency(SCORING_SLOTS, strict=True, lease_duration=SLOT_LEASE, raise_on_lease_renewal_failure=False)
+
+
+def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> Roles:
+    """The date's images."""
     (day,) = params.dates
     fixed = {"date": day, "source": params.source}
-    waiting = await_arrival.with_options(**arrival_options(arrival))
-    wait_for([stages.submit(waiting, params=arrival, **fixed)])
     known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
     classes = tuple(stages.store.open(fitted.artifacts["classifier"]).summary["classes"])
     listing = stages.submit(survey_acquisition, params=params.ingest, classes=classes, known=known, **fixed)

@@ -42,7 +42,12 @@ class BackfillParams(Params):
     """Many seasons, scored in one run."""
 
     name: str = Field(pattern=CAMPAIGN_NAME, description="name of the backfill: lower case, digits, . _ -")
-    at_most: int = Field(default=2, ge=1, le=64, description="dates scored at the same time")
+    at_most: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="dates scored at the same time; on a server no more than its limit `scoring` has slots",
+    )
     # Dates of past seasons are there or not: nothing is waited for unless the file says so.
     arrival: ArrivalParams = ArrivalParams(settle_seconds=0, patience_minutes=0)
     seasons: tuple[Season, ...] = Field(min_length=1, description="each under a name of its own")

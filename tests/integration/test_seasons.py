@@ -7,8 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,12 +29,13 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
 from flows import cli
-from flows.acquisition import acquisition_rows, n_tasks, score_acquisition
+from flows.acquisition import SCORING_SLOTS, acquisition_rows, n_tasks, score_acquisition
 from flows.backfill import BackfillError, backfill_seasons
 from flows.discover import discover_acquisitions
 from flows.fit import expected, fit_and_explain, needed
@@ -581,6 +584,62 @@ class TestArrival:
             self.score(store, "never", root, settle_seconds=0, patience_minutes=0.02)
         assert self.n_looks("never") == 3  # 1.2 s of patience, a look a second
         assert not (store / "tables/observations/campaign=never").exists()
+
+
+@pytest.fixture
+def deployed() -> Generator[None]:
+    """A server with the deployment `score-acquisition`, whose pool has no worker."""
+    with get_client(sync_client=True) as client:
+        made = client.create_deployment(
+            flow_id=client.create_flow_from_name("score-acquisition"), name="score-acquisition"
+        )
+        yield
+        client.delete_deployment(made)
+
+
+@pytest.fixture
+def one_slot() -> Generator[None]:
+    """One date at a time."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(SCORING_SLOTS, 1)
+        yield
+        client.delete_global_concurrency_limit_by_name(SCORING_SLOTS)
+
+
+class TestTurn:
+    def test_a_date_that_waits_for_files_takes_no_slot(self, deployed: None, scored: Scored, store: Path) -> None:
+        """The server has none, so that who takes one fails by that."""
+        with pytest.raises(NotSettled):
+            score_acquisition("small", LATE, str(store), arrival=AT_ONCE)
+        with pytest.raises(ConcurrencySlotAcquisitionError, match=SCORING_SLOTS):
+            score_acquisition("small", NEW, str(store), arrival=AT_ONCE)
+
+    def test_one_with_files_waits_for_its_turn(
+        self, deployed: None, one_slot: None, scored: Scored, store: Path
+    ) -> None:
+        n_before = len(flow_runs(f"score small {NEW}"))
+
+        def began() -> list[FlowRun]:
+            return [run for run in flow_runs(f"score small {NEW}")[n_before:] if seen(run).get(f"await small {NEW}")]
+
+        with ThreadPoolExecutor(1) as thread:
+            with concurrency(SCORING_SLOTS, strict=True):
+                scoring = thread.submit(copy_context().run, score, store)
+                (run,) = wait_until(began)
+                time.sleep(1)
+                freed = datetime.now(UTC)
+            assert scoring.result().record == scored.record
+        states = wait_until(lambda: (found := seen(run)).get(f"survey small {NEW}") and found)
+        assert states[f"await small {NEW}"] < freed < states[f"survey small {NEW}"]
+        with get_client(sync_client=True) as client:
+            assert client.read_global_concurrency_limit_by_name(SCORING_SLOTS).active_slots == 0
+
+
+def seen(run: FlowRun) -> dict[str, datetime]:
+    """When the task runs of a flow run began, by name, as far as the server knows."""
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    return {task.name: task.start_time for task in found if task.start_time}
 
 
 class TestDiscovery:
