@@ -16,13 +16,13 @@ from rich.table import Table
 
 from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
+from flows.errors import RunFailedError
 from flows.parameters import CampaignParams
 from flows.restarts import refuse_endless_restarts
 from flows.seasonsfile import BackfillParams, Season
 from flows.sending import is_deployed, run_elsewhere
 from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
-from storage.errors import ArtifactError
 from storage.publish import CampaignRecord, read_record
 from tasks.arrival import ArrivalParams
 from tasks.parameters import Runtime
@@ -30,7 +30,7 @@ from tasks.publish import publish_backfill
 
 Row = dict[str, Any]
 DEFAULT_RUNTIME = Runtime()
-UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside", "flow_run"))
+UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside"))
 
 
 class BackfillError(RuntimeError):
@@ -114,21 +114,17 @@ def dates_of(files: Store, season: Season) -> list[Wanted]:
 def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
     """Have a date scored, unless that is done; returns what its row of the table says beside the mark."""
     files, run = Store(store), None
-    done = find_acquisition(files, campaign, date, fit)
-    is_new = done is None
-    if is_new:
-        if is_deployed(DEPLOYED):
-            run = run_elsewhere(campaign=campaign, store=store, deployment=DEPLOYED, parameters=parameters, key=key)
-        else:
-            score_acquisition(**parameters)
+    if (done := find_acquisition(files, campaign, date, fit)) is None:
+        run = have_scored(campaign, store, parameters, key)
         done = find_acquisition(files, campaign, date, fit)
-    if done is None:  # though the run that writes it has ended as Completed
-        raise ArtifactError(
-            f"scored, but not by the fit {fit}: its campaign was fitted again meanwhile; start the backfill again"
-        )
+        if done is None:  # though the run that writes it has ended as Completed
+            said = (
+                f"scored, but not by the fit {fit}: its campaign was fitted again meanwhile; start the backfill again"
+            )
+            raise RunFailedError(said, is_crash=False, flow_run=run)
     sums = acquisition_rows(files, done)
     return {
-        "state": "scored" if is_new else "present",
+        "state": "scored" if run else "present",
         "detail": "",
         "flow_run": run,
         "n_images": sums[0]["n_images"],
@@ -136,6 +132,22 @@ def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict
         "n_swapped": sum(each["n_swapped"] for each in sums),
         "is_outside": any(each["is_outside"] for each in sums),
     }
+
+
+def have_scored(campaign: str, store: str, parameters: dict[str, Any], key: str) -> str:
+    """Have a date scored by a worker where the server has one, else here; returns the id of the flow run.
+
+    Raises
+    ------
+    RunFailedError : it did not end as Completed.
+    """
+    if is_deployed(DEPLOYED):
+        return run_elsewhere(campaign=campaign, store=store, deployment=DEPLOYED, parameters=parameters, key=key)
+    state = score_acquisition(**parameters, return_state=True)
+    run = str(state.state_details.flow_run_id)
+    if not state.is_completed():
+        raise RunFailedError(str(state.result(raise_on_failure=False)), is_crash=False, flow_run=run)
+    return run
 
 
 def row_of(wanted: Wanted, state: State[Row]) -> Row:
@@ -148,7 +160,9 @@ def row_of(wanted: Wanted, state: State[Row]) -> Row:
     }
     if state.is_completed():
         return {**mark, **state.result()}
-    return {**mark, **UNKNOWN, "state": "failed", "detail": str(state.result(raise_on_failure=False))}
+    error = state.result(raise_on_failure=False)
+    run = error.flow_run if isinstance(error, RunFailedError) else None
+    return {**mark, **UNKNOWN, "state": "failed", "detail": str(error), "flow_run": run}
 
 
 def summary(rows: list[Row]) -> str:

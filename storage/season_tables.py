@@ -42,7 +42,9 @@ BACKFILL = TableSpec(
         Column("n_abstain", WHOLE, "answers that should not be acted on; null: failed", nullable=True),
         Column("n_swapped", WHOLE, "answers that were swapped; null: failed", nullable=True),
         Column("is_outside", pa.bool_(), "the date is outside what was validated; null: failed", nullable=True),
-        Column("flow_run", TEXT, "id of the Prefect flow run that scored it; null: none did", nullable=True),
+        Column(
+            "flow_run", TEXT, "id of the Prefect flow run that scored it, or failed to; null: none began", nullable=True
+        ),
     ),
     per_date=False,
     partitioned_by="backfill",

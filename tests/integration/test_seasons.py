@@ -749,6 +749,10 @@ class TestBackfill:
         (failed,) = (row for row in first if row["state"] == "failed")
         assert (failed["season"], failed["acquired"]) == ("east", str(BROKEN)) and "may be bad" in failed["detail"]
         assert failed["n_images"] is None and {row["fit"] for row in first} == {fit}
+        by_id = {str(run.id): run.name for run in flow_runs(*names)}
+        assert [by_id[row["flow_run"]] for row in first] == [
+            f"score {row['season']} {row['acquired']}" for row in first
+        ]
         written = seasons.table()
         assert [{**row, "acquired": str(row["acquired"])} for row in written] == first and len(written) == 12
         runs = flow_runs(*names)
