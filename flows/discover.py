@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from prefect import flow
+import httpx
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
-from prefect.client.schemas.objects import State
 
 from flows.acquisition import DEPLOYED, score_acquisition
 from flows.links import report_link
@@ -21,6 +21,17 @@ from tasks.sources import AnySource
 
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 IN_PLACE = "in place: the server has no deployment of score-acquisition"
+FAILED = "failed"
+Row = dict[str, str]
+
+
+class DiscoveryError(RuntimeError):
+    """Some dates failed; `rows` are those of all dates."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        failed = [f"{row['date']}: {row['detail']}" for row in rows if row["state"] == FAILED]
+        super().__init__("\n".join([f"{len(failed)} of {len(rows)} dates failed:", *failed]))
+        self.rows = rows
 
 
 @flow(name="discover-acquisitions", flow_run_name="discover {campaign}")
@@ -30,7 +41,7 @@ def discover_acquisitions(
     date: date | None = None,
     arrival: ArrivalParams = DEFAULT_ARRIVAL,
     runtime: Runtime = DEFAULT_RUNTIME,
-) -> list[dict[str, str]]:
+) -> list[Row]:
     """Have every new date of a campaign's source scored.
 
     A date goes on when its files have settled; until then every run of this flow looks at it again. Campaign, date and
@@ -43,24 +54,34 @@ def discover_acquisitions(
 
     Returns
     -------
-    A row a date: `date`, `state` (`scored`, `waiting`, or the state of its flow run) and `detail`.
+    A row a date: `date`, `state` (`scored`, `waiting`, `failed`, or the state of its flow run) and `detail`.
 
     Raises
     ------
     InputError : no such campaign, or a source that cannot be listed.
+    DiscoveryError : some dates could not be looked at or sent for, or failed in place; raised after the others are
+        cared for.
     """
     files = Store(store)
     fitted = read_record(files, campaign)
     params = CampaignParams.model_validate(fitted.params)
     days = [date] if date else new_dates(params.source, params.dates)
-    rows = [
-        {"date": day.isoformat(), **care_for(files, fitted, params, day, arrival, runtime, is_announced=bool(date))}
-        for day in days
-    ]
+    rows: list[Row] = []
+    for day in days:
+        try:
+            found = care_for(files, fitted, params, day, arrival, runtime, is_announced=bool(date))
+        except httpx.TransportError:  # the server is away, for all dates: the run begins again
+            raise
+        except Exception as error:
+            get_run_logger().exception("%s %s", campaign, day)
+            found = {"state": FAILED, "detail": str(error)}
+        rows.append({"date": day.isoformat(), **found})
     create_table_artifact(
         rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
     )
     create_link_artifact(report_link(files, fitted), link_text=f"report of {campaign}", key="report")
+    if any(row["state"] == FAILED for row in rows):
+        raise DiscoveryError(rows)
     return rows
 
 
@@ -77,30 +98,32 @@ def care_for(
     arrival: ArrivalParams,
     runtime: Runtime,
     is_announced: bool,
-) -> dict[str, str]:
+) -> Row:
     """Have a date scored if that is not done and it is there; says how it stands."""
     fit = fit_digest(fitted.artifacts)
+    scored = {"state": "scored", "detail": f"by the fit {fit}"}
     if find_acquisition(files, fitted.campaign, day, fit):
-        return {"state": "scored", "detail": f"by the fit {fit}"}
+        return scored
     found = None if is_announced else look_again(files, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
     if found and not found.settled:
         return {"state": "waiting", "detail": found.why}
     parameters = scoring_parameters(files, fitted, params, day, arrival, runtime)
     if not is_deployed(DEPLOYED):
-        state = score_acquisition(**parameters, return_state=True)  # a date that fails does not stop the others
-        is_done = state.is_completed()
-        return {
-            "state": "scored" if is_done else state.name or "unknown",
-            "detail": IN_PLACE if is_done else said(state),
-        }
+        return score_in_place(parameters)
+    # A run may have come to its end while the files were looked at; it would be sent for once more.
+    if find_acquisition(files, fitted.campaign, day, fit):
+        return scored
     key = scoring_key(files, fitted.campaign, day, fit, params.source)
     run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)
     return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
 
 
-def said(state: State[Any]) -> str:
-    """What a run that failed said."""
-    return str(state.result(raise_on_failure=False))
+def score_in_place(parameters: dict[str, Any]) -> Row:
+    """Score a date in this process; says how that went."""
+    state = score_acquisition(**parameters, return_state=True)
+    if state.is_completed():
+        return {"state": "scored", "detail": IN_PLACE}
+    return {"state": FAILED, "detail": str(state.result(raise_on_failure=False))}
 
 
 def scoring_parameters(

@@ -26,22 +26,30 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
-from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed, Failed
 from prefect.utilities.callables import parameter_schema
 
-from flows import cli
+from flows import cli, discover
 from flows.acquisition import SCORING_SLOTS, acquisition_rows, n_tasks, score_acquisition
 from flows.backfill import BackfillError, backfill_seasons
-from flows.discover import discover_acquisitions
+from flows.discover import DiscoveryError, discover_acquisitions, scoring_key
 from flows.fit import expected, fit_and_explain, needed
 from flows.parameters import CAMPAIGN_NAME, CampaignParams
 from flows.seasonsfile import BackfillParams
-from storage.acquisitions import AcquisitionRecord, find_acquisition, fit_digest, list_acquisitions
+from flows.sending import find_runs
+from storage.acquisitions import (
+    AcquisitionRecord,
+    find_acquisition,
+    fit_digest,
+    list_acquisitions,
+    write_acquisition,
+)
 from storage.arrays import COORDINATES, LABELS, PCA_COMPONENTS, PCA_MEAN, ROWS, read_array
 from storage.arrivals import arrival_path
 from storage.artifacts import Artifact, ArtifactRef, Store
@@ -50,7 +58,7 @@ from storage.parquet import load_table, read_table
 from storage.publish import CampaignRecord, partition, write_record
 from storage.tables import CLUSTER_SCORES, SWAPS, TABLES
 from storage.verify import verify_store
-from tasks.arrival import ArrivalParams, NotSettled
+from tasks.arrival import Arrival, ArrivalParams, NotSettled, look_again
 from tasks.axes import map_vectors
 from tasks.classifier import load_classifier, predict_logits, softmax
 from tasks.cluster_checks import ClusterParams
@@ -646,7 +654,10 @@ class TestDiscovery:
     def look(self, store: Path, **changes: Any) -> list[tuple[str, str]]:
         """Date and state of every new date; what each says is in the last `details`."""
         parameters: Any = {"campaign": "watched", "store": str(store), "arrival": AT_ONCE, **changes}
-        found: Any = discover_acquisitions(**parameters)
+        try:
+            found: Any = discover_acquisitions(**parameters)
+        except DiscoveryError as error:
+            found = error.rows
         self.details = {row["date"]: row["detail"] for row in found}
         return [(row["date"], row["state"]) for row in found]
 
@@ -661,7 +672,7 @@ class TestDiscovery:
         spoil(root, BAD)
         *_, last = arrive(whole, root, LATE, slice(0, 4))
         partial = last.rename(last.with_suffix(".png.part"))
-        assert self.look(store) == [(str(BAD), "Failed"), (str(NEW), "scored"), (str(LATE), "waiting")]
+        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "waiting")]
         assert "may be bad" in self.details[str(BAD)] and "in place" in self.details[str(NEW)]
         assert self.details[str(LATE)].startswith("a file is being copied") and partial.name in self.details[str(LATE)]
         assert shown_dates()[1:] == [
@@ -686,6 +697,51 @@ class TestDiscovery:
         runs = Counter(run.name for run in flow_runs("score watched"))
         assert runs == {f"score watched {BAD}": 2, f"score watched {NEW}": 1, f"score watched {LATE}": 1}
         assert verify_store(Store(store)).problems == []
+
+        # A damaged record stops no other date.
+        (record,) = (store / "acquisitions/watched" / str(BAD)).iterdir()
+        whole_record = record.read_bytes()
+        record.write_bytes(b"{")
+        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "scored")]
+        assert self.details[str(BAD)].startswith(f"{record} cannot be read as the record of a scored date")
+        *_, last = flow_runs("discover watched")
+        assert last.state_name == "Failed" and last.state is not None
+        assert f"1 of 3 dates failed:\n{BAD}: {record} cannot be read" in (last.state.message or "")
+        record.write_bytes(whole_record)
+
+    def test_a_worker_s_date_is_sent_for_once(
+        self, deployed: None, fitted: CampaignRecord, store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = SyntheticSource(season=SeasonParams(dates=(*DATES[:1], NEW, *DATES[1:]), **TINY))
+        copy_of(fitted, store, "sent", source=source.model_dump(mode="json"))
+        fit = fit_digest(fitted.artifacts)
+
+        def runs() -> list[FlowRun]:
+            return [run for _, run in sorted(find_runs(scoring_key(Store(store), "sent", NEW, fit, source)).items())]
+
+        def end(run: FlowRun, state: State[Any]) -> None:
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(run.id, state, force=True)
+
+        for _ in range(2):
+            assert self.look(store, campaign="sent") == [(str(NEW), "Scheduled")]
+        (first,) = runs()
+        assert "sent" in first.tags and str(first.id) in self.details[str(NEW)]
+        end(first, Failed())
+        assert self.look(store, campaign="sent") == [(str(NEW), "Failed")]
+        assert self.look(store, campaign="sent", date=NEW) == [(str(NEW), "Scheduled")]
+        _, second = runs()
+
+        def look_while_it_ends(*looked: Any) -> Arrival:
+            """The run writes its record, and ends, while the date's files are looked at."""
+            scored = AcquisitionRecord(campaign="sent", date=NEW, fitted_by="sent", fit=fit, params={}, artifacts={})
+            write_acquisition(Store(store), scored)
+            end(second, Completed())
+            return look_again(*looked)
+
+        monkeypatch.setattr(discover, "look_again", look_while_it_ends)
+        assert self.look(store, campaign="sent") == [(str(NEW), "scored")]
+        assert [run.id for run in runs()] == [first.id, second.id]
 
 
 def shown_dates() -> Any:
