@@ -6,7 +6,7 @@ is settled by an order of the parts that all agree on.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -79,6 +79,8 @@ def write_part(folder: Path, part: str, sources: Sequence[ArtifactRef], contents
     sources at the same time, it can then not vouch for the other's files.
     """
     manifest = folder / part_manifest(part)
+    for name in _files_of(folder, part) - contents.keys():  # of sources that are not there any more
+        (folder / name).unlink(missing_ok=True)
     manifest.unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -88,9 +90,35 @@ def write_part(folder: Path, part: str, sources: Sequence[ArtifactRef], contents
 
 
 def remove_part(folder: Path, part: str) -> None:
-    """Remove a table's part. The manifest goes last, so that what a kill leaves still says where it came from."""
-    for name in (part_file(part), part_manifest(part)):
+    """Remove a part. The manifest goes last, so that what a kill leaves still says where it came from."""
+    for name in (*_files_of(folder, part), part_file(part), part_manifest(part)):
         (folder / name).unlink(missing_ok=True)
+
+
+def _files_of(folder: Path, part: str) -> set[str]:
+    """Files of a folder that a part's manifest names and no other part's does."""
+    parts = read_parts(folder)[0]
+    own = parts[part].files.keys() & list_files(folder).keys() if part in parts else set[str]()
+    return own.difference(*(manifest.files for other, manifest in parts.items() if other != part))
+
+
+def publish_part(
+    folder: Path, part: str, sources: Sequence[ArtifactRef], contents: Callable[[], Mapping[str, bytes]]
+) -> str:
+    """Write a part of these artefacts, unless it or another part has them already; returns the part that has them.
+
+    Other parts (say, one of every fit that scored a date) lie beside it and are left alone, except that rows of the
+    same artefacts are published once: a part whose rows are there in another is not written, and the first part
+    removes others with its rows. An equal part is left as it is.
+    """
+    part_manifest(part)  # refuses a name that is none, before anything is read
+    if not is_current(folder, part, sources):
+        twin = None if part == PART else find_twin(folder, part, sources)
+        if twin is not None:
+            remove_part(folder, part)  # what an earlier run, or a killed one, left under this name
+            return twin
+        write_part(folder, part, sources, contents())
+    return keep_one(folder, part, sources)
 
 
 def find_twin(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> str | None:

@@ -16,7 +16,7 @@ from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
 from storage.files import list_files, write_atomically
 from storage.parquet import TableSpec, load_table, table_bytes
-from storage.parts import PART, find_twin, is_current, keep_one, part_file, part_manifest, remove_part, write_part
+from storage.parts import PART, is_current, part_file, publish_part, write_part
 
 
 class CampaignRecord(BaseModel):
@@ -53,19 +53,11 @@ def publish_table(
 ) -> Path:
     """Publish one table's rows of one or several artefacts (say, one a saliency method) as one part of a partition.
 
-    Other parts (say, one of every fit that scored the date) lie beside it and are left alone, except that rows of the
-    same artefacts are published once: a part whose rows are there in another is not written, and the first part
-    removes others with its rows. An equal part is left as it is. Returns the Parquet file with the rows.
+    What becomes of other parts of the partition, `publish_part` tells. Returns the Parquet file with the rows.
     """
     folder = partition(store, spec, campaign, day)
-    part_manifest(part)  # refuses a name that is none, before anything is read
-    if not is_current(folder, part, sources):
-        twin = None if part == PART else find_twin(folder, part, sources)
-        if twin is not None:
-            remove_part(folder, part)  # what an earlier run, or a killed one, left under this name
-            return folder / part_file(twin)
-        write_part(folder, part, sources, {part_file(part): _table_content(store, spec, sources)})
-    return folder / part_file(keep_one(folder, part, sources))
+    kept = publish_part(folder, part, sources, lambda: {part_file(part): _table_content(store, spec, sources)})
+    return folder / part_file(kept)
 
 
 def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]) -> bytes:

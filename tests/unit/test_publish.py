@@ -12,7 +12,7 @@ import pytest
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store, read_manifest
 from storage.errors import ArtifactError, InputError
 from storage.parquet import load_table, rows_to_columns, write_table
-from storage.parts import PublishedManifest, list_parts, remove_part
+from storage.parts import PublishedManifest, list_parts, part_manifest, publish_part, remove_part
 from storage.publish import (
     CampaignRecord,
     publish_report,
@@ -311,6 +311,35 @@ class TestSameRows:
         remove_part(folder, ONE)
         remove_part(folder, ONE)
         assert names(folder) == []
+
+
+class TestSeveralFiles:
+    """A part may hold several files, under names that its publisher gives them."""
+
+    def put(self, store: Store, part: str, ref: ArtifactRef, *files: str) -> Path:
+        folder = store.root / "exports"
+        publish_part(folder, part, [ref], lambda: {name: name.encode() for name in files})
+        return folder
+
+    def test_files_that_the_new_sources_do_not_have_are_removed(self, store: Store) -> None:
+        self.put(store, ONE, rejected(store, "other"), "a_11aa.csv", "b_11aa.csv")
+        self.put(store, "part-0", rejected(store, "old"), "a.csv", "b.csv")
+        folder = self.put(store, "part-0", rejected(store, "new"), "a.csv")
+        assert names(folder) == sorted(["a.csv", MANIFEST, "a_11aa.csv", "b_11aa.csv", "fit-11aa.json"])
+
+    def test_the_first_part_takes_over_every_file(self, store: Store) -> None:
+        ref = rejected(store, "a")
+        self.put(store, ONE, ref, "a_11aa.csv", "b_11aa.csv")
+        folder = self.put(store, "part-0", ref, "a.csv", "b.csv")
+        assert names(folder) == ["a.csv", "b.csv", MANIFEST]
+
+    def test_a_file_that_two_manifests_name_is_left_to_the_other(self, store: Store) -> None:
+        folder = self.put(store, "part-0", rejected(store, "a"), "a.csv")
+        self.put(store, ONE, rejected(store, "b"), "b.csv")
+        claim = read_manifest(folder, PublishedManifest).model_dump_json()
+        (folder / part_manifest(ONE)).write_text(claim)
+        remove_part(folder, ONE)
+        assert names(folder) == ["a.csv", "b.csv", MANIFEST]
 
 
 class TestAtTheSameTime:
