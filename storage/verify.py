@@ -9,6 +9,7 @@ import zarr
 from storage.acquisitions import list_acquisitions, read_acquisition
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.errors import ArtifactError, InputError
+from storage.exports import EXPORTS, KIND
 from storage.files import differences
 from storage.parquet import load_table
 from storage.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
@@ -35,7 +36,7 @@ class Verification:
 
 
 def verify_store(store: Store) -> Verification:
-    """Re-read every artefact, published table, report and record of a campaign or a scored date.
+    """Re-read every artefact, published table, export, report and record of a campaign or a scored date.
 
     Raises
     ------
@@ -45,10 +46,12 @@ def verify_store(store: Store) -> Verification:
         raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not p.name.startswith(".tmp-")]
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
-    published = [*reports, *partitions]
+    exports = sorted((store.root / EXPORTS).glob("*/*"))
+    published = [*reports, *partitions, *exports]
     problems = [p for folder in artifacts for p in _artifact_problems(store, folder)]
     problems += [p for folder in reports for p in _report_problems(store, folder)]
     problems += [p for folder in partitions for p in _partition_problems(store, folder)]
+    problems += [p for folder in exports for p in _parts_problems(store, folder)]
     problems += _record_problems(store) + _acquisition_problems(store)
     unfinished = sorted(str(p.relative_to(store.root)) for p in store.root.rglob(".tmp-*"))
     n_files = sum(1 for folder in (*artifacts, *published) for p in folder.rglob("*") if p.is_file())
@@ -73,7 +76,8 @@ def _artifact_problems(store: Store, folder: Path) -> list[str]:
     problems = differences(folder, manifest.files, besides={MANIFEST})
     if (manifest.kind, manifest.digest) != (ref.kind, ref.digest):
         problems.append(f"the manifest is that of {manifest.kind}/{manifest.digest}")
-    problems += _table_problems(folder) + _array_problems(folder)
+    problems += [] if ref.kind == KIND else _table_problems(folder)  # GeoParquet is no table of ours
+    problems += _array_problems(folder)
     return [f"{name}: {problem}" for problem in problems]
 
 
@@ -87,7 +91,13 @@ def _report_problems(store: Store, folder: Path) -> list[str]:
 
 
 def _partition_problems(store: Store, folder: Path) -> list[str]:
-    """What is wrong with the parts of a table's partition: every file belongs to exactly one of them."""
+    """What is wrong with a table's partition: its parts, and the tables in it."""
+    tables = _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
+    return [*_parts_problems(store, folder), *(f"{folder.relative_to(store.root)}: {problem}" for problem in tables)]
+
+
+def _parts_problems(store: Store, folder: Path) -> list[str]:
+    """What is wrong with the parts of a published folder: every file belongs to exactly one of them."""
     parts, unreadable = read_parts(folder)
     if not parts and not unreadable:
         unreadable = {PART: f"{folder} has no {MANIFEST}: never finished, or deleted"}
@@ -95,7 +105,6 @@ def _partition_problems(store: Store, folder: Path) -> list[str]:
     # The table of a part whose manifest cannot be read belongs to nobody, which is said once.
     besides = {*map(part_manifest, (*parts, *unreadable)), *map(part_file, unreadable)}
     problems = differences(folder, files, besides) + _claimed_twice(parts) + _rows_twice(folder, parts)
-    problems += _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
     return [*unreadable.values(), *(f"{folder.relative_to(store.root)}: {problem}" for problem in problems)]
 
 
@@ -107,12 +116,13 @@ def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
 
 def _rows_twice(folder: Path, parts: Mapping[str, PublishedManifest]) -> list[str]:
     """Parts with the rows of an earlier one, as a kill leaves them: publishing either again removes the later."""
-    first: dict[frozenset[ArtifactRef], str] = {}
+    first: dict[frozenset[ArtifactRef], str] = {}  # a file of the first part with these sources
     problems: list[str] = []
-    for part, manifest in parts.items():
-        if (folder / part_file(part)).is_file():
-            kept = first.setdefault(frozenset(manifest.sources), part)
-            problems += [f"file {part_file(part)} has the same rows as {part_file(kept)}"] if kept != part else []
+    for manifest in parts.values():
+        there = [name for name in manifest.files if (folder / name).is_file()]
+        if there:
+            kept = first.setdefault(frozenset(manifest.sources), there[0])
+            problems += [f"file {there[0]} has the same rows as {kept}"] if kept != there[0] else []
     return problems
 
 
