@@ -14,6 +14,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.concurrency.sync import concurrency
 
 from flows.campaign import check_run
+from flows.exports import write_exports
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_date
@@ -82,6 +83,8 @@ def score_acquisition(
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)
         made = judge(stages, params, {**roles})
+        made |= write_exports(stages, params, {**roles, **made})
+        wait_for(made.values())
         record: AcquisitionRecord = stages.submit(
             publish_acquisition,
             date=date,
@@ -131,7 +134,7 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
 def n_tasks(params: CampaignParams) -> int:
     """Task runs of a scored date whose maps by one method are explained by one task."""
     n_methods = len(params.explain.methods)
-    return 8 + n_methods * (len(FITTED) + 6)
+    return 8 + n_methods * (len(FITTED) + 7)
 
 
 @contextmanager

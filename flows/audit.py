@@ -119,7 +119,8 @@ def n_more_tasks(params: CampaignParams, n_variants: int) -> int:
     """Task runs of an audit beyond those that `n_tasks` tells for the campaign."""
     no_method = params.explain.model_copy(update={"methods": ()})
     n_analyses = n_tasks(params) - n_tasks(params.model_copy(update={"explain": no_method}))
-    n_analyses -= len(params.explain.methods)  # an audit tries no other parameters of the clusters
+    # An audit tries no other parameters of the clusters, and writes no decisions.
+    n_analyses -= len(params.explain.methods) * (1 + len(params.dates))
     reused = 2 + 2 * len(params.dates)
     return reused + len(params.dates) + n_variants * n_analyses + 2 - n_tasks(params)
 

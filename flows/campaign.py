@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 from prefect.runtime import deployment
 
+from flows.exports import write_exports
 from flows.fit import DEPLOYED, fit
 from flows.judgement import analyse_maps, try_others
 from flows.links import report_link
@@ -64,13 +65,13 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
             roles |= analyse_maps(stages, params, method, roles, earlier)
             roles |= try_others(stages, params, method, roles)
         wait_for(roles.values())
-        shown = params.model_dump(mode="json")
-        differing = params.differences_from_paper()
+        exports = write_exports(stages, params, roles)
         made: dict[str, ArtifactRef | Future] = {"survey": survey, **roles}
-        report = stages.submit(write_report, params=shown, differing=differing, artifacts=made)
-        wait_for([report])
+        differing = params.differences_from_paper()
+        report = stages.submit(write_report, params=params.of_numbers(), differing=differing, artifacts=made)
+        wait_for([*exports.values(), report])
         record: CampaignRecord = stages.submit(
-            publish_results, params=shown, artifacts={**made, "report": report}
+            publish_results, params=params.model_dump(mode="json"), artifacts={**made, **exports, "report": report}
         ).result()
     create_artifacts(Store(store), record)
     return record

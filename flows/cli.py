@@ -17,6 +17,7 @@ from flows.cli_options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption
 from flows.errors import RunFailedError
 from storage.artifacts import Store
 from storage.errors import ArtifactError, InputError
+from storage.exports import KIND
 from storage.publish import CampaignRecord, publish_report, read_record, write_record
 from storage.verify import verify_store
 
@@ -127,11 +128,11 @@ def report(
     from flows.parameters import CampaignParams
     from tasks.report import write_report
 
-    differing = CampaignParams.model_validate(record.params).differences_from_paper()
-    parts = {role: ref for role, ref in record.artifacts.items() if role != "report"}
-    ref = write_report.fn(campaign, str(store), record.params, differing, parts)
+    params = CampaignParams.model_validate(record.params)
+    parts = {role: ref for role, ref in record.artifacts.items() if role.split()[0] not in ("report", KIND)}
+    ref = write_report.fn(campaign, str(store), params.of_numbers(), params.differences_from_paper(), parts)
     page = publish_report(files, ref, campaign)
-    changes = {"artifacts": {**parts, "report": ref}, "report": page.relative_to(files.root).as_posix()}
+    changes = {"artifacts": {**record.artifacts, "report": ref}, "report": page.relative_to(files.root).as_posix()}
     record = record.model_copy(update=changes)
     write_record(files, record)
     _show(store, record, as_json)

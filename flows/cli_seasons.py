@@ -29,6 +29,7 @@ def score(
     read_record(Store(store), campaign)
     configure_prefect(logs)
     from flows.acquisition import acquisition_rows, score_acquisition, sentence
+    from flows.exports import export_lines, exports_of
     from flows.parameters import check_campaign_name
     from tasks.arrival import ArrivalParams, NotSettled
 
@@ -39,11 +40,13 @@ def score(
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when its files are copied"
         raise InputError("A date is scored when all its files are there", found, remedy) from None
-    rows = acquisition_rows(Store(store), record)
+    rows, exports = acquisition_rows(Store(store), record), exports_of(Store(store), campaign, record.artifacts)
     if as_json:
-        print(json.dumps({"campaign": campaign, "date": str(record.date), "fit": record.fit, "rows": rows}, indent=1))
+        of_date = {"campaign": campaign, "date": str(record.date), "fit": record.fit}
+        print(json.dumps({**of_date, "rows": rows, "exports": exports}, indent=1))
     else:
-        print(f"{campaign} {record.date}, by the fit {record.fit}:", *map(sentence, rows), sep="\n")
+        lines = [*map(sentence, rows), *(export_lines(exports) if exports else ())]
+        print(f"{campaign} {record.date}, by the fit {record.fit}:", *lines, sep="\n")
 
 
 @app.command()

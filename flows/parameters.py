@@ -11,6 +11,7 @@ from tasks.augment import AugmentParams
 from tasks.classifier import GivenClassifier
 from tasks.cluster_checks import ClusterParams
 from tasks.drift import DriftParams
+from tasks.export_rows import ExportParams
 from tasks.parameters import Params
 from tasks.rules import AdjustParams
 from tasks.saliency.maps import ExplainParams
@@ -68,11 +69,16 @@ class CampaignParams(Params):
     score: ScoreParams = ScoreParams()
     adjust: AdjustParams = AdjustParams()
     drift: DriftParams = DriftParams()
+    export: ExportParams = ExportParams()
 
     @field_validator("dates")
     @classmethod
     def _once_each(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
         return once_each(dates)
+
+    def of_numbers(self) -> dict[str, Any]:
+        """Every parameter as JSON but `export`, which changes how decisions are written and no number."""
+        return self.model_dump(mode="json", exclude={"export"})
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""

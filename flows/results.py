@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flows.exports import export_lines, exports_of
 from storage.artifacts import Artifact, Store
 from storage.parquet import TableSpec
 from storage.publish import CampaignRecord
@@ -51,6 +52,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         ],
         "report": str(store.root / record.report),
         "tables": str(store.root / "tables"),
+        "exports": exports_of(store, record.campaign, record.artifacts),
     }
 
 
@@ -84,6 +86,8 @@ def print_results(found: dict[str, Any]) -> None:
     console.print(f"left out: {left_out or 'nothing'}", markup=False)
     for name in ("tables", "report"):
         print(f"{name + ':':8} {Path(found[name])}")  # plain, so that a path is never wrapped
+    if found["exports"]:
+        print(*export_lines(found["exports"]), sep="\n")
 
 
 def _metrics_table(found: dict[str, Any]) -> Table:

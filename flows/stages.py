@@ -72,7 +72,7 @@ def n_tasks(params: CampaignParams) -> int:
     """Task runs of a campaign whose maps by one method and of one date are explained by one task."""
     dates, methods = len(params.dates), len(params.explain.methods)
     classifier = 2 if params.classifier is None else 1
-    return 5 + classifier + 2 * dates + methods * (7 + 6 * dates)
+    return 5 + classifier + 2 * dates + methods * (7 + 7 * dates)
 
 
 def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Publish: the tables and report of a run under its campaign's name, the campaign's record last."""
+"""Publish: the tables, decisions and report of a run under its campaign's name, the campaign's record last."""
 
 from datetime import date
 from typing import Any
@@ -7,6 +7,7 @@ from prefect import task
 
 from storage.acquisitions import AcquisitionRecord, write_acquisition
 from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.exports import KIND, publish_decisions
 from storage.parquet import rows_to_columns, write_table
 from storage.publish import PART, CampaignRecord, publish_report, publish_table, write_record
 from storage.tables import BACKFILL, TABLES
@@ -52,17 +53,25 @@ def holders(store: Store, artifacts: dict[str, ArtifactRef], table: str, day: st
     return [ref for ref in refs if f"{table}.parquet" in store.open(ref).manifest.files]
 
 
+def decisions_of(artifacts: dict[str, ArtifactRef], day: str) -> dict[str, ArtifactRef]:
+    """Artefacts with the decisions of a date, by saliency method."""
+    roles = {role: role.split() for role in artifacts}
+    return {words[1]: artifacts[role] for role, words in roles.items() if words[0] == KIND and words[-1] == day}
+
+
 @task(task_run_name="publish {campaign}", **always_run())
 def publish_results(
     campaign: str, store: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
 ) -> CampaignRecord:
-    """Publish every table and the report, then the record that says the run is complete."""
+    """Publish every table, the decisions and the report, then the record that says the run is complete."""
     files = Store(store)
     for spec in TABLES.values():
         for day in params["dates"] if spec.per_date else [None]:
             refs = holders(files, artifacts, spec.name, day)
             if refs:
                 publish_table(files, spec, refs, campaign, None if day is None else date.fromisoformat(day))
+    for day in params["dates"]:
+        publish_decisions(files, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
     report = publish_report(files, artifacts["report"], campaign)
     record = CampaignRecord(
         campaign=campaign, params=params, artifacts=artifacts, report=report.relative_to(files.root).as_posix()
@@ -81,12 +90,13 @@ def publish_acquisition(
     params: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
 ) -> AcquisitionRecord:
-    """Publish the tables of a scored date, each in the part of its fit, then the record that says it is complete."""
-    files = Store(store)
+    """Publish a scored date's tables and decisions as parts of its fit, then the record that says it is complete."""
+    files, of_fit = Store(store), f"fit-{fit}"
     for spec in TABLES.values():
         refs = holders(files, artifacts, spec.name, date.isoformat()) if spec.per_date else []
         if refs:
-            publish_table(files, spec, refs, campaign, date, part=f"fit-{fit}" if spec.is_fitted else PART)
+            publish_table(files, spec, refs, campaign, date, part=of_fit if spec.is_fitted else PART)
+    publish_decisions(files, decisions_of(artifacts, date.isoformat()), campaign, date, part=of_fit)
     record = AcquisitionRecord(
         campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
     )

@@ -1,5 +1,6 @@
 """Numbers of the stages from clusters to drift, from inputs without a random number generator."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tasks import (
     crossfit,
     decide,
     drift,
+    export,
     matching,
     measure,
     reuse,
@@ -25,6 +27,7 @@ from tasks.axes import fit_axes, map_vectors
 from tasks.cluster_checks import ClusterParams, Kernel
 from tasks.combine import fit_combination
 from tasks.crossfitting import Validation, choose_kernel, combined_cross_fit, cross_fit
+from tasks.export_rows import ExportParams, export_rows
 from tasks.nearest import assign_clusters, own_agreement
 from tasks.signals import Answers, answer_evidence
 from tasks.spectral import match_clusters, spectral_clusters
@@ -245,6 +248,35 @@ def golden_audit() -> dict[str, Any]:
     metrics = [{**marks, "state": state, "overall_accuracy": k / 4} for k, state in enumerate(states)]
     evaluation = [{"split": "val", "score": "reliability", "auroc": 0.7}]
     return {"rows": audit.audit_rows(metrics, evaluation, {"val": images}, audit.AuditParams())}
+
+
+def golden_export() -> dict[str, Any]:
+    """Eight plants of which two have no position, two a label and three an answer not to act on."""
+    marks, day = {**dict.fromkeys(MARKS, "-"), "split": "test"}, date(2021, 8, 23)
+    plants = [f"2021_Ref_Plot{i % 3}_A{i}" for i in range(8)]
+    places: list[Any] = [{"plant_id": p, "easting": 365_000.5 + i, "northing": 5.6e6} for i, p in enumerate(plants)]
+    adjusted = [
+        {
+            **marks,
+            "plant_id": plant,
+            "cluster": i % 4 + 1,
+            "predicted": i % 2,
+            "adjusted": (i + (i > 5)) % 2,
+            "is_swapped": i > 5,
+            "abstain": i % 3 == 0,
+            "label": i % 2 if i < 2 else None,
+            "reliability": 1 - i / 8,
+            "combined_reliability": i * i % 7 / 7,
+        }
+        for i, plant in enumerate(plants)
+    ]
+    rated = [{"plant_id": p, "abstain_reason": "" if i % 3 else "wide novel"} for i, p in enumerate(plants)]
+    rows = export_rows("field2", day, places[:6], rated, adjusted, ("not ready", "ready"))
+    made_from = (ref("images"), ref("reliability"), ref("adjusted"))
+    return {
+        "rows": [{**row, "date": str(row["date"])} for row in rows],
+        "digests": digests(export.decisions_recipe("field2", ExportParams(), *made_from).ref),
+    }
 
 
 def golden_reuse() -> dict[str, Any]:

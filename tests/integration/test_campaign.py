@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import geopandas
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -16,6 +17,7 @@ from storage.parquet import load_table, read_table
 from storage.tables import CLUSTER_MATCHES, TABLES
 from storage.verify import verify_store
 from tasks.cluster_checks import ClusterParams
+from tasks.export_rows import ExportParams
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams
 from tasks.saliency.occlusion import OcclusionParams
@@ -40,6 +42,10 @@ def table_bytes(store: Path) -> dict[str, bytes]:
     return {str(p.relative_to(store)): p.read_bytes() for p in sorted((store / "tables").rglob("*.parquet"))}
 
 
+def export(store: Path, day: date, kind: str) -> Path:
+    return store / f"exports/small/{day}/small_{day}_gradcam.{kind}"
+
+
 def test_names_say_campaign_stage_and_date(first: Finished, store: Path) -> None:
     assert first.flow_run_name == "small 2022-08-25..2022-09-03"
     per_date = ("ingest small {}", "predict small {}", "gather small {} gradcam", "assign small {} gradcam")
@@ -56,6 +62,32 @@ def test_every_table_is_published_for_every_date(first: Finished, store: Path) -
         may_be_empty = name in ("rejected", "drift")  # nothing left out; no unseen plant on a date
         assert may_be_empty or all(load_table(file, TABLES[name]).num_rows > 0 for file in files)
     assert verify_store(Store(store)).problems == []
+
+
+@pytest.mark.parametrize("day", DATES)
+def test_decisions_are_those_of_the_tables_in_every_format(first: Finished, store: Path, day: date) -> None:
+    """Joined to the published tables by DuckDB, and opened as maps by geopandas."""
+    tables = f"{store}/tables/{{}}/campaign=small/{{}}part-0.parquet"
+    rows = load_table(Path(tables.format("adjusted", f"date={day}/")), TABLES["adjusted"]).num_rows
+    reader = {"csv": "read_csv", "parquet": "read_parquet"}
+    for kind, read in reader.items():
+        query = f"""
+            select d.answer_reliability = if(a.is_swapped, 1 - a.combined_reliability, a.combined_reliability)
+            and d.reliability = a.reliability and d.cluster = a.cluster and d.is_swapped = a.is_swapped
+            and (d.decision = 'check') = a.abstain and coalesce(d.abstain_reason, '') = r.abstain_reason
+            and d.answer = if(a.adjusted = 1, 'ready', 'not ready') and d.clusters = a.clusters
+            and d.easting = p.easting and d.northing = p.northing and d.split = p.split and d.date = '{day}'
+            from {read}('{export(store, day, kind)}') d
+            join '{tables.format("adjusted", f"date={day}/")}' a using (plant_id)
+            join '{tables.format("reliability", f"date={day}/")}' r using (plant_id)
+            join '{tables.format("plants", "")}' p using (plant_id)"""
+        agreed = duckdb.execute(query).fetchall()
+        assert len(agreed) == rows > 0 and all(same for (same,) in agreed), kind
+    places = geopandas.read_parquet(export(store, day, "parquet")), geopandas.read_file(export(store, day, "geojson"))
+    for frame in places:
+        assert frame.crs == "EPSG:25832" and len(frame) == rows
+        assert frame.geometry.x.tolist() == frame["easting"].tolist()
+        assert frame.geometry.y.tolist() == frame["northing"].tolist()
 
 
 def test_flow_run_shows_summary_metrics_and_prototypes(first: Finished) -> None:
@@ -77,9 +109,12 @@ def test_second_run_is_cached_and_changes_nothing(first: Finished, store: Path) 
     assert table_bytes(store) == before
 
 
-def test_runtime_enters_no_digest(first: Finished, store: Path) -> None:
-    record = analyse_campaign(small_campaign(), str(store), Runtime(device="cpu", batch_size=5, workers=1))
-    assert record.artifacts == first.record.artifacts
+def test_runtime_enters_no_digest_and_exports_only_their_own(first: Finished, store: Path) -> None:
+    params = small_campaign(export=ExportParams(crs="EPSG:25833"))
+    record = analyse_campaign(params, str(store), Runtime(device="cpu", batch_size=5, workers=1))
+    changed = {role for role, ref in record.artifacts.items() if first.record.artifacts[role] != ref}
+    assert changed == {f"decisions gradcam {day}" for day in DATES}
+    assert geopandas.read_file(export(store, DATES[0], "geojson")).crs == "EPSG:25833"
 
 
 def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Path) -> None:
@@ -90,16 +125,18 @@ def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Pa
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)  # the same file is the shard's of its own
-    assert {text.split("/")[1] for text in verify_store(files).problems if "changed content" in text} == {
-        "saliency",
-        "saliency_shard",
-    }
+    export(store, DATES[0], "geojson").unlink()
+    problems = verify_store(files).problems
+    assert {text.split("/")[1] for text in problems if "changed content" in text} == {"saliency", "saliency_shard"}
+    assert "exports/small/2022-08-25: file small_2022-08-25_gradcam.geojson is missing" in problems
     third = run_small(small_campaign(), store)
     again = {name for name, state in third.states().items() if state != "Cached"}
     (explained,) = (name for name in explain_names(first, store) if "2022-09-03" in name)
     assert again - ALWAYS_RUN == {"predict small 2022-08-25", explained, "gather small 2022-09-03 gradcam"}
     assert verify_store(files).problems == []
     assert table_bytes(store) == before
+    decisions = files.open(first.record.artifacts[f"decisions gradcam {DATES[0]}"])
+    assert export(store, DATES[0], "geojson").read_bytes() == decisions.read_bytes("decisions.geojson")
 
 
 def test_other_clusters_are_fitted_on_the_same_maps(first: Finished, store: Path) -> None:

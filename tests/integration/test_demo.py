@@ -79,6 +79,11 @@ def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
         assert row["fp"] + row["fn"] == row["n_wrong"]
     assert shortcut["rejected"]["unreadable"] == 4 and shortcut["rejected"]["duplicate"] == 2
     assert Path(shortcut["report"]).is_file() and Path(shortcut["tables"]).is_dir()
+    assert {path.suffix for path in Path(shortcut["exports"]["folder"]).rglob("demo-*")} == {
+        ".csv",
+        ".geojson",
+        ".parquet",
+    }
 
 
 def test_second_demo_in_another_prefect_home_is_cached(shortcut: dict[str, Any], folder: Path) -> None:

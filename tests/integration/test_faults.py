@@ -144,7 +144,7 @@ def test_killed_run_goes_on_and_gives_the_same_tables(tmp_path: Path) -> None:
 
     params = CampaignParams.model_validate(read_record(Store(tmp_path / "store"), "field").params)
     undisturbed = run_small(params, tmp_path / "undisturbed")
-    for name in ("tables", "artifacts/classifier"):
+    for name in ("tables", "exports", "artifacts/classifier"):
         ours, theirs = (contents(tmp_path / store / name) for store in ("store", "undisturbed"))
         assert ours == theirs, name
     assert verify_store(Store(tmp_path / "store")).problems == []
@@ -185,9 +185,10 @@ def test_ground_truth_maps_are_marked_everywhere(tmp_path: Path) -> None:
     run = run_small(small_campaign("leak", explain=ExplainParams(explained_class="label")), tmp_path)
     marked = {spec.name for spec in TABLES.values() if any(c.name == "explained_class" for c in spec.columns)}
     assert marked >= {"assignments", "crossfit", "clusters", "reliability", "swaps", "adjusted", "evaluation", "drift"}
-    for table in marked - {"audit", "acquisitions"}:  # of other flows
-        query = f"select distinct explained_class from read_parquet('{tmp_path}/tables/{table}/**/*.parquet')"
-        assert duckdb.execute(query).fetchall() == [("label",)], table
+    tables = [f"tables/{table}" for table in marked - {"audit", "acquisitions"}]  # these two are of other flows
+    for folder in (*tables, "exports/leak"):
+        query = f"select distinct explained_class from read_parquet('{tmp_path}/{folder}/**/*.parquet')"
+        assert duckdb.execute(query).fetchall() == [("label",)], folder
     page = Store(tmp_path).open(run.record.artifacts["report"]).read_bytes("index.html").decode()
     assert "uses ground truth" in page and "not valid for unseen data" in page
 

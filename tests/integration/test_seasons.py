@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import geopandas
 import numpy as np
 import pytest
 from PIL import Image
@@ -203,7 +204,9 @@ class TestNewDate:
     def test_nothing_is_trained_or_fitted(self, scored: Scored) -> None:
         """The task runs are exactly these, and each of them ended well."""
         verbs = ("ingest small {}", "predict small {}", "sum up small {}")
-        verbs += tuple(f"{verb} small {{}} gradcam" for verb in ("gather", "assign", "reliability", "adjust", "drift"))
+        verbs += tuple(
+            f"{verb} small {{}} gradcam" for verb in ("gather", "assign", "reliability", "adjust", "drift", "export")
+        )
         made = {name.format(NEW) for name in verbs}
         (explained,) = (name for name in scored.tasks if name.startswith(f"explain small {NEW} gradcam 0.."))
         assert set(scored.tasks) == ALWAYS | REUSED | made | {explained}
@@ -218,6 +221,18 @@ class TestNewDate:
         assert set(scored.after) - set(scored.before) == added
         assert all(rows(store, spec.name, fit) for spec in PER_DATE)
         assert find_acquisition(Store(store), "small", NEW, fit) == scored.record
+
+    def test_decisions_lie_where_the_split_files_say_the_plants_stand(
+        self, scored: Scored, store: Path, field: Path
+    ) -> None:
+        (path,) = (store / f"exports/small/{NEW}").glob("*.parquet")
+        assert path.name == f"small_{NEW}_gradcam_fit-{scored.record.fit}.parquet"
+        decided = geopandas.read_parquet(path)
+        lines = [line for file in field.glob("*UTM*.txt") for line in file.read_text().splitlines()]
+        stands = {cells[0]: (float(cells[1]), float(cells[2])) for cells in (line.split(",") for line in lines)}
+        points = zip(decided.geometry.x, decided.geometry.y, strict=True)
+        found = dict(zip(decided["plant_id"], points, strict=True))
+        assert found == {plant: stands[plant] for plant in rows(store, "adjusted", scored.record.fit)["plant_id"]}
 
     def test_the_campaign_s_own_tables_stay(self, scored: Scored) -> None:
         assert len(scored.before) > len(TABLES)
@@ -329,6 +344,10 @@ class TestNewDate:
             sides = [set(rows(copy, table, fit)["clusters"]) for fit in (old, again.record.fit)]
             assert sides == [{r.artifacts["clusters gradcam"].digest} for r in (scored.record, newer)], table
         assert len(list_acquisitions(Store(copy))) == 2 and verify_store(Store(copy)).problems == []
+        kinds = {path.suffix for path in (copy / f"exports/small/{NEW}").iterdir()}
+        names = {path.stem for path in (copy / f"exports/small/{NEW}").glob("*.geojson")}
+        assert kinds == {".csv", ".geojson", ".parquet", ".json"}
+        assert names == {f"small_{NEW}_gradcam_fit-{fit}" for fit in (old, again.record.fit)}
 
     def test_so_do_other_thresholds_on_the_same_clusters(
         self, scored: Scored, store: Path, field: Path, tmp_path: Path
@@ -897,11 +916,14 @@ class TestCommands:
         found = json.loads(capsys.readouterr().out)
         assert (found["campaign"], found["date"], found["fit"]) == ("small", str(NEW), scored.record.fit)
         assert found["rows"] == acquisition_rows(Store(store), scored.record)
+        places = {"folder": str(store / "exports/small"), "n_rows": found["rows"][0]["n_explained"]}
+        assert found["exports"] == {**places, "n_without_position": 0}
         assert harvest(monkeypatch, *command) == 0
         head, *said = capsys.readouterr().out.splitlines()
         assert head == f"small {NEW}, by the fit {scored.record.fit}:"
         n = found["rows"][0]["n_images"]
-        assert len(said) == 1 and said[0].startswith(f"- gradcam: {n} of {n} images explained, ")
+        assert said[0].startswith(f"- gradcam: {n} of {n} images explained, ")
+        assert said[1:] == [f"exports: {store}/exports/small"]
 
     @pytest.mark.parametrize(
         ("campaign", "day", "said"),

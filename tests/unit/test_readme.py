@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field
 
 from flows.parameters import CampaignParams
 from flows.seasonsfile import BackfillParams
+from storage.decisions import DECISIONS
+from storage.parquet import TableSpec
 from storage.tables import TABLES
 from tasks.parameters import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
 DEPLOYMENTS = README.with_name("deployments") / "prefect.yaml"
-STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust", "drift")
+STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust", "drift", "export")
 
 
 def tables_text() -> str:
@@ -25,12 +27,22 @@ def tables_text() -> str:
     for spec in TABLES.values():
         place = "a date" if spec.per_date else f"a {spec.partitioned_by}"
         parts += [f"**`{spec.name}`** (one file {place}, version {spec.version}): {spec.meaning}", ""]
-        parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
-        for column in spec.columns:
-            kind = str(column.type).replace("list<element: ", "list<") + (" or null" if column.nullable else "")
-            parts.append(f"| `{column.name}` | {kind} | {column.unit} | {column.meaning} |")
-        parts.append("")
+        parts += [*column_lines(spec), ""]
     return "\n".join(parts)
+
+
+def column_lines(spec: TableSpec) -> list[str]:
+    """A table's columns."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for column in spec.columns:
+        kind = str(column.type).replace("list<element: ", "list<") + (" or null" if column.nullable else "")
+        lines.append(f"| `{column.name}` | {kind} | {column.unit} | {column.meaning} |")
+    return lines
+
+
+def decisions_text() -> str:
+    """Every column of the files for other tools."""
+    return "\n".join(column_lines(DECISIONS)) + "\n"
 
 
 def parameters_text() -> str:
@@ -47,6 +59,7 @@ def parameters_text() -> str:
         "score": "ScoreParams",
         "adjust": "AdjustParams",
         "drift": "DriftParams",
+        "export": "ExportParams",
     }
     sources = {
         "source (growliflower)": "GrowliFlowerSource",
@@ -106,7 +119,7 @@ def _meaning(field: dict[str, Any]) -> str:
     return "; ".join(text for text in parts if text)
 
 
-SECTIONS = {"tables": tables_text, "parameters": parameters_text, "seasons": seasons_text}
+SECTIONS = {"tables": tables_text, "decisions": decisions_text, "parameters": parameters_text, "seasons": seasons_text}
 
 
 def section(name: str) -> re.Pattern[str]:

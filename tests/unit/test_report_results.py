@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.results import print_results, results
+from storage.artifacts import Recipe
 from storage.errors import InputError
 from storage.tables import EVALUATION, METRICS, SWAPS
 from tests.unit.report_campaign import DAYS, FakeCampaign, table_rows
@@ -98,6 +99,22 @@ def test_results_hold_together_whatever_is_missing(
     text = printed(FakeCampaign(tmp_path, **given), capsys)
     assert ("how well each score" in text) == bool(title) and title in text
     assert "None" not in text and "nan" not in text
+
+
+def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run by an earlier version wrote none, and says nothing of them."""
+    assert results(campaign.store, campaign.record())["exports"] is None
+    assert "exports" not in printed(campaign, capsys)
+    record, recipes = campaign.record(), {day: Recipe("decisions", 1, {"day": day}) for day in DAYS}
+    for day, recipe in recipes.items():
+        with campaign.store.create(recipe) as draft:
+            draft.summary = {"n_plants": 20, "n_without_position": 3}
+        record.artifacts[f"decisions gradcam {day}"] = recipe.ref
+    found = results(campaign.store, record)
+    folder = str(campaign.store.root / "exports" / record.campaign)
+    assert found["exports"] == {"folder": folder, "n_rows": 20 * len(DAYS), "n_without_position": 3 * len(DAYS)}
+    print_results(found)
+    assert f"exports: {folder}\nnote: 6 of 40 rows of the exports have no position" in capsys.readouterr().out
 
 
 def test_a_run_by_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
