@@ -38,7 +38,7 @@ from tasks.spectral import Clustering
 from tasks.stage import cached_by, versions
 from tasks.validation import MemberVectors, column, plants_of, read_maps, read_members
 
-REVISION = 3
+REVISION = 4
 OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")
 
 

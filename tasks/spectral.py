@@ -23,9 +23,10 @@ from tasks.affinity import Affinity, affinity_matrix, count_patterns, sparse_aff
 from tasks.saliency.upsample import upsample
 
 Floats = NDArray[np.float64]
-DENSE_LIMIT = 2000  # below it LAPACK is fast, and exact where a disconnected graph has equal eigenvalues
+DENSE_LIMIT = 2000  # up to it LAPACK is fast, and exact where a graph in parts has equal eigenvalues
 SAME = 1 - 1e-9  # an affinity above it is between equal maps: they differ by rounding alone
-EIGEN_TOLERANCE = 1e-9  # of an eigenvector's residual; the eigenvalue's error is its square
+EIGEN_TOLERANCE = 1e-12  # of a residual: eigenvalues further apart than this are told apart
+WEAK_EDGE = 1e-9  # of the normalised affinity: parts that nothing stronger joins have, to iteration, equal eigenvalues
 NO_EDGE = 1e-10  # an affinity below it binds nothing: its kernel distance is over 6.7 scales
 KEPT_NEIGHBOURS = 50  # of each map in a sparse affinity
 
@@ -90,22 +91,49 @@ def spectral_embedding(affinity: Floats | csr_array, q: int) -> tuple[Floats, Fl
     """
     degree = affinity.sum(axis=1)
     inverse_root = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0)
-    n = len(degree)
-    wanted = min(q + 1, n)
+    solve = top_eigenvectors if len(degree) <= DENSE_LIMIT else top_eigenvectors_by_part
+    values, vectors = solve(affinity, inverse_root, min(q + 1, len(degree)))
+    values, vectors = np.concatenate([values, np.zeros(q + 1 - len(values))]), vectors[:, :q]
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1), values
+
+
+def top_eigenvectors_by_part(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+    """As `top_eigenvectors`, of each connected part of the graph by itself and the largest of them all.
+
+    Every part has the eigenvalue 1 (eigenvector D^1/2 1), and iteration from one start finds one vector of a repeated
+    eigenvalue, others by rounding or never (Parlett 1998, DOI 10.1137/1.9781611971163, on Lanczos). In one part the
+    largest is simple (Perron & Frobenius). Of equal eigenvalues those of the largest parts come first. What is cut
+    between parts moves no eigenvalue by more than n `WEAK_EDGE`.
+    """
+    member = graph_parts(affinity, WEAK_EDGE, inverse_root)
+    found = list[tuple[float, NDArray[np.int64], Floats]]()
+    for part in range(int(member.max()) + 1):
+        chosen = np.flatnonzero(member == part)
+        inside = affinity if len(chosen) == len(member) else affinity[np.ix_(chosen, chosen)]
+        values, vectors = top_eigenvectors(inside, inverse_root[chosen], min(wanted, len(chosen)))
+        found += [(float(value), chosen, vector) for value, vector in zip(values, vectors.T, strict=True)]
+    found.sort(key=lambda pair: (-round(pair[0], 9), -len(pair[1])))
+    whole = np.zeros((len(member), wanted))
+    for column, (_, chosen, vector) in enumerate(found[:wanted]):
+        whole[chosen, column] = vector
+    return np.asarray([value for value, _, _ in found[:wanted]]), whole
+
+
+def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+    """The largest eigenvalues (wanted,) of D^-1/2 A D^-1/2, descending, and eigenvectors (n, wanted)."""
+    n = len(inverse_root)
     if n <= DENSE_LIMIT:
         whole = affinity if isinstance(affinity, np.ndarray) else affinity.toarray()
         normalised = inverse_root[:, None] * whole * inverse_root[None, :]
         values, vectors = scipy.linalg.eigh(normalised, subset_by_index=[n - wanted, n - 1])
     else:
-        values, vectors = top_eigenvectors(affinity, inverse_root, wanted)
-    values, vectors = values[::-1], vectors[:, ::-1][:, :q]
-    values = np.concatenate([values, np.zeros(q + 1 - len(values))])
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1), values
+        values, vectors = _iterate(affinity, inverse_root, wanted)
+    return values[::-1], vectors[:, ::-1]
 
 
-def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """The largest eigenvalues, ascending, and eigenvectors of D^-1/2 A D^-1/2, which is never formed."""
+def _iterate(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+    """Ascending eigenpairs of the normalised affinity, which is never formed."""
     n = len(inverse_root)
 
     def product(vector: Floats) -> Floats:
@@ -115,8 +143,9 @@ def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted:
         return inverse_root * (affinity @ scaled)
 
     operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=product, dtype=np.float64)  # pyright: ignore
+    start = np.random.default_rng(0).normal(size=n)  # ones are blind to what differs between mirrored halves
     more = {"ncv": min(n, max(20, 4 * wanted)), "tol": EIGEN_TOLERANCE}
-    return scipy.sparse.linalg.eigsh(operator, k=wanted, which="LA", v0=np.ones(n), **more)  # pyright: ignore
+    return scipy.sparse.linalg.eigsh(operator, k=wanted, which="LA", v0=start, **more)  # pyright: ignore
 
 
 def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: int) -> Clustering:
@@ -159,21 +188,31 @@ def too_few_patterns(n_different: int, n: int, q: int) -> InputError:
 
 
 def count_parts(affinity: Floats | csr_array, least: float) -> int:
-    """Connected parts of the graph whose edges are affinities (n, n) above `least`.
+    """Connected parts of the graph whose edges are affinities (n, n) above `least`."""
+    return int(graph_parts(affinity, least).max()) + 1
 
-    scipy's takes a dense matrix by way of a list of all its edges, which would be larger than the matrix.
+
+def graph_parts(affinity: Floats | csr_array, least: float, weights: Floats | None = None) -> NDArray[np.int64]:
+    """Connected part (n,) of each map, from 0, in the graph whose edges are affinities (n, n) above `least`.
+
+    With weights (n,) an affinity counts times those of its two maps. scipy's takes a dense matrix by way of a list of
+    all its edges, which would be larger than the matrix.
     """
     if not isinstance(affinity, np.ndarray):
-        return int(scipy.sparse.csgraph.connected_components(affinity > least, directed=False)[0])
-    unseen, reached, n_parts = np.arange(len(affinity)), list[int](), 0
+        edges = affinity if weights is None else weights[:, None] * affinity * weights
+        return np.asarray(scipy.sparse.csgraph.connected_components(edges > least, directed=False)[1], np.int64)
+    member, unseen, reached, n_parts = np.zeros(len(affinity), np.int64), np.arange(len(affinity)), list[int](), 0
     while len(unseen):
         if not reached:
             n_parts += 1
-            reached, unseen = [int(unseen[0])], unseen[1:]
-        is_near = affinity[reached.pop(), unseen] > least
+            reached, member[unseen[0]], unseen = [int(unseen[0])], n_parts - 1, unseen[1:]
+        row = reached.pop()
+        strength = affinity[row, unseen] if weights is None else affinity[row, unseen] * weights[row] * weights[unseen]
+        is_near = strength > least
+        member[unseen[is_near]] = n_parts - 1
         reached += unseen[is_near].tolist()
         unseen = unseen[~is_near]
-    return n_parts
+    return member
 
 
 def canonical_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ from tasks.spectral import (
     canonical_labels,
     cluster_maps,
     count_parts,
+    graph_parts,
     match_clusters,
     prototypes,
     spectral_clusters,
@@ -253,6 +254,10 @@ def test_parts_of_a_graph_are_scipys(n: int, n_edges: int, seed: int) -> None:
     affinity = np.maximum(affinity, affinity.T)
     expected = connected_components(affinity > 0.3, directed=False)[0]
     assert count_parts(affinity, 0.3) == count_parts(csr_array(affinity), 0.3) == expected
+    weights = generator.uniform(0.3, 2, n)
+    parts = connected_components(affinity * np.outer(weights, weights) > 0.3, directed=False)[1]
+    for found in (graph_parts(affinity, 0.3, weights), graph_parts(csr_array(affinity), 0.3, weights)):
+        assert np.array_equal(found, parts)
 
 
 @pytest.mark.parametrize("sizes", [(20, 15, 9), (12, 12, 12, 12), (40, 5)])
@@ -378,6 +383,84 @@ def test_the_solver_for_many_maps_finds_the_same_clusters(monkeypatch: pytest.Mo
     assert np.array_equal(iterated.labels, dense.labels)
     assert adjusted_rand_score(dense.labels, truth) == 1
     np.testing.assert_allclose(iterated.eigenvalues, dense.eigenvalues, atol=1e-8)
+
+
+def normalised(affinity: Floats) -> Floats:
+    degree = affinity.sum(axis=1)
+    return affinity / np.sqrt(np.outer(degree, degree))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "max_exact", "spread"),
+    [
+        ((700, 600, 500, 300), 1, 0.1),
+        ((700, 600, 500, 300), 10_000, 0.3),
+        ((2020, 50, 30, 20), 1, 0.1),
+        ((2020, 50, 30, 20), 10_000, 0.3),
+    ],
+)
+def test_a_graph_in_parts_has_the_eigenvalue_1_of_each(sizes: tuple[int, ...], max_exact: int, spread: float) -> None:
+    """Iteration from one vector found 1, 1, 1, 0.84, or 1, 1, 0.90, 0.89, and cut a part instead of telling it."""
+    points, truth = blobs(sizes, distance=10.0, spread=spread)
+    found = cluster_maps(points, "sigma", 0.2, 4, 1, 0, max_exact)
+    assert adjusted_rand_score(found.labels, truth) == 1 and found.n_components == 4
+    np.testing.assert_allclose(found.eigenvalues[:4], 1, atol=1e-12)
+    if max(sizes) < 1000:  # numpy's takes seconds for more
+        lots = [points[truth == part] for part in range(4)]
+        whole = [affinity_matrix(x, "sigma", 0.2) if max_exact > 1 else near_affinity(x) for x in lots]
+        expected = np.sort(np.concatenate([np.linalg.eigvalsh(normalised(one)) for one in whole]))
+        assert found.eigenvalues[4] == pytest.approx(expected[-5]) and found.eigengap == pytest.approx(1 - expected[-5])
+
+
+def near_affinity(points: Floats) -> Floats:
+    """Affinities of the part's maps with their nearest: far from the others, none of those is among them."""
+    return sparse_affinity(points, "sigma", 0.2, min(spectral.KEPT_NEIGHBOURS, len(points) - 1)).toarray()
+
+
+@pytest.mark.parametrize("is_dense", [True, False])
+@pytest.mark.parametrize("link", [0.0, 1e-10, 2e-9, 1e-8, 1e-6, 1e-2])
+def test_parts_that_a_single_weak_edge_joins_are_told(
+    monkeypatch: pytest.MonkeyPatch, is_dense: bool, link: float
+) -> None:
+    points, truth = blobs((250, 40, 30, 20), distance=10.0, spread=0.1)
+    affinity, first = near_affinity(points) if not is_dense else affinity_matrix(points, "sigma", 0.2), None
+    for part in range(4):
+        member = int(np.flatnonzero(truth == part)[0])
+        if first is not None:
+            strength = link * np.sqrt(affinity[first].sum() * affinity[member].sum())
+            affinity[first, member] = affinity[member, first] = strength
+        first = member
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 25)
+    embedding, eigenvalues = spectral_embedding(affinity if is_dense else csr_array(affinity), 4)
+    np.testing.assert_allclose(eigenvalues, np.linalg.eigvalsh(normalised(affinity))[::-1][:5], atol=1e-8)
+    alike = embedding @ embedding.T  # rows of one part are equal, of two at right angles
+    np.testing.assert_allclose(alike, truth[:, None] == truth, atol=0.1 if link > 1e-5 else 1e-4)
+
+
+@pytest.mark.parametrize("is_dense", [True, False])
+def test_mirrored_halves_are_told_apart_by_iteration(monkeypatch: pytest.MonkeyPatch, is_dense: bool) -> None:
+    half = np.random.default_rng(0).normal([0.4, 0, 0], 0.1, (150, 3))
+    affinity = affinity_matrix(np.concatenate([half, half * [-1, 1, 1]]), "sigma", 0.2)
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 10)
+    _, eigenvalues = spectral_embedding(affinity if is_dense else csr_array(affinity), 2)
+    np.testing.assert_allclose(eigenvalues, np.linalg.eigvalsh(normalised(affinity))[::-1][:3], atol=1e-10)
+
+
+def test_of_more_parts_than_clusters_the_largest_are_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, truth = blobs((30, 25, 20, 6, 5, 4), distance=10.0)
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 10)
+    found = clusters_of(points, 4)
+    assert found.n_components == 6 and found.eigengap == pytest.approx(0)
+    assert [len(set(found.labels[truth == part].tolist())) for part in range(6)] == [1] * 6
+    assert len({found.labels[truth == part][0] for part in range(3)}) == 3
+
+
+def test_isolated_maps_beside_parts_have_no_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.concatenate([blobs((30, 20), distance=10.0)[0], [[90.0, 0], [0, 90.0]]])
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 10)
+    embedding, eigenvalues = spectral_embedding(affinity_matrix(points, "sigma", 0.2), 2)
+    assert eigenvalues[:2] == pytest.approx(1) and not embedding[-2:].any()
+    np.testing.assert_allclose(np.linalg.norm(embedding[:-2], axis=1), 1)
 
 
 def test_prototypes_are_mean_maps() -> None:
