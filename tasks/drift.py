@@ -5,7 +5,8 @@ unseen split of the date. Two things are compared with validation:
 
 - how the maps spread over the clusters, by the total variation distance, half the sum of |share - share|;
 - how many maps are novel. Novelty is a conformal p-value (Vovk, Gammerman & Shafer 2005, DOI 10.1007/b106715): under
-  `NOVEL` for one map in twenty by chance.
+  `NOVEL` for at most one map in twenty by chance. It is for fewer, the fewer validation maps there are: their own
+  distances are to four fifths of the others, a new map's are to all of them.
 
 Plants grow, so one date differs from the others without any drift. A shift of clusters therefore counts only beyond the
 largest between one validation date and the others, and only where chance is ruled out too.
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from prefect import task
 from pydantic import Field
-from scipy.stats import binom
+from scipy.stats import betabinom
 
 from storage.arrays import LABELS, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
@@ -33,7 +34,7 @@ from storage.tables import ASSIGNMENTS, DRIFT
 from tasks.parameters import Params
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 UNSEEN = ("test", "new")
 NOVEL = 0.05  # a map is novel below this p-value
 LEAST = 20  # validation images; fewer lie over 0.3 from the others in eight equal clusters by chance alone
@@ -51,7 +52,7 @@ class DriftParams(Params):
         default=0.3, ge=0, le=1, description="total variation distance of cluster shares; more is outside"
     )
     max_novel_share: float = Field(
-        default=0.15, ge=NOVEL, le=1, description="share of novel maps, 0.05 by chance; more is outside"
+        default=0.15, ge=NOVEL, le=1, description="share of novel maps, at most 0.05 by chance; more is outside"
     )
     significance: float = Field(
         default=0.01, gt=0, lt=1, description="outside only where chance is less likely than this"
@@ -117,14 +118,24 @@ def natural_shift(labels: ArrayLike, dates: Sequence[str]) -> float:
     return max((float(total_variation(*pair)) for pair in pairs), default=0.0)
 
 
-def novel_share(novelty: ArrayLike) -> tuple[float, float]:
-    """Share of novel maps among some novelties (n,), and the chance of one at least as large.
+def novel_share(novelty: ArrayLike, n_validation: int) -> tuple[float, float]:
+    """Share of novel maps among the novelties (m,) of some images, and the chance of one at least as large.
 
-    The chance is that of the exact one-sided binomial test against `NOVEL`; without maps the share is 0, the chance 1.
+    The p-values of one date share their n validation maps: where these happen to lie close together, many maps are
+    novel at once. So their number is not binomial. p = (1 + #{validation distances >= s}) / (n + 1) is under `NOVEL`
+    if and only if at most k - 1 validation distances are at least s, k the largest whole number with k / (n + 1) under
+    `NOVEL`: if s exceeds the k-th largest of them. The chance u that one map does is Beta(k, n + 1 - k) whatever the
+    distances' distribution, and given u maps exceed it independently: the number of novel ones is beta-binomial(m, k,
+    n + 1 - k) (Bates et al. 2023, DOI 10.1214/22-AOS2244; Marques 2023, arXiv 2308.08986). That holds for maps drawn
+    like the validation maps and distances without ties; ties, and distances to fewer maps, make novel maps rarer and
+    this chance too large, never too small. Without maps, or with too few validation maps for any to be novel, it is 1.
     """
     values = np.asarray(novelty, np.float64)
     n_novel = int((values < NOVEL).sum())
-    return n_novel / max(1, len(values)), float(binom.sf(n_novel - 1, len(values), NOVEL))
+    k = int((np.arange(1, n_validation + 1) / (n_validation + 1) < NOVEL).sum())  # compared as the novelties are
+    if n_novel == 0 or k == 0:
+        return n_novel / max(1, len(values)), 1.0
+    return n_novel / len(values), float(betabinom.sf(n_novel - 1, len(values), k, n_validation + 1 - k))
 
 
 def judge_drift(row: dict[str, Any], natural: float, params: DriftParams) -> str:
@@ -154,13 +165,13 @@ def compare(
     Parameters
     ----------
     clusters, novelty : (n,) of the images, clusters from 1.
-    labels : (m,) cluster of each validation map, from 1.
+    labels : (m,) cluster of each validation map, from 1; novelty counts among the same maps.
     natural : as of `judge_drift`.
     """
     here, validated = np.asarray(clusters, np.int64), np.asarray(labels, np.int64)
     n_clusters = int(max(here.max(initial=0), validated.max(initial=0)))
     counts, others = cluster_counts(here, n_clusters), cluster_counts(validated, n_clusters)
-    share, chance = novel_share(novelty)
+    share, chance = novel_share(novelty, len(validated))
     row: dict[str, Any] = {
         "n": len(here),
         "share_shift": float(total_variation(counts, others)),

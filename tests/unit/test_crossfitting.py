@@ -23,6 +23,7 @@ from tasks.crossfitting import (
     own_novelty,
     plant_folds,
 )
+from tasks.nearest import conformal_p
 from tasks.signals import Answers, answer_evidence, answer_signals, cluster_evidence, map_signals, place
 
 PARAMS = ClusterParams(n_clusters=3, n_seeds=2, neighbours=3)
@@ -73,6 +74,36 @@ def test_own_novelty_counts_maps_at_least_as_far(distances: list[int]) -> None:
     found = own_novelty(np.asarray(distances, np.float64) / 7)
     expected = [sum(other >= one for other in distances) / len(distances) for one in distances]
     assert found == pytest.approx(expected)
+
+
+def maps_of_one_field(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Vectors (n, 36) of maps with a bright corner of three, of any strength, and noise everywhere."""
+    y, x = np.mgrid[:6, :6]
+    corners = np.asarray([[0, 0], [0, 5], [5, 0]])[random.integers(0, 3, n)][:, :, None, None]
+    bright = np.exp(-((y - corners[:, 0]) ** 2 + (x - corners[:, 1]) ** 2) / 8)
+    return map_vectors((bright + 0.2 * random.random((n, 6, 6))) * random.uniform(0.1, 9, (n, 1, 1)), 64)
+
+
+def novelty_of(new: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of new maps, from fitting the axes on: distances to all validation maps, among those to other plants' maps."""
+    n = len(vectors)
+    is_wrong = np.arange(n) % 4 == 0
+    known = cross_fit_maps(vectors, is_wrong, [f"p{i}" for i in range(n)], PARAMS, SIGMA).signals["map_distance"]
+    evidence = cluster_evidence(vectors, is_wrong, PARAMS, SIGMA)[0]
+    return conformal_p(map_signals(evidence, *place(evidence.axes, new), PARAMS.neighbours)["map_distance"], known)
+
+
+def test_novelty_of_unseen_maps_is_valid_from_the_maps_on() -> None:
+    """Under a level at most as often as that (4 standard errors over fields of 40 and 30 new maps)."""
+    random = np.random.default_rng(5)
+    fields = [maps_of_one_field(70, random) for _ in range(30)]
+    found = np.stack([novelty_of(field[:30], field[30:]) for field in fields])
+    for level in (0.05, 0.1, 0.25, 0.5, 0.8):
+        shares = (found <= level).mean(axis=1)
+        assert shares.mean() <= level + 4 * shares.std(ddof=1) / len(shares) ** 0.5
+        assert shares.mean() > level / 4  # valid, and not by calling nothing novel
+    strange = map_vectors(np.random.default_rng(6).random((30, 6, 6)) ** 9, 64)
+    assert (novelty_of(strange, fields[0]) < 0.05).all()
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40))

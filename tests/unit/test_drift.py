@@ -1,4 +1,4 @@
-"""Drift against slow formulas: all sets of clusters, all permutations, sums of binomial terms."""
+"""Drift against slow formulas: all sets of clusters, all permutations, all orders of distances."""
 
 from datetime import date
 from fractions import Fraction
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -30,6 +30,7 @@ from tasks.drift import (
     shift_p_value,
     total_variation,
 )
+from tasks.nearest import conformal_p
 
 PARAMS = DriftParams()
 Lot = st.lists(st.integers(1, 5), min_size=1, max_size=20)
@@ -93,6 +94,7 @@ def test_empty_lots_and_clusters_are_no_shift() -> None:
     assert float(total_variation(cluster_counts([], 0), cluster_counts([], 0))) == 0
 
 
+@settings(deadline=None)  # 10,000 permutations each
 @given(SmallLot, SmallLot)
 def test_the_p_value_is_that_of_all_permutations(first: list[int], second: list[int]) -> None:
     found = shift_p_value(cluster_counts(first, 3), cluster_counts(second, 3))
@@ -135,12 +137,59 @@ def test_a_date_of_few_images_does_not_tell_how_dates_differ() -> None:
     assert natural_shift([1] * 20, ["a"] * 20) == natural_shift([], []) == 0
 
 
-@given(st.lists(st.sampled_from([0.0, 0.02, 0.049999, 0.05, 0.3, 1.0]), max_size=60))
-def test_the_chance_of_novel_maps_is_a_sum_of_binomial_terms(novelty: list[float]) -> None:
-    share, chance = novel_share(novelty)
-    n, k = len(novelty), sum(value < 0.05 for value in novelty)
-    by_hand = sum(comb(n, i) * 0.05**i * 0.95 ** (n - i) for i in range(k, n + 1))
-    assert share == (k / n if n else 0) and chance == pytest.approx(by_hand, abs=1e-12)
+def chance_of_orders(n: int, m: int, n_novel: int) -> Fraction:
+    """Share of the orders of n validation distances and m new ones in which at least so many new maps are novel.
+
+    All C(n + m, m) ways to choose the ranks of the new ones are equally likely.
+    """
+    found = Fraction(0)
+    for ranks in combinations(range(n + m), m):  # from the largest down
+        is_new = [rank in ranks for rank in range(n + m)]
+        above = [sum(not other for other in is_new[:rank]) for rank in ranks]
+        found += sum(Fraction(1 + larger, n + 1) < Fraction(1, 20) for larger in above) >= n_novel
+    return found / comb(n + m, m)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 3), (25, 3), (38, 2), (39, 2), (40, 2), (59, 2), (60, 2)])
+def test_the_chance_of_novel_maps_is_that_of_all_orders(n: int, m: int) -> None:
+    for n_novel in range(m + 1):
+        share, chance = novel_share([1 / (n + 1)] * n_novel + [0.05] * (m - n_novel), n)
+        assert share == n_novel / m
+        assert chance == pytest.approx(float(chance_of_orders(n, m, n_novel)), rel=1e-9)
+
+
+def slow_chance(n: int, m: int, n_novel: int) -> float:
+    """One term for each number of novel maps: C(m, j) B(k + j, n + 1 - k + m - j) / B(k, n + 1 - k), exactly."""
+    k = next(k for k in range(n, -1, -1) if Fraction(k, n + 1) < Fraction(1, 20))
+    terms = (comb(k + j - 1, j) * comb(n - k + m - j, m - j) for j in range(n_novel, m + 1))
+    return float(Fraction(sum(terms), comb(n + m, m)))
+
+
+@settings(deadline=None)
+@given(st.integers(20, 300), st.integers(1, 200), st.integers(0, 200))
+def test_the_chance_of_novel_maps_is_a_sum_of_fractions(n: int, m: int, n_novel: int) -> None:
+    n_novel = min(n_novel, m)
+    chance = novel_share([0.0] * n_novel + [1.0] * (m - n_novel), n)[1]
+    assert chance == pytest.approx(slow_chance(n, m, n_novel), rel=1e-6, abs=1e-12)
+
+
+def test_many_novel_maps_at_once_are_not_many_surprises() -> None:
+    share, chance = novel_share([0.01] * 61 + [0.5] * 339, 40)
+    assert share == 61 / 400 and chance == pytest.approx(0.014, abs=5e-4)  # binomial: 1e-14
+    assert novel_share([], 40) == novel_share([0.5], 0) == novel_share([1 / 20] * 9, 19) == (0, 1)
+
+
+@pytest.mark.parametrize("n", [20, 39, 40, 110])
+def test_without_drift_the_chance_is_right(n: int) -> None:
+    """Distances from one distribution: under each level as often as a p-value is (4 standard errors), and no less."""
+    random, m, n_draws = np.random.default_rng(2), 90, 4000
+    known, new = random.normal(size=(n_draws, n)), random.normal(size=(n_draws, m))
+    found = [novel_share(conformal_p(a, b), n)[1] for a, b in zip(new, known, strict=True)]
+    for level in (0.01, 0.05, 0.2):
+        reached = max((p for p in set(found) if p <= level), default=0.0)  # p-values of counts have steps
+        share, error = np.mean(np.asarray(found) <= level), (level * (1 - level) / n_draws) ** 0.5
+        assert share <= level + 4 * error
+        assert share == pytest.approx(reached, abs=4 * error)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +213,8 @@ def test_one_image_is_judged_by_what_its_kind_is_worth() -> None:
     """One image in a cluster of a fifth of validation: 21 of 101 images lie as far from the others."""
     found = compare([2], [0.0], [1] * 80 + [2] * 20, 0.0, PARAMS)
     assert (found["n"], found["share_shift"], found["novel_share"], found["is_outside"]) == (1, 0.8, 1, False)
-    assert found["share_shift_p"] == pytest.approx(21 / 101, abs=0.02) and found["novel_share_p"] == 0.05
+    assert found["share_shift_p"] == pytest.approx(21 / 101, abs=0.02)
+    assert found["novel_share_p"] == pytest.approx(5 / 101)  # novel if fewer than 5 of 100 are at least as far
 
 
 def assignments(*lots: tuple[str, list[int], float]) -> dict[str, list[Any]]:
