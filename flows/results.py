@@ -96,17 +96,26 @@ def _metrics_table(found: dict[str, Any]) -> Table:
         f"({found['image_size']} px, kernel {found['kernel']}, explained class {found['explained_class']})"
     )
     table = Table(title=title, title_justify="left")
-    for name in ("method", "split", "state", "n", "overall accuracy", "average class accuracy", ""):
+    for name in ("method", "split", "state", "n", "overall accuracy", "average class accuracy", "gain", ""):
         table.add_column(name, justify="left" if name in ("method", "split", "state", "") else "right")
     for row in found["metrics"]:
         shares = [_share(row, name) for name in ("overall_accuracy", "average_class_accuracy")]
-        table.add_row(row["method"], row["split"], row["state"], str(row["n"]), *shares, _note(row))
+        table.add_row(row["method"], row["split"], row["state"], str(row["n"]), *shares, _gain(row), _note(row))
     return table
 
 
 def _share(row: Row, name: str) -> str:
     low, high = row[f"{name}_lower"], row[f"{name}_upper"]
     return f"{row[name]:.1%}" + ("" if low is None or high is None else f" ({100 * low:.0f}..{100 * high:.0f})")
+
+
+def _gain(row: Row) -> str:
+    """Points of overall accuracy that adjustment gains, with the interval of plants drawn anew."""
+    low, high = row["gain_lower"], row["gain_upper"]
+    if row["state"] == "before":
+        return ""
+    interval = "" if low is None or high is None else f" ({100 * low:.0f}..{100 * high:.0f})"
+    return f"{100 * (row['n_corrected'] - row['n_spoiled']) / row['n']:+.1f}{interval}"
 
 
 def _note(row: Row) -> str:

@@ -55,3 +55,15 @@ def interval_columns(name: str) -> tuple[Column, Column]:
         Column(f"{name}_lower", SHARE, f"lower {meaning}", "0..1", nullable=True),
         Column(f"{name}_upper", SHARE, f"upper {meaning}", "0..1", nullable=True),
     )
+
+
+def difference_columns(name: str, difference: str, where_none: str) -> tuple[Column, Column]:
+    """Ends of the interval of a difference over the same resamples, `where_none` without one."""
+    meaning = (
+        f"end of the interval of {difference}, of the same plants resampled: beyond chance where 0 is not in it; "
+        f"null {where_none} and where there is no interval"
+    )
+    return (
+        Column(f"{name}_lower", SHARE, f"lower {meaning}", "-1..1", nullable=True),
+        Column(f"{name}_upper", SHARE, f"upper {meaning}", "-1..1", nullable=True),
+    )

@@ -26,6 +26,7 @@ from storage.columns import (
     SPLIT,
     TEXT,
     WHOLE,
+    difference_columns,
     interval_columns,
 )
 from storage.parquet import Column, TableSpec
@@ -205,10 +206,11 @@ METRICS = TableSpec(
         Column("n_corrected", WHOLE, "answers that adjustment made right"),
         Column("n_spoiled", WHOLE, "answers that adjustment made wrong"),
         Column("mcnemar_p", SHARE, "of a difference this large by chance (exact McNemar test)", "0..1"),
+        *difference_columns("gain", "overall_accuracy minus that before", "before"),
         *MADE_BY,
     ),
     per_date=False,
-    version=2,
+    version=3,
 )
 EVALUATION = TableSpec(
     "evaluation",
@@ -223,6 +225,7 @@ EVALUATION = TableSpec(
             "auroc", SHARE, "of error detection; null without errors or without right answers", "0..1", nullable=True
         ),
         *interval_columns("auroc"),
+        *difference_columns("auroc_gain", "auroc minus the cluster score's", "for the cluster score"),
         Column("aurc", SHARE, "area under the risk-coverage curve: lower is better", "0..1"),
         *interval_columns("aurc"),
         Column("e_aurc", SHARE, "aurc beyond that of a perfect order", "0..1"),
@@ -230,11 +233,16 @@ EVALUATION = TableSpec(
         *interval_columns("augrc"),
         Column("brier", SHARE, "mean squared error; null where the score is no probability", "0..1", nullable=True),
         Column(
-            "calibration_error", SHARE, "mean |score - share right| over bins; null as above", "0..1", nullable=True
+            "calibration_error",
+            SHARE,
+            "mean |score - share right| over bins, of unseen images' `reliability` over its clusters; null as above",
+            "0..1",
+            nullable=True,
         ),
         *MADE_BY,
     ),
     per_date=False,
+    version=2,
 )
 DRIFT = TableSpec(
     "drift",

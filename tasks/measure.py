@@ -5,7 +5,7 @@ Reads `adjusted`, `reliability` and the cross-fitted judgements of validation im
 marked as in-sample. Intervals resample plants, of which a date's images are near copies of another's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,23 @@ from storage.arrays import ADJUSTED_WITHOUT_FOLD, read_array
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
 from storage.tables import ADJUSTED, CROSSFIT, EVALUATION, METRICS, RELIABILITIES
-from tasks.detection import bootstrap_detect, brier, calibration, calibration_error, detect
-from tasks.significance import accuracy_intervals, group_weights, mcnemar, percentile_interval
+from tasks.detection import bootstrap_detect, brier, calibration, calibration_error, cluster_calibration, detect
+from tasks.significance import (
+    accuracy_intervals,
+    group_weights,
+    mcnemar,
+    paired_difference_interval,
+    percentile_interval,
+)
 from tasks.stage import cached_by, versions
 
-REVISION = 1
+REVISION = 2
 SPLITS = ("val", "test", "new")
 N_RESAMPLES, SEED, CONFIDENCE = 1000, 0, 0.95
 MADE_BY = ("method", "explained_class", "classifier", "clusters")
+CLUSTER_SCORE = "reliability"
 PROBABILITIES = (
-    "reliability",
+    CLUSTER_SCORE,
     "nearest_map_reliability",
     "softmax",
     "calibrated_softmax",
@@ -34,6 +41,7 @@ PROBABILITIES = (
     "combined_reliability",
 )
 SCORES = (*PROBABILITIES[:-1], "trust_score", "combined_reliability")
+Resampled = dict[str, NDArray[np.float64]]  # statistics of `bootstrap_detect` by name, none without resamples
 
 
 def resamples(plants: Sequence[str]) -> NDArray[np.int64] | None:
@@ -73,6 +81,17 @@ def changes(labels: Sequence[int], before: Sequence[int], after: Sequence[int]) 
     return {"n_corrected": corrected, "n_spoiled": spoiled, "mcnemar_p": mcnemar(corrected, spoiled)}
 
 
+def accuracy_gain(
+    labels: Sequence[int], before: Sequence[int], after: Sequence[int], weights: NDArray[np.int64] | None
+) -> dict[str, float | None]:
+    """Interval of overall accuracy after minus before, the same images in every resample; None without resamples."""
+    if weights is None:
+        return dict.fromkeys(("gain_lower", "gain_upper"))
+    truth = np.asarray(labels)
+    low, high = paired_difference_interval(truth == before, truth == after, weights, CONFIDENCE)
+    return {"gain_lower": low, "gain_upper": high}
+
+
 def metric_rows(adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_classes: int) -> list[dict[str, Any]]:
     """Rows of the table `metrics`: every split with labels, before and after; validation also cross-fitted.
 
@@ -87,14 +106,16 @@ def metric_rows(adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_c
         if split == "val":
             states.append(("cross-fitted", crossfit, list(without_fold)))
         for state, table, answers in states:
+            weights, pairs = resamples(table["plant_id"]), (table["label"], table["predicted"], answers)
             rows.append(
                 {
                     **{name: chosen[name][0] for name in MADE_BY},
                     "split": split,
                     "state": state,
                     "is_in_sample": split == "val" and state == "after",
-                    **accuracies(table["label"], answers, n_classes, resamples(table["plant_id"])),
-                    **changes(table["label"], table["predicted"], answers),
+                    **accuracies(table["label"], answers, n_classes, weights),
+                    **changes(*pairs),
+                    **accuracy_gain(*pairs, None if state == "before" else weights),
                 }
             )
     return rows
@@ -117,27 +138,56 @@ def evaluation_rows(reliability: Rows, crossfit: Rows) -> list[dict[str, Any]]:
         is_wrong = np.asarray(table["label"]) != np.asarray(table["predicted"])
         weights = resamples(table["plant_id"])
         marks = {**{name: table[name][0] for name in MADE_BY}, "split": split}
-        rows += [{**marks, "score": s, **evaluate(np.asarray(table[s]), is_wrong, weights, s)} for s in SCORES]
+        drawn = {s: {} if weights is None else bootstrap_detect(table[s], is_wrong, weights) for s in SCORES}
+        rows += [
+            {
+                **marks,
+                "score": score,
+                **vars(detect(table[score], is_wrong)),
+                **quality_intervals(drawn[score]),
+                **auroc_gain(drawn, score),
+                **claims(table, score, is_wrong, is_validation=split == "val"),
+            }
+            for score in SCORES
+        ]
     return rows
 
 
-def evaluate(
-    score: NDArray[np.float64], is_wrong: NDArray[np.bool_], weights: NDArray[np.int64] | None, name: str
-) -> dict[str, Any]:
-    """How well one score (n,) tells errors, with intervals over resamples."""
-    drawn = {} if weights is None else bootstrap_detect(score, is_wrong, weights)
+def quality_intervals(drawn: Resampled) -> dict[str, float | None]:
+    """Intervals of the statistics of one score over resamples."""
     ends: dict[str, float | None] = {}
     for measure in ("auroc", "aurc", "augrc"):
         known = measure in drawn and len(drawn[measure]) > 0
         interval = percentile_interval(drawn[measure], CONFIDENCE) if known else (None, None)
         ends |= {f"{measure}_lower": interval[0], f"{measure}_upper": interval[1]}
-    is_probability = name in PROBABILITIES
-    return {
-        **vars(detect(score, is_wrong)),
-        **ends,
-        "brier": brier(score, ~is_wrong) if is_probability else None,
-        "calibration_error": calibration_error(calibration(score, ~is_wrong)) if is_probability else None,
-    }
+    return ends
+
+
+def auroc_gain(drawn: Mapping[str, Resampled], score: str) -> dict[str, float | None]:
+    """Interval of a score's AUROC minus the cluster score's, of the same resamples: it says whether one is better.
+
+    Whether the two scores' own intervals overlap does not: errors that are hard for one are hard for the other.
+    """
+    own, of_clusters = (drawn[name].get("auroc", np.empty(0)) for name in (score, CLUSTER_SCORE))
+    if score == CLUSTER_SCORE or not len(own):
+        return dict.fromkeys(("auroc_gain_lower", "auroc_gain_upper"))
+    low, high = percentile_interval(own - of_clusters, CONFIDENCE)
+    return {"auroc_gain_lower": low, "auroc_gain_upper": high}
+
+
+def claims(table: Rows, score: str, is_wrong: NDArray[np.bool_], is_validation: bool) -> dict[str, float | None]:
+    """How far a score keeps its word as the probability of a right answer; None where it gives none.
+
+    The cluster score's bins are the clusters; cross-fitted it has those of five fits, of a few images each, and its
+    bins are as any score's.
+    """
+    if score not in PROBABILITIES:
+        return {"brier": None, "calibration_error": None}
+    if score == CLUSTER_SCORE and not is_validation:
+        gap = cluster_calibration(table["cluster"], table["error_share"], is_wrong)
+    else:
+        gap = calibration_error(calibration(table[score], ~is_wrong))
+    return {"brier": brier(table[score], ~is_wrong), "calibration_error": gap}
 
 
 def metrics_recipe(

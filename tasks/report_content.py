@@ -68,10 +68,16 @@ def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, wh
     if gain == 0:
         n_swapped, _ = swap_counts(adjusted, split)
         return Headline(f"{text} Adjustment swapped {n_swapped} answers and gained nothing.", "same")
-    doubt = "" if after["mcnemar_p"] < CHANCE else " A difference this small may be chance."
+    doubt = " A difference this small may be chance." if _may_be_chance(after) else ""
     if gain < 0:
         return Headline(f"{text} Adjustment makes the answers worse here: do not use it.{doubt}", "worse")
     return Headline(text + doubt, "same" if doubt else "better")
+
+
+def _may_be_chance(after: Row) -> bool:
+    """By McNemar's test, which counts images, or by resampled plants, whose images are alike."""
+    low, high = after["gain_lower"], after["gain_upper"]
+    return after["mcnemar_p"] >= CHANCE or (low is not None and high is not None and low <= 0 <= high)
 
 
 def _without_unseen(found: Mapping[tuple[str, str], Row]) -> str:
@@ -131,7 +137,11 @@ def _changes(row: Row) -> str:
 
 
 def _test(row: Row) -> str:
-    return f" (exact McNemar test, {p_text(row['mcnemar_p'])})"
+    low, high = row["gain_lower"], row["gain_upper"]
+    test = f"exact McNemar test, {p_text(row['mcnemar_p'])}"
+    if low is None or high is None:
+        return f" ({test})"
+    return f" ({test}; accuracy {100 * low:+.1f} to {100 * high:+.1f} points with plants drawn anew)"
 
 
 def image_counts(observations: Sequence[Row], plants: Sequence[Row], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -128,25 +128,20 @@ def _comparison(cluster: Row, baselines: Sequence[Row]) -> str:
     if _auroc(best) == _auroc(cluster):
         return f"{own} knows the errors as well as the best single baseline, {named}."
     if best["auroc"] < cluster["auroc"]:
-        return f"no single baseline beats {own}; next comes {named}.{_doubt(cluster, best)}"
+        return f"no single baseline beats {own}; next comes {named}.{_doubt(best)}"
     n_better = sum(row["auroc"] > cluster["auroc"] for row in baselines)
-    return (
-        f"{own} is beaten by {n_better} of {len(baselines)} single baselines, most clearly by {named}."
-        f"{_doubt(cluster, best)}"
-    )
+    return f"{own} is beaten by {n_better} of {len(baselines)} single baselines, most clearly by {named}.{_doubt(best)}"
 
 
 def _auroc(row: Row) -> str:
     return figure_text(row["auroc"])
 
 
-def _doubt(one: Row, other: Row) -> str:
-    ends = [row[f"auroc_{end}"] for row in (one, other) for end in ("lower", "upper")]
-    if None in ends:
+def _doubt(baseline: Row) -> str:
+    low, high = baseline["auroc_gain_lower"], baseline["auroc_gain_upper"]
+    if low is None or high is None or not low <= 0 <= high:
         return ""
-    low, high, other_low, other_high = ends
-    overlaps = low <= other_high and other_low <= high
-    return " Their intervals overlap, so this order may be chance." if overlaps else ""
+    return f" The interval of their difference, {low:+.2f} to {high:+.2f}, holds 0: this order may be chance."
 
 
 def _combined(cluster: Row, baselines: Sequence[Row], combined: Row | None) -> str:

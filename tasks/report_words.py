@@ -80,7 +80,11 @@ QUALITIES = {
     "e_aurc": ("e-AURC", "how much of that a perfect order would have avoided", False),
     "augrc": ("AUGRC", "as AURC, but errors counted among all images, so the few surest weigh less", False),
     "brier": ("Brier", "mean squared error as a probability of a right answer", False),
-    "calibration_error": ("calibration error", "mean gap between the score and the share that is right", False),
+    "calibration_error": (
+        "calibration error",
+        "mean gap between the score and the share that is right, of clusters or other bins",
+        False,
+    ),
 }
 
 # Why a date is outside what was validated, by the word in the table `drift`.

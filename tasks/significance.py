@@ -24,14 +24,13 @@ Interval = tuple[float, float]
 class ErrorShareTest:
     """Do errors gather in clusters more than by chance?
 
-    `largest_share` is the largest error share among clusters of enough members, `chance_share` what it exceeds by
-    chance in one of twenty cases, `p_largest` the chance of one at least as large; None without such a cluster.
+    `largest_share` is the largest error share among clusters of enough members, `p_largest` the chance of one at least
+    as large; None without such a cluster.
     `heterogeneity` is G >= 0 of the table cluster x error over all clusters, `p_heterogeneity` the chance of one at
     least as large.
     """
 
     largest_share: float | None
-    chance_share: float | None
     p_largest: float | None
     heterogeneity: float
     p_heterogeneity: float
@@ -162,10 +161,9 @@ def error_share_permutation(
     g = heterogeneity(sizes, errors)
     p_heterogeneity, is_large = _p_value(g), sizes >= least
     if not is_large.any():
-        return ErrorShareTest(None, None, None, float(g[0]), p_heterogeneity)
+        return ErrorShareTest(None, None, float(g[0]), p_heterogeneity)
     largest = (errors / sizes)[:, is_large].max(axis=1)
-    at_chance = float(np.quantile(largest[1:], 0.95))
-    return ErrorShareTest(float(largest[0]), at_chance, _p_value(largest), float(g[0]), p_heterogeneity)
+    return ErrorShareTest(float(largest[0]), _p_value(largest), float(g[0]), p_heterogeneity)
 
 
 def heterogeneity(sizes: ArrayLike, errors: ArrayLike) -> Floats:

@@ -224,11 +224,6 @@ def canonical_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     return number[np.searchsorted(names, labels)]
 
 
-def prototypes(maps: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
-    """Mean map of each cluster, shape (clusters, rows, cols)."""
-    return np.stack([maps[labels == c].astype(np.float64).mean(axis=0) for c in range(1, int(labels.max()) + 1)])
-
-
 def match_clusters(prototypes: NDArray[np.floating], earlier: NDArray[np.floating]) -> tuple[NDArray[np.int64], Floats]:
     """Which cluster of an earlier fit each cluster looks like, one to one, and how much.
 

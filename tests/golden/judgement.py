@@ -197,6 +197,7 @@ def judged_tables() -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
         **{name: ["-"] * 60 for name in MARKS},
         **{name: (0.5 + 0.5 * np.sin(number * (k + 0.7))).tolist() for k, name in enumerate(measure.SCORES)},
         "error_share": np.asarray([0.1, 0.5, 0.8, 1.0])[number % 4].tolist(),
+        "cluster": (number % 4 + 1).tolist(),
     }
     return whole, {name: values[::3] for name, values in whole.items()}
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 
 from storage.arrays import ADJUSTED_WITHOUT_FOLD, read_array
@@ -20,6 +21,7 @@ from tasks.measure import (
     PROBABILITIES,
     SCORES,
     accuracies,
+    accuracy_gain,
     changes,
     evaluate_scores,
     evaluation_rows,
@@ -123,6 +125,24 @@ def test_changes_are_counted_and_tested(triples: list[tuple[int, int, int]]) -> 
     assert found["mcnemar_p"] == pytest.approx(mcnemar_by_counting(corrected, spoiled))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gain_is_that_of_literally_repeated_plants(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, before, after = random.integers(0, 2, (3, 40))
+    plants = [f"p{i}" for i in random.integers(0, 12, 40)]
+    weights = resamples(plants)
+    assert weights is not None
+    gains: list[float] = []
+    for row in weights:
+        drawn = np.repeat(np.arange(40), row)
+        gains.append(float(np.mean(labels[drawn] == after[drawn]) - np.mean(labels[drawn] == before[drawn])))
+    found = accuracy_gain(labels.tolist(), before.tolist(), after.tolist(), weights)
+    assert found == {
+        f"gain_{end}": pytest.approx(np.quantile(gains, q)) for end, q in (("lower", 0.025), ("upper", 0.975))
+    }
+    assert accuracy_gain([1], [0], [1], None) == {"gain_lower": None, "gain_upper": None}
+
+
 def test_an_answer_that_is_wrong_before_and_after_is_no_change() -> None:
     assert changes([2, 2], [0, 1], [1, 1])["n_corrected"] == changes([2, 2], [0, 1], [1, 1])["n_spoiled"] == 0
 
@@ -168,6 +188,8 @@ def test_every_split_with_labels_is_measured() -> None:
     assert [(r["n_corrected"], r["n_spoiled"]) for r in rows] == [(0, 0), (1, 0), (0, 1), (0, 0), (1, 1)]
     assert [r["mcnemar_p"] for r in rows] == [1] * 5
     assert all({name: r[name] for name in MADE_BY} == MARKS for r in rows)
+    has_gain = [r["gain_lower"] is not None and r["gain_upper"] is not None for r in rows]
+    assert has_gain == [r["split"] == "val" and r["state"] != "before" for r in rows]
     # The test images are of one plant, the validation images of two.
     assert [[r[end] is None for end in ENDS] for r in rows] == [[r["split"] == "test"] * 4 for r in rows]
 
@@ -186,11 +208,13 @@ def scored_table(n: int, splits: tuple[str, ...], is_wrong: list[bool], plants: 
     columns = adjusted_table(
         [(f"p{i % plants}", splits[i % len(splits)], labels[i], labels[i] ^ is_wrong[i], 0) for i in range(n)]
     )
+    clusters = generator.integers(1, 8, n)
     return {
         **columns,
+        "cluster": clusters.tolist(),
+        "error_share": (clusters / 10).tolist(),
         **{name: generator.uniform(size=n).round(1).tolist() for name in SCORES if name != "trust_score"},
         "trust_score": generator.uniform(0, 5, n).tolist(),
-        "error_share": generator.uniform(size=n).round(1).tolist(),
     }
 
 
@@ -215,6 +239,46 @@ def test_every_score_is_evaluated_on_every_split() -> None:
         else:
             assert row["score"] in PROBABILITIES
             assert row["brier"] == pytest.approx(brier_score_loss(right, values)) and 0 <= row["calibration_error"] <= 1
+        if (row["split"], row["score"]) == ("test", "reliability"):
+            assert row["calibration_error"] == pytest.approx(cluster_gap(source))
+
+
+def cluster_gap(table: Rows) -> float:
+    """Sum over clusters of n_q / n |error share in validation - error rate here|, image by image."""
+    wrong = [label != answer for label, answer in zip(table["label"], table["predicted"], strict=True)]
+    of_cluster = {c: [w for w, d in zip(wrong, table["cluster"], strict=True) if d == c] for c in set(table["cluster"])}
+    rates = [sum(of_cluster[c]) / len(of_cluster[c]) for c in table["cluster"]]
+    return sum(abs(r - e) for r, e in zip(table["error_share"], rates, strict=True)) / len(wrong)
+
+
+def share_in_order(score: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Pairs of a right and a wrong answer in which the right one scores higher, ties half."""
+    apart = score[right][:, None] - score[~right]
+    return float((apart > 0).mean() + (apart == 0).mean() / 2)
+
+
+def test_a_score_is_compared_with_the_cluster_score_on_the_same_plants() -> None:
+    is_wrong = [i % 3 == 0 for i in range(60)]
+    table, none = scored_table(60, ("test",), is_wrong, 12), scored_table(0, ("val",), [], 12)
+    base = np.asarray(table["reliability"])
+    table["softmax"] = (base / 2).tolist()
+    table["nearest_map_reliability"] = ((base + 0.15 * ~np.asarray(is_wrong)) / 2).tolist()  # a little better
+    rows = {row["score"]: row for row in evaluation_rows(table, none)}
+    ends = {score: (row["auroc_gain_lower"], row["auroc_gain_upper"]) for score, row in rows.items()}
+    assert ends["reliability"] == (None, None) and ends["softmax"] == (0, 0)  # the same order of images
+    low, high = ends["nearest_map_reliability"]
+    assert 0 < low < rows["nearest_map_reliability"]["auroc"] - rows["reliability"]["auroc"] < high
+    weights, gains = resamples(table["plant_id"]), list[float]()
+    assert weights is not None
+    for row in weights:
+        drawn = np.repeat(np.arange(60), row)
+        right = ~np.asarray(is_wrong)[drawn]
+        if 0 < right.sum() < len(right):
+            other = np.asarray(table["trust_score"])[drawn]
+            gains.append(share_in_order(other, right) - share_in_order(base[drawn], right))
+    assert ends["trust_score"] == pytest.approx(tuple(np.quantile(gains, [0.025, 0.975])))
+    own = rows["nearest_map_reliability"]["auroc_lower"], rows["reliability"]["auroc_upper"]
+    assert own[0] < own[1]  # marginal intervals overlap where the paired one leaves no doubt
 
 
 @pytest.mark.parametrize("all_wrong", [False, True])
@@ -223,7 +287,7 @@ def test_without_an_error_or_a_right_answer_there_is_no_auroc(all_wrong: bool) -
     rows = evaluation_rows(table, scored_table(0, ("val",), [], 5))
     assert len(rows) == len(SCORES)
     for row in rows:
-        assert (row["auroc"], row["auroc_lower"], row["auroc_upper"]) == (None, None, None)
+        assert [row[f"auroc{end}"] for end in ("", "_lower", "_upper", "_gain_lower", "_gain_upper")] == [None] * 5
         assert row["n_wrong"] == 20 * all_wrong and row["aurc"] == pytest.approx(float(all_wrong))
         assert row["aurc_lower"] == row["aurc_upper"] == pytest.approx(float(all_wrong))
 
@@ -233,7 +297,9 @@ def test_one_plant_has_estimates_without_intervals() -> None:
         scored_table(10, ("test",), [i < 3 for i in range(10)], 1), scored_table(0, ("val",), [], 1)
     )
     assert row["auroc"] is not None and row["augrc"] is not None
-    assert {row[f"{name}_{end}"] for name in ("auroc", "aurc", "augrc") for end in ("lower", "upper")} == {None}
+    assert {
+        row[f"{name}_{end}"] for name in ("auroc", "auroc_gain", "aurc", "augrc") for end in ("lower", "upper")
+    } == {None}
 
 
 def test_errors_in_one_plant_leave_resamples_without_an_auroc() -> None:

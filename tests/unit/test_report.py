@@ -195,6 +195,7 @@ def test_summary_for_the_user_interface(campaign: FakeCampaign) -> None:
 def metric(split: str, state: str, n_correct: int, **more: Any) -> dict[str, Any]:
     shares = dict.fromkeys(("overall_accuracy", "average_class_accuracy"), n_correct / 100)
     fixed = {"split": split, "state": state, "n": 100, "n_correct": n_correct, "is_in_sample": False, "mcnemar_p": 1.0}
+    shares |= {"gain_lower": None, "gain_upper": None}
     return {**fixed, **shares, "confusion": [n_correct, 100 - n_correct, 0, 0], **more}
 
 
@@ -213,28 +214,41 @@ def test_swapped_answers_are_counted_by_hand() -> None:
 
 
 def test_effects_and_their_chance_are_those_of_the_table() -> None:
-    counts = {"n_corrected": 8, "n_spoiled": 1, "mcnemar_p": 0.0391}
+    counts = {"n_corrected": 8, "n_spoiled": 1, "mcnemar_p": 0.0391, "gain_lower": -0.012, "gain_upper": 0.15}
     fitted = metric("val", "cross-fitted", 70, n_corrected=3, n_spoiled=2, mcnemar_p=0.0004)
     sentences = effect_sentences([metric("test", "after", 70, **counts), fitted], swapped(5, 5))
     assert [sentence.replace("\u00a0", " ") for sentence in sentences] == [
         "Validation, cross-fitted: 3 became right and 2 became wrong (exact McNemar test, p < 0.001).",
-        "Test: 10 of 11 answers were swapped; 8 became right and 1 became wrong (exact McNemar test, p = 0.039).",
+        "Test: 10 of 11 answers were swapped; 8 became right and 1 became wrong (exact McNemar test, p = 0.039; "
+        "accuracy -1.2 to +15.0 points with plants drawn anew).",
     ]
     assert effect_sentences([metric("test", "after", 70, n_corrected=0, n_spoiled=0)], swapped(0, 0)) == []
 
 
 @pytest.mark.parametrize(
-    ("n_corrected", "n_spoiled", "p", "tone", "says"),
+    ("n_corrected", "n_spoiled", "p", "gain", "tone", "says"),
     [
-        (20, 2, 0.01, "better", "62.0\u00a0% right before adjustment, 80.0\u00a0% after (n\u00a0=\u00a0100)."),
-        (20, 2, 0.06, "same", "may be chance"),
-        (2, 2, 1, "same", "gained nothing"),
-        (2, 20, 0.01, "worse", "makes the answers worse"),
-        (0, 0, 1, "same", "changes nothing: no cluster was wrong in more than 75\u00a0% of"),
+        (
+            20,
+            2,
+            0.01,
+            (0.05, 0.3),
+            "better",
+            "62.0\u00a0% right before adjustment, 80.0\u00a0% after (n\u00a0=\u00a0100).",
+        ),
+        (20, 2, 0.01, (None, None), "better", "80.0\u00a0% after"),
+        (20, 2, 0.01, (-0.01, 0.4), "same", "may be chance"),  # the images are of a few plants
+        (20, 2, 0.06, (0.05, 0.3), "same", "may be chance"),
+        (2, 2, 1, (-0.1, 0.1), "same", "gained nothing"),
+        (2, 20, 0.01, (-0.3, -0.05), "worse", "makes the answers worse"),
+        (0, 0, 1, (0, 0), "same", "changes nothing: no cluster was wrong in more than 75\u00a0% of"),
     ],
 )
-def test_headline_says_what_happened(n_corrected: int, n_spoiled: int, p: float, tone: str, says: str) -> None:
-    after = metric("test", "after", 62 + n_corrected - n_spoiled, mcnemar_p=p)
+def test_headline_says_what_happened(
+    n_corrected: int, n_spoiled: int, p: float, gain: tuple[float | None, float | None], tone: str, says: str
+) -> None:
+    ends = dict(zip(("gain_lower", "gain_upper"), gain, strict=True))
+    after = metric("test", "after", 62 + n_corrected - n_spoiled, mcnemar_p=p, **ends)
     why = rule_sentences([{"rule": "paper"}], 2, 0.75)[1]
     found = headline([metric("test", "before", 62), after], swapped(n_corrected, n_spoiled), 2, why)
     assert found.tone == tone and says in found.text

@@ -48,10 +48,13 @@ SPLITS = ("val", "test")
 def test_cross_fitted_accuracy_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(campaign, capsys)
     for method in ("gradcam", "lime"):
-        ((_, split, _, n, accuracy, _, note),) = lines_with(text, method, "cross-fitted")
+        ((_, split, _, n, accuracy, _, gain, note),) = lines_with(text, method, "cross-fitted")
         row = next(r for r in table_rows(campaign, f"metrics {method}", METRICS) if r["state"] == "cross-fitted")
         assert (split, n, note) == ("val", str(row["n"]), "plants left out")
         assert accuracy.startswith(f"{row['overall_accuracy']:.1%} ({100 * row['overall_accuracy_lower']:.0f}..")
+        points = 100 * (row["n_corrected"] - row["n_spoiled"]) / row["n"]
+        assert gain == f"{points:+.1f} (1..46)" and row["gain_lower"] == 0.0123
+        assert {cells[6] for cells in lines_with(text, method, "before")} == {""}
         assert len(lines_with(text, method, "in-sample")) == 1
 
 

@@ -127,8 +127,10 @@ def test_the_best_of_each_column_is_marked(campaign: FakeCampaign, html: str) ->
         assert ["★" in cells[place] for cells in shown] == [value == best for value in column]
 
 
-def evaluation(split: str = "test", spread: float = 0.01, **aurocs: float | None) -> list[dict[str, Any]]:
-    """Rows of the table `evaluation` with these AUROCs and intervals of twice this width around them."""
+def evaluation(
+    split: str = "test", spread: float = 0.01, gain: tuple[float, float] | None = None, **aurocs: float | None
+) -> list[dict[str, Any]]:
+    """Rows of the table `evaluation` with these AUROCs, intervals of twice this width around them, and paired ones."""
     return [
         {
             "split": split,
@@ -138,6 +140,8 @@ def evaluation(split: str = "test", spread: float = 0.01, **aurocs: float | None
             "auroc": auroc,
             "auroc_lower": None if auroc is None else auroc - spread,
             "auroc_upper": None if auroc is None else auroc + spread,
+            "auroc_gain_lower": None if score == "reliability" or not gain else gain[0],
+            "auroc_gain_upper": None if score == "reliability" or not gain else gain[1],
             **dict.fromkeys(("aurc", "e_aurc", "augrc"), 0.25),
             **dict.fromkeys(("aurc_lower", "aurc_upper", "augrc_lower", "augrc_upper")),
             **dict.fromkeys(("brier", "calibration_error")),
@@ -152,11 +156,24 @@ def evaluation(split: str = "test", spread: float = 0.01, **aurocs: float | None
         (
             evaluation(reliability=0.6, softmax=0.684, trust_score=0.61, nearest_map_reliability=0.55),
             ["is beaten by 2 of 3 single baselines, most clearly by probability (0.684).", "AUROC 0.600"],
-            ["overlap", "combined"],
+            ["chance", "combined"],
         ),
         (
-            evaluation(reliability=0.6, softmax=0.65, spread=0.1),
-            ["beaten by 1 of 1 single baselines", "Their intervals overlap"],
+            evaluation(reliability=0.6, softmax=0.65, gain=(-0.04, 0.14)),
+            [
+                "beaten by 1 of 1",
+                "The interval of their difference, -0.04 to +0.14, holds 0: this order may be chance.",
+            ],
+            [],
+        ),
+        (  # their own intervals overlap, and still one is better on the same images
+            evaluation(reliability=0.6, softmax=0.65, spread=0.1, gain=(0.01, 0.09)),
+            ["beaten by 1 of 1 single baselines"],
+            ["chance"],
+        ),
+        (
+            evaluation(reliability=0.7, softmax=0.65, gain=(-0.2, 0.1)),
+            ["next comes probability (0.650). The interval of their difference, -0.20 to +0.10, holds 0"],
             [],
         ),
         (
@@ -165,7 +182,7 @@ def evaluation(split: str = "test", spread: float = 0.01, **aurocs: float | None
                 "no single baseline beats the cluster reliability (AUROC 0.800); next comes probability (0.650)",
                 "reach 0.820, more than any of them alone",
             ],
-            ["overlap"],
+            ["chance"],
         ),
         (
             evaluation(reliability=0.70004, softmax=0.69996, combined_reliability=0.7),

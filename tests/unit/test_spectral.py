@@ -26,7 +26,6 @@ from tasks.spectral import (
     count_parts,
     graph_parts,
     match_clusters,
-    prototypes,
     spectral_clusters,
     spectral_embedding,
 )
@@ -461,18 +460,6 @@ def test_isolated_maps_beside_parts_have_no_direction(monkeypatch: pytest.Monkey
     embedding, eigenvalues = spectral_embedding(affinity_matrix(points, "sigma", 0.2), 2)
     assert eigenvalues[:2] == pytest.approx(1) and not embedding[-2:].any()
     np.testing.assert_allclose(np.linalg.norm(embedding[:-2], axis=1), 1)
-
-
-def test_prototypes_are_mean_maps() -> None:
-    maps = np.asarray([[[1.0, 3.0]], [[0.0, 8.0]], [[5.0, 5.0]], [[2.0, 4.0]]])
-    assert prototypes(maps, np.asarray([2, 1, 1, 2])).tolist() == [[[2.5, 6.5]], [[1.5, 3.5]]]
-
-
-def test_prototypes_weighted_by_size_are_the_mean_of_all() -> None:
-    maps = random_maps(20, 3, 3)
-    labels = canonical_labels(np.arange(20) % 3)
-    sizes = np.bincount(labels)[1:]
-    np.testing.assert_allclose(np.average(prototypes(maps, labels), axis=0, weights=sizes), maps.mean(axis=0))
 
 
 def test_stability_is_the_mean_agreement_of_the_seeds() -> None:
