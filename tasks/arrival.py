@@ -1,8 +1,8 @@
 """Arrival: whether all files of an acquisition date are there, or some are still being copied.
 
-A copy takes minutes to hours and says nothing when it ends. So a date counts as complete when number, names and sizes
-of its files have not changed for a while, or when a marker file says so. Every look is kept in the store, so that looks
-of different runs add up. Prefect's retries do the waiting: the UI shows that a date is awaited, and why.
+A copy takes minutes to hours and says nothing when it ends. So a date counts as complete when number, names, sizes and
+times of its files have not changed for a while, or when a marker file says so. Every look is kept in the store, so that
+looks of different runs add up. Prefect's retries do the waiting: the UI shows that a date is awaited, and why.
 """
 
 import math
@@ -15,7 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from storage.arrivals import read_arrival, write_arrival
 from storage.artifacts import Store
@@ -27,6 +27,8 @@ from tasks.sources.folder import FolderSource
 from tasks.stage import retry_on_passing_fault
 
 NOTHING_YET = "no file of this date yet"
+IF_LEFT = " (if a broken copy has left it, delete it; a day after its last change it is passed by)"
+MAX_LOOKS = 5000  # of one scoring: every look is a line in Prefect's database
 
 
 class NotSettled(Exception):
@@ -39,8 +41,8 @@ class ArrivalParams(Params):
     settle_seconds: int = Field(
         default=60,
         ge=0,
-        le=86400,
-        description="seconds for which a date's files must not have changed in number, name or size",
+        le=43200,  # the default of `patience_minutes`
+        description="seconds for which a date's files must not have changed in number, name, size or time",
     )
     marker: str | None = Field(
         default=None,
@@ -49,8 +51,20 @@ class ArrivalParams(Params):
         "date in its name, as `{date}.complete` has",
     )
     patience_minutes: float = Field(
-        default=720, ge=0, allow_inf_nan=False, description="minutes that a started scoring waits before it gives up"
+        default=720,
+        ge=0,
+        allow_inf_nan=False,
+        description="minutes that a started scoring waits before it gives up; 0: it looks once",
     )
+
+    @model_validator(mode="after")
+    def _patience_to_settle(self) -> "ArrivalParams":
+        if self.marker is None and 0 < 60 * self.patience_minutes < self.settle_seconds:
+            raise ValueError(
+                f"patience_minutes ({self.patience_minutes:g}) must be 0 or as long as settle_seconds "
+                f"({self.settle_seconds}): no date could settle before it is over"
+            )
+        return self
 
     def marker_of(self, day: date) -> str | None:
         """Name of a date's marker; `{date}` stands for YYYY-MM-DD."""
@@ -106,7 +120,7 @@ def judge_arrival(
     if now_look.n_files == 0:
         return Arrival(False, NOTHING_YET)
     if now_look.copying is not None:
-        return Arrival(False, f"a file is being copied: {now_look.copying}")
+        return Arrival(False, f"a file is being copied: {now_look.copying}{IF_LEFT}")
     unchanged = (now - same_since(before, since, now_look, now)).total_seconds()
     if unchanged >= params.settle_seconds:
         return Arrival(True, f"{now_look}; unchanged for {unchanged:.0f} s")
@@ -137,7 +151,7 @@ def look_again(
         return Arrival(True, "a source without files has nothing to wait for")
     root = find_root(root_name)
     files = date_files(root, day)
-    look, marker, watch = look_at(root, files), params.marker_of(day), _read_watch(store, campaign, day)
+    look, marker, watch = look_at(root, files, now), params.marker_of(day), _read_watch(store, campaign, day)
     before, since = (None, None) if watch is None else (watch.look, watch.since)
     kept = Watch(look=look, since=same_since(before, since, look, now))
     write_arrival(store, campaign, day, kept.model_dump(mode="json"))
@@ -172,9 +186,9 @@ def retry_until_settled(awaiting: Task[..., Any], run: TaskRun, state: State[Any
 
 
 def arrival_options(params: ArrivalParams) -> ArrivalOptions:
-    """Options with which Prefect looks again twice in every settling time, until patience is over."""
+    """Options with which Prefect looks again twice in every settling time, `MAX_LOOKS` times at most."""
     patience = 60 * params.patience_minutes
-    delay = max(1.0, min(params.settle_seconds / 2, patience))
+    delay = max(1.0, min(params.settle_seconds / 2, patience), patience / MAX_LOOKS)
     return ArrivalOptions(
         retries=math.ceil(patience / delay),
         retry_delay_seconds=delay,

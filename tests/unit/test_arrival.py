@@ -29,7 +29,7 @@ from tasks.arrival import (
     retry_until_settled,
     same_since,
 )
-from tasks.date_files import Look, date_files, dates_in, holds_marker, look_at, readable_size
+from tasks.date_files import LEFT_BEHIND, FileStamp, Look, date_files, dates_in, holds_marker, look_at, readable_size
 from tasks.sources.folder import FolderSource
 from tasks.sources.growliflower import GrowliFlowerSource
 from tasks.sources.synthetic import SyntheticSource
@@ -41,11 +41,23 @@ PARAMS = ArrivalParams()
 DAYS = st.dates(date(1900, 1, 1), date(2099, 12, 31))
 
 
-def put(root: Path, name: str, n_bytes: int = 100) -> Path:
+def put(root: Path, name: str, n_bytes: int = 100, seconds: float = 0) -> Path:
+    """Write a file, so many seconds after noon."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * n_bytes)
+    os.utime(path, (after(seconds).timestamp(),) * 2)
     return path
+
+
+def stamped(sizes: dict[str, int], seconds: float = 0) -> dict[str, FileStamp]:
+    """Files of these sizes, written so many seconds after noon."""
+    return {name: FileStamp(size, int(after(seconds).timestamp()) * 10**9) for name, size in sizes.items()}
+
+
+def seen(sizes: dict[str, int], root: str = "") -> Look:
+    """A look at noon at files that were written at noon."""
+    return look_at(Path(root), stamped(sizes), NOON)
 
 
 def plant(number: int, folder: str = FOLDER) -> str:
@@ -132,7 +144,7 @@ class TestDateFiles:
                 ]
             )
         )
-        assert all(size == len(name) for name, size in found.items())
+        assert all(stamp == FileStamp(len(name), int(NOON.timestamp()) * 10**9) for name, stamp in found.items())
 
     def test_folders_of_other_dates_are_not_entered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for folder in (FOLDER, OTHER_FOLDER, "Field2/2021-08-23", "deep/down/20210825/plot1"):
@@ -204,23 +216,26 @@ class TestDateFiles:
 
 class TestLook:
     def test_sums_and_words(self) -> None:
-        look = look_at(Path("/data"), {"a.png": 3_000_000, "b/c.png": 100_000})
-        assert (look.n_files, look.n_bytes, look.is_copying) == (2, 3_100_000, False)
+        look = seen({"a.png": 3_000_000, "b/c.png": 100_000})
+        assert (look.n_files, look.n_bytes, look.copying) == (2, 3_100_000, None)
         assert str(look) == "2 files, 3.1 MB"
-        assert str(look_at(Path("/data"), {"a.png": 1})) == "1 file, 1 bytes"
+        assert str(seen({"a.png": 1})) == "1 file, 1 bytes"
 
-    def test_the_digest_is_of_root_names_and_sizes(self) -> None:
+    def test_the_digest_is_of_root_names_sizes_and_times(self) -> None:
         files = {"a": 1, "b": 2}
-        same = [look_at(Path("/x"), files), look_at(Path("/x"), {"b": 2, "a": 1})]
+        same = [seen(files, "/x"), seen({"b": 2, "a": 1}, "/x")]
         others = [({"a": 2, "b": 1}, "/x"), ({"a": 1, "c": 2}, "/x"), ({"a": 1}, "/x"), (files, "/y")]
+        looks = [same[0], *(seen(other, root) for other, root in others)]
+        looks += [look_at(Path("/x"), {**stamped(files), **stamped({"b": 2}, seconds=1)}, NOON)]
         assert same[0] == same[1]
-        assert len({same[0].digest, *(look_at(Path(root), other).digest for other, root in others)}) == 5
+        assert len({look.digest for look in looks}) == 6
 
     @pytest.mark.parametrize(
         "name",
         [
-            ".x.png.a81bc",
+            ".x.png.a81bc9",
             "plot1/.2021_Ref_Plot2_E18.png.Xa81bC",
+            ".labels.csv.xxxxxX",
             ".~tmp~/x.png",
             ".rsync-partial/x.png",
             "x.png.part",
@@ -228,18 +243,50 @@ class TestLook:
             "x.png.filepart",
             "x.tmp",
             "x.png.crdownload",
-            "x.png~",
         ],
     )
     def test_files_of_copying_tools(self, name: str) -> None:
-        assert look_at(Path(), {"a.png": 1, name: 5}).copying == name
+        assert seen({"a.png": 1, name: 5}).copying == name
 
-    @pytest.mark.parametrize("name", [".DS_Store", "._x.png", ".hidden.jpeg", "x.part.png", "tmp/x.png", "Thumbs.db"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            ".DS_Store",
+            "._x.png",
+            ".hidden.jpeg",
+            "x.part.png",
+            "tmp/x.png",
+            "Thumbs.db",
+            "labels.csv~",
+            ".config.json.backup",
+            ".config.json.save1",
+            ".config.json.Original",
+            ".labels.csv.swp",
+            ".png.Xa81bC",
+        ],
+    )
     def test_files_that_only_look_like_it(self, name: str) -> None:
-        assert not look_at(Path(), {name: 5}).is_copying
+        assert seen({name: 5}).copying is None
+
+    @pytest.mark.parametrize("name", ["a.png", "plot1/a.JPG", "a.tiff"])
+    def test_an_empty_image_is_being_copied(self, name: str) -> None:
+        assert seen({name: 0}).copying == name
+        assert seen({name: 1}).copying is None
+
+    @pytest.mark.parametrize("name", ["_COMPLETE", "a.txt", "png"])
+    def test_other_files_may_be_empty(self, name: str) -> None:
+        assert seen({name: 0}).copying is None
+
+    @pytest.mark.parametrize("name", ["a.png", ".a.png.Xa81bC", "a.png.part"])
+    def test_what_nobody_writes_to_for_a_day_was_left_behind(self, name: str) -> None:
+        files = stamped({name: 0})
+        day = LEFT_BEHIND.total_seconds()
+        assert day == 24 * 60 * 60
+        assert [look_at(Path(), files, after(seconds)).copying for seconds in (day, day + 1)] == [name, None]
+        assert look_at(Path(), files, after(day + 1)).n_files == 1
 
     def test_a_name_that_is_no_text_can_be_kept(self) -> None:
-        look = look_at(Path(), {os.fsdecode(b"\xff.part"): 1})
+        look = seen({os.fsdecode(b"\xff.part"): 1})
         assert (
             Look.model_validate_json(look.model_dump_json()) == look
             and look.copying == "\N{REPLACEMENT CHARACTER}.part"
@@ -266,7 +313,7 @@ def look_of(n: int) -> Look:
 
 class TestJudgement:
     def test_words_for_people(self) -> None:
-        before, grown = (look_at(Path(), dict.fromkeys(map(str, range(n)), 250_000)) for n in (10, 12))
+        before, grown = (seen(dict.fromkeys(map(str, range(n)), 250_000)) for n in (10, 12))
 
         def judge(look: Look, seconds: float, earlier: Look | None = before) -> Arrival:
             return judge_arrival(earlier, NOON, look, after(seconds), PARAMS)
@@ -276,18 +323,22 @@ class TestJudgement:
         changed = "12 files, 3.0 MB (at the look before: 10 files, 2.5 MB); unchanged for 0 of 60 s"
         assert judge(grown, 90) == Arrival(False, changed)
         assert judge(grown, 90, None) == Arrival(False, "12 files, 3.0 MB; unchanged for 0 of 60 s")
-        copying = look_at(Path(), {".x.png.a81bc": 3})
-        assert judge(copying, 90, copying) == Arrival(False, "a file is being copied: .x.png.a81bc")
-        nothing = look_at(Path(), {})
+        copying = seen({".x.png.a81bc9": 3})
+        assert judge(copying, 90, copying) == Arrival(
+            False,
+            "a file is being copied: .x.png.a81bc9 (if a broken copy has left it, delete it; a day after its last "
+            "change it is passed by)",
+        )
+        nothing = seen({})
         assert judge(nothing, 90, nothing) == Arrival(False, "no file of this date yet")
 
     def test_without_settling_time_the_first_look_is_enough(self) -> None:
         params = ArrivalParams(settle_seconds=0)
         assert judge_arrival(None, None, look_of(1), NOON, params).settled
-        assert not judge_arrival(None, None, look_at(Path(), {}), NOON, params).settled
+        assert not judge_arrival(None, None, seen({}), NOON, params).settled
 
     def test_a_marker_alone_decides(self) -> None:
-        copying, nothing = look_at(Path(), {"a.part": 1}), look_at(Path(), {})
+        copying, nothing = seen({"a.part": 1}), seen({})
         assert judge_arrival(None, None, copying, NOON, PARAMS, "DONE", has_marker=True) == Arrival(
             True, "the marker DONE is there"
         )
@@ -343,13 +394,34 @@ class TestMarker:
 class TestLookAgain:
     def test_a_growing_date_waits_until_it_has_rested(self, watcher: Watcher) -> None:
         for number in range(1, 4):
-            put(watcher.root, plant(number), 100)
+            put(watcher.root, plant(number), 100, seconds=30 * number)
             assert not watcher.look(30 * number).settled
         put(watcher.root, plant(3), 500)  # the last file had not been written to its end
         found = watcher.look(149)
         assert found.why == "3 files, 700 bytes (at the look before: 3 files, 300 bytes); unchanged for 0 of 60 s"
         assert watcher.look(180).why == "3 files, 700 bytes; unchanged for 31 of 60 s"
         assert watcher.look(209) == Arrival(True, "3 files, 700 bytes; unchanged for 60 s")
+
+    def test_a_file_that_has_its_full_size_from_the_start(self, watcher: Watcher) -> None:
+        """As `rsync --preallocate` and `--inplace` write over an older copy: only the time of change tells."""
+        for seconds in (0, 60, 120):
+            put(watcher.root, plant(1), 500, seconds=seconds)
+            assert watcher.look(seconds).why.endswith("unchanged for 0 of 60 s")
+        assert watcher.look(180).settled
+
+    def test_an_image_without_content_yet(self, watcher: Watcher) -> None:
+        put(watcher.root, plant(1))
+        put(watcher.root, plant(2), 0)
+        assert not watcher.look(0).settled
+        assert watcher.look(1000).why.startswith(f"a file is being copied: {plant(2)} ")
+        put(watcher.root, plant(2), 100)
+        assert not watcher.look(1001).settled and watcher.look(1061).settled
+
+    def test_a_stray_file_beside_the_dates_does_not_block_them(self, watcher: Watcher) -> None:
+        put(watcher.root, plant(1))
+        for name in ("labels.csv~", ".config.json.backup", "old/.labels.csv.Xa81bC"):
+            put(watcher.root, name, seconds=-LEFT_BEHIND.total_seconds() - 1)
+        assert not watcher.look(0).settled and watcher.look(60).settled
 
     def test_looks_of_different_runs_add_up(self, watcher: Watcher) -> None:
         put(watcher.root, plant(1))
@@ -372,11 +444,11 @@ class TestLookAgain:
         (watcher.root / plant(1)).rename(watcher.root / plant(7))
         assert not watcher.look(120).settled and watcher.look(180).settled
 
-    def test_a_half_written_file_holds_up_however_long_it_rests(self, watcher: Watcher) -> None:
+    def test_a_half_written_file_holds_up_until_it_is_whole(self, watcher: Watcher) -> None:
         put(watcher.root, plant(1))
         partial = put(watcher.root, f"{FOLDER}/.2021_Ref_Plot2_E2.png.Ab3dEf")
         assert not watcher.look(0).settled
-        assert watcher.look(10_000).why == f"a file is being copied: {FOLDER}/.2021_Ref_Plot2_E2.png.Ab3dEf"
+        assert watcher.look(10_000).why.startswith(f"a file is being copied: {FOLDER}/.2021_Ref_Plot2_E2.png.Ab3dEf ")
         partial.rename(watcher.root / plant(2))
         assert not watcher.look(10_001).settled and watcher.look(10_061).settled
 
@@ -472,8 +544,10 @@ class TestTask:
             (0, 1, 60, 1),
             (1, 0.05, 3, 1),
             (60, 0, 0, 1),
-            (86400, 10, 1, 600),
+            (43200, 720, 2, 21600),
             (7, 1, 18, 3.5),
+            (0, 720, 5000, 8.64),
+            (4, 72_000, 5000, 864),
         ],
     )
     def test_looks_again_until_patience_is_over(self, settle: int, patience: float, retries: int, delay: float) -> None:
@@ -483,12 +557,18 @@ class TestTask:
         assert (waiting.retries, waiting.retry_delay_seconds) == (retries, delay)
         assert waiting.retry_condition_fn is retry_until_settled
 
-    @given(st.integers(0, 86400), st.floats(0, 1e5))
-    def test_patience_and_looks_fit(self, settle: int, patience: float) -> None:
+    @given(st.integers(0, 43200), st.floats(0, 1e5))
+    def test_patience_and_looks_fit(self, settle: int, more: float) -> None:
+        patience = settle / 60 + more
         options = arrival_options(ArrivalParams(settle_seconds=settle, patience_minutes=patience))
         waited = options["retries"] * options["retry_delay_seconds"]
         assert 60 * patience * (1 - 1e-9) <= waited <= 60 * patience + options["retry_delay_seconds"]
-        assert waited >= settle * (1 - 1e-9) or 60 * patience < settle
+        assert waited >= settle * (1 - 1e-9)
+        assert options["retries"] <= 5001 and options["retry_delay_seconds"] >= 1
+
+    def test_a_marker_needs_no_time_to_settle(self) -> None:
+        options = arrival_options(ArrivalParams(settle_seconds=600, patience_minutes=1, marker="DONE"))
+        assert (options["retries"], options["retry_delay_seconds"]) == (1, 60)
 
     @pytest.mark.parametrize(
         ("error", "is_retried"),
@@ -510,7 +590,8 @@ class TestParams:
         "fields",
         [
             {"settle_seconds": -1},
-            {"settle_seconds": 86401},
+            {"settle_seconds": 43201},
+            {"settle_seconds": 61, "patience_minutes": 1},
             {"patience_minutes": -0.1},
             {"patience_minutes": float("inf")},
             {"marker": ""},
@@ -522,3 +603,10 @@ class TestParams:
     def test_bounds(self, fields: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             ArrivalParams(**fields)
+
+    def test_patience_that_ends_before_anything_settles_is_refused_in_words(self) -> None:
+        with pytest.raises(
+            ValidationError, match=r"patience_minutes \(1\) must be 0 or as long as settle_seconds \(61\)"
+        ):
+            ArrivalParams(settle_seconds=61, patience_minutes=1)
+        assert ArrivalParams(settle_seconds=60, patience_minutes=1) == ArrivalParams(patience_minutes=1)
