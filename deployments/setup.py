@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import yaml
@@ -47,11 +48,24 @@ def deploy() -> None:
 
 def set_arrival(client: SyncPrefectClient) -> None:
     """When a date's files count as complete; `prefect.yaml` itself can take only texts from the environment."""
-    arrival = {"settle_seconds": int(os.environ.get("HARVEST_SETTLE_SECONDS", "60"))}
     for name in ("score-acquisition", "discover-acquisitions"):
         found = client.read_deployment_by_name(f"{name}/{name}")
-        update = DeploymentUpdate(parameters={**found.parameters, "arrival": arrival})
+        update = DeploymentUpdate(parameters={**found.parameters, "arrival": arrival(os.environ)})
         client.update_deployment(found.id, update)
+
+
+def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the host's settings say of arrival, as a flow's parameter; the rest is as `ArrivalParams` has it.
+
+    Raises
+    ------
+    ValidationError : a setting out of bounds.
+    """
+    from tasks.arrival import ArrivalParams  # with torch, which `sweep`, a program that stays, has no use for
+
+    settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
+    given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
+    return ArrivalParams.model_validate(given).model_dump(mode="json", exclude_unset=True)
 
 
 def set_automations(client: SyncPrefectClient) -> None:

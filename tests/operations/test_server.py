@@ -140,6 +140,30 @@ def test_another_set_up_changes_nothing(service: Service) -> None:
     assert described(service) == {**before, "schedules": []}
 
 
+SET_ARRIVAL = """
+from prefect import get_client
+from deployments.setup import set_arrival
+with get_client(sync_client=True) as client:
+    set_arrival(client)
+"""
+
+
+def test_the_host_s_settings_say_when_a_date_is_complete(service: Service) -> None:
+    def of_deployments() -> list[Any]:
+        with service.client() as client:
+            names = ("score-acquisition", "discover-acquisitions")
+            made = [client.read_deployment_by_name(f"{name}/{name}") for name in names]
+        assert [each.parameters["store"] for each in made] == [str(service.store)] * 2
+        return [each.parameters["arrival"] for each in made]
+
+    settle = {"settle_seconds": int(service.environment["HARVEST_SETTLE_SECONDS"])}
+    assert of_deployments() == [settle] * 2
+    service.command("python", "-c", SET_ARRIVAL, HARVEST_MARKER="{date}.complete")
+    assert of_deployments() == [{**settle, "marker": "{date}.complete"}] * 2
+    service.command("python", "-c", SET_ARRIVAL)
+    assert of_deployments() == [settle] * 2
+
+
 def described(service: Service) -> dict[str, Any]:
     """What the set-up makes, as the server describes it."""
     with service.client() as client:

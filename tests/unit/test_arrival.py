@@ -46,7 +46,7 @@ def put(root: Path, name: str, n_bytes: int = 100, seconds: float = 0) -> Path:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * n_bytes)
-    os.utime(path, (after(seconds).timestamp(),) * 2)
+    os.utime(path, (after(seconds).timestamp(), after(seconds).timestamp()))
     return path
 
 
