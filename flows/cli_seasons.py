@@ -69,9 +69,11 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
     InputError : no server is set.
     ConnectionError : it cannot be reached, or does not take the event.
     """
+    import httpx
     from prefect.events import Event, Resource
     from prefect.events.clients import PrefectEventsClient
     from prefect.settings import PREFECT_API_URL
+    from websockets.exceptions import WebSocketException
 
     if not PREFECT_API_URL.value():
         raise InputError(
@@ -88,7 +90,7 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
     try:
         async with PrefectEventsClient(checkpoint_every=1) as client:  # waits for an answer after each event
             await client.emit(event)
-    except Exception as error:  # of the network, of the websocket, or Prefect's own where it was not let in
+    except (OSError, httpx.HTTPError, WebSocketException) as error:  # not reached, not let in, cut off
         raise ConnectionError(f"the Prefect server did not take the announcement: {error}") from error
     return str(event.id)
 

@@ -27,7 +27,7 @@ from tasks.train import classifier_recipe, train_classifier
 
 DEFAULT_RUNTIME = Runtime()
 DEPLOYED = "fit-and-explain/fit-and-explain"
-GPU_SLOTS = "gpu"  # the server's concurrency limit
+GPU_LIMIT = "gpu"  # the server's concurrency limit
 # Seconds after which the server gives the slot of a killed run to the next; a living one renews in time.
 SLOT_LEASE = 60
 
@@ -49,7 +49,7 @@ def fit_and_explain(
     refuse_endless_restarts()
     choose_device(runtime, runtime.saliency_precision)
     # Strict: without the limit on the server, Prefect would let every run through.
-    with concurrency(GPU_SLOTS, strict=True, lease_duration=SLOT_LEASE):
+    with concurrency(GPU_LIMIT, strict=True, lease_duration=SLOT_LEASE):
         made = fit_artifacts(params, store, artifacts, runtime)
     show(Store(store), params, made)
 
