@@ -48,9 +48,7 @@ LOST_SERVER = (
 )
 
 
-def automations(
-    deployments: Mapping[str, UUID], zombie_seconds: float, ui_url: str, notices: Iterable[ActionTypes] = ()
-) -> list[AutomationCore]:
+def automations(deployments: Mapping[str, UUID], zombie_seconds: float, ui_url: str) -> list[AutomationCore]:
     """What should be on the server.
 
     Parameters
@@ -58,17 +56,15 @@ def automations(
     deployments : ids by name.
     zombie_seconds : how long a running flow run may be silent; heartbeats come every 30 seconds.
     ui_url : address of the Prefect UI.
-    notices : what else to do about a run that went wrong, beside writing it down.
     """
     no_notes = [found for name, found in deployments.items() if name != NOTE]
     return [
         *recovery(deployments, zombie_seconds),
         _automation(
             "notices",
-            "A run that failed or crashed is written down, and sent where the set-up was told to.",
+            "A run that failed or crashed is written down, and posted where the set-up was told to.",
             _enters(WENT_WRONG, no_notes, once_in=NOTICE_SECONDS),
             _write_notice(deployments[NOTE], ui_url),
-            *notices,
         ),
         _automation(
             "acquisition arrived",
@@ -83,54 +79,58 @@ def recovery(deployments: Mapping[str, UUID], zombie_seconds: float) -> list[Aut
     """Those that have killed runs begin again; parameters as of `automations`."""
     everything = list(deployments.values())
     resumed = [found for name, found in deployments.items() if name not in (NOTE, FIT)]
+    return [*_of_silence(everything, zombie_seconds), *_after_crashes(resumed)]
+
+
+def _of_silence(deployments: list[UUID], zombie_seconds: float) -> list[AutomationCore]:
     gone = f"RUNNING, but no heartbeat for {zombie_seconds:g} s: process or machine is gone"
-    alive = {HEARTBEAT, *_states(*ENDED, *WAITING)}
     stuck = f"PENDING for {3 * zombie_seconds:g} s: its worker took it and died before it began"
+    alive = {HEARTBEAT, *_states(*ENDED, *WAITING)}
     return [
         # A run may be killed before its first heartbeat.
         _automation(
-            "silent runs crash", gone, _silence({RUNNING, HEARTBEAT}, alive, zombie_seconds, everything), _crash(gone)
+            "silent runs crash", gone, _silence({RUNNING, HEARTBEAT}, alive, zombie_seconds, deployments), _crash(gone)
         ),
         _automation(
             "stuck runs begin again",
             stuck,
-            _silence(_states("Pending"), {RUNNING, *alive}, 3 * zombie_seconds, everything),
+            _silence(_states("Pending"), {RUNNING, *alive}, 3 * zombie_seconds, deployments),
             _again(stuck),
         ),
+    ]
+
+
+def _after_crashes(deployments: list[UUID]) -> list[AutomationCore]:
+    lost_server = [f"*encountered an exception: {error}*" for error in LOST_SERVER]
+    return [
         _automation(
             "crashed runs begin again",
             f"CRASHED after it had begun, up to {len(RESTARTED)} times. {FIT} is left to the run that waits for it.",
-            _silence(_states("Crashed"), _states("*"), RESTART_SECONDS, resumed, {"prefect.run-count": RESTARTED}),
+            _rest("Crashed", RESTART_SECONDS, deployments, {"prefect.run-count": RESTARTED}),
             _again("after a crash"),
         ),
         _automation(
             "runs that crashed at once begin again",
             "CRASHED before it had begun: its process was killed, met no server, or cannot import its code.",
-            _silence(
-                _states("Crashed"), _states("*"), NEVER_BEGAN_SECONDS, resumed, {"prefect.run-count": NEVER_BEGAN}
-            ),
+            _rest("Crashed", NEVER_BEGAN_SECONDS, deployments, {"prefect.run-count": NEVER_BEGAN}),
             _again("after a crash at once"),
         ),
         _automation(
             "runs that lost the server begin again",
             f"FAILED because the server was away, up to {len(RESTARTED)} times.",
-            _silence(
-                _states("Failed"),
-                _states("*"),
+            _rest(
+                "Failed",
                 RESTART_SECONDS,
-                resumed,
-                {
-                    "prefect.run-count": RESTARTED,
-                    "prefect.state-message": [f"*encountered an exception: {error}*" for error in LOST_SERVER],
-                },
+                deployments,
+                {"prefect.run-count": RESTARTED, "prefect.state-message": lost_server},
             ),
             _again("the server was away"),
         ),
     ]
 
 
-def _automation(name: str, description: str, trigger: EventTrigger, *actions: ActionTypes) -> AutomationCore:
-    return AutomationCore(name=PREFIX + name, description=description, trigger=trigger, actions=list(actions))
+def _automation(name: str, description: str, trigger: EventTrigger, action: ActionTypes) -> AutomationCore:
+    return AutomationCore(name=PREFIX + name, description=description, trigger=trigger, actions=[action])
 
 
 def _crash(why: str) -> ChangeFlowRunState:
@@ -181,6 +181,11 @@ def _silence(
         threshold=1,
         within=timedelta(seconds=seconds),
     )
+
+
+def _rest(state: str, seconds: float, deployments: Iterable[UUID], more: dict[str, str | list[str]]) -> EventTrigger:
+    """Fires for a run that stays in a state for so long."""
+    return _silence(_states(state), _states("*"), seconds, deployments, more)
 
 
 def _write_notice(deployment: UUID, ui_url: str) -> RunDeployment:

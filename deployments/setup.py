@@ -20,7 +20,7 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from deployments.automations import PREFIX, automations
 from deployments.pools import make_limits, make_pools
 from deployments.updates import bring_up_to_date
-from deployments.webhook import webhook_notice
+from deployments.webhook import set_webhook
 
 PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
 
@@ -36,6 +36,7 @@ def main() -> None:
         make_limits(client)
         deploy()
         set_arrival(client)
+        set_webhook(client, os.environ.get("HARVEST_NOTIFY_URL"))
         set_automations(client)
     print("set up:", os.environ["PREFECT_UI_URL"])
 
@@ -70,11 +71,8 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def set_automations(client: SyncPrefectClient) -> None:
     """Crash recovery and notices, for the deployments there are now."""
-    url = os.environ.get("HARVEST_NOTIFY_URL")
-    notices = [webhook_notice(url)] if url else []
     ui_url = os.environ["PREFECT_UI_URL"].rstrip("/")
-    wanted = automations(deployment_ids(client), zombie_seconds(os.environ), ui_url, notices)
-    bring_up_to_date(client, wanted, PREFIX)
+    bring_up_to_date(client, automations(deployment_ids(client), zombie_seconds(os.environ), ui_url), PREFIX)
 
 
 def zombie_seconds(environment: Mapping[str, str]) -> float:

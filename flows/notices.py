@@ -3,16 +3,23 @@
 import json
 import os
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_client, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import ObjectNotFound
 
 NOTICES = "notices.jsonl"
+WEBHOOK = "harvest-notices"  # the secret block with the address that notices are posted to, if there is one
+POST_SECONDS = 10
 
 
 @flow(name="note-failure", flow_run_name="note {state} of {name}")
 def note_failure(store: str, flow_run_id: str, name: str, state: str, message: str, url: str) -> None:
-    """Log that a flow run went wrong, and append it to the store's list of notices."""
+    """Log that a flow run went wrong, append it to the store's list of notices, and post it to the webhook."""
     notice = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "flow_run": name,
@@ -23,6 +30,36 @@ def note_failure(store: str, flow_run_id: str, name: str, state: str, message: s
     }
     get_run_logger().error("%s: %s (%s): %s", state, name, url, message)
     append_line(Path(store) / NOTICES, json.dumps(notice))
+    create_markdown_artifact(f"[{name}]({url}): **{state}**\n\n```\n{message}\n```", key="notice", description=name)
+    webhook = find_webhook()
+    if webhook and (problem := post(webhook, f"{state}: {name}\n{message}\n{url}")):
+        get_run_logger().warning("the webhook did not take this notice: %s", problem)
+
+
+def find_webhook() -> str | None:
+    """The address that notices are posted to, which only the server knows."""
+    with get_client(sync_client=True) as client:
+        try:
+            return str(client.read_block_document_by_name(WEBHOOK, "secret").data["value"])
+        except ObjectNotFound:
+            return None
+
+
+def post(address: str, text: str) -> str | None:
+    """Post a text as JSON `{"text": ...}`; what went wrong, if something did.
+
+    The address is a secret, so it is in no log: errors are told without their texts, and by `urllib`, which logs
+    nothing.
+    """
+    try:
+        headers = {"Content-Type": "application/json", "User-Agent": "harvest-reliability"}
+        with urlopen(Request(address, json.dumps({"text": text}).encode(), headers), timeout=POST_SECONDS):
+            return None
+    except HTTPError as error:
+        error.close()
+        return f"it answered {error.code}"
+    except (OSError, HTTPException, ValueError) as error:
+        return type(error).__name__
 
 
 def append_line(path: Path, line: str) -> None:

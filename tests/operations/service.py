@@ -27,10 +27,14 @@ PROGRAMS = ("database", "server", "reports", "sweep", "worker-cpu", "worker-gpu"
 
 @dataclass
 class Service:
-    """A running service; what tests do with it goes through its public sides."""
+    """A running service; what tests do with it goes through its public sides.
+
+    `before` is what stands before the command that starts it, to start it as another user.
+    """
 
     home: Path
     environment: dict[str, str]
+    before: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -80,11 +84,11 @@ class Service:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def start(self, seconds: float = 180) -> None:
+    def start(self, seconds: float = 400) -> None:
         """Start everything, and wait for the end of the set-up."""
         with (self.home / "start.log").open("ab") as log:
             # Ends with the tests, even where they are killed.
-            command = ["setpriv", "--pdeathsig", "TERM", str(ROOT / "deployments" / "start")]
+            command = ["setpriv", "--pdeathsig", "TERM", *self.before, str(ROOT / "deployments" / "start")]
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -185,9 +189,13 @@ class Service:
             time.sleep(0.1)
 
     def logs(self) -> str:
-        """The end of every log."""
-        files = [self.home / "start.log", *sorted((self.home / "logs").glob("*.log"))]
-        return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in files if path.exists())
+        """The end of every log, for people who look for what went wrong."""
+        return "\n".join(f"== {name}\n{text[-3000:]}" for name, text in self.whole_logs().items())
+
+    def whole_logs(self) -> dict[str, str]:
+        """All that was ever logged, by the file's name."""
+        files = [self.home / "start.log", *sorted((self.home / "logs").iterdir())]
+        return {path.name: path.read_text() for path in files if path.exists()}
 
 
 def processes(content: str) -> Generator[tuple[int, bytes]]:
@@ -224,14 +232,23 @@ def what_is_missing() -> str:
 
 
 @contextmanager
-def running_service(**settings: str) -> Generator[Service]:
-    """A service in a folder of its own, which the user of PostgreSQL can enter; everything of it is gone afterwards."""
+def running_service(before: tuple[str, ...] = (), owner: int | None = None, **settings: str) -> Generator[Service]:
+    """A service in a folder of its own, which the user of PostgreSQL can enter; everything of it is gone afterwards.
+
+    Parameters
+    ----------
+    before : what stands before the command that starts it.
+    owner : id of the user whom the folder belongs to; default: who runs the tests.
+    """
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
     if "HARVEST_POSTGRES_BIN" in os.environ:
         outside["HARVEST_POSTGRES_BIN"] = os.environ["HARVEST_POSTGRES_BIN"]
     port, database_port, reports_port = free_ports(3)
     home = Path(tempfile.mkdtemp(prefix="harvest-"))
     home.chmod(0o755)
+    if owner is not None:
+        os.chown(home, owner, -1)
+        outside["HOME"] = str(home)
     made = Service(
         home,
         {
@@ -243,8 +260,10 @@ def running_service(**settings: str) -> Generator[Service]:
             "HARVEST_REPORTS_PORT": reports_port,
             "HARVEST_ZOMBIE_SECONDS": str(ZOMBIE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
             **settings,
         },
+        before,
     )
     try:
         made.start()

@@ -5,8 +5,11 @@ import os
 import signal
 import stat
 import time
+from base64 import b64encode
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -15,10 +18,16 @@ from uuid import UUID
 import httpx
 import pytest
 import yaml
+from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
 from deployments.pools import POOLS
+from deployments.setup import set_arrival
+from deployments.watch import watch
+from deployments.webhook import set_webhook
+from flows.fit import GPU_LIMIT
 from flows.restarts import MAX_RUNS
 from tests.integration.conftest import small_campaign
 from tests.operations.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
@@ -69,27 +78,60 @@ def test_the_ui_is_the_one_that_calls_nobody(service: Service) -> None:
     assert settings["api_url"] == service.api_url
 
 
-def test_reports_are_served_on_this_host_only(service: Service) -> None:
-    (service.store / "reports" / "page.html").write_text("a report")
-    assert httpx.get(f"{service.reports_url}/page.html").text == "a report"
-    assert httpx.get(f"{service.reports_url}/../secrets.env").status_code == 404
+def test_reports_and_nothing_else_are_served_on_this_host_only(service: Service) -> None:
+    reports = service.store / "reports"
+    (reports / "page.html").write_text("a report")
+    assert get_raw(service, "/page.html") == (200, "a report")
+    above = os.path.relpath(service.home / "secrets.env", reports)
+    assert above == "../../secrets.env" and (reports / above).exists()
+    for path in (f"/{above}", f"/{above}".replace("..", "%2e%2e"), str(service.home / "secrets.env"), f"/{above}/"):
+        status, said = get_raw(service, path)
+        assert status == 404 and "HARVEST" not in said
     listening = service.command("bash", "-c", "cat /proc/net/tcp")
     for name in ("HARVEST_PORT", "HARVEST_DATABASE_PORT", "HARVEST_REPORTS_PORT"):
         assert f"0100007F:{int(service.environment[name]):04X} 00000000:0000 0A" in listening
 
 
-def test_secrets_are_in_one_file_and_the_environment_only(service: Service) -> None:
+def get_raw(service: Service, path: str) -> tuple[int, str]:
+    """Status and text of a page of the reports, whose path goes over the wire as it stands here."""
+    connection = HTTPConnection("127.0.0.1", int(service.environment["HARVEST_REPORTS_PORT"]), timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_analytics_are_off(service: Service) -> None:
+    user, password = service.auth_string.split(":")
+    settings = httpx.get(f"{service.api_url}/admin/settings", auth=(user, password)).json()
+    assert settings["server"]["analytics_enabled"] is False
+    for program in ("server", "worker-cpu", "worker-gpu"):
+        variables = environ(service, program)
+        assert {"DO_NOT_TRACK=1", "PREFECT_SERVER_ANALYTICS_ENABLED=false"} <= set(variables.split("\0"))
+
+
+def environ(service: Service, program: str) -> str:
+    """Environment of a program's own process."""
+    pid = service.status(program)["pid"]
+    (found,) = [content.decode() for each, content in processes("environ") if each == pid]
+    return found
+
+
+def test_secrets_are_in_one_file_and_the_environment_only(service: Service, failed: UUID) -> None:
     found = service.home / "secrets.env"
     assert stat.S_IMODE(found.stat().st_mode) == 0o600
     values = list(service.secrets.values())
     assert len(values) == 3 and len(set(values)) == 3
-    with service.client() as client:
-        on_server = [thing.model_dump_json() for thing in (*client.read_deployments(), *client.read_automations())]
+    values += [service.auth_string.split(":")[1], b64encode(service.auth_string.encode()).decode()]
+    # Parameters of flow runs, their logs and the server's events are in the database.
+    database = service.command("pg_dump")
+    assert str(failed) in database and "COPY public.log " in database and "COPY public.events " in database
     project = [path for folder in ("deployments", "flows", ".ci") for path in (ROOT / folder).rglob("*")]
     texts = {
-        "logs": "".join(path.read_text() for path in (service.home / "logs").iterdir()),
-        "output": (service.home / "start.log").read_text(),
-        "server": "".join(on_server),
+        "logs": "".join(service.whole_logs().values()),
+        "database": database,
         "command lines": "".join(line.decode(errors="replace") for _, line in processes("cmdline")),
         "project": "".join(path.read_text(errors="replace") for path in project if path.is_file()),
     }
@@ -97,17 +139,16 @@ def test_secrets_are_in_one_file_and_the_environment_only(service: Service) -> N
 
 
 def test_workers_know_no_secret_of_the_server(service: Service) -> None:
-    pid = service.status("worker-cpu")["pid"]
-    (environ,) = [content.decode() for found, content in processes("environ") if found == pid]
-    assert f"PREFECT_API_AUTH_STRING={service.auth_string}" in environ
-    assert service.secrets["HARVEST_DATABASE_PASSWORD"] not in environ
-    assert service.secrets["PREFECT_SERVER_ENCRYPTION_KEY"] not in environ
+    variables = environ(service, "worker-cpu")
+    assert f"PREFECT_API_AUTH_STRING={service.auth_string}" in variables
+    assert service.secrets["HARVEST_DATABASE_PASSWORD"] not in variables
+    assert service.secrets["PREFECT_SERVER_ENCRYPTION_KEY"] not in variables
 
 
 def test_every_deployment_is_there_with_its_form(service: Service) -> None:
     with service.client() as client:
         made = {name: client.read_deployment_by_name(f"{name}/{name}") for name in DEPLOYMENTS}
-        limit = client.read_global_concurrency_limit_by_name("gpu")
+        limit = client.read_global_concurrency_limit_by_name(GPU_LIMIT)
     assert limit.limit == 1
     for name, deployment in made.items():
         wanted = DEPLOYMENTS[name]["work_pool"]
@@ -131,7 +172,8 @@ def test_another_set_up_changes_nothing(service: Service) -> None:
     service.command("python", "-m", "deployments.watch", "field", "--minutes", "7")
     before = described(service)
     service.command("python", "-m", "deployments.setup")
-    service.command("python", "-m", "deployments.watch", "field", "--minutes", "7")
+    with service.client() as client:
+        watch(client, "field", minutes=7)
     assert described(service) == before
     (schedule,) = before["schedules"]
     assert (schedule["parameters"], schedule["active"]) == ({"campaign": "field"}, True)
@@ -140,15 +182,7 @@ def test_another_set_up_changes_nothing(service: Service) -> None:
     assert described(service) == {**before, "schedules": []}
 
 
-SET_ARRIVAL = """
-from prefect import get_client
-from deployments.setup import set_arrival
-with get_client(sync_client=True) as client:
-    set_arrival(client)
-"""
-
-
-def test_the_host_s_settings_say_when_a_date_is_complete(service: Service) -> None:
+def test_the_host_s_settings_say_when_a_date_is_complete(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def of_deployments() -> list[Any]:
         with service.client() as client:
             names = ("score-acquisition", "discover-acquisitions")
@@ -156,12 +190,17 @@ def test_the_host_s_settings_say_when_a_date_is_complete(service: Service) -> No
         assert [each.parameters["store"] for each in made] == [str(service.store)] * 2
         return [each.parameters["arrival"] for each in made]
 
+    def settings(marker: str) -> list[Any]:
+        monkeypatch.setenv("HARVEST_MARKER", marker)
+        with service.client() as client:
+            set_arrival(client)
+        return of_deployments()
+
+    monkeypatch.setenv("HARVEST_SETTLE_SECONDS", service.environment["HARVEST_SETTLE_SECONDS"])
     settle = {"settle_seconds": int(service.environment["HARVEST_SETTLE_SECONDS"])}
     assert of_deployments() == [settle] * 2
-    service.command("python", "-c", SET_ARRIVAL, HARVEST_MARKER="{date}.complete")
-    assert of_deployments() == [{**settle, "marker": "{date}.complete"}] * 2
-    service.command("python", "-c", SET_ARRIVAL)
-    assert of_deployments() == [settle] * 2
+    assert settings("{date}.complete") == [{**settle, "marker": "{date}.complete"}] * 2
+    assert settings("") == [settle] * 2
 
 
 def described(service: Service) -> dict[str, Any]:
@@ -192,63 +231,88 @@ def test_crash_recovery_leaves_fits_to_who_waits_for_them(service: Service) -> N
     assert len(RESTARTED) == MAX_RUNS - 1
 
 
-@pytest.fixture
-def receiver() -> Generator[tuple[str, list[Any]]]:
-    """A web server that keeps what is posted to it, and its address, which is a secret."""
-    received: list[Any] = []
+@dataclass
+class Receiver:
+    """A web server that keeps what is posted to it; its address is a secret."""
 
+    url: str
+    status: int = 204
+    received: list[str] = field(default_factory=list)
+
+    def told_of(self, run: UUID) -> list[str]:
+        """Texts about a flow run."""
+        return [text for text in self.received if str(run) in text]
+
+
+@pytest.fixture
+def receiver() -> Generator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
+            made.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(made.status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        made = Receiver(f"http://127.0.0.1:{server.server_port}/secret-hook")
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/secret-hook", received
+        yield made
         server.shutdown()
         thread.join()
 
 
-def notices(service: Service) -> list[dict[str, str]]:
-    """Notices that were written until now."""
-    path = service.store / "notices.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-SET_AUTOMATIONS = """
-from prefect import get_client
-from deployments.setup import set_automations
-with get_client(sync_client=True) as client:
-    set_automations(client)
-"""
+def post_notices_to(service: Service, url: str | None) -> None:
+    """Set up where notices are posted to."""
+    with (
+        temporary_settings({PREFECT_API_URL: service.api_url, PREFECT_API_AUTH_STRING: service.auth_string}),
+        get_client(sync_client=True) as client,
+    ):
+        set_webhook(client, url)
 
 
 def test_an_announced_date_is_looked_at_and_its_failure_told(
-    service: Service, receiver: tuple[str, list[Any]], failed: UUID
+    service: Service, receiver: Receiver, failed: UUID
 ) -> None:
-    url, received = receiver
-    service.command("python", "-c", SET_AUTOMATIONS, HARVEST_NOTIFY_URL=url)
+    post_notices_to(service, receiver.url)
     run = announce_nowhere(service, "2022-09-04")
     service.wait_for_state(run, "Failed")
-    wait_until(lambda: any(str(run) in each["text"] for each in received), 30, service.logs)
-    (told,) = [each["text"] for each in received if str(run) in each["text"]]
-    assert told.startswith("Failed: discover nowhere\n")
-    assert f"{service.url}/runs/flow-run/{run}" in told
+    wait_until(lambda: bool(receiver.told_of(run)), 60, service.logs)
+    address = f"{service.url}/runs/flow-run/{run}"
+    (told,) = receiver.told_of(run)
+    assert told.startswith("Failed: discover nowhere\n") and told.endswith(address)
     for each in (failed, run):
         notice = wait_for_notice(service, each)
         assert (notice["state"], notice["flow_run"]) == ("Failed", "discover nowhere")
         assert "nowhere" in notice["message"] and notice["url"] == f"{service.url}/runs/flow-run/{each}"
-    assert "secret-hook" not in service.command("psql", "-Atc", "select data from block_document")
-    assert "secret-hook" not in service.logs()
-    service.command("python", "-c", SET_AUTOMATIONS)
+    shown = service.command("psql", "-Atc", "select data from artifact where key = 'notice'")
+    assert f"[discover nowhere]({address}): **Failed**" in shown
+
+
+def test_a_webhook_s_address_is_told_to_nobody_also_where_it_refuses(service: Service, receiver: Receiver) -> None:
+    receiver.status = 404
+    post_notices_to(service, receiver.url)
+    run = announce_nowhere(service, "2022-09-05")
+    wait_until(lambda: bool(receiver.told_of(run)), 120, service.logs)
+    refused = "the webhook did not take this notice: it answered 404"
+    wait_until(lambda: refused in service.command("pg_dump", "--table", "log"), 60, service.logs)
+    assert wait_for_notice(service, run)["state"] == "Failed"
     with service.client() as client:
-        (automation,) = [found for found in client.read_automations() if found.name == f"{PREFIX}notices"]
-    assert [action.type for action in automation.actions] == ["run-deployment"]
+        notes = client.read_deployment_by_name("note-failure/note-failure").id
+        made = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[notes]))
+        )
+    (note,) = [each for each in made if each.parameters["flow_run_id"] == str(run)]
+    service.wait_for_state(note.id, "Completed")
+    texts = {**service.whole_logs(), "database": service.command("pg_dump")}
+    assert [name for name, text in texts.items() if "secret-hook" in text] == []
+    # What is encrypted is so by the key of the environment: there is none beside it in the database.
+    assert "gAAAA" in service.command("psql", "-Atc", "select data from block_document where name = 'harvest-notices'")
+    assert "ENCRYPTION_KEY" not in service.command("psql", "-Atc", "select key from configuration").split()
+    post_notices_to(service, None)
+    assert service.command("psql", "-Atc", "select name from block_document where name = 'harvest-notices'") == ""
 
 
 def wait_for_notice(service: Service, run: UUID) -> dict[str, str]:
@@ -384,7 +448,7 @@ def kill_supervisor(service: Service) -> None:
 def slots_in_use(service: Service) -> int:
     """How many hold a slot of the GPU, dead or alive."""
     with service.client() as client:
-        return client.read_global_concurrency_limit_by_name("gpu").active_slots
+        return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots
 
 
 def test_a_run_survives_the_death_of_everything(service: Service) -> None:
@@ -404,10 +468,3 @@ def test_a_failed_run_does_not_begin_again(service: Service, failed: UUID) -> No
     time.sleep(max(0.0, ended.timestamp() + ZOMBIE_SECONDS + RESTART_SECONDS + 5 - time.time()))
     assert service.state_names(failed)[-2:] == ["Running", "Failed"]
     assert service.flow_run(failed).run_count == 1
-
-
-def test_a_stop_leaves_no_process(service: Service) -> None:
-    run = analyse(service, "stopped")
-    service.wait_for_state(run, "Running")
-    assert service.flow_run_pids(run)
-    service.stop()
