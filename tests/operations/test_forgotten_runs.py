@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Pending, Running, Submitting
 
-from deployments.setup import deployment_ids
 from deployments.sweep import overdue, sweep
 from flows.restarts import MAX_RUNS
 from tests.operations.service import Service
@@ -42,33 +40,30 @@ def test_what_is_overdue(
 
 
 @pytest.fixture
-def forgotten(service: Service) -> Generator[list[UUID]]:
-    """Three runs that no worker takes and no automation sees."""
+def deployment(service: Service) -> Generator[UUID]:
+    """One that no worker takes runs of, and that neither automations nor the service's own sweep know."""
     with service.client() as client:
-        client.update_work_pool("cpu", WorkPoolUpdate(is_paused=True))
-        automations = client.read_automations()
-        for automation in automations:
-            client.pause_automation(automation.id)
-        runs = [service.run("discover-acquisitions", campaign="nowhere") for _ in range(3)]
+        flow = client.read_deployment_by_name("discover-acquisitions/discover-acquisitions").flow_id
+        made = client.create_deployment(flow, "forgotten")
+        yield made
+        client.delete_deployment(made)
+
+
+def test_forgotten_runs_begin_again(service: Service, deployment: UUID) -> None:
+    now, deployments = datetime.now(UTC), {"score-acquisition": deployment}
+    with service.client() as client:
+        runs = [client.create_flow_run_from_deployment(deployment).id for _ in range(3)]
         for run, state in zip(runs, (Submitting(), Running(), Crashed()), strict=True):
             client.set_flow_run_state(run, state, force=True)
-        yield runs
+
+        def swept(patiences: int) -> int:
+            return len(list(sweep(client, deployments, PATIENCE, now + patiences * PATIENCE)))
+
+        def names() -> list[str | None]:
+            return [service.flow_run(run).state_name for run in runs]
+
+        assert (swept(0), names()) == (0, ["Submitting", "Running", "Crashed"])
+        assert (swept(3), names()) == (2, ["Submitting", "Crashed", "AwaitingRetry"])
+        assert (swept(5), names()) == (2, ["AwaitingRetry"] * 3)
         for run in runs:
             client.delete_flow_run(run)
-        for automation in automations:
-            client.resume_automation(automation.id)
-        client.update_work_pool("cpu", WorkPoolUpdate(is_paused=False))
-
-
-def test_forgotten_runs_begin_again(service: Service, forgotten: list[UUID]) -> None:
-    def names() -> list[str | None]:
-        return [service.flow_run(run).state_name for run in forgotten]
-
-    now = datetime.now(UTC)
-    with service.client() as client:
-        deployments = deployment_ids(client)
-        assert list(sweep(client, deployments, PATIENCE, now)) == []
-        assert len(list(sweep(client, deployments, PATIENCE, now + 3 * PATIENCE))) == 2
-        assert names() == ["Submitting", "Crashed", "AwaitingRetry"]
-        assert len(list(sweep(client, deployments, PATIENCE, now + 5 * PATIENCE))) == 2
-        assert names() == ["AwaitingRetry"] * 3
