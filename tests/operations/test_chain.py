@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, TaskRun
 
 from deployments.watch import unwatch, watch
+from flows.fit import GPU_LIMIT
 from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
 from storage.parquet import load_table
@@ -186,15 +187,23 @@ def test_two_campaigns_never_share_the_gpu(service: Service) -> None:
     """Both fits run at once, for the pool has room; the slot lets one after the other compute."""
     names = ("one", "two")
     runs: list[UUID] = []
-    for seed, name in enumerate(names):
-        season = SeasonParams(dates=FITTED, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed + 5)
-        params = small_campaign(name, source=SyntheticSource(season=season))
-        runs.append(service.run("analyse-campaign", params=params.model_dump(mode="json")))
+
+    def fits() -> list[FlowRun]:
+        return [run for run in runs_of(service, "fit-and-explain") if run.name.split()[0] in names]
+
+    with service.client() as client:
+        client.increment_concurrency_slots([GPU_LIMIT], 1, "concurrency")
+        try:
+            for seed, name in enumerate(names):
+                season = SeasonParams(dates=FITTED, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed + 5)
+                params = small_campaign(name, source=SyntheticSource(season=season))
+                runs.append(service.run("analyse-campaign", params=params.model_dump(mode="json")))
+            wait_until(lambda: [run.state_name for run in fits()] == ["Running"] * 2, 240, service.logs)
+        finally:
+            client.release_concurrency_slots([GPU_LIMIT], 1, occupancy_seconds=1)
     for run in runs:
         service.wait_for_state(run, "Completed", seconds=300)
-    fits = [run for run in runs_of(service, "fit-and-explain") if run.name.split()[0] in names]
-    assert len(fits) == 2 and most_at_once(fits) == 2
-    spans = [computing(service, run.id) for run in fits]
+    spans = [computing(service, run.id) for run in fits()]
     (_, first_end), (second_start, _) = sorted(spans)
     assert first_end <= second_start
 
@@ -240,3 +249,26 @@ def test_nothing_is_announced_with_wrong_credentials(service: Service) -> None:
     assert done.returncode != 0
     assert done.stderr.startswith("error: ") and "401 Unauthorized" in done.stderr
     assert "announced" not in done.stdout
+
+
+@pytest.mark.timeout(1200)  # it waits for a start, two fits, and for silence to be noticed
+def test_a_stopped_service_takes_up_its_runs(service: Service, tmp_path: Path) -> None:
+    """Stopped in the midst of a fit as systemd does it, which leaves no process, and started again."""
+    plot = Field(tmp_path, "stopped", seed=7)
+    run = service.run("analyse-campaign", params=plot.params.model_dump(mode="json"))
+
+    def is_fitting() -> bool:
+        fits = [fit for fit in runs_of(service, "fit-and-explain") if fit.name.startswith("stopped ")]
+        return any("train stopped" in task_states(service, fit.id) for fit in fits)
+
+    wait_until(is_fitting, 240, service.logs)
+    assert service.flow_run_pids(run)
+    service.stop()
+    service.start()
+    plot.harvest("run", str(plot.toml))
+    assert service.wait_for_state(run, "Completed", seconds=400).run_count == 2
+    stores = [Store(plot.in_place), Store(service.store)]
+    in_place, taken_up = (read_record(store, "stopped").artifacts for store in stores)
+    assert in_place == taken_up
+    assert tables(plot.in_place, "stopped") == tables(service.store, "stopped")
+    assert verify_store(Store(service.store)).problems == []
