@@ -1,96 +1,42 @@
-"""`make chaos`: kill whatever runs at random moments, and see whether anything is lost.
+"""`make chaos`: kill whatever runs, and see whether anything is lost, other, or done again.
 
 A field's campaign is analysed and two of its dates are announced, on the whole service: PostgreSQL, server, workers.
-All the while processes are killed with SIGKILL. Then the tables must be those of an undisturbed run, byte for byte.
-Rounds go on, each with another season, until there were enough kills. Prints what was killed, and writes
-build/chaos.json.
+All the while processes are killed with SIGKILL: flow runs once in every stage, and whatever lives at random moments.
+Then the tables must be those of an undisturbed run, byte for byte, and no artefact may have been made twice. Rounds go
+on, each with another season, until there were enough kills. Prints what was killed, and writes build/chaos.json.
 """
 
 import argparse
-import itertools
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterState, TaskRunFilterStateName
+from prefect.client.schemas.objects import TaskRun
+from prefect.results import ResultRecordMetadata  # pyright: ignore[reportPrivateImportUsage]
 
 from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
 from storage.publish import find_record, read_record
 from storage.verify import verify_store
 from tests.operations.field import NEW, Field, tables
-from tests.operations.service import PROGRAMS, Service, running_service
+from tests.operations.killer import STAGES, Kill, Killer
+from tests.operations.service import Service, running_service
 
 RESULT = Path("build/chaos.json")
 STEP_SECONDS = 1200  # what takes longer is lost
-PAUSE_SECONDS = (3.0, 30.0)  # a flow's process needs ten to begin
-EVERYTHING, FLOW_RUN = "everything", "flow run"
-
-
-@dataclass(frozen=True)
-class Kill:
-    """What was killed, and what the chain was doing."""
-
-    victim: str
-    stage: str
-    after_seconds: float
-
-
-@dataclass
-class Killer:
-    """Kills something alive, again and again, until it is stopped or has killed enough."""
-
-    service: Service
-    dice: random.Random
-    n_wanted: int
-    kills: list[Kill] = field(default_factory=list)
-    stage: str = ""
-    stopped: Event = field(default_factory=Event)
-
-    def run(self) -> None:
-        """Until `stopped` is set, or it is enough."""
-        began = time.monotonic()
-        while len(self.kills) < self.n_wanted and not self.stopped.wait(self.dice.uniform(*PAUSE_SECONDS)):
-            victims = self.victims()
-            names = sorted(victims)
-            # Flow runs are what can lose work, and are alive only some of the time.
-            (name,) = self.dice.choices(names, [3 if name.startswith(FLOW_RUN) else 1 for name in names])
-            for pid in victims[name]:
-                end(pid)
-            self.kills.append(Kill(name, self.stage, round(time.monotonic() - began, 1)))
-            print(f"{self.kills[-1].after_seconds:7.1f} s  {self.stage:12} kill {name}", flush=True)
-            if name == EVERYTHING:
-                self.service.process = None
-                self.service.start()
-
-    def victims(self) -> dict[str, list[int]]:
-        """Processes of what is alive and matters to the tables."""
-        found: dict[str, list[int]] = {EVERYTHING: self.service.pids()}
-        for program in PROGRAMS:
-            if program != "reports":
-                found[program] = [self.service.status(program)["pid"]]
-        for name, pids in self.service.flow_run_processes().items():
-            found[f"{FLOW_RUN} {name}"] = pids
-        return {name: [pid for pid in pids if pid] for name, pids in found.items() if any(pids)}
-
-
-def end(pid: int) -> None:
-    """Kill a process, unless it has ended by itself."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+MAX_ROUNDS = 6  # where a stage is too quick to be met
+PAGE = 200
 
 
 @dataclass
@@ -98,34 +44,48 @@ class Outcome:
     """What rounds of kills came to."""
 
     kills: list[Kill] = field(default_factory=list)
+    missed_stages: set[str] = field(default_factory=lambda: set(STAGES))
     lost: list[str] = field(default_factory=list)
     differing_tables: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     n_tables: int = 0
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is lost, other or damaged."""
-        return not (self.lost or self.differing_tables or self.problems)
+        """Whether nothing is lost, other, damaged or done again."""
+        return not (self.lost or self.differing_tables or self.repeated or self.problems)
 
 
 def main() -> None:
-    """Rounds until there were enough kills; exit code 1 when something is lost, differs or is damaged."""
+    """Rounds until there were enough kills; exit code 1 when something is not as it should be."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="so many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of the kills (default: another each time)")
     wanted = parser.parse_args()
     seed = random.SystemRandom().randrange(2**16) if wanted.seed is None else wanted.seed
-    outcome, dice, began = Outcome(), random.Random(seed), time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, running_service(HARVEST_SETTLE_SECONDS="2") as service:
-        for season in itertools.count():
-            plot = Field(Path(folder) / str(season), f"chaos{season}", seed=season)
-            play_round(service, plot, Killer(service, dice, wanted.kills - len(outcome.kills)), outcome)
-            if len(outcome.kills) >= wanted.kills or outcome.lost:
-                break
-        outcome.problems = verify_store(Store(service.store)).problems
+    outcome, began = Outcome(), time.monotonic()
+    try:
+        play(outcome, wanted.kills, random.Random(seed))
+    except Exception as error:  # whatever it is: what was killed until then is told all the same
+        traceback.print_exc()
+        outcome.problems.append(f"not played to its end: {error!r}")
     report(outcome, {"seed": seed, "minutes": round((time.monotonic() - began) / 60, 1)})
     sys.exit(0 if outcome.is_good else 1)
+
+
+def play(outcome: Outcome, n_kills: int, dice: random.Random) -> None:
+    """Rounds until there were enough kills, and where there are enough for that, one in every stage."""
+    with tempfile.TemporaryDirectory() as folder, running_service(HARVEST_SETTLE_SECONDS="2") as service:
+        for season in range(MAX_ROUNDS):
+            plot = Field(Path(folder) / str(season), f"chaos{season}", seed=season)
+            n_left = n_kills - len(outcome.kills)
+            play_round(service, plot, Killer(service, dice, n_left, outcome.missed_stages), outcome)
+            if len(outcome.kills) >= n_kills or outcome.lost or outcome.problems:
+                break
+        outcome.problems += verify_store(Store(service.store)).problems
+    if n_kills >= len(STAGES) and outcome.missed_stages:
+        outcome.problems.append(f"no flow run was killed in {', '.join(sorted(outcome.missed_stages))}")
 
 
 def play_round(service: Service, plot: Field, killer: Killer, outcome: Outcome) -> None:
@@ -139,13 +99,32 @@ def play_round(service: Service, plot: Field, killer: Killer, outcome: Outcome) 
             outcome.lost.append(f"{plot.name}: {error}")
         finally:
             killer.stopped.set()
-        killing.result()
     outcome.kills += killer.kills
+    if error := killing.exception():
+        traceback.print_exception(error)
+        outcome.problems.append(f"{plot.name}: who kills has failed: {error!r}")
     expected, found = tables(plot.in_place, plot.name), tables(service.store, plot.name)
     outcome.n_tables += len(expected)
     outcome.differing_tables += sorted(
         name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
     )
+    outcome.repeated += made_twice(service, plot.name)
+
+
+def made_twice(service: Service, campaign: str) -> list[str]:
+    """Artefacts that two task runs made to their end: the second should have been `Cached`."""
+    wanted = TaskRunFilter(state=TaskRunFilterState(name=TaskRunFilterStateName(any_=["Completed"])))
+    found: list[TaskRun] = []
+    with service.client() as client:
+        while page := client.read_task_runs(task_run_filter=wanted, limit=PAGE, offset=len(found)):
+            found += page
+    made: Counter[str] = Counter()
+    for run in found:
+        record = run.state.data if run.state else None
+        if isinstance(record, ResultRecordMetadata) and campaign in run.name.split():
+            made[f"{run.name}: {record.storage_key}"] += 1
+    print(f"{made.total()} tasks made an artefact of {campaign}")
+    return sorted(name for name, n in made.items() if n > 1)
 
 
 def run_undisturbed(plot: Field) -> None:
@@ -166,13 +145,13 @@ def run_chain(service: Service, plot: Field, killer: Killer) -> None:
     TimeoutError : something did not come to its end.
     """
     store, params = Store(service.store), plot.params.model_dump(mode="json")
-    killer.stage = "campaign"
+    killer.step = "campaign"
     insist(lambda: service.run("analyse-campaign", params=params))
     wait_for(lambda: find_record(store, plot.name) is not None, "campaign")
     fit = fit_digest(read_record(store, plot.name).artifacts)
     insist(lambda: service.command("python", "-m", "deployments.watch", plot.name, "--minutes", "1"))
     for day in NEW:
-        killer.stage = str(day)
+        killer.step = str(day)
         plot.copy(day)
         insist(lambda day=day: service.command("harvest", "announce", plot.name, "--date", str(day)))
         wait_for(lambda day=day: find_acquisition(store, plot.name, day, fit) is not None, str(day))
@@ -207,14 +186,19 @@ def report(outcome: Outcome, more: dict[str, Any]) -> None:
         "kills": len(outcome.kills),
         "lost": len(outcome.lost),
         "differing_tables": len(outcome.differing_tables),
+        "repeated": len(outcome.repeated),
         "problems": len(outcome.problems),
         "tables": outcome.n_tables,
         "by_victim": dict(Counter(kill.victim for kill in outcome.kills).most_common()),
+        "by_stage": {stage: sum(kill.stage == stage for kill in outcome.kills) for stage in STAGES},
         **more,
     }
+    complaints = [*outcome.lost, *outcome.differing_tables, *outcome.repeated, *outcome.problems]
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({**said, "each_kill": [asdict(kill) for kill in outcome.kills]}, indent=1))
-    print(json.dumps(said, indent=1), *outcome.lost, *outcome.differing_tables, *outcome.problems, sep="\n")
+    RESULT.write_text(
+        json.dumps({**said, "complaints": complaints, "each_kill": [asdict(kill) for kill in outcome.kills]}, indent=1)
+    )
+    print(json.dumps(said, indent=1), *complaints, sep="\n")
 
 
 if __name__ == "__main__":
