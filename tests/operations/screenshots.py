@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_service(HARVEST_SETTLE_SECONDS="4") as service:
         runs = make_runs(service, Field(Path(folder), NAME))
         with opened(service, str(chromium)) as page:
-            for name, (path, tab) in pages(service, runs).items():
+            for name, (path, tab) in pages(runs).items():
                 take(page, f"{service.url}/{path}", tab, name)
 
 
@@ -56,18 +56,14 @@ def make_runs(service: Service, plot: Field) -> dict[str, UUID]:
     return {"campaign": campaign, "waiting": waiting}
 
 
-def pages(service: Service, runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
+def pages(runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
     """Path of each page, and the tab to click on it (or none), by the name of its picture."""
-    with service.client() as client:
-        form = client.read_deployment_by_name("analyse-campaign/analyse-campaign").id
     campaign = f"runs/flow-run/{runs['campaign']}"
     return {
         "runs": ("runs", ""),
         "campaign": (campaign, ""),
         "artifacts": (campaign, "Artifacts"),
         "waiting": (f"runs/flow-run/{runs['waiting']}", ""),
-        "form": (f"deployments/deployment/{form}/run", ""),
-        "automations": ("automations", ""),
     }
 
 
