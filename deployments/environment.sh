@@ -2,17 +2,21 @@
 # Settings of a host that should stay go into settings.env in HARVEST_HOME, one NAME=value a line.
 # Secrets are made once, are kept in a file of mode 600 and travel by environment only.
 
+# `start` and any number of `env` may come at once: the first file stays, and is what all of them read. It is on the disk
+# before the database learns the password.
 make_secrets() {
+    local made
     random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_'; }
-    (
-        umask 077
-        {
-            echo "HARVEST_DATABASE_PASSWORD=$(random 24)"
-            echo "PREFECT_API_AUTH_STRING=harvest:$(random 24)"
-            echo "PREFECT_SERVER_ENCRYPTION_KEY=$(random 32)"
-        } >"$HARVEST_HOME/secrets.new"
-    )
-    mv "$HARVEST_HOME/secrets.new" "$HARVEST_HOME/secrets.env"
+    made=$(mktemp "$HARVEST_HOME/secrets.XXXXXX") # of mode 600
+    {
+        echo "HARVEST_DATABASE_PASSWORD=$(random 24)"
+        echo "PREFECT_API_AUTH_STRING=harvest:$(random 24)"
+        echo "PREFECT_SERVER_ENCRYPTION_KEY=$(random 32)"
+    } >"$made"
+    sync "$made"
+    mv -n "$made" "$HARVEST_HOME/secrets.env" || true # some versions call it a failure that there is one
+    rm -f "$made"
+    sync "$HARVEST_HOME"
 }
 
 set -a
@@ -46,12 +50,14 @@ if [[ -z ${HARVEST_POSTGRES_BIN:-} ]]; then
     fi
 fi
 
-mkdir -p "$HARVEST_HOME"
+mkdir -p "$HARVEST_HOME/tmp"
 HARVEST_HOME=$(realpath "$HARVEST_HOME")
 HARVEST_STORE=$(realpath -m "$HARVEST_STORE")
 [[ -f $HARVEST_HOME/secrets.env ]] || make_secrets
 source "$HARVEST_HOME/secrets.env"
 
+# In /tmp Prefect's workers share a folder of one name, which belongs to the first user who starts one.
+TMPDIR=$HARVEST_HOME/tmp
 PREFECT_HOME=$HARVEST_HOME/prefect
 PREFECT_API_URL=${HARVEST_API_URL:-http://127.0.0.1:$HARVEST_PORT/api}
 PREFECT_UI_URL=$HARVEST_URL
