@@ -47,8 +47,7 @@ def decision_rows(
 def _decision(place: Row, rated: Row, adjusted: Row, classes: Sequence[str]) -> dict[str, Any]:
     answer = classes[int(adjusted["adjusted"])]
     label = adjusted["label"]
-    is_about_harvest = tuple(name.lower().replace("_", " ") for name in classes) == READY_CLASSES
-    words: dict[str, str] = dict(zip(classes, (LEAVE, HARVEST), strict=True)) if is_about_harvest else {}
+    words: dict[str, str] = dict(zip(classes, (LEAVE, HARVEST), strict=True)) if is_about_harvest(classes) else {}
     return {
         "plant_id": adjusted["plant_id"],
         "plot": plot_of(adjusted["plant_id"]),
@@ -64,6 +63,17 @@ def _decision(place: Row, rated: Row, adjusted: Row, classes: Sequence[str]) -> 
         "abstain_reason": rated["abstain_reason"],
         "label": None if label is None else classes[int(label)],
     }
+
+
+def is_about_harvest(classes: Sequence[str]) -> bool:
+    """Whether the answers are not ready and ready, so that each is a thing to do."""
+    return tuple(name.lower().replace("_", " ") for name in classes) == READY_CLASSES
+
+
+def decisions_of(classes: Sequence[str]) -> list[str]:
+    """Every decision that rows of these classes may have, in the order in which a grower asks for them."""
+    acted_on = (HARVEST, LEAVE) if is_about_harvest(classes) else classes
+    return list(dict.fromkeys((*acted_on, CHECK)))
 
 
 def plot_of(plant_id: str) -> str | None:

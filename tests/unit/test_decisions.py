@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.decisions import answer_reliability, check_first, decision_rows, plot_of
+from tasks.decisions import answer_reliability, check_first, decision_rows, decisions_of, plot_of
 
 CLASSES = ("not ready", "ready")
 PLANTS = [{"plant_id": "2021_Ref_Plot2_E18", "easting": 365_000.5, "northing": 5_609_000.0}]
@@ -49,6 +49,18 @@ def test_what_should_not_be_acted_on_is_checked() -> None:
 
 def test_other_classes_decide_by_their_own_name() -> None:
     assert only(adjusted("a", 1, 1), ("healthy", "scab", "rot"))["decision"] == "scab"
+
+
+@pytest.mark.parametrize(
+    ("classes", "decisions"),
+    [
+        (("not_ready", "ready"), ["harvest", "leave", "check"]),
+        (("ready", "not_ready"), ["ready", "not_ready", "check"]),
+        (("healthy", "scab", "rot"), ["healthy", "scab", "rot", "check"]),
+    ],
+)
+def test_decisions_are_in_the_order_in_which_they_are_asked_for(classes: tuple[str, ...], decisions: list[str]) -> None:
+    assert decisions_of(classes) == decisions
 
 
 def test_a_swapped_answer_is_right_where_the_predicted_one_is_not() -> None:
