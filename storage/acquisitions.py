@@ -20,6 +20,7 @@ FOLDER = "acquisitions"
 FITTED = ("clusters", "crossfit", "scores", "swaps")  # what a campaign has learned, by saliency method
 # Made of a campaign's own dates: their names tell by which parameters any date is judged.
 JUDGED = ("reliability", "drift")
+TELLING = ("images", "reliability", "adjusted", "drift")  # kinds of a scored date that tell of its plants
 
 
 class AcquisitionRecord(BaseModel):
@@ -84,6 +85,38 @@ def acquisition_dates(store: Store, campaign: str, fit: str) -> list[datetime.da
         with suppress(ValueError):  # no date: nothing of ours, as `harvest verify` tells
             found.append(datetime.date.fromisoformat(path.parent.name))
     return sorted(found)
+
+
+def scored_artifacts(
+    store: Store, campaign: str, params: Mapping[str, Any], artifacts: Mapping[str, ArtifactRef]
+) -> tuple[dict[str, ArtifactRef], list[str]]:
+    """What a campaign's present fit made of dates beyond the campaign's own, as far as it tells of plants.
+
+    Parameters
+    ----------
+    params, artifacts : of the campaign's record.
+
+    Returns
+    -------
+    References by role (`images 2021-08-23`, `adjusted gradcam 2021-08-23`, ...), and the dates of which some are no
+    longer in the store, or whose record cannot be read.
+    """
+    found: dict[str, ArtifactRef] = {}
+    lost: list[str] = []
+    fit = fit_digest(artifacts)
+    for day in acquisition_dates(store, campaign, fit):
+        if day.isoformat() in params["dates"]:
+            continue
+        try:
+            record = read_acquisition(_path(store, campaign, day, fit))
+            told = {role: ref for role, ref in record.artifacts.items() if role.split()[0] in TELLING}
+            for ref in told.values():
+                store.open(ref)
+        except ArtifactError:
+            lost.append(day.isoformat())
+        else:
+            found |= told
+    return found, lost
 
 
 def list_acquisitions(store: Store) -> list[Path]:

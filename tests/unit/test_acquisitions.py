@@ -1,7 +1,9 @@
 """Records of scored dates: one for every fit, told apart by all that makes its rows, and never half written."""
 
+import shutil
 from datetime import date
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,9 +15,10 @@ from storage.acquisitions import (
     learned_artifacts,
     list_acquisitions,
     read_acquisition,
+    scored_artifacts,
     write_acquisition,
 )
-from storage.artifacts import ArtifactRef, Store
+from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 
 DAY, LATER = date(2021, 9, 3), date(2021, 9, 10)
@@ -142,3 +145,47 @@ class TestRecord:
         (folder / f".tmp-{FIT}.json-01234567").write_text("{")
         assert find_acquisition(store, "field2", DAY, FIT) is None
         assert len(list_acquisitions(store)) == 1
+
+
+class TestScoredArtifacts:
+    """What the report shows of dates scored since the campaign was fitted."""
+
+    PARAMS: ClassVar = {"dates": ["2021-08-23"]}
+
+    def scored(self, store: Store, day: date, fit: str = "") -> dict[str, ArtifactRef]:
+        """Write a date's artefacts and record; returns those that tell of its plants."""
+        made: dict[str, ArtifactRef] = {}
+        for kind in ("images", "adjusted", "saliency"):
+            recipe = Recipe(kind, 1, {"day": day.isoformat()})
+            with store.create(recipe):
+                pass
+            made[f"{kind} {day}" if kind == "images" else f"{kind} gradcam {day}"] = recipe.ref
+        written = record(day, fit or fit_digest(ROLES)).model_copy(update={"artifacts": {**ROLES_OF_FIT, **made}})
+        write_acquisition(store, written)
+        return {role: ref for role, ref in made.items() if "saliency" not in role}
+
+    def test_every_date_of_the_present_fit(self, store: Store) -> None:
+        assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({}, [])
+        first, second = self.scored(store, DAY), self.scored(store, LATER)
+        self.scored(store, date(2021, 9, 17), NEWER)
+        assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({**first, **second}, [])
+        assert scored_artifacts(store, "field3", self.PARAMS, ROLES) == ({}, [])
+
+    def test_the_campaign_s_own_dates_are_its_own(self, store: Store) -> None:
+        self.scored(store, DAY)
+        assert scored_artifacts(store, "field2", {"dates": [DAY.isoformat()]}, ROLES) == ({}, [])
+
+    def test_dates_that_are_no_longer_whole_are_named(self, store: Store) -> None:
+        kept, gone = self.scored(store, DAY), self.scored(store, LATER)
+        shutil.rmtree(store.folder(gone[f"adjusted gradcam {LATER}"]))
+        assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == (kept, [LATER.isoformat()])
+        find_path(store, DAY).write_text("half a rec")
+        assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({}, [DAY.isoformat(), LATER.isoformat()])
+
+
+ROLES_OF_FIT = {role: made for role, made in ROLES.items() if role.split()[0] in ("classifier", "clusters")}
+
+
+def find_path(store: Store, day: date) -> Path:
+    """Where a date's record of the present fit lies."""
+    return next(path for path in list_acquisitions(store) if path.parent.name == day.isoformat())
