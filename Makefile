@@ -16,7 +16,8 @@ serve: $(INSTALLED)  ## the service on this host, until Ctrl-C: database, Prefec
 chaos: $(INSTALLED)  ## kill the service's processes at random moments and compare tables: a quarter of an hour; needs PostgreSQL
 	$(BIN)/python -m tests.operations.chaos
 
-screenshots: $(INSTALLED)  ## pictures of the Prefect UI in deployments/screenshots; needs PostgreSQL and Chromium
+screenshots: demo  ## pictures of the demo's report and the Prefect UI in deployments/screenshots; needs PostgreSQL and Chromium
+	$(BIN)/python -m tests.browser.pictures harvest-demo/store/reports/demo-shortcut-0/index.html
 	$(BIN)/python -m tests.operations.screenshots
 
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine

@@ -20,6 +20,7 @@ from flows.fit import DEPLOYED, fit
 from flows.judgement import analyse_maps, try_others
 from flows.links import report_link
 from flows.parameters import CampaignParams
+from flows.reporting import submit_renewal, what_to_show
 from flows.restarts import refuse_endless_restarts
 from flows.sending import is_deployed
 from flows.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
@@ -35,7 +36,7 @@ from tasks.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime
 from tasks.publish import publish_results
 from tasks.rehearse import rehearse_classifier
-from tasks.report import report_summary, write_report
+from tasks.report import map_file, report_summary, write_report
 from tasks.train import take_classifier
 
 DEFAULT_RUNTIME = Runtime()
@@ -65,15 +66,23 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
             roles |= analyse_maps(stages, params, method, roles, earlier)
             roles |= try_others(stages, params, method, roles)
         wait_for(roles.values())
-        exports = write_exports(stages, params, roles)
-        made: dict[str, ArtifactRef | Future] = {"survey": survey, **roles}
-        differing = params.differences_from_paper()
-        report = stages.submit(write_report, params=params.of_numbers(), differing=differing, artifacts=made)
-        wait_for([*exports.values(), report])
-        record: CampaignRecord = stages.submit(
-            publish_results, params=params.model_dump(mode="json"), artifacts={**made, **exports, "report": report}
-        ).result()
+        record = publish(stages, params, survey, roles)
     create_artifacts(Store(store), record)
+    return record
+
+
+def publish(stages: Stages, params: CampaignParams, survey: ArtifactRef, roles: Roles) -> CampaignRecord:
+    """Report, files for other tools, tables and record; the report again if dates were scored meanwhile."""
+    refs = {"survey": survey, **{role: future.result() for role, future in roles.items()}}
+    shown = what_to_show(stages.store, params, refs)
+    exports = write_exports(stages, params, roles)
+    made: dict[str, ArtifactRef | Future] = {"survey": survey, **roles}
+    report = stages.submit(write_report, **{**vars(shown), "artifacts": made})
+    wait_for([*exports.values(), report])
+    record: CampaignRecord = stages.submit(
+        publish_results, params=params.model_dump(mode="json"), artifacts={**made, **exports, "report": report}
+    ).result()
+    submit_renewal(stages, params.campaign, shown)
     return record
 
 
@@ -138,7 +147,7 @@ def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Ro
 
 
 def create_artifacts(store: Store, record: CampaignRecord) -> None:
-    """What the flow run shows in the Prefect UI: summary, report, metrics and prototypes."""
+    """What the flow run shows in the Prefect UI: summary, report, metrics, prototypes and the last harvest map."""
     create_link_artifact(report_link(store, record), link_text=f"report of {record.campaign}", key="report")
     report = store.open(record.artifacts["report"])
     create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
@@ -151,9 +160,12 @@ def create_artifacts(store: Store, record: CampaignRecord) -> None:
             key=kind,
             description=description,
         )
-    for name in sorted(report.manifest.files):
-        if name.startswith("prototypes"):
+    days = report.summary["days"]
+    pictures = {name.removesuffix(".png"): name for name in report.manifest.files if name.startswith("prototypes")}
+    pictures |= {"harvest-map": map_file(days[-1]["date"])}
+    for key, name in sorted(pictures.items()):
+        if name in report.manifest.files:  # without positions there is no map
             picture = base64.b64encode(report.read_bytes(name)).decode()
             create_image_artifact(
-                image_url=f"data:image/png;base64,{picture}", key=name.removesuffix(".png"), description="prototypes"
+                image_url=f"data:image/png;base64,{picture}", key=key, description=name.removesuffix(".png")
             )

@@ -17,8 +17,7 @@ from flows.cli_options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption
 from flows.errors import RunFailedError
 from storage.artifacts import Store
 from storage.errors import ArtifactError, InputError
-from storage.exports import KIND
-from storage.publish import CampaignRecord, publish_report, read_record, write_record
+from storage.publish import CampaignRecord, publish_report, read_record
 from storage.verify import verify_store
 
 app = typer.Typer(
@@ -121,20 +120,19 @@ def report(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a campaign's report again from its artefacts, and print its results."""
+    """Write a campaign's report again from its artefacts and those of scored dates, and print its results."""
     files = Store(store)
     record = read_record(files, campaign)
     configure_prefect(logs=False)
-    from flows.parameters import CampaignParams
+    from flows.reporting import renew_report
     from tasks.report import write_report
 
-    params = CampaignParams.model_validate(record.params)
-    parts = {role: ref for role, ref in record.artifacts.items() if role.split()[0] not in ("report", KIND)}
-    ref = write_report.fn(campaign, str(store), params.of_numbers(), params.differences_from_paper(), parts)
-    page = publish_report(files, ref, campaign)
-    changes = {"artifacts": {**record.artifacts, "report": ref}, "report": page.relative_to(files.root).as_posix()}
-    record = record.model_copy(update=changes)
-    write_record(files, record)
+    renew_report(
+        files,
+        campaign,
+        write=lambda **shown: write_report.fn(campaign, str(store), **shown),
+        publish=lambda report: publish_report(files, report, campaign),
+    )
     _show(store, record, as_json)
 
 

@@ -104,6 +104,12 @@ def publish_acquisition(
     return record
 
 
+@task(task_run_name="publish report {campaign}", **always_run())
+def publish_renewed_report(campaign: str, store: str, report: ArtifactRef) -> None:
+    """Publish a report in place of the one that a campaign has."""
+    publish_report(Store(store), report, campaign)
+
+
 @task(task_run_name="publish backfill {name}", **always_run())
 def publish_backfill(store: str, name: str, rows: list[dict[str, Any]]) -> ArtifactRef:
     """Publish what became of every season's dates in a backfill, in place of what the last one of this name left.

@@ -39,7 +39,8 @@ class MethodResults:
     ----------
     clusters, swaps, metrics, evaluation, crossfit, sensitivity : rows of the tables of these names.
     matches : rows of the table `cluster_matches`; none on a first fit.
-    adjusted, reliability, drift : rows of the tables of these names of every date, with the date.
+    adjusted, reliability : rows of the tables of these names of every date of the campaign, with the date.
+    drift : the same, and of the dates scored since.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
     warnings : what a reader must know of clusters, cross-fitting and novelty before trusting a figure.
@@ -74,9 +75,10 @@ class CampaignResults:
     Attributes
     ----------
     notes : remarks on the source as a whole.
-    observations, rejected : rows of every date, with the date.
+    observations : rows of every date of the campaign, with the date.
+    rejected : the same, and of the dates scored since.
     epochs : rows of the table `epochs`; empty where the classifier was given.
-    artifacts : by role.
+    artifacts, scored : by role, of the campaign and of the dates scored since.
     """
 
     campaign: str
@@ -93,6 +95,7 @@ class CampaignResults:
     epochs: list[Row]
     methods: list[MethodResults]
     artifacts: dict[str, Artifact] = field(repr=False)
+    scored: dict[str, Artifact] = field(repr=False)
 
     @property
     def uses_ground_truth(self) -> bool:
@@ -102,9 +105,14 @@ class CampaignResults:
 
 
 def read_campaign(
-    store: Store, campaign: str, params: dict[str, Any], differing: dict[str, Any], refs: dict[str, ArtifactRef]
+    store: Store,
+    campaign: str,
+    params: dict[str, Any],
+    differing: dict[str, Any],
+    refs: dict[str, ArtifactRef],
+    scored_refs: dict[str, ArtifactRef],
 ) -> CampaignResults:
-    """Read what the report of a campaign shows; `refs` are its artefacts by role.
+    """Read what the report of a campaign shows; `refs` and `scored_refs` are artefacts by role.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def read_campaign(
             f"the run of {campaign} has no {', '.join(missing)}",
             "run the campaign again: what is unchanged comes from the store",
         )
-    artifacts = {role: store.open(ref) for role, ref in refs.items()}
+    artifacts, scored = ({role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs))
     plants, classifier = artifacts["plants"], artifacts["classifier"]
     has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
     return CampaignResults(
@@ -131,16 +139,19 @@ def read_campaign(
         plants_summary=plants.summary,
         notes=artifacts["survey"].read_json("survey.json")["notes"],
         observations=dated_rows(artifacts, "images", OBSERVATIONS),
-        rejected=dated_rows(artifacts, "images", REJECTED),
+        rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, method, params["score"]["least_novelty"]) for method in asked],
+        methods=[read_method(artifacts, scored, method, params["score"]["least_novelty"]) for method in asked],
         artifacts=artifacts,
+        scored=scored,
     )
 
 
-def read_method(artifacts: dict[str, Artifact], method: str, least_novelty: float) -> MethodResults:
-    """Read what the report shows of one saliency method."""
+def read_method(
+    artifacts: dict[str, Artifact], scored: dict[str, Artifact], method: str, least_novelty: float
+) -> MethodResults:
+    """Read what the report shows of one saliency method: of scored dates only whether they are like validation."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
     prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
     return MethodResults(
@@ -154,7 +165,7 @@ def read_method(artifacts: dict[str, Artifact], method: str, least_novelty: floa
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
         adjusted=dated_rows(artifacts, f"adjusted {method}", ADJUSTED),
         reliability=dated_rows(artifacts, f"reliability {method}", RELIABILITIES),
-        drift=dated_rows(artifacts, f"drift {method}", DRIFT),
+        drift=dated_rows({**artifacts, **scored}, f"drift {method}", DRIFT),
         prototypes=prototypes,
         examples=find_examples(artifacts, method, prototypes),
         summary=clusters.summary,

@@ -93,19 +93,25 @@ class FakeCampaign:
     campaign: str = "field2-2021"
     error_rates: tuple[float, ...] = (0.1, 1.0, 0.5)
     has_intervals: bool = True
+    has_places: bool = False
+    scored_days: tuple[str, ...] = ()  # dates scored later: no labels, no training
+    n_scored: int = 0  # plants on each of them; 0: as on the others
     flat: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
+    scored: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
 
     def __post_init__(self) -> None:
         self.store = Store(self.root)
         self.marks = {"explained_class": self.explained_class, "classifier": "c" * 24, "clusters": "k" * 24}
         self._write_classifier()
-        days = [self._images(seed, day) for seed, day in enumerate(DAYS)]
+        days = [self._images(seed, day, self.n_plants) for seed, day in enumerate(DAYS)]
         self._write_plants(days)
         for day, rows in zip(DAYS, days, strict=True):
             self._predict(day, rows)
         for method in self.methods:
             self._analyse(method, [[{**row, "cluster": self.cluster_of(method, row)} for row in day] for day in days])
+        for seed, day in enumerate(self.scored_days, start=len(DAYS)):
+            self._score_later(seed, day)
         self.params: dict[str, Any] = {
             "campaign": self.campaign,
             "source": {"kind": "folder", "root": "/data"},
@@ -119,7 +125,7 @@ class FakeCampaign:
         self.differing: dict[str, Any] = {"ingest.image_size": self.size, "cluster.affinity": "gamma"}
 
     def report(self) -> ArtifactRef:
-        return write_report.fn(self.campaign, str(self.root), self.params, self.differing, self.roles)
+        return write_report.fn(self.campaign, str(self.root), self.params, self.differing, self.roles, self.scored, [])
 
     def page(self) -> str:
         return self.store.open(self.report()).read_bytes("index.html").decode()
@@ -152,11 +158,11 @@ class FakeCampaign:
 
         self.make("classifier", "classifier", write, {})
 
-    def _images(self, seed: int, day: str) -> list[dict[str, Any]]:
+    def _images(self, seed: int, day: str, n_plants: int, has_pixels: bool = True) -> list[dict[str, Any]]:
         """The plants of a date with everything that later tables say of them."""
         random, n = np.random.default_rng(seed), len(self.classes)
         rows: list[dict[str, Any]] = []
-        for i in range(self.n_plants):
+        for i in range(n_plants):
             split, cluster = (
                 ("train", "val", "test" if self.has_unseen else "val")[i % 3],
                 1 + (i // 3) % len(self.error_rates),
@@ -174,7 +180,7 @@ class FakeCampaign:
                     "cluster": cluster,
                 }
             )
-        pixels = self.draw(random, len(rows))
+        pixels = self.draw(random, len(rows) if has_pixels else 0)
 
         def write(draft: Draft) -> None:
             write_array(draft, IMAGES, pixels)
@@ -185,8 +191,17 @@ class FakeCampaign:
             left_out = [{"plant_id": f"Z{i}", "path": "", "reason": r, "detail": ""} for i, r in enumerate(reasons)]
             write_table(draft, REJECTED, rows_to_columns(REJECTED, left_out))
 
+            entries = [{**row, **self.place(row["row"])} for row in rows]
+            draft.write_json("listing.json", {"date": day, "images": entries})
+
         self.make(f"images {day}", "images", write, {"date": day, "classes": list(self.classes)})
         return rows
+
+    def place(self, row: int) -> dict[str, float | None]:
+        """Position of a plant: rows of a hundred, half a metre apart; every fiftieth is unknown."""
+        if not self.has_places or row % 50 == 49:
+            return {"easting": None, "northing": None}
+        return {"easting": 365_000 + 0.5 * (row % 100), "northing": 5_609_000 + 0.5 * (row // 100)}
 
     def _is_known(self, split: str) -> bool:
         return split == "train" or (self.has_labels and (split == "val" or self.has_test_labels))
@@ -196,11 +211,8 @@ class FakeCampaign:
         return random.integers(60, 120, (n, self.size, self.size, 3)) + np.asarray([0, 60, 0])
 
     def _write_plants(self, days: list[list[dict[str, Any]]]) -> None:
-        empty = dict.fromkeys(("easting", "northing", "harvest_after", "harvest_by"))
-        rows = [
-            {"plant_id": r["plant_id"], "split": r["split"], "split_source": "utm", "n_observations": 2, **empty}
-            for r in days[0]
-        ]
+        fixed = {"split_source": "utm", "n_observations": 2, "harvest_after": None, "harvest_by": None}
+        rows = [{"plant_id": r["plant_id"], "split": r["split"], **fixed, **self.place(r["row"])} for r in days[0]]
         paper = {"train": {"paper": 541, "found": 32, "difference": -509}}
         self.make(
             "plants",
@@ -238,6 +250,16 @@ class FakeCampaign:
             of_day = [row for row in rated if row["acquired"].isoformat() == day]
             self._analyse_day(method, day, of_day)
         self._fit(method, scores)
+
+    def _score_later(self, seed: int, day: str) -> None:
+        """A date whose plants are all answered by the fit, in the first method's words for every method."""
+        found = self._images(seed, day, self.n_scored or self.n_plants, has_pixels=False)
+        rows: list[dict[str, Any]] = [{**row, "split": "new", "label": None} for row in found]
+        for method in self.methods:
+            marks: dict[str, Any] = {"method": method, **self.marks}
+            scores = rows_of(self.store.open(self.roles[f"scores {method}"]), CLUSTER_SCORES)
+            self._judge_day(method, day, [{**self._rate(row, scores[row["cluster"] - 1]), **marks} for row in rows])
+        self.scored |= {role: self.roles.pop(role) for role in list(self.roles) if role.endswith(day)}
 
     def _score(self, explained: list[dict[str, Any]], cluster: int) -> dict[str, Any]:
         """Row of the table `clusters`; without labels as if two validation images had none wrong."""
@@ -373,22 +395,7 @@ class FakeCampaign:
             if self.has_examples or row["split"] != "val"
         ]
         self._table(f"assignments {method} {day}", ASSIGNMENTS, chosen)
-        self._table(f"reliability {method} {day}", RELIABILITIES, rated)
-        self._table(f"adjusted {method} {day}", ADJUSTED, rated)
-        is_outside = day in self.outside
-        drift = {
-            "split": "test",
-            "n": sum(row["split"] == "test" for row in rated),
-            "share_shift": 0.432 if is_outside else 0.098,
-            "share_shift_p": 0.0001 if is_outside else 0.345,
-            "novel_share": 0.067,
-            "novel_share_p": 0.456,
-            "is_outside": is_outside,
-            "reason": "clusters" if is_outside else "",
-            "method": method,
-            **self.marks,
-        }
-        self._table(f"drift {method} {day}", DRIFT, [drift] if self.has_unseen else [])
+        self._judge_day(method, day, rated)
         maps = self._maps(method, [row["cluster"] for row in chosen])
         for shown, row in zip(maps, chosen, strict=True):
             shown[:] = self.flat.get(row["plant_id"], shown)
@@ -399,6 +406,24 @@ class FakeCampaign:
             write_array(draft, ROWS, np.asarray([row["row"] for row in chosen]))
 
         self.make(f"saliency {method} {day}", "saliency", write, {})
+
+    def _judge_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
+        self._table(f"reliability {method} {day}", RELIABILITIES, rated)
+        self._table(f"adjusted {method} {day}", ADJUSTED, rated)
+        is_outside = day in self.outside
+        drift = {
+            "split": "new" if day in self.scored_days else "test",
+            "n": sum(row["split"] in ("test", "new") for row in rated),
+            "share_shift": 0.432 if is_outside else 0.098,
+            "share_shift_p": 0.0001 if is_outside else 0.345,
+            "novel_share": 0.067,
+            "novel_share_p": 0.456,
+            "is_outside": is_outside,
+            "reason": "clusters" if is_outside else "",
+            "method": method,
+            **self.marks,
+        }
+        self._table(f"drift {method} {day}", DRIFT, [drift] if self.has_unseen else [])
 
     def _table(
         self, role: str, spec: TableSpec, rows: list[dict[str, Any]], summary: dict[str, Any] | None = None
@@ -422,7 +447,7 @@ class FakeCampaign:
 class Page(HTMLParser):
     """Cells of the tables by class, resources, links, identifiers, headings, and whether every tag is closed."""
 
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
 
     def __init__(self, html: str) -> None:
         super().__init__()

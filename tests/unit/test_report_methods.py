@@ -108,7 +108,7 @@ def stated(metric: dict[str, Any]) -> list[float]:
 
 
 def test_every_method_has_its_result_at_the_top(html: str) -> None:
-    top = html.split("<section")[0]
+    top = html.split('<section id="answers">')[1].split("</section>")[0]
     results = re.findall(r'class="result[^>]*>(.*?)</p>', top, re.DOTALL)
     assert [re.findall(r"<small><a [^>]*>(.*?)</a>", one) for one in results] == [[name] for name in NAMES]
     assert "changes nothing" in results[0] and "before adjustment" in results[1]
@@ -130,7 +130,7 @@ def test_signed_maps_are_explained_as_such_and_others_are_not(html: str) -> None
 
 
 def test_whether_maps_are_signed_is_read_from_what_is_shown(campaign: FakeCampaign) -> None:
-    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles)
+    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles, {})
     assert {one.method: one.is_signed for one in results.methods} == {m: m != "gradcam" for m in METHODS}
     shown = {one.method: one.examples[0].saliency for one in results.methods}
     sides = {"lime": (32, 32), "gradcam": (8, 8), "occlusion_preview": (13, 13), "occlusion": (13, 13)}
@@ -139,7 +139,7 @@ def test_whether_maps_are_signed_is_read_from_what_is_shown(campaign: FakeCampai
 
 
 def test_examples_are_those_most_like_the_prototype(campaign: FakeCampaign) -> None:
-    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles)
+    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles, {})
     for one in results.methods:
         assert [example.cluster for example in one.examples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
         scored = {row["plant_id"] for row in one.adjusted if row["split"] == "val"}

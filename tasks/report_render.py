@@ -1,0 +1,109 @@
+"""The report's page as HTML: templates, styles and the map's script in one file that asks for nothing else."""
+
+import base64
+import json
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from storage.tables import TABLES
+from tasks import report_words
+from tasks.figures import training_figure
+from tasks.report_clusters import kinds_of
+from tasks.report_content import flag_counts, image_counts, parameter_rows, plain, rejected_rows
+from tasks.report_front import FieldPage
+from tasks.report_inputs import CampaignResults
+from tasks.report_methods import compare_methods
+from tasks.report_page import MethodPage
+from tasks.report_scores import split_words
+
+TEMPLATES = (
+    "report.html",
+    "report_style.html",
+    "report_field.html",
+    "report_method.html",
+    "report_scores.html",
+    "report_macros.html",
+    "report_map.js",
+)
+FILTERS: dict[str, Any] = {
+    "percent": report_words.percent,
+    "percent_interval": report_words.percent_interval,
+    "figure_text": report_words.figure_text,
+    "p_text": report_words.p_text,
+    "plain": plain,
+}
+
+
+def template_text() -> str:
+    """Everything of this program that the page is made from."""
+    return "".join((files("tasks") / name).read_text(encoding="utf-8") for name in TEMPLATES)
+
+
+def provenance(results: CampaignResults) -> dict[str, Any]:
+    """Artefacts by role, versions, and where the published tables lie."""
+    manifests = {role: artifact.manifest for role, artifact in results.artifacts.items()}
+    found: dict[str, set[str]] = {}
+    for manifest in manifests.values():
+        for package, version in manifest.versions.items():
+            found.setdefault(package, set()).add(version)
+    files = {name for manifest in manifests.values() for name in manifest.files}
+    return {
+        "artifacts": [(role, m.kind, m.digest, m.revision) for role, m in sorted(manifests.items())],
+        "versions": [(package, ", ".join(sorted(found[package]))) for package in sorted(found)],
+        "tables": [
+            (_table_place(spec.name, results.campaign, spec.per_date), spec.meaning)
+            for spec in TABLES.values()
+            if f"{spec.name}.parquet" in files
+        ],
+    }
+
+
+def _table_place(table: str, campaign: str, per_date: bool) -> str:
+    return f"tables/{table}/campaign={campaign}/" + ("date=<YYYY-MM-DD>/" if per_date else "") + "part-0.parquet"
+
+
+def render_page(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
+    """The page as HTML; whatever comes from tables and parameters is escaped."""
+    environment = Environment(
+        loader=PackageLoader("tasks", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(FILTERS, data_uri=_data_uri)
+    return environment.get_template("report.html").render(
+        results=results,
+        source=results.params["source"],
+        field=field,
+        scripts=[get_plotlyjs(), (files("tasks") / "report_map.js").read_text(encoding="utf-8")]
+        if field.map_json
+        else [],
+        methods=methods,
+        comparison=compare_methods(
+            {one.method: one.metrics for one in results.methods},
+            {one.method: one.adjusted for one in results.methods},
+            {page.method: page.clusters for page in methods},
+            {one.method: one.evaluation for one in results.methods},
+        ),
+        words=report_words,
+        split_words=split_words,
+        kinds=kinds_of(len(results.classes)),
+        differing=parameter_rows(results.differing),
+        counts=image_counts(results.observations, results.plants, results.classes),
+        rejected=rejected_rows(results.rejected),
+        flags=flag_counts(results.observations),
+        training=training_figure(results.epochs) if results.epochs else None,
+        confidence=results.params["score"]["confidence"],
+        provenance=provenance(results),
+        parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+def _data_uri(picture: bytes) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
