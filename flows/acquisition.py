@@ -20,6 +20,7 @@ from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_date
 from flows.links import report_link
 from flows.parameters import CampaignName, CampaignParams
+from flows.reporting import submit_renewal
 from flows.restarts import refuse_endless_restarts
 from flows.sending import is_deployed
 from flows.stages import Future, Roles, Stages, wait_for
@@ -34,6 +35,8 @@ from tasks.arrival import ArrivalParams, arrival_options, await_arrival
 from tasks.ingest import ingest_images
 from tasks.parameters import Runtime
 from tasks.publish import publish_acquisition
+from tasks.report_days import listed_plants, read_day
+from tasks.report_field import decision_sentence, summarise
 from tasks.report_tables import Row, rows_of
 from tasks.reuse import reuse_artifact
 from tasks.sources import AnySource
@@ -93,6 +96,8 @@ def score_acquisition(
             params=params.model_dump(mode="json"),
             artifacts={**roles, **made},
         ).result()
+        if fitted.campaign == campaign:  # a season scored with another's fit has no report of its own
+            submit_renewal(stages, campaign)
     create_artifacts(files, record, fitted)
     return record
 
@@ -193,12 +198,20 @@ def create_artifacts(store: Store, record: AcquisitionRecord, fitted: CampaignRe
     """What the flow run shows in the Prefect UI."""
     rows = acquisition_rows(store, record)
     lines = [f"## {record.campaign} {record.date}", "", f"scored by the fit `{record.fit}` of {record.fitted_by}", ""]
-    lines += [sentence(row) for row in rows]
+    lines += [decided(store, record, fitted), "", *(sentence(row) for row in rows)]
     create_markdown_artifact("\n".join(lines), key="summary", description=f"campaign {record.campaign}")
     create_table_artifact(rows, key="acquisition", description="the date's plants, by saliency method")
-    create_link_artifact(
-        report_link(store, fitted), link_text=f"report of {fitted.campaign}, which made the fit", key="report"
-    )
+    has_it = "this date is in it" if fitted.campaign == record.campaign else "which made the fit"
+    create_link_artifact(report_link(store, fitted), link_text=f"report of {fitted.campaign}, {has_it}", key="report")
+
+
+def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> str:
+    """How many plants to harvest, to leave and to check by hand, by the campaign's first saliency method."""
+    day, method = record.date.isoformat(), record.params["explain"]["methods"][0]
+    artifacts = {role: store.open(ref) for role, ref in record.artifacts.items() if role.split()[-1] == day}
+    classes = store.open(fitted.artifacts["classifier"]).summary["classes"]
+    found = read_day(artifacts, day, listed_plants(artifacts, day), classes, method, is_scored=True)
+    return decision_sentence(summarise(found, classes))
 
 
 def sentence(row: Row) -> str:

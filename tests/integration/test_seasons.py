@@ -78,7 +78,7 @@ YEAR_LATER = (date(2023, 8, 25), date(2023, 8, 28), date(2023, 8, 31), date(2023
 AT_ONCE = ArrivalParams(settle_seconds=0, patience_minutes=0)
 PER_DATE = [spec for spec in TABLES.values() if spec.per_date]
 LEARNED = ("classifier", "clusters gradcam", "crossfit gradcam", "scores gradcam", "swaps gradcam")
-ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")}
+ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
 REUSED = {f"reuse small {role}" for role in LEARNED}
 TINY: dict[str, Any] = {"n_plots": 1, "rows": 2, "plants_per_row": 4, "image_size": 64, "days_to_harvest": 82}
 
@@ -176,7 +176,8 @@ def score(store: Path) -> Scored:
     record = score_acquisition("small", NEW, str(store), arrival=AT_ONCE)
     *_, last = runs = flow_runs(f"score small {NEW}")
     assert len(runs) == n_before + 1
-    tasks = task_runs(last.id, n_tasks(CampaignParams.model_validate(record.params)))
+    n_renewing = 2  # the report is written and published
+    tasks = task_runs(last.id, n_tasks(CampaignParams.model_validate(record.params)) + n_renewing)
     return Scored(record, {run.name: run for run in tasks}, before, table_bytes(store))
 
 
@@ -209,7 +210,7 @@ class TestNewDate:
         )
         made = {name.format(NEW) for name in verbs}
         (explained,) = (name for name in scored.tasks if name.startswith(f"explain small {NEW} gradcam 0.."))
-        assert set(scored.tasks) == ALWAYS | REUSED | made | {explained}
+        assert set(scored.tasks) == ALWAYS | REUSED | made | {explained, "report small"}
         assert scored.named("Completed") == set(scored.tasks)
 
     def test_every_table_of_a_date_is_in_the_part_of_its_fit(
@@ -312,12 +313,27 @@ class TestNewDate:
         right = [adjusted["predicted"][i] == adjusted["label"][i] for i in labelled]
         assert (sums["n_labelled"], sums["accuracy_before"]) == (len(labelled), pytest.approx(np.mean(right)))
 
-    def test_the_run_shows_what_came_out(self, scored: Scored) -> None:
+    def test_the_run_shows_what_came_out(self, scored: Scored, store: Path) -> None:
         run_id = next(iter(scored.tasks.values())).flow_run_id
         assert run_id is not None
         shown = artifacts_of(run_id)
         assert {"summary", "acquisition", "report"} <= set(shown)
         assert f"scored by the fit `{scored.record.fit}` of small" in str(shown["summary"])
+        adjusted = rows(store, "adjusted", scored.record.fit)
+        n_check, n = sum(adjusted["abstain"]), len(adjusted["abstain"])
+        assert f"30 August 2022: {n} plants, " in str(shown["summary"]) and f"{n_check} to check." in str(
+            shown["summary"]
+        )
+
+    def test_the_campaign_s_report_shows_the_date(self, scored: Scored, store: Path) -> None:
+        page = (store / "reports" / "small" / "index.html").read_text()
+        adjusted = rows(store, "adjusted", scored.record.fit)
+        kept = [
+            answer for answer, doubted in zip(adjusted["adjusted"], adjusted["abstain"], strict=True) if not doubted
+        ]
+        cells = [len(adjusted["abstain"]), kept.count(1), kept.count(0), sum(adjusted["abstain"])]
+        row = f'<th scope="row" class="nowrap">{NEW}</th>' + "".join(f'<td class="number">{n}</td>' for n in cells)
+        assert row in page and "scored later with this fit" in page
 
     def test_scored_again_everything_is_cached(self, scored: Scored, store: Path) -> None:
         again = score(store)
