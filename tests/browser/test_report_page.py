@@ -143,6 +143,8 @@ def test_plants_are_told_by_keyboard_and_by_pointer(opened: Opened) -> None:
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_function("document.getElementById('map-plant').textContent.includes(': check.')")
+    line = told.bounding_box()
+    assert line is not None and line["y"] + line["height"] <= 900  # in the window, wherever the map is scrolled to
     assert re.search(r"Too few validation images|is unlike every validation map", told.inner_text())
 
 
