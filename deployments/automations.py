@@ -34,6 +34,8 @@ NOTICE_SECONDS = 60
 # code cannot be imported, and then it goes on crashing, slowly and with notices, until somebody mends that or cancels.
 RESTARTED, NEVER_BEGAN = [str(n) for n in range(1, 10)], ["0"]
 NEVER_BEGAN_SECONDS = 60
+# The server's own words for a form that nobody sent in time.
+UNANSWERED = ["The flow was paused and never resumed.", "The flow was suspended and never resumed."]
 WENT_WRONG = ("Failed", "TimedOut", "Crashed")
 # Exceptions of a run that could not reach the server, which is no fault of its own. A new client does not try again.
 LOST_SERVER = (
@@ -114,6 +116,12 @@ def _after_crashes(deployments: list[UUID]) -> list[AutomationCore]:
             "CRASHED before it had begun: its process was killed, met no server, or cannot import its code.",
             _rest("Crashed", NEVER_BEGAN_SECONDS, deployments, {"prefect.run-count": NEVER_BEGAN}),
             _again("after a crash at once"),
+        ),
+        _automation(
+            "runs that nobody answered go on",
+            "FAILED because nobody filled in its form in time: it goes on without.",
+            _silence(_states("Failed"), _states("*"), RESTART_SECONDS, resumed, {"prefect.state-message": UNANSWERED}),
+            _again("nobody answered in time"),
         ),
         _automation(
             "runs that lost the server begin again",

@@ -82,6 +82,7 @@ def score_acquisition(
             role: stages.submit(reuse_artifact, role=role, ref=ref)
             for role, ref in learned_artifacts(fitted.artifacts).items()
         }
+        stages.expect(len(learned) - 1 - len(params.explain.methods) * len(FITTED))  # what a person decided
         wait_for(learned.values())
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)

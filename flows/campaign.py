@@ -5,6 +5,7 @@ where a stage needs the results of every date, and so that the first error is th
 """
 
 import base64
+from collections.abc import Mapping
 
 from prefect import flow
 from prefect.artifacts import (
@@ -17,11 +18,12 @@ from prefect.runtime import deployment
 
 from flows.exports import write_exports
 from flows.fit import DEPLOYED, fit
-from flows.judgement import analyse_maps, try_others
+from flows.judgement import fit_maps, judge_maps, try_others
 from flows.links import report_link
 from flows.parameters import CampaignParams
 from flows.reporting import submit_renewal, what_to_show
 from flows.restarts import refuse_endless_restarts
+from flows.review import check_somebody_can_answer, review_clusters
 from flows.sending import is_deployed
 from flows.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
 from storage.artifacts import ArtifactRef, Store
@@ -57,27 +59,30 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     """
     refuse_endless_restarts()
     check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
+    check_somebody_can_answer(params.review)
     earlier = find_record(Store(store), params.campaign)
     with Stages(params.campaign, store, n_tasks(params), runtime.workers) as stages:
         survey, roles = ingest(stages, params)
         roles |= prepare_training(stages, params, roles)
         roles |= fit(stages, params, runtime, roles)
         for method in params.explain.methods:
-            roles |= analyse_maps(stages, params, method, roles, earlier)
+            roles |= fit_maps(stages, params, method, roles, earlier)
             roles |= try_others(stages, params, method, roles)
         wait_for(roles.values())
-        record = publish(stages, params, survey, roles)
+        roles |= review_clusters(stages, params, roles)
+        for method in params.explain.methods:
+            roles |= judge_maps(stages, params, method, roles)
+        record = publish(stages, params, {"survey": survey, **roles})
     create_artifacts(Store(store), record)
     return record
 
 
-def publish(stages: Stages, params: CampaignParams, survey: ArtifactRef, roles: Roles) -> CampaignRecord:
+def publish(stages: Stages, params: CampaignParams, made: Mapping[str, ArtifactRef | Future]) -> CampaignRecord:
     """Report, files for other tools, tables and record; the report again if dates were scored meanwhile."""
-    refs = {"survey": survey, **{role: future.result() for role, future in roles.items()}}
+    refs = {role: one if isinstance(one, ArtifactRef) else one.result() for role, one in made.items()}
     shown = what_to_show(stages.store, params, refs)
-    exports = write_exports(stages, params, roles)
-    made: dict[str, ArtifactRef | Future] = {"survey": survey, **roles}
-    report = stages.submit(write_report, **{**vars(shown), "artifacts": made})
+    exports = write_exports(stages, params, made)
+    report = stages.submit(write_report, **{**vars(shown), "artifacts": dict(made)})
     wait_for([*exports.values(), report])
     record: CampaignRecord = stages.submit(
         publish_results, params=params.model_dump(mode="json"), artifacts={**made, **exports, "report": report}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from flows.parameters import CampaignParams
-from flows.stages import Roles, Stages
+from flows.stages import Future, Roles, Stages
 from storage.artifacts import ArtifactRef, Store
 from storage.exports import KIND, export_folder
 from tasks.export import export_decisions
@@ -18,7 +18,7 @@ class Exports(TypedDict):
     n_without_position: int
 
 
-def write_exports(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
+def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, ArtifactRef | Future]) -> Roles:
     """Decisions of every date by every saliency method."""
     return {
         f"{KIND} {method} {day}": stages.submit(

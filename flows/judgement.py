@@ -28,7 +28,18 @@ def analyse_maps(
     roles: Roles,
     earlier: CampaignRecord | None = None,
 ) -> Roles:
-    """Clusters, scores and adjusted answers of one saliency method's maps; `earlier` is the campaign's last run."""
+    """Clusters, scores and answers adjusted by the rule, of one saliency method's maps."""
+    made = fit_maps(stages, params, method, roles, earlier)
+    return made | judge_maps(stages, params, method, {**roles, **made})
+
+
+def fit_maps(
+    stages: Stages, params: CampaignParams, method: Method, roles: Roles, earlier: CampaignRecord | None = None
+) -> Roles:
+    """Clusters of one saliency method's maps, their scores, and which answers the rule would swap.
+
+    `earlier` is the campaign's last run.
+    """
     parts = of_maps(params, method, roles)
     clusters = stages.submit(fit_clusters, **parts)
     wait_for([clusters])
@@ -36,7 +47,7 @@ def analyse_maps(
     wait_for([crossfit])
     made = {f"clusters {method}": clusters, f"crossfit {method}": crossfit}
     made |= match(stages, method, clusters, earlier)
-    return {**made, **rate(stages, params, method, {**roles, **made})}
+    return {**made, **score(stages, params, method, {**roles, **made})}
 
 
 def try_others(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
@@ -109,25 +120,37 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
     return saliency
 
 
-def rate(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Scores of fitted clusters, and what they say of every date's images."""
-    clusters, crossfit = roles[f"clusters {method}"], roles[f"crossfit {method}"]
-    assignments = {day: assign(stages, method, day, roles) for day in params.dates}
+def score(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """Scores of fitted clusters, and which answers the rule would swap."""
+    made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles) for day in params.dates}
     scores = stages.submit(
         score_clusters,
         method=method,
         params=params.score,
-        clusters=clusters,
-        assignments=list(assignments.values()),
+        clusters=roles[f"clusters {method}"],
+        assignments=list(made.values()),
         predictions=[roles[f"predictions {day}"] for day in params.dates],
     )
-    wait_for([*assignments.values(), scores])
+    wait_for([*made.values(), scores])
+    made |= {f"scores {method}": scores}
+    made |= propose(stages, params, method, {**roles, **made})
+    wait_for(made.values())
+    return made
+
+
+def propose(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """Which answers the rule would swap."""
+    scores, crossfit = roles[f"scores {method}"], roles[f"crossfit {method}"]
     swaps = stages.submit(decide_swaps, method=method, params=params.adjust, scores=scores, crossfit=crossfit)
-    made: Roles = {f"scores {method}": scores, f"swaps {method}": swaps}
-    for day, assigned in assignments.items():
-        made |= judge_date(stages, params, method, day, {**roles, **made, f"assignments {method} {day}": assigned})
+    return {f"swaps {method}": swaps}
+
+
+def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """What scores and decisions say of every date's images, and how well they do."""
+    made: Roles = {}
+    for day in params.dates:
+        made |= judge_date(stages, params, method, day, roles)
     made |= measure(stages, params, method, {**roles, **made})
-    made |= {f"assignments {method} {day}": assigned for day, assigned in assignments.items()}
     wait_for(made.values())
     return made
 
@@ -158,6 +181,7 @@ def judge_date(stages: Stages, params: CampaignParams, method: Method, day: date
         crossfit=roles[f"crossfit {method}"],
         assignments=assigned,
         predictions=roles[f"predictions {day}"],
+        review=roles.get(f"review {method}"),
     )
     adjusted = stages.submit(
         adjust_predictions, date=day, method=method, swaps=roles[f"swaps {method}"], reliability=rated

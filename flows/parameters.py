@@ -13,6 +13,7 @@ from tasks.cluster_checks import ClusterParams
 from tasks.drift import DriftParams
 from tasks.export_rows import ExportParams
 from tasks.parameters import Params
+from tasks.review_rules import ReviewParams
 from tasks.rules import AdjustParams
 from tasks.saliency.maps import ExplainParams
 from tasks.score import ScoreParams
@@ -67,6 +68,7 @@ class CampaignParams(Params):
     explain: ExplainParams = ExplainParams()
     cluster: ClusterParams = ClusterParams()
     score: ScoreParams = ScoreParams()
+    review: ReviewParams = ReviewParams()
     adjust: AdjustParams = AdjustParams()
     drift: DriftParams = DriftParams()
     export: ExportParams = ExportParams()
@@ -82,7 +84,7 @@ class CampaignParams(Params):
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""
-        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "adjust", "drift")
+        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "review", "adjust", "drift")
         changed: dict[str, Any] = {
             f"{stage}.{name}": value
             for stage in stages

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.exports import export_lines, exports_of
@@ -13,9 +14,11 @@ from storage.publish import CampaignRecord
 from storage.tables import ADJUSTED, CLUSTER_SCORES, DRIFT, EVALUATION, METRICS, RELIABILITIES, SWAPS
 from tasks.report_abstention import abstention_rows, abstention_sentence
 from tasks.report_drift import outside_sentence
+from tasks.report_review import review_note
 from tasks.report_scores import judged_scores
 from tasks.report_tables import dated_rows, rows_of
 from tasks.report_words import figure_text, score_name
+from tasks.review_rules import PERSON
 
 Row = dict[str, Any]
 
@@ -121,12 +124,12 @@ def _gain(row: Row) -> str:
 def _note(row: Row) -> str:
     if row["is_in_sample"]:
         return "in-sample"
-    return "plants left out" if row["state"] == "cross-fitted" else ""
+    return {"cross-fitted": "plants left out", "cross-fitted rule": "without the review"}.get(row["state"], "")
 
 
 def _clusters_table(found: dict[str, Any]) -> Table:
     table = Table(title="clusters of validation maps", title_justify="left")
-    swapped = {(row["method"], row["cluster"]) for row in found["swaps"] if row["is_swapped"]}
+    decided = {(row["method"], row["cluster"]): _decision(row) for row in found["swaps"]}
     interval = f"{found['confidence']:.4g} interval"
     for name in ("method", "cluster", "n", "TP", "TN", "FP", "FN", "error share", interval, "reliability", ""):
         table.add_column(name, justify="left" if name in ("method", "") else "right")
@@ -140,9 +143,14 @@ def _clusters_table(found: dict[str, Any]) -> Table:
             f"{row['error_share']:.2f}",
             f"{row['error_share_lower']:.2f} .. {row['error_share_upper']:.2f}",
             f"{row['reliability']:.2f}",
-            "swapped" if (row["method"], row["cluster"]) in swapped else "",
+            decided[row["method"], row["cluster"]],
         )
     return table
+
+
+def _decision(row: Row) -> str:
+    said = {"swap": "swapped", "keep": "", "abstain": "abstain"}[row["decision"]]
+    return f"{said or 'kept'} by {escape(row['reviewer'])}" if row["decided_by"] == PERSON else said
 
 
 def _scores_table(found: dict[str, Any]) -> Table:
@@ -170,6 +178,7 @@ def _doubts(found: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for method in dict.fromkeys(row["method"] for row in found["abstained"]):
         abstained, drift = ([row for row in found[name] if row["method"] == method] for name in ("abstained", "drift"))
-        said = (abstention_sentence(abstained), outside_sentence(drift))
+        review = review_note([row for row in found["swaps"] if row["method"] == method])
+        said = (review.text if review else "", abstention_sentence(abstained), outside_sentence(drift))
         lines += [f"{method}: {sentence}" for sentence in said if sentence]
     return lines

@@ -17,7 +17,7 @@ from storage.errors import ArtifactError
 from storage.files import write_atomically
 
 FOLDER = "acquisitions"
-FITTED = ("clusters", "crossfit", "scores", "swaps")  # what a campaign has learned, by saliency method
+FITTED = ("clusters", "crossfit", "scores", "swaps")  # what every campaign has learned, by saliency method
 # Made of a campaign's own dates: their names tell by which parameters any date is judged.
 JUDGED = ("reliability", "drift")
 TELLING = ("images", "reliability", "adjusted", "drift")  # kinds of a scored date that tell of its plants
@@ -46,8 +46,8 @@ class AcquisitionRecord(BaseModel):
 
 
 def learned_artifacts(artifacts: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-    """What a campaign has learned, of its artefacts by role."""
-    return {role: ref for role, ref in artifacts.items() if role.split()[0] in ("classifier", *FITTED)}
+    """What a campaign has learned, or a person decided, of its artefacts by role."""
+    return {role: ref for role, ref in artifacts.items() if role.split()[0] in ("classifier", *FITTED, "review")}
 
 
 def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:

@@ -5,6 +5,7 @@ runs again with other parameters.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def publish_table(
     folder = partition(store, spec, campaign, day)
     kept = publish_part(folder, part, sources, lambda: {part_file(part): _table_content(store, spec, sources)})
     return folder / part_file(kept)
+
+
+def unpublish_table(store: Store, spec: TableSpec, campaign: str) -> None:
+    """Take away a table of a campaign that a run no longer makes."""
+    folder = partition(store, spec, campaign, None)
+    remove_part(folder, PART)
+    with suppress(OSError):  # not there, or another run has published into it
+        folder.rmdir()
 
 
 def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]) -> bytes:

@@ -41,6 +41,7 @@ COUNTS = tuple(
         ("fn", "false negatives"),
     )
 )
+DECISION = Column("decision", TEXT, "swap, keep, or abstain: no answer of this cluster should be acted on")
 CROSSFIT = TableSpec(
     "crossfit",
     "every labelled validation image, judged by clusters and scores that were fitted without its fold",
@@ -143,7 +144,8 @@ RELIABILITIES = TableSpec(
         Column(
             "abstain_reason",
             TEXT,
-            "wide (interval), novel (map), undecided (cluster), failing (cluster, not swapped); separated by spaces",
+            "wide (interval), novel (map), undecided (cluster), failing (cluster, not swapped), reviewed (a person said so); "
+            "separated by spaces",
         ),
         *MADE_BY,
     ),
@@ -161,8 +163,31 @@ SWAPS = TableSpec(
         Column("p_value", SHARE, "of error share 1/2 or less (exact binomial test, one-sided)", "0..1"),
         Column("p_holm", SHARE, "the same, with Holm's correction over the clusters", "0..1"),
         Column("rule", TEXT, "paper: error share above the threshold; confident: see the README"),
+        Column("is_proposed", pa.bool_(), "the rule would swap the answers in this cluster"),
+        DECISION,
+        Column("decided_by", TEXT, "rule; person: who reviewed it; timeout: the rule, as nobody reviewed it in time"),
+        Column("reviewer", TEXT, "who; null where no person decided", nullable=True),
         Column("is_swapped", pa.bool_(), "answers in this cluster are swapped"),
-        Column("reason", TEXT, "what decided"),
+        Column("reason", TEXT, "what decided, in the rule's words or the reviewer's"),
+        *MADE_BY,
+    ),
+    per_date=False,
+    version=2,
+)
+REVIEWS = TableSpec(
+    "reviews",
+    "what a person decided on each cluster, who, when and why; or that nobody did in time",
+    (
+        METHOD,
+        CLUSTER,
+        Column("n", WHOLE, "validation images"),
+        Column("n_wrong", WHOLE, "of them classified wrongly"),
+        ERROR_SHARE,
+        Column("proposed", TEXT, "what the rule said when the person decided: swap or keep"),
+        DECISION,
+        Column("reviewer", TEXT, "who; null: nobody answered in time, and the rule decided", nullable=True),
+        Column("decided", TEXT, "when; null where nobody did", "ISO 8601, UTC", nullable=True),
+        Column("reason", TEXT, "the reviewer's, or how long was waited"),
         *MADE_BY,
     ),
     per_date=False,
@@ -194,7 +219,12 @@ METRICS = TableSpec(
     (
         METHOD,
         SPLIT,
-        Column("state", TEXT, "before or after adjustment, or cross-fitted: after, by clusters of other folds"),
+        Column(
+            "state",
+            TEXT,
+            "before or after adjustment; cross-fitted: after, by clusters of other folds; cross-fitted rule: the same "
+            "where a person decided, whom no fold can be hidden from: what the rule alone would give",
+        ),
         Column("n", WHOLE, "labelled images"),
         Column("n_correct", WHOLE, "of them classified correctly"),
         Column("overall_accuracy", SHARE, "n_correct / n", "0..1"),

@@ -18,6 +18,7 @@ from storage.score_tables import (
     EVALUATION,
     METRICS,
     RELIABILITIES,
+    REVIEWS,
     SENSITIVITY,
     SWAPS,
 )
@@ -39,6 +40,7 @@ TABLES: dict[str, TableSpec] = {
         CLUSTER_SCORES,
         RELIABILITIES,
         SWAPS,
+        REVIEWS,
         ADJUSTED,
         METRICS,
         EVALUATION,

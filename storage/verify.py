@@ -14,6 +14,7 @@ from storage.files import differences
 from storage.parquet import load_table
 from storage.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
 from storage.publish import read_record
+from storage.reviews import list_reviews, read_review
 from storage.tables import TABLES
 
 
@@ -36,7 +37,7 @@ class Verification:
 
 
 def verify_store(store: Store) -> Verification:
-    """Re-read every artefact, published table, export, report and record of a campaign or a scored date.
+    """Re-read every artefact, published table, export, report, review, and record of a campaign or a scored date.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def verify_store(store: Store) -> Verification:
     problems += [p for folder in reports for p in _report_problems(store, folder)]
     problems += [p for folder in partitions for p in _partition_problems(store, folder)]
     problems += [p for folder in exports for p in _parts_problems(store, folder)]
-    problems += _record_problems(store) + _acquisition_problems(store)
+    problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
     unfinished = sorted(str(p.relative_to(store.root)) for p in store.root.rglob(".tmp-*"))
     n_files = sum(1 for folder in (*artifacts, *published) for p in folder.rglob("*") if p.is_file())
     return Verification(len(artifacts), len(published), n_files, problems, unfinished)
@@ -145,6 +146,17 @@ def _acquisition_problems(store: Store) -> list[str]:
     for path in list_acquisitions(store):
         try:
             problems += _absent(store, path, read_acquisition(path).artifacts)
+        except ArtifactError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _review_problems(store: Store) -> list[str]:
+    """Reviews that cannot be read; the scores of one may be gone with a fit that nobody needs any more."""
+    problems: list[str] = []
+    for path in list_reviews(store):
+        try:
+            read_review(path)
         except ArtifactError as error:
             problems.append(str(error))
     return problems

@@ -1,4 +1,4 @@
-"""Decide: in which clusters of validation maps the answers are swapped.
+"""Decide: in which clusters of validation maps the answers are swapped, by the campaign's rule.
 
 Reads the clusters' scores and their cross-fitted counts, writes the table `swaps`, and what swapping by the other
 folds' clusters makes of every validation answer.
@@ -14,6 +14,7 @@ from storage.arrays import ADJUSTED_WITHOUT_FOLD, write_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import Rows, read_table, write_table
 from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
+from tasks.review_rules import RULE, rule_choice
 from tasks.rules import (
     AdjustParams,
     decide,
@@ -67,6 +68,10 @@ def decide_columns(
         "p_value": decision.p_value.tolist(),
         "p_holm": decision.p_holm.tolist(),
         "rule": [params.rule] * len(n),
+        "is_proposed": decision.is_swapped.tolist(),
+        "decision": [rule_choice(is_swapped) for is_swapped in decision.is_swapped],
+        "decided_by": [RULE] * len(n),
+        "reviewer": [None] * len(n),
         "is_swapped": decision.is_swapped.tolist(),
         "reason": said,
     }, swap(predicted, left_out)

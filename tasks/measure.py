@@ -16,8 +16,9 @@ from sklearn.metrics import confusion_matrix
 from storage.arrays import ADJUSTED_WITHOUT_FOLD, read_array
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
-from storage.tables import ADJUSTED, CROSSFIT, EVALUATION, METRICS, RELIABILITIES
+from storage.tables import ADJUSTED, CROSSFIT, EVALUATION, METRICS, RELIABILITIES, SWAPS
 from tasks.detection import bootstrap_detect, brier, calibration, calibration_error, cluster_calibration, detect
+from tasks.review_rules import PERSON
 from tasks.significance import (
     accuracy_intervals,
     group_weights,
@@ -92,10 +93,16 @@ def accuracy_gain(
     return {"gain_lower": low, "gain_upper": high}
 
 
-def metric_rows(adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_classes: int) -> list[dict[str, Any]]:
+def metric_rows(
+    adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_classes: int, is_reviewed: bool = False
+) -> list[dict[str, Any]]:
     """Rows of the table `metrics`: every split with labels, before and after; validation also cross-fitted.
 
-    `without_fold` are the answers of the rows of `crossfit`, adjusted by the other folds' clusters.
+    Parameters
+    ----------
+    without_fold : answers of the rows of `crossfit`, adjusted by the rule on the other folds' clusters.
+    is_reviewed : a person decided on clusters. Then `after` is of other decisions than those that were cross-fitted,
+        which the name of that state says.
     """
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
@@ -104,7 +111,7 @@ def metric_rows(adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_c
             continue
         states = [("before", chosen, chosen["predicted"]), ("after", chosen, chosen["adjusted"])]
         if split == "val":
-            states.append(("cross-fitted", crossfit, list(without_fold)))
+            states.append(("cross-fitted rule" if is_reviewed else "cross-fitted", crossfit, list(without_fold)))
         for state, table, answers in states:
             weights, pairs = resamples(table["plant_id"]), (table["label"], table["predicted"], answers)
             rows.append(
@@ -218,11 +225,13 @@ def measure_accuracy(
     recipe, files = metrics_recipe(plants, crossfit, swaps, adjusted), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
+    decided = files.open(swaps)
     rows = metric_rows(
         together(files, ADJUSTED, adjusted),
         read_table(files.open(crossfit), CROSSFIT),
-        read_array(files.open(swaps), ADJUSTED_WITHOUT_FOLD).tolist(),
+        read_array(decided, ADJUSTED_WITHOUT_FOLD).tolist(),
         len(files.open(plants).summary["classes"]),
+        is_reviewed=PERSON in read_table(decided, SWAPS)["decided_by"],
     )
     with files.create(recipe, versions()) as draft:
         write_table(draft, METRICS, rows_to_columns(METRICS, rows))

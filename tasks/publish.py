@@ -9,8 +9,8 @@ from storage.acquisitions import AcquisitionRecord, write_acquisition
 from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
 from storage.exports import KIND, publish_decisions
 from storage.parquet import rows_to_columns, write_table
-from storage.publish import PART, CampaignRecord, publish_report, publish_table, write_record
-from storage.tables import BACKFILL, TABLES
+from storage.publish import PART, CampaignRecord, publish_report, publish_table, unpublish_table, write_record
+from storage.tables import BACKFILL, REVIEWS, TABLES
 from tasks.stage import always_run, versions
 
 BACKFILL_REVISION = 1  # raised when equal rows would mean something else
@@ -30,6 +30,7 @@ OWNERS = {
     "clusters": "scores",
     "reliability": "reliability",
     "swaps": "swaps",
+    "reviews": "review",
     "adjusted": "adjusted",
     "metrics": "metrics",
     "evaluation": "evaluation",
@@ -70,6 +71,8 @@ def publish_results(
             refs = holders(files, artifacts, spec.name, day)
             if refs:
                 publish_table(files, spec, refs, campaign, None if day is None else date.fromisoformat(day))
+            elif spec is REVIEWS:  # the rule decides again, or other clusters
+                unpublish_table(files, spec, campaign)
     for day in params["dates"]:
         publish_decisions(files, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
     report = publish_report(files, artifacts["report"], campaign)

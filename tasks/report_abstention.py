@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.report_words import ABSTAIN_REASONS, SPLIT_NAMES
+from tasks.review_rules import REVIEWED
 
 Row = Mapping[str, Any]
 
@@ -36,8 +37,10 @@ def _right(adjusted: Sequence[Row], split: str, is_abstained: bool) -> tuple[int
 
 
 def abstain_reasons(rows: Sequence[Row]) -> list[str]:
-    """Words for why answers abstain, of rows of `abstention_rows`: the known ones first, used or not."""
-    return [*ABSTAIN_REASONS, *sorted({word for row in rows for word in row["reasons"]} - set(ABSTAIN_REASONS))]
+    """Words for why answers abstain, of rows of `abstention_rows`: the scores' first, used or not."""
+    used = {word for row in rows for word in row["reasons"]}
+    known = [word for word in ABSTAIN_REASONS if word != REVIEWED or word in used]
+    return [*known, *sorted(used - set(known))]
 
 
 def abstention_sentence(rows: Sequence[Row]) -> str:

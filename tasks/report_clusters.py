@@ -64,7 +64,7 @@ def cluster_rows(
         rows.append(
             {
                 **cluster,
-                **{name: swap[name] for name in ("is_swapped", "rule", "reason", "p_holm")},
+                **{name: swap[name] for name in ("is_swapped", "decision", "rule", "reason", "p_holm")},
                 "earlier": match.get("earlier_cluster"),
                 "likeness": match.get("likeness"),
                 "kinds": _validation_kinds(cluster, n_classes),

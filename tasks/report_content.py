@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.report_words import (
     CROSSFITTED,
+    CROSSFITTED_RULE,
     GROUND_TRUTH,
     IN_SAMPLE,
     NO_SWAP,
@@ -111,7 +112,7 @@ def accuracy_rows(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[
 def _remark(row: Row) -> str:
     if row["is_in_sample"]:
         return f"in-sample: {IN_SAMPLE}"
-    return CROSSFITTED if row["state"] == "cross-fitted" else ""
+    return {"cross-fitted": CROSSFITTED, "cross-fitted rule": CROSSFITTED_RULE}.get(row["state"], "")
 
 
 def effect_sentences(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[str]:

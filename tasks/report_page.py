@@ -12,6 +12,7 @@ from tasks.report_content import Headline, accuracy_rows, effect_sentences, head
 from tasks.report_drift import drift_rows, outside_dates, outside_sentence
 from tasks.report_inputs import MethodResults
 from tasks.report_methods import tallest_bars
+from tasks.report_review import ReviewNote, review_note
 from tasks.report_scores import (
     ScoreTable,
     calibration_bins,
@@ -38,6 +39,7 @@ class MethodPage:
     is_signed : its maps also hold evidence against the explained class.
     is_approximate : its maps are estimates, and so is all that follows from them.
     rule : which answers are swapped, in a sentence.
+    review : what a person decided, or that nobody did in time; None where nobody was asked.
     reasons : words for why answers abstain, the columns of `abstention`.
     outside : dates outside what was validated, each with why.
     notes : what the method section comes to, for a page without it: abstention, dates outside, scores.
@@ -53,6 +55,7 @@ class MethodPage:
     is_approximate: bool
     headline: Headline
     rule: str
+    review: ReviewNote | None
     accuracy: list[dict[str, Any]]
     effects: list[str]
     abstention: list[dict[str, Any]]
@@ -87,10 +90,18 @@ def method_page(
     `counts` is of `cluster_counts`; `tallest` of `tallest_bars`, None where no other method is beside this one.
     """
     rule, why_none = rule_sentences(results.swaps, len(classes), threshold)
+    review = review_note(results.swaps)
+    if review and review.decisions:
+        rule, why_none = f"Where no person decided: {rule}", "the review swaps no cluster"
     clusters = cluster_rows(results.clusters, results.swaps, results.matches, results.adjusted, len(classes))
     swapped = [row["cluster"] for row in clusters if row["is_swapped"]]
     abstention = abstention_rows(results.reliability, results.adjusted)
-    said = (abstention_sentence(abstention), outside_sentence(results.drift), verdict(results.evaluation))
+    said = (
+        review.text if review else "",
+        abstention_sentence(abstention),
+        outside_sentence(results.drift),
+        verdict(results.evaluation),
+    )
     return MethodPage(
         method=results.method,
         name=report_words.method_name(results.method),
@@ -98,6 +109,7 @@ def method_page(
         is_approximate=results.summary["approximate"],
         headline=headline(results.metrics, results.adjusted, len(classes), why_none),
         rule=rule,
+        review=review,
         accuracy=accuracy_rows(results.metrics, results.adjusted),
         effects=effect_sentences(results.metrics, results.adjusted),
         abstention=abstention,

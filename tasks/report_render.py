@@ -17,6 +17,7 @@ from tasks.report_front import FieldPage
 from tasks.report_inputs import CampaignResults
 from tasks.report_methods import compare_methods
 from tasks.report_page import MethodPage
+from tasks.report_review import WHAT_IT_MEANS
 from tasks.report_scores import split_words
 
 TEMPLATES = (
@@ -92,6 +93,7 @@ def render_page(results: CampaignResults, field: FieldPage, methods: list[Method
         ),
         words=report_words,
         split_words=split_words,
+        review_means=WHAT_IT_MEANS,
         kinds=kinds_of(len(results.classes)),
         differing=parameter_rows(results.differing),
         counts=image_counts(results.observations, results.plants, results.classes),

@@ -29,9 +29,10 @@ APPROXIMATE = "approximate maps: take no reliability as final"
 
 IN_SAMPLE = "the clusters were scored on these images; flatters"
 
-# States of the table `metrics` in reading order, and what the last one is.
-STATES = ("before", "after", "cross-fitted")
+# States of the table `metrics` in reading order, and what the last two are.
+STATES = ("before", "after", "cross-fitted", "cross-fitted rule")
 CROSSFITTED = "every plant answered by clusters made without it; judge by this"
+CROSSFITTED_RULE = "the same by the rule alone, without the review: no judgement of what a person decided"
 
 # Which answers are swapped, by the word in the table `swaps`.
 RULES = {
@@ -55,6 +56,7 @@ ABSTAIN_REASONS = {
     "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
         be trusted.""",
     "failing": "In its cluster the classifier is mostly wrong, but the answer was not swapped; or the other way round.",
+    "reviewed": """A person looked at its cluster and decided that none of its answers should be acted on.""",
 }
 
 CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"

@@ -18,9 +18,11 @@ from scipy.stats import binomtest
 from storage.arrays import FEATURES, LOGITS, TRUTH, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import Rows, read_table, rows_to_columns, write_table
-from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, SWAPS
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, REVIEWS, SWAPS
 from tasks.combine import Combination
 from tasks.parameters import Params
+from tasks.report_tables import rows_of
+from tasks.review_rules import REVIEWED, abstained_clusters
 from tasks.signals import Answers, answer_evidence, answer_signals
 from tasks.stage import cached_by, versions
 from tasks.validation import read_answers
@@ -135,6 +137,7 @@ def reliability_recipe(
     crossfit: ArtifactRef,
     assignments: ArtifactRef,
     predictions: ArtifactRef,
+    review: ArtifactRef | None = None,
 ) -> Recipe:
     """What makes a date's reliabilities."""
     inputs = {
@@ -144,6 +147,7 @@ def reliability_recipe(
         "assignments": assignments,
         "predictions": predictions,
     }
+    inputs |= {} if review is None else {"review": review}
     return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
 
 
@@ -197,9 +201,11 @@ def rate_images(
     crossfit: ArtifactRef,
     assignments: ArtifactRef,
     predictions: ArtifactRef,
+    review: ArtifactRef | None = None,
 ) -> ArtifactRef:
     """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
-    recipe, files = reliability_recipe(params, scores, swaps, crossfit, assignments, predictions), Store(store)
+    recipe = reliability_recipe(params, scores, swaps, crossfit, assignments, predictions, review)
+    files = Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
     table = read_table(files.open(assignments), ASSIGNMENTS)
@@ -215,10 +221,11 @@ def rate_images(
     if str(predictions) in fitted.manifest.inputs["predictions"]:  # another field may have been flown on the same date
         replace_own(columns, read_table(fitted, CROSSFIT), date)
     is_swapped = of_clusters(decided, "is_swapped", table["cluster"])
+    doubted: set[int] = set() if review is None else abstained_clusters(rows_of(files.open(review), REVIEWS))
     reasons = [
-        abstain_reasons(lower, upper, share, novelty, swapped, params)
-        for lower, upper, share, novelty, swapped in zip(
-            *(columns[name] for name in ABSTAIN_BY), is_swapped, strict=True
+        abstain_reasons(lower, upper, share, novelty, swapped, params) + [REVIEWED] * (cluster in doubted)
+        for lower, upper, share, novelty, cluster, swapped in zip(
+            *(columns[name] for name in (*ABSTAIN_BY, "cluster")), is_swapped, strict=True
         )
     ]
     columns |= {"abstain": [bool(r) for r in reasons], "abstain_reason": [" ".join(r) for r in reasons]}

@@ -1,11 +1,12 @@
 """Numbers of the stages from clusters to drift, from inputs without a random number generator."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.reviews import Review
 from tasks import (
     acquisition,
     adjust,
@@ -18,6 +19,8 @@ from tasks import (
     matching,
     measure,
     reuse,
+    review,
+    review_rules,
     rules,
     score,
     sensitivity,
@@ -288,4 +291,28 @@ def golden_reuse() -> dict[str, Any]:
     return {
         "unlabelled": reuse.unlabelled(table),
         "digests": digests(reuse.labelled_recipe(ref("predictions")).ref),
+    }
+
+
+def golden_review() -> dict[str, Any]:
+    """Four clusters, two of which a person decided on; and the same where nobody answered in time."""
+    said = {"n": 20, "error_share": 0.5, **dict.fromkeys(MARKS, "-"), "decided_by": "rule", "reviewer": None}
+    swaps: list[dict[str, Any]] = [
+        {**said, "cluster": c, "n_wrong": 5 * c, "is_proposed": c > 2, "is_swapped": c > 2, "reason": "by the rule"}
+        for c in (1, 2, 3, 4)
+    ]
+    scores, when = ref("scores"), datetime(2021, 9, 10, 8, 30, tzinfo=UTC)
+    who = {"campaign": "field", "method": "gradcam", "scores": scores, "reviewer": "Ada", "reason": "a marker"}
+    made = Review.model_validate({**who, "choices": {2: "swap", 4: "abstain"}, "decided": when})
+    reviews, missed = review_rules.review_rows(swaps, made, 72), review_rules.review_rows(swaps, None, 72)
+    return {
+        "reviews": reviews,
+        "missed": missed,
+        "swaps": review_rules.honoured(swaps, reviews),
+        "swaps missed": review_rules.honoured(swaps, missed),
+        "digests": digests(
+            review.review_recipe(ref("swaps"), made, 72).ref,
+            review.review_recipe(ref("swaps"), None, 72).ref,
+            review.reviewed_swaps_recipe(ref("swaps"), ref("review")).ref,
+        ),
     }

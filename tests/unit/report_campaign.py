@@ -96,6 +96,7 @@ class FakeCampaign:
     has_places: bool = False
     scored_days: tuple[str, ...] = ()  # dates scored later: no labels, no training
     n_scored: int = 0  # plants on each of them; 0: as on the others
+    reviewed: tuple[int, ...] = ()  # clusters of which a person said that no answer should be acted on
     flat: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
     scored: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
@@ -285,7 +286,12 @@ class FakeCampaign:
         is_swapped = len(self.classes) == 2 and score["error_share"] > 0.9
         reason = "more than <nine> in ten" if is_swapped else "too few wrong"
         p = {"p_value": 0.01 + score["cluster"] / 100, "p_holm": 0.03 + score["cluster"] / 100}
-        return {**p, "rule": "confident", "is_swapped": is_swapped, "reason": reason}
+        by_rule = {"rule": "confident", "is_proposed": is_swapped}
+        if score["cluster"] in self.reviewed:
+            decision = {"decision": "abstain", "decided_by": "person", "reviewer": HOSTILE}
+            return {**p, **by_rule, **decision, "is_swapped": False, "reason": f"why {HOSTILE}"}
+        decision = {"decision": "swap" if is_swapped else "keep", "decided_by": "rule", "reviewer": None}
+        return {**p, **by_rule, **decision, "is_swapped": is_swapped, "reason": reason}
 
     def _rate(self, row: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
         """An explained image with every column of the tables `reliability`, `crossfit` and `adjusted`."""
@@ -316,7 +322,8 @@ class FakeCampaign:
         for split in ("val", "test"):
             known = [row for row in rated if row["split"] == split and row["label"] is not None]
             states = [("before", known, "predicted"), ("after", known, "adjusted")]
-            states += [("cross-fitted", crossfit[:-1], "adjusted")] if split == "val" else []
+            crossfitted = "cross-fitted rule" if self.reviewed else "cross-fitted"
+            states += [(crossfitted, crossfit[:-1], "adjusted")] if split == "val" else []
             for state, of_state, column in states if known else []:
                 rows.append({"split": split, "state": state, **self._metric(of_state, column)})
                 rows[-1]["is_in_sample"] = (split, state) == ("val", "after")

@@ -117,7 +117,8 @@ class TestWrongUse:
         assert said.out == "" and "Usage" in said.err and "Traceback" not in said.err
 
     @pytest.mark.parametrize(
-        "command", ["demo", "synth", "run", "score", "announce", "backfill", "report", "audit", "verify"]
+        "command",
+        ["demo", "synth", "run", "score", "announce", "backfill", "report", "review", "audit", "verify"],
     )
     def test_help(self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(monkeypatch, command, "--help") == 0

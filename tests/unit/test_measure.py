@@ -194,6 +194,13 @@ def test_every_split_with_labels_is_measured() -> None:
     assert [[r[end] is None for end in ENDS] for r in rows] == [[r["split"] == "test"] * 4 for r in rows]
 
 
+def test_what_a_person_decided_is_not_called_cross_fitted() -> None:
+    """The rule's answers without their fold stay, under a name that says whose they are."""
+    by_rule, reviewed = (metric_rows(WHOLE, VALIDATION, [1, 0, 1], 2, is_reviewed) for is_reviewed in (False, True))
+    assert [r["state"] for r in reviewed] == ["before", "after", "cross-fitted rule", "before", "after"]
+    assert [{**r, "state": ""} for r in reviewed] == [{**r, "state": ""} for r in by_rule]
+
+
 @pytest.mark.parametrize("rows", [[], [("a", "new", None, 0, 1), ("b", "test", None, 1, 1)]])
 def test_without_labels_there_is_nothing_to_measure(rows: list[tuple[str, str, int | None, int, int]]) -> None:
     assert metric_rows(adjusted_table(rows), adjusted_table([]), [], 2) == []

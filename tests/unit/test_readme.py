@@ -18,7 +18,19 @@ from tasks.parameters import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
 DEPLOYMENTS = README.with_name("deployments") / "prefect.yaml"
-STAGES = ("ingest", "augment", "train", "classifier", "explain", "cluster", "score", "adjust", "drift", "export")
+STAGES = (
+    "ingest",
+    "augment",
+    "train",
+    "classifier",
+    "explain",
+    "cluster",
+    "score",
+    "review",
+    "adjust",
+    "drift",
+    "export",
+)
 
 
 def tables_text() -> str:
@@ -57,6 +69,7 @@ def parameters_text() -> str:
         "explain": "ExplainParams",
         "cluster": "ClusterParams",
         "score": "ScoreParams",
+        "review": "ReviewParams",
         "adjust": "AdjustParams",
         "drift": "DriftParams",
         "export": "ExportParams",

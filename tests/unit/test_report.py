@@ -1,6 +1,7 @@
 """The report of small stores: its numbers are the tables', it holds together without labels and with many classes."""
 
 import io
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -288,3 +289,20 @@ def test_reasons_are_ordered_by_number() -> None:
     rows = rejected_rows(left_out)
     assert [(row["reason"], row["n"]) for row in rows] == [("harvested", 2), ("blank", 1)]
     assert rejected_rows([]) == []
+
+
+def test_decisions_of_a_person_are_named_and_not_called_cross_fitted(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path, n_plants=24, reviewed=(2,))
+    html, summary = campaign.page(), campaign.store.open(campaign.report()).summary
+    name = escape(HOSTILE, quote=False)
+    assert HOSTILE not in html and f"Reviewed by {name}: a person decided on 1 of 3 clusters" in unescaped(html)
+    assert any(HOSTILE in note and "Reviewed by" in note for note in summary["notes"])
+    assert "cluster 2: abstain (the rule said swap)" in html
+    states = {row[1]: row[-1] for row in Page(html).tables["accuracy"] if row[0] == "validation"}
+    assert "without the review" in states["cross-fitted rule"] and "in-sample" in states["after"]
+    assert "made without it; judge by this" not in html
+
+
+def unescaped(html: str) -> str:
+    """Quotes as they are; what could be a tag stays escaped."""
+    return html.replace("&#39;", "'").replace("&#34;", '"')

@@ -1,0 +1,117 @@
+"""Renew what follows from the decisions on a campaign's clusters: nothing is trained or explained again.
+
+Answers, tables and report of the campaign, and the tables of the dates that were scored with its fit.
+"""
+
+from prefect import flow
+
+from flows.acquisition import judge
+from flows.campaign import create_artifacts, publish
+from flows.exports import write_exports
+from flows.judgement import judge_maps, propose
+from flows.parameters import CampaignParams
+from flows.reporting import submit_renewal
+from flows.review import honour
+from flows.stages import Roles, Stages, wait_for
+from storage.acquisitions import (
+    AcquisitionRecord,
+    fit_digest,
+    learned_artifacts,
+    list_acquisitions,
+    read_acquisition,
+)
+from storage.artifacts import ArtifactRef, Store
+from storage.exports import KIND
+from storage.publish import CampaignRecord, read_record
+from tasks.parameters import Runtime
+from tasks.publish import publish_acquisition
+from tasks.reuse import reuse_artifact
+
+DEFAULT_RUNTIME = Runtime()
+RENEWED = (
+    "swaps",
+    "review",
+    "reliability",
+    "adjusted",
+    "drift",
+    "metrics",
+    "evaluation",
+    "acquisition",
+    "report",
+    KIND,
+)
+
+
+@flow(name="renew-campaign", flow_run_name="renew {campaign}")
+def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
+    """Adjust, measure, report and publish a campaign again by the decisions that stand now.
+
+    Raises
+    ------
+    InputError : no such campaign.
+    ArtifactError : an artefact of the campaign is missing or damaged.
+    """
+    files = Store(store)
+    earlier = read_record(files, campaign)
+    params = CampaignParams.model_validate(earlier.params)
+    scored = scored_dates(files, earlier)
+    kept = unaffected(earlier.artifacts)
+    with Stages(campaign, store, n_tasks(params, kept), runtime.workers) as stages:
+        roles = reuse(stages, kept)
+        for method in params.explain.methods:
+            roles |= propose(stages, params, method, roles)
+        wait_for(roles.values())
+        roles |= honour(stages, params, roles)
+        for method in params.explain.methods:
+            roles |= judge_maps(stages, params, method, roles)
+        record = publish(stages, params, {**roles})
+    create_artifacts(files, record)
+    for date in scored:
+        renew_date(record, date, store, runtime)
+    return record
+
+
+def unaffected(artifacts: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+    """What does not follow from decisions, by role."""
+    return {role: ref for role, ref in artifacts.items() if role.split()[0] not in RENEWED}
+
+
+def n_tasks(params: CampaignParams, kept: dict[str, ArtifactRef]) -> int:
+    """Task runs of a campaign's renewal without those of reviews."""
+    return len(kept) + len(params.explain.methods) * (3 + 4 * len(params.dates)) + 2
+
+
+def reuse(stages: Stages, artifacts: dict[str, ArtifactRef]) -> Roles:
+    """Artefacts as they are, by role."""
+    roles: Roles = {role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in artifacts.items()}
+    wait_for(roles.values())
+    return roles
+
+
+def scored_dates(files: Store, fitted: CampaignRecord) -> list[AcquisitionRecord]:
+    """Records of the dates, of this campaign and of others, that were scored with the campaign's fit."""
+    records = (read_acquisition(path) for path in list_acquisitions(files))
+    fit = fit_digest(fitted.artifacts)
+    return [one for one in records if one.fitted_by == fitted.campaign and one.fit == fit]
+
+
+def renew_date(fitted: CampaignRecord, scored: AcquisitionRecord, store: str, runtime: Runtime) -> None:
+    """Judge a scored date again by the decisions that stand now."""
+    params = CampaignParams.model_validate(scored.params)
+    kept = {**unaffected(scored.artifacts), **learned_artifacts(fitted.artifacts)}
+    n_expected = len(kept) + 5 * len(params.explain.methods) + 2
+    with Stages(scored.campaign, store, n_expected, runtime.workers) as stages:
+        roles = reuse(stages, kept)
+        roles |= judge(stages, params, roles)
+        roles |= write_exports(stages, params, roles)
+        wait_for(roles.values())
+        stages.submit(
+            publish_acquisition,
+            date=scored.date,
+            fitted_by=scored.fitted_by,
+            fit=fit_digest(fitted.artifacts),
+            params=scored.params,
+            artifacts=roles,
+        ).result()
+        if scored.campaign == fitted.campaign:  # a season scored with another's fit has no report of its own
+            submit_renewal(stages, scored.campaign)
