@@ -1,4 +1,4 @@
-"""Command for a person who looks at clusters and decides on them."""
+"""Commands for a person who looks at clusters: decide on them, and see their examples."""
 
 import json
 from collections import Counter
@@ -78,3 +78,25 @@ def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
             "name each once",
         )
     return dict(named)
+
+
+@app.command()
+def gallery(
+    campaign: CampaignArgument,
+    cluster: Annotated[int, typer.Option(min=1, help="number of the cluster")],
+    n: Annotated[
+        int, typer.Option("--n", min=1, max=500, help="images of validation, and as many of unseen plants")
+    ] = 24,
+    method: MethodOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page with a cluster's nearest examples: image, map, prediction and truth; nothing is computed again."""
+    files = Store(store)
+    record = read_record(files, campaign)
+    configure_prefect(logs=False)
+    from flows.gallery import write_gallery
+    from flows.reviewing import chosen_method
+
+    page, n_shown = write_gallery(files, record, chosen_method(record, method), cluster, n)
+    print(json.dumps({"page": str(page), "n_images": n_shown}) if as_json else page)

@@ -1,4 +1,4 @@
-"""Validation images that are typical of their cluster, read from a campaign's artefacts."""
+"""Images that are typical of their cluster, read from a campaign's artefacts."""
 
 from dataclasses import dataclass
 
@@ -39,11 +39,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Member:
-    """A labelled validation image, and how like its cluster's prototype its map is (cosine)."""
+    """An explained image, and how like its cluster's prototype its map is (cosine).
+
+    Attributes
+    ----------
+    is_validation : it has a label and is in the validation split: the clusters were made from it.
+    row : position in the date's images array; place : of its map in the date's saliency.
+    """
 
     likeness: float
     cluster: int
     date: str
+    plant_id: str
+    split: str
+    is_validation: bool
     row: int
     place: int
     is_flat: bool
@@ -55,8 +64,9 @@ def find_examples(
     """Up to `n` labelled validation images a cluster: those whose maps are most like the prototype, best first."""
     found: dict[int, list[Member]] = {}
     for day in days_of(artifacts, f"assignments {method}"):
-        for member in _members(artifacts, method, day, prototypes):
-            found.setdefault(member.cluster, []).append(member)
+        for member in date_members(artifacts, method, day, prototypes):
+            if member.is_validation:
+                found.setdefault(member.cluster, []).append(member)
     return [
         _example(artifacts, method, member)
         for cluster in sorted(found)
@@ -64,27 +74,37 @@ def find_examples(
     ]
 
 
-def _members(artifacts: dict[str, Artifact], method: str, day: str, prototypes: NDArray[np.float32]) -> list[Member]:
-    """The labelled validation images of a date, their maps read some at a time for memory's sake."""
+def date_members(
+    artifacts: dict[str, Artifact], method: str, day: str, prototypes: NDArray[np.float32]
+) -> list[Member]:
+    """The explained images of a date, their maps read some at a time for memory's sake."""
     labels = {row["row"]: row["label"] for row in rows_of(artifacts[f"predictions {day}"], PREDICTIONS)}
     saliency = artifacts[f"saliency {method} {day}"]
     place = {int(row): i for i, row in enumerate(read_array(saliency, ROWS))}
-    chosen = {
-        place[one["row"]]: one
-        for one in rows_of(artifacts[f"assignments {method} {day}"], ASSIGNMENTS)
-        if one["split"] == "val" and labels[one["row"]] is not None
-    }
+    chosen = {place[one["row"]]: one for one in rows_of(artifacts[f"assignments {method} {day}"], ASSIGNMENTS)}
     found: list[Member] = []
     for part in batches(len(place), MAPS_AT_ONCE):
         maps = np.asarray(open_array(saliency, SALIENCY)[part], np.float32)
         for here in [here for here in range(part.start, part.stop) if here in chosen]:
             one = chosen[here]
-            likeness = _cosine(maps[here - part.start], prototypes[one["cluster"] - 1])
-            found.append(Member(likeness, one["cluster"], day, one["row"], here, one["is_flat_map"]))
+            found.append(
+                Member(
+                    likeness=cosine(maps[here - part.start], prototypes[one["cluster"] - 1]),
+                    cluster=one["cluster"],
+                    date=day,
+                    plant_id=one["plant_id"],
+                    split=one["split"],
+                    is_validation=one["split"] == "val" and labels[one["row"]] is not None,
+                    row=one["row"],
+                    place=here,
+                    is_flat=one["is_flat_map"],
+                )
+            )
     return found
 
 
-def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Cosine between two maps of one shape; 0 where one of them is zero everywhere."""
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
     # Rounded, so that equal maps are told apart by date and row and not by the last bit of a sum.
     return round(float((one * other).sum()) / length, 6) if length > 0 else 0.0

@@ -118,7 +118,7 @@ class TestWrongUse:
 
     @pytest.mark.parametrize(
         "command",
-        ["demo", "synth", "run", "score", "announce", "backfill", "report", "review", "audit", "verify"],
+        ["demo", "synth", "run", "score", "announce", "backfill", "report", "review", "gallery", "audit", "verify"],
     )
     def test_help(self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(monkeypatch, command, "--help") == 0

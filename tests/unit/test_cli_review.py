@@ -1,18 +1,22 @@
-"""`harvest review`: what it shows, what it refuses, what it keeps."""
+"""`harvest review` and `harvest gallery`: what they show, what they refuse, what they write."""
 
 import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flows.gallery import write_gallery
 from flows.reviewing import chosen_method, decide, print_review, review_results
+from storage.arrays import PROTOTYPES, SALIENCY, read_array
 from storage.errors import InputError
 from storage.publish import CampaignRecord, write_record
 from storage.reviews import find_review
-from storage.tables import SWAPS
-from tests.unit.report_campaign import HOSTILE, FakeCampaign, table_rows
+from storage.tables import ADJUSTED, ASSIGNMENTS, PREDICTIONS, SWAPS
+from storage.verify import verify_store
+from tests.unit.report_campaign import DAYS, HOSTILE, FakeCampaign, table_rows
 from tests.unit.test_cli import is_one_message, main
 
 WHO = ("--reviewer", "Ada", "--reason", "markers")
@@ -99,3 +103,63 @@ def test_three_classes_cannot_be_swapped(tmp_path: Path) -> None:
     record = CampaignRecord(campaign="field2-2021", params=campaign.params, artifacts=campaign.roles, report="")
     with pytest.raises(InputError, match="swap for cluster 2"):
         decide(campaign.store, record, "gradcam", {2: "swap"}, "Ada", "markers")
+
+
+def captions(page: str) -> list[tuple[bool, str, str, float]]:
+    """Of every picture: right or not (as it says), plant, date, distance."""
+    found = re.findall(
+        r'class="(good|bad|soft)">[^<]*</span>\s+· predicted (\w+).*?<br>\s*(\S+) · (\S+) · \w+ · distance ([\d.]+)',
+        page,
+        re.DOTALL,
+    )
+    return [(kind == "good", plant, day, float(distance)) for kind, _, plant, day, distance in found]
+
+
+def expected(campaign: FakeCampaign, method: str, cluster: int) -> dict[tuple[str, str], float]:
+    """Distance of every map of a cluster to its prototype, by an explicit cosine, by plant and date."""
+    prototype = read_array(campaign.store.open(campaign.roles[f"clusters {method}"]), PROTOTYPES)[cluster - 1]
+    found: dict[tuple[str, str], float] = {}
+    for day in DAYS:
+        maps = read_array(campaign.store.open(campaign.roles[f"saliency {method} {day}"]), SALIENCY).astype(float)
+        for one, row in zip(maps, table_rows(campaign, f"assignments {method} {day}", ASSIGNMENTS), strict=True):
+            if row["cluster"] == cluster:
+                a, b = one.ravel(), prototype.ravel().astype(float)
+                found[row["plant_id"], day] = 1 - a.dot(b) / np.sqrt(a.dot(a) * b.dot(b))
+    return found
+
+
+@pytest.mark.parametrize("method", ["gradcam", "lime"])
+def test_the_gallery_shows_the_nearest_first_and_only_the_clusters_own(
+    campaign: FakeCampaign, record: CampaignRecord, method: str
+) -> None:
+    page, n_shown = write_gallery(campaign.store, record, method, 3, 5)
+    text = page.read_text()
+    shown, wanted = captions(text), expected(campaign, method, 3)
+    assert len(shown) == n_shown == 10
+    splits = {r["plant_id"]: r["split"] for r in table_rows(campaign, f"predictions {DAYS[0]}", PREDICTIONS)}
+    assert [splits[plant] for _, plant, _, _ in shown] == ["val"] * 5 + ["test"] * 5
+    for part in (shown[:5], shown[5:]):
+        distances = [distance for *_, distance in part]
+        assert distances == sorted(distances)
+    for is_right, plant, day, distance in shown:
+        assert distance == pytest.approx(wanted[plant, day], abs=2e-3)  # maps are kept in half precision
+        (row,) = [r for r in table_rows(campaign, f"adjusted {method} {day}", ADJUSTED) if r["plant_id"] == plant]
+        assert is_right is (row["label"] == row["predicted"])
+    assert text.count("data:image/jpeg;base64,") == 2 * n_shown
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert verify_store(campaign.store).problems == []
+
+
+def test_the_command_prints_the_page(
+    campaign: FakeCampaign, record: CampaignRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("gallery", "field2-2021", "--cluster", "1", "--method", "gradcam", "--store", campaign.root)
+    assert main(monkeypatch, *arguments) == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page.is_file() and HOSTILE not in page.read_text() and "&lt;script&gt;" in page.read_text()
+    assert main(monkeypatch, *arguments, "--json", "--n", "1") == 0
+    assert json.loads(capsys.readouterr().out) == {"page": str(page), "n_images": 2}
+    assert (
+        main(monkeypatch, "gallery", "field2-2021", "--cluster", "7", "--method", "lime", "--store", campaign.root) == 2
+    )
+    assert is_one_message(capsys.readouterr().err)
