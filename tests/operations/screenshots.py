@@ -1,7 +1,7 @@
 """`make screenshots`: pictures of the Prefect UI for the README, in headless Chromium, from a real run of the service.
 
-Analyses a field's campaign, announces a date, leaves another half-copied, and lets a run fail. Writes PNG files into
-deployments/screenshots/.
+Analyses a field's campaign, has another wait for a review, announces a date, leaves another half-copied, and lets a run
+fail. Writes PNG files into deployments/screenshots/.
 """
 
 import base64
@@ -53,7 +53,10 @@ def make_runs(service: Service, plot: Field) -> dict[str, UUID]:
     service.wait_for_state(waiting, "Running")
     failed = service.run("score-acquisition", campaign=NAME, date=str(date(2022, 9, 3)))
     service.wait_for_state(failed, "Failed")
-    return {"campaign": campaign, "waiting": waiting}
+    asking = {**plot.params.model_dump(mode="json"), "campaign": f"{NAME}-reviewed", "review": {"ask": True}}
+    review = service.run("analyse-campaign", params=asking)
+    service.wait_for_state(review, "Suspended", seconds=300)
+    return {"campaign": campaign, "waiting": waiting, "review": review}
 
 
 def pages(runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
@@ -64,6 +67,7 @@ def pages(runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
         "campaign": (campaign, ""),
         "artifacts": (campaign, "Artifacts"),
         "waiting": (f"runs/flow-run/{runs['waiting']}", ""),
+        "review": (f"runs/flow-run/{runs['review']}", "Resume"),
     }
 
 
