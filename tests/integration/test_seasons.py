@@ -403,6 +403,23 @@ class TestNewDate:
             for plant in both:
                 assert here[plant] == pytest.approx({name: there[plant][name] for name in here[plant]}, abs=1e-6)
 
+    def test_a_date_in_the_dark_is_outside_what_was_validated(
+        self, whole: Path, scored: Scored, store: Path, tmp_path: Path
+    ) -> None:
+        """A tenth of the light: nothing tells the plants apart, so their maps fall into few clusters."""
+        assert not any(rows(store, "drift", scored.record.fit)["is_outside"])  # the same images as they are
+        root = own_dates(whole, tmp_path / "dark")
+        for path in arrive(whole, root, NEW):
+            Image.fromarray(np.asarray(Image.open(path).convert("RGB")) // 10).save(path)
+        record = score_acquisition("dark", NEW, str(store), "small", GrowliFlowerSource(root=str(root)), AT_ONCE)
+        drift = rows(store, "drift", record.fit, "dark")
+        assert any(drift["is_outside"]) and (record.fit, record.fitted_by) == (scored.record.fit, "small")
+        reasons = {word for reason in drift["reason"] for word in reason.split()}
+        summed = rows(store, "acquisitions", record.fit, "dark")
+        assert summed["is_outside"] == [True] and set(summed["outside_reason"][0].split()) == reasons
+        (run,) = flow_runs(f"score dark {NEW}")
+        assert f"**Outside what was validated: {summed['outside_reason'][0]}.**" in str(artifacts_of(run.id)["summary"])
+
 
 class TestFit:
     """What the GPU's run makes is known before, so the run that needs it can tell whether to send for it."""
