@@ -120,7 +120,7 @@ def _after_crashes(deployments: list[UUID]) -> list[AutomationCore]:
         _automation(
             "runs that nobody answered go on",
             "FAILED because nobody filled in its form in time: it goes on without.",
-            _silence(_states("Failed"), _states("*"), RESTART_SECONDS, resumed, {"prefect.state-message": UNANSWERED}),
+            _rest("Failed", RESTART_SECONDS, deployments, {"prefect.state-message": UNANSWERED}),
             _again("nobody answered in time"),
         ),
         _automation(

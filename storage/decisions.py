@@ -28,7 +28,7 @@ DECISIONS = TableSpec(
         ),
         Column("answer", TEXT, "name of the class after adjustment"),
         Column("answer_reliability", SHARE, "probability that this answer is right", "0..1"),
-        Column("abstain_reason", TEXT, "why to check: wide (interval), novel (map), undecided (cluster); else empty"),
+        Column("abstain_reason", TEXT, "why to check, as in the table `reliability`; else empty"),
         Column("predicted", TEXT, "name of the class that the classifier answers"),
         Column("is_swapped", pa.bool_(), "the answer differs from the predicted class"),
         CLUSTER,

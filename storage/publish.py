@@ -17,7 +17,7 @@ from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
 from storage.files import list_files, write_atomically
 from storage.parquet import TableSpec, load_table, table_bytes
-from storage.parts import PART, is_current, part_file, publish_part, write_part
+from storage.parts import PART, is_current, part_file, publish_part, remove_part, write_part
 
 
 class CampaignRecord(BaseModel):

@@ -144,8 +144,8 @@ RELIABILITIES = TableSpec(
         Column(
             "abstain_reason",
             TEXT,
-            "wide (interval), novel (map), undecided (cluster), failing (cluster, not swapped), reviewed (a person said "
-            "so); separated by spaces",
+            "wide (interval), novel (map), undecided (cluster), failing (cluster, not swapped), "
+            "reviewed (by a person); separated by spaces",
         ),
         *MADE_BY,
     ),

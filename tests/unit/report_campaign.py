@@ -36,6 +36,7 @@ from storage.tables import (
 from tasks.detection import brier, calibration, calibration_error, detect
 from tasks.report import write_report
 from tasks.report_tables import rows_of
+from tasks.score import INHERITED
 
 DAYS = ("2021-08-23", "2021-09-03")
 ENDS = (("lower", 0.9), ("upper", 1.1))
@@ -302,7 +303,7 @@ class FakeCampaign:
         reasons = [word for word, step in (("wide", 5), ("novel", 7)) if row["row"] % step == 0]
         return {
             **row,
-            **{name: score[name] for name in ("error_share", "error_share_lower", "error_share_upper", "reliability")},
+            **{name: score[theirs] for name, theirs in INHERITED.items()},
             "neighbour_agreement": 0.8,
             "novelty": noise,
             "nearest_map_reliability": 0.5 * hint + 0.5 * noise,

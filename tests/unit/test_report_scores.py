@@ -37,7 +37,7 @@ def of_all_days(campaign: FakeCampaign, table: str, spec: Any) -> list[dict[str,
 
 def test_answers_that_abstain_are_counted_from_the_tables(campaign: FakeCampaign, html: str) -> None:
     head, *shown = Page(html).tables["abstention"]
-    assert head[3:6] == ["wide", "novel", "undecided"]
+    assert head[3:7] == ["wide", "novel", "undecided", "failing"]
     rated, adjusted = of_all_days(campaign, "reliability", RELIABILITIES), of_all_days(campaign, "adjusted", ADJUSTED)
     assert [cells[0] for cells in shown] == ["validation", "test"]
     for split, cells in zip(("val", "test"), shown, strict=True):
@@ -45,13 +45,13 @@ def test_answers_that_abstain_are_counted_from_the_tables(campaign: FakeCampaign
         abstained = [row for row in rows if row["abstain"]]
         assert cells[1] == str(len(rows)) and cells[2].startswith(f"{len(abstained)} of {len(rows)} (")
         assert shares(cells[2]) == pytest.approx([len(abstained) / len(rows)], abs=5.1e-4)
-        for reason, cell in zip(head[3:6], cells[3:6], strict=True):
+        for reason, cell in zip(head[3:7], cells[3:7], strict=True):
             assert int(cell) == sum(reason in row["abstain_reason"].split() for row in rows)
-        for is_abstained, cell in zip((False, True), cells[6:8], strict=True):
+        for is_abstained, cell in zip((False, True), cells[7:9], strict=True):
             chosen = [r for r in adjusted if r["split"] == split and r["abstain"] == is_abstained]
             right = sum(row["adjusted"] == row["label"] for row in chosen)
             assert cell.startswith(f"{right} of {len(chosen)} (")
-        assert cells[8] == ("in-sample" if split == "val" else "")
+        assert cells[9] == ("in-sample" if split == "val" else "")
     assert int(shown[1][3]) > 0 and int(shown[1][4]) > 0  # or the reasons were told apart by nothing
 
 
@@ -62,7 +62,7 @@ def test_abstaining_by_hand() -> None:
     adjusted = [{**row, "label": label, "adjusted": given} for row, (label, given) in zip(rated, answers, strict=True)]
     (row,) = abstention_rows(rated, adjusted)
     assert (row["n"], row["n_abstained"], row["kept"], row["abstained"]) == (4, 3, (1, 0), (2, 1))
-    assert abstain_reasons([row]) == ["wide", "novel", "undecided", "later"]
+    assert abstain_reasons([row]) == ["wide", "novel", "undecided", "failing", "later"]
     assert abstention_sentence([row]) == "Answers not to act on: 3 of 4 new (1 later, 1 novel, 2 wide)."
     assert abstention_rows([], []) == [] and abstention_sentence([]) == "No image was explained."
 
@@ -311,7 +311,7 @@ def test_without_unseen_labels_figures_are_cross_fitted(tmp_path: Path) -> None:
         campaign.store.open(campaign.report()).manifest.files
     )
     test = Page(html).tables["abstention"][-1]
-    assert test[6:] == ["–", "–", "no label"]
+    assert test[7:] == ["–", "–", "no label"]
 
 
 @pytest.mark.parametrize(("n", "least", "is_said"), [(49, 0.02, True), (50, 0.02, False), (3, 0.0, False)])

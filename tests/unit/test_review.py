@@ -80,16 +80,18 @@ def test_adjustment_honours_each_decision(planted: Judged, clusters: dict[str, i
     one = planted.dates[0]
     by_rule = planted.read(RELIABILITIES)
     rated = rate_images.fn(
-        *named, ScoreParams(), planted.scores, planted.crossfit, planted.assignments[0], one.predictions, made
+        *named, ScoreParams(), planted.scores, swaps, planted.crossfit, planted.assignments[0], one.predictions, made
     )
     answers = rows_of(planted.store.open(adjust_predictions.fn(*named, swaps, rated)), ADJUSTED)
     swapped = {clusters["swapped"]} - {clusters[which]} | ({clusters[which]} if choice == "swap" else set())
     assert [row["is_swapped"] for row in answers] == [row["cluster"] in swapped for row in answers]
     said = rows_of(planted.store.open(rated), RELIABILITIES)
-    for row, abstained, reason in zip(said, by_rule["abstain"], by_rule["abstain_reason"], strict=True):
+    for row, reason in zip(said, by_rule["abstain_reason"], strict=True):
+        # Whoever decides against the evidence is honoured, and told.
+        is_failing = row["reliability"] >= 0.6 if row["cluster"] in swapped else row["reliability"] <= 0.25
         is_doubted = choice == "abstain" and row["cluster"] == clusters[which]
-        assert row["abstain"] is (abstained or is_doubted)
-        assert row["abstain_reason"] == " ".join([*reason.split(), *["reviewed"] * is_doubted])
+        words = [*reason.split(), *["failing"] * is_failing, *["reviewed"] * is_doubted]
+        assert row["abstain_reason"] == " ".join(words) and row["abstain"] is bool(words)
     assert {row["cluster"] for row in said} == set(clusters.values())
 
 
