@@ -16,6 +16,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from flows.restarts import LOST_SERVER
+
 NOTE = "note-failure"
 FIT = "fit-and-explain"
 DISCOVER = "discover-acquisitions"
@@ -37,17 +39,6 @@ NEVER_BEGAN_SECONDS = 60
 # The server's own words for a form that nobody sent in time.
 UNANSWERED = ["The flow was paused and never resumed.", "The flow was suspended and never resumed."]
 WENT_WRONG = ("Failed", "TimedOut", "Crashed")
-# Exceptions of a run that could not reach the server, which is no fault of its own. A new client does not try again.
-LOST_SERVER = (
-    "ConnectError",
-    "ConnectTimeout",
-    "PoolTimeout",
-    "ReadError",
-    "ReadTimeout",
-    "RemoteProtocolError",
-    "WriteError",
-    "PrefectHTTPStatusError: Server error '5",
-)
 
 
 def automations(deployments: Mapping[str, UUID], zombie_seconds: float, ui_url: str) -> list[AutomationCore]:
@@ -103,7 +94,7 @@ def _of_silence(deployments: list[UUID], zombie_seconds: float) -> list[Automati
 
 
 def _after_crashes(deployments: list[UUID]) -> list[AutomationCore]:
-    lost_server = [f"*encountered an exception: {error}*" for error in LOST_SERVER]
+    lost_server = [f"*{error}*" for error in LOST_SERVER]
     return [
         _automation(
             "crashed runs begin again",

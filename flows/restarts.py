@@ -1,10 +1,33 @@
-"""How often a flow run may begin anew."""
+"""Which flow runs begin anew after they have ended, and how often."""
 
+from typing import Any
+
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from storage.errors import InputError
 
 MAX_RUNS = 10  # a host that is restarted often needs some; what crashes by itself would crash for ever
+# What a run says at its end that could not reach the server, which is no fault of its own. A new client does not try
+# again.
+LOST_SERVER = tuple(
+    f"encountered an exception: {error}"
+    for error in (
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "ReadError",
+        "ReadTimeout",
+        "RemoteProtocolError",
+        "WriteError",
+        "PrefectHTTPStatusError: Server error '5",
+    )
+)
+
+
+def is_begun_again(state: State[Any]) -> bool:
+    """Whether the automations of `deployments/automations.py` begin a run again that has ended in this state."""
+    return state.is_crashed() or (state.is_failed() and any(said in (state.message or "") for said in LOST_SERVER))
 
 
 def refuse_endless_restarts() -> None:

@@ -19,7 +19,7 @@ from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.errors import RunFailedError
-from flows.restarts import MAX_RUNS
+from flows.restarts import MAX_RUNS, is_begun_again
 
 POLL_SECONDS = 2
 # Before a crashed run is followed by another: what kills at once should not kill ten times in a second. A crash that is
@@ -66,12 +66,12 @@ def is_over(run: FlowRun, begins_again: bool) -> bool:
 
     Parameters
     ----------
-    begins_again : the server's automations begin crashed runs of its deployment again.
+    begins_again : the server's automations begin runs of its deployment again that crashed or lost the server.
     """
     state = run.state
     if state is None or not state.is_final():
         return False
-    if not (state.is_crashed() and begins_again):
+    if not (is_begun_again(state) and begins_again):
         return True
     is_forsaken = datetime.now(UTC) - state.timestamp > timedelta(seconds=FORSAKEN_SECONDS)
     return is_forsaken or run.run_count >= MAX_RUNS
@@ -116,10 +116,10 @@ def send(
 
 
 def give_up(run: FlowRun) -> None:
-    """Cancel a run that crashed, so that nobody begins it again when another has taken its place."""
-    if run.state is not None and run.state.is_crashed():
+    """Cancel a run that may be begun again, so that nobody does when another has taken its place."""
+    if run.state is not None and is_begun_again(run.state):
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(run.id, Cancelled(message="crashed, and another run takes its place"))
+            client.set_flow_run_state(run.id, Cancelled(message="another run takes its place"))
 
 
 def await_end(run: FlowRun, begins_again: bool) -> FlowRun:

@@ -159,6 +159,15 @@ class TestCrashed:
         second = sent(key)
         assert second.id != first.id and read(first).state_name == "Cancelled"
 
+    def test_what_lost_the_server_begins_again_by_itself_too(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another run of the same date would be a second process beside it."""
+        first = sent(key)
+        lost = "Flow run encountered an exception: ConnectError: All connection attempts failed"
+        set_states(first, Running(), Failed(message=lost))
+        assert sent(key).id == first.id and read(first).state_name == "Failed"
+        monkeypatch.setattr(sending, "FORSAKEN_SECONDS", 0)
+        assert sent(key).id != first.id and read(first).state_name == "Cancelled"
+
     def test_reported_twice_it_is_followed_once(self, key: str) -> None:
         """Of a deployment whose crashed runs do not begin again; a late report finds the old run alone."""
         first = sent(key, begins_again=False)
