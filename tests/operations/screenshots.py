@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from uuid import UUID
@@ -23,7 +24,7 @@ from tests.operations.field import NEW, Field
 from tests.operations.service import Service, running_service, wait_until
 
 FOLDER = Path("deployments/screenshots")
-WIDTH, HEIGHT = 1440, 900
+WIDTH = 1440
 NAME = "field2-2022"
 
 
@@ -34,8 +35,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_service(HARVEST_SETTLE_SECONDS="4") as service:
         runs = make_runs(service, Field(Path(folder), NAME))
         with opened(service, str(chromium)) as page:
-            for name, (path, tab) in pages(runs).items():
-                take(page, f"{service.url}/{path}", tab, name)
+            for name, picture in pictures(runs).items():
+                take(page, service.url, picture, FOLDER / f"{name}.png")
 
 
 def make_runs(service: Service, plot: Field) -> dict[str, UUID]:
@@ -59,15 +60,24 @@ def make_runs(service: Service, plot: Field) -> dict[str, UUID]:
     return {"campaign": campaign, "waiting": waiting, "review": review}
 
 
-def pages(runs: dict[str, UUID]) -> dict[str, tuple[str, str]]:
-    """Path of each page, and the tab to click on it (or none), by the name of its picture."""
+@dataclass(frozen=True)
+class Picture:
+    """A page of the UI, what to click on it (or nothing), and how high the window is, in pixels."""
+
+    path: str
+    height: int
+    click: str = ""
+
+
+def pictures(runs: dict[str, UUID]) -> dict[str, Picture]:
+    """What is taken, by the name of the file; each is high enough for what its caption says."""
     campaign = f"runs/flow-run/{runs['campaign']}"
     return {
-        "runs": ("runs", ""),
-        "campaign": (campaign, ""),
-        "artifacts": (campaign, "Artifacts"),
-        "waiting": (f"runs/flow-run/{runs['waiting']}", ""),
-        "review": (f"runs/flow-run/{runs['review']}", "Resume"),
+        "runs": Picture("runs", 1640),
+        "campaign": Picture(campaign, 1500, "Task Runs"),
+        "artifacts": Picture(campaign, 1100, "Artifacts"),
+        "waiting": Picture(f"runs/flow-run/{runs['waiting']}", 900),
+        "review": Picture(f"runs/flow-run/{runs['review']}", 1100, "Resume"),
     }
 
 
@@ -77,19 +87,20 @@ def opened(service: Service, chromium: str) -> Generator[Page]:
     password = base64.b64encode(service.auth_string.encode()).decode()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        context = browser.new_context(color_scheme="light")
         context.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
         yield context.new_page()
         browser.close()
 
 
-def take(page: Page, url: str, tab: str, name: str) -> None:
+def take(page: Page, url: str, picture: Picture, file: Path) -> None:
     """Take one picture when the page has come to rest."""
-    page.goto(url, wait_until="load")
-    if tab:
-        page.get_by_role("tab", name=tab).or_(page.get_by_text(tab, exact=True)).first.click()
+    page.set_viewport_size({"width": WIDTH, "height": picture.height})
+    page.goto(f"{url}/{picture.path}", wait_until="load")
+    if picture.click:
+        page.get_by_role("tab", name=picture.click).or_(page.get_by_text(picture.click, exact=True)).first.click()
     page.wait_for_timeout(6000)  # the graph of a run is drawn after everything is loaded
-    page.screenshot(path=FOLDER / f"{name}.png")
+    page.screenshot(path=file)
 
 
 if __name__ == "__main__":
