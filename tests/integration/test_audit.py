@@ -107,6 +107,14 @@ def test_every_explained_class_has_rows_of_the_same_answers(audit: Audit, store:
         assert row["label_probe"] is None or 0 <= row["label_probe"] <= 1
 
 
+def test_the_probe_tells_maps_that_carry_the_label(audit: Audit, store: Store) -> None:
+    """Labels are noise here; only maps of the true class know which answers are wrong."""
+    probes = {choice: set[float]() for choice in ("predicted", "ready", "label")}
+    for row in audit_results(store, audit)["rows"]:
+        probes[row["explained_class"]].add(row["label_probe"])
+    assert min(probes["label"]) > 0.9 > max(probes["predicted"] | probes["ready"])
+
+
 def test_predicted_says_what_the_campaign_says(audit: Audit, store: Store, record: CampaignRecord) -> None:
     metrics = read_table(store.open(record.artifacts["metrics gradcam"]), METRICS)
     claimed = {
