@@ -9,7 +9,7 @@ demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to rep
 
 # Two processes, and one thread for each of them and what they start: more threads than cores only wait for each other.
 test: $(INSTALLED)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 serve: $(INSTALLED)  ## the service on this host, until Ctrl-C: database, Prefect server, reports, workers; see deployments/README.md
 	deployments/start
