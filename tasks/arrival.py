@@ -59,7 +59,8 @@ class ArrivalParams(Params):
 
     @model_validator(mode="after")
     def _patience_to_settle(self) -> "ArrivalParams":
-        if self.marker is None and 0 < 60 * self.patience_minutes < self.settle_seconds:
+        patience = round(60 * self.patience_minutes, 6)  # 2.05 minutes are 123 seconds
+        if self.marker is None and 0 < patience < self.settle_seconds:
             raise ValueError(
                 f"patience_minutes ({self.patience_minutes:g}) must be 0 or as long as settle_seconds "
                 f"({self.settle_seconds}): no date could settle before it is over"

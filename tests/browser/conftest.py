@@ -1,4 +1,4 @@
-"""A headless Chromium for all tests of this folder, which are skipped where there is none."""
+"""A headless Chromium for the tests of a file, which are skipped where there is none."""
 
 from collections.abc import Generator
 
@@ -8,9 +8,9 @@ from playwright.sync_api import Browser
 from tests.browser.chromium import find_chromium, running_chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    """The browser of the whole session."""
+    """The browser, no longer than that: while it is open, Prefect takes every call for one of a coroutine."""
     program = find_chromium()
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")

@@ -162,7 +162,7 @@ def test_later_runs_take_the_decision_up_without_asking(store: Store, reviewed: 
 
 
 def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, reviewed: CampaignRecord) -> None:
-    """A scored date follows the decision, another decision, and the rule again; its rows are never there twice."""
+    """A scored date follows the decision, another decision, and the rule again, each beside the one before."""
     season = SeasonParams(
         dates=tuple(sorted((*DATES, NEW_DAY))), n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1
     )
@@ -171,7 +171,7 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
         "arrival": ArrivalParams(settle_seconds=0, patience_minutes=0),
     }
     score_acquisition("small", NEW_DAY, str(store.root), **fixed)
-    rows = of_new_day(store)
+    rows = of_new_day(store, reviewed)
     assert rows and [row["adjusted"] for row in rows] == [adjusted_by_hand(row) for row in rows]
     assert all(row["abstain"] for row in rows if row["cluster"] == 2)
     decide(store, reviewed, "gradcam", {3: "swap"}, "Bo", "second look")
@@ -180,10 +180,10 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
         row["cluster"]: row["is_proposed"] for row in rows_of(store.open(renewed.artifacts["swaps gradcam"]), SWAPS)
     }
     expected = {**rule, 3: True}
-    assert {row["is_swapped"] is expected[row["cluster"]] for row in (*of_new_day(store), *rows_of_fit(store))} == {
-        True
-    }
-    assert len(of_new_day(store)) == len(rows)
+    assert {
+        row["is_swapped"] is expected[row["cluster"]] for row in (*of_new_day(store, renewed), *rows_of_fit(store))
+    } == {True}
+    assert len(of_new_day(store, renewed)) == len(rows) and of_new_day(store, reviewed) == rows
     made_before = {
         role: ref for role, ref in renewed.artifacts.items() if role.split()[0] in ("classifier", "saliency")
     }
@@ -191,15 +191,19 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
     assert forget(store, renewed, "gradcam")
     by_rule = renew_campaign("small", str(store.root))
     assert "review gradcam" not in by_rule.artifacts
-    assert {row["is_swapped"] is rule[row["cluster"]] for row in (*of_new_day(store), *rows_of_fit(store))} == {True}
+    assert {
+        row["is_swapped"] is rule[row["cluster"]] for row in (*of_new_day(store, by_rule), *rows_of_fit(store))
+    } == {True}
     assert list(published(store, "reviews")) == []
     scored = find_acquisition(store, "small", NEW_DAY, fit_digest(by_rule.artifacts))
     assert scored is not None and scored.artifacts["swaps gradcam"] == by_rule.artifacts["swaps gradcam"]
     assert verify_store(store).problems == []
 
 
-def of_new_day(store: Store) -> list[dict[str, Any]]:
-    return [row for row in published(store, "adjusted") if row["date"] == f"date={NEW_DAY}"]
+def of_new_day(store: Store, fitted: CampaignRecord) -> list[dict[str, Any]]:
+    """Rows of the scored date by the fit, with decisions, of a record."""
+    part = f"fit-{fit_digest(fitted.artifacts)}"
+    return [row for row in published(store, "adjusted") if (row["date"], row["part"]) == (f"date={NEW_DAY}", part)]
 
 
 def rows_of_fit(store: Store) -> list[dict[str, Any]]:

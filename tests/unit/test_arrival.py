@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from pydantic import ValidationError
@@ -557,6 +557,7 @@ class TestTask:
         assert (waiting.retries, waiting.retry_delay_seconds) == (retries, delay)
         assert waiting.retry_condition_fn is retry_until_settled
 
+    @example(settle=123, more=0.0)
     @given(st.integers(0, 43200), st.floats(0, 1e5))
     def test_patience_and_looks_fit(self, settle: int, more: float) -> None:
         patience = settle / 60 + more
