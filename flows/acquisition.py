@@ -87,18 +87,7 @@ def score_acquisition(
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)
         made = judge(stages, params, {**roles})
-        made |= write_exports(stages, params, {**roles, **made})
-        wait_for(made.values())
-        record: AcquisitionRecord = stages.submit(
-            publish_acquisition,
-            date=date,
-            fitted_by=fitted.campaign,
-            fit=fit_digest(fitted.artifacts),
-            params=params.model_dump(mode="json"),
-            artifacts={**roles, **made},
-        ).result()
-        if fitted.campaign == campaign:  # a season scored with another's fit has no report of its own
-            submit_renewal(stages, campaign)
+        record = publish(stages, params, fitted, {**roles, **made})
     create_artifacts(files, record, fitted)
     return record
 
@@ -188,6 +177,24 @@ def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
     made[f"acquisition {day}"] = stages.submit(sum_up_acquisition, date=day, images=roles[f"images {day}"], **of_kind)
     wait_for(made.values())
     return made
+
+
+def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, roles: Roles) -> AcquisitionRecord:
+    """Files for other tools, tables and record of the date, and the report of the campaign with it."""
+    (day,) = params.dates
+    exports = write_exports(stages, params, roles)
+    wait_for(exports.values())
+    record: AcquisitionRecord = stages.submit(
+        publish_acquisition,
+        date=day,
+        fitted_by=fitted.campaign,
+        fit=fit_digest(fitted.artifacts),
+        params=params.model_dump(mode="json"),
+        artifacts={**roles, **exports},
+    ).result()
+    if fitted.campaign == params.campaign:  # a season scored with another's fit has no report of its own
+        submit_renewal(stages, params.campaign)
+    return record
 
 
 def acquisition_rows(store: Store, record: AcquisitionRecord) -> list[Row]:

@@ -6,11 +6,10 @@ Answers, tables and report of the campaign, and the tables of the dates that wer
 from prefect import flow
 
 from flows.acquisition import judge
+from flows.acquisition import publish as publish_date
 from flows.campaign import create_artifacts, publish
-from flows.exports import write_exports
 from flows.judgement import judge_maps, propose
 from flows.parameters import CampaignParams
-from flows.reporting import submit_renewal
 from flows.review import honour
 from flows.stages import Roles, Stages, wait_for
 from storage.acquisitions import (
@@ -24,7 +23,6 @@ from storage.artifacts import ArtifactRef, Store
 from storage.exports import KIND
 from storage.publish import CampaignRecord, read_record
 from tasks.parameters import Runtime
-from tasks.publish import publish_acquisition
 from tasks.reuse import reuse_artifact
 
 DEFAULT_RUNTIME = Runtime()
@@ -103,15 +101,4 @@ def renew_date(fitted: CampaignRecord, scored: AcquisitionRecord, store: str, ru
     with Stages(scored.campaign, store, n_expected, runtime.workers) as stages:
         roles = reuse(stages, kept)
         roles |= judge(stages, params, roles)
-        roles |= write_exports(stages, params, roles)
-        wait_for(roles.values())
-        stages.submit(
-            publish_acquisition,
-            date=scored.date,
-            fitted_by=scored.fitted_by,
-            fit=fit_digest(fitted.artifacts),
-            params=scored.params,
-            artifacts=roles,
-        ).result()
-        if scored.campaign == fitted.campaign:  # a season scored with another's fit has no report of its own
-            submit_renewal(stages, scored.campaign)
+        publish_date(stages, params, fitted, roles)

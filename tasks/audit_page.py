@@ -6,13 +6,13 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from storage.artifacts import content_digest
 from tasks.figures import page_layout, png_bytes
+from tasks.pages import page_templates
 from tasks.report_tables import Row
 from tasks.report_words import GROUND_TRUTH, SPLIT_NAMES, figure_text, method_name, percent
 
@@ -128,14 +128,7 @@ def render_audit(
     rows : of the table `audit`; picture : of `audit_figure`.
     left_out : images without a label by split; problems : why an explained class has no rows.
     """
-    environment = Environment(
-        loader=PackageLoader("tasks", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_templates()
     environment.filters |= {"percent": percent, "number": figure_text, "method": method_name}
     return environment.get_template("audit.html").render(
         campaign=campaign,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from storage.artifacts import Artifact
 from storage.errors import InputError
 from storage.tables import ADJUSTED, CLUSTER_SCORES, SWAPS
 from tasks.figures import draw_prototypes, overlay_image, page_layout, png_bytes
+from tasks.pages import page_templates
 from tasks.report_examples import Member, date_members
 from tasks.report_tables import Row, days_of, rows_of
 from tasks.report_words import SPLIT_NAMES, method_name, percent, percent_interval
@@ -83,13 +83,7 @@ def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, c
     prototype = prototypes[cluster - 1]
     is_signed = any(bool((shown < 0).any()) for shown in (prototype, *maps.values()))
     pictures = _pictures(artifacts, method, maps, is_signed)
-    environment = Environment(
-        loader=PackageLoader("tasks", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates()
     environment.filters.update(jpeg=_jpeg, percent=percent)
     row = clusters[cluster]
     page = environment.get_template("gallery.html").render(

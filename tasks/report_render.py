@@ -5,12 +5,12 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from storage.tables import TABLES
 from tasks import report_words
 from tasks.figures import training_figure
+from tasks.pages import page_templates
 from tasks.report_clusters import kinds_of
 from tasks.report_content import flag_counts, image_counts, parameter_rows, plain, rejected_rows
 from tasks.report_front import FieldPage
@@ -68,14 +68,7 @@ def _table_place(table: str, campaign: str, per_date: bool) -> str:
 
 def render_page(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
     """The page as HTML; whatever comes from tables and parameters is escaped."""
-    environment = Environment(
-        loader=PackageLoader("tasks", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_templates()
     environment.filters.update(FILTERS, data_uri=_data_uri)
     return environment.get_template("report.html").render(
         results=results,
