@@ -60,7 +60,7 @@ class Wanted:
         return {
             "campaign": self.params.campaign,
             "date": self.day,
-            "store": str(files.root),
+            "store": files.address,
             "fit": self.fit,
             "parameters": scoring_parameters(files, self.fitted, self.params, self.day, arrival, runtime),
             "key": scoring_key(files, self.params.campaign, self.day, self.fit, self.params.source),

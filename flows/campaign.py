@@ -58,6 +58,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     InputError : bad input, before expensive work where it can be known before.
     """
     refuse_endless_restarts()
+    Store(store).check()
     check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
     check_somebody_can_answer(params.review)
     earlier = find_record(Store(store), params.campaign)

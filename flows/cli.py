@@ -54,8 +54,8 @@ def demo(
 
     name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
     root = write_demo_season(folder, shortcut, seed)
-    record = analyse_campaign(demo_campaign(name, root.absolute()), str((folder / "store").absolute()))
-    _show(folder / "store", record, as_json)
+    record = analyse_campaign(demo_campaign(name, root.absolute()), Store(folder / "store").address)
+    _show(str(folder / "store"), record, as_json)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def run(
     from flows.runfile import load_run_file
 
     params, runtime = load_run_file(campaign)
-    _show(store, analyse_campaign(params, str(store.absolute()), runtime), as_json)
+    _show(store, analyse_campaign(params, Store(store).address, runtime), as_json)
 
 
 @app.command()
@@ -155,7 +155,7 @@ def audit(
     configure_prefect(logs)
     from flows.audit import audit_campaign, audit_results, print_audit
 
-    done = audit_campaign(campaign, str(store.absolute()), methods or ())
+    done = audit_campaign(campaign, Store(store).address, methods or ())
     found = audit_results(Store(store), done)
     if as_json:
         print(json.dumps(found, indent=1))
@@ -165,7 +165,8 @@ def audit(
 
 @app.command()
 def verify(
-    store: Annotated[Path, typer.Argument(help="folder of a store")] = DEFAULT_STORE, as_json: JsonOption = False
+    store: Annotated[str, typer.Argument(help="folder of a store, or its address in a bucket")] = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Re-read every artefact, table and report against its manifest; exit code 1 when something is wrong."""
     found = verify_store(Store(store))
@@ -181,7 +182,7 @@ def verify(
     raise typer.Exit(1 if found.problems else 0)
 
 
-def _show(store: Path, record: CampaignRecord, as_json: bool) -> None:
+def _show(store: str, record: CampaignRecord, as_json: bool) -> None:
     from flows.results import print_results, results
 
     found = results(Store(store), record)

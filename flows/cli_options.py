@@ -1,15 +1,22 @@
 """Options that several commands of `harvest` share, and how they set up Prefect."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-StoreOption = Annotated[Path, typer.Option("--store", envvar="HARVEST_STORE", help="folder of artefacts and tables")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="HARVEST_STORE",
+        help="folder of artefacts and tables, or s3://bucket/prefix?endpoint=http://host:port with credentials in the "
+        "environment",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document for machines")]
 LogsOption = Annotated[bool, typer.Option("--logs", help="show Prefect's logs here too; its UI always has them")]
-DEFAULT_STORE = Path("harvest-store")
+DEFAULT_STORE = "harvest-store"
 
 
 def configure_prefect(logs: bool) -> None:

@@ -54,7 +54,7 @@ def review(
             decide(files, record, about, choices, reviewer, reason)
         from flows.renew import renew_campaign
 
-        record = renew_campaign(campaign, str(store.absolute()))
+        record = renew_campaign(campaign, Store(store).address)
     found = review_results(files, record)
     if as_json:
         print(json.dumps(found, indent=1))

@@ -36,7 +36,7 @@ def score(
     check_campaign_name(campaign)
     now = ArrivalParams(settle_seconds=0, patience_minutes=0)
     try:
-        record = score_acquisition(campaign, acquired.date(), str(store.absolute()), arrival=now)
+        record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when its files are copied"
         raise InputError("A date is scored when all its files are there", found, remedy) from None
@@ -110,7 +110,7 @@ def backfill(
     params, runtime = load_seasons_file(seasons)
     failure: BackfillError | None = None
     try:
-        rows = backfill_seasons(params, str(store.absolute()), runtime)
+        rows = backfill_seasons(params, Store(store).address, runtime)
     except BackfillError as error:
         rows, failure = error.rows, error
     if as_json:

@@ -136,7 +136,7 @@ def scoring_parameters(
     return {
         "campaign": params.campaign,
         "date": day.isoformat(),
-        "store": str(files.root),
+        "store": files.address,
         "fitted_by": fitted.campaign if is_other else None,
         "source": params.source.model_dump(mode="json") if is_other else None,
         "arrival": arrival.model_dump(mode="json"),
@@ -146,5 +146,5 @@ def scoring_parameters(
 
 def scoring_key(files: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
     """What makes two scorings of a date the same."""
-    same = [str(files.root), fit, source.model_dump(mode="json")]
+    same = [files.address, fit, source.model_dump(mode="json")]
     return f"score {campaign} {day} {content_digest(same)}"

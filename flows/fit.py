@@ -78,7 +78,7 @@ def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) 
         stages.expect(1)
         given = {
             "params": params.model_dump(mode="json"),
-            "store": str(stages.store.root),
+            "store": stages.store.address,
             "artifacts": {role: ref.model_dump() for role, ref in refs.items()},
             "runtime": runtime.model_dump(),
         }

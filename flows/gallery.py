@@ -1,15 +1,14 @@
 """A cluster's examples as a page beside the campaign's report, made on demand."""
 
-from pathlib import Path
-
 from storage.acquisitions import acquisition_dates, find_acquisition, fit_digest
 from storage.artifacts import Artifact, Recipe, Store, content_digest
+from storage.files import Place
 from storage.publish import CampaignRecord, publish_report
 from tasks.gallery import render_gallery
 from tasks.stage import versions
 
 
-def write_gallery(store: Store, record: CampaignRecord, method: str, cluster: int, n: int) -> tuple[Path, int]:
+def write_gallery(store: Store, record: CampaignRecord, method: str, cluster: int, n: int) -> tuple[Place, int]:
     """Publish the page, and return where it lies and how many images it shows.
 
     Raises

@@ -1,10 +1,8 @@
 """Notices of flow runs that went wrong, for people who do not sit in front of the Prefect UI."""
 
 import json
-import os
 from datetime import UTC, datetime
 from http.client import HTTPException
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -12,7 +10,9 @@ from prefect import flow, get_client, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import ObjectNotFound
 
-NOTICES = "notices.jsonl"
+from storage.artifacts import Store
+from storage.notices import keep_notice
+
 WEBHOOK = "harvest-notices"  # the secret block with the address that notices are posted to, if there is one
 POST_SECONDS = 10
 
@@ -29,7 +29,7 @@ def note_failure(store: str, flow_run_id: str, name: str, state: str, message: s
         "url": url,
     }
     get_run_logger().error("%s: %s (%s): %s", state, name, url, message)
-    append_line(Path(store) / NOTICES, json.dumps(notice))
+    keep_notice(Store(store), notice)
     create_markdown_artifact(f"[{name}]({url}): **{state}**\n\n```\n{message}\n```", key="notice", description=name)
     webhook = find_webhook()
     if webhook and (problem := post(webhook, f"{state}: {name}\n{message}\n{url}")):
@@ -60,14 +60,3 @@ def post(address: str, text: str) -> str | None:
         return f"it answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
         return type(error).__name__
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line in one write, so that lines of several processes never mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(stream, line.encode() + b"\n")
-        os.fsync(stream)
-    finally:
-        os.close(stream)

@@ -1,6 +1,5 @@
 """What the command line says of a finished campaign."""
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -88,7 +87,7 @@ def print_results(found: dict[str, Any]) -> None:
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
     console.print(f"left out: {left_out or 'nothing'}", markup=False)
     for name in ("tables", "report"):
-        print(f"{name + ':':8} {Path(found[name])}")  # plain, so that a path is never wrapped
+        print(f"{name + ':':8} {found[name]}")  # plain, so that a path is never wrapped
     if found["exports"]:
         print(*export_lines(found["exports"]), sep="\n")
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
+from tasks.results import result_storage
 
 Future = PrefectFuture[ArtifactRef]
 Roles = dict[str, Future]
@@ -32,6 +33,7 @@ class Stages:
         self.fixed = {"campaign": campaign, "store": store}
         self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_workers)
         self.store = Store(store)
+        self.results = result_storage(self.store)
         self.bar = tqdm(desc=f"campaign {campaign}", unit="task", total=n_expected, disable=None)
 
     def __enter__(self) -> Self:
@@ -46,7 +48,7 @@ class Stages:
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Start a task as soon as its inputs are there."""
-        stored = task.with_options(result_storage=self.store.results_folder)
+        stored = task.with_options(result_storage=self.results)
         future = self.runner.submit(stored, {**self.fixed, **parameters})
         future.add_done_callback(self._count)
         return future

@@ -7,14 +7,13 @@ record beside the old, as it adds parts to the published tables.
 import datetime
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.errors import ArtifactError
-from storage.files import write_atomically
+from storage.files import Place, write_atomically
 
 FOLDER = "acquisitions"
 FITTED = ("clusters", "crossfit", "scores", "swaps")  # what every campaign has learned, by saliency method
@@ -60,7 +59,7 @@ def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
     return content_digest({role: ref.digest for role, ref in {**learned_artifacts(artifacts), **judged}.items()})
 
 
-def write_acquisition(store: Store, record: AcquisitionRecord) -> Path:
+def write_acquisition(store: Store, record: AcquisitionRecord) -> Place:
     """Write the record of a scored date: the last thing a run does."""
     path = _path(store, record.campaign, record.date, record.fit)
     write_atomically(path, record.model_dump_json(indent=1).encode())
@@ -119,12 +118,12 @@ def scored_artifacts(
     return found, lost
 
 
-def list_acquisitions(store: Store) -> list[Path]:
+def list_acquisitions(store: Store) -> list[Place]:
     """Every record of a scored date."""
     return sorted((store.root / FOLDER).glob("*/*/*.json"))
 
 
-def read_acquisition(path: Path) -> AcquisitionRecord:
+def read_acquisition(path: Place) -> AcquisitionRecord:
     """Read one record, which must be that of the place it lies in.
 
     Raises
@@ -141,5 +140,5 @@ def read_acquisition(path: Path) -> AcquisitionRecord:
     return record
 
 
-def _path(store: Store, campaign: str, day: datetime.date, fit: str) -> Path:
+def _path(store: Store, campaign: str, day: datetime.date, fit: str) -> Place:
     return store.root / FOLDER / campaign / day.isoformat() / f"{fit}.json"

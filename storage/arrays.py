@@ -6,7 +6,6 @@ blocks that do not cover whole shards are refused, and so are parts that do not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from zarr.codecs import BloscCodec
 
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
+from storage.shards import reading_store
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,23 @@ def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) ->
     check_tiling(ranges, n, unit)
     for part, own in zip(parts, ranges, strict=True):
         for start in own[::unit]:
-            draft.link(_shard_file(whole, spec, start), part.artifact, _shard_file(whole, spec, start - part.first))
+            link_file(
+                draft, _shard_file(whole, spec, start), part.artifact, _shard_file(whole, spec, start - part.first)
+            )
+
+
+def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
+    """Make the file `source` of an artefact also the file `name` of a draft: read by nobody.
+
+    Raises
+    ------
+    ArtifactError : the artefact has no such file.
+    FileExistsError : the draft has one of this name.
+    """
+    try:
+        draft.link(name, artifact.file(source), artifact.manifest.files[source])
+    except FileNotFoundError:
+        raise artifact.lacks(source) from None
 
 
 def _shard_file(array: zarr.Array[Any], spec: ArraySpec, start: int) -> str:
@@ -232,9 +248,9 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     ------
     ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
     """
-    path: Path = artifact.file(f"{spec.name}.zarr")
+    place = artifact.file(f"{spec.name}.zarr")
     try:
-        array = zarr.open_array(store=str(path), mode="r")
+        array = zarr.open_array(store=reading_store(place), mode="r")
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
     found = (tuple(array.metadata.dimension_names or ()), str(array.dtype), array.attrs.get("version"))  # pyright: ignore

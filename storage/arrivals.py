@@ -5,14 +5,13 @@ It is a memory between looks and no result: where it is missing or damaged, the 
 
 import json
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from storage.artifacts import Store
-from storage.files import write_atomically
+from storage.files import Place, write_atomically
 
 
-def arrival_path(store: Store, campaign: str, day: date) -> Path:
+def arrival_path(store: Store, campaign: str, day: date) -> Place:
     """Where the last look at a date's files is kept."""
     return store.root / "arrivals" / campaign / f"{day.isoformat()}.json"
 
@@ -25,7 +24,7 @@ def read_arrival(store: Store, campaign: str, day: date) -> Any:
         return None
 
 
-def write_arrival(store: Store, campaign: str, day: date, content: dict[str, Any]) -> Path:
+def write_arrival(store: Store, campaign: str, day: date, content: dict[str, Any]) -> Place:
     """Keep what a look found, in place of the last."""
     path = arrival_path(store, campaign, day)
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode())

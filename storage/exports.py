@@ -9,20 +9,21 @@ from datetime import date
 from pathlib import Path
 
 from storage.artifacts import ArtifactRef, Store
+from storage.files import Place
 from storage.parts import PART, publish_part
 
 EXPORTS = "exports"
 KIND = "decisions"  # of the artefacts that hold the files
 
 
-def export_folder(store: Store, campaign: str) -> Path:
+def export_folder(store: Store, campaign: str) -> Place:
     """Where a campaign's files for other tools lie, a folder a date."""
     return store.root / EXPORTS / campaign
 
 
 def publish_decisions(
     store: Store, sources: Mapping[str, ArtifactRef], campaign: str, day: date, part: str = PART
-) -> Path:
+) -> Place:
     """Publish the decisions of a date by every saliency method as one part of the date's folder, which is returned.
 
     As with tables other parts are left alone, but the same files are published once.

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
+from storage.files import Place
 
 VERSION_KEY = b"harvest_reliability.version"
 TABLE_KEY = b"harvest_reliability.table"
@@ -106,7 +107,7 @@ def read_table(artifact: Artifact, spec: TableSpec) -> Rows:
     return load_table(artifact.file(f"{spec.name}.parquet"), spec).to_pydict()
 
 
-def load_table(path: Path, spec: TableSpec) -> pa.Table:
+def load_table(path: Place, spec: TableSpec) -> pa.Table:
     """Read a Parquet file that must have this schema and version.
 
     Raises
@@ -115,7 +116,8 @@ def load_table(path: Path, spec: TableSpec) -> pa.Table:
     """
     try:
         # ParquetFile, not a data set: a data set would add the columns `campaign` and `date` of the folders.
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        source = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             problem = schema_problem(file.schema_arrow, spec)
             if problem:
                 raise ArtifactError(f"{path}: {problem}")

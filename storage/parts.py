@@ -7,13 +7,12 @@ is settled by an order of the parts that all agree on.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import MANIFEST, ArtifactRef, read_manifest
 from storage.errors import ArtifactError
-from storage.files import FileRecord, describe_content, differences, list_files, write_atomically
+from storage.files import FileRecord, Place, damages, describe_content, list_files, write_atomically
 
 PART = "part-0"
 NAME = re.compile(r"[a-z]+-[0-9a-z]+")
@@ -40,13 +39,13 @@ def part_manifest(part: str) -> str:
     return MANIFEST if part == PART else f"{part}.json"
 
 
-def list_parts(folder: Path) -> list[str]:
+def list_parts(folder: Place) -> list[str]:
     """Parts of a folder that have a manifest, in the order in which they are kept."""
     others = [path.stem for path in folder.glob("*.json") if NAME.fullmatch(path.stem) and path.stem != PART]
-    return ([PART] if (folder / MANIFEST).exists() else []) + sorted(others)
+    return ([PART] if (folder / MANIFEST).is_file() else []) + sorted(others)
 
 
-def read_part(folder: Path, part: str) -> PublishedManifest:
+def read_part(folder: Place, part: str) -> PublishedManifest:
     """A part's manifest.
 
     Raises
@@ -56,7 +55,7 @@ def read_part(folder: Path, part: str) -> PublishedManifest:
     return read_manifest(folder, PublishedManifest, part_manifest(part))
 
 
-def is_current(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> bool:
+def is_current(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> bool:
     """Whether a part is whole and was taken from exactly these artefacts; other files of the folder do not matter."""
     try:
         manifest = read_part(folder, part)
@@ -65,14 +64,11 @@ def is_current(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> bool:
     return manifest.sources == list(sources) and _is_whole(folder, manifest)
 
 
-def _is_whole(folder: Path, manifest: PublishedManifest) -> bool:
-    try:
-        return not differences(folder, manifest.files, besides=list_files(folder))
-    except FileNotFoundError:  # another run removed or replaced a file while it was read
-        return False
+def _is_whole(folder: Place, manifest: PublishedManifest) -> bool:
+    return not damages(folder, manifest.files)
 
 
-def write_part(folder: Path, part: str, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]) -> None:
+def write_part(folder: Place, part: str, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]) -> None:
     """Write a part's files, then its manifest.
 
     The manifest tells what was to be written, not what lies there: where two runs write the same part from other
@@ -89,13 +85,13 @@ def write_part(folder: Path, part: str, sources: Sequence[ArtifactRef], contents
     write_atomically(manifest, said.model_dump_json(indent=1).encode())
 
 
-def remove_part(folder: Path, part: str) -> None:
+def remove_part(folder: Place, part: str) -> None:
     """Remove a part. The manifest goes last, so that what a kill leaves still says where it came from."""
     for name in (*_files_of(folder, part), part_file(part), part_manifest(part)):
         (folder / name).unlink(missing_ok=True)
 
 
-def _files_of(folder: Path, part: str) -> set[str]:
+def _files_of(folder: Place, part: str) -> set[str]:
     """Files of a folder that a part's manifest names and no other part's does."""
     parts = read_parts(folder)[0]
     own = parts[part].files.keys() & list_files(folder).keys() if part in parts else set[str]()
@@ -103,7 +99,7 @@ def _files_of(folder: Path, part: str) -> set[str]:
 
 
 def publish_part(
-    folder: Path, part: str, sources: Sequence[ArtifactRef], contents: Callable[[], Mapping[str, bytes]]
+    folder: Place, part: str, sources: Sequence[ArtifactRef], contents: Callable[[], Mapping[str, bytes]]
 ) -> str:
     """Write a part of these artefacts, unless it or another part has them already; returns the part that has them.
 
@@ -121,12 +117,12 @@ def publish_part(
     return keep_one(folder, part, sources)
 
 
-def find_twin(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> str | None:
+def find_twin(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> str | None:
     """Another part, whole and with the rows of exactly these artefacts; the first where there are several."""
     return next((twin for twin in _parts_of(folder, sources) if twin != part and _holds(folder, twin)), None)
 
 
-def keep_one(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> str:
+def keep_one(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> str:
     """Of the parts with the rows of these artefacts keep the first whole one, which is returned, and remove the rest.
 
     A part is removed only where one before it in the order is whole. So whichever of two runs comes last sees both
@@ -141,12 +137,12 @@ def keep_one(folder: Path, part: str, sources: Sequence[ArtifactRef]) -> str:
     return kept
 
 
-def _parts_of(folder: Path, sources: Sequence[ArtifactRef]) -> list[str]:
+def _parts_of(folder: Place, sources: Sequence[ArtifactRef]) -> list[str]:
     """Parts, whole or not, that were taken from exactly these artefacts, in any order of rows."""
     return [part for part, found in read_parts(folder)[0].items() if set(found.sources) == set(sources)]
 
 
-def read_parts(folder: Path) -> tuple[dict[str, PublishedManifest], dict[str, str]]:
+def read_parts(folder: Place) -> tuple[dict[str, PublishedManifest], dict[str, str]]:
     """Manifests of a folder by part, and what is wrong with those that cannot be read."""
     read: dict[str, PublishedManifest] = {}
     unreadable: dict[str, str] = {}
@@ -158,7 +154,7 @@ def read_parts(folder: Path) -> tuple[dict[str, PublishedManifest], dict[str, st
     return read, unreadable
 
 
-def _holds(folder: Path, part: str) -> bool:
+def _holds(folder: Place, part: str) -> bool:
     try:
         return _is_whole(folder, read_part(folder, part))
     except ArtifactError:

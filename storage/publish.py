@@ -5,9 +5,7 @@ runs again with other parameters.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
-from storage.files import list_files, write_atomically
+from storage.files import Place, list_files, remove_if_empty, write_atomically
 from storage.parquet import TableSpec, load_table, table_bytes
 from storage.parts import PART, is_current, part_file, publish_part, remove_part, write_part
 
@@ -38,7 +36,7 @@ class CampaignRecord(BaseModel):
     report: str
 
 
-def partition(store: Store, spec: TableSpec, campaign: str, day: date | None) -> Path:
+def partition(store: Store, spec: TableSpec, campaign: str, day: date | None) -> Place:
     """Folder of a published table; `campaign` is the value of whatever the table is partitioned by."""
     folder = store.root / "tables" / spec.name / f"{spec.partitioned_by}={campaign}"
     return folder if day is None else folder / f"date={day.isoformat()}"
@@ -51,7 +49,7 @@ def publish_table(
     campaign: str,
     day: date | None = None,
     part: str = PART,
-) -> Path:
+) -> Place:
     """Publish one table's rows of one or several artefacts (say, one a saliency method) as one part of a partition.
 
     What becomes of other parts of the partition, `publish_part` tells. Returns the Parquet file with the rows.
@@ -65,8 +63,7 @@ def unpublish_table(store: Store, spec: TableSpec, campaign: str) -> None:
     """Take away a table of a campaign that a run no longer makes."""
     folder = partition(store, spec, campaign, None)
     remove_part(folder, PART)
-    with suppress(OSError):  # not there, or another run has published into it
-        folder.rmdir()
+    remove_if_empty(folder)
 
 
 def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]) -> bytes:
@@ -74,7 +71,7 @@ def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]
     return table_bytes(spec, pa.concat_tables(tables))
 
 
-def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Path:
+def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Place:
     """Publish a report artefact's files, and no others, under `reports/<campaign>`; returns its page."""
     folder, artifact = store.root / "reports" / campaign, store.open(ref)
     if not is_current(folder, PART, [ref]):
@@ -85,7 +82,7 @@ def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Path:
     return folder / "index.html"
 
 
-def write_record(store: Store, record: CampaignRecord) -> Path:
+def write_record(store: Store, record: CampaignRecord) -> Place:
     """Write a campaign's record: the last thing a run does."""
     path = store.root / "campaigns" / f"{record.campaign}.json"
     write_atomically(path, record.model_dump_json(indent=1).encode())

@@ -7,14 +7,13 @@ neither loses a decision nor makes two of it.
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import ArtifactError
-from storage.files import write_atomically
+from storage.files import Place, write_atomically
 
 FOLDER = "reviews"
 Choice = Literal["swap", "keep", "abstain"]
@@ -69,12 +68,12 @@ def forget_review(store: Store, campaign: str, scores: ArtifactRef) -> bool:
     return was_there
 
 
-def list_reviews(store: Store) -> Iterator[Path]:
+def list_reviews(store: Store) -> Iterator[Place]:
     """The file of every review."""
     yield from sorted((store.root / FOLDER).glob("*/*.json"))
 
 
-def read_review(path: Path) -> Review:
+def read_review(path: Place) -> Review:
     """Read one review, which must be that of the place it lies in.
 
     Raises
@@ -90,5 +89,5 @@ def read_review(path: Path) -> Review:
     return review
 
 
-def _path(store: Store, campaign: str, scores: ArtifactRef) -> Path:
+def _path(store: Store, campaign: str, scores: ArtifactRef) -> Place:
     return store.root / FOLDER / campaign / f"{scores.digest}.json"

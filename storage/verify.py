@@ -8,13 +8,15 @@ import zarr
 
 from storage.acquisitions import list_acquisitions, read_acquisition
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
+from storage.drafts import place_of
 from storage.errors import ArtifactError, InputError
 from storage.exports import EXPORTS, KIND
-from storage.files import differences
+from storage.files import Place, damages, list_files, strangers
 from storage.parquet import load_table
 from storage.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
 from storage.publish import read_record
 from storage.reviews import list_reviews, read_review
+from storage.shards import reading_store
 from storage.tables import TABLES
 
 
@@ -43,6 +45,7 @@ def verify_store(store: Store) -> Verification:
     ------
     InputError : the folder is not a store.
     """
+    store.check()
     if not (store.root / "artifacts").is_dir():
         raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not p.name.startswith(".tmp-")]
@@ -54,50 +57,50 @@ def verify_store(store: Store) -> Verification:
     problems += [p for folder in partitions for p in _partition_problems(store, folder)]
     problems += [p for folder in exports for p in _parts_problems(store, folder)]
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
-    unfinished = sorted(str(p.relative_to(store.root)) for p in store.root.rglob(".tmp-*"))
-    n_files = sum(1 for folder in (*artifacts, *published) for p in folder.rglob("*") if p.is_file())
-    return Verification(len(artifacts), len(published), n_files, problems, unfinished)
+    n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published))
+    return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store))
 
 
-def _published(tables: Path) -> list[Path]:
+def _published(tables: Place) -> list[Place]:
     """Folders that hold, or should hold, a published partition: those without partition folders below them."""
-    found: list[Path] = []
+    found: list[Place] = []
     for folder in sorted(tables.glob("*/*=*")):  # campaign=field2, backfill=all-fields
         found += sorted(folder.glob("date=*")) or [folder]
     return found
 
 
-def _artifact_problems(store: Store, folder: Path) -> list[str]:
-    name = str(folder.relative_to(store.root))
+def _artifact_problems(store: Store, folder: Place) -> list[str]:
+    name = store.name_of(folder)
     try:
         manifest = read_manifest(folder, Manifest)
     except ArtifactError as error:
         return [str(error)]
     ref = ArtifactRef(kind=folder.parent.name, digest=folder.name)
-    problems = differences(folder, manifest.files, besides={MANIFEST})
+    files = folder / manifest.place
+    problems = damages(files, manifest.files) + strangers(files, {*manifest.files, MANIFEST})
     if (manifest.kind, manifest.digest) != (ref.kind, ref.digest):
         problems.append(f"the manifest is that of {manifest.kind}/{manifest.digest}")
-    problems += [] if ref.kind == KIND else _table_problems(folder)  # GeoParquet is no table of ours
-    problems += _array_problems(folder)
+    problems += [] if ref.kind == KIND else _table_problems(files)  # GeoParquet is no table of ours
+    problems += _array_problems(files)
     return [f"{name}: {problem}" for problem in problems]
 
 
-def _report_problems(store: Store, folder: Path) -> list[str]:
+def _report_problems(store: Store, folder: Place) -> list[str]:
     try:
         manifest = read_part(folder, PART)
     except ArtifactError as error:
         return [str(error)]
-    problems = differences(folder, manifest.files, besides={MANIFEST})
-    return [f"{folder.relative_to(store.root)}: {problem}" for problem in problems]
+    problems = damages(folder, manifest.files) + strangers(folder, {*manifest.files, MANIFEST})
+    return [f"{store.name_of(folder)}: {problem}" for problem in problems]
 
 
-def _partition_problems(store: Store, folder: Path) -> list[str]:
+def _partition_problems(store: Store, folder: Place) -> list[str]:
     """What is wrong with a table's partition: its parts, and the tables in it."""
-    tables = _table_problems(folder, table=folder.relative_to(store.root / "tables").parts[0])
-    return [*_parts_problems(store, folder), *(f"{folder.relative_to(store.root)}: {problem}" for problem in tables)]
+    tables = _table_problems(folder, table=store.name_of(folder).split("/")[1])
+    return [*_parts_problems(store, folder), *(f"{store.name_of(folder)}: {problem}" for problem in tables)]
 
 
-def _parts_problems(store: Store, folder: Path) -> list[str]:
+def _parts_problems(store: Store, folder: Place) -> list[str]:
     """What is wrong with the parts of a published folder: every file belongs to exactly one of them."""
     parts, unreadable = read_parts(folder)
     if not parts and not unreadable:
@@ -105,8 +108,13 @@ def _parts_problems(store: Store, folder: Path) -> list[str]:
     files = {name: record for manifest in parts.values() for name, record in manifest.files.items()}
     # The table of a part whose manifest cannot be read belongs to nobody, which is said once.
     besides = {*map(part_manifest, (*parts, *unreadable)), *map(part_file, unreadable)}
-    problems = differences(folder, files, besides) + _claimed_twice(parts) + _rows_twice(folder, parts)
-    return [*unreadable.values(), *(f"{folder.relative_to(store.root)}: {problem}" for problem in problems)]
+    problems = (
+        damages(folder, files)
+        + strangers(folder, {*files, *besides})
+        + _claimed_twice(parts)
+        + _rows_twice(folder, parts)
+    )
+    return [*unreadable.values(), *(f"{store.name_of(folder)}: {problem}" for problem in problems)]
 
 
 def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
@@ -115,7 +123,7 @@ def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
     return [f"file {name} is in {' and '.join(those)}" for name, those in owners.items() if len(those) > 1]
 
 
-def _rows_twice(folder: Path, parts: Mapping[str, PublishedManifest]) -> list[str]:
+def _rows_twice(folder: Place, parts: Mapping[str, PublishedManifest]) -> list[str]:
     """Parts with the rows of an earlier one, as a kill leaves them: publishing either again removes the later."""
     first: dict[frozenset[ArtifactRef], str] = {}  # a file of the first part with these sources
     problems: list[str] = []
@@ -162,8 +170,8 @@ def _review_problems(store: Store) -> list[str]:
     return problems
 
 
-def _absent(store: Store, record: Path, named: Mapping[str, ArtifactRef]) -> list[str]:
-    place = record.relative_to(store.root).as_posix()
+def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> list[str]:
+    place = store.name_of(record)
     return [
         f"{place}: the artefact {role}, {ref}, is missing"
         for role, ref in named.items()
@@ -171,7 +179,7 @@ def _absent(store: Store, record: Path, named: Mapping[str, ArtifactRef]) -> lis
     ]
 
 
-def _table_problems(folder: Path, table: str | None = None) -> list[str]:
+def _table_problems(folder: Place, table: str | None = None) -> list[str]:
     """Schema and content of the Parquet files of a folder; files named after their table unless one is given."""
     problems: list[str] = []
     for path in sorted(folder.glob("*.parquet")):
@@ -186,11 +194,19 @@ def _table_problems(folder: Path, table: str | None = None) -> list[str]:
     return problems
 
 
-def _array_problems(folder: Path) -> list[str]:
+def _array_problems(folder: Place) -> list[str]:
     problems: list[str] = []
     for path in sorted(folder.glob("*.zarr")):
         try:
-            zarr.open_array(store=str(path), mode="r")
+            zarr.open_array(store=reading_store(path), mode="r")
         except (OSError, ValueError, KeyError) as error:
             problems.append(f"array {path.name} cannot be opened: {error!r}")
     return problems
+
+
+def _unfinished(store: Store) -> list[str]:
+    """What killed runs left: drafts and temporary files of a folder, attempts in a bucket that are no artefact."""
+    if isinstance(store.root, Path):
+        return sorted(store.name_of(path) for path in store.root.rglob(".tmp-*"))
+    attempts = (store.root / "artifacts").glob("*/*/attempt-*")
+    return sorted(store.name_of(one) for one in attempts if one.name != place_of(one.parent))

@@ -209,4 +209,4 @@ def publish_audit(campaign: str, store: str, audit: ArtifactRef) -> str:
     files = Store(store)
     publish_table(files, AUDIT, [audit], campaign)
     # No campaign has a plus in its name, and a report's folder holds that report's files alone.
-    return publish_report(files, audit, f"{campaign}+audit").relative_to(files.root).as_posix()
+    return files.name_of(publish_report(files, audit, f"{campaign}+audit"))

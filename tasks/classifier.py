@@ -182,17 +182,31 @@ def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
     path = Path(given.path)
     if not path.is_file():
         raise InputError("classifier.path is a file", f"no file {path}", "give the path of the weights")
+    return read_model(path.read_bytes(), given.architecture, n_classes, str(path))
+
+
+def read_model(content: bytes, architecture: str, n_classes: int, source: str) -> nn.Module:
+    """The model of a file's content.
+
+    Parameters
+    ----------
+    source : where the content was read, for people.
+
+    Raises
+    ------
+    InputError : not of this kind, or weights that do not fit the architecture and number of classes.
+    """
     try:
-        if given.architecture == EXPORTED:
-            return torch.export.unflatten(torch.export.load(path))
-        model = build_model(given.architecture, n_classes, "none", seed=0)
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        if architecture == EXPORTED:
+            return torch.export.unflatten(torch.export.load(io.BytesIO(content)))
+        model = build_model(architecture, n_classes, "none", seed=0)
+        model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
         return model
     except NOT_A_CLASSIFIER as error:
-        kind = "an exported program" if given.architecture == EXPORTED else f"weights of {given.architecture}"
+        kind = "an exported program" if architecture == EXPORTED else f"weights of {architecture}"
         raise InputError(
             f"classifier.path holds {kind} with {n_classes} outputs",
-            f"{path}: {str(error)[:500]}",
+            f"{source}: {str(error)[:500]}",
             "check classifier.architecture and the campaign's classes",
         ) from error
 
@@ -234,10 +248,10 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
     `precision` is that of the whole process's CUDA convolutions, `float32` or `tf32`.
     """
     card = artifact.read_json("card.json")
-    path = artifact.file(weights_file(card["architecture"]))
-    given = GivenClassifier(path=str(path), architecture=card["architecture"], mean=card["mean"], std=card["std"])
-    model = load_given(given, len(card["classes"]))
-    return freeze(model, tuple(card["classes"]), given.mean, given.std, choose_device(runtime, precision))
+    architecture, classes = card["architecture"], tuple(card["classes"])
+    content = artifact.read_bytes(weights_file(architecture))
+    model = read_model(content, architecture, len(classes), str(artifact.ref))
+    return freeze(model, classes, tuple(card["mean"]), tuple(card["std"]), choose_device(runtime, precision))
 
 
 def save_weights(model: nn.Module) -> bytes:

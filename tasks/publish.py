@@ -76,9 +76,7 @@ def publish_results(
     for day in params["dates"]:
         publish_decisions(files, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
     report = publish_report(files, artifacts["report"], campaign)
-    record = CampaignRecord(
-        campaign=campaign, params=params, artifacts=artifacts, report=report.relative_to(files.root).as_posix()
-    )
+    record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=files.name_of(report))
     write_record(files, record)
     return record
 

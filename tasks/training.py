@@ -12,7 +12,6 @@ import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from pydantic import Field
 from torch import nn
 
 from storage.errors import ArtifactError
-from storage.files import write_atomically
+from storage.files import Place, write_atomically
 from tasks.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -109,7 +108,7 @@ class Training:
         torch.save({"states": [part.state_dict() for part in parts], "epochs": self.epochs}, buffer)
         return buffer.getvalue()
 
-    def load(self, checkpoint: Path) -> None:
+    def load(self, checkpoint: Place) -> None:
         """Go on from a checkpoint.
 
         Raises
@@ -117,7 +116,7 @@ class Training:
         ArtifactError : a damaged file, or one of another training.
         """
         try:
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)
             for part, state in zip((self.model, self.optimiser, self.schedule), content["states"], strict=True):
                 part.load_state_dict(state)
             self.epochs = content["epochs"]
@@ -183,13 +182,13 @@ def train(
     n_classes: int,
     params: TrainParams,
     runtime: Runtime,
-    checkpoint: Path,
+    checkpoint: Place,
     on_epoch: Callable[[int], None],
 ) -> Training:
     """Train to the last epoch, from the checkpoint where there is one, replacing it after every epoch."""
     device = choose_device(runtime)
     training = Training.start(params, n_classes, device)
-    if checkpoint.exists():
+    if checkpoint.is_file():
         training.load(checkpoint)
         on_epoch(len(training.epochs))
     while len(training.epochs) < params.epochs:

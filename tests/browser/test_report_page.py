@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 from storage.tables import ADJUSTED
 from tasks.report_tables import rows_of
 from tests.browser.chromium import DRAWN
+from tests.local_stores import local
 from tests.unit.report_campaign import DAYS, FakeCampaign
 
 LATER = ("2021-09-06", "2021-09-09", "2021-09-12")
@@ -43,7 +44,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
 
 @pytest.fixture(scope="module")
 def path(campaign: FakeCampaign) -> Path:
-    return campaign.store.open(campaign.report()).file("index.html")
+    return local(campaign.store.open(campaign.report()).file("index.html"))
 
 
 @dataclass
@@ -192,7 +193,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scored_days=LATER[:1],
         n_scored=150,
     )
-    return fake.store.open(fake.report()).file("index.html")
+    return local(fake.store.open(fake.report()).file("index.html"))
 
 
 def test_a_phone_shows_the_whole_width(browser: Browser, small: Path) -> None:

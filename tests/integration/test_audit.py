@@ -27,6 +27,7 @@ from tasks.sources.layouts import write_season
 from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
 from tests.integration.conftest import DATES, contents, small_campaign, task_runs
+from tests.local_stores import local
 
 N_UNLABELLED = 3
 
@@ -65,7 +66,7 @@ def record(folder: Path, store: Store) -> CampaignRecord:
 
 
 def published(store: Store) -> dict[str, bytes]:
-    return {k: v for name in ("tables", "campaigns", "reports") for k, v in contents(store.root / name).items()}
+    return {k: v for name in ("tables", "campaigns", "reports") for k, v in contents(local(store.root / name)).items()}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_predicted_says_what_the_campaign_says(audit: Audit, store: Store, recor
 
 def test_label_leaves_out_what_has_none_and_says_so(audit: Audit, store: Store, record: CampaignRecord) -> None:
     assert audit_results(store, audit)["left_out"] == {"new": N_UNLABELLED}
-    assert f"{N_UNLABELLED} new." in (store.root / audit.page).read_text()
+    assert f"{N_UNLABELLED} new." in (local(store.root / audit.page)).read_text()
     inputs = store.open(audit.artifact).manifest.inputs
     for day in DATES:
         kind, digest = inputs[f"label/saliency gradcam {day}"].split("/")
@@ -152,9 +153,9 @@ def test_the_campaign_stays_as_it_is(
     audit: Audit, store: Store, record: CampaignRecord, before: dict[str, bytes]
 ) -> None:
     after = {
-        **contents(store.root / "tables"),
-        **contents(store.root / "campaigns"),
-        **contents(store.root / "reports"),
+        **contents(local(store.root / "tables")),
+        **contents(local(store.root / "campaigns")),
+        **contents(local(store.root / "reports")),
     }
     assert {name: after[name] for name in before} == before
     added = {name.split("/")[0] for name in set(after) - set(before)}

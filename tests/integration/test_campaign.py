@@ -24,6 +24,7 @@ from tasks.saliency.occlusion import OcclusionParams
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tests.integration.conftest import DATES, Finished, explain_names, run_small, small_campaign
+from tests.local_stores import local
 
 ALWAYS_RUN = {"survey small", "rehearse small", "publish small"}
 
@@ -120,9 +121,9 @@ def test_runtime_enters_no_digest_and_exports_only_their_own(first: Finished, st
 
 def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Path) -> None:
     before, files = table_bytes(store), Store(store)
-    shutil.rmtree(files.folder(first.record.artifacts["predictions 2022-08-25"]))
+    shutil.rmtree(local(files.folder(first.record.artifacts["predictions 2022-08-25"])))
     saliency = files.folder(first.record.artifacts["saliency gradcam 2022-09-03"])
-    shard = next(path for path in (saliency / "saliency.zarr" / "c").rglob("*") if path.is_file())
+    shard = next(path for path in (local(saliency / "saliency.zarr" / "c")).rglob("*") if path.is_file())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)  # the same file is the shard's of its own

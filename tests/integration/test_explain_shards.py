@@ -43,6 +43,7 @@ from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
 from tasks.saliency.occlusion import OcclusionParams
 from tasks.stage import progress
 from tests.integration.conftest import DATES, contents, run_command, run_small, task_runs
+from tests.local_stores import local
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,7 +103,7 @@ def explain_date(
         fixed: Any = {"campaign": "c", "store": str(store.root), "date": DAY, "params": PARAMS, **inputs}
         fixed |= {"method": method, "runtime": runtime}
         explain_them, gather = (
-            one.with_options(result_storage=store.results_folder) for one in (explain_shards, gather_maps)
+            one.with_options(result_storage=local(store.results_folder)) for one in (explain_shards, gather_maps)
         )
         shards: Any = [explain_them.submit(first=first, last=last, **fixed) for first, last in groups]
         return gather(shards=shards, **fixed)
@@ -114,7 +115,7 @@ def explain_date(
 
 def shard_folders(store: Store) -> list[Path]:
     """Shards of the store in the order of their maps."""
-    folders = [path.parent for path in (store.root / "artifacts/saliency_shard").glob("*/manifest.json")]
+    folders = [path.parent for path in local(store.root / "artifacts/saliency_shard").glob("*/manifest.json")]
     return sorted(folders, key=lambda folder: json.loads((folder / MANIFEST).read_text())["params"]["first"])
 
 
@@ -175,7 +176,7 @@ def test_maps_are_those_of_the_method(season: Season) -> None:
 def test_a_dates_maps_are_the_files_of_its_shards(season: Season) -> None:
     artifact, folders = season.store.open(season.first.saliency), shard_folders(season.store)
     ours = [artifact.folder / f"saliency.zarr/c/{number}/0/0" for number in range(9)]
-    assert [path.stat().st_ino for path in ours] == [inode for _, inode in stamps(folders).values()]
+    assert [local(path).stat().st_ino for path in ours] == [inode for _, inode in stamps(folders).values()]
     raw = zarr.open_array(str(artifact.folder / "saliency.zarr"), mode="r")
     assert (raw.shape, raw.shards, raw.chunks) == ((140, 3, 3), (16, 3, 3), (1, 3, 3))
     assert verify_store(season.store).problems == []
@@ -221,7 +222,7 @@ def test_a_deleted_shard_alone_is_made_again(season: Season) -> None:
 def test_a_deleted_date_is_gathered_from_its_shards(season: Season) -> None:
     before = stamps(shard_folders(season.store))
     files_before = season.store.open(season.first.saliency).manifest.files
-    shutil.rmtree(season.store.folder(season.first.saliency))
+    shutil.rmtree(local(season.store.folder(season.first.saliency)))
     again = explain_date(season.store, season.inputs)
     assert again.states == {**dict.fromkeys(EXPLAIN_NAMES, "Cached"), GATHER_NAME: "Completed"}
     assert stamps(shard_folders(season.store)) == before
@@ -254,7 +255,7 @@ def test_two_runs_at_the_same_time_make_every_shard_once(tmp_path: Path) -> None
 def test_only_missing_shards_are_computed(season: Season, lost: int) -> None:
     """A shard that is held advances at once by its 16 maps; one that is computed, map by map."""
     recipes = shard_recipes(PARAMS, "occlusion", **season.inputs, runtime=RUNTIME, first=96, last=139)
-    shutil.rmtree(season.store.folder(recipes[lost].ref))
+    shutil.rmtree(local(season.store.folder(recipes[lost].ref)))
     advanced: list[int] = []
     make_shards(season.store, recipes, PARAMS, RUNTIME, advanced.append)
     held, computed = ([16], [16], [12]), ([1] * 16, [1] * 16, [1] * 12)
@@ -351,18 +352,18 @@ def test_killed_explanation_goes_on_at_the_first_missing_shard(tmp_path: Path) -
     process = run_command(tmp_path, OCCLUSION, PREFECT_API_URL=str(PREFECT_API_URL.value()), OMP_NUM_THREADS="1")
     store = Store(tmp_path / "store")
     deadline = time.monotonic() + 240
-    while not shard_manifests(store.root):
+    while not shard_manifests(local(store.root)):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "no shard was written"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    finished = shard_manifests(store.root)
+    finished = shard_manifests(local(store.root))
     assert not list(store.root.glob("artifacts/saliency/[0-9a-f]*"))
 
     params, _ = load_run_file(tmp_path / "field.toml")
-    resumed = run_small(params, store.root)
-    shards = shard_manifests(store.root)
+    resumed = run_small(params, local(store.root))
+    shards = shard_manifests(local(store.root))
     assert 1 <= len(finished) < len(shards) == 3
     assert {name: shards[name] for name in finished} == finished
 

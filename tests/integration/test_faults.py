@@ -36,6 +36,7 @@ from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.survey import IngestParams, survey
 from tests.integration.conftest import DATES, contents, run_command, run_small, small_campaign, task_runs
+from tests.local_stores import local
 
 ATTEMPTS: Counter[str] = Counter()
 
@@ -69,7 +70,7 @@ def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
             "params": IngestParams(image_size=32),
         }
         found = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
-        cached = ingest_images.with_options(result_storage=Store(store).results_folder)
+        cached = ingest_images.with_options(result_storage=local(Store(store).results_folder))
         return cached(date=DATES[0], listing=found[f"listing {DATES[0]}"], **fixed)
 
     images = ingest()
@@ -165,7 +166,7 @@ def test_trained_classifier_can_be_given(tmp_path: Path) -> None:
     """The weights of one campaign, given to another instead of training, answer the same."""
     first = run_small(small_campaign("one"), tmp_path / "store")
     weights = tmp_path / "weights.pt"
-    shutil.copy(Store(tmp_path / "store").open(first.record.artifacts["classifier"]).file("weights.pt"), weights)
+    shutil.copy(local(Store(tmp_path / "store").open(first.record.artifacts["classifier"]).file("weights.pt")), weights)
     second = run_small(small_campaign("two", classifier=GivenClassifier(path=str(weights))), tmp_path / "store")
     assert "take classifier two" in second.tasks and "train two" not in second.tasks
     for day in DATES:

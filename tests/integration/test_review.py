@@ -38,6 +38,7 @@ from tasks.review_rules import ReviewParams
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tests.integration.conftest import DATES, small_campaign, wait_until
+from tests.local_stores import local
 
 NEW_DAY = date(2022, 8, 30)
 SECOND = 1 / 3600  # hours
@@ -98,7 +99,7 @@ def artifact_texts(flow_run_id: UUID) -> dict[str, str]:
 
 def published(store: Store, table: str) -> Iterator[dict[str, Any]]:
     """Rows of a published table of the campaign, with the name of their file."""
-    for path in sorted((store.root / "tables" / table / "campaign=small").rglob("*.parquet")):
+    for path in sorted((local(store.root / "tables" / table / "campaign=small")).rglob("*.parquet")):
         for row in load_table(path, TABLES[table]).to_pylist():
             yield {**row, "date": path.parent.name, "part": path.stem}
 
@@ -116,7 +117,7 @@ def test_without_an_answer_the_rule_decides_and_everything_says_so(store: Store,
     assert {row["reviewer"] for row in published(store, "reviews")} == {None}
     states = [row["state"] for row in rows_of(store.open(late.artifacts["metrics gradcam"]), METRICS)]
     assert "cross-fitted" in states and "cross-fitted rule" not in states
-    assert "nobody answered in time" in (store.root / late.report).read_text()
+    assert "nobody answered in time" in (local(store.root / late.report)).read_text()
     texts = artifact_texts(run.id)
     assert "nobody answered" in texts["review"] and "nobody answered" in texts["summary"]
     assert find_review(store, "small", late.artifacts["scores gradcam"]) is None
@@ -148,7 +149,7 @@ def test_decisions_of_a_person_are_honoured_by_every_table(store: Store, reviewe
             assert row["abstain"] or row["cluster"] != 2
     metrics = rows_of(store.open(reviewed.artifacts["metrics gradcam"]), METRICS)
     assert [row["state"] for row in metrics if row["split"] == "val"] == ["before", "after", "cross-fitted rule"]
-    page = (store.root / reviewed.report).read_text()
+    page = (local(store.root / reviewed.report)).read_text()
     assert "Reviewed by Ada Field" in page and "cluster 2: abstain" in page and "a marker | in every map" in page
     assert verify_store(store).problems == []
 

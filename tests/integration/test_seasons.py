@@ -72,6 +72,7 @@ from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.validation import read_maps
 from tests.integration.conftest import DATES, analyse_campaign, small_campaign, task_runs, wait_until
+from tests.local_stores import local
 
 BAD, NEW, LATE = date(2022, 8, 27), date(2022, 8, 30), date(2022, 9, 1)
 YEAR_LATER = (date(2023, 8, 25), date(2023, 8, 28), date(2023, 8, 31), date(2023, 9, 3))
@@ -190,7 +191,8 @@ def scored(whole: Path, field: Path, store: Path, fitted: CampaignRecord) -> Sco
 def part_of(store: Path, table: str, fit: str, campaign: str = "small", day: date = NEW) -> Path:
     """The file with a date's rows by one fit, or for tables that no fit makes."""
     spec = TABLES[table]
-    return partition(Store(store), spec, campaign, day) / (f"fit-{fit}.parquet" if spec.is_fitted else "part-0.parquet")
+    name = f"fit-{fit}.parquet" if spec.is_fitted else "part-0.parquet"
+    return local(partition(Store(store), spec, campaign, day) / name)
 
 
 def rows(store: Path, table: str, fit: str, campaign: str = "small", day: date = NEW) -> dict[str, list[Any]]:
@@ -614,7 +616,7 @@ class TestArrival:
         partial = last.rename(last.with_name(f".{last.name}.Ab3dEf"))
 
         def copy_the_rest() -> None:
-            wait_until(lambda: arrival_path(Store(store), "half", self.DAY).exists())
+            wait_until(lambda: local(arrival_path(Store(store), "half", self.DAY)).exists())
             arrive(whole, root, self.DAY, slice(4, None))
             partial.rename(last)
 

@@ -20,6 +20,7 @@ from storage.acquisitions import (
 )
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
+from tests.local_stores import local
 
 DAY, LATER = date(2021, 9, 3), date(2021, 9, 10)
 FIT, NEWER = "1" * 24, "2" * 24
@@ -97,9 +98,9 @@ class TestRecord:
 
     def test_a_newer_fit_writes_beside_the_old(self, store: Store) -> None:
         old = write_acquisition(store, record())
-        before = old.read_bytes(), old.stat().st_mtime_ns
+        before = old.read_bytes(), local(old).stat().st_mtime_ns
         write_acquisition(store, record(fit=NEWER))
-        assert (old.read_bytes(), old.stat().st_mtime_ns) == before
+        assert (old.read_bytes(), local(old).stat().st_mtime_ns) == before
         assert find_acquisition(store, "field2", DAY, NEWER) == record(fit=NEWER)
 
     def test_scoring_again_replaces(self, store: Store) -> None:
@@ -107,14 +108,14 @@ class TestRecord:
         changed = record().model_copy(update={"params": {}})
         path = write_acquisition(store, changed)
         assert find_acquisition(store, "field2", DAY, FIT) == changed
-        assert [p.name for p in path.parent.iterdir()] == [path.name]
+        assert [p.name for p in local(path.parent).iterdir()] == [path.name]
 
     def test_dates_of_a_fit_in_order(self, store: Store) -> None:
         for day, fit in ((LATER, FIT), (DAY, FIT), (DAY, NEWER)):
             write_acquisition(store, record(day, fit))
         write_acquisition(store, record(date(2020, 1, 1), campaign="field3"))
-        (store.root / "acquisitions/field2/notes").mkdir()
-        (store.root / f"acquisitions/field2/notes/{FIT}.json").touch()
+        (local(store.root / "acquisitions/field2/notes")).mkdir()
+        (local(store.root / f"acquisitions/field2/notes/{FIT}.json")).touch()
         assert acquisition_dates(store, "field2", FIT) == [DAY, LATER]
         assert acquisition_dates(store, "field2", NEWER) == [DAY]
 
@@ -127,7 +128,7 @@ class TestRecord:
 
     def test_a_field_that_no_record_has(self, store: Store) -> None:
         path = write_acquisition(store, record())
-        path.write_text(path.read_text().replace('"campaign"', '"surprise": 1, "campaign"', 1))
+        local(path).write_text(local(path).read_text().replace('"campaign"', '"surprise": 1, "campaign"', 1))
         with pytest.raises(ArtifactError, match=r"(?s)cannot be read.*surprise"):
             find_acquisition(store, "field2", DAY, FIT)
 
@@ -135,14 +136,14 @@ class TestRecord:
         "other", [record(LATER), record(fit=NEWER), record(campaign="field1")], ids=["date", "fit", "campaign"]
     )
     def test_a_record_of_another_place(self, store: Store, other: AcquisitionRecord) -> None:
-        write_acquisition(store, record()).write_text(other.model_dump_json())
+        local(write_acquisition(store, record())).write_text(other.model_dump_json())
         said = f"{other.campaign} {other.date} {other.fit}"
         with pytest.raises(ArtifactError, match=rf"2021-09-03/{FIT}\.json is the record of {said}$"):
             find_acquisition(store, "field2", DAY, FIT)
 
     def test_what_a_killed_writer_leaves_is_no_record(self, store: Store) -> None:
         folder = write_acquisition(store, record(fit=NEWER)).parent
-        (folder / f".tmp-{FIT}.json-01234567").write_text("{")
+        (local(folder / f".tmp-{FIT}.json-01234567")).write_text("{")
         assert find_acquisition(store, "field2", DAY, FIT) is None
         assert len(list_acquisitions(store)) == 1
 
@@ -177,7 +178,7 @@ class TestScoredArtifacts:
 
     def test_dates_that_are_no_longer_whole_are_named(self, store: Store) -> None:
         kept, gone = self.scored(store, DAY), self.scored(store, LATER)
-        shutil.rmtree(store.folder(gone[f"adjusted gradcam {LATER}"]))
+        shutil.rmtree(local(store.folder(gone[f"adjusted gradcam {LATER}"])))
         assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == (kept, [LATER.isoformat()])
         find_path(store, DAY).write_text("half a rec")
         assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({}, [DAY.isoformat(), LATER.isoformat()])
@@ -188,4 +189,4 @@ ROLES_OF_FIT = {role: made for role, made in ROLES.items() if role.split()[0] in
 
 def find_path(store: Store, day: date) -> Path:
     """Where a date's record of the present fit lies."""
-    return next(path for path in list_acquisitions(store) if path.parent.name == day.isoformat())
+    return local(next(path for path in list_acquisitions(store) if path.parent.name == day.isoformat()))

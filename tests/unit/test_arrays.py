@@ -25,6 +25,7 @@ from storage.arrays import (
     Part,
     check_tiling,
     create_array,
+    link_file,
     link_shards,
     open_array,
     read_array,
@@ -33,8 +34,10 @@ from storage.arrays import (
     write_array,
 )
 from storage.arrays import write_block as write
-from storage.artifacts import Artifact, Draft, Recipe, Store
+from storage.artifacts import Artifact, Recipe, Store
+from storage.drafts import FolderDraft
 from storage.errors import ArtifactError
+from tests.local_stores import local
 
 SPECS = [spec for spec in vars(arrays).values() if isinstance(spec, ArraySpec)]
 SMALL = ArraySpec("small", ("image", "x"), "int16", "numbers", "1", chunk=1, shard=4)
@@ -71,7 +74,7 @@ class TestRoundTrip:
         assert found.dtype == np.dtype(spec.dtype)
         np.testing.assert_array_equal(found, values)
         # What a reader without this project sees.
-        raw = json.loads((artifact.folder / f"{spec.name}.zarr/zarr.json").read_text())
+        raw = json.loads((local(artifact.folder / f"{spec.name}.zarr/zarr.json")).read_text())
         assert (raw["zarr_format"], raw["data_type"], raw["shape"]) == (3, spec.dtype, list(values.shape))
         assert raw["dimension_names"] == list(spec.dims)
         assert raw["attributes"] == {"meaning": spec.meaning, "unit": spec.unit, "version": spec.version}
@@ -113,7 +116,7 @@ class TestLayout:
     )
     def test_one_file_a_shard(self, tmp_path: Path, spec: ArraySpec, n: int, expected: list[str]) -> None:
         artifact = artifact_with(tmp_path, spec, some_values(spec, n))
-        assert shard_files(artifact.folder / f"{spec.name}.zarr") == expected
+        assert shard_files(local(artifact.folder / f"{spec.name}.zarr")) == expected
         assert {name for name in artifact.manifest.files if not name.endswith("zarr.json")} == {
             f"{spec.name}.zarr/{name}" for name in expected
         }
@@ -130,20 +133,20 @@ class TestLayout:
         with store.create(recipe) as draft:
             write_array(draft, SALIENCY, values, shard=16)
         artifact = store.open(recipe.ref)
-        assert shard_files(artifact.folder / "saliency.zarr") == ["c/0/0/0", "c/1/0/0", "c/2/0/0"]
+        assert shard_files(local(artifact.folder / "saliency.zarr")) == ["c/0/0/0", "c/1/0/0", "c/2/0/0"]
         array = open_array(artifact, SALIENCY)
         assert shard_length(array) == 16 and array.chunks == (1, *values.shape[1:])
         np.testing.assert_array_equal(array[...], values)
 
     def test_a_shard_of_zeros_has_a_file(self, tmp_path: Path) -> None:
         artifact = artifact_with(tmp_path, IMAGES, np.zeros((65, 2, 2, 3), np.uint8))
-        assert shard_files(artifact.folder / "images.zarr") == ["c/0/0/0/0", "c/1/0/0/0"]
+        assert shard_files(local(artifact.folder / "images.zarr")) == ["c/0/0/0/0", "c/1/0/0/0"]
 
 
 class TestWriteBlock:
     @pytest.fixture
     def array(self, tmp_path: Path) -> zarr.Array[Any]:
-        return create_array(Draft(tmp_path), SMALL, (10, 2))
+        return create_array(FolderDraft(tmp_path / "array"), SMALL, (10, 2))
 
     @pytest.mark.parametrize(("start", "n"), MISALIGNED)
     def test_a_part_of_a_shard_is_refused(self, array: zarr.Array[Any], start: int, n: int) -> None:
@@ -162,8 +165,8 @@ class TestWriteBlock:
 
     def test_why_a_shard_has_one_owner(self, tmp_path: Path) -> None:
         """Zarr alone rewrites a whole shard for a part of it: the later of two writers undoes the earlier's images."""
-        array = create_array(Draft(tmp_path), SMALL, (4, 2))
-        shard = tmp_path / "small.zarr/c/0/0"
+        draft = FolderDraft(tmp_path / "array")
+        array, shard = create_array(draft, SMALL, (4, 2)), draft.folder / "small.zarr/c/0/0"
         write(array, 0, np.zeros((4, 2), np.int16))
         before = shard.read_bytes()
         array[0:2] = np.ones((2, 2), np.int16)
@@ -271,10 +274,10 @@ class TestLinkShards:
         found = linked(store, 10, parts)
         ours = [found.folder / f"small.zarr/c/{i}/0" for i in range(3)]
         theirs = [part.artifact.folder / "small.zarr/c/0/0" for part in parts]
-        assert [path.stat().st_ino for path in ours] == [path.stat().st_ino for path in theirs]
+        assert [local(path).stat().st_ino for path in ours] == [local(path).stat().st_ino for path in theirs]
         for part in parts:
-            shutil.rmtree(part.artifact.folder)
-        assert {path.stat().st_nlink for path in ours} == {1}
+            shutil.rmtree(local(part.artifact.folder))
+        assert {local(path).stat().st_nlink for path in ours} == {1}
         assert store.damage(found.ref) == []
         np.testing.assert_array_equal(read_array(found, SMALL), values)
 
@@ -300,7 +303,7 @@ class TestLinkShards:
         monkeypatch.setattr(os, "link", refuse)
         found = linked(store, 10, parts)
         np.testing.assert_array_equal(read_array(found, SMALL), values)
-        assert {path.stat().st_nlink for path in found.folder.rglob("0") if path.is_file()} == {1}
+        assert {path.stat().st_nlink for path in local(found.folder).rglob("0") if path.is_file()} == {1}
         assert store.damage(found.ref) == []
 
     def test_nobody_writes_through_a_link(self, tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ class TestLinkShards:
             with pytest.raises(FileExistsError):
                 draft.write_bytes("small.zarr/c/0/0", b"other")
             with pytest.raises(FileExistsError):
-                draft.link("small.zarr/c/0/0", part.artifact, "small.zarr/zarr.json")
+                link_file(draft, "small.zarr/c/0/0", part.artifact, "small.zarr/zarr.json")
             with pytest.raises(ContainsArrayError):
                 write_array(draft, SMALL, values + 1)
         assert store.damage(part.artifact.ref) == []

@@ -13,6 +13,7 @@ from flows import cli
 from flows.errors import RunFailedError
 from storage.artifacts import Recipe, Store
 from storage.publish import CampaignRecord, write_record
+from tests.local_stores import local
 
 HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def file(store: Store) -> Path:
-    return store.folder(Recipe("images", 1).ref) / "file.bin"
+    return local(store.folder(Recipe("images", 1).ref) / "file.bin")
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ class TestVerify:
     def test_a_whole_store(
         self, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert main(monkeypatch, "verify", store.root) == 0
+        assert main(monkeypatch, "verify", local(store.root)) == 0
         counted, said = capsys.readouterr().out.splitlines()
         assert counted == "1 artefacts and 0 published folders, 2 files read" and said == "no problem found"
 
@@ -76,29 +77,29 @@ class TestVerify:
         file.write_bytes(b"Content")
         left = file.parent.with_name(".tmp-left")
         left.mkdir()
-        assert main(monkeypatch, "verify", store.root) == 1
+        assert main(monkeypatch, "verify", local(store.root)) == 1
         _, unfinished, damaged, said = capsys.readouterr().out.splitlines()
         assert unfinished == "left by a killed run, safe to delete: artifacts/images/.tmp-left"
-        folder = file.parent.relative_to(store.root)
+        folder = file.parent.relative_to(local(store.root))
         assert damaged.startswith(f"DAMAGED {folder}: file file.bin has changed content") and said == "1 problems"
 
     def test_json(
         self, store: Store, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert main(monkeypatch, "verify", store.root, "--json") == 0
+        assert main(monkeypatch, "verify", local(store.root), "--json") == 0
         whole = json.loads(capsys.readouterr().out)
         assert whole == {"n_artifacts": 1, "n_published": 0, "n_files": 2, "problems": [], "unfinished": []}
         file.unlink()
-        assert main(monkeypatch, "verify", store.root, "--json") == 1
+        assert main(monkeypatch, "verify", local(store.root), "--json") == 1
         damaged = json.loads(capsys.readouterr().out)
         assert damaged["n_files"] == 1 and len(damaged["problems"]) == 1
         assert damaged["problems"][0].endswith(": file file.bin is missing")
 
     def test_as_a_person_runs_it(self, store: Store, file: Path, tmp_path: Path) -> None:
-        whole = harvest("verify", store.root)
+        whole = harvest("verify", local(store.root))
         assert (whole.returncode, whole.stderr) == (0, "") and whole.stdout.endswith("no problem found\n")
         file.unlink()
-        assert harvest("verify", store.root).returncode == 1
+        assert harvest("verify", local(store.root)).returncode == 1
         wrong = harvest("verify", tmp_path / "absent")
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert is_one_message(wrong.stderr) and f"none in {tmp_path / 'absent'}" in wrong.stderr
@@ -135,10 +136,10 @@ class TestWrongUse:
         assert capsys.readouterr().err == "error: flow run fit field2 ended as Failed: the GPU is gone\n"
 
     @pytest.mark.parametrize("command", ["verify", "report"])
-    def test_a_store_is_no_address(
+    def test_an_address_of_another_kind_is_refused(
         self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        arguments = ("verify", "s3://bucket") if command == "verify" else ("report", "x", "--store", "s3://bucket")
+        arguments = ("verify", "gs://bucket") if command == "verify" else ("report", "x", "--store", "gs://bucket")
         assert main(monkeypatch, *arguments) == 2
         assert is_one_message(capsys.readouterr().err)
 
@@ -148,15 +149,15 @@ class TestReport:
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         write_record(store, CampaignRecord(campaign="known", params={}, artifacts={}, report=""))
-        assert main(monkeypatch, "report", "other", "--store", store.root) == 2
+        assert main(monkeypatch, "report", "other", "--store", local(store.root)) == 2
         error = capsys.readouterr().err
         assert is_one_message(error) and "campaigns there: known" in error
 
     def test_a_damaged_record_is_a_failure_not_wrong_use(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        write_record(store, CampaignRecord(campaign="known", params={}, artifacts={}, report="")).write_text("{")
-        assert main(monkeypatch, "report", "known", "--store", store.root) == 1
+        local(write_record(store, CampaignRecord(campaign="known", params={}, artifacts={}, report=""))).write_text("{")
+        assert main(monkeypatch, "report", "known", "--store", local(store.root)) == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ") and "known.json cannot be read" in error and "Traceback" not in error
 

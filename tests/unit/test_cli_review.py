@@ -16,6 +16,7 @@ from storage.publish import CampaignRecord, write_record
 from storage.reviews import find_review
 from storage.tables import ADJUSTED, ASSIGNMENTS, PREDICTIONS, SWAPS
 from storage.verify import verify_store
+from tests.local_stores import local
 from tests.unit.report_campaign import DAYS, HOSTILE, FakeCampaign, table_rows
 from tests.unit.test_cli import is_one_message, main
 
@@ -133,7 +134,7 @@ def test_the_gallery_shows_the_nearest_first_and_only_the_clusters_own(
     campaign: FakeCampaign, record: CampaignRecord, method: str
 ) -> None:
     page, n_shown = write_gallery(campaign.store, record, method, 3, 5)
-    text = page.read_text()
+    text = local(page).read_text()
     shown, wanted = captions(text), expected(campaign, method, 3)
     assert len(shown) == n_shown == 10
     splits = {r["plant_id"]: r["split"] for r in table_rows(campaign, f"predictions {DAYS[0]}", PREDICTIONS)}

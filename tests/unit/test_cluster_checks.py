@@ -14,6 +14,7 @@ from tasks.axes import PrincipalAxes
 from tasks.cluster import clusters_recipe
 from tasks.cluster_checks import ClusterParams, check_methods, diagnose, flat_maps
 from tasks.spectral import Clustering
+from tests.local_stores import local
 from tests.unit.planted_campaign import DAYS, PARAMS, SIZE, fit, plant, plant_season, season
 
 # Flat maps
@@ -45,11 +46,11 @@ def test_approximate_maps_are_refused_before_they_are_read(tmp_path: Path) -> No
     store = Store(tmp_path)
     exact, approximate = season()
     dates = [plant(store, DAYS[0], exact), plant(store, DAYS[1], approximate, approximate=True)]  # one date is enough
-    shutil.rmtree(store.open(dates[0].saliency).folder / "saliency.zarr")
+    shutil.rmtree(local(store.open(dates[0].saliency).folder / "saliency.zarr"))
     with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
         fit(store, dates, method="occlusion_preview")
     assert "occlusion_preview" in caught.value.found and "cluster.allow_preview = true" in caught.value.remedy
-    assert not (store.root / "artifacts" / "clusters").exists()
+    assert not (local(store.root / "artifacts" / "clusters")).exists()
 
 
 def test_approximate_maps_are_clustered_where_allowed_and_warned_of(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from storage.parts import PART
 from storage.verify import verify_store
 from tasks.export_rows import ExportParams, export_rows
 from tasks.publish import decisions_of
+from tests.local_stores import local
 from tests.unit.test_geodata import decision
 
 DAY = date(2021, 8, 23)
@@ -40,7 +41,7 @@ def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
 
 
 def names(store: Store) -> list[str]:
-    return sorted(path.name for path in (store.root / AT).iterdir())
+    return sorted(path.name for path in (local(store.root / AT)).iterdir())
 
 
 def files_of(*stems: str) -> list[str]:
@@ -48,7 +49,7 @@ def files_of(*stems: str) -> list[str]:
 
 
 def publish(store: Store, part: str = PART, **sources: ArtifactRef) -> Path:
-    return publish_decisions(store, sources, "field2", DAY, part)
+    return local(publish_decisions(store, sources, "field2", DAY, part))
 
 
 class TestRows:

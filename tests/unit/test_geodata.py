@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from storage.artifacts import Artifact, Recipe, Store
 from storage.decisions import DECISIONS, write_decisions
 from storage.geodata import harmless, to_csv
+from tests.local_stores import local
 
 CRS = "EPSG:25832"
 TEXTS = ("method", "explained_class", "classifier", "clusters")
@@ -75,7 +76,7 @@ def plain(values: Any) -> list[Any]:
 
 
 def test_geopandas_reads_the_geoparquet(artifact: Artifact) -> None:
-    found = geopandas.read_parquet(artifact.file("decisions.parquet"))
+    found = geopandas.read_parquet(local(artifact.file("decisions.parquet")))
     assert list(found.columns) == [*(column.name for column in DECISIONS.columns), "geometry"]
     for column in DECISIONS.columns:
         assert plain(found[column.name]) == expected(column.name), column.name
@@ -118,7 +119,7 @@ def test_a_csv_has_the_same_values(tmp_path: Path, decimal: str, sep: str, sign:
     """Read as Excel does in English and in German: by its mark as UTF-8, with that language's signs."""
     path = written(tmp_path, ROWS, decimal=decimal).file("decisions.csv")
     assert path.read_bytes().startswith(b"\xef\xbb\xbfcampaign" + sep.encode() + b"date")
-    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter=sep))
+    rows = list(csv.DictReader(local(path).read_text("utf-8-sig").splitlines(), delimiter=sep))
     assert [row["plant_id"] for row in rows] == AS_TEXT
     assert [row["plot"] for row in rows] == ["2", "", "", ""]
     assert {row["date"] for row in rows} == {"2021-08-23"}
@@ -172,8 +173,8 @@ def test_a_crs_whose_northing_comes_first_has_easting_as_x(tmp_path: Path) -> No
     """Gauss-Krüger, as German maps had it: files have x, y whatever the order of the CRS."""
     artifact = written(tmp_path, ROWS[:2], crs="EPSG:31466")
     for found in (
-        geopandas.read_parquet(artifact.file("decisions.parquet")),
-        geopandas.read_file(artifact.file("decisions.geojson")),
+        geopandas.read_parquet(local(artifact.file("decisions.parquet"))),
+        geopandas.read_file(local(artifact.file("decisions.geojson"))),
     ):
         assert found.crs == "EPSG:31466" and found.geometry.x.tolist() == [365_000.123, 365_001.0]
 

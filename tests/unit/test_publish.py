@@ -23,6 +23,7 @@ from storage.publish import (
 from storage.tables import AUGMENTATION, EPOCHS, REJECTED
 from storage.verify import verify_store
 from tasks.publish import OWNERS, holders
+from tests.local_stores import local
 
 DAY = date(2021, 8, 23)
 PART = Path("tables/rejected/campaign=field2/date=2021-08-23/part-0.parquet")
@@ -52,7 +53,7 @@ def report(store: Store, text: str, figure: str = "map") -> ArtifactRef:
 
 
 def publish(store: Store, *sources: ArtifactRef, part: str = "part-0") -> Path:
-    return publish_table(store, REJECTED, sources, "field2", DAY, part)
+    return local(publish_table(store, REJECTED, sources, "field2", DAY, part))
 
 
 def plants(path: Path) -> list[str]:
@@ -68,7 +69,7 @@ class TestTable:
     def test_place_and_content(self, store: Store) -> None:
         ref = rejected(store, "a", "b")
         path = publish(store, ref)
-        assert path == store.root / PART and plants(path) == ["a", "b"]
+        assert path == local(store.root) / PART and plants(path) == ["a", "b"]
         assert read_manifest(path.parent, PublishedManifest).sources == [ref]
         no_date = publish_table(store, REJECTED, [ref], "field2")
         assert no_date == store.root / "tables/rejected/campaign=field2/part-0.parquet"
@@ -92,10 +93,10 @@ class TestTable:
 
     def test_other_partitions_stay(self, store: Store) -> None:
         other = publish_table(store, REJECTED, [rejected(store, "x")], "field1", DAY)
-        before = state(other.parent)
+        before = state(local(other.parent))
         publish(store, rejected(store, "a"))
         publish(store, rejected(store, "b"))
-        assert state(other.parent) == before
+        assert state(local(other.parent)) == before
 
     @pytest.mark.parametrize("damage", ["no manifest", "flipped", "no part", "bad manifest"])
     def test_the_next_publication_repairs(self, store: Store, damage: str) -> None:
@@ -134,7 +135,7 @@ class TestTable:
     def test_a_source_that_is_gone(self, store: Store) -> None:
         with pytest.raises(ArtifactError, match=r"images/0+ has no manifest\.json"):
             publish(store, ArtifactRef(kind="images", digest="0" * 24))
-        assert not (store.root / "tables").exists()
+        assert not (local(store.root / "tables")).exists()
 
 
 def names(folder: Path) -> list[str]:
@@ -157,7 +158,7 @@ class TestParts:
         ref, other = rejected(store, "a"), rejected(store, "b")
         publish(store, rejected(store, "c"))
         path, second = publish(store, ref, part=ONE), publish(store, other, part=TWO)
-        assert path == store.root / PART.with_name("fit-11aa.parquet") and plants(path) == ["a"]
+        assert path == local(store.root) / PART.with_name("fit-11aa.parquet") and plants(path) == ["a"]
         assert plants(second) == ["b"] and names(path.parent) == BOTH_FILES + FIRST_FILES
         manifest = read_manifest(path.parent, PublishedManifest, "fit-11aa.json")
         assert (manifest.sources, list(manifest.files)) == ([ref], ["fit-11aa.parquet"])
@@ -168,7 +169,7 @@ class TestParts:
     def test_a_name_that_would_be_another_file_s(self, store: Store, part: str) -> None:
         with pytest.raises(ValueError, match="a part is named like"):
             publish(store, rejected(store, "a"), part=part)
-        assert not (store.root / "tables").exists()
+        assert not (local(store.root / "tables")).exists()
 
     @pytest.mark.parametrize("part", ["part-0", ONE, TWO])
     def test_an_equal_part_is_left_untouched_and_a_changed_one_leaves_the_others(self, store: Store, part: str) -> None:
@@ -319,7 +320,7 @@ class TestSeveralFiles:
     def put(self, store: Store, part: str, ref: ArtifactRef, *files: str) -> Path:
         folder = store.root / "exports"
         publish_part(folder, part, [ref], lambda: {name: name.encode() for name in files})
-        return folder
+        return local(folder)
 
     def test_files_that_the_new_sources_do_not_have_are_removed(self, store: Store) -> None:
         self.put(store, ONE, rejected(store, "other"), "a_11aa.csv", "b_11aa.csv")
@@ -380,16 +381,16 @@ class TestReport:
     def test_place_replacement_and_repair(self, store: Store) -> None:
         one, two = report(store, "one"), report(store, "two")
         page = publish_report(store, one, "field2")
-        assert page == store.root / "reports/field2/index.html" and page.read_text() == "one"
+        assert page == store.root / "reports/field2/index.html" and local(page).read_text() == "one"
         assert (page.parent / "figures/map.svg").read_bytes() == b"<svg/>"
-        before = page.stat().st_ino
+        before = local(page).stat().st_ino
         publish_report(store, one, "field2")
-        assert page.stat().st_ino == before
-        assert publish_report(store, two, "field2").read_text() == "two"
-        page.write_text("tow")
-        assert publish_report(store, two, "field2").read_text() == "two"
+        assert local(page).stat().st_ino == before
+        assert local(publish_report(store, two, "field2")).read_text() == "two"
+        local(page).write_text("tow")
+        assert local(publish_report(store, two, "field2")).read_text() == "two"
         publish_report(store, report(store, "three", figure="plan"), "field2")
-        assert [path.name for path in (page.parent / "figures").iterdir()] == ["plan.svg"]
+        assert [path.name for path in (local(page.parent / "figures")).iterdir()] == ["plan.svg"]
         assert verify_store(store).problems == []
 
 

@@ -9,6 +9,7 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.reviews import Review, find_review, forget_review, keep_review, list_reviews
 from storage.verify import verify_store
+from tests.local_stores import local
 
 SCORES, OTHER = (ArtifactRef(kind="scores", digest=digest) for digest in ("a" * 24, "b" * 24))
 WHEN = datetime(2021, 9, 10, 8, 30, tzinfo=UTC)
@@ -59,11 +60,11 @@ def test_damage_is_no_silent_return_to_the_rule(tmp_path: Path) -> None:
     keep_review(store, review())
     (path,) = list_reviews(store)
     assert verify_store(store).problems == []
-    path.write_text(path.read_text().replace("swap", "burn"))
+    local(path).write_text(local(path).read_text().replace("swap", "burn"))
     with pytest.raises(ArtifactError, match="cannot be read as a review"):
         find_review(store, "field", SCORES)
     assert len(verify_store(store).problems) == 1
     keep_elsewhere = review(scores=OTHER).model_dump_json()
-    path.write_text(keep_elsewhere)
+    local(path).write_text(keep_elsewhere)
     with pytest.raises(ArtifactError, match=f"the review of scores/{OTHER.digest}"):
         find_review(store, "field", SCORES)

@@ -25,6 +25,7 @@ from storage.parquet import (
 )
 from storage.publish import publish_table
 from storage.tables import ASSIGNMENTS, BACKFILL, PLANTS, PREDICTIONS, REJECTED, RELIABILITIES, TABLES
+from tests.local_stores import local
 
 DAYS = (date(2021, 8, 23), date(2021, 9, 3))
 
@@ -275,7 +276,7 @@ class TestSeveralFits:
         recipe = Recipe("kind", 1, {"table": spec.name, **made_by})
         with store.create(recipe) as draft:
             write_table(draft, spec, rows)
-        return publish_table(store, spec, [recipe.ref], "field2", day, part)
+        return local(publish_table(store, spec, [recipe.ref], "field2", day, part))
 
     def test_rows_of_both_fits_and_which_is_which(self, store: Store) -> None:
         self.publish(store, RELIABILITIES, "part-0", {"clusters": "old"}, DAYS[0])  # the campaign's own date

@@ -20,6 +20,7 @@ from storage.parquet import rows_to_columns, write_table
 from storage.publish import CampaignRecord, publish_report, publish_table, write_record
 from storage.tables import BACKFILL, EPOCHS, REJECTED
 from storage.verify import verify_store
+from tests.local_stores import local
 
 N_IMAGES = 70
 IMAGES_RECIPE, REPORT_RECIPE, CLASSIFIER_RECIPE = Recipe("images", 1), Recipe("report", 1), Recipe("classifier", 1)
@@ -47,7 +48,7 @@ def root(tmp_path: Path) -> Path:
     artifacts = {"images 2021-08-23": IMAGES_RECIPE.ref, "classifier": CLASSIFIER_RECIPE.ref}
     record = CampaignRecord(campaign="field2", params={}, artifacts=artifacts, report="reports/field2/index.html")
     write_record(store, record)
-    return store.root
+    return local(store.root)
 
 
 def flip(path: Path, position: int = -1) -> None:
