@@ -211,11 +211,13 @@ class Store:
         """
         try:
             artifact = self.open(ref)
+            folder, files = artifact.folder, artifact.manifest.files
+            others = strangers(folder, {*files, MANIFEST}) if isinstance(folder, Path) else []
+            return damages(folder, files, by_tag=True) + others
         except ArtifactError as error:
             return [str(error)]
-        folder, files = artifact.folder, artifact.manifest.files
-        others = strangers(folder, {*files, MANIFEST}) if isinstance(folder, Path) else []
-        return damages(folder, files, by_tag=True) + others
+        except FileNotFoundError as error:
+            return [f"artefact {ref} was moved while it was read: {error}"]
 
     def holds(self, ref: ArtifactRef) -> bool:
         """Whether the artefact is there and whole."""
