@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from storage.errors import InputError
-from storage.objects import Bucket, ObjectPath
+from storage.objects import Bucket, NoBucketError, ObjectPath
 
 SCHEME = "s3"
 OPTIONS = ("endpoint", "region")
@@ -67,9 +67,9 @@ def check_bucket(root: ObjectPath) -> None:
     rule = "A store's bucket is there and its credentials are in the environment"
     try:
         root.is_dir()
-    except FileNotFoundError:
+    except NoBucketError:
         raise InputError(rule, f"no bucket {root.bucket.name}", "create it, or correct the address") from None
     except PermissionError as error:
         raise InputError(
-            rule, str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the key access"
+            rule, str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the key read, write and list"
         ) from None

@@ -250,7 +250,7 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     """
     place = artifact.file(f"{spec.name}.zarr")
     try:
-        array = zarr.open_array(store=reading_store(place), mode="r")
+        array = zarr.open_array(store=reading_store(place), mode="r", zarr_format=3)
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
     found = (tuple(array.metadata.dimension_names or ()), str(array.dtype), array.attrs.get("version"))  # pyright: ignore

@@ -10,6 +10,7 @@ Requests that fail in passing (5xx, lost connections, timeouts) are repeated wit
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import obstore
 from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 if TYPE_CHECKING:  # they do not exist when the program runs
     from obstore.store import ClientConfig, RetryConfig
@@ -34,9 +35,17 @@ REQUEST_SECONDS = 120
 
 T = TypeVar("T")
 
-# The client repeats a request until its answer begins; answers that break off are left to this.
+
+def _status(error: BaseException) -> int:
+    """Status of the answer that an error tells of; 0 where there was none. Of listings the client tells it in words."""
+    found = re.search(r"status code: (\d{3})", str(error))
+    return int(found[1]) if found else 0
+
+
+# The client repeats a request until its answer begins; answers that break off are left to this. What the server
+# understood and refused (4xx) stays refused.
 _AGAIN = Retrying(
-    retry=retry_if_exception_type(GenericError),
+    retry=retry_if_exception(lambda error: isinstance(error, GenericError) and not 400 <= _status(error) < 500),
     stop=stop_after_delay(RETRY_SECONDS) | stop_after_attempt(RETRIES),
     wait=wait_exponential_jitter(multiplier=0.1, max=15),
     reraise=True,
@@ -89,26 +98,31 @@ def _client(bucket: Bucket, _process: int) -> S3Store:
     )
 
 
+class NoBucketError(FileNotFoundError):
+    """There is no such bucket."""
+
+
 def request(path: object, ask: Callable[[], T]) -> T:
     """The answer to a request, all of which may be repeated, with errors as those of a file system.
 
     Raises
     ------
-    FileNotFoundError, PermissionError, OSError : what a request for `path` came to.
+    NoBucketError, FileNotFoundError, PermissionError, OSError : what a request for `path` came to.
     """
     try:
         return _AGAIN(ask)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no object {path}") from None
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionError(f"{path}: {_first_line(error)}") from None
-    except BaseError as error:
-        raise OSError(f"{path}: {_first_line(error)}") from error
+    except (BaseError, FileNotFoundError) as error:
+        raise _os_error(path, error) from None
 
 
-def _first_line(error: BaseError) -> str:
-    """What the server said; the lines after it are for developers of the client."""
-    return str(error).strip().splitlines()[0]
+def _os_error(path: object, error: Exception) -> OSError:
+    said = str(error).strip().splitlines()[0]  # the lines after it are for developers of the client
+    if "NoSuchBucket" in str(error):
+        return NoBucketError(f"no bucket of {path}")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(f"no object {path}")
+    is_refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _status(error) in (401, 403)
+    return PermissionError(f"{path}: {said}") if is_refused else OSError(f"{path}: {said}")
 
 
 @dataclass(frozen=True, order=True)
@@ -239,7 +253,9 @@ class ObjectPath:
         ------
         PermissionError, OSError : the request failed; what was there before is still there.
         """
-        return request(self, lambda: obstore.put(self.bucket.client, str(self.key), content))["e_tag"]
+        tag = request(self, lambda: obstore.put(self.bucket.client, str(self.key), content))["e_tag"]
+        # Of an object that was sent in parts a server may have another tag later.
+        return tag if tag and "-" not in tag else self.state().etag
 
     def copy_to(self, target: "ObjectPath") -> None:
         """Let the server copy the object within the bucket."""

@@ -198,7 +198,7 @@ def _array_problems(folder: Place) -> list[str]:
     problems: list[str] = []
     for path in sorted(folder.glob("*.zarr")):
         try:
-            zarr.open_array(store=reading_store(path), mode="r")
+            zarr.open_array(store=reading_store(path), mode="r", zarr_format=3)
         except (OSError, ValueError, KeyError) as error:
             problems.append(f"array {path.name} cannot be opened: {error!r}")
     return problems
