@@ -71,7 +71,7 @@ class Finished:
         return {name: run.state_name or "" for name, run in self.tasks.items()}
 
 
-def run_small(params: CampaignParams, store: Path) -> Finished:
+def run_small(params: CampaignParams, store: Path | str) -> Finished:
     """Run a campaign and read back what the server knows of it."""
     record = analyse_campaign(params, str(store))
     with get_client(sync_client=True) as client:
@@ -80,7 +80,7 @@ def run_small(params: CampaignParams, store: Path) -> Finished:
     return Finished(record, last.id, last.name, {run.name: run for run in runs})
 
 
-def n_more_tasks(record: CampaignRecord, store: Path) -> int:
+def n_more_tasks(record: CampaignRecord, store: Path | str) -> int:
     """Tasks that explain maps beyond the one for a date and method that `n_tasks` counts on, and those that match."""
     n_matching = sum(role.startswith("matches ") for role in record.artifacts)
     saliency = [Store(store).open(ref).summary for role, ref in record.artifacts.items() if role.startswith("saliency")]
