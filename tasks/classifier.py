@@ -1,10 +1,12 @@
 """The classifier: building, loading and running it. No Prefect."""
 
+import copy
 import io
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.error import URLError
@@ -15,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from storage.artifacts import Artifact
 from storage.errors import InputError
 from tasks.parameters import Params, Runtime
 
@@ -182,11 +183,11 @@ def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
     path = Path(given.path)
     if not path.is_file():
         raise InputError("classifier.path is a file", f"no file {path}", "give the path of the weights")
-    return read_model(path.read_bytes(), given.architecture, n_classes, str(path))
+    return read_model(path.read_bytes(), given.architecture, n_classes, str(path))()
 
 
-def read_model(content: bytes, architecture: str, n_classes: int, source: str) -> nn.Module:
-    """The model of a file's content.
+def read_model(content: bytes, architecture: str, n_classes: int, source: str) -> Callable[[], nn.Module]:
+    """Read a file's content; returns what makes models of it, each with modules of its own.
 
     Parameters
     ----------
@@ -197,11 +198,11 @@ def read_model(content: bytes, architecture: str, n_classes: int, source: str) -
     InputError : not of this kind, or weights that do not fit the architecture and number of classes.
     """
     try:
-        if architecture == EXPORTED:
-            return torch.export.unflatten(torch.export.load(io.BytesIO(content)))
+        if architecture == EXPORTED:  # cannot be copied, but made into modules again in a fifth of a second
+            return partial(torch.export.unflatten, torch.export.load(io.BytesIO(content)))
         model = build_model(architecture, n_classes, "none", seed=0)
         model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-        return model
+        return partial(with_same_weights, model)
     except NOT_A_CLASSIFIER as error:
         kind = "an exported program" if architecture == EXPORTED else f"weights of {architecture}"
         raise InputError(
@@ -209,6 +210,12 @@ def read_model(content: bytes, architecture: str, n_classes: int, source: str) -
             f"{source}: {str(error)[:500]}",
             "check classifier.architecture and the campaign's classes",
         ) from error
+
+
+def with_same_weights(model: nn.Module) -> nn.Module:
+    """A copy of a model's modules around the very same tensors."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, tensors)  # type: ignore[arg-type]
 
 
 def freeze(
@@ -240,18 +247,6 @@ def freeze(
 def weights_file(architecture: str) -> str:
     """Name of the file that holds a classifier in its artefact; torch.export insists on its own ending."""
     return "program.pt2" if architecture == EXPORTED else "weights.pt"
-
-
-def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "float32") -> Classifier:
-    """The classifier of an artefact, ready to run on the device that `runtime` asks for.
-
-    `precision` is that of the whole process's CUDA convolutions, `float32` or `tf32`.
-    """
-    card = artifact.read_json("card.json")
-    architecture, classes = card["architecture"], tuple(card["classes"])
-    content = artifact.read_bytes(weights_file(architecture))
-    model = read_model(content, architecture, len(classes), str(artifact.ref))
-    return freeze(model, classes, tuple(card["mean"]), tuple(card["std"]), choose_device(runtime, precision))
 
 
 def save_weights(model: nn.Module) -> bytes:

@@ -43,8 +43,9 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.parquet import Rows, read_table
 from storage.tables import PREDICTIONS
-from tasks.classifier import batches, load_classifier, rgb_images
+from tasks.classifier import batches, rgb_images
 from tasks.cluster_checks import flat_maps
+from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.saliency.maps import APPROXIMATE, Explainer, ExplainParams, Method, prepare_explainer
 from tasks.stage import cached_by, progress, versions

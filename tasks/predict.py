@@ -13,8 +13,9 @@ from storage.arrays import FEATURES, IMAGES, LOGITS, read_array, write_array
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.parquet import read_table, write_table
 from storage.tables import OBSERVATIONS, PREDICTIONS
-from tasks.classifier import load_classifier, softmax
+from tasks.classifier import softmax
 from tasks.features import logits_and_features
+from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, versions
 

@@ -29,7 +29,7 @@ from storage.artifacts import MANIFEST, Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import read_table, write_table
 from storage.tables import PREDICTIONS
 from storage.verify import verify_store
-from tasks.classifier import build_model, load_classifier, rgb_images, save_weights
+from tasks.classifier import build_model, rgb_images, save_weights
 from tasks.explain import (
     date_groups,
     explain_shards,
@@ -38,6 +38,7 @@ from tasks.explain import (
     scale_to_peak,
     shard_recipes,
 )
+from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
 from tasks.saliency.occlusion import OcclusionParams

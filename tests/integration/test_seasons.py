@@ -61,8 +61,9 @@ from storage.tables import CLUSTER_SCORES, SWAPS, TABLES
 from storage.verify import verify_store
 from tasks.arrival import Arrival, ArrivalParams, NotSettled, look_again
 from tasks.axes import map_vectors
-from tasks.classifier import load_classifier, predict_logits, softmax
+from tasks.classifier import predict_logits, softmax
 from tasks.cluster_checks import ClusterParams
+from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.score import ScoreParams
 from tasks.sources.growliflower import GrowliFlowerSource

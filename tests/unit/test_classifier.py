@@ -27,7 +27,6 @@ from tasks.classifier import (
     build_model,
     choose_device,
     freeze,
-    load_classifier,
     load_given,
     normalise,
     predict_logits,
@@ -35,6 +34,7 @@ from tasks.classifier import (
     save_weights,
     softmax,
 )
+from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.saliency.gradcam import GradcamParams, gradcam_maps
 
