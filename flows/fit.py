@@ -20,7 +20,7 @@ from storage.tables import EPOCHS
 from tasks.classifier import choose_device
 from tasks.explain import saliency_recipe
 from tasks.parameters import Runtime
-from tasks.predict import predict_images, predictions_recipe
+from tasks.predict import date_parts, predict_images, predict_part, predictions_recipe
 from tasks.report_tables import rows_of
 from tasks.reuse import reuse_artifact
 from tasks.train import classifier_recipe, train_classifier
@@ -118,14 +118,32 @@ def fit_in_place(stages: Stages, params: CampaignParams, runtime: Runtime, roles
             train_classifier, params=params.train, augmentation=roles["augmentation"], images=images, runtime=runtime
         )
         wait_for(made.values())
-    classifier = {**roles, **made}["classifier"]
-    for day, image in zip(params.dates, images, strict=True):
-        made[f"predictions {day}"] = stages.submit(
-            predict_images, date=day, images=image, classifier=classifier, runtime=runtime
-        )
-    wait_for(made.values())
+    made |= predict(stages, params, runtime, {**roles, **made})
     for method in params.explain.methods:
         made |= explain(stages, params, runtime, method, {**roles, **made})
+    return made
+
+
+def predict(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
+    """Answers for the images of every date: the parts of large dates side by side, then one artefact a date."""
+    classifier = roles["classifier"]
+    made_from = {
+        day: {"date": day, "images": roles[f"images {day}"], "classifier": classifier, "runtime": runtime}
+        for day in params.dates
+    }
+    parts = {
+        day: [
+            stages.submit(predict_part, first=first, last=last, **parameters)
+            for first, last in date_parts(stages.store, roles[f"images {day}"].result(), classifier.result())
+        ]
+        for day, parameters in made_from.items()
+    }
+    stages.expect(sum(map(len, parts.values())))
+    made: Roles = {
+        f"predictions {day}": stages.submit(predict_images, parts=parts[day], **parameters)
+        for day, parameters in made_from.items()
+    }
+    wait_for([*(part for of_date in parts.values() for part in of_date), *made.values()])
     return made
 
 

@@ -17,13 +17,19 @@ def last_linear(model: nn.Module) -> nn.Linear | None:
     return linear[-1] if linear else None
 
 
+def n_features(classifier: Classifier) -> int:
+    """Features an image: what the last linear layer takes; without such a layer, the logits."""
+    head = last_linear(classifier.model)
+    return len(classifier.classes) if head is None else head.in_features
+
+
 def logits_and_features(
     classifier: Classifier, images: NDArray[np.uint8], batch_size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits (n, n_classes) and features (n, d) of images (n, h, w, 3).
 
     Features are the inputs of the last linear layer (512 in a ResNet18); where no such layer can be found they are the
-    logits themselves.
+    logits themselves. The model must be the caller's own: another thread's pass through it would be noted too.
 
     Raises
     ------
@@ -32,16 +38,16 @@ def logits_and_features(
     seen: list[torch.Tensor] = []
     head, n_classes = last_linear(classifier.model), len(classifier.classes)
     hook = None if head is None else head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    logits, features = [np.empty((0, n_classes), np.float32)], list[NDArray[np.float32]]()
+    logits = np.empty((len(images), n_classes), np.float32)
+    features = np.empty((len(images), n_features(classifier)), np.float32)
     try:
         with torch.no_grad():
             for part in batches(len(images), batch_size):
                 out = classifier.model(classifier.inputs(images[part]))
                 check_logits(out, part.stop - part.start, n_classes)
-                logits.append(out.cpu().numpy())
-                features.append((seen.pop() if seen else out).flatten(1).cpu().numpy())
+                logits[part] = out.cpu().numpy()
+                features[part] = (seen.pop() if seen else out).flatten(1).cpu().numpy()
     finally:
         if hook is not None:
             hook.remove()
-    width = n_classes if head is None else head.in_features
-    return np.concatenate(logits), np.concatenate([np.empty((0, width), np.float32), *features])
+    return logits, features

@@ -110,7 +110,10 @@ def golden_predict() -> dict[str, Any]:
         "probabilities": softmax(predict_logits(bent_classifier(), small_images(3), 2)).tolist(),
         "logits": logits.tolist(),
         "features": of_layer[:, ::8].tolist(),
-        "digests": digests(predict.predictions_recipe(ref("images"), ref("classifier")).ref),
+        "digests": digests(
+            predict.predictions_recipe(ref("images"), ref("classifier")).ref,
+            predict.part_recipe(ref("images"), ref("classifier"), 0, 4095).ref,
+        ),
     }
 
 
