@@ -17,7 +17,7 @@ from flows.campaign import check_run
 from flows.exports import write_exports
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
-from flows.judgement import assign, judge_date
+from flows.judgement import assign, judge_dates
 from flows.links import report_link
 from flows.parameters import CampaignName, CampaignParams
 from flows.reporting import submit_renewal
@@ -77,7 +77,7 @@ def score_acquisition(
     refuse_own_date(files, campaign, date)
     params = scoring_params(fitted, campaign, date, source)
     check_run(params, runtime, is_here=not is_deployed(FIT_DEPLOYED))
-    with Stages(campaign, store, n_tasks(params), runtime.workers) as stages, turn(stages, params, arrival):
+    with Stages(campaign, store, n_tasks(params), runtime) as stages, turn(stages, params, arrival):
         images = acquire(stages, params, fitted)
         learned: Roles = {
             role: stages.submit(reuse_artifact, role=role, ref=ref)
@@ -169,7 +169,7 @@ def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
     made: Roles = {}
     for method in params.explain.methods:
         made[f"assignments {method} {day}"] = assign(stages, method, day, roles)
-        made |= judge_date(stages, params, method, day, {**roles, **made})
+        made |= judge_dates(stages, params, method, {**roles, **made})
     of_kind: dict[str, list[Future]] = {
         kind: [made[f"{kind} {method} {day}"] for method in params.explain.methods]
         for kind in ("reliability", "adjusted", "drift")

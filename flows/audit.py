@@ -67,7 +67,7 @@ def audit_campaign(
     of_campaign = chosen_methods(CampaignParams.model_validate(record.params), methods)
     runtime = runtime.model_copy(update={"saliency_precision": precision(files, record)})
     check_run(explaining(of_campaign, "label"), runtime, is_here=True)
-    with Stages(campaign, store, n_tasks(of_campaign), runtime.workers) as stages:
+    with Stages(campaign, store, n_tasks(of_campaign), runtime) as stages:
         roles = reuse(stages, of_campaign, record)
         variants = choices(files.open(record.artifacts["plants"]).summary["classes"])
         stages.expect(n_more_tasks(of_campaign, len(variants)))

@@ -62,7 +62,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
     check_somebody_can_answer(params.review)
     earlier = find_record(Store(store), params.campaign)
-    with Stages(params.campaign, store, n_tasks(params), runtime.workers) as stages:
+    with Stages(params.campaign, store, n_tasks(params), runtime) as stages:
         survey, roles = ingest(stages, params)
         roles |= prepare_training(stages, params, roles)
         roles |= fit(stages, params, runtime, roles)

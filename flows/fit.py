@@ -59,7 +59,7 @@ def fit_artifacts(
 ) -> dict[str, ArtifactRef]:
     """What a fit makes of some artefacts, by role."""
     n_made = 1 + len(params.dates) * (1 + 2 * len(params.explain.methods))
-    with Stages(params.campaign, store, len(artifacts) + n_made, runtime.workers) as stages:
+    with Stages(params.campaign, store, len(artifacts) + n_made, runtime) as stages:
         roles: Roles = {role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in artifacts.items()}
         wait_for(roles.values())
         made = fit_in_place(stages, params, runtime, roles)
@@ -133,14 +133,14 @@ def predict(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Rol
     }
     parts = {
         day: [
-            stages.submit(predict_part, first=first, last=last, **parameters)
+            stages.spread(predict_part, first=first, last=last, **parameters)
             for first, last in date_parts(stages.store, roles[f"images {day}"].result(), classifier.result())
         ]
         for day, parameters in made_from.items()
     }
     stages.expect(sum(map(len, parts.values())))
     made: Roles = {
-        f"predictions {day}": stages.submit(predict_images, parts=parts[day], **parameters)
+        f"predictions {day}": stages.spread(predict_images, parts=parts[day], **parameters)
         for day, parameters in made_from.items()
     }
     wait_for([*(part for of_date in parts.values() for part in of_date), *made.values()])

@@ -104,7 +104,7 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
     }
     groups = {
         day: [
-            stages.submit(explain_shards, first=first, last=last, **parameters)
+            stages.spread(explain_shards, first=first, last=last, **parameters)
             for first, last in date_groups(stages.store, method, roles[f"predictions {day}"].result())
         ]
         for day, parameters in made_from.items()
@@ -147,9 +147,7 @@ def propose(stages: Stages, params: CampaignParams, method: Method, roles: Roles
 
 def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """What scores and decisions say of every date's images, and how well they do."""
-    made: Roles = {}
-    for day in params.dates:
-        made |= judge_date(stages, params, method, day, roles)
+    made = judge_dates(stages, params, method, roles)
     made |= measure(stages, params, method, {**roles, **made})
     wait_for(made.values())
     return made
@@ -157,7 +155,7 @@ def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Ro
 
 def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
     """The cluster of every image of a date."""
-    return stages.submit(
+    return stages.spread(
         assign_images,
         date=day,
         method=method,
@@ -168,33 +166,32 @@ def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
     )
 
 
-def judge_date(stages: Stages, params: CampaignParams, method: Method, day: date, roles: Roles) -> Roles:
-    """How far a date's answers can be relied on, the adjusted ones, and how far it lies from what was validated."""
-    assigned = roles[f"assignments {method} {day}"]
-    rated = stages.submit(
-        rate_images,
-        date=day,
-        method=method,
-        params=params.score,
-        scores=roles[f"scores {method}"],
-        swaps=roles[f"swaps {method}"],
-        crossfit=roles[f"crossfit {method}"],
-        assignments=assigned,
-        predictions=roles[f"predictions {day}"],
-        review=roles.get(f"review {method}"),
-    )
-    adjusted = stages.submit(
-        adjust_predictions, date=day, method=method, swaps=roles[f"swaps {method}"], reliability=rated
-    )
-    drift = stages.submit(
-        measure_drift,
-        date=day,
-        method=method,
-        params=params.drift,
-        clusters=roles[f"clusters {method}"],
-        assignments=assigned,
-    )
-    return {f"reliability {method} {day}": rated, f"adjusted {method} {day}": adjusted, f"drift {method} {day}": drift}
+def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """How far answers can be relied on, the adjusted ones, and how far each date lies from what was validated."""
+    made: Roles = {}
+    for day in params.dates:
+        assigned, clusters = roles[f"assignments {method} {day}"], roles[f"clusters {method}"]
+        made[f"reliability {method} {day}"] = stages.spread(
+            rate_images,
+            date=day,
+            method=method,
+            params=params.score,
+            scores=roles[f"scores {method}"],
+            swaps=roles[f"swaps {method}"],
+            crossfit=roles[f"crossfit {method}"],
+            assignments=assigned,
+            predictions=roles[f"predictions {day}"],
+            review=roles.get(f"review {method}"),
+        )
+        made[f"drift {method} {day}"] = stages.spread(
+            measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
+        )
+    for day in params.dates:
+        rated, swaps = made[f"reliability {method} {day}"], roles[f"swaps {method}"]
+        made[f"adjusted {method} {day}"] = stages.spread(
+            adjust_predictions, date=day, method=method, swaps=swaps, reliability=rated
+        )
+    return made
 
 
 def measure(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:

@@ -54,7 +54,7 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
     params = CampaignParams.model_validate(earlier.params)
     scored = scored_dates(files, earlier)
     kept = unaffected(earlier.artifacts)
-    with Stages(campaign, store, n_tasks(params, kept), runtime.workers) as stages:
+    with Stages(campaign, store, n_tasks(params, kept), runtime) as stages:
         roles = reuse(stages, kept)
         for method in params.explain.methods:
             roles |= propose(stages, params, method, roles)
@@ -98,7 +98,7 @@ def renew_date(fitted: CampaignRecord, scored: AcquisitionRecord, store: str, ru
     params = CampaignParams.model_validate(scored.params)
     kept = {**unaffected(scored.artifacts), **learned_artifacts(fitted.artifacts)}
     n_expected = len(kept) + 5 * len(params.explain.methods) + 2
-    with Stages(scored.campaign, store, n_expected, runtime.workers) as stages:
+    with Stages(scored.campaign, store, n_expected, runtime) as stages:
         roles = reuse(stages, kept)
         roles |= judge(stages, params, roles)
         publish_date(stages, params, fitted, roles)

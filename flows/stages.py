@@ -1,8 +1,9 @@
 """Tasks of one run: submitted with their results kept in the store, counted, waited for."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
@@ -12,7 +13,11 @@ from tqdm import tqdm
 
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
+from tasks.parameters import Runtime
 from tasks.results import result_storage
+
+if TYPE_CHECKING:
+    from flows.workers import DaskWorkers
 
 Future = PrefectFuture[ArtifactRef]
 Roles = dict[str, Future]
@@ -26,30 +31,48 @@ class Stages:
     Parameters
     ----------
     n_expected : task runs to count on; `expect` corrects it when more is known.
-    n_workers : tasks that run at the same time.
+    runtime : how many tasks run at the same time, and whether some of them run on workers of Dask.
     """
 
-    def __init__(self, campaign: str, store: str, n_expected: int, n_workers: int) -> None:
+    def __init__(self, campaign: str, store: str, n_expected: int, runtime: Runtime) -> None:
         self.fixed = {"campaign": campaign, "store": store}
-        self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_workers)
+        self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
+        self.workers = dask_workers(runtime) if runtime.task_runner == "dask" else None
         self.store = Store(store)
         self.results = result_storage(self.store)
         self.bar = tqdm(desc=f"campaign {campaign}", unit="task", total=n_expected, disable=None)
 
     def __enter__(self) -> Self:
-        self.runner.__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(self.runner)
+            if self.workers:
+                stack.enter_context(self.workers)
+            self._running = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.runner.__exit__(kind, error, trace)
+        self._running.__exit__(kind, error, trace)
         self.bar.close()
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-        """Start a task as soon as its inputs are there."""
-        stored = task.with_options(result_storage=self.results)
-        future = self.runner.submit(stored, {**self.fixed, **parameters})
+        """Start a task as soon as its inputs are there, in a thread of this process."""
+        return self._counted(self.runner.submit(self._stored(task), {**self.fixed, **parameters}))
+
+    def spread(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+        """Start one of many tasks that need only the store: on a worker of Dask, where the run has any.
+
+        Waits there for inputs, so those that need others of the same kind are started after these.
+        """
+        if self.workers is None:
+            return self.submit(task, **parameters)
+        return self._counted(self.workers.submit(self._stored(task), {**self.fixed, **parameters}))
+
+    def _stored(self, task: Task[..., Any]) -> Task[..., Any]:
+        return task.with_options(result_storage=self.results)
+
+    def _counted(self, future: PrefectFuture[Any]) -> PrefectFuture[Any]:
         future.add_done_callback(self._count)
         return future
 
@@ -58,8 +81,16 @@ class Stages:
         self.bar.total += n_more
         self.bar.refresh()
 
-    def _count(self, _future: PrefectFuture[Any]) -> None:
+    def _count(self, future: PrefectFuture[Any]) -> None:
+        future.wait()
         self.bar.update()
+
+
+def dask_workers(runtime: Runtime) -> "DaskWorkers":
+    """Workers of a run; Dask is imported by the runs that need it."""
+    from flows.workers import DaskWorkers
+
+    return DaskWorkers(runtime)
 
 
 def run_name() -> str:

@@ -1,8 +1,9 @@
 """What the parameters of every stage have in common, and what may not change a number."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Params(BaseModel):
@@ -29,3 +30,19 @@ class Runtime(BaseModel):
         description="of the passes that make saliency maps; other than float32 gives other maps, tf32 needs CUDA",
     )
     workers: int = Field(default=2, ge=1, le=64, description="tasks that run at the same time on this machine")
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads", description="dask predicts, explains and scores in processes of their own, also elsewhere"
+    )
+    scheduler: str | None = Field(
+        default=None,
+        description="of Dask, as tcp://host:8786; null: the run starts runtime.workers processes of its own here",
+    )
+
+    @field_validator("scheduler")
+    @classmethod
+    def _scheduler_of_dask(cls, scheduler: str | None, known: ValidationInfo) -> str | None:
+        if scheduler is not None and not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
+            raise ValueError("a scheduler's address is protocol, host and port, as tcp://host:8786")
+        if scheduler is not None and known.data.get("task_runner") == "threads":
+            raise ValueError('a scheduler is for runtime.task_runner = "dask", and tasks run in threads')
+        return scheduler

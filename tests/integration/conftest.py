@@ -26,6 +26,7 @@ from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
 from tasks.cluster_checks import ClusterParams
 from tasks.explain import map_groups
+from tasks.parameters import Runtime
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.survey import IngestParams
@@ -71,9 +72,9 @@ class Finished:
         return {name: run.state_name or "" for name, run in self.tasks.items()}
 
 
-def run_small(params: CampaignParams, store: Path | str) -> Finished:
+def run_small(params: CampaignParams, store: Path | str, runtime: Runtime = Runtime()) -> Finished:  # noqa: B008
     """Run a campaign and read back what the server knows of it."""
-    record = analyse_campaign(params, str(store))
+    record = analyse_campaign(params, str(store), runtime)
     with get_client(sync_client=True) as client:
         (last,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
     runs = task_runs(last.id, n_tasks(params) + n_more_tasks(record, store))

@@ -195,7 +195,7 @@ def test_an_explained_class_that_cannot_be_analysed_is_a_problem_not_the_end(
 
     @flow(name="two-variants")
     def two_variants() -> tuple[dict[str, list[str]], list[str]]:
-        with Stages("small", str(store.root), 1, 1) as stages:
+        with Stages("small", str(store.root), 1, Runtime(workers=1)) as stages:
             roles = reuse(stages, params, record)
             found, problems = analyse_variants(stages, params, Runtime(), ["predicted", "unripe"], roles)
         return {choice: sorted(roles) for choice, roles in found.items()}, problems
