@@ -82,7 +82,9 @@ def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) 
             "artifacts": {role: ref.model_dump() for role, ref in refs.items()},
             "runtime": runtime.model_dump(),
         }
-        key = f"fit {params.campaign} {content_digest(given)}"
+        # Not by whose hands: a run that differs in nothing else waits for the same fit.
+        named_by = {**given, "runtime": runtime.model_dump(exclude={"task_runner", "scheduler"})}
+        key = f"fit {params.campaign} {content_digest(named_by)}"
         # Automations leave a crashed fit to this run: it knows whether the fit is still needed.
         wait_for([stages.submit(run_elsewhere, deployment=DEPLOYED, parameters=given, key=key, begins_again=False)])
     return fit_in_place(stages, params, runtime, roles)

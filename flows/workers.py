@@ -111,7 +111,7 @@ class DaskWorkers:
             if self.address
             else DaskTaskRunner(cluster_kwargs=local)
         )
-        self._last_seen = time.monotonic()
+        self._alone_since: float | None = None
 
     def __enter__(self) -> Self:
         self.runner.__enter__()
@@ -187,7 +187,7 @@ class DaskWorkers:
                 "\n    ".join(["", *problems]),
                 "see `Several machines` in the README",
             )
-        self.is_checked, self._last_seen = True, time.monotonic()
+        self.is_checked = True
 
     def check_alive(self) -> None:
         """Refuse to wait any longer where nobody is left to work.
@@ -198,9 +198,11 @@ class DaskWorkers:
         """
         if self.client.status in ("closed", "closing"):
             raise self.lost("the connection is closed")
-        if self.client.status == "running" and self.client.scheduler_info()["workers"]:
-            self._last_seen = time.monotonic()
-        elif time.monotonic() - self._last_seen > NO_WORKER_SECONDS:
+        if self.client.scheduler_info()["workers"]:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > NO_WORKER_SECONDS:
             raise self.lost(f"no worker for {NO_WORKER_SECONDS} seconds")
 
     def lost(self, said: str) -> LostWorkersError:

@@ -158,6 +158,21 @@ class TestMistakes:
         (problem,) = problems(tmp_path, LEAST + text)
         assert problem.startswith(f"{key}: Input should be ") and problem.endswith(f", got {got}")
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "scheduler = 'tcp://head:8786'",
+                'a scheduler is for runtime.task_runner = "dask", and tasks run in threads',
+            ),
+            ("task_runner = 'dask'\nscheduler = 'head'", "protocol, host and port, as tcp://host:8786, got 'head'"),
+            ("task_runner = 'ray'", "Input should be 'threads' or 'dask', got 'ray'"),
+        ],
+    )
+    def test_a_scheduler_is_an_address_for_dask(self, tmp_path: Path, text: str, said: str) -> None:
+        (problem,) = problems(tmp_path, f"{LEAST}[runtime]\n{text}\n")
+        assert problem.startswith("runtime.") and said in problem
+
     def test_every_mistake_at_once(self, tmp_path: Path) -> None:
         found = problems(tmp_path, LEAST + "[train]\nepoch = 1\nepochs = 0\n[cluster]\nscale = -1\n")
         assert sorted(line.split(":")[0] for line in found) == ["cluster.scale", "train.epoch", "train.epochs"]
