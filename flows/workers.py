@@ -9,17 +9,14 @@ A killed worker's tasks are begun again by others under the same task run; shard
 
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-import httpx
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from prefect.context import FlowRunContext
-from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.tasks import Task
@@ -28,15 +25,15 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
-from storage.artifacts import ArtifactRef, Store
-from storage.errors import ArtifactError, InputError
+from flows.worker_checks import send_events, worker_problem
+from storage.artifacts import ArtifactRef
+from storage.errors import InputError
 from tasks.parameters import Runtime
 from tasks.stage import versions
 
 CONNECT_SECONDS = 10
 CHECK_SECONDS = 5  # between looks at whether the scheduler and any worker are still there
 NO_WORKER_SECONDS = 120  # a service manager, or the worker's nanny, has started another by then
-SERVER_SECONDS = 10
 
 
 class LostWorkersError(ConnectionError):
@@ -235,30 +232,6 @@ def server_address() -> str:
     from prefect.server.api.server import SubprocessASGIServer  # takes seconds, and is loaded where it is the server
 
     return SubprocessASGIServer().api_url
-
-
-async def send_events() -> None:
-    """Send what the server has not been told yet of this worker's task runs: Dask kills it soon after it must stop."""
-    await EventsWorker.drain_all(timeout=SERVER_SECONDS, at_exit=False)  # type: ignore[misc]
-
-
-def worker_problem(server: str, store: str, refs: Iterable[ArtifactRef], expected: dict[str, str]) -> str:
-    """What keeps the worker that runs this from its work; empty where nothing does."""
-    own = versions()
-    if differing := [
-        f"{name} {own.get(name)}, not {expected[name]}" for name in expected if own.get(name) != expected[name]
-    ]:
-        return "has " + ", ".join(differing)
-    try:
-        httpx.get(f"{server}/health", timeout=SERVER_SECONDS).raise_for_status()
-    except httpx.HTTPError as error:
-        return f"does not reach the Prefect server at {server}: {error!r}"
-    try:
-        for ref in refs:
-            Store(store).open(ref)
-    except (ArtifactError, OSError) as error:
-        return f"does not see the store {store} as this run does: {error}"
-    return ""
 
 
 def killer_sentence(error: KilledWorker) -> str:

@@ -8,23 +8,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
-from distributed import Client
-from prefect import flow, task
+from distributed import Client, LocalCluster
 from prefect.client.schemas.objects import TaskRunResult
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import workers
 from flows.parameters import CampaignParams
-from flows.stages import Stages
-from flows.workers import LostWorkersError
+from flows.worker_checks import worker_problem
+from flows.workers import DaskWorkers, LostWorkersError, WorkerFuture
+from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from tasks.classifier import GivenClassifier, build_model, save_weights
 from tasks.cluster_checks import ClusterParams
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams
 from tasks.saliency.occlusion import OcclusionParams
+from tasks.stage import versions
 from tests.integration.cluster import Cluster, cluster, forwarded, namespaces, why_no_namespaces
 from tests.integration.conftest import Finished, contents, run_small, small_campaign, wait_until
 
@@ -150,58 +152,67 @@ def test_a_run_starts_workers_of_its_own(params: CampaignParams, threads: Run, t
     assert states == made | {(verb, "Cached") for verb in found}
 
 
-def wait_on_worker(address: str, started: Path) -> None:
-    """A flow of one task, which says that it has begun and then waits for a minute."""
-
-    @task(task_run_name="wait")
-    def wait(campaign: str, store: str) -> None:
-        started.touch()
-        time.sleep(60)
-
-    @flow(name="waiting")
-    def run() -> None:
-        runtime = Runtime(task_runner="dask", scheduler=address)
-        with Stages("small", str(started.with_name("store")), 1, runtime) as stages:
-            stages.spread(wait).result()
-
-    run()
+@pytest.fixture
+def scheduler() -> Generator[LocalCluster]:
+    """A scheduler with one worker in threads of this process."""
+    found = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0")
+    with found:
+        yield found
 
 
-def test_a_scheduler_without_workers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "NO_WORKER_SECONDS", 1)
-    with cluster(tmp_path, places=()) as found, pytest.raises(LostWorkersError, match="no worker came"):
-        wait_on_worker(found.address, tmp_path / "started")
-
-
-@pytest.mark.parametrize(
-    ("killed", "said"), [("worker-0", "no worker for 1 seconds"), ("scheduler", "is gone, or has no workers")]
-)
-def test_workers_that_do_not_come_back_are_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str, said: str
-) -> None:
-    for name, seconds in (("NO_WORKER_SECONDS", 1), ("CHECK_SECONDS", 0.5), ("CONNECT_SECONDS", 2)):
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("NO_WORKER_SECONDS", 1), ("CHECK_SECONDS", 0.2), ("CONNECT_SECONDS", 1)):
         monkeypatch.setattr(workers, name, seconds)
-    started = tmp_path / "started"
-
-    def kill() -> None:
-        wait_until(started.exists)
-        found.kill(killed)
-
-    with cluster(tmp_path, places=[()]) as found:
-        killer = threading.Thread(target=kill)
-        killer.start()
-        with pytest.raises(LostWorkersError, match=said):
-            wait_on_worker(found.address, started)
-        killer.join()
 
 
-def test_a_scheduler_that_is_not_there_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+def connected(address: str) -> DaskWorkers:
+    return DaskWorkers(Runtime(task_runner="dask", scheduler=address))
+
+
+def begun(found: DaskWorkers) -> WorkerFuture:
+    """A task that has begun, and takes longer than what is to be noticed meanwhile."""
+    future = WorkerFuture(uuid4(), found.client.submit(time.sleep, 3), found)
+    wait_until(lambda: any(found.client.processing().values()))  # pyright: ignore[reportAttributeAccessIssue]
+    return future
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_do_not_come_back_are_given_up(scheduler: LocalCluster) -> None:
+    with connected(scheduler.scheduler_address) as found:
+        future = begun(found)
+        with pytest.raises(TimeoutError):
+            future.result(timeout=0.1)
+        scheduler.scale(0)
+        with pytest.raises(LostWorkersError, match="no worker for 1 seconds"):
+            future.result()
+        with pytest.raises(LostWorkersError, match="no worker came"):
+            found.check({})
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lost_scheduler_ends_the_wait(scheduler: LocalCluster) -> None:
+    with connected(scheduler.scheduler_address) as found:
+        future = begun(found)
+        scheduler.close()
+        with pytest.raises(LostWorkersError, match="is gone, or has no workers"):
+            future.result()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_scheduler_that_is_not_there_is_named_at_once() -> None:
     with pytest.raises(LostWorkersError, match=r"tcp://127\.0\.0\.1:1 .*dask scheduler"):
-        wait_on_worker("tcp://127.0.0.1:1", tmp_path / "started")
+        connected("tcp://127.0.0.1:1").__enter__()
 
 
-def test_workers_elsewhere_need_a_server_that_they_can_reach(params: CampaignParams, tmp_path: Path) -> None:
-    runtime = Runtime(task_runner="dask", scheduler="tcp://127.0.0.1:1")
+def test_workers_elsewhere_need_a_server_that_they_can_reach() -> None:
     with temporary_settings({PREFECT_API_URL: None}), pytest.raises(InputError, match="PREFECT_API_URL is not set"):
-        Stages("small", str(tmp_path), 1, runtime).__enter__()
+        connected("tcp://127.0.0.1:1").__enter__()
+
+
+def test_a_worker_tells_what_it_lacks(tmp_path: Path) -> None:
+    server, ref = str(PREFECT_API_URL.value()), ArtifactRef(kind="images", digest="0" * 24)
+    assert worker_problem(server, str(tmp_path), [], versions()) == ""
+    assert "does not see the store" in worker_problem(server, str(tmp_path), [ref], versions())
+    assert "does not reach" in worker_problem("http://127.0.0.1:1/api", str(tmp_path), [], versions())
+    assert "not this run's 9.9" in worker_problem(server, str(tmp_path), [], {**versions(), "numpy": "9.9"})
