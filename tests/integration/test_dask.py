@@ -31,7 +31,7 @@ from tests.integration.cluster import Cluster, cluster, forwarded, namespaces, w
 from tests.integration.conftest import Finished, contents, run_small, small_campaign, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SPREAD = ("predict ", "explain ", "assign ", "rate ", "adjust ", "drift ")
+SPREAD = ("predict ", "explain ", "assign ", "reliability ", "adjust ", "drift ")
 THREADS = Runtime(device="cpu")
 
 
@@ -148,7 +148,7 @@ def test_a_run_starts_workers_of_its_own(params: CampaignParams, threads: Run, t
     run = run_small(params, store, Runtime(device="cpu", task_runner="dask", workers=2))
     same(store, threads.store)
     states = {(name.split()[0], state) for name, state in run.states().items() if name.startswith(SPREAD)}
-    made, found = {("predict", "Completed"), ("explain", "Completed")}, ("assign", "rate", "adjust", "drift")
+    made, found = {("predict", "Completed"), ("explain", "Completed")}, ("assign", "reliability", "adjust", "drift")
     assert states == made | {(verb, "Cached") for verb in found}
 
 
