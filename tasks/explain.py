@@ -48,14 +48,10 @@ from tasks.cluster_checks import flat_maps
 from tasks.loading import load_classifier
 from tasks.parameters import Runtime
 from tasks.saliency.maps import APPROXIMATE, Explainer, ExplainParams, Method, prepare_explainer
+from tasks.saliency.shards import SHARD_MAPS, map_groups
 from tasks.stage import cached_by, progress, versions
 
 REVISION = 2
-# Maps a shard. At 256 pixels a core takes half a minute for 512 Grad-CAM maps and half an hour for 16 occlusion maps.
-SHARD_MAPS: dict[Method, int] = {"gradcam": 512, "occlusion": 16, "occlusion_preview": 16, "lime": 16}
-# Shards a task. Starting one costs up to a few seconds (Dask, loading the classifier), so it should run for minutes
-# also on a GPU; shards are kept one by one, so that a long task loses no more than a short one.
-TASK_SHARDS: dict[Method, int] = {"gradcam": 4, "occlusion": 8, "occlusion_preview": 16, "lime": 8}
 
 
 def check_explained_class(choice: str, classes: list[str]) -> None:
@@ -120,11 +116,6 @@ def n_constant(maps: NDArray[np.floating]) -> int:
 def explained_images(predictions: Rows) -> list[int]:
     """Which rows of a table of predictions are explained: all but training images."""
     return [i for i, split in enumerate(predictions["split"]) if split != "train"]
-
-
-def map_groups(n: int, method: Method) -> list[tuple[int, int]]:
-    """First and last map of each task that explains some of `n` images: whole shards, as many as a task takes."""
-    return [(part.start, part.stop - 1) for part in batches(n, SHARD_MAPS[method] * TASK_SHARDS[method])]
 
 
 def date_groups(store: Store, method: Method, predictions: ArtifactRef) -> list[tuple[int, int]]:

@@ -25,8 +25,8 @@ from storage.artifacts import Store
 from storage.publish import CampaignRecord
 from tasks.augment import AugmentParams
 from tasks.cluster_checks import ClusterParams
-from tasks.explain import map_groups
 from tasks.parameters import Runtime
+from tasks.saliency.shards import map_groups
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.survey import IngestParams

@@ -380,9 +380,10 @@ MEMORY = """
 import json, sys
 import torch
 from storage.artifacts import ArtifactRef, Store
-from tasks.explain import make_shards, map_groups, shard_recipes
+from tasks.explain import make_shards, shard_recipes
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams
+from tasks.saliency.shards import map_groups
 
 torch.set_num_threads(1)
 

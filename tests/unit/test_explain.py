@@ -15,11 +15,8 @@ from storage.arrays import check_tiling
 from storage.artifacts import ArtifactRef, Recipe
 from storage.errors import InputError
 from tasks.explain import (
-    SHARD_MAPS,
-    TASK_SHARDS,
     explain_rows,
     explained_classes,
-    map_groups,
     n_constant,
     saliency_recipe,
     scale_to_peak,
@@ -29,6 +26,7 @@ from tasks.parameters import Runtime
 from tasks.saliency.gradcam import GradcamParams
 from tasks.saliency.maps import ExplainParams, Method
 from tasks.saliency.occlusion import OcclusionParams
+from tasks.saliency.shards import SHARD_MAPS, TASK_SHARDS, map_groups
 
 CLASSES = ["not_ready", "ready"]
 PREDICTIONS: dict[str, list[Any]] = {
