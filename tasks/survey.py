@@ -81,6 +81,22 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams) -> Surve
     return Survey(listings, listing.notes)
 
 
+def preview(
+    source: Source, dates: Sequence[date], params: IngestParams
+) -> tuple[tuple[str, ...], dict[date, list[SourceImage]]]:
+    """Classes, and the images of each date with labels as `survey` lists them, but without opening a file of theirs.
+
+    Files that turn out to be equal, or cannot be read, are still among them.
+
+    Raises
+    ------
+    InputError : whatever the source refuses.
+    """
+    listing = source.list_images(dates)
+    labelled, _ = label_observations(listing, params.window_days, params.same_day)
+    return listing.classes, {day: [image for image in labelled if image.acquired == day] for day in dates}
+
+
 def source_image(entry: dict[str, Any]) -> SourceImage:
     """A source image from its entry in a listing."""
     return IMAGE_JSON.validate_python({name: value for name, value in entry.items() if name in IMAGE_FIELDS})

@@ -111,15 +111,20 @@ class Network:
         self.head = model.fc
 
 
-def take_apart(model: nn.Module) -> Network | None:
-    """The network of a plain torchvision ResNet (18 to 152, wide ones too); None for any other model."""
+def can_take_apart(model: nn.Module) -> bool:
+    """Whether a model is a plain torchvision ResNet (18 to 152, wide ones too) that a `Network` can be made of."""
     if type(model) is not ResNet:
-        return None
+        return False
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # Other normalisations cannot be folded, and a classifier in training mode normalises by its batch.
     is_foldable = len(norms) == len(convolutions) and not model.training
-    return Network(model) if is_foldable and all(map(is_plain, convolutions)) else None
+    return is_foldable and all(map(is_plain, convolutions))
+
+
+def take_apart(model: nn.Module) -> Network | None:
+    """The network of a plain torchvision ResNet; None for any other model."""
+    return Network(cast(ResNet, model)) if can_take_apart(model) else None
 
 
 class OccludedImage:
