@@ -1,0 +1,58 @@
+"""What this machine has: memory, as far as it may be used, and room on a disk."""
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1
+
+
+def memory_limit(own: Path = OWN_CGROUP, groups: Path = CGROUPS) -> int:
+    """Bytes of memory that processes here may take: the machine's, or less where a control group says so.
+
+    Parameters
+    ----------
+    own : file that names this process's control groups; groups : folder of all. Neither need be there.
+    """
+    return min([psutil.virtual_memory().total, *_cgroup_limits(own, groups)])
+
+
+def _cgroup_limits(own: Path, groups: Path) -> Iterator[int]:
+    """Limits of this process's control groups and of those they are in; a container sees its own as the root."""
+    lines = own.read_text().splitlines() if own.is_file() else []
+    folders = {groups, groups / "memory"}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        top = groups if not controllers else groups / controllers
+        folder = top / path.lstrip("/")
+        folders |= {folder, *(parent for parent in folder.parents if parent.is_relative_to(top))}
+    for file in (folder / name for folder in folders for name in LIMIT_FILES):
+        said = file.read_text().strip() if file.is_file() else "max"
+        if said.isdigit():
+            yield int(said)
+
+
+def free_disk(store: str) -> int | None:
+    """Bytes free where a store lies or will lie; None where it is no folder of this machine."""
+    if "://" in store:
+        return None
+    folder = Path(store).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def n_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def size_text(n_bytes: float) -> str:
+    """Bytes for people, e.g. `1.3 GB`."""
+    power = min(4, max(1, int(math.log(max(n_bytes, 1), 1000))))
+    return f"{n_bytes / 1000**power:.{1 if n_bytes < 100 * 1000**power else 0}f} {'kMGT'[power - 1]}B"
