@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows import cli_review, cli_seasons
+from flows import cli_plan, cli_review, cli_seasons
 from flows.cli_options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
 from flows.errors import RunFailedError
 from storage.artifacts import Store
@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which harvest-readiness answers to believe.",
 )
+app.add_typer(cli_plan.app)
 app.add_typer(cli_review.app)
 app.add_typer(cli_seasons.app)
 

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.campaign import analyse_campaign
+from flows.campaign import DEFAULT_RUNTIME, analyse_campaign
 from flows.parameters import CampaignParams
 from flows.stages import n_tasks
 from storage.artifacts import Store
@@ -72,7 +72,7 @@ class Finished:
         return {name: run.state_name or "" for name, run in self.tasks.items()}
 
 
-def run_small(params: CampaignParams, store: Path | str, runtime: Runtime = Runtime()) -> Finished:  # noqa: B008
+def run_small(params: CampaignParams, store: Path | str, runtime: Runtime = DEFAULT_RUNTIME) -> Finished:
     """Run a campaign and read back what the server knows of it."""
     record = analyse_campaign(params, str(store), runtime)
     with get_client(sync_client=True) as client:

@@ -1,0 +1,103 @@
+"""A plan beside a campaign that runs: what the classifier is asked, task runs, and what lies in the store."""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import ResNet
+
+from flows.planning import Plan, plan_campaign
+from storage.artifacts import Store
+from tasks.parameters import Runtime
+from tasks.rehearse import rehearse
+from tasks.saliency import incremental, occlusion
+from tasks.saliency.lime import LimeParams
+from tasks.saliency.maps import ExplainParams
+from tasks.saliency.occlusion import OcclusionParams
+from tests.integration.conftest import Finished, run_small, small_campaign
+
+METHODS = ("gradcam", "occlusion", "lime")
+SMALL = ExplainParams(
+    methods=METHODS,
+    occlusion=OcclusionParams(stride=16),
+    lime=LimeParams(n_samples=130, segments="slic", regressor="ridge"),
+)
+
+
+@contextmanager
+def counting(monkeypatch: pytest.MonkeyPatch) -> Generator[Counter[str]]:
+    """Images that pass a whole ResNet, those of them in training, and windows, in all threads of this process."""
+    counts: Counter[str] = Counter()
+
+    def passed(module: nn.Module, inputs: Any, _output: Any) -> None:
+        if isinstance(module, ResNet):
+            counts["forward"] += len(inputs[0])
+            counts["backward"] += len(inputs[0]) * module.training
+
+    class Counted(incremental.OccludedImage):
+        def __init__(self, *arguments: Any) -> None:
+            counts["forward"] += 1  # by hand, layer after layer
+            super().__init__(*arguments)
+
+        def logits(self, corners: torch.Tensor, patch: int) -> torch.Tensor:
+            counts["windows"] += len(corners)
+            return super().logits(corners, patch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(occlusion, "OccludedImage", Counted)
+        handle = nn.modules.module.register_module_forward_hook(passed)
+        try:
+            yield counts
+        finally:
+            handle.remove()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Finished, Counter[str], Path]:
+    """A small campaign by three methods, planned and run, with what it asked of the classifier."""
+    params, store = small_campaign("planned", explain=SMALL), tmp_path_factory.mktemp("planned") / "store"
+    plan = plan_campaign(params, str(store), Runtime(batch_size=8))
+    assert not store.exists()  # planning leaves nothing
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        with counting(monkeypatch) as rehearsed:
+            rehearse(["not_ready", "ready"], params.train, None, SMALL, params.ingest.image_size)
+        with counting(monkeypatch) as counts:
+            finished = run_small(params, store, Runtime(batch_size=8))
+    counts.subtract(rehearsed)
+    return plan, finished, counts, store
+
+
+def test_the_classifier_is_asked_exactly_as_often_as_planned(
+    run: tuple[Plan, Finished, Counter[str], Path],
+) -> None:
+    plan, _, counts, _ = run
+    planned = {name: sum(getattr(stage, name) for stage in plan.stages) for name in ("forward", "backward", "windows")}
+    assert planned == dict(counts) and min(planned.values()) > 0
+
+
+def test_there_are_as_many_task_runs_as_planned(run: tuple[Plan, Finished, Counter[str], Path]) -> None:
+    plan, finished, _, _ = run
+    assert sum(stage.n_tasks for stage in plan.stages) == len(finished.tasks)
+
+
+def test_the_store_holds_what_was_planned(run: tuple[Plan, Finished, Counter[str], Path]) -> None:
+    """Within a tenth for what does not compress; all files together within a tenth less and a third more."""
+    plan, finished, _, folder = run
+    store, found = Store(folder), Counter[str]()
+    for role, ref in finished.record.artifacts.items():
+        found[role.split()[0]] += sum(file.size for file in store.open(ref).manifest.files.values())
+    planned = Counter[str]()
+    for size in plan.sizes:
+        planned[size.kind] += size.bytes
+    assert found["classifier"] == pytest.approx(planned["classifier"], rel=0.01)
+    assert found["images"] == pytest.approx(planned["images"] + planned["listings"] / 2, rel=0.1)
+    assert 0.5 * planned["saliency"] < found["saliency"] < 1.1 * planned["saliency"]
+    files = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}  # shards are links
+    whole = sum(path.stat().st_size for path in files.values())
+    kept = sum(size.bytes for size in plan.sizes if size.kind != "checkpoint")
+    assert 0.9 * whole < kept < 1.3 * whole
