@@ -16,6 +16,9 @@ from storage.files import Place
 
 VERSION_KEY = b"harvest_reliability.version"
 TABLE_KEY = b"harvest_reliability.table"
+# Of a row group. Measured on a million rows: with fewer a query over all of them is slower, with more one for a plant.
+GROUP_ROWS = 16_384
+ORDER = "plant_id"
 
 Rows = dict[str, list[Any]]
 
@@ -96,10 +99,33 @@ def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
-    """An Arrow table of this schema as the content of a Parquet file."""
+    """An Arrow table of this schema as the content of a Parquet file.
+
+    Rows stay in their order, which is by plant where an artefact has one row a plant: then the smallest and largest id
+    of each row group, and of each page, tell a reader of one plant which to pass by. Texts are kept in dictionaries;
+    numbers that rarely repeat would only fill theirs before being written a second time.
+    """
     sink = pa.BufferOutputStream()
-    pq.write_table(table.cast(spec.schema), sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        table.cast(spec.schema),
+        sink,
+        row_group_size=GROUP_ROWS,
+        use_dictionary=[c.name for c in spec.columns if pa.types.is_string(c.type)] or False,  # pyright: ignore
+        compression="zstd",
+        write_statistics=True,
+        write_page_index=True,
+        write_page_checksum=True,
+        sorting_columns=sorted_by(table) or None,
+    )
     return sink.getvalue().to_pybytes()
+
+
+def sorted_by(table: pa.Table) -> list[pq.SortingColumn]:
+    """What a file may say of its rows' order: by plant, where that is true."""
+    if ORDER not in table.column_names:
+        return []
+    ids = table.column(ORDER).to_numpy()
+    return [pq.SortingColumn(table.column_names.index(ORDER))] if bool((ids[:-1] <= ids[1:]).all()) else []
 
 
 def read_table(artifact: Artifact, spec: TableSpec) -> Rows:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -101,3 +102,12 @@ def test_the_store_holds_what_was_planned(run: tuple[Plan, Finished, Counter[str
     whole = sum(path.stat().st_size for path in files.values())
     kept = sum(size.bytes for size in plan.sizes if size.kind != "checkpoint")
     assert 0.9 * whole < kept < 1.3 * whole
+
+
+def test_rows_of_a_date_lie_by_plant(run: tuple[Plan, Finished, Counter[str], Path]) -> None:
+    """As sources list them, so that the files' statistics tell a reader where a plant is."""
+    _, finished, _, folder = run
+    for table in ("observations", "predictions"):
+        for path in (folder / "tables" / table).rglob("*.parquet"):
+            assert pq.read_metadata(path).row_group(0).sorting_columns, path
+    assert len(list((folder / "tables/predictions").rglob("*.parquet"))) == len(finished.record.params["dates"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ import pytest
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.parquet import (
+    GROUP_ROWS,
     Column,
     TableSpec,
     load_table,
@@ -24,7 +26,7 @@ from storage.parquet import (
     write_table,
 )
 from storage.publish import publish_table
-from storage.tables import ASSIGNMENTS, BACKFILL, PLANTS, PREDICTIONS, REJECTED, RELIABILITIES, TABLES
+from storage.tables import ADJUSTED, ASSIGNMENTS, BACKFILL, PLANTS, PREDICTIONS, REJECTED, RELIABILITIES, TABLES
 from tests.local_stores import local
 
 DAYS = (date(2021, 8, 23), date(2021, 9, 3))
@@ -219,6 +221,60 @@ class TestRefusedOnReading:
         path.write_bytes(path.read_bytes()[:-10])
         with pytest.raises(ArtifactError, match=r"t\.parquet cannot be read as Parquet"):
             load_table(path, PREDICTIONS)
+
+
+class TestLayoutOfAFile:
+    """Row groups, dictionaries and statistics, as the files say themselves."""
+
+    N = 2 * GROUP_ROWS + 1000
+
+    def rows(self, spec: TableSpec, order: int = 1) -> dict[str, Any]:
+        """Many rows by plant; numbers that do not repeat, texts that do."""
+        found = {column.name: [some_value(column, 1)] * self.N for column in spec.columns}
+        plants = [f"2021_Ref_Plot{1 + i // 10_000}_{i % 10_000:04d}" for i in range(self.N)]
+        return found | {"plant_id": plants[::order], "reliability": np.random.default_rng(0).random(self.N)}
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """`adjusted` as it is published."""
+        store = Store(tmp_path)
+        return publish_table(store, ADJUSTED, [artifact_with(store, ADJUSTED, self.rows(ADJUSTED)).ref], "c", DAYS[0])
+
+    def test_row_groups_of_some_thousand_rows(self, path: Path) -> None:
+        found = pq.read_metadata(path)
+        assert [found.row_group(i).num_rows for i in range(found.num_row_groups)] == [GROUP_ROWS, GROUP_ROWS, 1000]
+
+    def test_texts_are_in_dictionaries_and_numbers_are_not(self, path: Path) -> None:
+        group, schema = pq.read_metadata(path).row_group(0), pq.read_schema(path)
+        for i, field in enumerate(schema):
+            column = group.column(i)
+            assert column.has_dictionary_page == pa.types.is_string(field.type), field.name
+            assert ("RLE_DICTIONARY" in column.encodings) == pa.types.is_string(field.type), field.name
+
+    def test_a_digest_is_stored_once_a_row_group(self, path: Path) -> None:
+        group, names = pq.read_metadata(path).row_group(0), pq.read_schema(path).names
+        assert group.column(names.index("classifier")).total_uncompressed_size < 200
+
+    def test_statistics_and_a_page_index_of_every_column(self, path: Path) -> None:
+        found = pq.read_metadata(path)
+        for i in range(found.num_row_groups):
+            for j in range(found.num_columns):
+                column = found.row_group(i).column(j)
+                assert column.is_stats_set and column.statistics.has_min_max and column.statistics.null_count == 0
+                assert column.has_column_index and column.has_offset_index
+
+    def test_a_reader_of_one_plant_opens_one_row_group(self, path: Path) -> None:
+        (fragment,) = ds.dataset(path, format="parquet").get_fragments()
+        kept = fragment.split_by_row_group(filter=ds.field("plant_id") == "2021_Ref_Plot2_7000")
+        assert [group.row_groups[0].id for group in kept] == [1]
+
+    def test_files_say_that_rows_are_by_plant_only_where_they_are(self, tmp_path: Path) -> None:
+        forth, back = (to_arrow(ADJUSTED, self.rows(ADJUSTED, order)) for order in (1, -1))
+        for table, index in ((forth, 0), (back, None), (pa.concat_tables([forth, forth]), None)):
+            (tmp_path / "t.parquet").write_bytes(table_bytes(ADJUSTED, table))
+            found = pq.read_metadata(tmp_path / "t.parquet").row_group(0).sorting_columns
+            assert [column.column_index for column in found] == ([] if index is None else [index])
+            assert load_table(tmp_path / "t.parquet", ADJUSTED) == table  # in the order in which it was written
 
 
 class TestPublishedForAnyReader:
