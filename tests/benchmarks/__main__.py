@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import clusters, gpu, saliency, store
+from tests.benchmarks import clusters, gpu, saliency, store, tables
 from tests.benchmarks.measure import Row, use_one_core
 
 RESULT = Path("build/bench.json")
@@ -26,6 +26,7 @@ def main() -> None:
     benchmarks = [
         saliency.gradcam_rows,
         store.store_rows,
+        tables.table_rows,
         clusters.cluster_rows,
         saliency.lime_rows,
         saliency.occlusion_rows,

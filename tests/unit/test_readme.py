@@ -1,19 +1,25 @@
 """The README's tables are the schemas and parameters; `python tests/unit/test_readme.py` writes them anew."""
 
+import itertools
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+import duckdb
+import pyarrow as pa
 import pytest
 import yaml
 from pydantic import BaseModel, Field
 
 from flows.parameters import CampaignParams
 from flows.seasonsfile import BackfillParams
+from storage.artifacts import Recipe, Store
 from storage.decisions import DECISIONS
-from storage.parquet import TableSpec
-from storage.tables import TABLES
+from storage.parquet import TableSpec, write_table
+from storage.publish import publish_table
+from storage.tables import ADJUSTED, RELIABILITIES, TABLES
 from tasks.parameters import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
@@ -214,6 +220,39 @@ def test_commands_of_the_readme_exist() -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"^harvest (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE))
     assert named and named <= known
+
+
+def readme_queries() -> list[str]:
+    """The SQL of the README over tables, as it is written there."""
+    blocks = re.findall(r"^```sql\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "/tables/" in block]
+
+
+def test_queries_of_the_readme_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From beside the store, on three rows of a date: two plants, one of them on two dates, one answer kept."""
+    store, days = Store(tmp_path / "harvest-store"), (date(2021, 8, 23), date(2021, 9, 3))
+    plants = {days[0]: ["2021_Ref_Plot2_E17", "2021_Ref_Plot2_E18"], days[1]: ["2021_Ref_Plot2_E18"]}
+    for day, spec in itertools.product(days, (ADJUSTED, RELIABILITIES)):
+        n = len(plants[day])
+        rows = {column.name: [_some(column.type)] * n for column in spec.columns}
+        rows |= {"plant_id": plants[day], "method": ["gradcam"] * n, "abstain": [False, True][:n]}
+        rows |= {"reliability": [0.75] * n} | ({"adjusted": [1] * n} if spec is ADJUSTED else {"novelty": [0.5] * n})
+        recipe = Recipe(spec.name, 1, {"date": str(day)})
+        with store.create(recipe) as draft:
+            write_table(draft, spec, rows)
+        publish_table(store, spec, [recipe.ref], "field2-2021", day)
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect() as database:
+        season, reasons, plant = (database.sql(query).fetchall() for query in readme_queries())
+    assert season == [(days[0], 2, 1, 1, 0.75), (days[1], 1, 0, 1, 0.75)]
+    assert reasons == [(days[0], "text", 1, 0.5, 0.25)]
+    assert plant == [(days[0], 0, 1, 0.75, True), (days[1], 0, 1, 0.75, False)]
+
+
+def _some(kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return "text"
+    return 0.25 if pa.types.is_floating(kind) else False if pa.types.is_boolean(kind) else 0
 
 
 if __name__ == "__main__":
