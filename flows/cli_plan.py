@@ -104,8 +104,8 @@ def _notes(found: dict[str, Any]) -> list[str]:
         f"compress in {sample['n']} that were read ({sample['share']:.0%} of their pixels), all else without "
         f"compression; with nothing compressed the store has {size_text(found['store_upper_bound'])}.",
         f"Memory is an upper bound beside {size_text(machine['own'])} of Python and its libraries. This machine: "
-        f"{size_text(machine['memory'])} of memory{disk}. Planned from nothing: what the store has already is not "
-        "computed again.",
+        f"{size_text(machine['memory'])} of memory, {size_text(machine['available'])} not taken by others now{disk}.",
+        "Planned from nothing: what the store has already is not computed again.",
     ]
 
 

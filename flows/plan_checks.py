@@ -3,7 +3,7 @@
 A remedy is found by planning again with other values, so what it names does fit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -23,26 +23,35 @@ class Machine:
 
     Attributes
     ----------
-    memory : of all processes together. own : what this process takes already, Python and its libraries.
+    memory : of all processes together; available : of it what others leave just now.
+    own : what this process takes already, Python and its libraries.
     gpu : of the CUDA device that would compute; None on a CPU.
     disk : free where the store is; None where it is elsewhere.
     """
 
     memory: int
+    available: int
     own: int
     gpu: int | None
     disk: int | None
 
-    def needed(self, stage: StageMemory) -> int:
-        """Memory of the process while as many tasks of a stage as can run side by side."""
-        return self.own + stage.n_at_once * (stage.worker if self.gpu is None else stage.host)
+    def needed(self, stages: Sequence[StageMemory]) -> list[int]:
+        """Memory of the process during each stage, with as many tasks of it as run side by side.
+
+        What a task has freed the allocator keeps in part, for its thread alone. So the largest of those before counts
+        once more.
+        """
+        own = [stage.worker if self.gpu is None else stage.host for stage in stages]
+        return [
+            self.own + stage.n_at_once * one + max(own[:i], default=0)
+            for i, (stage, one) in enumerate(zip(stages, own, strict=True))
+        ]
 
     def holds(self, work: Workload) -> bool:
         """Whether all stages fit into memory, the machine's and the GPU's."""
-        return all(
-            self.needed(stage) <= self.memory and (self.gpu is None or stage.n_at_once * stage.passes <= self.gpu)
-            for stage in plan_memory(work)
-        )
+        stages = plan_memory(work)
+        on_gpu = max(stage.n_at_once * stage.passes for stage in stages)
+        return max(self.needed(stages)) <= self.memory and (self.gpu is None or on_gpu <= self.gpu)
 
 
 def check_memory(work: Workload, machine: Machine) -> None:
@@ -55,17 +64,17 @@ def check_memory(work: Workload, machine: Machine) -> None:
     if machine.holds(work):
         return
     stages = plan_memory(work)
-    worst = max(stages, key=machine.needed)
-    if machine.needed(worst) > machine.memory:
-        where, there, need, each = "memory", machine.memory, machine.needed(worst), machine.needed(worst) - machine.own
-    else:
+    needed = machine.needed(stages)
+    need, there, where = max(needed), machine.memory, "memory"
+    worst = stages[needed.index(need)]
+    if need <= there:
         assert machine.gpu is not None
         worst = max(stages, key=lambda stage: stage.n_at_once * stage.passes)
-        where, there, need, each = "GPU memory", machine.gpu, worst.n_at_once * worst.passes, worst.passes
+        need, there, where = worst.n_at_once * worst.passes, machine.gpu, "GPU memory"
     raise InputError(
         f"Every stage of a campaign fits into the machine's {where}",
-        f"{stage_name(worst)} needs {size_text(need)} of {size_text(there)}: {worst.n_at_once} at once, "
-        f"{size_text(each / worst.n_at_once)} each beside {size_text(machine.own)} of Python and its libraries",
+        f"{stage_name(worst)} needs {size_text(need)} of {size_text(there)}: {worst.n_at_once} at once, each "
+        f"{size_text(worst.worker)}, beside Python, its libraries and what stages before leave",
         remedy(work, machine.holds, f"a machine with {size_text(need)} of {where}, or fewer dates"),
     )
 

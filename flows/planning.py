@@ -81,8 +81,9 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
     """
     check_run(params, runtime, is_here=True)
     libraries = psutil.Process().memory_info().rss  # a run imports what was imported here
+    available = min(memory_limit(), psutil.virtual_memory().available + libraries)
     images, work, classifier = look(params, runtime)
-    machine = Machine(memory_limit(), libraries, gpu_memory(classifier), free_disk(store))
+    machine = Machine(memory_limit(), available, libraries, gpu_memory(classifier), free_disk(store))
     check_memory(work, machine)
     sample = sample_images(params.source, images, params.ingest.image_size)
     check_disk(work, machine, sample.share)
@@ -187,7 +188,8 @@ def sample_images(source: Source, images: Sequence[SourceImage], size: int) -> S
 
 def plan_rows(plan: Plan) -> dict[str, Any]:
     """A plan as JSON values: stages, artefacts, and what was read and measured; bytes, seconds, counts."""
-    memory = {(stage.stage, stage.method): stage for stage in plan.memory}
+    needed = plan.machine.needed(plan.memory)
+    memory = {(stage.stage, stage.method): (stage, need) for stage, need in zip(plan.memory, needed, strict=True)}
     rows = [
         {
             "stage": stage.stage,
@@ -199,7 +201,7 @@ def plan_rows(plan: Plan) -> dict[str, Any]:
             "windows": stage.windows,
             "forward_equivalents": stage.forward_equivalents,
             "seconds": taken,
-            **_memory_row(memory.get((stage.stage, stage.method)), plan.machine),
+            **_memory_row(memory.get((stage.stage, stage.method))),
         }
         for stage, taken in zip(plan.stages, plan.seconds, strict=True)
     ]
@@ -220,7 +222,8 @@ def plan_rows(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _memory_row(stage: StageMemory | None, machine: Machine) -> dict[str, int | None]:
-    if stage is None:
+def _memory_row(found: tuple[StageMemory, int] | None) -> dict[str, int | None]:
+    if found is None:
         return {"n_at_once": None, "worker_bytes": None, "process_bytes": None}
-    return {"n_at_once": stage.n_at_once, "worker_bytes": stage.worker, "process_bytes": machine.needed(stage)}
+    stage, need = found
+    return {"n_at_once": stage.n_at_once, "worker_bytes": stage.worker, "process_bytes": need}

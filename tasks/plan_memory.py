@@ -60,7 +60,11 @@ def plan_memory(work: Workload) -> list[StageMemory]:
     """Peak memory of every stage in the order of the DAG."""
     largest = max(work.dates, key=lambda day: day.n_images)
     side_by_side = min(work.runtime.workers, len(work.dates))
-    stages = [StageMemory("ingest", side_by_side, ingest_bytes(work, largest))]
+    rehearsal = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, 1)
+    stages = [
+        StageMemory("ingest", side_by_side, ingest_bytes(work, largest)),
+        StageMemory("rehearse", 1, 0, rehearsal),
+    ]
     if work.train is not None:
         stages.append(StageMemory("train", 1, *train_bytes(work)))
     stages.append(StageMemory("predict", side_by_side, *predict_bytes(work, largest)))

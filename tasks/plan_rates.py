@@ -23,6 +23,7 @@ from tasks.saliency.occlusion import Occlusion, window_corners
 from tasks.training import Training, TrainingSet, TrainParams, train_epoch
 
 AGAIN_BELOW = 1.0  # seconds; what took less is measured again, when everything is loaded and warm
+MOST_ON_CPU = 64  # images at once: with more an image takes as long, and measuring would take minutes
 SOME_PASSES = 2  # of windows, spread over the image: those at its border cost less
 
 
@@ -32,8 +33,8 @@ class Rates:
 
     Attributes
     ----------
-    forward : of a pass of the classifier, in batches of `runtime.batch_size`.
-    train : of a sample in training, forth and back, in batches of `train.batch_size`.
+    forward : of a pass of the classifier, in batches of `runtime.batch_size` (on a CPU at most `MOST_ON_CPU`).
+    train : of a sample in training, forth and back, in batches of `train.batch_size` (likewise).
     gradcam : of a map. fast : of a pass prepared for many, as LIME's and occlusion's.
     window : of a hidden window computed from what it changes. segment : of finding an image's superpixels.
     ingest : of reading an image and its checksum.
@@ -63,7 +64,7 @@ def measure_rates(
     ----------
     n_side : tasks side by side, no more than the machine has processors.
     """
-    batch = np.random.default_rng(0).integers(0, 256, (runtime.batch_size, size, size, 3), np.uint8)
+    batch = noise(at_once(runtime.batch_size, classifier), size)
     forward = seconds(lambda: predict_logits(classifier, batch, len(batch)), classifier) / len(batch)
     hides = {"occlusion", "occlusion_preview"} & set(explain.methods)
     return Rates(
@@ -78,6 +79,16 @@ def measure_rates(
         window=time_window(classifier, explain, runtime, batch) if hides else None,
         segment=time_superpixels(explain, batch) if "lime" in explain.methods else None,
     )
+
+
+def at_once(batch_size: int, classifier: Classifier) -> int:
+    """Images of a batch to measure with."""
+    return min(batch_size, MOST_ON_CPU) if classifier.device.type == "cpu" else batch_size
+
+
+def noise(n: int, size: int) -> NDArray[np.uint8]:
+    """Images (n, size, size, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
 
 
 def seconds(call: Callable[[], object], classifier: Classifier) -> float:
@@ -106,12 +117,11 @@ def speedup(call: Callable[[], object], alone: float, n_side: int) -> float:
 
 def time_training(params: TrainParams, classifier: Classifier, size: int) -> float:
     """Seconds of a sample: an epoch of one batch."""
-    n, device = params.batch_size, classifier.device
-    pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
+    n, device = at_once(params.batch_size, classifier), classifier.device
     plan = np.stack([np.arange(n), np.zeros(n, np.int64), np.full(n, -1)], axis=1).astype(np.int64)
-    samples = TrainingSet(pixels, plan, np.arange(n) % len(classifier.classes))
+    samples = TrainingSet(noise(n, size), plan, np.arange(n) % len(classifier.classes))
     # Initial weights are of no matter here, and may have to be fetched.
-    plain = params.model_copy(update={"weights": "none"})
+    plain = params.model_copy(update={"weights": "none", "batch_size": n})
     training = Training.start(plain, len(classifier.classes), device)
     return seconds(lambda: train_epoch(training, samples, plain, device), classifier) / n
 

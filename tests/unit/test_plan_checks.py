@@ -23,7 +23,7 @@ MANY = (replace(DATES[0], n_images=200_000, n_explained=60_000, n_validation=30_
 
 
 def machine(memory: float = 16 * GB, disk: float | None = 100 * GB, gpu: float | None = None) -> Machine:
-    return Machine(int(memory), GB, None if gpu is None else int(gpu), None if disk is None else int(disk))
+    return Machine(int(memory), int(memory), GB, None if gpu is None else int(gpu), None if disk is None else int(disk))
 
 
 def refused(work: Workload, there: Machine) -> InputError:
