@@ -99,7 +99,8 @@ print(json.dumps(found))
     [
         ("predict", [[8], [64]]),
         ("train", [[8], [48]]),
-        ("explain", [[8], [64]]),
+        ("explain", [[8]]),  # a second explainer would lie beside what the allocator keeps of the first
+        ("explain", [[64]]),
         ("cluster", [[1000], [3000]]),  # LAPACK, and iteration
         ("cluster", [[800, 32], [1600, 45]]),  # more pixels than maps, as by occlusion
         ("cluster", [[3000, 8, 1000]]),  # nearest neighbours alone: a few libraries are most of it
