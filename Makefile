@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test serve chaos screenshots bench study check lint types imports constraints clean
+.PHONY: demo test serve chaos screenshots bench bench-scale study check lint types imports constraints clean
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
@@ -23,6 +23,9 @@ screenshots: demo  ## pictures of the demo's report and the Prefect UI in deploy
 
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks
+
+bench-scale: $(INSTALLED)  ## time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: an hour on a quiet machine
+	$(BIN)/python -m tests.benchmarks.scale
 
 study: $(INSTALLED)  ## thirty synthetic campaigns: the README's tables of accuracy and scores; an hour and a half on two cores
 	$(BIN)/python -m tests.benchmarks.study

@@ -1,0 +1,154 @@
+"""`make bench-scale`: how every stage grows with the number of plant-dates, and two workers against one.
+
+Draws small campaigns of several sizes (see `scale_field`) and runs each stage's task functions in a process of its own
+on one core, so that its peak memory is that of the stage. Prints tables and writes `build/bench-scale.json`. The
+default sizes, 1,000, 10,000 and 100,000, take an hour on a quiet machine; what is drawn stays in the folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.measure import machine
+from tests.benchmarks.scale_field import N_DATES, Field, composition, draw_field
+from tests.benchmarks.scale_fit import LIMIT_GIB, Measured, as_json
+from tests.benchmarks.scale_stages import STAGES
+
+RESULT, FOLDER = Path("build/bench-scale.json"), Path("build/scale")
+SIZES, WORKERS_SIZE = (1_000, 10_000, 100_000), 10_000
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+NOT_MEASURED = "classify"
+
+
+def run_module(module: str, *arguments: str) -> dict[str, Any]:
+    """JSON that a module prints last, run in a process of its own with one thread of computation."""
+    command = [sys.executable, "-m", module, *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
+    if found.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{found.stderr}")
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def run_stage(stage: str, field: Field, weights: str) -> Measured:
+    """Seconds and memory of one stage."""
+    fixed = (str(field.folder), str(field.n), str(field.n_dates), weights)
+    return Measured(**run_module("tests.benchmarks.scale_stages", stage, *fixed))
+
+
+def trained_weights(field: Field) -> str:
+    """Weights of a classifier trained for an epoch on a campaign, which serve all sizes."""
+    for stage in ("ingest", "classify"):
+        run_stage(stage, field, "")
+    (found,) = Path(field.store).glob("artifacts/classifier/*/weights.pt")
+    kept = field.folder.parent / "weights.pt"
+    shutil.copyfile(found, kept)
+    return str(kept.absolute())
+
+
+def measure_stages(
+    fields: Sequence[Field], weights: str, console: Console, stages: Sequence[str] = tuple(STAGES)
+) -> dict[str, list[Measured]]:
+    """Every stage at every size, the smallest first."""
+    rows: dict[str, list[Measured]] = {stage: [] for stage in stages if stage != NOT_MEASURED}
+    for field in fields:
+        for stage in stages:
+            found = run_stage(stage, field, weights)
+            if stage != NOT_MEASURED:
+                rows[stage].append(found)
+            console.print(f"{field.n:,} {stage}: {found.seconds:.1f} s, {found.peak_mb:,.0f} MB", highlight=False)
+    return rows
+
+
+def compare_workers(field: Field, weights: str) -> dict[str, Any]:
+    """Seconds of predicting and explaining a campaign by the flow's own tasks with one worker and with two.
+
+    Each run has a copy of the store as it is after ingest.
+    """
+    for stage in ("ingest", "classify"):
+        run_stage(stage, field, weights)
+    seconds: dict[str, float] = {}
+    for workers in ("1", "2"):
+        store = field.folder / f"workers-{workers}"
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.copytree(field.store, store)
+        arguments = (str(field.folder), str(field.n), str(field.n_dates), weights, str(store), workers)
+        seconds[workers] = run_module("tests.benchmarks.scale_workers", *arguments)["seconds"]
+        shutil.rmtree(store)
+    return {"n": field.n, "seconds": seconds, "speedup": seconds["1"] / seconds["2"]}
+
+
+def show(stages: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print the table of stages."""
+    table = Table(title=f"{processor()}; one thread a stage")
+    names = [f"{size['n']:,}" for size in stages[0]["sizes"]]
+    for name in ("stage", *(f"{n}: s" for n in names), *(f"{n}: /s" for n in names), *(f"{n}: MB" for n in names)):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for name in ("exponent", "fixed, s", "of the work", "bytes each", "GiB at 1,000,000"):
+        table.add_column(name, justify="right")
+    for one in stages:
+        sizes = one["sizes"]
+        cells = [f"{s['seconds']:.1f}" for s in sizes] + [f"{s['per_second']:,.0f}" for s in sizes]
+        cells += [f"{s['peak_mb']:,.0f}" for s in sizes]
+        if "exponent" in one:
+            of_work = "–" if one["exponent_of_work"] is None else f"{one['exponent_of_work']:.2f}"
+            over = "" if one["is_under_limit"] else f" (over {LIMIT_GIB:g})"
+            cells += [f"{one['exponent']:.2f}", f"{one['fixed_s']:.1f}", of_work, f"{one['bytes_each']:,.0f}"]
+            cells.append(f"{one['gib_at_million']:.2f}{over}")
+        table.add_row(one["stage"], *cells)
+    console.print(table)
+
+
+def processor() -> str:
+    """Its name."""
+    return machine().rpartition(",")[0]
+
+
+def machine_json() -> dict[str, Any]:
+    """The machine, for the record."""
+    return {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(), "threads": 1}
+
+
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="plant-dates, ascending")
+    parser.add_argument("--dates", type=int, default=N_DATES, help="acquisition dates of each campaign")
+    parser.add_argument("--workers-size", type=int, default=WORKERS_SIZE, help="plant-dates for two workers; 0: none")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where campaigns are drawn and analysed")
+    parser.add_argument("--result", type=Path, default=RESULT, help="JSON file")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw, measure, print and write; what was measured is written as it comes."""
+    options, console = read_arguments(arguments), Console(width=250)
+    sizes = sorted({*options.sizes})
+    fields = {n: Field(options.folder / str(n), n, options.dates) for n in {*sizes, options.workers_size} - {0}}
+    for field in fields.values():
+        draw_field(field)
+    weights = trained_weights(fields[sizes[0]])
+    result: dict[str, Any] = {"machine": machine_json(), "campaigns": {**composition(), "dates": options.dates}}
+    options.result.parent.mkdir(parents=True, exist_ok=True)
+    measured = measure_stages([fields[n] for n in sizes], weights, console)
+    result["stages"] = [as_json(stage, rows) for stage, rows in measured.items()]
+    options.result.write_text(json.dumps(result, indent=1))
+    show(result["stages"], console)
+    if options.workers_size:
+        result["workers"] = found = compare_workers(fields[options.workers_size], weights)
+        options.result.write_text(json.dumps(result, indent=1))
+        told = ", ".join(f"{count} in {seconds:.1f} s" for count, seconds in found["seconds"].items())
+        console.print(f"predict and explain {found['n']:,} with workers: {told}; {found['speedup']:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""One stage of a campaign in a process of its own, so that its peak memory is that of the stage alone.
+
+Runs the stage's task functions as a flow would, without a Prefect server. Stages find what earlier ones made by the
+references that these left in `roles.json`. Prints JSON.
+"""
+
+import json
+import shutil
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from storage.artifacts import ArtifactRef, Store
+from tasks import stage
+from tasks.adjust import adjust_predictions
+from tasks.augment import plan_augmentation
+from tasks.cluster import assign_images, fit_clusters
+from tasks.crossfit import cross_fit_validation
+from tasks.decide import decide_swaps
+from tasks.drift import measure_drift
+from tasks.explain import date_groups, explain_shards, gather_maps
+from tasks.export import export_decisions
+from tasks.ingest import check_campaign, ingest_images, survey_source
+from tasks.measure import evaluate_scores, measure_accuracy
+from tasks.parameters import Runtime
+from tasks.predict import predict_images
+from tasks.report import write_report
+from tasks.score import rate_images, score_clusters
+from tasks.sensitivity import measure_sensitivity
+from tasks.train import take_classifier, train_classifier
+from tests.benchmarks.scale_field import CLASSES, Field
+from tests.benchmarks.store import peak_megabytes
+
+METHOD, RUNTIME = "gradcam", Runtime(device="cpu")
+ON_MAPS = f" {METHOD}"
+Roles = dict[str, ArtifactRef]
+
+
+class Run:
+    """A campaign's artefacts so far, and its stages."""
+
+    def __init__(self, field: Field, weights: str | None) -> None:
+        self.field, self.params = field, field.params(weights)
+        self.fixed: dict[str, Any] = {"campaign": self.params.campaign, "store": field.store}
+        self.known = field.folder / "roles.json"
+        written = json.loads(self.known.read_text()) if self.known.exists() else {}
+        self.roles: Roles = {role: ArtifactRef.model_validate(ref) for role, ref in written.items()}
+
+    def save(self) -> None:
+        """Leave the references to the next stage."""
+        self.known.write_text(json.dumps({role: ref.model_dump() for role, ref in self.roles.items()}))
+
+    def of_dates(self, kind: str) -> list[ArtifactRef]:
+        """Artefacts of a kind of every date."""
+        return [self.roles[f"{kind} {day}"] for day in self.params.dates]
+
+    def ingest(self) -> None:
+        """Listing, images and plants of every date."""
+        given: dict[str, Any] = {**self.fixed, "params": self.params.ingest}
+        checks: dict[str, Any] = {"n_needed": 8, "is_trained": self.params.classifier is None}
+        found = survey_source.fn(source=self.field.source, dates=self.params.dates, **given, **checks)
+        self.roles["survey"] = found["survey"]
+        for day in self.params.dates:
+            self.roles[f"images {day}"] = ingest_images.fn(
+                date=day, source=self.field.source, listing=found[f"listing {day}"], **given
+            )
+        self.roles["plants"] = check_campaign.fn(images=self.of_dates("images"), **given, **checks)
+
+    def classify(self) -> None:
+        """A classifier, trained or given."""
+        images = self.of_dates("images")
+        if self.params.classifier is not None:
+            self.roles["classifier"] = take_classifier.fn(**self.fixed, given=self.params.classifier, classes=CLASSES)
+            return
+        plan = plan_augmentation.fn(**self.fixed, params=self.params.augment, images=images)
+        self.roles["classifier"] = train_classifier.fn(
+            **self.fixed, params=self.params.train, augmentation=plan, images=images, runtime=RUNTIME
+        )
+
+    def predict(self) -> None:
+        """Answers of every date."""
+        for day in self.params.dates:
+            self.roles[f"predictions {day}"] = predict_images.fn(
+                **self.fixed,
+                date=day,
+                images=self.roles[f"images {day}"],
+                classifier=self.roles["classifier"],
+                runtime=RUNTIME,
+            )
+
+    def explain(self) -> None:
+        """Maps of every date."""
+        store = Store(self.field.store)
+        for day in self.params.dates:
+            given: dict[str, Any] = {
+                **self.fixed,
+                "date": day,
+                "params": self.params.explain,
+                "method": METHOD,
+                "images": self.roles[f"images {day}"],
+                "classifier": self.roles["classifier"],
+                "predictions": self.roles[f"predictions {day}"],
+                "runtime": RUNTIME,
+            }
+            groups = date_groups(store, METHOD, given["predictions"])
+            shards = [explain_shards.fn(first=first, last=last, **given) for first, last in groups]
+            self.roles[f"saliency {METHOD} {day}"] = gather_maps.fn(shards=shards, **given)
+
+    def on_maps(self) -> dict[str, Any]:
+        """What every task on the validation maps takes."""
+        return {
+            **self.fixed,
+            "method": METHOD,
+            "params": self.params.cluster,
+            "size": self.params.ingest.image_size,
+            "saliency": self.of_dates(f"saliency {METHOD}"),
+            "predictions": self.of_dates("predictions"),
+        }
+
+    def cluster(self) -> None:
+        """Clusters of the validation maps, cross-fitted, and what other parameters would give."""
+        given = self.on_maps()
+        clusters = self.roles["clusters" + ON_MAPS] = fit_clusters.fn(**given)
+        self.roles["crossfit" + ON_MAPS] = cross_fit_validation.fn(clusters=clusters, **given)
+        self.roles["sensitivity" + ON_MAPS] = measure_sensitivity.fn(
+            adjust=self.params.adjust, clusters=clusters, **given
+        )
+
+    def assign(self) -> None:
+        """The cluster of every image of every date."""
+        for day in self.params.dates:
+            self.roles[f"assignments {METHOD} {day}"] = assign_images.fn(
+                **self.fixed,
+                date=day,
+                method=METHOD,
+                clusters=self.roles["clusters" + ON_MAPS],
+                crossfit=self.roles["crossfit" + ON_MAPS],
+                saliency=self.roles[f"saliency {METHOD} {day}"],
+                predictions=self.roles[f"predictions {day}"],
+            )
+
+    def score(self) -> None:
+        """Scores, swaps, reliability and adjusted answers of every date, drift, accuracy and evaluation."""
+        given: dict[str, Any] = {**self.fixed, "method": METHOD}
+        crossfit, clusters = self.roles["crossfit" + ON_MAPS], self.roles["clusters" + ON_MAPS]
+        scores = self.roles["scores" + ON_MAPS] = score_clusters.fn(
+            **given,
+            params=self.params.score,
+            clusters=clusters,
+            assignments=self.of_dates(f"assignments {METHOD}"),
+            predictions=self.of_dates("predictions"),
+        )
+        swaps = self.roles["swaps" + ON_MAPS] = decide_swaps.fn(
+            **given, params=self.params.adjust, scores=scores, crossfit=crossfit
+        )
+        for day in self.params.dates:
+            of_day: dict[str, Any] = {**given, "date": day}
+            assigned = self.roles[f"assignments {METHOD} {day}"]
+            rated = self.roles[f"reliability {METHOD} {day}"] = rate_images.fn(
+                **of_day,
+                params=self.params.score,
+                scores=scores,
+                swaps=swaps,
+                crossfit=crossfit,
+                assignments=assigned,
+                predictions=self.roles[f"predictions {day}"],
+            )
+            self.roles[f"adjusted {METHOD} {day}"] = adjust_predictions.fn(**of_day, swaps=swaps, reliability=rated)
+            self.roles[f"drift {METHOD} {day}"] = measure_drift.fn(
+                **of_day, params=self.params.drift, clusters=clusters, assignments=assigned
+            )
+
+    def measure(self) -> None:
+        """Accuracy and error detection over all dates."""
+        given: dict[str, Any] = {**self.fixed, "method": METHOD, "crossfit": self.roles["crossfit" + ON_MAPS]}
+        self.roles["metrics" + ON_MAPS] = measure_accuracy.fn(
+            **given,
+            plants=self.roles["plants"],
+            swaps=self.roles["swaps" + ON_MAPS],
+            adjusted=self.of_dates(f"adjusted {METHOD}"),
+        )
+        self.roles["evaluation" + ON_MAPS] = evaluate_scores.fn(
+            **given, reliability=self.of_dates(f"reliability {METHOD}")
+        )
+
+    def report(self) -> None:
+        """The page."""
+        shown = {role: ref for role, ref in self.roles.items() if role.split()[0] not in ("report", "decisions")}
+        self.roles["report"] = write_report.fn(
+            **self.fixed,
+            params=self.params.of_numbers(),
+            differing=self.params.differences_from_paper(),
+            artifacts=shown,
+            scored={},
+            lost=[],
+        )
+
+    def export(self) -> None:
+        """Files for other tools of every date."""
+        for day in self.params.dates:
+            self.roles[f"decisions {METHOD} {day}"] = export_decisions.fn(
+                **self.fixed,
+                date=day,
+                method=METHOD,
+                params=self.params.export,
+                images=self.roles[f"images {day}"],
+                reliability=self.roles[f"reliability {METHOD} {day}"],
+                adjusted=self.roles[f"adjusted {METHOD} {day}"],
+            )
+
+
+# In this order; `classify` is set up and not measured.
+STAGES: dict[str, Callable[[Run], None]] = {
+    "ingest": Run.ingest,
+    "classify": Run.classify,
+    "predict": Run.predict,
+    "explain": Run.explain,
+    "cluster": Run.cluster,
+    "assign": Run.assign,
+    "score": Run.score,
+    "measure": Run.measure,
+    "report": Run.report,
+    "export": Run.export,
+}
+
+
+def main(name: str, folder: str, n: str, n_dates: str, weights: str) -> None:
+    """Run a stage anew and print its seconds and megabytes; imports and references are there before it begins."""
+    warnings.simplefilter("ignore")
+    # There is no server here to show progress.
+    stage.create_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
+    stage.update_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
+    run = Run(Field(Path(folder), int(n), int(n_dates)), weights or None)
+    if name == "ingest":
+        shutil.rmtree(run.field.store, ignore_errors=True)
+        run.roles.clear()
+    start, begun = peak_megabytes(), time.perf_counter()
+    STAGES[name](run)
+    seconds = time.perf_counter() - begun
+    run.save()
+    print(json.dumps({"n": run.field.n, "seconds": seconds, "start_mb": start, "peak_mb": peak_megabytes()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Predicting and explaining a campaign by the flow's own tasks with some workers, in a process of its own.
+
+The time is that inside the flow, after Prefect's server has started. Prints JSON.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from flows.cli_options import configure_prefect
+
+configure_prefect(logs=False)  # before Prefect is imported
+
+from prefect import flow  # noqa: E402
+
+from flows.fit import fit_artifacts  # noqa: E402
+from flows.parameters import CampaignParams  # noqa: E402
+from storage.artifacts import ArtifactRef  # noqa: E402
+from tasks.parameters import Runtime  # noqa: E402
+from tests.benchmarks.scale_field import Field  # noqa: E402
+from tests.benchmarks.scale_stages import Run  # noqa: E402
+
+
+@flow(name="bench-scale", validate_parameters=False)
+def fit_timed(params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime) -> float:
+    """Seconds of `fit_artifacts`."""
+    begun = time.perf_counter()
+    fit_artifacts(params, store, artifacts, runtime)
+    return time.perf_counter() - begun
+
+
+def main(folder: str, n: str, n_dates: str, weights: str, store: str, workers: str) -> None:
+    """Run and print."""
+    run = Run(Field(Path(folder), int(n), int(n_dates)), weights)
+    given = {role: ref for role, ref in run.roles.items() if role == "classifier" or role.startswith("images ")}
+    seconds = fit_timed(run.params, store, given, Runtime(device="cpu", workers=int(workers)))
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
