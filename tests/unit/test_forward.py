@@ -1,5 +1,7 @@
 """Fast forward passes give the classifier's own answers, and leave the classifier as it was."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -149,3 +151,14 @@ def test_scores_are_probabilities_or_logits() -> None:
     logits = torch.tensor([[0.0, np.log(3.0)], [30.0, 0.0]])
     assert class_scores(logits, 1, "probability").tolist() == pytest.approx([0.75, np.exp(-30.0)], rel=1e-6)
     assert class_scores(logits, 1, "logit").tolist() == pytest.approx([np.log(3.0), 0.0])
+
+
+def test_a_model_is_gone_with_its_last_user() -> None:
+    """Not at some later collection: a worker makes one for each of its tasks."""
+    gc.collect()
+    gc.disable()
+    try:
+        left = weakref.ref(fast_model(classifier_of("resnet18"), RUNTIME))
+        assert left() is None
+    finally:
+        gc.enable()
