@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array
+from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array, read_rows
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.parquet import Rows, read_table
 from storage.tables import PREDICTIONS
@@ -20,6 +20,13 @@ def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float
     """Saliency maps of a date, or some in a row, in the method's own unit, (n, rows, cols)."""
     maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
     maps *= read_array(artifact, PEAK)[part][:, None, None]
+    return maps
+
+
+def read_maps_at(artifact: Artifact, places: NDArray[np.integer]) -> NDArray[np.float32]:
+    """The same of maps at some positions (n,), and of no others: validation maps may lie far apart among a date's."""
+    maps = read_rows(open_array(artifact, SALIENCY), places).astype(np.float32)
+    maps *= read_array(artifact, PEAK)[places][:, None, None]
     return maps
 
 
@@ -122,7 +129,4 @@ class MemberVectors:
         for one, start in zip(self.members, self.starts, strict=False):
             places = one.places[max(0, first - start) : max(0, last - start)]
             for some in batches(len(places), MAPS_AT_ONCE):
-                chosen = places[some]
-                # The maps between the first and the last: Zarr's indexing by a list takes forty times the memory.
-                maps = read_maps(one.saliency, slice(int(chosen[0]), int(chosen[-1]) + 1))
-                yield maps[chosen - chosen[0]]
+                yield read_maps_at(one.saliency, places[some])
