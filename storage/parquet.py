@@ -1,6 +1,7 @@
 """Parquet files of one schema each, checked on writing and on reading; `storage.tables` has the schemas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -21,6 +22,7 @@ GROUP_ROWS = 16_384
 ORDER = "plant_id"
 
 Rows = dict[str, list[Any]]
+ROWS_AT_ONCE = 8192  # of `iter_table`; as Python values a row of the widest table takes 2 kB
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,26 @@ def read_table(artifact: Artifact, spec: TableSpec) -> Rows:
     return load_table(artifact.file(f"{spec.name}.parquet"), spec).to_pydict()
 
 
+def iter_table(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> Iterator[Rows]:
+    """The same, or some columns of it, at most `ROWS_AT_ONCE` rows at a time: a date's table need not fit in memory.
+
+    Equal texts of a part are one object, and so small.
+
+    Raises
+    ------
+    ArtifactError : as of `load_table`.
+    """
+    with _opened(artifact.file(f"{spec.name}.parquet"), spec) as file:
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=None if names is None else list(names)):
+            texts: dict[str, str] = {}
+            yield {
+                name: [v if v is None else texts.setdefault(v, v) for v in values.to_pylist()]
+                if pa.types.is_string(values.type)
+                else values.to_pylist()
+                for name, values in zip(batch.schema.names, batch.columns, strict=True)
+            }
+
+
 def load_table(path: Place, spec: TableSpec) -> pa.Table:
     """Read a Parquet file that must have this schema and version.
 
@@ -140,6 +162,12 @@ def load_table(path: Place, spec: TableSpec) -> pa.Table:
     ------
     ArtifactError : it cannot be read, or has another schema or version.
     """
+    with _opened(path, spec) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
     try:
         # ParquetFile, not a data set: a data set would add the columns `campaign` and `date` of the folders.
         source = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
@@ -147,7 +175,7 @@ def load_table(path: Place, spec: TableSpec) -> pa.Table:
             problem = schema_problem(file.schema_arrow, spec)
             if problem:
                 raise ArtifactError(f"{path}: {problem}")
-            return file.read()
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path} cannot be read as Parquet: {error}") from error
 

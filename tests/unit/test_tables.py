@@ -12,12 +12,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from storage import parquet
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.parquet import (
     GROUP_ROWS,
     Column,
     TableSpec,
+    iter_table,
     load_table,
     read_table,
     rows_to_columns,
@@ -102,6 +104,28 @@ class TestRoundTrip:
     def test_rows_in_any_order_of_keys(self, spec: TableSpec) -> None:
         backwards = [dict(reversed(row.items())) for row in some_rows(spec)]
         assert rows_to_columns(spec, backwards) == columns(spec)
+
+
+class TestInParts:
+    @pytest.mark.parametrize("at_once", [1, 3, 5, 100])
+    def test_parts_are_the_whole(self, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parquet, "ROWS_AT_ONCE", at_once)
+        artifact = artifact_with(Store(tmp_path), RELIABILITIES, columns(RELIABILITIES, 5))
+        parts = list(iter_table(artifact, RELIABILITIES))
+        assert {len(part["row"]) for part in parts[:-1]} <= {at_once}
+        whole = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+        assert whole == columns(RELIABILITIES, 5)
+
+    def test_some_columns_and_equal_texts_once(self, tmp_path: Path) -> None:
+        rows = columns(RELIABILITIES, 3) | {"method": ["gradcam"] * 3}
+        (part,) = iter_table(artifact_with(Store(tmp_path), RELIABILITIES, rows), RELIABILITIES, ("method", "row"))
+        assert list(part) == ["method", "row"]
+        assert part["method"][0] is part["method"][2]
+
+    def test_another_version_is_refused(self, tmp_path: Path) -> None:
+        artifact = artifact_with(Store(tmp_path), REJECTED, columns(REJECTED))
+        with pytest.raises(ArtifactError, match="version"):
+            next(iter_table(artifact, dataclasses.replace(REJECTED, version=9)))
 
 
 class TestRefusedOnWriting:
