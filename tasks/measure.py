@@ -3,6 +3,9 @@
 Reads `adjusted`, `reliability` and the cross-fitted judgements of validation images, writes the tables `metrics` and
 `evaluation`. Validation images are judged by what was fitted without them, but for the accuracy `after`, which is
 marked as in-sample. Intervals resample plants, of which a date's images are near copies of another's.
+
+Memory: the labelled rows of all dates, 0.5 kB each, `ROWS_AT_ONCE` rows of a date's table, and `WEIGHTS_AT_ONCE` counts
+of the resamples with some statistics of each, however many images there are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +18,15 @@ from sklearn.metrics import confusion_matrix
 
 from storage.arrays import ADJUSTED_WITHOUT_FOLD, read_array
 from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
+from storage.parquet import Rows, TableSpec, iter_table, read_table, rows_to_columns, write_table
 from storage.tables import ADJUSTED, CROSSFIT, EVALUATION, METRICS, RELIABILITIES, SWAPS
 from tasks.detection import bootstrap_detect, brier, calibration, calibration_error, cluster_calibration, detect
 from tasks.review_rules import PERSON
 from tasks.significance import (
-    accuracy_intervals,
-    group_weights,
+    Resamples,
+    bootstrap_accuracies,
+    bootstrap_difference,
     mcnemar,
-    paired_difference_interval,
     percentile_interval,
 )
 from tasks.stage import cached_by, versions
@@ -31,6 +34,7 @@ from tasks.stage import cached_by, versions
 REVISION = 2
 SPLITS = ("val", "test", "new")
 N_RESAMPLES, SEED, CONFIDENCE = 1000, 0, 0.95
+ANSWERED = ("plant_id", "split", "label", "predicted")
 MADE_BY = ("method", "explained_class", "classifier", "clusters")
 CLUSTER_SCORE = "reliability"
 PROBABILITIES = (
@@ -45,13 +49,13 @@ SCORES = (*PROBABILITIES[:-1], "trust_score", "combined_reliability")
 Resampled = dict[str, NDArray[np.float64]]  # statistics of `bootstrap_detect` by name, none without resamples
 
 
-def resamples(plants: Sequence[str]) -> NDArray[np.int64] | None:
-    """Counts (1000, n) of images when plants are drawn again; None for a single plant, whose draws cannot differ."""
-    return group_weights(plants, N_RESAMPLES, SEED) if len(set(plants)) > 1 else None
+def resamples(plants: Sequence[str]) -> Resamples | None:
+    """A thousand draws of plants with their images; None for a single plant, whose draws cannot differ."""
+    return Resamples(plants, N_RESAMPLES, SEED) if len(set(plants)) > 1 else None
 
 
 def accuracies(
-    labels: Sequence[int], answers: Sequence[int], n_classes: int, weights: NDArray[np.int64] | None
+    labels: Sequence[int], answers: Sequence[int], n_classes: int, drawn: Resamples | None
 ) -> dict[str, Any]:
     """Counts, accuracies and their intervals of at least one labelled image.
 
@@ -62,8 +66,9 @@ def accuracies(
     present = per_class > 0
     names = ("overall_accuracy", "average_class_accuracy")
     interval: dict[str, Any] = dict.fromkeys(names, (None, None))
-    if weights is not None:
-        interval = dict(accuracy_intervals(labels, answers, weights, n_classes, CONFIDENCE))
+    if drawn is not None:
+        found = drawn.of(lambda weights: bootstrap_accuracies(labels, answers, weights, n_classes))
+        interval = {name: percentile_interval(values, CONFIDENCE) for name, values in found.items()}
     return {
         "n": int(confusion.sum()),
         "n_correct": int(np.trace(confusion)),
@@ -83,13 +88,15 @@ def changes(labels: Sequence[int], before: Sequence[int], after: Sequence[int]) 
 
 
 def accuracy_gain(
-    labels: Sequence[int], before: Sequence[int], after: Sequence[int], weights: NDArray[np.int64] | None
+    labels: Sequence[int], before: Sequence[int], after: Sequence[int], drawn: Resamples | None
 ) -> dict[str, float | None]:
     """Interval of overall accuracy after minus before, the same images in every resample; None without resamples."""
-    if weights is None:
+    if drawn is None:
         return dict.fromkeys(("gain_lower", "gain_upper"))
     truth = np.asarray(labels)
-    low, high = paired_difference_interval(truth == before, truth == after, weights, CONFIDENCE)
+    was_right, is_right = truth == before, truth == after
+    found = drawn.of(lambda weights: {"gain": bootstrap_difference(was_right, is_right, weights)})
+    low, high = percentile_interval(found["gain"], CONFIDENCE)
     return {"gain_lower": low, "gain_upper": high}
 
 
@@ -113,16 +120,16 @@ def metric_rows(
         if split == "val":
             states.append(("cross-fitted rule" if is_reviewed else "cross-fitted", crossfit, list(without_fold)))
         for state, table, answers in states:
-            weights, pairs = resamples(table["plant_id"]), (table["label"], table["predicted"], answers)
+            drawn, pairs = resamples(table["plant_id"]), (table["label"], table["predicted"], answers)
             rows.append(
                 {
                     **{name: chosen[name][0] for name in MADE_BY},
                     "split": split,
                     "state": state,
                     "is_in_sample": split == "val" and state == "after",
-                    **accuracies(table["label"], answers, n_classes, weights),
+                    **accuracies(table["label"], answers, n_classes, drawn),
                     **changes(*pairs),
-                    **accuracy_gain(*pairs, None if state == "before" else weights),
+                    **accuracy_gain(*pairs, None if state == "before" else drawn),
                 }
             )
     return rows
@@ -143,9 +150,8 @@ def evaluation_rows(reliability: Rows, crossfit: Rows) -> list[dict[str, Any]]:
         if not table["label"]:
             continue
         is_wrong = np.asarray(table["label"]) != np.asarray(table["predicted"])
-        weights = resamples(table["plant_id"])
         marks = {**{name: table[name][0] for name in MADE_BY}, "split": split}
-        drawn = {s: {} if weights is None else bootstrap_detect(table[s], is_wrong, weights) for s in SCORES}
+        drawn = detections(table, is_wrong)
         rows += [
             {
                 **marks,
@@ -158,6 +164,21 @@ def evaluation_rows(reliability: Rows, crossfit: Rows) -> list[dict[str, Any]]:
             for score in SCORES
         ]
     return rows
+
+
+def detections(table: Rows, is_wrong: NDArray[np.bool_]) -> dict[str, Resampled]:
+    """Statistics of `bootstrap_detect` of every score, over the same resamples."""
+    drawn = resamples(table["plant_id"])
+    if drawn is None:
+        return {score: {} for score in SCORES}
+    values = {score: np.asarray(table[score], np.float64) for score in SCORES}
+
+    def of_block(weights: NDArray[np.int64]) -> dict[tuple[str, str], NDArray[np.float64]]:
+        found = {score: bootstrap_detect(values[score], is_wrong, weights) for score in SCORES}
+        return {(score, name): of for score, statistics in found.items() for name, of in statistics.items()}
+
+    of_all = drawn.of(of_block)
+    return {score: {name: of for (which, name), of in of_all.items() if which == score} for score in SCORES}
 
 
 def quality_intervals(drawn: Resampled) -> dict[str, float | None]:
@@ -227,7 +248,7 @@ def measure_accuracy(
         return recipe.ref
     decided = files.open(swaps)
     rows = metric_rows(
-        together(files, ADJUSTED, adjusted),
+        labelled_rows(files, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
         read_table(files.open(crossfit), CROSSFIT),
         read_array(decided, ADJUSTED_WITHOUT_FOLD).tolist(),
         len(files.open(plants).summary["classes"]),
@@ -246,13 +267,22 @@ def evaluate_scores(
     recipe, files = evaluation_recipe(crossfit, reliability), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    rows = evaluation_rows(together(files, RELIABILITIES, reliability), read_table(files.open(crossfit), CROSSFIT))
+    rated = labelled_rows(files, RELIABILITIES, reliability, (*MADE_BY, *ANSWERED, "cluster", "error_share", *SCORES))
+    rows = evaluation_rows(rated, read_table(files.open(crossfit), CROSSFIT))
     with files.create(recipe, versions()) as draft:
         write_table(draft, EVALUATION, rows_to_columns(EVALUATION, rows))
     return recipe.ref
 
 
-def together(files: Store, spec: TableSpec, refs: Sequence[ArtifactRef]) -> Rows:
-    """A table's rows of all dates."""
-    parts = [read_table(files.open(ref), spec) for ref in refs]
-    return {column.name: [value for part in parts for value in part[column.name]] for column in spec.columns}
+def labelled_rows(files: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
+    """Some columns of a table of all dates, of its rows with a label: the others are read and passed by in parts."""
+    whole: Rows = {name: [] for name in names}
+    texts: dict[Any, Any] = {}  # equal ones are kept once
+    for ref in refs:
+        for part in iter_table(files.open(ref), spec, names):
+            chosen = [i for i, label in enumerate(part["label"]) if label is not None]
+            for name in names:
+                values = part[name]
+                is_text = bool(values) and isinstance(values[0], str)
+                whole[name] += [texts.setdefault(values[i], values[i]) if is_text else values[i] for i in chosen]
+    return whole

@@ -6,8 +6,9 @@ DOI 10.1201/9780429246593). The exact tests take images as independent: with sev
 are too small.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,8 @@ from tasks.detection import detect, paired, resample_counts
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
+Key = TypeVar("Key")
+WEIGHTS_AT_ONCE = 2**22  # counts of a bootstrap, 32 MiB of them, as are the statistics of each
 
 
 @dataclass(frozen=True)
@@ -36,26 +39,53 @@ class ErrorShareTest:
     p_heterogeneity: float
 
 
-def group_weights(groups: Sequence[str], n_resamples: int, seed: int) -> NDArray[np.int64]:
-    """How often each image occurs when g plants are drawn from g with replacement, (n_resamples, n).
+@dataclass(frozen=True)
+class Resamples:
+    """Draws of g plants from g with replacement, told as how often each of n images occurs.
 
-    All images of a plant are drawn together, so resamples differ in size where plants differ in images.
+    All images of a plant are drawn together, so resamples differ in size where plants differ in images. The counts of
+    a thousand resamples of a hundred thousand images would take 800 MB, and their statistics several times as much, so
+    they come in blocks, always the same ones.
 
-    Parameters
+    Attributes
     ----------
     groups : n names, the plant of each image.
+    n_resamples : of all blocks together.
 
     Raises
     ------
     ValueError : fewer than 2 plants, between which nothing could vary, or fewer than 1 resample.
     """
-    names, member = np.unique(np.asarray(groups, np.str_), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"A bootstrap over plants needs at least 2 of them, not {len(names)}")
-    if n_resamples < 1:
-        raise ValueError(f"A bootstrap needs at least 1 resample, not {n_resamples}")
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), n_resamples)
-    return drawn.astype(np.int64)[:, member]
+
+    groups: Sequence[str]
+    n_resamples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        n_plants = len(set(self.groups))
+        if n_plants < 2:
+            raise ValueError(f"A bootstrap over plants needs at least 2 of them, not {n_plants}")
+        if self.n_resamples < 1:
+            raise ValueError(f"A bootstrap needs at least 1 resample, not {self.n_resamples}")
+
+    def blocks(self) -> Iterator[NDArray[np.int64]]:
+        """Counts (b, n), at most `WEIGHTS_AT_ONCE` of them or one resample at a time."""
+        names, member = np.unique(np.asarray(self.groups, np.str_), return_inverse=True)
+        generator, at_once = np.random.default_rng(self.seed), max(1, WEIGHTS_AT_ONCE // len(member))
+        for start in range(0, self.n_resamples, at_once):
+            n_drawn = min(at_once, self.n_resamples - start)
+            drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), n_drawn)
+            yield drawn.astype(np.int64)[:, member]
+
+    def of(self, statistics: Callable[[NDArray[np.int64]], Mapping[Key, Floats]]) -> dict[Key, Floats]:
+        """Statistics of all resamples, by a function that tells them of a block's counts (b, n)."""
+        parts = [statistics(block) for block in self.blocks()]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def group_weights(groups: Sequence[str], n_resamples: int, seed: int) -> NDArray[np.int64]:
+    """How often each image occurs in each of `Resamples`, (n_resamples, n); raises as they do."""
+    return np.concatenate(list(Resamples(groups, n_resamples, seed).blocks()))
 
 
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -74,10 +104,10 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval
     return float(low), float(high)
 
 
-def accuracy_intervals(
-    labels: ArrayLike, answers: ArrayLike, weights: ArrayLike, n_classes: int, confidence: float = 0.95
-) -> dict[str, Interval]:
-    """Intervals of `overall_accuracy` and `average_class_accuracy` over resamples.
+def bootstrap_accuracies(
+    labels: ArrayLike, answers: ArrayLike, weights: ArrayLike, n_classes: int
+) -> dict[str, Floats]:
+    """`overall_accuracy` and `average_class_accuracy`, (b,) each, over resamples.
 
     A resample that lacks a class takes the mean recall of the classes it has.
 
@@ -100,15 +130,13 @@ def accuracy_intervals(
     n, n_right = counts @ is_class, counts @ (is_class & (truth == given)[:, None])
     recall = n_right / np.maximum(n, 1)
     return {
-        "overall_accuracy": percentile_interval(n_right.sum(axis=1) / n.sum(axis=1), confidence),
-        "average_class_accuracy": percentile_interval(recall.sum(axis=1) / (n > 0).sum(axis=1), confidence),
+        "overall_accuracy": n_right.sum(axis=1) / n.sum(axis=1),
+        "average_class_accuracy": recall.sum(axis=1) / (n > 0).sum(axis=1),
     }
 
 
-def paired_difference_interval(
-    is_right_before: ArrayLike, is_right_after: ArrayLike, weights: ArrayLike, confidence: float = 0.95
-) -> Interval:
-    """Interval of accuracy after minus accuracy before (n,) over resamples (b, n) of the same images, in [-1, 1].
+def bootstrap_difference(is_right_before: ArrayLike, is_right_after: ArrayLike, weights: ArrayLike) -> Floats:
+    """Accuracy after minus accuracy before (b,), in [-1, 1], over resamples (b, n) of the same images.
 
     Raises
     ------
@@ -117,7 +145,7 @@ def paired_difference_interval(
     before, after = paired(is_right_before, is_right_after)
     before, _ = paired(before, before)
     counts = resample_counts(weights, len(after)).astype(np.float64)
-    return percentile_interval(counts @ (after - before) / counts.sum(axis=1), confidence)
+    return counts @ (after - before) / counts.sum(axis=1)
 
 
 def mcnemar(n_corrected: int, n_spoiled: int) -> float:

@@ -44,6 +44,13 @@ def plain(labels: list[int], answers: list[int], n_classes: int) -> dict[str, An
     return accuracies(labels, answers, n_classes, resamples([str(i) for i in range(len(labels))]))
 
 
+def counts(plants: list[str]) -> NDArray[np.int64]:
+    """How often each image is drawn, (1000, n)."""
+    drawn = resamples(plants)
+    assert drawn is not None
+    return np.concatenate(list(drawn.blocks()))
+
+
 def answers_of(confusion: list[list[int]]) -> tuple[list[int], list[int]]:
     """Labels and answers with these counts by (true, predicted) class."""
     pairs = [(t, p) for t, row in enumerate(confusion) for p, count in enumerate(row) for _ in range(count)]
@@ -102,8 +109,8 @@ def test_intervals_contain_the_estimate(seed: int) -> None:
 
 def test_one_plant_has_no_interval() -> None:
     assert resamples(["a", "a", "a"]) is None and resamples([]) is None
-    weights = resamples(["a", "b", "a"])
-    assert weights is not None and weights.shape == (1000, 3) and np.array_equal(weights[:, 0], weights[:, 2])
+    weights = counts(["a", "b", "a"])
+    assert weights.shape == (1000, 3) and np.array_equal(weights[:, 0], weights[:, 2])
 
 
 def mcnemar_by_counting(corrected: int, spoiled: int) -> float:
@@ -130,13 +137,11 @@ def test_the_gain_is_that_of_literally_repeated_plants(seed: int) -> None:
     random = np.random.default_rng(seed)
     labels, before, after = random.integers(0, 2, (3, 40))
     plants = [f"p{i}" for i in random.integers(0, 12, 40)]
-    weights = resamples(plants)
-    assert weights is not None
     gains: list[float] = []
-    for row in weights:
+    for row in counts(plants):
         drawn = np.repeat(np.arange(40), row)
         gains.append(float(np.mean(labels[drawn] == after[drawn]) - np.mean(labels[drawn] == before[drawn])))
-    found = accuracy_gain(labels.tolist(), before.tolist(), after.tolist(), weights)
+    found = accuracy_gain(labels.tolist(), before.tolist(), after.tolist(), resamples(plants))
     assert found == {
         f"gain_{end}": pytest.approx(np.quantile(gains, q)) for end, q in (("lower", 0.025), ("upper", 0.975))
     }
@@ -275,9 +280,8 @@ def test_a_score_is_compared_with_the_cluster_score_on_the_same_plants() -> None
     assert ends["reliability"] == (None, None) and ends["softmax"] == (0, 0)  # the same order of images
     low, high = ends["nearest_map_reliability"]
     assert 0 < low < rows["nearest_map_reliability"]["auroc"] - rows["reliability"]["auroc"] < high
-    weights, gains = resamples(table["plant_id"]), list[float]()
-    assert weights is not None
-    for row in weights:
+    gains = list[float]()
+    for row in counts(table["plant_id"]):
         drawn = np.repeat(np.arange(60), row)
         right = ~np.asarray(is_wrong)[drawn]
         if 0 < right.sum() < len(right):

@@ -13,18 +13,43 @@ from sklearn.metrics import recall_score
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
 
+from tasks import significance
 from tasks.detection import bootstrap_detect
 from tasks.significance import (
-    accuracy_intervals,
+    Resamples,
+    bootstrap_accuracies,
+    bootstrap_difference,
     confident_swaps,
     error_share_permutation,
     group_weights,
     heterogeneity,
     label_probe,
     mcnemar,
-    paired_difference_interval,
     percentile_interval,
 )
+
+
+def accuracy_intervals(labels: Any, answers: Any, weights: Any, n_classes: int) -> dict[str, tuple[float, float]]:
+    found = bootstrap_accuracies(labels, answers, weights, n_classes)
+    return {name: percentile_interval(values) for name, values in found.items()}
+
+
+def paired_difference_interval(before: Any, after: Any, weights: Any) -> tuple[float, float]:
+    return percentile_interval(bootstrap_difference(before, after, weights))
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 70, 10_000])
+def test_resamples_are_the_same_in_blocks_of_any_size(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plants = ["a", "b", "c", "a", "d", "b", "e"]
+    whole = group_weights(plants, 50, seed=3)
+    monkeypatch.setattr(significance, "WEIGHTS_AT_ONCE", at_once)
+    drawn = Resamples(plants, 50, 3)
+    blocks = list(drawn.blocks())
+    assert max(len(block) for block in blocks) == min(50, max(1, at_once // 7))
+    assert np.array_equal(np.concatenate(blocks), whole)
+    labels, right = np.arange(7) % 2, np.arange(7) % 3 > 0
+    found = drawn.of(lambda weights: {"gain": bootstrap_difference(right, labels == 1, weights)})
+    assert np.array_equal(found["gain"], bootstrap_difference(right, labels == 1, whole))
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=30).filter(lambda names: len(set(names)) > 1))
