@@ -1,6 +1,6 @@
 """Counts of a campaign, what they must allow, and how they compare with the paper's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,18 +28,20 @@ class Counts:
     validation_plants: int
 
     @classmethod
-    def of(cls, listings: Sequence[dict[str, Any]]) -> "Counts":
-        """Count the images of the dates' listings."""
-        classes = tuple(listings[0]["classes"])
+    def of(cls, listings: Iterable[dict[str, Any]]) -> "Counts":
+        """Count the images of the dates' listings, at least one; they are taken one after another."""
+        classes, dates = tuple[str, ...](), list[str]()
         by_split: dict[str, dict[str, int]] = {}
         plants: set[str] = set()
         for listing in listings:
+            classes = classes or tuple(listing["classes"])
+            dates.append(listing["date"])
             for entry in listing["images"]:
                 split = by_split.setdefault(entry["split"], dict.fromkeys((*classes, "unlabelled"), 0))
                 split["unlabelled" if entry["label"] is None else classes[entry["label"]]] += 1
                 if entry["split"] == "val" and entry["label"] is not None:
                     plants.add(entry["plant_id"])
-        return cls(tuple(listing["date"] for listing in listings), classes, by_split, len(plants))
+        return cls(tuple(dates), classes, by_split, len(plants))
 
     @property
     def n_images(self) -> int:

@@ -3,10 +3,13 @@
 `survey_source` always looks, because only looking tells whether something is new; what it finds is named by content, so
 everything after it is cached. `ingest_images` writes `images` and the tables `observations` and `rejected` of a date;
 `check_campaign` writes the table `plants` and refuses campaigns that cannot be analysed.
+
+Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row a plant; for the survey
+see `tasks.survey`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,7 +19,7 @@ from PIL import Image
 from prefect import task
 
 from storage.arrays import IMAGES, create_array, write_block
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.parquet import rows_to_columns, write_table
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED
@@ -105,26 +108,36 @@ def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: in
     }
 
 
-def plant_rows(listings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the table `plants` from the listings of every date."""
+def plant_rows(listings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table `plants` from the listings of every date, which are taken one after another."""
     plants: dict[str, dict[str, Any]] = {}
     for listing in listings:
         for entry in listing["images"]:
-            harvest = entry["harvest"] or {"after": None, "by": None}
-            row = {
-                **{name: entry[name] for name in ("plant_id", "split", "split_source", "easting", "northing")},
-                "harvest_after": _day_or_none(harvest["after"]),
-                "harvest_by": _day_or_none(harvest["by"]),
-                "n_observations": 0,
-            }
-            plants.setdefault(entry["plant_id"], row)["n_observations"] += 1
+            if entry["plant_id"] not in plants:
+                plants[entry["plant_id"]] = _plant_row(entry)
+            plants[entry["plant_id"]]["n_observations"] += 1
     return [plants[name] for name in sorted(plants)]
+
+
+def _plant_row(entry: dict[str, Any]) -> dict[str, Any]:
+    harvest = entry["harvest"] or {"after": None, "by": None}
+    return {
+        **{name: entry[name] for name in ("plant_id", "split", "split_source", "easting", "northing")},
+        "harvest_after": _day_or_none(harvest["after"]),
+        "harvest_by": _day_or_none(harvest["by"]),
+        "n_observations": 0,
+    }
 
 
 def _day_or_none(text: str | None) -> date | None:
     """The open ends of a harvest interval (`date.min`, `date.max`) are unknown days, not days."""
     day = None if text is None else date.fromisoformat(text)
     return None if day in (date.min, date.max) else day
+
+
+def read_listings(images: Sequence[Artifact]) -> Iterator[dict[str, Any]]:
+    """Listings of some dates' images, read one after another."""
+    return (artifact.read_json("listing.json") for artifact in images)
 
 
 def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
@@ -158,7 +171,7 @@ def survey_source(
     Returns the roles `survey` and, for every date, `listing <date>`.
     """
     files, found = Store(store), survey(source, dates, params)
-    check_counts(Counts.of(list(found.listings.values())), n_needed, is_trained)
+    check_counts(Counts.of(found.listings.values()), n_needed, is_trained)
     refs = {
         f"listing {day}": write_json(files, listing_recipe(listing), listing) for day, listing in found.listings.items()
     }
@@ -192,15 +205,14 @@ def check_campaign(
     if files.holds(recipe.ref):
         return recipe.ref
     artifacts = [files.open(ref) for ref in images]
-    listings = [artifact.read_json("listing.json") for artifact in artifacts]
-    counts = Counts.of(listings)
+    counts = Counts.of(read_listings(artifacts))
     rejected = check_rejected(artifacts, counts.n_images, params.max_bad_share)
     check_counts(counts, n_needed, is_trained)
     with files.create(recipe, versions()) as draft:
-        write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(listings)))
+        write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(read_listings(artifacts))))
         draft.summary = {
-            "classes": listings[0]["classes"],
-            "dates": [listing["date"] for listing in listings],
+            "classes": list(counts.classes),
+            "dates": list(counts.dates),
             "rejected": rejected,
             "counts": counts.by_split,
             "paper": paper_comparison(counts),

@@ -61,7 +61,7 @@ SOURCE_IMAGES = st.builds(
 
 
 def listings_of(source: Source, dates: Sequence[date], params: IngestParams) -> dict[date, dict[str, Any]]:
-    return survey(source, dates, params).listings
+    return dict(survey(source, dates, params).listings)
 
 
 def noise(seed: int, height: int = 32, width: int = 32) -> NDArray[np.uint8]:
