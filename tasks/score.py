@@ -4,6 +4,8 @@ Reads `assignments`, `predictions` and `crossfit`, writes the tables `clusters` 
 validation images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the
 classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and
 `reliability` is 1 - error_share.
+
+Memory: tables of one date as Python values, 4 kB an image; of all dates the validation images' clusters and answers.
 """
 
 from datetime import date
@@ -31,6 +33,7 @@ REVISION = 3
 JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
 ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")
 SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")
+MARKS = ("explained_class", "classifier", "clusters")
 COUNTS = ("tp", "tn", "fp", "fn")
 # What an image has from its cluster: its column, and that of the table `clusters`.
 INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
@@ -165,15 +168,13 @@ def score_clusters(
     recipe, files = scores_recipe(params, clusters, assignments, predictions), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    parts = [
-        (read_table(files.open(a), ASSIGNMENTS), read_table(files.open(p), PREDICTIONS))
-        for a, p in zip(assignments, predictions, strict=True)
-    ]
-    triples = [validation_rows(*part) for part in parts]
+    triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
+    for a, p in zip(assignments, predictions, strict=True):  # of one date after another
+        table, answers = read_table(files.open(a), ASSIGNMENTS), read_table(files.open(p), PREDICTIONS)
+        triples.append(validation_rows(table, answers))
+        marks = marks or {name: table[name][0] for name in MARKS if table[name]}
+        n_classes = max(n_classes, *(len(one) for one in answers["probabilities"][:1]), 0)
     cluster, label, predicted = (np.asarray([v for t in triples for v in t[k]], np.int64) for k in range(3))
-    first = next(table for table, _ in parts if table["cluster"])
-    n_classes = max(len(p) for _, table in parts for p in table["probabilities"][:1])
-    marks = {name: first[name][0] for name in ("explained_class", "classifier", "clusters")}
     rows = [
         {
             "method": method,
