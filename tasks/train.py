@@ -1,6 +1,8 @@
 """Train: fit the classifier on the augmented images, or take one that is given.
 
 Reads images and the augmentation table, writes the artefact `classifier`: weights, `card.json` and the table `epochs`.
+
+Memory: the training and validation images of all dates, and no others.
 """
 
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
-from storage.arrays import IMAGES, read_array
+from storage.arrays import IMAGES, open_array, read_rows
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.files import describe_file
 from storage.parquet import read_table, rows_to_columns, write_table
@@ -36,7 +38,7 @@ def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> Trai
     used = sorted({(day.isoformat(), row) for day, row in zip(plan["acquired"], plan["row"], strict=True)})
     position = {key: n for n, key in enumerate(used)}
     images = [
-        read_array(artifact, IMAGES)[[row for day, row in used if day == artifact.summary["date"]]]
+        read_images(artifact, [row for day, row in used if day == artifact.summary["date"]])
         for artifact in sorted(artifacts, key=lambda a: a.summary["date"])
     ]
     samples = [
@@ -55,9 +57,14 @@ def load_validation_set(artifacts: list[Artifact]) -> tuple[NDArray[np.uint8], N
     for artifact in artifacts:
         table = read_table(artifact, OBSERVATIONS)
         chosen = [i for i, split in enumerate(table["split"]) if split == "val" and table["label"][i] is not None]
-        images.append(read_array(artifact, IMAGES)[[table["row"][i] for i in chosen]])
+        images.append(read_images(artifact, [table["row"][i] for i in chosen]))
         labels += [table["label"][i] for i in chosen]
     return np.concatenate(images), np.asarray(labels, np.int64)
+
+
+def read_images(artifact: Artifact, rows: list[int]) -> NDArray[np.uint8]:
+    """Some images of a date (n, h, w, 3); the others, which may be many more, are not read."""
+    return read_rows(open_array(artifact, IMAGES), np.asarray(rows, np.int64))
 
 
 def classifier_recipe(params: TrainParams, augmentation: ArtifactRef, images: list[ArtifactRef]) -> Recipe:
