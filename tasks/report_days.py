@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from storage.artifacts import Artifact
+from storage.parquet import iter_table
 from storage.tables import ADJUSTED, DRIFT, OBSERVATIONS, REJECTED, RELIABILITIES
 from tasks.decisions import decision_rows
 from tasks.report_field import FieldDay
@@ -45,7 +46,7 @@ def read_day(
         date=day,
         is_scored=is_scored,
         rows=decision_rows(plants, rated, adjusted, classes),
-        n_unanswered=len(rows_of(images, OBSERVATIONS)) - len(adjusted),
+        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(adjusted),
         rejected=rows_of(images, REJECTED),
         drift=drift,
     )

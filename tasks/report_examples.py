@@ -1,11 +1,12 @@
 """Images that are typical of their cluster, read from a campaign's artefacts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import IMAGES, ROWS, SALIENCY, open_array, read_array
+from storage.arrays import IMAGES, ROWS, SALIENCY, open_array, read_array, read_rows
 from storage.artifacts import Artifact
 from storage.tables import ASSIGNMENTS, PREDICTIONS
 from tasks.axes import MAPS_AT_ONCE
@@ -13,6 +14,8 @@ from tasks.classifier import batches
 from tasks.report_tables import days_of, rows_of
 
 N_EXAMPLES = 3
+ANSWERED = ("row", "label", "predicted")
+ASSIGNED = ("plant_id", "split", "row", "cluster", "is_flat_map")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Member:
 
     Attributes
     ----------
-    is_validation : it has a label and is in the validation split: the clusters were made from it.
+    label, predicted : class indices; no label where nothing is known.
     row : position in the date's images array; place : of its map in the date's saliency.
     """
 
@@ -52,10 +55,16 @@ class Member:
     date: str
     plant_id: str
     split: str
-    is_validation: bool
+    label: int | None
+    predicted: int
     row: int
     place: int
     is_flat: bool
+
+    @property
+    def is_validation(self) -> bool:
+        """It has a label and is in the validation split: the clusters were made from it."""
+        return self.split == "val" and self.label is not None
 
 
 def find_examples(
@@ -64,7 +73,7 @@ def find_examples(
     """Up to `n` labelled validation images a cluster: those whose maps are most like the prototype, best first."""
     found: dict[int, list[Member]] = {}
     for day in days_of(artifacts, f"assignments {method}"):
-        for member in date_members(artifacts, method, day, prototypes):
+        for member in date_members(artifacts, method, day, prototypes, splits=("val",)):
             if member.is_validation:
                 found.setdefault(member.cluster, []).append(member)
     return [
@@ -75,31 +84,38 @@ def find_examples(
 
 
 def date_members(
-    artifacts: dict[str, Artifact], method: str, day: str, prototypes: NDArray[np.float32]
+    artifacts: dict[str, Artifact],
+    method: str,
+    day: str,
+    prototypes: NDArray[np.float32],
+    splits: Sequence[str] | None = None,
 ) -> list[Member]:
-    """The explained images of a date, their maps read some at a time for memory's sake."""
-    labels = {row["row"]: row["label"] for row in rows_of(artifacts[f"predictions {day}"], PREDICTIONS)}
+    """The explained images of a date, or of some splits; their maps are read `MAPS_AT_ONCE` at a time, no others."""
+    answers = {row["row"]: row for row in rows_of(artifacts[f"predictions {day}"], PREDICTIONS, ANSWERED)}
     saliency = artifacts[f"saliency {method} {day}"]
     place = {int(row): i for i, row in enumerate(read_array(saliency, ROWS))}
-    chosen = {place[one["row"]]: one for one in rows_of(artifacts[f"assignments {method} {day}"], ASSIGNMENTS)}
-    found: list[Member] = []
-    for part in batches(len(place), MAPS_AT_ONCE):
-        maps = np.asarray(open_array(saliency, SALIENCY)[part], np.float32)
-        for here in [here for here in range(part.start, part.stop) if here in chosen]:
-            one = chosen[here]
-            found.append(
-                Member(
-                    likeness=cosine(maps[here - part.start], prototypes[one["cluster"] - 1]),
-                    cluster=one["cluster"],
-                    date=day,
-                    plant_id=one["plant_id"],
-                    split=one["split"],
-                    is_validation=one["split"] == "val" and labels[one["row"]] is not None,
-                    row=one["row"],
-                    place=here,
-                    is_flat=one["is_flat_map"],
-                )
+    assigned = rows_of(artifacts[f"assignments {method} {day}"], ASSIGNMENTS, ASSIGNED)
+    chosen = [one for one in assigned if splits is None or one["split"] in splits]
+    chosen.sort(key=lambda one: place[one["row"]])
+    array, found = open_array(saliency, SALIENCY), list[Member]()
+    for part in batches(len(chosen), MAPS_AT_ONCE):
+        places = [place[one["row"]] for one in chosen[part]]
+        maps = read_rows(array, np.asarray(places, np.int64)).astype(np.float32)
+        found += [
+            Member(
+                likeness=cosine(saliency_map, prototypes[one["cluster"] - 1]),
+                cluster=one["cluster"],
+                date=day,
+                plant_id=one["plant_id"],
+                split=one["split"],
+                label=answers[one["row"]]["label"],
+                predicted=answers[one["row"]]["predicted"],
+                row=one["row"],
+                place=here,
+                is_flat=one["is_flat_map"],
             )
+            for one, here, saliency_map in zip(chosen[part], places, maps, strict=True)
+        ]
     return found
 
 
@@ -111,15 +127,14 @@ def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def _example(artifacts: dict[str, Artifact], method: str, member: Member) -> Example:
-    answers = rows_of(artifacts[f"predictions {member.date}"], PREDICTIONS)
-    answer = next(one for one in answers if one["row"] == member.row)
+    assert member.label is not None  # it is of validation
     saliency = artifacts[f"saliency {method} {member.date}"]
     return Example(
         cluster=member.cluster,
         date=member.date,
-        plant_id=answer["plant_id"],
-        label=answer["label"],
-        predicted=answer["predicted"],
+        plant_id=member.plant_id,
+        label=member.label,
+        predicted=member.predicted,
         image=np.asarray(open_array(artifacts[f"images {member.date}"], IMAGES)[member.row]),
         saliency=np.asarray(open_array(saliency, SALIENCY)[member.place], np.float32),
         is_flat=member.is_flat,

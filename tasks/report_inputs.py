@@ -26,8 +26,11 @@ from storage.tables import (
     SWAPS,
 )
 from tasks.report_examples import Example, find_examples
-from tasks.report_tables import Row, dated_rows, days_of, rows_of
+from tasks.report_tables import Row, dated_rows, days_of, labelled_rows, rows_of, shared_rows
+from tasks.report_words import SCORES, UNSEEN
 
+COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped", "abstain")
+ABSTAINED = ("split", "abstain", "abstain_reason")
 JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # by each method
 
 
@@ -39,8 +42,10 @@ class MethodResults:
     ----------
     clusters, swaps, metrics, evaluation, crossfit, sensitivity : rows of the tables of these names.
     matches : rows of the table `cluster_matches`; none on a first fit.
-    adjusted, reliability : rows of the tables of these names of every date of the campaign, with the date.
-    drift : the same, and of the dates scored since.
+    adjusted, reliability : rows of the tables of these names of every date of the campaign, of the columns `COUNTED`
+        and `ABSTAINED` alone; equal ones are one object.
+    judged : labelled rows of `reliability` of unseen plants, with every score.
+    drift : rows of the table of this name with the date, also of the dates scored since.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
     warnings : what a reader must know of clusters, cross-fitting and novelty before trusting a figure.
@@ -56,6 +61,7 @@ class MethodResults:
     sensitivity: list[Row]
     adjusted: list[Row]
     reliability: list[Row]
+    judged: list[Row]
     drift: list[Row]
     prototypes: NDArray[np.float32]
     examples: list[Example]
@@ -75,8 +81,8 @@ class CampaignResults:
     Attributes
     ----------
     notes : remarks on the source as a whole.
-    observations : rows of every date of the campaign, with the date.
-    rejected : the same, and of the dates scored since.
+    observations : split, label and flags of the rows of every date of the campaign; equal ones are one object.
+    rejected : rows of the table of this name with the date, also of the dates scored since.
     epochs : rows of the table `epochs`; empty where the classifier was given.
     artifacts, scored : by role, of the campaign and of the dates scored since.
     """
@@ -138,7 +144,7 @@ def read_campaign(
         plants=rows_of(plants, PLANTS),
         plants_summary=plants.summary,
         notes=artifacts["survey"].read_json("survey.json")["notes"],
-        observations=dated_rows(artifacts, "images", OBSERVATIONS),
+        observations=shared_rows(artifacts, "images", OBSERVATIONS, ("split", "label", "flags")),
         rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
@@ -163,8 +169,11 @@ def read_method(
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
         crossfit=rows_of(crossfit, CROSSFIT),
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
-        adjusted=dated_rows(artifacts, f"adjusted {method}", ADJUSTED),
-        reliability=dated_rows(artifacts, f"reliability {method}", RELIABILITIES),
+        adjusted=shared_rows(artifacts, f"adjusted {method}", ADJUSTED, COUNTED),
+        reliability=shared_rows(artifacts, f"reliability {method}", RELIABILITIES, ABSTAINED),
+        judged=labelled_rows(
+            artifacts, f"reliability {method}", RELIABILITIES, UNSEEN, ("split", "label", "predicted", *SCORES)
+        ),
         drift=dated_rows({**artifacts, **scored}, f"drift {method}", DRIFT),
         prototypes=prototypes,
         examples=find_examples(artifacts, method, prototypes),

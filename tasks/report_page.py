@@ -150,7 +150,7 @@ def _figures(
 
 def _score_figures(results: MethodResults) -> dict[str, bytes]:
     split = judged_split(results.evaluation)
-    images = judged_images(results.reliability, results.crossfit, split)
+    images = judged_images(results.judged, results.crossfit, split)
     if split is None or not images:
         return {}
     title = f"{split_words(split)} (n = {len(images)})"

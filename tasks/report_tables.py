@@ -1,20 +1,62 @@
-"""Rows of a campaign's tables as plain dictionaries."""
+"""Rows of a campaign's tables as plain dictionaries.
 
+A dictionary takes 1 to 3 kB, so tables of all dates are not read whole where they are counted (see `shared_rows`).
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.artifacts import Artifact
-from storage.parquet import TableSpec, read_table
+from storage.parquet import TableSpec, iter_table, read_table
 
 Row = dict[str, Any]
 
 
-def rows_of(artifact: Artifact, spec: TableSpec) -> list[Row]:
-    """A table as one dictionary a row."""
-    columns = read_table(artifact, spec)
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+def rows_of(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> list[Row]:
+    """A table, or some columns of it, as one dictionary a row."""
+    if names is None:
+        columns = read_table(artifact, spec)
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(names, values, strict=True))
+        for part in iter_table(artifact, spec, names)
+        for values in zip(*(part[name] for name in names), strict=True)
+    ]
 
 
-def days_of(artifacts: dict[str, Artifact], prefix: str) -> list[str]:
+def shared_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, names: Sequence[str]) -> list[Row]:
+    """Some columns of a table's rows of every date, equal rows as one object, which nobody may change.
+
+    For columns of few different values: then a row takes the 8 bytes of a reference, of however many dates.
+    """
+    known: dict[tuple[Any, ...], Row] = {}
+    rows: list[Row] = []
+    for day in days_of(artifacts, prefix):
+        for part in iter_table(artifacts[f"{prefix} {day}"], spec, names):
+            for values in zip(*(part[name] for name in names), strict=True):
+                row = known.get(values)
+                if row is None:
+                    row = known[values] = dict(zip(names, values, strict=True))
+                rows.append(row)
+    return rows
+
+
+def labelled_rows(
+    artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, splits: Sequence[str], names: Sequence[str]
+) -> list[Row]:
+    """Some columns, `split` and `label` among them, of the rows of every date in these splits that have a label."""
+    return [
+        dict(zip(names, values, strict=True))
+        for day in days_of(artifacts, prefix)
+        for part in iter_table(artifacts[f"{prefix} {day}"], spec, names)
+        for values, split, label in zip(
+            zip(*(part[name] for name in names), strict=True), part["split"], part["label"], strict=True
+        )
+        if label is not None and split in splits
+    ]
+
+
+def days_of(artifacts: Mapping[str, Artifact], prefix: str) -> list[str]:
     """Dates of the roles `<prefix> <date>`, ascending."""
     return sorted(role.split()[-1] for role in artifacts if role.rpartition(" ")[0] == prefix)
 

@@ -11,7 +11,7 @@ def member(
     plant: str, likeness: float, cluster: int = 1, is_validation: bool = True, date: str = "2021-08-23"
 ) -> Member:
     split = "val" if is_validation else "test"
-    return Member(likeness, cluster, date, plant, split, is_validation, row=ord(plant), place=0, is_flat=False)
+    return Member(likeness, cluster, date, plant, split, 0, 0, row=ord(plant), place=0, is_flat=False)
 
 
 def names(members: list[Member]) -> str:

@@ -11,6 +11,7 @@ from tasks.report import figure_file, report_summary
 from tasks.report_content import parameter_rows
 from tasks.report_inputs import read_campaign
 from tasks.report_methods import compare_methods, tallest_bars
+from tasks.report_tables import rows_of
 from tasks.report_words import METHOD_MEANINGS, METHOD_NAMES
 from tasks.saliency.maps import Method
 from tests.unit.report_campaign import DAYS, FakeCampaign, Page, shares, table_rows
@@ -142,7 +143,10 @@ def test_examples_are_those_most_like_the_prototype(campaign: FakeCampaign) -> N
     results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles, {})
     for one in results.methods:
         assert [example.cluster for example in one.examples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-        scored = {row["plant_id"] for row in one.adjusted if row["split"] == "val"}
+        tables = [
+            rows_of(campaign.store.open(campaign.roles[f"adjusted {one.method} {day}"]), ADJUSTED) for day in DAYS
+        ]
+        scored = {row["plant_id"] for rows in tables for row in rows if row["split"] == "val"}
         assert {example.plant_id for example in one.examples} <= scored
 
 
