@@ -16,9 +16,10 @@ from tasks.report_field import (
     summarise,
     to_check,
 )
-from tasks.report_map import Marker, least_reliability, map_json, map_pictures, markers_of
+from tasks.report_map import Marker, Thinning, least_reliability, map_json, map_pictures, markers_of, thinning
 from tasks.report_words import method_name
 
+N_LISTED = 2_000  # plants to check that the page lists at most: half a megabyte
 N_NAMED = 30  # plants to check that are named before the others are folded away: a sheet of paper
 
 
@@ -36,9 +37,11 @@ class FieldPage:
     meanings : what a decision means, where its name does not say it; `other_meaning` of the others.
     least : reliability at which a mark is hollow.
     map_json : of `tasks.report_map.map_json`; empty where there is no map.
-    pictures : the map as PNG by date.
+    thinning : which plants of a large field the map leaves out; None where it shows all.
+    pictures : the map as PNG by date, with all plants.
     plots : of `tasks.report_field.plot_rows`.
-    to_check : decision rows of the latest date, of which `n_named` are shown at once.
+    to_check : the first `N_LISTED` decision rows of the `n_to_check` of the latest date, of which `n_named` are shown
+        at once.
     """
 
     days: list[FieldDay]
@@ -53,9 +56,11 @@ class FieldPage:
     other_meaning: str
     least: float
     map_json: str
+    thinning: Thinning | None
     pictures: dict[str, bytes]
     plots: list[dict[str, Any]]
     to_check: list[Row]
+    n_to_check: int
     n_named: int
 
 
@@ -67,7 +72,7 @@ def field_page(
     lost: Sequence[str],
 ) -> FieldPage:
     """Everything that the page says of the field; `days` are by the first of `methods`, at least one."""
-    summaries = [summarise(day, classes) for day in days]
+    summaries, checks = [summarise(day, classes) for day in days], to_check(days[-1])
     return FieldPage(
         days=list(days),
         summaries=summaries,
@@ -81,8 +86,10 @@ def field_page(
         other_meaning=OTHER_MEANING,
         least=least_reliability(classes),
         map_json=map_json(days, classes, plants),
+        thinning=thinning(days, plants),
         pictures=map_pictures(days, classes, plants),
         plots=plot_rows(days, classes),
-        to_check=to_check(days[-1]),
+        to_check=checks[:N_LISTED],
+        n_to_check=len(checks),
         n_named=N_NAMED,
     )

@@ -63,7 +63,7 @@
   function traces() {
     const one = field.days[day], size = markSize();
     return [others(size, styled("--soft")), ...field.decisions.map((decision, code) => {
-      const rows = [...one.plant.keys()].filter((i) => one.plant[i] >= 0 && one.decision[i] === code);
+      const rows = [...one.plant.keys()].filter((i) => one.decision[i] === code);
       const colour = isDark.matches ? decision.dark : decision.light;
       return {
         type: "scatter", mode: "markers", name: decision.name, customdata: rows, hoverinfo: "none",
@@ -107,14 +107,12 @@
 
   function showDay() {
     day = Number(slider.value);
-    const one = field.days[day];
-    const counts = field.decisions.map((_, code) => one.decision.filter((found) => found === code).length);
+    const one = field.days[day], counts = one.counts;  // of all plants, on the map or not
     boxes.forEach((box, code) => { box.parentElement.querySelector("b").textContent = counts[code]; });
     at("map-date-text").textContent = one.label;
     const said = field.decisions.map((decision, code) => `${counts[code]} ${decision.name}`).join(", ");
     slider.setAttribute("aria-valuetext", `${one.label}: ${said}`);
-    const missing = one.plant.filter((plant) => plant < 0).length;
-    at("map-unplaced").textContent = missing ? `${missing} of ${one.plant.length} plants have no known position and are not on the map.` : "";
+    at("map-unplaced").textContent = one.unplaced ? `${one.unplaced} of ${one.n} plants have no known position and are not on the map.` : "";
     selected = -1;
     plantText.textContent = "";
     draw();
@@ -137,7 +135,7 @@
     const [x, y] = from === null ? [view.x, view.y] : [field.east[from], field.north[from]];
     let best = -1, least = Infinity;
     one.plant.forEach((plant, i) => {
-      if (plant < 0 || !boxes[one.decision[i]].checked) return;
+      if (!boxes[one.decision[i]].checked) return;
       const ahead = (field.east[plant] - x) * dx + (field.north[plant] - y) * dy;
       const aside = Math.abs((field.east[plant] - x) * dy) + Math.abs((field.north[plant] - y) * dx);
       const cost = from === null ? Math.abs(ahead) + aside : ahead + 2 * aside;

@@ -5,6 +5,7 @@ colours. Reliability is how far a mark is filled: solid for a sure answer, hollo
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from tasks.report_field import FieldDay, day_label, is_placed, reason_sentences
 
 Row = Mapping[str, Any]
 NO_ANSWER = "#9AA39D"
+N_ON_MAP = 10_000  # plants that the page's map draws; a browser takes seconds for more, and 25 bytes each and date
 SIDE = 7.0  # inches of a picture's longer side, and of the shorter at most
 
 
@@ -61,19 +63,62 @@ def least_reliability(classes: Sequence[str]) -> float:
     return 1 / max(2, len(classes))
 
 
+@dataclass(frozen=True)
+class Thinning:
+    """How the page's map leaves out plants of a large field.
+
+    Attributes
+    ----------
+    n, n_shown : plants with a position, and those of them on the map.
+    side : metres; of every square of a grid the plant nearest to its middle is shown.
+    """
+
+    n: int
+    n_shown: int
+    side: float
+
+
+def thinned(metres: NDArray[np.float64], limit: int) -> tuple[NDArray[np.int64], float]:
+    """Which of n plants at positions (n, 2) a map shows, at most `limit`, and the side of its squares in metres.
+
+    Evenly over the field, as every so many-th plant would not be: rows have equal numbers of plants, and whole lines
+    would be shown or left out. All plants, and 0, where there are no more than `limit`; of equally near ones the first.
+    """
+    if len(metres) <= limit:
+        return np.arange(len(metres)), 0.0
+    side = round(float(np.sqrt(np.maximum(np.ptp(metres, axis=0), 1.0).prod() / limit)), 1) or 0.1
+    while True:
+        square = np.floor(metres / side)
+        order = np.argsort(np.hypot(*(metres / side - square - 0.5).T).round(9), kind="stable")
+        _, first = np.unique(square[order], axis=0, return_index=True)
+        if len(first) <= limit:
+            return np.sort(order[first]), side
+        side = round(1.1 * side + 0.05, 1)
+
+
+def thinning(days: Sequence[FieldDay], plants: Sequence[Row]) -> Thinning | None:
+    """How the map of these dates leaves out plants; None where it shows all."""
+    metres = np.asarray(list(_places(days, plants).values())).reshape(-1, 2)
+    shown, side = thinned(metres - metres.min(axis=0, initial=np.inf), N_ON_MAP)
+    return Thinning(len(metres), len(shown), side) if side else None
+
+
 def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> str:
     """What the map shows, safe inside a `script` element; empty where no plant has a position.
 
-    Plants stand once, in metres from the south-west corner; a date has the numbers of its plants, and of each the
-    number of its decision, its reliability to three decimals, the number of its answer and of its reasons, and whether
-    it was swapped. Of the campaign's `plants` those without an answer on a date are there too, to show the field.
+    Plants stand once, in metres from the south-west corner, as many as `thinned` leaves; a date has the numbers of its
+    plants among them, and of each the number of its decision, its reliability to three decimals, the number of its
+    answer and of its reasons, and whether it was swapped; and how many plants it has in all. Of the campaign's `plants`
+    those without an answer on a date are there too, to show the field.
     """
     places = _places(days, plants)
     if not places:
         return ""
-    number = {plant: i for i, plant in enumerate(places)}
-    corner = np.asarray(list(places.values())).min(axis=0)
-    metres = (np.asarray(list(places.values())) - corner).round(2)
+    metres = np.asarray(list(places.values()))
+    metres = (metres - metres.min(axis=0)).round(2)
+    shown, _ = thinned(metres, N_ON_MAP)
+    names, metres = [list(places)[i] for i in shown], metres[shown]
+    number = {plant: i for i, plant in enumerate(names)}
     reasons = sorted({row["abstain_reason"] for day in days for row in day.rows})
     content = {
         "classes": list(classes),
@@ -81,7 +126,7 @@ def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[
         "spacing": _spacing(metres),
         "decisions": [{"name": name, **asdict(marker)} for name, marker in markers_of(classes).items()],
         "reasons": [[reason_sentences().get(word, word) for word in text.split()] for text in reasons],
-        "plants": list(places),
+        "plants": names,
         "east": metres[:, 0].tolist(),
         "north": metres[:, 1].tolist(),
         "days": [_day_content(day, number, classes, reasons) for day in days],
@@ -108,17 +153,22 @@ def _spacing(metres: NDArray[np.float64]) -> float:
 def _day_content(
     day: FieldDay, number: Mapping[str, int], classes: Sequence[str], reasons: Sequence[str]
 ) -> dict[str, Any]:
-    """A date's plants; those without a position come with the number -1, so that they are counted."""
+    """A date's plants that are on the map, and what all of them come to."""
     decisions = decisions_of(classes)
+    tally = Counter(row["decision"] for row in day.rows)
+    rows = [row for row in day.rows if is_placed(row) and row["plant_id"] in number]
     return {
         "date": day.date,
         "label": day_label(day.date),
-        "plant": [number[row["plant_id"]] if is_placed(row) else -1 for row in day.rows],
-        "decision": [decisions.index(row["decision"]) for row in day.rows],
-        "reliability": [round(row["answer_reliability"], 3) for row in day.rows],
-        "answer": [classes.index(row["answer"]) for row in day.rows],
-        "reason": [reasons.index(row["abstain_reason"]) for row in day.rows],
-        "swapped": [int(row["is_swapped"]) for row in day.rows],
+        "n": len(day.rows),
+        "unplaced": sum(not is_placed(row) for row in day.rows),
+        "counts": [tally[decision] for decision in decisions],
+        "plant": [number[row["plant_id"]] for row in rows],
+        "decision": [decisions.index(row["decision"]) for row in rows],
+        "reliability": [round(row["answer_reliability"], 3) for row in rows],
+        "answer": [classes.index(row["answer"]) for row in rows],
+        "reason": [reasons.index(row["abstain_reason"]) for row in rows],
+        "swapped": [int(row["is_swapped"]) for row in rows],
     }
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from storage.tables import ADJUSTED, REJECTED, RELIABILITIES
+from tasks import report_front, report_map, report_words
+from tasks.pages import page_templates
 from tasks.report import map_file, report_summary, write_report
 from tasks.report_field import (
     FieldDay,
@@ -22,7 +25,9 @@ from tasks.report_field import (
     summarise,
     to_check,
 )
-from tasks.report_map import MARKERS, map_json, map_pictures, markers_of
+from tasks.report_front import field_page
+from tasks.report_map import MARKERS, map_json, map_pictures, markers_of, thinned
+from tasks.report_render import FILTERS
 from tasks.report_tables import rows_of
 from tests.unit.report_campaign import DAYS, HOSTILE, FakeCampaign, Page
 
@@ -125,7 +130,9 @@ def test_plants_without_an_answer_show_where_the_field_is() -> None:
     found = json.loads(map_json(days, CLASSES, known))
     assert (found["plants"], found["east"], found["north"]) == (["z", "a"], [0, 2], [0, 1.5])
     assert found["spacing"] == 2.5 and found["least"] == 0.5
-    assert (found["days"][0]["plant"], found["days"][0]["reliability"]) == ([1, -1], [0.123, 0.6])
+    assert (found["days"][0]["plant"], found["days"][0]["reliability"]) == ([1], [0.123])
+    counted = {name: found["days"][0][name] for name in ("n", "unplaced", "counts")}
+    assert counted == {"n": 2, "unplaced": 1, "counts": [1, 0, 1]}
     assert map_json([FieldDay("2021-09-03", False, ROWS)], CLASSES, known) == ""  # no answer has a place
     assert map_pictures([FieldDay("2021-09-03", False, ROWS)], CLASSES, known) == {}
 
@@ -211,17 +218,72 @@ def test_the_map_shows_what_the_tables_say(campaign: FakeCampaign, html: str) ->
     names = [decision["name"] for decision in found["decisions"]]
     assert [day["date"] for day in found["days"]] == [*DAYS, *LATER]
     for day in found["days"]:
-        rows = decided(campaign, day["date"])
+        whole = decided(campaign, day["date"])
+        assert day["counts"] == [sum(row["do"] == name for row in whole) for name in names]
+        rows = [row for row in whole if campaign.place(place_number(row["plant_id"]))["easting"] is not None]
+        assert (day["n"], day["unplaced"]) == (len(whole), len(whole) - len(rows))
         assert [names[code] for code in day["decision"]] == [row["do"] for row in rows]
         assert day["reliability"] == pytest.approx([row["sure"] for row in rows], abs=5.1e-4)
         assert day["swapped"] == [row["is_swapped"] for row in rows]
-        for number, row in zip(day["plant"], rows, strict=True):
-            place = 1 if row["plant_id"] == HOSTILE else int(row["plant_id"].rpartition("B")[2])
-            assert (number < 0) == (campaign.place(place)["easting"] is None)
-            assert number < 0 or found["plants"][number] == row["plant_id"]
+        assert [found["plants"][number] for number in day["plant"]] == [row["plant_id"] for row in rows]
     at = dict(zip(found["plants"], zip(found["east"], found["north"], strict=True), strict=True))
     assert at["2021_Ref_Plot1_B103"] == (1.5, 0.5)
-    assert "4 of 200 plants have no known position" in html and sum(n < 0 for n in found["days"][-1]["plant"]) == 4
+    assert "4 of 200 plants have no known position" in html
+    assert found["days"][-1]["unplaced"] == 4 and "map-thinned" not in html and "check-cut" not in html
+
+
+def place_number(plant_id: str) -> int:
+    return 1 if plant_id == HOSTILE else int(plant_id.rpartition("B")[2])
+
+
+class TestLargeField:
+    """More plants than a page can draw."""
+
+    def test_one_plant_of_every_square_is_shown(self) -> None:
+        metres = np.asarray([[x, y] for x in range(40) for y in range(30)], np.float64)
+        shown, side = thinned(metres, 100)
+        squares = np.floor(metres[shown] / side)
+        assert 60 < len(shown) <= 100 and len(np.unique(squares, axis=0)) == len(shown)
+        for square in np.unique(np.floor(metres / side), axis=0):  # none is empty that has a plant
+            inside = np.flatnonzero((np.floor(metres / side) == square).all(axis=1))
+            distances = np.hypot(*(metres[inside] / side - square - 0.5).T).round(9)
+            assert inside[distances.argmin()] in shown
+
+    @pytest.mark.parametrize("metres", [np.zeros((9, 2)), np.outer(np.arange(9), [0, 3.0]), np.full((9, 2), 1e6)])
+    def test_a_line_or_a_heap_of_plants(self, metres: Any) -> None:
+        shown, side = thinned(metres, 4)
+        assert 1 <= len(shown) <= 4 and side > 0
+
+    def test_few_plants_are_all_shown(self) -> None:
+        shown, side = thinned(np.zeros((3, 2)), 3)
+        assert shown.tolist() == [0, 1, 2] and side == 0
+
+    def test_the_page_says_what_it_leaves_out_and_counts_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = [plant(f"p{i}", "check", i / 400, easting=i % 20, northing=i // 20 + 0.0) for i in range(400)]
+        days = [FieldDay(day, False, rows) for day in ("2021-09-03", "2021-09-06")]
+        monkeypatch.setattr(report_front, "N_LISTED", 50)
+        monkeypatch.setattr(report_map, "N_ON_MAP", 100)
+        field = field_page(days, CLASSES, ["gradcam"], [], [])
+        found = json.loads(field.map_json)
+        assert field.thinning is not None and field.thinning.n == 400
+        assert field.thinning.n_shown == len(found["plants"]) == len(found["days"][0]["plant"]) <= 100
+        assert found["days"][0]["counts"] == [0, 0, 400] and found["days"][0]["n"] == 400
+        assert (len(field.to_check), field.n_to_check) == (50, 400)
+        page = page_templates()
+        page.filters.update(FILTERS, data_uri=str)
+        html = page.get_template("report_field.html").render(
+            field=field,
+            results=SimpleNamespace(campaign="f2"),
+            source=SimpleNamespace(kind="folder"),
+            words=report_words,
+        )
+        assert html.count("<img") == 1 and len(field.pictures) == 2 and "The maps of the other dates are" in html
+        said = re.sub(r"<[^>]*>|&nbsp;", " ", html)
+        assert (
+            f"The field has 400 plants with a position, too many for a map in a page. It shows {field.thinning.n_shown}"
+            in said
+        )
+        assert "Of 400 plants to check the first 50 are listed" in said and "The next 20 plants to check" in said
 
 
 def test_names_from_outside_stay_text_beside_scripts(html: str) -> None:
