@@ -20,7 +20,7 @@ from tasks.detection import detect, paired, resample_counts
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 Key = TypeVar("Key")
-WEIGHTS_AT_ONCE = 2**22  # counts of a bootstrap, 32 MiB of them, as are the statistics of each
+WEIGHTS_AT_ONCE = 2**20  # counts of a bootstrap, 8 MiB of them, and as much several times over for its statistics
 
 
 @dataclass(frozen=True)
