@@ -10,6 +10,7 @@ from rich.table import Table
 
 from flows.cli_options import DEFAULT_STORE, JsonOption, StoreOption, configure_prefect
 from flows.machine import size_text
+from storage.artifacts import Store
 
 app = typer.Typer()
 
@@ -30,7 +31,7 @@ def plan(
     from flows.runfile import load_run_file
 
     params, runtime = load_run_file(campaign)
-    found = plan_rows(plan_campaign(params, str(store.absolute()), runtime))
+    found = plan_rows(plan_campaign(params, Store(store).address, runtime))
     if as_json:
         print(json.dumps(found, indent=1))
     else:

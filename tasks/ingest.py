@@ -93,6 +93,7 @@ def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: in
         shard.append(image)
         if len(shard) == IMAGES.shard:
             write_block(array, start, np.stack(shard))
+            draft.settle()
             start, shard = start + len(shard), []
     array.resize((len(rows), size, size, 3))
     if shard:

@@ -78,6 +78,7 @@ def write_answers(
             found = logits_and_features(classifier, images, batch_size)
             logits[block][part], features[part] = found
         write_block(stored, block.start, features)
+        draft.settle()
     write_array(draft, LOGITS, logits)
     return logits
 
@@ -97,6 +98,7 @@ def copy_answers(draft: Draft, parts: list[Artifact], n: int) -> NDArray[np.floa
     for start, source in zip(starts, sources, strict=True):
         for block in batches(source.shape[0], FEATURES_BLOCK):
             write_block(stored, start + block.start, np.asarray(source[block]))
+            draft.settle()
     logits = np.concatenate([read_array(part, LOGITS) for part in parts])
     write_array(draft, LOGITS, logits)
     return logits

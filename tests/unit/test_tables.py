@@ -262,7 +262,8 @@ class TestLayoutOfAFile:
     def path(self, tmp_path: Path) -> Path:
         """`adjusted` as it is published."""
         store = Store(tmp_path)
-        return publish_table(store, ADJUSTED, [artifact_with(store, ADJUSTED, self.rows(ADJUSTED)).ref], "c", DAYS[0])
+        rows = artifact_with(store, ADJUSTED, self.rows(ADJUSTED)).ref
+        return local(publish_table(store, ADJUSTED, [rows], "c", DAYS[0]))
 
     def test_row_groups_of_some_thousand_rows(self, path: Path) -> None:
         found = pq.read_metadata(path)
