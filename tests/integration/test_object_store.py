@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from distributed import Client
 
 from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
@@ -15,10 +16,12 @@ from storage.artifacts import Store
 from storage.files import list_files
 from storage.publish import read_record
 from storage.verify import verify_store
+from tasks.parameters import Runtime
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.training import TrainParams
-from tests.integration.conftest import DATES, HARVEST, run_small, small_campaign
+from tests.integration.cluster import cluster
+from tests.integration.conftest import DATES, HARVEST, run_small, small_campaign, wait_until
 from tests.object_servers import CREDENTIALS, ObjectServer, faulty_line, running_server
 
 NEW_DATE = date(2022, 8, 29)  # of the same season, scored and not fitted on
@@ -86,18 +89,6 @@ def test_a_deleted_object_is_made_again(server: ObjectServer) -> None:
     assert verify_store(store).problems == []
 
 
-def test_one_request_in_twenty_fails(
-    expected: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, one_thread: None
-) -> None:
-    with running_server("moto", tmp_path_factory.mktemp("faulty") / "objects") as server:
-        with faulty_line(server.url, share=0.05) as line:
-            analyse_campaign(CAMPAIGN, f"s3://harvest/faulty?endpoint={line.url}")
-        store = Store(server.address("faulty"))
-        assert min(line.counts[fault] for fault in ("500", "503", "cut", "cut after")) > 0
-        assert published(store) == only_own_dates(expected)
-        assert verify_store(store).problems == []
-
-
 def test_a_server_that_is_killed_and_started_again(
     expected: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, one_thread: None
 ) -> None:
@@ -121,3 +112,43 @@ def test_a_server_that_is_killed_and_started_again(
         assert killed == ["images", "predictions", "assignments"]
         assert published(store) == only_own_dates(expected)
         assert verify_store(store).problems == []
+
+
+def test_a_worker_a_server_and_requests_fail_in_one_run(
+    expected: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, one_thread: None
+) -> None:
+    """On two workers of Dask: one is killed at its first task, and the server when the first answers are there."""
+    folder, killed = tmp_path_factory.mktemp("all"), list[str]()
+    with (
+        running_server("rclone", folder / "objects") as server,
+        faulty_line(server.url, share=0.05) as line,
+        cluster(folder) as workers,
+    ):
+
+        def kill_both() -> None:
+            with Client(workers.address, set_as_default=False) as client:
+                name = wait_until(lambda: busy_worker(client), seconds=120)
+            workers.kill(name)
+            killed.append(name)
+            wait_until(lambda: list(server.folder.glob("harvest/all/artifacts/predictions/*")), seconds=120)
+            server.kill()
+            killed.append("server")
+            time.sleep(2)
+            server.start()
+
+        killer = threading.Thread(target=kill_both, daemon=True)
+        killer.start()
+        runtime = Runtime(device="cpu", task_runner="dask", scheduler=workers.address)
+        analyse_campaign(CAMPAIGN, f"s3://harvest/all?endpoint={line.url}", runtime)
+        killer.join()
+        store = Store(server.address("all"))
+        assert len(killed) == 2 and min(line.counts[fault] for fault in ("500", "503", "cut", "cut after")) > 0
+        assert published(store) == only_own_dates(expected)
+        assert verify_store(store).problems == []
+
+
+def busy_worker(client: Client) -> str | None:
+    """Name of a worker that has a task of the campaign."""
+    known = client.scheduler_info()["workers"]
+    busy = [address for address, keys in client.processing().items() if keys]  # pyright: ignore[reportAttributeAccessIssue]
+    return str(known[busy[0]]["name"]) if busy and busy[0] in known else None
