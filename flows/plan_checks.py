@@ -24,7 +24,7 @@ class Machine:
     Attributes
     ----------
     memory : of all processes together; available : of it what others leave just now.
-    own : what this process takes already, Python and its libraries.
+    own : what the run's processes take already, Python and its libraries.
     gpu : of the CUDA device that would compute; None on a CPU.
     disk : free where the store is; None where it is elsewhere.
     """

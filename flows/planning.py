@@ -80,8 +80,9 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
     InputError : what `analyse_campaign` refuses without opening images; what does not fit into memory or on the disk.
     """
     check_run(params, runtime, is_here=True)
-    libraries = psutil.Process().memory_info().rss  # a run imports what was imported here
-    available = min(memory_limit(), psutil.virtual_memory().available + libraries)
+    imported = psutil.Process().memory_info().rss  # as a run does, and each worker process of its own
+    available = min(memory_limit(), psutil.virtual_memory().available + imported)
+    libraries = imported * (1 + own_processes(runtime))
     images, work, classifier = look(params, runtime)
     machine = Machine(memory_limit(), available, libraries, gpu_memory(classifier), free_disk(store))
     check_memory(work, machine)
@@ -103,6 +104,11 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
         rates,
         [stage_seconds(stage, rates) for stage in stages],
     )
+
+
+def own_processes(runtime: Runtime) -> int:
+    """Worker processes that a run starts on this machine."""
+    return runtime.workers if runtime.task_runner == "dask" and runtime.scheduler is None else 0
 
 
 def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], Workload, Classifier]:
