@@ -5,10 +5,20 @@ from typing import Annotated
 
 import typer
 
+from storage.artifacts import Store
+
+
+def checked(store: str) -> str:
+    """The store of a command, whose bucket, where it lies in one, can be used."""
+    Store(store).check()
+    return store
+
+
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
+        callback=checked,
         envvar="HARVEST_STORE",
         help="folder of artefacts and tables, or s3://bucket/prefix?endpoint=http://host:port with credentials in the "
         "environment",

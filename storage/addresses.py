@@ -3,6 +3,7 @@
 Everything but credentials is in the address, so that it means the same store to every worker that is given it.
 """
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -11,6 +12,7 @@ from storage.objects import Bucket, NoBucketError, ObjectPath
 
 SCHEME = "s3"
 OPTIONS = ("endpoint", "region")
+FIRST_SECONDS = 15  # in which a server must have answered before any work; later on it may be away for longer
 
 
 def parse_address(address: str) -> ObjectPath:
@@ -65,8 +67,9 @@ def check_bucket(root: ObjectPath) -> None:
     OSError : the server does not answer.
     """
     rule = "A store's bucket is there and its credentials are in the environment"
+    impatient = ObjectPath(replace(root.bucket, retry_seconds=FIRST_SECONDS), root.key)
     try:
-        root.is_dir()
+        impatient.is_dir()
     except NoBucketError:
         raise InputError(rule, f"no bucket {root.bucket.name}", "create it, or correct the address") from None
     except PermissionError as error:

@@ -42,16 +42,6 @@ def _status(error: BaseException) -> int:
     return int(found[1]) if found else 0
 
 
-# The client repeats a request until its answer begins; answers that break off are left to this. What the server
-# understood and refused (4xx) stays refused.
-_AGAIN = Retrying(
-    retry=retry_if_exception(lambda error: isinstance(error, GenericError) and not 400 <= _status(error) < 500),
-    stop=stop_after_delay(RETRY_SECONDS) | stop_after_attempt(RETRIES),
-    wait=wait_exponential_jitter(multiplier=0.1, max=15),
-    reraise=True,
-)
-
-
 class ObjectState(NamedTuple):
     """Size in bytes and the server's tag of an object; the tag changes with every write of other content."""
 
@@ -68,11 +58,13 @@ class Bucket:
     name : of the bucket.
     endpoint : address of an S3 server other than Amazon's, e.g. `http://127.0.0.1:9000`.
     region : default: that of `AWS_REGION`.
+    retry_seconds : how long requests that fail in passing are repeated.
     """
 
     name: str
     endpoint: str | None = None
     region: str | None = None
+    retry_seconds: int = RETRY_SECONDS
 
     @property
     def client(self) -> S3Store:
@@ -83,8 +75,8 @@ class Bucket:
 @cache
 def _client(bucket: Bucket, _process: int) -> S3Store:
     region = bucket.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    options: ClientConfig = {"timeout": timedelta(seconds=REQUEST_SECONDS)}
-    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    options: ClientConfig = {"timeout": timedelta(seconds=min(REQUEST_SECONDS, bucket.retry_seconds))}
+    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=bucket.retry_seconds)}
     if bucket.endpoint is None:
         return S3Store(bucket.name, region=region, client_options=options, retry_config=retries)
     options["allow_http"] = bucket.endpoint.startswith("http://")
@@ -102,7 +94,21 @@ class NoBucketError(FileNotFoundError):
     """There is no such bucket."""
 
 
-def request(path: object, ask: Callable[[], T]) -> T:
+@cache
+def _again(seconds: int) -> Retrying:
+    """The client repeats a request until its answer begins; answers that break off are left to this.
+
+    What the server understood and refused (4xx) stays refused.
+    """
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, GenericError) and not 400 <= _status(error) < 500),
+        stop=stop_after_delay(seconds) | stop_after_attempt(RETRIES),
+        wait=wait_exponential_jitter(multiplier=0.1, max=15),
+        reraise=True,
+    )
+
+
+def request(path: "ObjectPath", ask: Callable[[], T]) -> T:
     """The answer to a request, all of which may be repeated, with errors as those of a file system.
 
     Raises
@@ -110,7 +116,7 @@ def request(path: object, ask: Callable[[], T]) -> T:
     NoBucketError, FileNotFoundError, PermissionError, OSError : what a request for `path` came to.
     """
     try:
-        return _AGAIN(ask)
+        return _again(path.bucket.retry_seconds)(ask)
     except (BaseError, FileNotFoundError) as error:
         raise _os_error(path, error) from None
 

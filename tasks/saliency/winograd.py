@@ -65,7 +65,7 @@ def suits(weight: torch.Tensor, stride: int) -> bool:
 def transformed_kernel(weight: torch.Tensor) -> torch.Tensor:
     """Kernel (out, in, 3, 3) as 36 matrices (36, in, out)."""
     side = torch.tensor(KERNEL, dtype=torch.float64, device=weight.device)
-    # One product for both sides at once: it writes the matrices as they are wanted, without a copy of 36 times the size.
+    # One product for both sides at once writes the matrices as they are wanted, without a copy of all 36.
     both = torch.kron(side, side).view(SEEN * SEEN, -1)
     columns = weight.double().permute(2, 3, 1, 0).reshape(both.shape[1], -1)
     return torch.mm(both, columns).to(weight.dtype).view(SEEN * SEEN, weight.shape[1], weight.shape[0])

@@ -65,8 +65,8 @@ class TestScore:
         said = capsys.readouterr()
         assert said.out == "" and is_one_message(said.err) and "campaigns there: known" in said.err
 
-    def test_a_store_is_no_address(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(monkeypatch, "score", "x", "--date", "2021-08-30", "--store", "s3://bucket") == 2
+    def test_a_store_of_another_kind(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(monkeypatch, "score", "x", "--date", "2021-08-30", "--store", "gs://bucket") == 2
         assert is_one_message(capsys.readouterr().err)
 
 

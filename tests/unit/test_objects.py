@@ -1,17 +1,15 @@
 """Objects of a bucket, on two real servers, and on a line that fails."""
 
 import pickle
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from storage import objects
 from storage.addresses import parse_address
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.files import describe_content, describe_file
-from storage.objects import ObjectPath
+from storage.objects import Bucket, ObjectPath
 from storage.verify import verify_store
 from tests.object_servers import BUCKET, ObjectServer, faulty_line, free_port
 
@@ -116,11 +114,9 @@ class TestFaults:
             assert len(list(root.files())) == 30
             assert sum(line.counts[fault] for fault in ("500", "503", "cut", "cut after")) > 0
 
-    def test_a_server_that_stays_away_is_an_error_like_a_disks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        again = Retrying(retry=retry_if_exception_type(objects.GenericError), stop=stop_after_attempt(2), reraise=True)
-        monkeypatch.setattr(objects, "_AGAIN", again)
-        monkeypatch.setattr(objects, "RETRIES", 1)
-        path = parse_address(f"s3://{BUCKET}/a?endpoint=http://127.0.0.1:{free_port()}") / "object"
+    def test_a_server_that_stays_away_is_an_error_like_a_disks(self) -> None:
+        bucket = Bucket(BUCKET, f"http://127.0.0.1:{free_port()}", retry_seconds=1)
+        path = ObjectPath(bucket, PurePosixPath("a/object"))
         with pytest.raises(OSError, match=f"s3://{BUCKET}/a/object: ") as failed:
             path.write_bytes(b"content")
         assert type(failed.value) is OSError and "\n" not in str(failed.value)
