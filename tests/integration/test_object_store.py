@@ -41,7 +41,7 @@ def credentials() -> Iterator[None]:
 def expected(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> dict[str, bytes]:
     """What a store in a folder publishes, the date that is scored included."""
     store = tmp_path_factory.mktemp("folder") / "store"
-    analyse_campaign(CAMPAIGN, str(store))
+    analyse_campaign(CAMPAIGN, str(store), Runtime(workers=1))
     score_acquisition("small", NEW_DATE, str(store))
     return published(Store(store))
 
