@@ -158,7 +158,7 @@ class ObjectDraft(Draft):
         super().__init__(Path(tempfile.mkdtemp(prefix=f"harvest-{final.name}-")))
         self.final = final
         self.place = f"attempt-{uuid.uuid4().hex[:8]}"
-        self.is_committed = False
+        self.may_leave_objects = False  # sent, and not the artefact's
         self._links: dict[str, tuple[ObjectPath, FileRecord]] = {}
         self._sent: dict[str, FileRecord] = {}
 
@@ -184,6 +184,7 @@ class ObjectDraft(Draft):
         return dict(sorted(self._sent.items()))
 
     def _send_all(self, files: dict[str, Path]) -> None:
+        self.may_leave_objects = True
         with ThreadPoolExecutor(AT_ONCE) as pool:
             self._sent.update(zip(files, pool.map(self._send, files, files.values()), strict=True))
 
@@ -206,13 +207,13 @@ class ObjectDraft(Draft):
             return
         earlier = place_of(self.final)
         write_atomically(self.final / MANIFEST, manifest)
-        self.is_committed = True
+        self.may_leave_objects = False
         if earlier:
             (self.final / earlier).remove_all()
 
     def discard(self) -> None:
         """Remove what lies on this machine, and what was sent of an attempt that is not the artefact."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._sent and not self.is_committed:
+        if self.may_leave_objects:
             with suppress(OSError):  # the server is away: `harvest verify` names what is left
                 (self.final / self.place).remove_all()

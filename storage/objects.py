@@ -28,9 +28,7 @@ if TYPE_CHECKING:  # they do not exist when the program runs
     from obstore.store import ClientConfig, RetryConfig
 
 RETRY_SECONDS = 180
-RETRIES = (
-    15  # of the client, with pauses that double from 0.1 to 15 seconds, a server may be away for about two minutes
-)
+RETRIES = 15  # with pauses that double from 0.1 to 15 seconds: a server may be away for about two minutes
 REQUEST_SECONDS = 120
 
 T = TypeVar("T")

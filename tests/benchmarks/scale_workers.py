@@ -30,11 +30,12 @@ def fit_timed(params: CampaignParams, store: str, artifacts: dict[str, ArtifactR
     return time.perf_counter() - begun
 
 
-def main(folder: str, n: str, n_dates: str, weights: str, store: str, workers: str) -> None:
+def main(folder: str, n: str, n_dates: str, weights: str, store: str, workers: str, runner: str) -> None:
     """Run and print."""
     run = Run(Field(Path(folder), int(n), int(n_dates)), weights)
     given = {role: ref for role, ref in run.roles.items() if role == "classifier" or role.startswith("images ")}
-    seconds = fit_timed(run.params, store, given, Runtime(device="cpu", workers=int(workers)))
+    runtime = Runtime.model_validate({"device": "cpu", "workers": int(workers), "task_runner": runner})
+    seconds = fit_timed(run.params, store, given, runtime)
     print(json.dumps({"seconds": seconds}))
 
 

@@ -1,6 +1,5 @@
 """Artefacts in a bucket: whole or not there, whatever is killed or overwritten."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -249,4 +248,3 @@ def test_a_draft_needs_no_server_to_be_discarded(tmp_path: Path) -> None:
     draft.write_bytes("file.bin", b"content")
     draft.discard()
     assert not draft.folder.exists()
-    shutil.rmtree(draft.folder, ignore_errors=True)
