@@ -71,8 +71,8 @@ def score_acquisition(
     ArtifactError : an artefact of the fit is missing or damaged.
     """
     refuse_endless_restarts()
-    Store(store).check()
     files = Store(store)
+    files.check()
     fitted = read_record(files, fitted_by or campaign)
     refuse_own_date(files, campaign, date)
     params = scoring_params(fitted, campaign, date, source)

@@ -231,8 +231,9 @@ class ObjectPath:
         return True
 
     def is_dir(self) -> bool:
-        """Whether a listing shows anything below."""
-        return next(self.files(), None) is not None
+        """Whether a listing shows anything below, of which it is asked for the first name alone."""
+        found = request(self, lambda: next(iter(obstore.list(self.bucket.client, self._below, chunk_size=1)), None))
+        return bool(found)
 
     def files(self) -> Iterator["ObjectPath"]:
         """Every object below, in order, as a listing shows them."""

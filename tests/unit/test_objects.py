@@ -89,6 +89,17 @@ class TestObjectPath:
         assert pickle.loads(pickle.dumps(root / "object")).read_bytes() == b"content"
 
 
+class TestStarting:
+    def test_a_store_is_checked_by_one_request_however_large_it_is(self, object_server: ObjectServer) -> None:
+        with faulty_line(object_server.url, share=0) as line:
+            store = Store(f"s3://{BUCKET}/large?endpoint={line.url}")
+            for number in range(1005):  # more than one answer to a listing holds
+                (store.root / f"{number:04}").write_bytes(b"")
+            before = line.counts["served"]
+            store.check()
+            assert line.counts["served"] - before == 1 and store.root.is_dir()
+
+
 class TestRefusals:
     def test_a_bucket_that_is_not_there(self, object_server: ObjectServer) -> None:
         store = Store(f"s3://no-such-bucket/a?endpoint={object_server.url}")
