@@ -68,11 +68,6 @@ def files_below(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def describe_files(folder: Place) -> dict[str, FileRecord]:
-    """Size and checksum of every file below a folder."""
-    return {name: describe_file(path) for name, path in list_files(folder).items()}
-
-
 def damages(folder: Place, expected: Mapping[str, FileRecord], by_tag: bool = False) -> list[str]:
     """What is wrong with the files that a folder should hold, one sentence each, naming the file.
 

@@ -3,25 +3,25 @@
 A dictionary takes 1 to 3 kB, so tables of all dates are not read whole where they are counted (see `shared_rows`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from storage.artifacts import Artifact
-from storage.parquet import TableSpec, iter_table, read_table
+from storage.parquet import TableSpec, iter_table
 
 Row = dict[str, Any]
 
 
 def rows_of(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> list[Row]:
     """A table, or some columns of it, as one dictionary a row."""
-    if names is None:
-        columns = read_table(artifact, spec)
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return [
-        dict(zip(names, values, strict=True))
-        for part in iter_table(artifact, spec, names)
-        for values in zip(*(part[name] for name in names), strict=True)
-    ]
+    return list(iter_rows(artifact, spec, names))
+
+
+def iter_rows(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> Iterator[Row]:
+    """The same, one after another."""
+    for part in iter_table(artifact, spec, names):
+        for values in zip(*part.values(), strict=True):
+            yield dict(zip(part, values, strict=True))
 
 
 def shared_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, names: Sequence[str]) -> list[Row]:
@@ -46,13 +46,10 @@ def labelled_rows(
 ) -> list[Row]:
     """Some columns, `split` and `label` among them, of the rows of every date in these splits that have a label."""
     return [
-        dict(zip(names, values, strict=True))
+        row
         for day in days_of(artifacts, prefix)
-        for part in iter_table(artifacts[f"{prefix} {day}"], spec, names)
-        for values, split, label in zip(
-            zip(*(part[name] for name in names), strict=True), part["split"], part["label"], strict=True
-        )
-        if label is not None and split in splits
+        for row in iter_rows(artifacts[f"{prefix} {day}"], spec, names)
+        if row["label"] is not None and row["split"] in splits
     ]
 
 

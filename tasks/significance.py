@@ -83,11 +83,6 @@ class Resamples:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def group_weights(groups: Sequence[str], n_resamples: int, seed: int) -> NDArray[np.int64]:
-    """How often each image occurs in each of `Resamples`, (n_resamples, n); raises as they do."""
-    return np.concatenate(list(Resamples(groups, n_resamples, seed).blocks()))
-
-
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Bounds that leave (1 - confidence) / 2 of the values (b,) below and as much above.
 
@@ -114,7 +109,7 @@ def bootstrap_accuracies(
     Parameters
     ----------
     labels, answers : (n,) class indices in [0, n_classes).
-    weights : (b, n) as of `group_weights`.
+    weights : (b, n) as of `Resamples.blocks`.
 
     Raises
     ------

@@ -21,7 +21,6 @@ from tasks.significance import (
     bootstrap_difference,
     confident_swaps,
     error_share_permutation,
-    group_weights,
     heterogeneity,
     label_probe,
     mcnemar,
@@ -36,6 +35,11 @@ def accuracy_intervals(labels: Any, answers: Any, weights: Any, n_classes: int) 
 
 def paired_difference_interval(before: Any, after: Any, weights: Any) -> tuple[float, float]:
     return percentile_interval(bootstrap_difference(before, after, weights))
+
+
+def group_weights(groups: list[str], n_resamples: int, seed: int) -> Any:
+    """Counts of all resamples at once."""
+    return np.concatenate(list(Resamples(groups, n_resamples, seed).blocks()))
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 70, 10_000])

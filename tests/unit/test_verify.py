@@ -15,7 +15,7 @@ from storage.acquisitions import AcquisitionRecord, write_acquisition
 from storage.arrays import IMAGES, write_array
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
 from storage.errors import InputError
-from storage.files import describe_files
+from storage.files import describe_file, list_files
 from storage.parquet import rows_to_columns, write_table
 from storage.publish import CampaignRecord, publish_report, publish_table, write_record
 from storage.tables import BACKFILL, EPOCHS, REJECTED
@@ -75,7 +75,7 @@ def with_other_columns(path: Path) -> None:
 def agree_with_manifest(folder: Path) -> None:
     """Make a folder's manifest say what is there, so that only the content can be wrong."""
     manifest = json.loads((folder / MANIFEST).read_text())
-    files = {name: record.model_dump() for name, record in describe_files(folder).items() if name != MANIFEST}
+    files = {name: describe_file(path).model_dump() for name, path in list_files(folder).items() if name != MANIFEST}
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": files}))
 
 
