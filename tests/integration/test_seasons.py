@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -866,8 +866,10 @@ class TestBackfill:
         ]
         written = seasons.table()
         assert [{**row, "acquired": str(row["acquired"])} for row in written] == first and len(written) == 12
-        runs = flow_runs(*names)
-        assert len(runs) == 12 and most_at_once(runs) == 2
+        # What runs two at a time are the tasks; a flow run in them may have to wait for a server that keeps SQLite.
+        tasks = task_runs(flow_runs("backfill all-seasons")[-1].id, 12 + len(flow_runs(*names)) + 1)
+        assert most_at_once([task for task in tasks if task.name.startswith("backfill ")]) == 2
+        assert len(flow_runs(*names)) == 12 and most_at_once(flow_runs(*names)) <= 2
         shown = artifacts_of(flow_runs("backfill all-seasons")[-1].id)["summary"].splitlines()
         assert shown[0] == "1 failed, 11 scored" and f"- east {BROKEN}: {failed['detail']}".startswith(shown[2])
 
@@ -904,8 +906,8 @@ class TestBackfill:
         assert not (seasons.store / "tables/backfill/backfill=wrong").exists()
 
 
-def most_at_once(runs: list[FlowRun]) -> int:
-    """Flow runs that were running at one moment."""
+def most_at_once(runs: Sequence[FlowRun | TaskRun]) -> int:
+    """Runs that were running at one moment."""
     spans = [(run.start_time, run.end_time) for run in runs if run.start_time and run.end_time]
     assert len(spans) == len(runs)
     return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
