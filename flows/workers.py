@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+import dask.config
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
+from prefect import get_run_logger
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -25,7 +27,7 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
-from flows.worker_checks import send_events, worker_problem
+from flows.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from tasks.parameters import Runtime
@@ -34,6 +36,8 @@ from tasks.stage import versions
 CONNECT_SECONDS = 10
 CHECK_SECONDS = 5  # between looks at whether the scheduler and any worker are still there
 NO_WORKER_SECONDS = 120  # a service manager, or the worker's nanny, has started another by then
+# Not what Dask sets for its processes, see `gives_memory_back`.
+KEEP_MEMORY = {f"distributed.nanny.pre-spawn-environ.{ALLOCATOR}": None}
 
 
 class LostWorkersError(ConnectionError):
@@ -149,8 +153,9 @@ class DaskWorkers:
 
     @property
     def client(self) -> PrefectDaskClient:
-        """The connection to the scheduler."""
-        return self.runner.client
+        """The connection to the scheduler; the first time starts the run's own processes."""
+        with dask.config.set(KEEP_MEMORY):
+            return self.runner.client
 
     def submit(self, task: Task[..., Any], parameters: dict[str, Any]) -> WorkerFuture:
         """Start a task on a worker; waits for inputs that are not there yet, because only references can travel."""
@@ -183,6 +188,12 @@ class DaskWorkers:
                 "Dask's workers reach the Prefect server and the store under the run's addresses, with its versions",
                 "\n    ".join(["", *problems]),
                 "see `Several machines` in the README",
+            )
+        if slow := [worker for worker, is_slow in self.client.run(gives_memory_back).items() if is_slow]:  # type: ignore[attr-defined]
+            get_run_logger().warning(
+                "%d of %d workers give memory back after every batch (%s, which Dask sets), and take twice as long by "
+                "that, %s among them: start them as `Several machines` in the README says",
+                *(len(slow), len(found), ALLOCATOR, slow[0]),
             )
         self.is_checked = True
 

@@ -1,6 +1,7 @@
 """The same tables from threads and from workers of Dask: killed ones, ones of the run's own, ones in other networks."""
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -12,12 +13,13 @@ from uuid import uuid4
 
 import pytest
 from distributed import Client, LocalCluster
+from prefect import flow
 from prefect.client.schemas.objects import TaskRunResult
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import workers
 from flows.parameters import CampaignParams
-from flows.worker_checks import worker_problem
+from flows.worker_checks import gives_memory_back, worker_problem
 from flows.workers import DaskWorkers, LostWorkersError, WorkerFuture
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -203,6 +205,27 @@ def test_a_lost_scheduler_ends_the_wait(scheduler: LocalCluster) -> None:
 def test_a_scheduler_that_is_not_there_is_named_at_once() -> None:
     with pytest.raises(LostWorkersError, match=r"tcp://127\.0\.0\.1:1 .*dask scheduler"):
         connected("tcp://127.0.0.1:1").__enter__()
+
+
+def test_workers_of_a_run_s_own_keep_memory() -> None:
+    with DaskWorkers(Runtime(task_runner="dask", workers=1)) as found:
+        assert [*found.client.run(gives_memory_back).values()] == [False]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an allocator of Linux")
+def test_workers_that_give_memory_back_are_told_of(
+    scheduler: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")  # as Dask sets it; this worker lives in this process
+
+    @flow
+    def check() -> None:
+        with connected(scheduler.scheduler_address) as found:
+            found.check({"store": str(tmp_path)})
+
+    check()
+    (told,) = (record.getMessage() for record in caplog.records if "give memory back" in record.getMessage())
+    assert told.startswith("1 of 1 workers") and "Several machines" in told
 
 
 def test_workers_elsewhere_need_a_server_that_they_can_reach() -> None:
