@@ -8,8 +8,8 @@ Training images are not explained: no later stage reads their maps.
 A shard is what is owned by one writer, and what a killed run loses: a later run goes on at the first missing one. A
 shard that was deleted is made again, also where the date's maps are still there.
 
-Memory: classifier + one call's images (`runtime.batch_size` of them for Grad-CAM, one for the other methods, which take
-`runtime.batch_size` perturbed copies at a time) + a shard of maps, however many images a date has.
+Memory: classifier + a shard of images + those of one call (`runtime.batch_size` for Grad-CAM, one for the other
+methods, which take as many perturbed copies at a time) + a shard of maps, however many images a date has.
 
 `explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost
 empty map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused
@@ -33,10 +33,10 @@ from storage.arrays import (
     SALIENCY,
     ArraySpec,
     Part,
+    iter_images,
     link_shards,
     open_array,
     read_array,
-    read_rows,
     write_array,
 )
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
@@ -175,10 +175,9 @@ def explain_rows(
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Scaled maps (n, r, c) and peaks (n,) of some rows of an array (m, h, w, 3), read `size` images at a time."""
     parts: list[tuple[NDArray[np.float16], NDArray[np.float32]]] = []
-    for part in batches(len(rows), size):
-        images = rgb_images(read_rows(pixels, rows[part]))
-        parts.append(scale_to_peak(explain(images, explained[part])))
-        advance(part.stop - part.start)
+    for part, images in zip(batches(len(rows), size), iter_images(pixels, rows, size), strict=True):
+        parts.append(scale_to_peak(explain(rgb_images(images), explained[part])))
+        advance(len(images))
     return np.concatenate([maps for maps, _ in parts]), np.concatenate([peaks for _, peaks in parts])
 
 

@@ -25,6 +25,7 @@ from storage.arrays import (
     Part,
     check_tiling,
     create_array,
+    iter_images,
     link_file,
     link_shards,
     open_array,
@@ -94,13 +95,31 @@ class TestRoundTrip:
             write(array, start, values[start : start + 4])
         np.testing.assert_array_equal(array[...], values)
 
-    @pytest.mark.parametrize("rows", [[], [3], [69, 0, 3, 3, 64], [*range(70)]], ids=len)
+    @pytest.mark.parametrize("rows", [[], [3], [69, 0, 3, 3, 64], [*range(70)], [*range(69, 0, -3)]], ids=len)
     def test_rows_at_any_positions(self, tmp_path: Path, rows: list[int]) -> None:
         values = some_values(IMAGES, 70)
         array = open_array(artifact_with(tmp_path, IMAGES, values), IMAGES)
         found = read_rows(array, np.asarray(rows, np.int64))
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, values[np.asarray(rows, np.int64)])
+
+    @pytest.mark.parametrize(("n_wanted", "n_reads"), [(15, 15), (16, 1), (64, 1)])
+    def test_a_file_of_which_a_quarter_is_wanted_is_read_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_wanted: int, n_reads: int
+    ) -> None:
+        array, read = open_array(artifact_with(tmp_path, IMAGES, some_values(IMAGES, 130)), IMAGES), list[Any]()
+        take = zarr.Array.__getitem__
+        monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: read.append(key) or take(self, key))
+        read_rows(array, np.arange(64, 64 + n_wanted))
+        assert len(read) == n_reads
+
+    @pytest.mark.parametrize("size", [1, 7, 64, 200])
+    @pytest.mark.parametrize("rows", [[], [69], [*range(5, 130)], [129, 3, 4, 70, 3]], ids=len)
+    def test_rows_some_at_a_time(self, tmp_path: Path, rows: list[int], size: int) -> None:
+        values, wanted = some_values(IMAGES, 130), np.asarray(rows, np.int64)
+        found = [*iter_images(open_array(artifact_with(tmp_path, IMAGES, values), IMAGES), wanted, size)]
+        assert [len(part) for part in found] == [len(wanted[k : k + size]) for k in range(0, len(rows), size)]
+        np.testing.assert_array_equal(np.concatenate([values[:0], *found]), values[wanted])
 
 
 class TestLayout:
