@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tasks.classifier import Classifier, batches, check_logits
+from tasks.classifier import Classifier, batches, check_logits, pass_size
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
@@ -42,7 +42,9 @@ def logits_and_features(
     features = np.empty((len(images), n_features(classifier)), np.float32)
     try:
         with torch.no_grad():
-            for part in batches(len(images), batch_size):
+            for part in batches(
+                len(images), pass_size(classifier.device.type, images.shape[1] * images.shape[2], batch_size)
+            ):
                 out = classifier.model(classifier.inputs(images[part]))
                 check_logits(out, part.stop - part.start, n_classes)
                 logits[part] = out.cpu().numpy()

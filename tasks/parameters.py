@@ -24,7 +24,12 @@ class Runtime(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes CUDA where there is one")
-    batch_size: int = Field(default=32, ge=1, le=4096, description="images a forward pass outside training")
+    batch_size: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        description="images a forward pass outside training, at most: a CPU takes 4 of 256 pixels or 64 of 64 at once",
+    )
     saliency_precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
         description="of the passes that make saliency maps; other than float32 gives other maps, tf32 needs CUDA",

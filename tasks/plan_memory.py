@@ -11,7 +11,6 @@ from storage.arrays import IMAGES
 from storage.tables import ASSIGNMENTS, AUGMENTATION, OBSERVATIONS, PREDICTIONS, RELIABILITIES
 from storage.widths import row_in_memory
 from tasks.axes import VECTORS_AT_ONCE
-from tasks.saliency.forward import CPU_PASS
 from tasks.saliency.maps import Method
 from tasks.saliency.shards import SHARD_MAPS, map_groups
 from tasks.spectral import DENSE_LIMIT, KEPT_NEIGHBOURS
@@ -20,6 +19,7 @@ from tasks.workload import DateCounts, Workload
 FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64; of a pixel's byte as float32
 LAYERS_IN_FLIGHT = 2.5  # of the largest: a layer's input and output, and part of them in the library's own layout
 TRAINING_COPIES = 1.25  # of all activations: what is kept for the way back, and the gradients of a layer or two
+LOADED_WEIGHTS = 3  # the file, what is read of it, the model
 TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all as bytes
 # Loading, the folded copy, kernels of 3 x 3 as 36 matrices (4 times the weights) and in oneDNN's layout, and what the
 # allocator keeps of making these.
@@ -95,18 +95,18 @@ def train_bytes(work: Workload) -> tuple[int, int]:
     of_sample = round(TRAINING_COPIES * work.network.total_bytes) + 3 * PIXEL_FLOATS * work.image_bytes
     at_peak = (
         work.train.batch_size * of_sample,
-        pass_bytes(work, work.runtime.batch_size),
+        pass_bytes(work, work.images_a_pass),
         CHECKPOINT_WEIGHTS * work.network.weight_bytes,
     )
     return host, TRAINED_WEIGHTS * work.network.weight_bytes + max(at_peak)
 
 
 def predict_bytes(work: Workload, day: DateCounts) -> tuple[int, int]:
-    """A shard of images, the date's logits and features twice, its tables; and in passes, weights and a batch."""
+    """A shard of images, the date's logits and features twice, its tables; and in passes, weights and one."""
     vectors = 2 * PIXEL_FLOATS * (work.network.n_features + work.n_classes)
     tables = row_in_memory(OBSERVATIONS.name) + row_in_memory(PREDICTIONS.name)
     host = (IMAGES.shard or 1) * work.image_bytes + day.n_images * (vectors + tables)
-    return host, 2 * work.network.weight_bytes + pass_bytes(work, work.runtime.batch_size)
+    return host, LOADED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, work.images_a_pass)
 
 
 def pass_bytes(work: Workload, n: int) -> int:
@@ -117,7 +117,7 @@ def pass_bytes(work: Workload, n: int) -> int:
 def explain_memory(work: Workload, method: Method) -> StageMemory:
     """Predictions of the date, a shard of maps three times as it is scaled; and in passes, weights and a batch.
 
-    A pass on a CPU takes at most `CPU_PASS` images; what is prepared for it, all of a batch.
+    A pass on a CPU may take fewer images than a batch; what is prepared for it, all of them.
     """
     largest = max(day.n_explained for day in work.dates)
     n_tasks = sum(len(map_groups(day.n_explained, method)) for day in work.dates)
@@ -125,7 +125,7 @@ def explain_memory(work: Workload, method: Method) -> StageMemory:
     shard = min(SHARD_MAPS[method], largest) * rows * cols * 3 * PIXEL_FLOATS
     table = max(day.n_images for day in work.dates) * row_in_memory(PREDICTIONS.name)
     batch = work.runtime.batch_size
-    passes = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, min(batch, CPU_PASS))
+    passes = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, work.images_a_pass)
     passes += batch * 4 * PIXEL_FLOATS * work.image_bytes
     if method.startswith("occlusion") and work.network.is_incremental:
         passes += 2 * work.network.total_bytes + round(2 * batch * WINDOW_LAYERS * work.network.largest_bytes)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.classifier import Classifier, predict_logits
+from tasks.classifier import Classifier, pass_size, predict_logits
 from tasks.parameters import Runtime
 from tasks.planning import BACKWARD_COST, StageWork
-from tasks.saliency.forward import CPU_PASS, fast_forward
+from tasks.saliency.forward import fast_forward
 from tasks.saliency.lime import superpixels
 from tasks.saliency.maps import ExplainParams, prepare_explainer
 from tasks.saliency.occlusion import Occlusion, window_corners
@@ -136,7 +136,9 @@ def time_gradcam(classifier: Classifier, explain: ExplainParams, runtime: Runtim
 def time_fast_pass(classifier: Classifier, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
     """Seconds of an image in a prepared pass."""
     forward = fast_forward(classifier, runtime)
-    inputs = classifier.inputs(pixels[: CPU_PASS if classifier.device.type == "cpu" else None])
+    inputs = classifier.inputs(
+        pixels[: pass_size(classifier.device.type, pixels.shape[1] * pixels.shape[2], len(pixels))]
+    )
     return seconds(lambda: forward(inputs), classifier) / len(inputs)
 
 

@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 from torch import nn
 
-from tasks.classifier import Classifier
+from tasks.classifier import Classifier, pass_size
 from tasks.cluster_checks import ClusterParams
 from tasks.features import last_linear
 from tasks.parameters import Runtime
@@ -45,6 +45,7 @@ class Network:
     n_features : inputs of the last linear layer, else the number of classes.
     cam_shape : rows and columns of a Grad-CAM map; None where that method is not asked for.
     is_incremental : whether occlusion computes only what a window changes.
+    device : cpu or cuda.
     """
 
     weight_bytes: int
@@ -53,6 +54,7 @@ class Network:
     n_features: int
     cam_shape: tuple[int, int] | None
     is_incremental: bool
+    device: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Workload:
     def image_bytes(self) -> int:
         """Of one image as it is stored, before compression."""
         return 3 * self.ingest.image_size**2
+
+    @property
+    def images_a_pass(self) -> int:
+        """Of the classifier, without gradients of the weights."""
+        return pass_size(self.network.device, self.ingest.image_size**2, self.runtime.batch_size)
 
     def map_shape(self, method: Method) -> tuple[int, int]:
         """Rows and columns of a map at native resolution."""
@@ -138,6 +145,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         is_incremental=classifier.device.type in INCREMENTAL_DEVICES
         and runtime.saliency_precision == "float32"
         and can_take_apart(classifier.model),
+        device=classifier.device.type,
     )
 
 

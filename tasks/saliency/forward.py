@@ -16,11 +16,10 @@ from torch import nn
 from torch.fx.proxy import TraceError
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tasks.classifier import Classifier, check_logits
+from tasks.classifier import Classifier, check_logits, pass_size
 from tasks.parameters import Runtime
 from tasks.saliency.winograd import with_winograd
 
-CPU_PASS = 8  # images; the activations of more are given back to the system after each pass, and taken anew
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised inputs (n, 3, h, w) -> logits (n, n_classes) float32
 
 
@@ -100,9 +99,9 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 def fast_forward(classifier: Classifier, runtime: Runtime, tiled: bool = True) -> Forward:
     """The classifier's logits without gradients, by the `fast_model`."""
     model = fast_model(classifier, runtime, tiled)
-    size = CPU_PASS if classifier.device.type == "cpu" else runtime.batch_size
 
     def logits(inputs: torch.Tensor) -> torch.Tensor:
+        size = pass_size(classifier.device.type, inputs.shape[2] * inputs.shape[3], runtime.batch_size)
         with torch.inference_mode(), autocast(classifier, runtime):
             out = torch.cat([model(part.contiguous(memory_format=torch.channels_last)) for part in inputs.split(size)])
         check_logits(out, len(inputs), len(classifier.classes))

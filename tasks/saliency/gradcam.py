@@ -14,10 +14,10 @@ from pydantic import Field
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classifier import Classifier, batches, check_logits
+from tasks.classifier import Classifier, batches, check_logits, pass_size
 from tasks.parameters import Params, Runtime
 from tasks.saliency.checks import check_inputs
-from tasks.saliency.forward import CPU_PASS, autocast, fast_model
+from tasks.saliency.forward import autocast, fast_model
 
 
 class GradcamParams(Params):
@@ -45,9 +45,7 @@ class GradCam:
         check_layer(self.classifier.model, layer)
         if layer not in self.models:
             self.models[layer] = fast_model(self.classifier, self.runtime, keep=layer)
-        size = (
-            min(self.runtime.batch_size, CPU_PASS) if self.classifier.device.type == "cpu" else self.runtime.batch_size
-        )
+        size = pass_size(self.classifier.device.type, images.shape[2] * images.shape[3], self.runtime.batch_size)
         parts = [self._maps(layer, images[part], explained[part]) for part in batches(len(images), size)]
         return torch.cat(parts).cpu().numpy()
 

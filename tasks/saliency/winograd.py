@@ -6,6 +6,7 @@ much as they save where channels are few.
 """
 
 import math
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -101,11 +102,15 @@ class WinogradConvolution(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
         super().__init__()
-        self.scratch, self.plain = scratch, convolution
-        self.kernel, bias = TileKernel(convolution.weight.detach()), convolution.bias
+        self.scratch, self.plain, bias = scratch, convolution, convolution.bias
         zeros = convolution.weight.new_zeros(convolution.out_channels)
         self.register_buffer("bias", zeros if bias is None else bias.detach())
         self.padding = int(convolution.padding[0])
+
+    @cached_property
+    def kernel(self) -> TileKernel:
+        """Made when it is first wanted: Grad-CAM never wants those above its layer, which are most of a network's."""
+        return TileKernel(self.plain.weight.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(n, in, h, w) -> (n, out, h', w'); torch's own convolution where a gradient is wanted."""

@@ -17,6 +17,7 @@ RESNET18 = Network(
     n_features=512,
     cam_shape=(8, 8),
     is_incremental=True,
+    device="cpu",
 )
 # 541 training, 196 validation and 194 test images, as Kierdorf & Roscher's; how they lie on dates is made up.
 DATES = (

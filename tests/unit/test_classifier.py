@@ -29,6 +29,7 @@ from tasks.classifier import (
     freeze,
     load_given,
     normalise,
+    pass_size,
     predict_logits,
     rgb_images,
     save_weights,
@@ -372,3 +373,22 @@ def test_outputs_that_are_no_tensor_are_refused() -> None:
     with pytest.raises(InputError, match="one logit per image and class") as caught:
         predict_logits(frozen(WithAuxiliary()), images_of(2), 2)
     assert "tuple" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "batch_size", "expected"),
+    [("cpu", 256, 32, 4), ("cpu", 64, 32, 32), ("cpu", 64, 128, 64), ("cpu", 1024, 32, 1), ("cuda", 1024, 32, 32)],
+)
+def test_a_cpu_takes_few_large_images_at_once(device: str, side: int, batch_size: int, expected: int) -> None:
+    assert pass_size(device, side**2, batch_size) == expected
+
+
+def test_a_prediction_of_large_images_is_made_in_such_passes() -> None:
+    model, seen = build_model("resnet18", 2, "none", 0), list[int]()
+    model.register_forward_pre_hook(lambda _model, inputs: seen.append(len(inputs[0])))
+    classifier = freeze(model, ("a", "b"), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
+    images = np.random.default_rng(0).integers(0, 256, (7, 256, 256, 3), np.uint8)
+    logits = predict_logits(classifier, images, 32)
+    assert seen == [4, 3]
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, classifier.model(classifier.inputs(images)).numpy(), rtol=1e-4, atol=1e-5)

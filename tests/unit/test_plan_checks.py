@@ -16,7 +16,7 @@ from tasks.parameters import Runtime
 from tasks.plan_store import plan_store
 from tasks.saliency.maps import ExplainParams
 from tasks.workload import Workload
-from tests.unit.planned import DATES, workload
+from tests.unit.planned import DATES, RESNET18, workload
 
 GB = 10**9
 MANY = (replace(DATES[0], n_images=200_000, n_explained=60_000, n_validation=30_000),)
@@ -44,14 +44,14 @@ def test_the_papers_campaign_fits_into_8_gb() -> None:
 
 
 def test_too_many_workers_with_too_large_batches() -> None:
-    work = workload(runtime=Runtime(batch_size=512, workers=4))
-    error = refused(work, machine(16 * GB))
+    work, there = workload(runtime=Runtime(batch_size=512, workers=4)), machine(8 * GB)
+    error = refused(work, there)
     workers = int(re.findall(r"runtime\.workers = (\d+)", error.remedy)[0])
-    assert machine().holds(changed(work, f"runtime.workers = {workers}"))
-    assert not machine().holds(changed(work, f"runtime.workers = {workers + 1}")) if workers < 3 else True
+    assert there.holds(changed(work, f"runtime.workers = {workers}"))
+    assert not there.holds(changed(work, f"runtime.workers = {workers + 1}")) if workers < 3 else True
     batch = int(re.findall(r"runtime\.batch_size = (\d+)", error.remedy)[0])
-    assert machine().holds(changed(work, f"runtime.batch_size = {batch}"))
-    assert "of 16.0 GB" in error.found and "at once" in error.found
+    assert there.holds(changed(work, f"runtime.batch_size = {batch}"))
+    assert "of 8.0 GB" in error.found and "at once" in error.found
 
 
 def test_affinity_of_all_pairs() -> None:
@@ -74,7 +74,7 @@ def test_nothing_helps_but_memory() -> None:
 
 
 def test_a_gpu_has_a_memory_of_its_own() -> None:
-    work = workload(runtime=Runtime(batch_size=512))
+    work = workload(runtime=Runtime(batch_size=512), network=replace(RESNET18, device="cuda"))
     check_memory(work, machine(16 * GB, gpu=24 * GB))
     error = refused(work, machine(16 * GB, gpu=4 * GB))
     assert "GPU memory" in error.rule and "runtime.batch_size" in error.remedy
