@@ -9,7 +9,7 @@ import sysconfig
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -107,8 +107,12 @@ def running_server(kind: Kind, folder: Path) -> Generator[ObjectServer]:
         server.kill()
 
 
+PASSING_FAULTS = "500", "503", "cut", "cut after"  # an answer, or none, before or after the request was served
+SILENT_SECONDS = 5  # of the fault `silence`: a request that nothing answers for so long
+
+
 class FaultyLine(ThreadingHTTPServer):
-    """A connection to a server on which a share of the requests fails: 500, 503, cut before or after it was served.
+    """A connection to a server on which a share of the requests fails, in the ways of `faults`.
 
     Attributes
     ----------
@@ -117,11 +121,11 @@ class FaultyLine(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: str, share: float, seed: int = 0) -> None:
+    def __init__(self, target: str, share: float, faults: Sequence[str]) -> None:
         super().__init__(("127.0.0.1", 0), _Forwarding)
-        self.target, self.share = urlsplit(target).netloc, share
+        self.target, self.share, self.faults = urlsplit(target).netloc, share, faults
         self.counts: Counter[str] = Counter()
-        self._random, self._lock = random.Random(seed), threading.Lock()
+        self._random, self._lock = random.Random(0), threading.Lock()
 
     @property
     def url(self) -> str:
@@ -131,7 +135,7 @@ class FaultyLine(ThreadingHTTPServer):
     def draw(self) -> str:
         """What becomes of the next request."""
         with self._lock:
-            fault = self._random.choice(["500", "503", "cut", "cut after"])
+            fault = self._random.choice(self.faults)
             drawn = fault if self._random.random() < self.share else "served"
             self.counts[drawn] += 1
             return drawn
@@ -151,7 +155,8 @@ class _Forwarding(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fate = self.line.draw()
-        if fate == "cut":
+        if fate in ("cut", "silence"):
+            time.sleep(SILENT_SECONDS if fate == "silence" else 0)
             self.close_connection = True
             return
         if fate in ("500", "503"):
@@ -192,9 +197,9 @@ class _Forwarding(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_line(target: str, share: float) -> Generator[FaultyLine]:
+def faulty_line(target: str, share: float, faults: Sequence[str] = PASSING_FAULTS) -> Generator[FaultyLine]:
     """Such a connection while the block lasts."""
-    line = FaultyLine(target, share)
+    line = FaultyLine(target, share, faults)
     thread = threading.Thread(target=line.serve_forever, daemon=True)
     thread.start()
     try:

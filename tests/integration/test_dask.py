@@ -1,6 +1,7 @@
 """The same tables from threads and from workers of Dask: killed ones, ones of the run's own, ones in other networks."""
 
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -139,6 +140,16 @@ def test_a_killed_worker_changes_no_table(
     assert facts[0] == 1  # it explained both dates, and predicted one of them at least
     is_elsewhere = two_workers.host != "127.0.0.1"
     assert (facts[1] != str(Path("/proc/self/ns/net").readlink())) == is_elsewhere
+
+
+def test_those_workers_are_in_networks_of_their_own() -> None:
+    """Where this is skipped, the machine does not allow it, and they were in this process's."""
+    if reason := why_no_namespaces():
+        pytest.skip(reason)
+    look = ["readlink", "/proc/self/ns/net"]
+    with namespaces(2) as (_, places):
+        found = [subprocess.run([*place, *look], capture_output=True, check=True).stdout for place in ([], *places)]
+    assert len({*found}) == 3
 
 
 def test_a_run_starts_workers_of_its_own(params: CampaignParams, threads: Run, tmp_path: Path) -> None:

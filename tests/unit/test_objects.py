@@ -1,17 +1,19 @@
 """Objects of a bucket, on two real servers, and on a line that fails."""
 
 import pickle
+import time
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from storage import objects
 from storage.addresses import parse_address
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.files import describe_content, describe_file
 from storage.objects import Bucket, ObjectPath
 from storage.verify import verify_store
-from tests.object_servers import BUCKET, ObjectServer, faulty_line, free_port
+from tests.object_servers import BUCKET, PASSING_FAULTS, SILENT_SECONDS, ObjectServer, faulty_line, free_port
 
 
 @pytest.fixture
@@ -123,7 +125,20 @@ class TestFaults:
                 (root / str(number)).write_bytes(bytes([number]) * 1000)
             assert [(root / str(number)).read_bytes()[0] for number in range(30)] == list(range(30))
             assert len(list(root.files())) == 30
-            assert sum(line.counts[fault] for fault in ("500", "503", "cut", "cut after")) > 0
+            assert sum(line.counts[fault] for fault in PASSING_FAULTS) > 0
+
+    def test_a_request_that_nothing_answers_is_sent_again(
+        self, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(objects, "REQUEST_SECONDS", 1)
+        with faulty_line(object_server.url, share=0.3, faults=["silence"]) as line:
+            root = parse_address(f"s3://{BUCKET}/silent?endpoint={line.url}")
+            start = time.monotonic()
+            for number in range(4):
+                (root / str(number)).write_bytes(bytes([number]) * 1000)
+            assert [(root / str(number)).read_bytes()[0] for number in range(4)] == list(range(4))
+            assert line.counts["silence"] > 0
+            assert time.monotonic() - start < line.counts["silence"] * SILENT_SECONDS
 
     def test_a_server_that_stays_away_is_an_error_like_a_disks(self) -> None:
         bucket = Bucket(BUCKET, f"http://127.0.0.1:{free_port()}", retry_seconds=1)
