@@ -2,9 +2,10 @@
 
 import copy
 import io
+import math
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -265,9 +266,9 @@ def batches(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(n, start + size)) for start in range(0, n, size))
 
 
-def pass_size(device: str, n_pixels: int, batch_size: int) -> int:
-    """Images, of so many pixels each, a pass without gradients of the weights: on a CPU no more than `CPU_PIXELS`."""
-    return min(batch_size, max(1, CPU_PIXELS // n_pixels)) if device == "cpu" else batch_size
+def pass_size(device: str, shape: Sequence[int], batch_size: int) -> int:
+    """Images of a pass without gradients of the weights, each of shape (h, w): on a CPU what `CPU_PIXELS` allow."""
+    return min(batch_size, max(1, CPU_PIXELS // math.prod(shape))) if device == "cpu" else batch_size
 
 
 def predict_logits(classifier: Classifier, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
@@ -280,9 +281,7 @@ def predict_logits(classifier: Classifier, images: NDArray[np.uint8], batch_size
     n_classes = len(classifier.classes)
     logits = np.empty((len(images), n_classes), np.float32)
     with torch.no_grad():
-        for part in batches(
-            len(images), pass_size(classifier.device.type, images.shape[1] * images.shape[2], batch_size)
-        ):
+        for part in batches(len(images), pass_size(classifier.device.type, images.shape[1:3], batch_size)):
             out = classifier.model(classifier.inputs(images[part]))
             check_logits(out, part.stop - part.start, n_classes)
             logits[part] = out.cpu().numpy()

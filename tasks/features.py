@@ -42,9 +42,7 @@ def logits_and_features(
     features = np.empty((len(images), n_features(classifier)), np.float32)
     try:
         with torch.no_grad():
-            for part in batches(
-                len(images), pass_size(classifier.device.type, images.shape[1] * images.shape[2], batch_size)
-            ):
+            for part in batches(len(images), pass_size(classifier.device.type, images.shape[1:3], batch_size)):
                 out = classifier.model(classifier.inputs(images[part]))
                 check_logits(out, part.stop - part.start, n_classes)
                 logits[part] = out.cpu().numpy()

@@ -136,9 +136,7 @@ def time_gradcam(classifier: Classifier, explain: ExplainParams, runtime: Runtim
 def time_fast_pass(classifier: Classifier, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
     """Seconds of an image in a prepared pass."""
     forward = fast_forward(classifier, runtime)
-    inputs = classifier.inputs(
-        pixels[: pass_size(classifier.device.type, pixels.shape[1] * pixels.shape[2], len(pixels))]
-    )
+    inputs = classifier.inputs(pixels[: pass_size(classifier.device.type, pixels.shape[1:3], len(pixels))])
     return seconds(lambda: forward(inputs), classifier) / len(inputs)
 
 

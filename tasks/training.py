@@ -30,6 +30,7 @@ from tasks.classifier import (
     check_logits,
     choose_device,
     normalise,
+    pass_size,
 )
 from tasks.parameters import Params, Runtime
 from tasks.symmetry import NO_CHANGE, apply_symmetry, photometric_change
@@ -167,10 +168,13 @@ def evaluate(
         return None, None
     model.eval()
     loss, n_correct = 0.0, 0
+    size = pass_size(device.type, images.shape[1:3], batch_size)
     with torch.no_grad():
         for part in batches(len(labels), batch_size):
-            inputs = normalise(torch.from_numpy(images[part]).to(device), IMAGENET_MEAN, IMAGENET_STD)
-            logits, truth = model(inputs), torch.from_numpy(labels[part]).to(device)
+            batch = torch.from_numpy(images[part]).to(device)
+            passes = (model(normalise(some, IMAGENET_MEAN, IMAGENET_STD)) for some in batch.split(size))
+            # Losses are summed over a batch, whatever a pass holds: other sums would round otherwise.
+            logits, truth = torch.cat([*passes]), torch.from_numpy(labels[part]).to(device)
             loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
             n_correct += int((logits.argmax(1) == truth).sum())
     return loss / len(labels), n_correct / len(labels)

@@ -97,7 +97,7 @@ class Workload:
     @property
     def images_a_pass(self) -> int:
         """Of the classifier, without gradients of the weights."""
-        return pass_size(self.network.device, self.ingest.image_size**2, self.runtime.batch_size)
+        return pass_size(self.network.device, 2 * [self.ingest.image_size], self.runtime.batch_size)
 
     def map_shape(self, method: Method) -> tuple[int, int]:
         """Rows and columns of a map at native resolution."""

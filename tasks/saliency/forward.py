@@ -101,7 +101,7 @@ def fast_forward(classifier: Classifier, runtime: Runtime, tiled: bool = True) -
     model = fast_model(classifier, runtime, tiled)
 
     def logits(inputs: torch.Tensor) -> torch.Tensor:
-        size = pass_size(classifier.device.type, inputs.shape[2] * inputs.shape[3], runtime.batch_size)
+        size = pass_size(classifier.device.type, inputs.shape[2:], runtime.batch_size)
         with torch.inference_mode(), autocast(classifier, runtime):
             out = torch.cat([model(part.contiguous(memory_format=torch.channels_last)) for part in inputs.split(size)])
         check_logits(out, len(inputs), len(classifier.classes))

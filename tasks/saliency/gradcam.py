@@ -45,7 +45,7 @@ class GradCam:
         check_layer(self.classifier.model, layer)
         if layer not in self.models:
             self.models[layer] = fast_model(self.classifier, self.runtime, keep=layer)
-        size = pass_size(self.classifier.device.type, images.shape[2] * images.shape[3], self.runtime.batch_size)
+        size = pass_size(self.classifier.device.type, images.shape[2:], self.runtime.batch_size)
         parts = [self._maps(layer, images[part], explained[part]) for part in batches(len(images), size)]
         return torch.cat(parts).cpu().numpy()
 

@@ -109,7 +109,7 @@ class WinogradConvolution(nn.Module):
 
     @cached_property
     def kernel(self) -> TileKernel:
-        """Made when it is first wanted: Grad-CAM never wants those above its layer, which are most of a network's."""
+        """Made when it is first wanted: Grad-CAM wants none of those above its layer."""
         return TileKernel(self.plain.weight.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

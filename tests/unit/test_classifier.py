@@ -380,7 +380,7 @@ def test_outputs_that_are_no_tensor_are_refused() -> None:
     [("cpu", 256, 32, 4), ("cpu", 64, 32, 32), ("cpu", 64, 128, 64), ("cpu", 1024, 32, 1), ("cuda", 1024, 32, 32)],
 )
 def test_a_cpu_takes_few_large_images_at_once(device: str, side: int, batch_size: int, expected: int) -> None:
-    assert pass_size(device, side**2, batch_size) == expected
+    assert pass_size(device, (side, side), batch_size) == expected
 
 
 def test_a_prediction_of_large_images_is_made_in_such_passes() -> None:
