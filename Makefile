@@ -24,7 +24,7 @@ screenshots: demo  ## pictures of the demo's report and the Prefect UI in deploy
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks
 
-bench-scale: $(INSTALLED)  ## time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: an hour on a quiet machine
+bench-scale: $(INSTALLED)  ## time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks.scale
 
 study: $(INSTALLED)  ## thirty synthetic campaigns: the README's tables of accuracy and scores; an hour and a half on two cores

@@ -2,7 +2,7 @@
 
 Draws small campaigns of several sizes (see `scale_field`) and runs each stage's task functions in a process of its own
 on one core, so that its peak memory is that of the stage. Prints tables and writes `build/bench-scale.json`. The
-default sizes, 1,000, 10,000 and 100,000, take an hour on a quiet machine; what is drawn stays in the folder.
+default sizes, 1,000, 10,000 and 100,000, take half an hour on a quiet machine; what is drawn stays in the folder.
 """
 
 import argparse
@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.measure import machine
-from tests.benchmarks.scale_field import N_DATES, Field, composition, draw_field
+from tests.benchmarks.scale_field import N_DATES, PAPERS_SIDE, SIDE, Field, composition, draw_field
 from tests.benchmarks.scale_fit import LIMIT_GIB, Measured, as_json
 from tests.benchmarks.scale_stages import STAGES
 
 RESULT, FOLDER = Path("build/bench-scale.json"), Path("build/scale")
-SIZES, WORKERS_SIZE = (1_000, 10_000, 100_000), 10_000
+SIZES = 1_000, 10_000, 100_000
+WORKERS = {SIDE: 10_000, PAPERS_SIDE: 2_000}  # plant-dates, by the size of their images: minutes for each of three runs
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 NOT_MEASURED = "classify"
 
@@ -41,8 +42,7 @@ def run_module(module: str, *arguments: str) -> dict[str, Any]:
 
 def run_stage(stage: str, field: Field, weights: str) -> Measured:
     """Seconds and memory of one stage."""
-    fixed = (str(field.folder), str(field.n), str(field.n_dates), weights)
-    return Measured(**run_module("tests.benchmarks.scale_stages", stage, *fixed))
+    return Measured(**run_module("tests.benchmarks.scale_stages", stage, weights, *field.arguments))
 
 
 def trained_weights(field: Field) -> str:
@@ -81,11 +81,12 @@ def compare_workers(field: Field, weights: str) -> dict[str, Any]:
         store = field.folder / f"workers-{workers}"
         shutil.rmtree(store, ignore_errors=True)
         shutil.copytree(field.store, store)
-        arguments = (str(field.folder), str(field.n), str(field.n_dates), weights, str(store), workers, runner)
+        arguments = (str(store), workers, runner, weights, *field.arguments)
         seconds[name] = run_module("tests.benchmarks.scale_workers", *arguments)["seconds"]
         shutil.rmtree(store)
     return {
         "n": field.n,
+        "side": field.side,
         "seconds": seconds,
         "speedup": {name: seconds["1"] / taken for name, taken in seconds.items()},
     }
@@ -127,7 +128,9 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="plant-dates, ascending")
     parser.add_argument("--dates", type=int, default=N_DATES, help="acquisition dates of each campaign")
-    parser.add_argument("--workers-size", type=int, default=WORKERS_SIZE, help="plant-dates for two workers; 0: none")
+    parser.add_argument(
+        "--workers", action=argparse.BooleanOptionalAction, default=True, help="compare two workers with one"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where campaigns are drawn and analysed")
     parser.add_argument("--result", type=Path, default=RESULT, help="JSON file")
     return parser.parse_args(arguments)
@@ -137,21 +140,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Draw, measure, print and write; what was measured is written as it comes."""
     options, console = read_arguments(arguments), Console(width=250)
     sizes = sorted({*options.sizes})
-    fields = {n: Field(options.folder / str(n), n, options.dates) for n in {*sizes, options.workers_size} - {0}}
-    for field in fields.values():
+    fields = [Field(options.folder / str(n), n, options.dates) for n in sizes]
+    for field in fields:
         draw_field(field)
-    weights = trained_weights(fields[sizes[0]])
+    weights = trained_weights(fields[0])
     result: dict[str, Any] = {"machine": machine_json(), "campaigns": {**composition(), "dates": options.dates}}
     options.result.parent.mkdir(parents=True, exist_ok=True)
-    measured = measure_stages([fields[n] for n in sizes], weights, console)
+    measured = measure_stages(fields, weights, console)
     result["stages"] = [as_json(stage, rows) for stage, rows in measured.items()]
     options.result.write_text(json.dumps(result, indent=1))
     show(result["stages"], console)
-    if options.workers_size:
-        result["workers"] = found = compare_workers(fields[options.workers_size], weights)
+    result["workers"] = list[dict[str, Any]]()
+    for side, n in WORKERS.items() if options.workers else ():
+        field = Field(options.folder / f"workers-{side}", n, options.dates, side)
+        draw_field(field)
+        result["workers"].append(found := compare_workers(field, weights))
         options.result.write_text(json.dumps(result, indent=1))
         told = ", ".join(f"{name} in {s:.1f} s ({found['speedup'][name]:.2f}x)" for name, s in found["seconds"].items())
-        console.print(f"predict and explain {found['n']:,} with workers: {told}", highlight=False)
+        console.print(f"predict and explain {n:,} of {side} pixels with workers: {told}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ clusters belong to a campaign and not to the plants scored with it. Of the other
 plant, the rest are `new` and without label.
 
 Images are 32 pixel wide, and Grad-CAM explains ResNet18's first stage: its maps have 8 x 8 positions there, as many as
-those of the last stage have for the paper's images of 256 pixel.
+those of the last stage have for the paper's images of 256 pixel. Workers are compared on images of that size too, which
+are the same ones enlarged.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from tasks.training import TrainParams
 FIRST_DATE, N_DATES = date(2022, 8, 1), 20
 N_FITTED = 200  # plant-dates of validation, and as many of training
 TEST_EVERY = 10  # plants that are neither
-SIDE, LAYER = 32, "layer1"
+SIDE, LAYER, PAPERS_SIDE = 32, "layer1", 256
 PER_ROW, SPACING = 200, 0.5  # plants a row of the field, and metres between them
 CLASSES = ("not_ready", "ready")
 
@@ -50,11 +51,20 @@ class PlacedFolder(FolderSource):
 
 @dataclass(frozen=True)
 class Field:
-    """A campaign of n plant-dates in a folder of its own: `field` has the images, `store` what is made of them."""
+    """A campaign of n plant-dates in a folder of its own: `field` has the images, `store` what is made of them.
+
+    `side` is that of its images, `SIDE` or `PAPERS_SIDE` pixels.
+    """
 
     folder: Path
     n: int
     n_dates: int = N_DATES
+    side: int = SIDE
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What `named_field` finds it by in another process."""
+        return str(self.folder), str(self.n), str(self.n_dates), str(self.side)
 
     @property
     def dates(self) -> tuple[date, ...]:
@@ -77,12 +87,17 @@ class Field:
             campaign="scale",
             source=FolderSource(root=str(self.folder / "field"), classes=CLASSES),
             dates=self.dates,
-            ingest=IngestParams(image_size=SIDE),
+            ingest=IngestParams(image_size=self.side),
             augment=AugmentParams(copies=(1,)),
             train=TrainParams(epochs=1, learning_rate=1e-3),
             classifier=None if weights is None else GivenClassifier(path=weights),
-            explain=ExplainParams(gradcam=GradcamParams(layer=LAYER)),
+            explain=ExplainParams(gradcam=GradcamParams(layer=LAYER if self.side == SIDE else None)),
         )
+
+
+def named_field(folder: str, n: str, n_dates: str, side: str) -> Field:
+    """The field that has these `arguments`."""
+    return Field(Path(folder), int(n), int(n_dates), int(side))
 
 
 def splits_of(n_plants: int, n_dates: int) -> list[str]:
@@ -106,7 +121,8 @@ def draw_field(field: Field) -> None:
             ripeness = float(rng.random())
             label = CLASSES[int(ripeness + rng.normal(0, 0.15) > 0.5)] if split != "new" else ""
             path = f"{day}/plot{1 + k // 1000}_{k}.jpg"
-            picture(ripeness, grounds[k % len(grounds)], rng).save(root / path, quality=90)
+            drawn = picture(ripeness, grounds[k % len(grounds)], rng).resize((field.side, field.side))
+            drawn.save(root / path, quality=90)
             lines.append(f"{path},{split},{label},Plot{1 + k // 1000}_{k},{day}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
 

@@ -11,7 +11,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from storage.artifacts import ArtifactRef, Store
@@ -32,7 +31,7 @@ from tasks.report import write_report
 from tasks.score import rate_images, score_clusters
 from tasks.sensitivity import measure_sensitivity
 from tasks.train import take_classifier, train_classifier
-from tests.benchmarks.scale_field import CLASSES, Field
+from tests.benchmarks.scale_field import CLASSES, Field, named_field
 from tests.benchmarks.store import peak_megabytes
 
 METHOD, RUNTIME = "gradcam", Runtime(device="cpu")
@@ -228,13 +227,13 @@ STAGES: dict[str, Callable[[Run], None]] = {
 }
 
 
-def main(name: str, folder: str, n: str, n_dates: str, weights: str) -> None:
+def main(name: str, weights: str, *field: str) -> None:
     """Run a stage anew and print its seconds and megabytes; imports and references are there before it begins."""
     warnings.simplefilter("ignore")
     # There is no server here to show progress.
     stage.create_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
     stage.update_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
-    run = Run(Field(Path(folder), int(n), int(n_dates)), weights or None)
+    run = Run(named_field(*field), weights or None)
     if name == "ingest":
         shutil.rmtree(run.field.store, ignore_errors=True)
         run.roles.clear()

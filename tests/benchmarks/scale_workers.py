@@ -6,7 +6,6 @@ The time is that inside the flow, after Prefect's server has started. Prints JSO
 import json
 import sys
 import time
-from pathlib import Path
 
 from flows.cli_options import configure_prefect
 
@@ -18,7 +17,7 @@ from flows.fit import fit_artifacts  # noqa: E402
 from flows.parameters import CampaignParams  # noqa: E402
 from storage.artifacts import ArtifactRef  # noqa: E402
 from tasks.parameters import Runtime  # noqa: E402
-from tests.benchmarks.scale_field import Field  # noqa: E402
+from tests.benchmarks.scale_field import named_field  # noqa: E402
 from tests.benchmarks.scale_stages import Run  # noqa: E402
 
 
@@ -30,9 +29,9 @@ def fit_timed(params: CampaignParams, store: str, artifacts: dict[str, ArtifactR
     return time.perf_counter() - begun
 
 
-def main(folder: str, n: str, n_dates: str, weights: str, store: str, workers: str, runner: str) -> None:
+def main(store: str, workers: str, runner: str, weights: str, *field: str) -> None:
     """Run and print."""
-    run = Run(Field(Path(folder), int(n), int(n_dates)), weights)
+    run = Run(named_field(*field), weights)
     given = {role: ref for role, ref in run.roles.items() if role == "classifier" or role.startswith("images ")}
     runtime = Runtime.model_validate({"device": "cpu", "workers": int(workers), "task_runner": runner})
     seconds = fit_timed(run.params, store, given, runtime)
