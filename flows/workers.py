@@ -118,6 +118,8 @@ class DaskWorkers:
         self.runner.__enter__()
         if self.address:
             self.connect()
+        else:
+            dask.config.set(KEEP_MEMORY)  # of this process: its nannies read it when they start workers
         return self
 
     def __exit__(
@@ -154,8 +156,7 @@ class DaskWorkers:
     @property
     def client(self) -> PrefectDaskClient:
         """The connection to the scheduler; the first time starts the run's own processes."""
-        with dask.config.set(KEEP_MEMORY):
-            return self.runner.client
+        return self.runner.client
 
     def submit(self, task: Task[..., Any], parameters: dict[str, Any]) -> WorkerFuture:
         """Start a task on a worker; waits for inputs that are not there yet, because only references can travel."""
