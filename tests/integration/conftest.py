@@ -4,7 +4,7 @@ import os
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
@@ -105,6 +105,13 @@ def task_runs(flow_run_id: UUID, n_expected: int) -> list[TaskRun]:
                 return runs
             assert time.monotonic() < deadline, [(run.name, run.state_name) for run in runs]
             time.sleep(0.2)
+
+
+def most_at_once(runs: Sequence[FlowRun | TaskRun]) -> int:
+    """How many of some ended runs were running at the same time, at most."""
+    spans = [(run.start_time, run.end_time) for run in runs if run.start_time and run.end_time]
+    assert len(spans) == len(runs)
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 
 
 def wait_until(found: Callable[[], Any], seconds: float = 60) -> Any:

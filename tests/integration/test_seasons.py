@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -72,7 +72,14 @@ from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
 from tasks.validation import read_maps
-from tests.integration.conftest import DATES, analyse_campaign, small_campaign, task_runs, wait_until
+from tests.integration.conftest import (
+    DATES,
+    analyse_campaign,
+    most_at_once,
+    small_campaign,
+    task_runs,
+    wait_until,
+)
 from tests.local_stores import local
 
 BAD, NEW, LATE = date(2022, 8, 27), date(2022, 8, 30), date(2022, 9, 1)
@@ -866,10 +873,11 @@ class TestBackfill:
         ]
         written = seasons.table()
         assert [{**row, "acquired": str(row["acquired"])} for row in written] == first and len(written) == 12
+        runs = flow_runs(*names)
+        assert len(runs) == 12 and most_at_once(runs) <= 2
         # What runs two at a time are the tasks; a flow run in them may have to wait for a server that keeps SQLite.
-        tasks = task_runs(flow_runs("backfill all-seasons")[-1].id, 12 + len(flow_runs(*names)) + 1)
+        tasks = task_runs(flow_runs("backfill all-seasons")[-1].id, 12 + len(runs) + 1)
         assert most_at_once([task for task in tasks if task.name.startswith("backfill ")]) == 2
-        assert len(flow_runs(*names)) == 12 and most_at_once(flow_runs(*names)) <= 2
         shown = artifacts_of(flow_runs("backfill all-seasons")[-1].id)["summary"].splitlines()
         assert shown[0] == "1 failed, 11 scored" and f"- east {BROKEN}: {failed['detail']}".startswith(shown[2])
 
@@ -904,13 +912,6 @@ class TestBackfill:
             backfill_seasons(params, str(seasons.store))
         assert len(flow_runs("score ")) == n_before
         assert not (seasons.store / "tables/backfill/backfill=wrong").exists()
-
-
-def most_at_once(runs: Sequence[FlowRun | TaskRun]) -> int:
-    """Runs that were running at one moment."""
-    spans = [(run.start_time, run.end_time) for run in runs if run.start_time and run.end_time]
-    assert len(spans) == len(runs)
-    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 
 
 SET_BY_COMMANDS = (

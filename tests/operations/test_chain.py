@@ -31,7 +31,7 @@ from tasks.sources.layouts import write_season
 from tasks.sources.season import grow_season
 from tasks.sources.season_params import SeasonParams
 from tasks.sources.synthetic import SyntheticSource
-from tests.integration.conftest import HARVEST, small_campaign
+from tests.integration.conftest import HARVEST, most_at_once, small_campaign
 from tests.operations.field import FITTED, NEW, Field, tables
 from tests.operations.service import Service, wait_until
 
@@ -175,12 +175,6 @@ def test_a_backfill_goes_on_after_a_broken_date(
     again = [run for run in runs_of(service, "score-acquisition") if run.name.startswith("score season")]
     assert len(again) == 13 and {run.run_count for run in again} == {1}  # the failed date's has another run
     assert verify_store(Store(service.store)).problems == []
-
-
-def most_at_once(runs: list[FlowRun]) -> int:
-    """How many flow runs were running at the same time, at most."""
-    spans = [(run.start_time, run.end_time) for run in runs if run.start_time and run.end_time]
-    return max(sum(start <= begun < end for start, end in spans) for begun, _ in spans)
 
 
 def test_two_campaigns_never_share_the_gpu(service: Service) -> None:
