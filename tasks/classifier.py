@@ -5,7 +5,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -278,14 +278,26 @@ def predict_logits(classifier: Classifier, images: NDArray[np.uint8], batch_size
     ------
     InputError : the model does not give one finite number per class.
     """
-    n_classes = len(classifier.classes)
-    logits = np.empty((len(images), n_classes), np.float32)
-    with torch.no_grad():
-        for part in batches(len(images), pass_size(classifier.device.type, images.shape[1:3], batch_size)):
-            out = classifier.model(classifier.inputs(images[part]))
-            check_logits(out, part.stop - part.start, n_classes)
-            logits[part] = out.cpu().numpy()
+    logits = np.empty((len(images), len(classifier.classes)), np.float32)
+    for part, out in forward_passes(classifier, images, batch_size):
+        logits[part] = out.cpu().numpy()
     return logits
+
+
+def forward_passes(
+    classifier: Classifier, images: NDArray[np.uint8], batch_size: int
+) -> Generator[tuple[slice, torch.Tensor]]:
+    """Passes over images (n, h, w, 3): which they are, and their logits on the classifier's device, without gradients.
+
+    Raises
+    ------
+    InputError : the model does not give one finite number per class.
+    """
+    for part in batches(len(images), pass_size(classifier.device.type, images.shape[1:3], batch_size)):
+        with torch.no_grad():  # not around the loop: it would hold for whoever takes the passes, too
+            out = classifier.model(classifier.inputs(images[part]))
+        check_logits(out, part.stop - part.start, len(classifier.classes))
+        yield part, out
 
 
 def check_logits(logits: Any, n: int, n_classes: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tasks.classifier import Classifier, batches, check_logits, pass_size
+from tasks.classifier import Classifier, forward_passes
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
@@ -36,17 +36,14 @@ def logits_and_features(
     InputError : the model does not give one finite number per class.
     """
     seen: list[torch.Tensor] = []
-    head, n_classes = last_linear(classifier.model), len(classifier.classes)
+    head = last_linear(classifier.model)
     hook = None if head is None else head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    logits = np.empty((len(images), n_classes), np.float32)
+    logits = np.empty((len(images), len(classifier.classes)), np.float32)
     features = np.empty((len(images), n_features(classifier)), np.float32)
     try:
-        with torch.no_grad():
-            for part in batches(len(images), pass_size(classifier.device.type, images.shape[1:3], batch_size)):
-                out = classifier.model(classifier.inputs(images[part]))
-                check_logits(out, part.stop - part.start, n_classes)
-                logits[part] = out.cpu().numpy()
-                features[part] = (seen.pop() if seen else out).flatten(1).cpu().numpy()
+        for part, out in forward_passes(classifier, images, batch_size):
+            logits[part] = out.cpu().numpy()
+            features[part] = (seen.pop() if seen else out).flatten(1).cpu().numpy()
     finally:
         if hook is not None:
             hook.remove()

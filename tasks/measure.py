@@ -248,7 +248,7 @@ def measure_accuracy(
         return recipe.ref
     decided = files.open(swaps)
     rows = metric_rows(
-        labelled_rows(files, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
+        labelled_columns(files, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
         read_table(files.open(crossfit), CROSSFIT),
         read_array(decided, ADJUSTED_WITHOUT_FOLD).tolist(),
         len(files.open(plants).summary["classes"]),
@@ -267,14 +267,15 @@ def evaluate_scores(
     recipe, files = evaluation_recipe(crossfit, reliability), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    rated = labelled_rows(files, RELIABILITIES, reliability, (*MADE_BY, *ANSWERED, "cluster", "error_share", *SCORES))
+    names = (*MADE_BY, *ANSWERED, "cluster", "error_share", *SCORES)
+    rated = labelled_columns(files, RELIABILITIES, reliability, names)
     rows = evaluation_rows(rated, read_table(files.open(crossfit), CROSSFIT))
     with files.create(recipe, versions()) as draft:
         write_table(draft, EVALUATION, rows_to_columns(EVALUATION, rows))
     return recipe.ref
 
 
-def labelled_rows(files: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
+def labelled_columns(files: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
     """Some columns of a table of all dates, of its rows with a label: the others are read and passed by in parts."""
     whole: Rows = {name: [] for name in names}
     texts: dict[Any, Any] = {}  # equal ones are kept once
