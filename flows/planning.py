@@ -23,9 +23,10 @@ from flows.parameters import CampaignParams
 from flows.plan_checks import Machine, check_disk, check_memory
 from storage.arrays import IMAGES, write_array
 from storage.artifacts import Recipe, Store
+from tasks.architectures import build_model
 from tasks.augment import copies_per_class
 from tasks.campaign_checks import Counts, check_counts
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, choose_device, freeze, load_given
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, load_given
 from tasks.ingest import prepare_image
 from tasks.parameters import Runtime
 from tasks.plan_memory import StageMemory, plan_memory

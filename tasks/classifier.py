@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
-from urllib.error import URLError
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +19,6 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.parameters import Params, Runtime
-
-try:
-    import torchvision
-except RuntimeError as error:
-    if "torchvision::nms" not in str(error):
-        raise
-    raise InputError(
-        "torch and torchvision must be builds of the same kind",
-        f"torchvision cannot be imported beside torch {torch.__version__}: {error}",
-        "install both together from the default index: pip install --force-reinstall torch torchvision",
-    ) from error
 
 EXPORTED = "exported"
 # Of a pass on a CPU, 4 images of 256 pixels or 64 of 64: the activations of more are blocks larger than glibc keeps
@@ -136,48 +124,6 @@ def choose_device(runtime: Runtime, precision: str = "float32") -> torch.device:
     return torch.device("cuda")
 
 
-def build_model(architecture: str, n_classes: int, weights: Literal["none", "imagenet"], seed: int) -> nn.Module:
-    """A torchvision model with `n_classes` outputs.
-
-    Raises
-    ------
-    InputError : unknown name; ImageNet weights that cannot be had; no linear head to replace.
-    """
-    if architecture not in torchvision.models.list_models(module=torchvision.models):
-        raise InputError(
-            "train.architecture is the name of a torchvision classifier",
-            repr(architecture),
-            "use for example resnet18, resnet50 or mobilenet_v3_small",
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if weights == "none":
-            return torchvision.models.get_model(architecture, weights=None, num_classes=n_classes)
-        return _replace_head(_imagenet_model(architecture), n_classes)
-
-
-def _imagenet_model(architecture: str) -> nn.Module:
-    try:
-        return torchvision.models.get_model(architecture, weights="DEFAULT")
-    except (URLError, OSError, RuntimeError) as error:
-        raise InputError(
-            "train.weights = imagenet needs torchvision's weights in its cache or from its server",
-            f"{architecture}: {error}",
-            "connect to the internet once, fill torch's hub cache (TORCH_HOME), or use train.weights = none",
-        ) from error
-
-
-def _replace_head(model: nn.Module, n_classes: int) -> nn.Module:
-    """Replace the last linear layer, which in every torchvision classifier is the head."""
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise InputError("The model must end in a linear layer", "none", "use another train.architecture")
-    parent, _, name = linear[-1].rpartition(".")
-    head = cast(nn.Linear, model.get_submodule(linear[-1]))
-    setattr(model.get_submodule(parent), name, nn.Linear(head.in_features, n_classes))
-    return model
-
-
 def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
     """Load an already trained classifier.
 
@@ -205,6 +151,8 @@ def read_model(content: bytes, architecture: str, n_classes: int, source: str) -
     try:
         if architecture == EXPORTED:  # cannot be copied, but made into modules again in a fifth of a second
             return partial(torch.export.unflatten, torch.export.load(io.BytesIO(content)))
+        from tasks.architectures import build_model
+
         model = build_model(architecture, n_classes, "none", seed=0)
         model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
         return partial(with_same_weights, model)

@@ -6,7 +6,7 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, build_model, freeze, load_given
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
 from tasks.explain import check_explained_class
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams, prepare_explainer
@@ -25,6 +25,8 @@ def rehearse(
     InputError : unknown architecture or layer, images of a size the classifier cannot take, weights that do not fit, an
         occluded patch or stride beyond the image.
     """
+    from tasks.architectures import build_model
+
     n_classes = len(classes)
     model = (
         build_model(train.architecture, n_classes, "none", train.seed)

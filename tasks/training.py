@@ -26,7 +26,6 @@ from tasks.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     batches,
-    build_model,
     check_logits,
     choose_device,
     normalise,
@@ -94,6 +93,8 @@ class Training:
     @classmethod
     def start(cls, params: TrainParams, n_classes: int, device: torch.device) -> "Training":
         """A training at epoch 0."""
+        from tasks.architectures import build_model
+
         model = build_model(params.architecture, n_classes, params.weights, params.seed)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.Adam(

@@ -6,17 +6,19 @@ the work in the first stage, 1/10 in the second, 1/3 in the third and 1/1.2 in t
 channels also run as Winograd tiles.
 """
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from tasks.saliency.products import PreparedMatrix
 from tasks.saliency.rows import Layer, Positions, Rectangles
 from tasks.saliency.winograd import TILE, Scratch, TileKernel, convolve_tiles, is_plain, suits
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 POOL = (3, 2, 1)  # kernel, stride and padding of a ResNet's max pooling
 
@@ -63,8 +65,10 @@ class Convolution:
 class Block:
     """A residual block: convolutions with ReLU between, the input added before the last ReLU."""
 
-    def __init__(self, block: BasicBlock | Bottleneck) -> None:
+    def __init__(self, block: "BasicBlock | Bottleneck") -> None:
         pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
+        from torchvision.models.resnet import Bottleneck
+
         if isinstance(block, Bottleneck):
             pairs.append((block.conv3, block.bn3))
         self.convolutions = [Convolution(*pair) for pair in pairs]
@@ -103,16 +107,18 @@ def _fill(convolution: Convolution, source: Layer, target: Layer, scratch: Scrat
 class Network:
     """A torchvision ResNet taken apart; its layers are the stem's, the pooled stem's and those of every block."""
 
-    def __init__(self, model: ResNet) -> None:
+    def __init__(self, model: "ResNet") -> None:
         self.stem = Convolution(model.conv1, model.bn1)
         self.stem_matrix = self.stem.weight.flatten(1).t().contiguous()  # in the order of functional.unfold
         stages = (model.layer1, model.layer2, model.layer3, model.layer4)
-        self.blocks = [Block(cast(BasicBlock | Bottleneck, block)) for stage in stages for block in stage]
+        self.blocks = [Block(cast("BasicBlock | Bottleneck", block)) for stage in stages for block in stage]
         self.head = model.fc
 
 
 def can_take_apart(model: nn.Module) -> bool:
     """Whether a model is a plain torchvision ResNet (18 to 152, wide ones too) that a `Network` can be made of."""
+    from torchvision.models.resnet import ResNet
+
     if type(model) is not ResNet:
         return False
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
@@ -124,7 +130,7 @@ def can_take_apart(model: nn.Module) -> bool:
 
 def take_apart(model: nn.Module) -> Network | None:
     """The network of a plain torchvision ResNet; None for any other model."""
-    return Network(cast(ResNet, model)) if can_take_apart(model) else None
+    return Network(cast("ResNet", model)) if can_take_apart(model) else None
 
 
 class OccludedImage:

@@ -12,7 +12,8 @@ from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze
+from tasks.architectures import build_model
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.parameters import Runtime
 from tasks.saliency import lime
 from tasks.saliency.gradcam import GradCam, GradcamParams

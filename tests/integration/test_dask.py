@@ -24,7 +24,8 @@ from flows.worker_checks import gives_memory_back, worker_problem
 from flows.workers import DaskWorkers, LostWorkersError, WorkerFuture
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
-from tasks.classifier import GivenClassifier, build_model, save_weights
+from tasks.architectures import build_model
+from tasks.classifier import GivenClassifier, save_weights
 from tasks.cluster_checks import ClusterParams
 from tasks.parameters import Runtime
 from tasks.saliency.maps import ExplainParams

@@ -29,7 +29,8 @@ from storage.artifacts import MANIFEST, Artifact, ArtifactRef, Recipe, Store
 from storage.parquet import read_table, write_table
 from storage.tables import PREDICTIONS
 from storage.verify import verify_store
-from tasks.classifier import build_model, rgb_images, save_weights
+from tasks.architectures import build_model
+from tasks.classifier import rgb_images, save_weights
 from tasks.explain import (
     date_groups,
     explain_shards,

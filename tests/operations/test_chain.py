@@ -155,11 +155,12 @@ def seasons(folder: Path) -> dict[str, Any]:
     return {"name": "years", "at_most": 2, "seasons": listed}
 
 
+@pytest.mark.timeout(1800)  # 27 flow runs, each in a process of its own
 def test_a_backfill_goes_on_after_a_broken_date(
     service: Service, fit: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     params = seasons(tmp_path_factory.mktemp("season"))
-    ended = service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=600)
+    ended = service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=1200)
     assert ended.state is not None and "1 of 12 dates failed" in (ended.state.message or "")
     first = load_table(service.store / "tables/backfill/backfill=years/part-0.parquet", BACKFILL).to_pylist()
     failed = {(row["season"], str(row["acquired"])) for row in first if row["state"] == "failed"}
@@ -167,7 +168,7 @@ def test_a_backfill_goes_on_after_a_broken_date(
     assert sum(row["state"] == "scored" for row in first) == 11 and {row["fit"] for row in first} == {fit}
     scored = [run for run in runs_of(service, "score-acquisition") if run.name.startswith("score season")]
     assert 1 < most_at_once(scored) <= 2
-    service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=300)
+    service.wait_for_state(service.run("backfill-seasons", params=params), "Failed", seconds=400)
     second = load_table(service.store / "tables/backfill/backfill=years/part-0.parquet", BACKFILL).to_pylist()
     assert {(row["season"], row["acquired"]): row["state"] for row in second} == {
         (row["season"], row["acquired"]): "failed" if row["state"] == "failed" else "present" for row in first

@@ -14,7 +14,8 @@ from storage.artifacts import Recipe, Store
 from storage.errors import InputError
 from storage.parquet import read_table
 from storage.tables import OBSERVATIONS, PREDICTIONS
-from tasks.classifier import Classifier, build_model, freeze, save_weights
+from tasks.architectures import build_model
+from tasks.classifier import Classifier, freeze, save_weights
 from tasks.features import last_linear, logits_and_features
 from tasks.parameters import Runtime
 from tasks.predict import predict_images

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze
+from tasks.architectures import build_model
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.parameters import Runtime
 from tasks.saliency.forward import class_scores, fast_forward, fast_model, folding_pairs
 from tasks.saliency.occlusion import OcclusionParams, occlusion_maps

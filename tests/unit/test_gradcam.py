@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze, predict_logits, rgb_images
+from tasks.architectures import build_model
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze, predict_logits, rgb_images
 from tasks.parameters import Runtime
 from tasks.saliency.gradcam import GradcamParams, gradcam_maps, last_convolutional_stage, recorded_output
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from storage.artifacts import Artifact, Recipe, Store
 from tasks import loading
-from tasks.classifier import EXPORTED, build_model, predict_logits, save_weights, weights_file
+from tasks.architectures import build_model
+from tasks.classifier import EXPORTED, predict_logits, save_weights, weights_file
 from tasks.features import logits_and_features
 from tasks.loading import MAX_KEPT, KeptClassifiers, load_classifier
 from tasks.parameters import Runtime

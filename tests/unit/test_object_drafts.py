@@ -1,5 +1,6 @@
 """Artefacts in a bucket: whole or not there, whatever is killed or overwritten."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -102,12 +103,13 @@ class TestCreate:
         assert copy.holds(RECIPE.ref) and verify_store(copy).problems == []
         np.testing.assert_array_equal(read_array(copy.open(RECIPE.ref), IMAGES), some_images())
 
-    def test_a_killed_process_leaves_what_nobody_reads(self, store: Store, object_server: ObjectServer) -> None:
+    def test_a_killed_process_leaves_what_nobody_reads(self, store: Store, tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, store.address],
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
         )
         assert process.stdout is not None and process.stdout.readline() == "sent\n"
         process.send_signal(signal.SIGKILL)

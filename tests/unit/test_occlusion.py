@@ -13,7 +13,8 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from storage.errors import InputError
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_model, freeze
+from tasks.architectures import build_model
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.parameters import Runtime
 from tasks.saliency.incremental import take_apart
 from tasks.saliency.occlusion import Occlusion, OcclusionParams, occlusion_maps, window_corners

@@ -19,7 +19,8 @@ import json, sys
 import numpy as np, torch
 torch.set_num_threads(1)
 from tasks.axes import isometric
-from tasks.classifier import build_model, freeze
+from tasks.architectures import build_model
+from tasks.classifier import freeze
 from tasks.cluster_checks import ClusterParams, Kernel
 from tasks.crossfitting import cross_fit_maps
 from tasks.features import logits_and_features

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier import Classifier, build_model, freeze
+from tasks.architectures import build_model
+from tasks.classifier import Classifier, freeze
 from tasks.parameters import Runtime
 from tasks.plan_rates import Rates, measure_rates, speedup, stage_seconds
 from tasks.planning import StageWork, plan_work

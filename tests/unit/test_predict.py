@@ -16,7 +16,8 @@ from storage.errors import ArtifactError
 from storage.parquet import read_table
 from storage.tables import OBSERVATIONS, PREDICTIONS
 from tasks import predict
-from tasks.classifier import build_model, freeze, save_weights
+from tasks.architectures import build_model
+from tasks.classifier import freeze, save_weights
 from tasks.features import logits_and_features
 from tasks.parameters import Runtime
 from tasks.predict import date_parts, predict_images, predict_part

@@ -9,7 +9,8 @@ from torch import nn
 
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
-from tasks.classifier import EXPORTED, GivenClassifier, build_model, save_weights
+from tasks.architectures import build_model
+from tasks.classifier import EXPORTED, GivenClassifier, save_weights
 from tasks.rehearse import least_work, rehearse, rehearse_classifier
 from tasks.saliency.gradcam import GradcamParams
 from tasks.saliency.maps import ExplainParams
