@@ -27,6 +27,7 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
+from flows.lost_runs import killer_sentence, show_crashed
 from flows.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -53,6 +54,11 @@ class WorkerFuture(PrefectDaskFuture[Any]):
     def __init__(self, task_run_id: UUID, wrapped_future: Any, workers: "DaskWorkers") -> None:
         super().__init__(task_run_id, wrapped_future)
         self._workers, self._taking = workers, threading.Lock()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the scheduler has, or had, what the task came to: its worker has told the server too."""
+        return bool(self._final_state) or self._wrapped_future.status == "finished"
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the end; an error of Dask's own is raised by `result`."""
@@ -100,6 +106,7 @@ class DaskWorkers:
 
     def __init__(self, runtime: Runtime) -> None:
         self.address, self.is_checked = runtime.scheduler, False
+        self.sent: list[WorkerFuture] = []
         local = {
             "n_workers": runtime.workers,
             "threads_per_worker": 1,
@@ -128,7 +135,11 @@ class DaskWorkers:
         if not self.address and self.is_checked:
             with suppress(Exception):  # an error of the run itself is the one to tell
                 self.client.run(send_events)
+        left = [future.task_run_id for future in self.sent if not future.is_known]
         self.runner.__exit__(kind, error, trace)
+        if error is not None:
+            with suppress(Exception):  # the same
+                show_crashed(left, f"its worker died, or the run ended before it: {error}")
 
     def connect(self) -> None:
         """Connect to the scheduler that the run was given.
@@ -166,7 +177,8 @@ class DaskWorkers:
             if not self.is_checked:
                 self.check(settled)
             future = self.runner.submit(task, settled, dependencies=dependencies)  # type: ignore[arg-type]
-        return WorkerFuture(future.task_run_id, future.wrapped_future, self)
+        self.sent.append(WorkerFuture(future.task_run_id, future.wrapped_future, self))
+        return self.sent[-1]
 
     def check(self, parameters: dict[str, Any]) -> None:
         """See that the workers there are can do what they are for.
@@ -244,11 +256,3 @@ def server_address() -> str:
     from prefect.server.api.server import SubprocessASGIServer  # takes seconds, and is loaded where it is the server
 
     return SubprocessASGIServer().api_url
-
-
-def killer_sentence(error: KilledWorker) -> str:
-    """What a person can do about a task whose workers died several times."""
-    return (
-        f"{error}\nEvery worker that had this task died, so it is not tried again: most often the memory was full "
-        "(lower runtime.batch_size, or give workers more)"
-    )

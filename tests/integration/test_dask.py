@@ -1,5 +1,6 @@
 """The same tables from threads and from workers of Dask: killed ones, ones of the run's own, ones in other networks."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import dask.config
 import pytest
 from distributed import Client, LocalCluster
-from prefect import flow
+from prefect import flow, get_client, task
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
 from prefect.client.schemas.objects import TaskRunResult
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -189,6 +192,50 @@ def begun(found: DaskWorkers) -> WorkerFuture:
     future = WorkerFuture(uuid4(), found.client.submit(time.sleep, 3), found)
     wait_until(lambda: any(found.client.processing().values()))  # pyright: ignore[reportAttributeAccessIssue]
     return future
+
+
+def states(task_runs: list[UUID]) -> list[tuple[str, str]]:
+    """Name and message of the state of each of some task runs that the server knows."""
+    only = TaskRunFilter(id=TaskRunFilterId(any_=task_runs))
+    with get_client(sync_client=True) as client:
+        found = {run.id: run.state for run in client.read_task_runs(task_run_filter=only)}
+    known = [state for one in task_runs if (state := found.get(one))]
+    return [(state.name or "", state.message or "") for state in known]
+
+
+def test_a_task_that_kills_its_workers_is_shown_as_crashed(tmp_path: Path) -> None:
+    """What another worker was at when that ended the run is not shown as running for ever either."""
+    ids: list[UUID] = []
+
+    def kill(store: str) -> None:  # in here, as all that travels: workers do not know this module
+        while not (Path(store) / "all run").exists():
+            time.sleep(0.1)
+        os._exit(1)
+
+    def last(store: str, seconds: float) -> None:
+        time.sleep(seconds)
+
+    @flow
+    def deadly() -> None:
+        with DaskWorkers(Runtime(task_runner="dask", workers=2)) as found:
+            there = {"store": str(tmp_path)}
+            done = found.submit(task(last), {**there, "seconds": 0})
+            done.result()
+            sent = [found.submit(task(last), {**there, "seconds": 600}), found.submit(task(kill), there)]
+            ids.extend(future.task_run_id for future in (done, *sent))
+            sent[-1].result()
+
+    def say_when_all_run() -> None:
+        wait_until(lambda: [name for name, _ in states(ids)] == ["Completed", "Running", "Running"])
+        (tmp_path / "all run").touch()
+
+    waiting = threading.Thread(target=say_when_all_run)
+    waiting.start()
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), pytest.raises(LostWorkersError, match="died"):
+        deadly()
+    waiting.join()
+    assert [name for name, _ in states(ids)] == ["Completed", "Crashed", "Crashed"]
+    assert "most often the memory was full" in states(ids)[-1][1]
 
 
 @pytest.mark.usefixtures("impatient")
