@@ -148,11 +148,11 @@ def read_model(content: bytes, architecture: str, n_classes: int, source: str) -
     ------
     InputError : not of this kind, or weights that do not fit the architecture and number of classes.
     """
+    from tasks.architectures import build_model
+
     try:
         if architecture == EXPORTED:  # cannot be copied, but made into modules again in a fifth of a second
             return partial(torch.export.unflatten, torch.export.load(io.BytesIO(content)))
-        from tasks.architectures import build_model
-
         model = build_model(architecture, n_classes, "none", seed=0)
         model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
         return partial(with_same_weights, model)
