@@ -48,7 +48,7 @@ def verify_store(store: Store) -> Verification:
     store.check()
     if not (store.root / "artifacts").is_dir():
         raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
-    artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not p.name.startswith(".tmp-")]
+    artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if _has_appeared(p)]
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))
     published = [*reports, *partitions, *exports]
@@ -59,6 +59,13 @@ def verify_store(store: Store) -> Verification:
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
     n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published))
     return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store))
+
+
+def _has_appeared(artifact: Place) -> bool:
+    """Whether an artefact was ever there: in a folder all of it appears at once, in a bucket with its manifest."""
+    if isinstance(artifact, Path):
+        return artifact.exists() and not artifact.name.startswith(".tmp-")
+    return (artifact / MANIFEST).is_file()
 
 
 def _published(tables: Place) -> list[Place]:
@@ -175,7 +182,7 @@ def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> li
     return [
         f"{place}: the artefact {role}, {ref}, is missing"
         for role, ref in named.items()
-        if not store.folder(ref).is_dir()
+        if not _has_appeared(store.folder(ref))
     ]
 
 

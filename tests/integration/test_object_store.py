@@ -12,7 +12,7 @@ from distributed import Client
 
 from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
-from storage.artifacts import Store
+from storage.artifacts import MANIFEST, Store
 from storage.files import list_files
 from storage.publish import read_record
 from storage.verify import verify_store
@@ -82,9 +82,12 @@ def test_tables_are_those_of_a_folder(expected: dict[str, bytes], server: Object
 
 def test_a_deleted_object_is_made_again(server: ObjectServer) -> None:
     store = Store(server.address("season"))
-    lost = store.open(read_record(store, "small").artifacts[f"predictions {DATES[0]}"]).file("predictions.parquet")
-    lost.unlink()
-    assert verify_store(store).problems
+    one, other = (read_record(store, "small").artifacts[f"predictions {day}"] for day in DATES)
+    store.open(one).file("predictions.parquet").unlink()
+    (store.folder(other) / MANIFEST).unlink()
+    problems = "\n".join(verify_store(store).problems)
+    assert f"artifacts/{one}: file predictions.parquet" in problems
+    assert f"campaigns/small.json: the artefact predictions {DATES[1]}, {other}, is missing" in problems
     run_small(CAMPAIGN, store.address)
     assert verify_store(store).problems == []
 
