@@ -29,7 +29,9 @@ from deployments.watch import watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
 from flows.restarts import MAX_RUNS
-from tests.integration.conftest import small_campaign
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
+from tests.integration.conftest import DATES, small_campaign
 from tests.operations.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
 
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
@@ -37,9 +39,11 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def analyse(service: Service, name: str) -> UUID:
-    """Start a run that lasts long enough to be killed."""
-    return service.run("analyse-campaign", params=small_campaign(name).model_dump(mode="json"))
+def analyse(service: Service, name: str, seed: int) -> UUID:
+    """Start a run that lasts long enough to be killed: of a season that no other test's artefacts are of."""
+    season = SeasonParams(dates=DATES, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed)
+    params = small_campaign(name, source=SyntheticSource(season=season))
+    return service.run("analyse-campaign", params=params.model_dump(mode="json"))
 
 
 def test_the_database_is_postgresql(service: Service) -> None:
@@ -392,7 +396,7 @@ def test_a_run_survives_its_own_death_the_servers_and_the_databases(service: Ser
     # back, however long that takes: until then the run waits, and afterwards the server still knows of the lease.
     with service.client() as client:
         leased = client.increment_concurrency_slots_with_lease([GPU_LIMIT], 1, "concurrency", lease_duration=1800)
-    run = analyse(service, "survivor")
+    run = analyse(service, "survivor", seed=11)
     service.wait_for_state(run, "Running")
     kill_flow_run(service, run)
     service.wait_for_state(run, "Running", n_runs=2)
@@ -446,7 +450,7 @@ def slots_in_use(service: Service) -> int:
 
 
 def test_a_run_survives_the_death_of_everything(service: Service) -> None:
-    run = analyse(service, "interrupted")
+    run = analyse(service, "interrupted", seed=12)
     service.wait_for_state(run, "Running")
     kill_supervisor(service)
     kill_flow_run(service, run)
