@@ -48,7 +48,7 @@ def verify_store(store: Store) -> Verification:
     store.check()
     if not (store.root / "artifacts").is_dir():
         raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
-    artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if _has_appeared(p)]
+    artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not _is_unfinished(p)]
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))
     published = [*reports, *partitions, *exports]
@@ -61,11 +61,11 @@ def verify_store(store: Store) -> Verification:
     return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store))
 
 
-def _has_appeared(artifact: Place) -> bool:
-    """Whether an artefact was ever there: in a folder all of it appears at once, in a bucket with its manifest."""
+def _is_unfinished(artifact: Place) -> bool:
+    """Whether what lies there was never an artefact: drafts of a folder, attempts in a bucket without a manifest."""
     if isinstance(artifact, Path):
-        return artifact.exists() and not artifact.name.startswith(".tmp-")
-    return (artifact / MANIFEST).is_file()
+        return artifact.name.startswith(".tmp-")
+    return not (artifact / MANIFEST).is_file()
 
 
 def _published(tables: Place) -> list[Place]:
@@ -182,7 +182,7 @@ def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> li
     return [
         f"{place}: the artefact {role}, {ref}, is missing"
         for role, ref in named.items()
-        if not _has_appeared(store.folder(ref))
+        if not store.folder(ref).is_dir() or _is_unfinished(store.folder(ref))
     ]
 
 

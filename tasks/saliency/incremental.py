@@ -66,9 +66,9 @@ class Block:
     """A residual block: convolutions with ReLU between, the input added before the last ReLU."""
 
     def __init__(self, block: "BasicBlock | Bottleneck") -> None:
-        pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
         from torchvision.models.resnet import Bottleneck
 
+        pairs = [(block.conv1, block.bn1), (block.conv2, block.bn2)]
         if isinstance(block, Bottleneck):
             pairs.append((block.conv3, block.bn3))
         self.convolutions = [Convolution(*pair) for pair in pairs]
