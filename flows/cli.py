@@ -7,6 +7,7 @@ or 2 (wrong use or bad input). Prefect and torch are imported by the commands th
 import json
 import sys
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,7 @@ def demo(
 ) -> None:
     """Draw a synthetic season, analyse it from images to report, and print what came out."""
     configure_prefect(logs)
+    import_module("tasks.architectures")  # builds of torch that do not fit are refused before anything starts
     from flows.campaign import analyse_campaign
     from flows.demo import demo_campaign, write_demo_season
 
@@ -109,6 +111,7 @@ def run(
 ) -> None:
     """Analyse a field campaign; what is already in the store is not computed again."""
     configure_prefect(logs)
+    import_module("tasks.architectures")  # builds of torch that do not fit are refused before anything starts
     from flows.campaign import analyse_campaign
     from flows.runfile import load_run_file
 

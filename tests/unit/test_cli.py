@@ -180,7 +180,7 @@ class TestRun:
     def test_torch_and_torchvision_of_different_kinds(self, tmp_path: Path, fake_torchvision: dict[str, str]) -> None:
         path = tmp_path / "good.toml"
         path.write_text('dates = ["2021-08-23"]\n[source]\nkind = "folder"\nroot = "x"\n')
-        ended = harvest("plan", path, environment=fake_torchvision)
+        ended = harvest("run", path, "--store", tmp_path / "store", environment=fake_torchvision)
         assert (ended.returncode, ended.stdout) == (2, "") and is_one_message(ended.stderr)
         assert "operator torchvision::nms does not exist" in ended.stderr
         assert "pip install --force-reinstall torch torchvision" in ended.stderr
