@@ -24,7 +24,9 @@ TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all
 # Loading, the folded copy, kernels of 3 x 3 as 36 matrices (4 times the weights) and in oneDNN's layout, and what the
 # allocator keeps of making these.
 EXPLAINED_WEIGHTS = 16
-WINDOW_LAYERS = 0.5  # of the largest layer, for what a hidden window changes in all of them
+WINDOW_LAYERS = (
+    0.8  # of the largest layer, for what a hidden window changes in all of them (a GPU was seen to take 0.73)
+)
 LISTED_IN_MEMORY = 5000  # bytes of an image in a listing as Python values
 MATRICES_AT_ONCE = 3  # of affinities, or inner products: the matrix, its copy in a solver, and a part of it or scale
 DENSE_MATRICES = 5  # the same where LAPACK finds all eigenvalues: normalised, and what it overwrites
@@ -128,7 +130,8 @@ def explain_memory(work: Workload, method: Method) -> StageMemory:
     passes = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, work.images_a_pass)
     passes += batch * 4 * PIXEL_FLOATS * work.image_bytes
     if method.startswith("occlusion") and work.network.is_incremental:
-        passes += 2 * work.network.total_bytes + round(2 * batch * WINDOW_LAYERS * work.network.largest_bytes)
+        windows = min(work.windows_a_pass, rows * cols)
+        passes += 2 * work.network.total_bytes + round(windows * WINDOW_LAYERS * work.network.largest_bytes)
     return StageMemory("explain", min(work.runtime.workers, max(n_tasks, 1)), shard + table, passes, method)
 
 

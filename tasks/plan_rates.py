@@ -19,7 +19,7 @@ from tasks.planning import BACKWARD_COST, StageWork
 from tasks.saliency.forward import fast_forward
 from tasks.saliency.lime import superpixels
 from tasks.saliency.maps import ExplainParams, prepare_explainer
-from tasks.saliency.occlusion import Occlusion, window_corners
+from tasks.saliency.occlusion import Occlusion, window_corners, windows_a_pass
 from tasks.training import Training, TrainingSet, TrainParams, train_epoch
 
 AGAIN_BELOW = 1.0  # seconds; what took less is measured again, when everything is loaded and warm
@@ -149,7 +149,7 @@ def time_window(
         return None
     image = classifier.inputs(pixels[:1])
     corners = window_corners(image.shape[2], image.shape[3], explain.occlusion).flatten(0, 1)
-    n = min(len(corners), SOME_PASSES * 2 * runtime.batch_size)
+    n = min(len(corners), SOME_PASSES * windows_a_pass(classifier.device.type, runtime.batch_size))
     some = corners[np.linspace(0, len(corners) - 1, n).astype(int)]
     occlusion.checked.add(image.shape)  # the nine windows that are checked first are counted as passes
     return seconds(lambda: occlusion.logits(image, some, 0), classifier) / len(some)

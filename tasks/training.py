@@ -10,7 +10,8 @@ was killed goes on to the same weights as one that was not.
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,6 +129,22 @@ class Training:
             ) from error
 
 
+def made_ahead(
+    samples: TrainingSet, parts: list[NDArray[np.int64]]
+) -> Generator[tuple[NDArray[np.int64], tuple[torch.Tensor, torch.Tensor]]]:
+    """Some samples and their batch, part by part, the next one made while the one before is trained on.
+
+    A GPU would wait for the host a quarter of the time.
+    """
+    with ThreadPoolExecutor(1, "batch") as maker:
+        coming = maker.submit(samples.batch, parts[0])
+        for rows, after in zip(parts, [*parts[1:], None], strict=True):
+            batch = coming.result()
+            if after is not None:
+                coming = maker.submit(samples.batch, after)
+            yield rows, batch
+
+
 def train_epoch(
     training: Training, samples: TrainingSet, params: TrainParams, device: torch.device
 ) -> tuple[float, float]:
@@ -143,11 +160,9 @@ def train_epoch(
     n_correct, n_seen = 0, 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(params.seed * 1000 + epoch)  # dropout, where the architecture has it
-        for part in batches(len(order), params.batch_size):
-            rows = order[part]
-            if len(rows) == 1 and len(order) > 1:
-                continue
-            inputs, labels = (t.to(device) for t in samples.batch(rows))
+        parts = [order[part] for part in batches(len(order), params.batch_size)]
+        for rows, batch in made_ahead(samples, [rows for rows in parts if len(rows) > 1 or len(order) == 1]):
+            inputs, labels = (t.to(device) for t in batch)
             logits = training.model(inputs.contiguous(memory_format=torch.channels_last))
             check_logits(logits, len(rows), logits.shape[1] if isinstance(logits, torch.Tensor) else 0)
             loss = nn.functional.cross_entropy(logits, labels)

@@ -17,7 +17,7 @@ from tasks.parameters import Runtime
 from tasks.saliency.gradcam import check_layer, last_convolutional_stage, outputs_in_order
 from tasks.saliency.incremental import can_take_apart
 from tasks.saliency.maps import ExplainParams, Method
-from tasks.saliency.occlusion import INCREMENTAL_DEVICES, n_windows
+from tasks.saliency.occlusion import n_windows, windows_a_pass
 from tasks.sources.contract import SourceImage
 from tasks.survey import IngestParams
 from tasks.training import TrainParams
@@ -99,6 +99,11 @@ class Workload:
         """Of the classifier, without gradients of the weights."""
         return pass_size(self.network.device, 2 * [self.ingest.image_size], self.runtime.batch_size)
 
+    @property
+    def windows_a_pass(self) -> int:
+        """Of hidden windows, where occlusion computes only what they change."""
+        return windows_a_pass(self.network.device, self.runtime.batch_size)
+
     def map_shape(self, method: Method) -> tuple[int, int]:
         """Rows and columns of a map at native resolution."""
         if method == "gradcam":
@@ -142,9 +147,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         total_bytes=sum(outputs),
         n_features=len(classifier.classes) if head is None else head.in_features,
         cam_shape=cam_shape,
-        is_incremental=classifier.device.type in INCREMENTAL_DEVICES
-        and runtime.saliency_precision == "float32"
-        and can_take_apart(classifier.model),
+        is_incremental=runtime.saliency_precision == "float32" and can_take_apart(classifier.model),
         device=classifier.device.type,
     )
 

@@ -23,8 +23,8 @@ from tasks.saliency.incremental import Network, OccludedImage, take_apart
 TOLERANCE = 1e-4  # of the map's range, between the incremental engine and the loop
 # Of a logit, and of 1 because a small logit is a difference of larger terms: no forward pass is more exact.
 ROUNDING = 32 * torch.finfo(torch.float32).eps
-# The incremental engine was measured to win on CPUs only; elsewhere `make bench` says what would.
-INCREMENTAL_DEVICES = ("cpu",)
+# Windows a pass of the incremental engine, times `runtime.batch_size`: a GPU waits for kernels to start with few.
+WINDOW_BATCHES = {"cpu": 2, "cuda": 32}
 
 
 class OcclusionParams(Params):
@@ -53,6 +53,11 @@ def n_windows(side: int, params: OcclusionParams) -> int:
             "lower explain.occlusion.patch or explain.occlusion.stride, or raise ingest.image_size",
         )
     return (side - params.patch) // params.stride + 1
+
+
+def windows_a_pass(device: str, batch_size: int) -> int:
+    """Windows that the incremental engine computes at once on a cpu or cuda."""
+    return WINDOW_BATCHES[device] * batch_size
 
 
 def window_corners(height: int, width: int, params: OcclusionParams) -> torch.Tensor:
@@ -104,14 +109,13 @@ def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
 class Occlusion:
     """Occlusion made ready for a classifier; called with images and the class to explain for each.
 
-    The incremental engine serves plain ResNets in float32 on a CPU, the loop everything else. At the first image of
+    The incremental engine serves plain ResNets in float32, the loop everything else. At the first image of
     each size nine windows are computed by the plain loop too, and where they differ the loop takes over for good.
     """
 
     def __init__(self, classifier: Classifier, params: OcclusionParams, runtime: Runtime) -> None:
         self.classifier, self.params, self.batch = classifier, params, runtime.batch_size
-        can = classifier.device.type in INCREMENTAL_DEVICES and runtime.saliency_precision == "float32"
-        self.network = take_apart(classifier.model) if can else None
+        self.network = take_apart(classifier.model) if runtime.saliency_precision == "float32" else None
         # Of the plain kind where it is what the engine is checked against.
         self.forward = fast_forward(classifier, runtime, tiled=self.network is None)
         self.checked: set[torch.Size] = set()
@@ -140,7 +144,8 @@ class Occlusion:
         if self.network is None:
             return self._loop(image, corners)
         corners = corners.to(image.device)
-        hidden = incremental_logits(self.network, image, corners, self.params.patch, 2 * self.batch)
+        at_once = windows_a_pass(image.device.type, self.batch)
+        hidden = incremental_logits(self.network, image, corners, self.params.patch, at_once)
         if image.shape not in self.checked and not self._agrees(image, corners, hidden, explained):
             self.network = None
             return self._loop(image, corners)
@@ -183,7 +188,7 @@ def occlusion_maps(
     images : (n, 3, h, w) float32, RGB in 0..1.
     explained : (n,) class to explain for each image.
     params : patch, stride and score.
-    runtime : windows a pass (twice as many by the incremental engine); changes no number beyond float tolerance.
+    runtime : windows a pass (of the incremental engine see `windows_a_pass`); changes no number beyond float tolerance.
 
     Returns
     -------
