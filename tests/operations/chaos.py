@@ -83,6 +83,7 @@ def play(outcome: Outcome, n_kills: int, dice: random.Random) -> None:
             play_round(service, plot, Killer(service, dice, n_left, outcome.missed_stages), outcome)
             if len(outcome.kills) >= n_kills or outcome.lost or outcome.problems:
                 break
+        wait_for(lambda: not service.flow_run_processes(), "flow runs")  # the report comes after a date's record
         outcome.problems += verify_store(Store(service.store)).problems
     if n_kills >= len(STAGES) and outcome.missed_stages:
         outcome.problems.append(f"no flow run was killed in {', '.join(sorted(outcome.missed_stages))}")

@@ -28,7 +28,8 @@ def test_campaigns_and_new_dates_need_no_folder(tmp_path: Path, monkeypatch: pyt
             fit = fit_digest(read_record(store, "field").artifacts)
             service.command("harvest", "announce", "field", "--date", str(NEW[0]))
             wait_until(lambda: find_acquisition(store, "field", NEW[0], fit) is not None, 300, service.logs)
+            wait_until(lambda: not service.flow_run_processes(), 120, service.logs)  # the report comes after the record
             assert not service.store.exists()
             secret = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
             assert secret not in service.command("pg_dump") + "".join(service.whole_logs().values())
-        assert verify_store(store).problems == []  # nor of what the service was at when it was stopped
+        assert verify_store(store).problems == []
