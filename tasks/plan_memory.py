@@ -19,6 +19,7 @@ from tasks.workload import DateCounts, Workload
 FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64; of a pixel's byte as float32
 LAYERS_IN_FLIGHT = 2.5  # of the largest: a layer's input and output, and part of them in the library's own layout
 TRAINING_COPIES = 1.25  # of all activations: what is kept for the way back, and the gradients of a layer or two
+INPUT_COPIES = 6  # of a training batch: its samples, put together, laid out; and of the next, which is made meanwhile
 LOADED_WEIGHTS = 3  # the file, what is read of it, the model
 TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all as bytes
 # Loading, the folded copy, kernels of 3 x 3 as 36 matrices (4 times the weights) and in oneDNN's layout, and what the
@@ -94,7 +95,7 @@ def train_bytes(work: Workload) -> tuple[int, int]:
     assert work.train is not None
     n_images = 2 * work.n_training + 2 * work.n_validation + max(day.n_images for day in work.dates)
     host = n_images * work.image_bytes + 2 * work.n_samples * row_in_memory(AUGMENTATION.name)
-    of_sample = round(TRAINING_COPIES * work.network.total_bytes) + 3 * PIXEL_FLOATS * work.image_bytes
+    of_sample = round(TRAINING_COPIES * work.network.total_bytes) + INPUT_COPIES * PIXEL_FLOATS * work.image_bytes
     at_peak = (
         work.train.batch_size * of_sample,
         pass_bytes(work, work.images_a_pass),
