@@ -28,7 +28,8 @@ class Runtime(BaseModel):
         default=32,
         ge=1,
         le=4096,
-        description="images a forward pass outside training, at most: a CPU takes 4 of 256 pixels or 64 of 64 at once",
+        description="images a forward pass outside training, at most: a CPU takes 4 of 256 pixels or 64 of 64 at once; "
+        "by occlusion a GPU takes 32 windows for each, a CPU 2",
     )
     saliency_precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
