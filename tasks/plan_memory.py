@@ -25,9 +25,7 @@ TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all
 # Loading, the folded copy, kernels of 3 x 3 as 36 matrices (4 times the weights) and in oneDNN's layout, and what the
 # allocator keeps of making these.
 EXPLAINED_WEIGHTS = 16
-WINDOW_LAYERS = (
-    0.8  # of the largest layer, for what a hidden window changes in all of them (a GPU was seen to take 0.73)
-)
+WINDOW_LAYERS = 0.8  # of the largest layer, for what a hidden window changes in all layers; a GPU was seen to take 0.73
 LISTED_IN_MEMORY = 5000  # bytes of an image in a listing as Python values
 MATRICES_AT_ONCE = 3  # of affinities, or inner products: the matrix, its copy in a solver, and a part of it or scale
 DENSE_MATRICES = 5  # the same where LAPACK finds all eigenvalues: normalised, and what it overwrites

@@ -109,8 +109,8 @@ def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
 class Occlusion:
     """Occlusion made ready for a classifier; called with images and the class to explain for each.
 
-    The incremental engine serves plain ResNets in float32, the loop everything else. At the first image of
-    each size nine windows are computed by the plain loop too, and where they differ the loop takes over for good.
+    The incremental engine serves plain ResNets in float32, the loop everything else. At the first image of each size
+    nine windows are computed by the plain loop too, and where they differ the loop takes over for good.
     """
 
     def __init__(self, classifier: Classifier, params: OcclusionParams, runtime: Runtime) -> None:
