@@ -93,9 +93,10 @@ def edges(run: Finished) -> set[tuple[str, str, str]]:
     """What the graph shows of spread tasks: whose result each takes, as which parameter.
 
     Prefect also draws edges to values that lie where in memory a result has lain, so parameters without results are
-    left out.
+    left out; and a second one, `__parents__`, to an input that runs at the moment at which its taker is submitted.
     """
-    names, plain = {one.id: name for name, one in run.tasks.items()}, {"params", "runtime", "campaign", "date", "store"}
+    plain = {"params", "runtime", "campaign", "date", "store", "__parents__"}
+    names = {one.id: name for name, one in run.tasks.items()}
     return {
         (names[given.id], name, parameter)
         for name, one in run.tasks.items()
@@ -226,7 +227,7 @@ def test_a_task_that_kills_its_workers_is_shown_as_crashed(tmp_path: Path) -> No
             sent[-1].result()
 
     def say_when_all_run() -> None:
-        wait_until(lambda: [name for name, _ in states(ids)] == ["Completed", "Running", "Running"])
+        wait_until(lambda: [name for name, _ in states(ids)] == ["Completed", "Running", "Running"], 200)
         (tmp_path / "all run").touch()
 
     waiting = threading.Thread(target=say_when_all_run)
