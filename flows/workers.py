@@ -110,7 +110,9 @@ class DaskWorkers:
         local = {
             "n_workers": runtime.workers,
             "threads_per_worker": 1,
-            "dashboard_address": None,
+            # Of their pages: None is port 8787 of every address, which another run may have, and any port of it.
+            "dashboard_address": "127.0.0.1:0",
+            "worker_dashboard_address": "127.0.0.1:0",
             # Dask would kill a worker that takes more than its share of the memory, and the flow's process has one too.
             "memory_limit": None,
         }
