@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.classifier import Classifier, pass_size, predict_logits
+from tasks.classifier import Classifier, pass_size, predict_logits, rgb_images
 from tasks.parameters import Runtime
 from tasks.planning import BACKWARD_COST, StageWork
 from tasks.saliency.forward import fast_forward
@@ -129,7 +129,7 @@ def time_training(params: TrainParams, classifier: Classifier, size: int) -> flo
 def time_gradcam(classifier: Classifier, explain: ExplainParams, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
     """Seconds of a map."""
     explainer = prepare_explainer("gradcam", classifier, explain, runtime)
-    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    images = rgb_images(pixels)
     return seconds(lambda: explainer(images, np.zeros(len(images), np.int64)), classifier) / len(images)
 
 
@@ -157,7 +157,7 @@ def time_window(
 
 def time_superpixels(explain: ExplainParams, pixels: NDArray[np.uint8]) -> float:
     """Seconds of an image's superpixels; found once, as it takes long and loads nothing."""
-    image = pixels[0].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    (image,) = rgb_images(pixels[:1])
     start = time.perf_counter()
     superpixels(image, explain.lime.segments, 0)
     return time.perf_counter() - start

@@ -129,20 +129,17 @@ class Training:
             ) from error
 
 
-def made_ahead(
-    samples: TrainingSet, parts: list[NDArray[np.int64]]
-) -> Generator[tuple[NDArray[np.int64], tuple[torch.Tensor, torch.Tensor]]]:
-    """Some samples and their batch, part by part, the next one made while the one before is trained on.
+def made_ahead(samples: TrainingSet, parts: list[NDArray[np.int64]]) -> Generator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batch of each part of the samples, the next one made while the one before is trained on.
 
     A GPU would wait for the host a quarter of the time.
     """
     with ThreadPoolExecutor(1, "batch") as maker:
         coming = maker.submit(samples.batch, parts[0])
-        for rows, after in zip(parts, [*parts[1:], None], strict=True):
-            batch = coming.result()
-            if after is not None:
-                coming = maker.submit(samples.batch, after)
-            yield rows, batch
+        for part in parts[1:]:
+            ready, coming = coming, maker.submit(samples.batch, part)
+            yield ready.result()
+        yield coming.result()
 
 
 def train_epoch(
@@ -161,17 +158,17 @@ def train_epoch(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(params.seed * 1000 + epoch)  # dropout, where the architecture has it
         parts = [order[part] for part in batches(len(order), params.batch_size)]
-        for rows, batch in made_ahead(samples, [rows for rows in parts if len(rows) > 1 or len(order) == 1]):
+        for batch in made_ahead(samples, [rows for rows in parts if len(rows) > 1 or len(order) == 1]):
             inputs, labels = (t.to(device) for t in batch)
             logits = training.model(inputs.contiguous(memory_format=torch.channels_last))
-            check_logits(logits, len(rows), logits.shape[1] if isinstance(logits, torch.Tensor) else 0)
+            check_logits(logits, len(labels), logits.shape[1] if isinstance(logits, torch.Tensor) else 0)
             loss = nn.functional.cross_entropy(logits, labels)
             training.optimiser.zero_grad()
             loss.backward()
             training.optimiser.step()
-            loss_sum += loss.detach().cpu().double() * len(rows)
+            loss_sum += loss.detach().cpu().double() * len(labels)
             n_correct += int((logits.argmax(1) == labels).sum())
-            n_seen += len(rows)
+            n_seen += len(labels)
     training.schedule.step()
     return float(loss_sum) / n_seen, n_correct / n_seen
 

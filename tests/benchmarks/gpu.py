@@ -25,18 +25,18 @@ def gpu_rows() -> list[Row]:
     image, corners = model.normalised(images(1)), window_corners(SIZE, SIZE, params).flatten(0, 1).cuda()
     network = take_apart(model.model)
     assert network is not None
+    forwards = {batch: fast_forward(model, Runtime(batch_size=batch), tiled=False) for batch in (128, 512)}
 
     def finished(logits: torch.Tensor) -> NDArray[np.float32]:
         return logits.cpu().numpy()  # waits for the device
 
     def by_loop(batch: int) -> NDArray[np.float32]:
-        forward = fast_forward(model, Runtime(batch_size=batch), tiled=False)
-        return finished(loop_logits(forward, image, corners, params.patch, batch))
+        return finished(loop_logits(forwards[batch], image, corners, params.patch, batch))
 
     def by_parts(batch: int) -> NDArray[np.float32]:
         return finished(incremental_logits(network, image, corners, params.patch, batch))
 
-    loop = {batch: seconds(partial(by_loop, batch), 1) for batch in (128, 512)}
+    loop = {batch: seconds(partial(by_loop, batch), 1) for batch in forwards}
     best = min(loop, key=lambda batch: loop[batch])
     expected, rows = by_loop(best), list[Row]()
     for batch in (256, 1024, 4096):

@@ -12,7 +12,6 @@ from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
-from tasks.architectures import build_model
 from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.parameters import Runtime
 from tasks.saliency import lime
@@ -20,6 +19,7 @@ from tasks.saliency.gradcam import GradCam, GradcamParams
 from tasks.saliency.lime import LimeParams, lime_maps
 from tasks.saliency.occlusion import OcclusionParams, occlusion_maps, window_corners
 from tests.benchmarks.measure import Row, alternating, compare, seconds
+from tests.networks import fitted_to_noise
 
 SIZE = 256
 RUNTIME = Runtime(device="cpu")
@@ -28,15 +28,11 @@ ONE = np.asarray([1])
 
 @cache
 def classifier(device: str = "cpu") -> Classifier:
-    """Random weights with normalisation fitted to noise: as costly as trained ones, with activations as large.
-
-    The head is scaled up, for otherwise every probability is near one half and there is nothing to explain.
+    """As costly as a trained one; the head is scaled up, for otherwise every probability is near one half and there is
+    nothing to explain.
     """
-    model = build_model("resnet18", 2, "none", seed=0)
-    noise = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    model = fitted_to_noise("resnet18", seed=0, n=4, side=128)
     with torch.no_grad():
-        for _ in range(8):
-            model.train()(noise)
         model.get_submodule("fc").weight *= 10  # type: ignore[operator]
     return freeze(model, ("not_ready", "ready"), IMAGENET_MEAN, IMAGENET_STD, torch.device(device))
 

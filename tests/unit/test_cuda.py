@@ -1,16 +1,15 @@
 """What a GPU computes, against a CPU's results; left out where there is none."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from tasks.architectures import build_model
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, predict_logits
+from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, predict_logits, rgb_images
 from tasks.parameters import Runtime
 from tasks.plan_memory import explain_memory, train_bytes
 from tasks.saliency.lime import LimeParams
@@ -19,6 +18,7 @@ from tasks.saliency.occlusion import Occlusion, OcclusionParams, loop_logits, wi
 from tasks.survey import IngestParams
 from tasks.training import Training, TrainingSet, TrainParams, train, train_epoch
 from tasks.workload import measure_network
+from tests.networks import fitted_to_noise
 from tests.unit.planned import workload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -34,12 +34,7 @@ def exact_sums() -> None:
 
 
 def classifier(device: str) -> Classifier:
-    """Random weights with normalisation fitted to noise, so that activations are as large as in a trained network."""
-    model = build_model("resnet18", 2, "none", seed=4)
-    noise = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        for _ in range(8):
-            model.train()(noise)
+    model = fitted_to_noise("resnet18", seed=4, n=8, side=64)
     return freeze(model, ("not_ready", "ready"), IMAGENET_MEAN, IMAGENET_STD, torch.device(device))
 
 
@@ -50,11 +45,10 @@ def pixels(n: int, size: int = SIZE) -> NDArray[np.uint8]:
     return (coarse + rng.integers(0, 55, coarse.shape)).astype(np.uint8)
 
 
-def maps(method: Method, device: str, precision: str = "float32", n: int = 2) -> NDArray[np.float32]:
+def maps(method: Method, device: str, precision: str = "float32") -> NDArray[np.float32]:
     runtime = Runtime.model_validate({"device": device, "batch_size": 8, "saliency_precision": precision})
     explainer = prepare_explainer(method, classifier(device), EXPLAIN, runtime)
-    images = np.ascontiguousarray(pixels(n).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-    return explainer(images, np.arange(n) % 2)
+    return explainer(rgb_images(pixels(2)), np.arange(2))
 
 
 def test_predictions() -> None:
@@ -118,7 +112,7 @@ def test_training_is_repeatable_also_from_a_checkpoint(tmp_path: Path) -> None:
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def most_taken(work: Any) -> int:
+def most_taken(work: Callable[[], object]) -> int:
     """Bytes of the device at most while a call runs."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -135,7 +129,7 @@ def test_explaining_takes_what_was_planned(method: Method, batch: int) -> None:
     network = measure_network(classifier("cuda"), EXPLAIN, size, runtime)
     work = workload(network=network, ingest=IngestParams(image_size=size), explain=EXPLAIN, runtime=runtime)
     n = batch if method == "gradcam" else 1
-    images = np.ascontiguousarray(pixels(n, size).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    images = rgb_images(pixels(n, size))
     used = most_taken(
         lambda: prepare_explainer(method, classifier("cuda"), EXPLAIN, runtime)(images, np.zeros(n, np.int64))
     )

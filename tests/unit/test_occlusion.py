@@ -19,6 +19,7 @@ from tasks.parameters import Runtime
 from tasks.saliency.incremental import take_apart
 from tasks.saliency.occlusion import Occlusion, OcclusionParams, occlusion_maps, window_corners
 from tasks.saliency.preview import OcclusionPreview
+from tests.networks import fitted_to_noise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,13 +33,7 @@ def frozen(model: nn.Module, n_classes: int = 2) -> Classifier:
 
 @cache
 def classifier_of(architecture: str) -> Classifier:
-    """Random weights with normalisation fitted to noise, so that activations are as large as in a trained network."""
-    model = build_model(architecture, 2, "none", seed=4)
-    noise = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        for _ in range(8):
-            model.train()(noise)
-    return frozen(model)
+    return frozen(fitted_to_noise(architecture, seed=4, n=8, side=64))
 
 
 def images_of(n: int, height: int, width: int) -> NDArray[np.float32]:
