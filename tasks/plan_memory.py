@@ -18,7 +18,7 @@ from tasks.workload import DateCounts, Workload
 
 FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64; of a pixel's byte as float32
 LAYERS_IN_FLIGHT = 2.5  # of the largest: a layer's input and output, and part of them in the library's own layout
-TRAINING_COPIES = 1.25  # of all activations: what is kept for the way back, and the gradients of a layer or two
+TRAINING_COPIES = 1.5  # of all activations: kept for the way back, gradients of a layer or two, gaps between batches
 INPUT_COPIES = 6  # of a training batch: its samples, put together, laid out; and of the next, which is made meanwhile
 LOADED_WEIGHTS = 3  # the file, what is read of it, the model
 TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all as bytes
