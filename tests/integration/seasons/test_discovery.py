@@ -1,0 +1,127 @@
+"""Looks for dates that nobody announced."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Failed
+
+from flows import discover
+from flows.discover import DiscoveryError, discover_acquisitions, scoring_key
+from flows.sending import find_runs
+from storage.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
+from storage.artifacts import Store
+from storage.publish import CampaignRecord
+from storage.verify import verify_store
+from tasks.arrival import Arrival, ArrivalParams, look_again
+from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic import SyntheticSource
+from tests.integration.conftest import DATES
+from tests.integration.seasons.fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, own_dates, spoil, write_field
+from tests.integration.seasons.runs import artifacts_of, copy_of, flow_runs
+
+
+class TestDiscovery:
+    def look(self, store: Path, **changes: Any) -> list[tuple[str, str]]:
+        """Date and state of every new date; what each says is in the last `details`."""
+        parameters: Any = {"campaign": "watched", "store": str(store), "arrival": AT_ONCE, **changes}
+        try:
+            found: Any = discover_acquisitions(**parameters)
+        except DiscoveryError as error:
+            found = error.rows
+        self.details = {row["date"]: row["detail"] for row in found}
+        return [(row["date"], row["state"]) for row in found]
+
+    def test_unseen_dates_are_scored_once(self, fitted: CampaignRecord, store: Path, tmp_path: Path) -> None:
+        whole = write_field(tmp_path / "whole", dates=sorted((*DATES, BAD, NEW, LATE)), seed=2, **TINY)
+        root = own_dates(whole, tmp_path / "root")
+        copy_of(fitted, store, "watched", source={"kind": "growliflower", "root": str(root)})
+        assert self.look(store) == [] and shown_dates() == [{"date": "", "state": "no new date", "detail": ""}]
+        # One date is complete, one half-copied, and one, the first, cannot be read.
+        for day in (BAD, NEW):
+            arrive(whole, root, day)
+        spoil(root, BAD)
+        *_, last = arrive(whole, root, LATE, slice(0, 4))
+        partial = last.rename(last.with_suffix(".png.part"))
+        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "waiting")]
+        assert "may be bad" in self.details[str(BAD)] and "in place" in self.details[str(NEW)]
+        assert self.details[str(LATE)].startswith("a file is being copied") and partial.name in self.details[str(LATE)]
+        assert shown_dates()[1:] == [
+            {"date": str(day), "state": state, "detail": self.details[str(day)]}
+            for day, state in ((NEW, "scored"), (LATE, "waiting"))
+        ]
+        # What is scored is not scored again; what has only just become whole must rest.
+        partial.rename(last)
+        arrive(whole, root, LATE, slice(4, None))
+        arrive(whole, root, BAD)
+        resting = ArrivalParams(settle_seconds=1, patience_minutes=0)
+        assert self.look(store, arrival=resting) == [
+            (str(BAD), "waiting"),
+            (str(NEW), "scored"),
+            (str(LATE), "waiting"),
+        ]
+        assert self.details[str(NEW)] == f"by the fit {fit_digest(fitted.artifacts)}"
+        assert "unchanged for 0 of 1 s" in self.details[str(LATE)]
+        time.sleep(1)
+        assert self.look(store, arrival=resting) == [(str(day), "scored") for day in (BAD, NEW, LATE)]
+        assert self.look(store, date=LATE) == [(str(LATE), "scored")]  # announced once more
+        runs = Counter(run.name for run in flow_runs("score watched"))
+        assert runs == {f"score watched {BAD}": 2, f"score watched {NEW}": 1, f"score watched {LATE}": 1}
+        assert verify_store(Store(store)).problems == []
+
+        # A damaged record stops no other date.
+        (record,) = (store / "acquisitions/watched" / str(BAD)).iterdir()
+        whole_record = record.read_bytes()
+        record.write_bytes(b"{")
+        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "scored")]
+        assert self.details[str(BAD)].startswith(f"{record} cannot be read as the record of a scored date")
+        *_, last = flow_runs("discover watched")
+        assert last.state_name == "Failed" and last.state is not None
+        assert f"1 of 3 dates failed:\n{BAD}: {record} cannot be read" in (last.state.message or "")
+        record.write_bytes(whole_record)
+
+    def test_a_worker_s_date_is_sent_for_once(
+        self, deployed: None, fitted: CampaignRecord, store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = SyntheticSource(season=SeasonParams(dates=(*DATES[:1], NEW, *DATES[1:]), **TINY))
+        copy_of(fitted, store, "sent", source=source.model_dump(mode="json"))
+        fit = fit_digest(fitted.artifacts)
+
+        def runs() -> list[FlowRun]:
+            return [run for _, run in sorted(find_runs(scoring_key(Store(store), "sent", NEW, fit, source)).items())]
+
+        def end(run: FlowRun, state: State[Any]) -> None:
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(run.id, state, force=True)
+
+        for _ in range(2):
+            assert self.look(store, campaign="sent") == [(str(NEW), "Scheduled")]
+        (first,) = runs()
+        assert "sent" in first.tags and str(first.id) in self.details[str(NEW)]
+        end(first, Failed())
+        assert self.look(store, campaign="sent") == [(str(NEW), "Failed")]
+        assert self.look(store, campaign="sent", date=NEW) == [(str(NEW), "Scheduled")]
+        _, second = runs()
+
+        def look_while_it_ends(*looked: Any) -> Arrival:
+            """The run writes its record, and ends, while the date's files are looked at."""
+            scored = AcquisitionRecord(campaign="sent", date=NEW, fitted_by="sent", fit=fit, params={}, artifacts={})
+            write_acquisition(Store(store), scored)
+            end(second, Completed())
+            return look_again(*looked)
+
+        monkeypatch.setattr(discover, "look_again", look_while_it_ends)
+        assert self.look(store, campaign="sent") == [(str(NEW), "scored")]
+        assert [run.id for run in runs()] == [first.id, second.id]
+
+
+def shown_dates() -> Any:
+    """The table that the last look for new dates shows."""
+    *_, last = flow_runs("discover watched")
+    shown = artifacts_of(last.id)["dates"]
+    return json.loads(shown) if isinstance(shown, str) else shown

@@ -1,0 +1,69 @@
+"""What the run on the GPU makes is known before, so the run that needs it can tell whether to send for it."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from prefect import get_client
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+
+from flows.fit import GPU_LIMIT, expected, fit_and_explain, needed
+from storage.acquisitions import AcquisitionRecord
+from storage.artifacts import ArtifactRef
+from storage.publish import CampaignRecord
+from tasks.parameters import Runtime
+from tests.integration.conftest import DATES, task_runs
+from tests.integration.seasons.fields import NEW
+from tests.integration.seasons.runs import Scored, artifacts_of, flow_runs, params_of
+
+FIT = ("classifier", "predictions", "saliency")
+
+
+def test_what_is_expected_is_what_a_run_made(scored: Scored, fitted: CampaignRecord) -> None:
+    """Of a campaign, which trains, and of a date, whose classifier is given."""
+    for record in (fitted, scored.record):
+        made = {str(ref) for role, ref in record.artifacts.items() if role.split()[0] in FIT}
+        found = [str(ref) for ref in expected(params_of(record), Runtime(), given_to_fit(record))]
+        assert sorted(found) == sorted(made)
+    assert set(given_to_fit(scored.record)) == {"classifier", f"images {NEW}"}
+    assert set(given_to_fit(fitted)) == {"augmentation", *(f"images {day}" for day in DATES)}
+
+
+def test_maps_are_expected_by_every_method(fitted: CampaignRecord) -> None:
+    params, given = params_of(fitted), given_to_fit(fitted)
+    both = params.explain.model_copy(update={"methods": ("gradcam", "occlusion")})
+    one = expected(params, Runtime(), given)
+    two = expected(params.model_copy(update={"explain": both}), Runtime(), given)
+    assert set(one) < set(two) and len(two) == len(one) + len(DATES)
+
+
+@pytest.fixture
+def gpu_slot() -> Generator[None]:
+    """One training or explaining at a time."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+        yield
+        client.delete_global_concurrency_limit_by_name(GPU_LIMIT)
+
+
+@pytest.mark.usefixtures("gpu_slot")
+def test_the_flow_of_the_gpu_makes_just_that(fitted: CampaignRecord, store: Path) -> None:
+    """Everything is there already, so each of its tasks is cached."""
+    params, given = params_of(fitted), given_to_fit(fitted)
+    fit_and_explain(params, str(store), given)
+    *_, last = flow_runs("small 2022-08-25..2022-09-03")
+    runs = task_runs(last.id, len(given) + 1 + len(DATES) * 3)
+    assert {run.name for run in runs if run.state_name != "Cached"} == {f"reuse small {role}" for role in given}
+    assert {"fit", "epochs"} <= set(artifacts_of(last.id))
+
+
+def test_without_a_slot_it_does_not_begin(fitted: CampaignRecord, store: Path) -> None:
+    with pytest.raises(ConcurrencySlotAcquisitionError, match=GPU_LIMIT):
+        fit_and_explain(params_of(fitted), str(store), given_to_fit(fitted))
+
+
+def given_to_fit(record: CampaignRecord | AcquisitionRecord) -> dict[str, ArtifactRef]:
+    """What the fit takes: of a campaign that trains, the plan of training samples and not the classifier."""
+    is_trained = "augmentation" in record.artifacts
+    there = {role: ref for role, ref in record.artifacts.items() if not (is_trained and role == "classifier")}
+    return {role: there[role] for role in needed(params_of(record), there)}

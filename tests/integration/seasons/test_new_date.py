@@ -1,0 +1,195 @@
+"""A new date that is scored with the fit of a campaign."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import geopandas
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.acquisition import acquisition_rows
+from storage.acquisitions import find_acquisition, fit_digest
+from storage.arrays import COORDINATES, LABELS, PCA_COMPONENTS, PCA_MEAN, ROWS, read_array
+from storage.artifacts import Artifact, ArtifactRef, Store
+from storage.parquet import read_table
+from storage.publish import CampaignRecord
+from storage.tables import CLUSTER_SCORES, SWAPS, TABLES
+from storage.verify import verify_store
+from tasks.axes import map_vectors
+from tasks.classifier import predict_logits, softmax
+from tasks.loading import load_classifier
+from tasks.parameters import Runtime
+from tasks.validation import read_maps
+from tests.integration.conftest import DATES
+from tests.integration.seasons.fields import NEW, day_folder
+from tests.integration.seasons.runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
+
+LEARNED = ("classifier", "clusters gradcam", "crossfit gradcam", "scores gradcam", "swaps gradcam")
+ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
+REUSED = {f"reuse small {role}" for role in LEARNED}
+
+
+def test_nothing_is_trained_or_fitted(scored: Scored) -> None:
+    """The task runs are exactly these, and each of them ended well."""
+    verbs = ("ingest small {}", "predict small {}", "sum up small {}")
+    verbs += tuple(
+        f"{verb} small {{}} gradcam" for verb in ("gather", "assign", "reliability", "adjust", "drift", "export")
+    )
+    made = {name.format(NEW) for name in verbs}
+    (explained,) = (name for name in scored.tasks if name.startswith(f"explain small {NEW} gradcam 0.."))
+    assert set(scored.tasks) == ALWAYS | REUSED | made | {explained, "report small"}
+    assert scored.named("Completed") == set(scored.tasks)
+
+
+def test_every_table_of_a_date_is_in_the_part_of_its_fit(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+    fit = fit_digest(fitted.artifacts)
+    assert (scored.record.fit, scored.record.fitted_by, scored.record.date) == (fit, "small", NEW)
+    added = {str(part_of(store, spec.name, fit).relative_to(store)) for spec in PER_DATE}
+    assert set(scored.after) - set(scored.before) == added
+    assert all(rows(store, spec.name, fit) for spec in PER_DATE)
+    assert find_acquisition(Store(store), "small", NEW, fit) == scored.record
+
+
+def test_decisions_lie_where_the_split_files_say_the_plants_stand(scored: Scored, store: Path, field: Path) -> None:
+    (path,) = (store / f"exports/small/{NEW}").glob("*.parquet")
+    assert path.name == f"small_{NEW}_gradcam_fit-{scored.record.fit}.parquet"
+    decided = geopandas.read_parquet(path)
+    lines = [line for file in field.glob("*UTM*.txt") for line in file.read_text().splitlines()]
+    stands = {cells[0]: (float(cells[1]), float(cells[2])) for cells in (line.split(",") for line in lines)}
+    points = zip(decided.geometry.x, decided.geometry.y, strict=True)
+    found = dict(zip(decided["plant_id"], points, strict=True))
+    assert found == {plant: stands[plant] for plant in rows(store, "adjusted", scored.record.fit)["plant_id"]}
+
+
+def test_the_campaign_s_own_tables_stay(scored: Scored) -> None:
+    assert len(scored.before) > len(TABLES)
+    assert {name: scored.after[name] for name in scored.before} == scored.before
+
+
+def test_rows_say_which_fit_made_them(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+    for spec in [spec for spec in PER_DATE if spec.is_fitted]:
+        found = rows(store, spec.name, scored.record.fit)
+        for name, role in (("classifier", "classifier"), ("clusters", "clusters gradcam")):
+            if name in {column.name for column in spec.columns}:
+                assert set(found[name]) == {fitted.artifacts[role].digest}, spec.name
+
+
+def test_verify(scored: Scored, store: Path) -> None:
+    assert verify_store(Store(store)).problems == []
+
+
+def test_other_programs_see_the_date_as_any_other(scored: Scored, store: Path) -> None:
+    query = f"""select date, count(*) from read_parquet('{store}/tables/reliability/campaign=small/**/*.parquet',
+        hive_partitioning=true) group by date order by date"""
+    counts = dict(duckdb.execute(query).fetchall())
+    assert list(counts) == sorted((*DATES, NEW))
+    assert counts[NEW] == len(rows(store, "reliability", scored.record.fit)["row"])
+
+
+def test_predictions_are_the_classifier_s_of_the_files(
+    scored: Scored, fitted: CampaignRecord, store: Path, field: Path
+) -> None:
+    found = rows(store, "predictions", scored.record.fit)
+    files = [day_folder(field, NEW) / f"{plant}.png" for plant in found["plant_id"]]
+    images = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    classifier = load_classifier(Store(store).open(fitted.artifacts["classifier"]), Runtime(device="cpu"))
+    probabilities = softmax(predict_logits(classifier, images, 7))
+    np.testing.assert_allclose(np.asarray(found["probabilities"]), probabilities, atol=1e-5)
+    assert found["predicted"] == probabilities.argmax(axis=1).tolist()
+
+
+def test_every_image_is_explained_whatever_its_split(scored: Scored, store: Path) -> None:
+    """Nothing was trained on the date, so plants of the training split get an answer too."""
+    observed = rows(store, "observations", scored.record.fit)
+    assert "train" not in observed["split"] and "new" in observed["split"]
+    assert sorted(rows(store, "reliability", scored.record.fit)["row"]) == sorted(observed["row"])
+
+
+def test_clusters_are_those_of_the_nearest_validation_maps(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+    files = Store(store)
+    fit, maps = (files.open(ref) for ref in (fitted.artifacts["clusters gradcam"], saliency_of(scored)))
+    assigned = rows(store, "assignments", scored.record.fit)
+    by_row = dict(zip(assigned["row"], assigned["cluster"], strict=True))
+    nearest = {int(row): cluster for row, cluster in zip(read_array(maps, ROWS), vote(fit, maps), strict=True)}
+    assert by_row == nearest and len(set(nearest.values())) > 1
+
+
+def test_reliability_is_that_of_the_campaign_s_cluster(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+    of_fit = own_part(store, fitted, "clusters", "scores gradcam")
+    share = dict(zip(of_fit["cluster"], of_fit["error_share"], strict=True))
+    found = rows(store, "reliability", scored.record.fit)
+    assert found["reliability"] == pytest.approx([1 - share[cluster] for cluster in found["cluster"]])
+    assert of_fit["cluster"] == list(range(1, 4)) and CLUSTER_SCORES.name == "clusters"
+
+
+def test_answers_are_swapped_where_the_campaign_swaps(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+    decided = own_part(store, fitted, SWAPS.name, "swaps gradcam")
+    swapped = dict(zip(decided["cluster"], decided["is_swapped"], strict=True))
+    clusters, found = (rows(store, table, scored.record.fit) for table in ("assignments", "adjusted"))
+    of_plant = dict(zip(clusters["plant_id"], clusters["cluster"], strict=True))
+    assert found["is_swapped"] == [swapped[of_plant[plant]] for plant in found["plant_id"]]
+
+
+def test_sums_are_those_of_the_tables(scored: Scored, store: Path) -> None:
+    fit = scored.record.fit
+    reliability, adjusted = rows(store, "reliability", fit), rows(store, "adjusted", fit)
+    (sums,) = acquisition_rows(Store(store), scored.record)
+    labelled = [i for i, label in enumerate(adjusted["label"]) if label is not None]
+    assert sums["n_images"] == len(rows(store, "observations", fit)["row"]) == sums["n_explained"]
+    assert sums["n_rejected"] == len(rows(store, "rejected", fit)["plant_id"])
+    assert sums["n_abstain"] == sum(reliability["abstain"]) and sums["n_swapped"] == sum(adjusted["is_swapped"])
+    assert sums["mean_reliability"] == pytest.approx(np.mean(reliability["reliability"]))
+    right = [adjusted["predicted"][i] == adjusted["label"][i] for i in labelled]
+    assert (sums["n_labelled"], sums["accuracy_before"]) == (len(labelled), pytest.approx(np.mean(right)))
+
+
+def test_the_run_shows_what_came_out(scored: Scored, store: Path) -> None:
+    run_id = next(iter(scored.tasks.values())).flow_run_id
+    assert run_id is not None
+    shown = artifacts_of(run_id)
+    assert {"summary", "acquisition", "report"} <= set(shown)
+    assert f"scored by the fit `{scored.record.fit}` of small" in str(shown["summary"])
+    adjusted = rows(store, "adjusted", scored.record.fit)
+    n_check, n = sum(adjusted["abstain"]), len(adjusted["abstain"])
+    assert f"30 August 2022: {n} plants, " in str(shown["summary"]) and f"{n_check} to check." in str(shown["summary"])
+
+
+def test_the_campaign_s_report_shows_the_date(scored: Scored, store: Path) -> None:
+    page = (store / "reports" / "small" / "index.html").read_text()
+    adjusted = rows(store, "adjusted", scored.record.fit)
+    kept = [answer for answer, doubted in zip(adjusted["adjusted"], adjusted["abstain"], strict=True) if not doubted]
+    cells = [len(adjusted["abstain"]), kept.count(1), kept.count(0), sum(adjusted["abstain"])]
+    row = f'<th scope="row" class="nowrap">{NEW}</th>' + "".join(f'<td class="number">{n}</td>' for n in cells)
+    assert row in page and "scored later with this fit" in page
+
+
+def test_scored_again_everything_is_cached(scored: Scored, store: Path) -> None:
+    again = score(store)
+    assert again.record == scored.record and again.after == again.before
+    assert again.named("Completed") == ALWAYS | REUSED
+    assert again.named("Cached") == set(scored.tasks) - ALWAYS - REUSED
+
+
+def saliency_of(scored: Scored) -> ArtifactRef:
+    return scored.record.artifacts[f"saliency gradcam {NEW}"]
+
+
+def vote(fit: Artifact, maps: Artifact, k: int = 5) -> list[int]:
+    """Cluster of the majority of the k nearest validation maps, map by map; equal votes go to the nearer."""
+    vectors = map_vectors(read_maps(maps), 64) - read_array(fit, PCA_MEAN)
+    here, there, labels = (
+        vectors @ read_array(fit, PCA_COMPONENTS).T,
+        read_array(fit, COORDINATES),
+        read_array(fit, LABELS),
+    )
+    found: list[int] = []
+    for one in here:
+        near = [int(labels[i]) for i in np.argsort(np.linalg.norm(there - one, axis=1), kind="stable")[:k]]
+        found.append(max(near, key=lambda cluster: (near.count(cluster), -near.index(cluster))))
+    return found
+
+
+def own_part(store: Path, fitted: CampaignRecord, table: str, role: str) -> dict[str, list[Any]]:
+    return read_table(Store(store).open(fitted.artifacts[role]), TABLES[table])

@@ -1,0 +1,110 @@
+"""Dates beside those of one fit: by newer ones, of other fields, and unlike what was validated."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.acquisition import score_acquisition
+from storage.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
+from storage.artifacts import Store
+from storage.publish import CampaignRecord
+from storage.verify import verify_store
+from tasks.cluster_checks import ClusterParams
+from tasks.score import ScoreParams
+from tasks.sources.growliflower import GrowliFlowerSource
+from tests.integration.conftest import DATES, analyse_campaign, small_campaign
+from tests.integration.seasons.fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
+from tests.integration.seasons.runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
+
+
+def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
+    """Rows that no part of the fit changed (the classifier is the same) are there once."""
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    source, old = GrowliFlowerSource(root=str(field)), scored.record.fit
+    params = small_campaign(source=source, cluster=ClusterParams(n_clusters=2, n_seeds=2, neighbours=3))
+    newer = analyse_campaign(params, str(copy))
+    again = score(copy)
+    assert again.record.fit == fit_digest(newer.artifacts) != old
+    assert {name for name in again.named("Completed") if "cluster" in name} == {"reuse small clusters gradcam"}
+    assert f"predict small {NEW}" in again.named("Cached")
+    assert {name: again.after[name] for name in again.before} == again.before
+    by_clusters = [spec.name for spec in PER_DATE if "clusters" in {column.name for column in spec.columns}]
+    added = {str(part_of(copy, table, again.record.fit).relative_to(copy)) for table in by_clusters}
+    assert set(again.after) - set(again.before) == added and len(by_clusters) == 5
+    for table in by_clusters:
+        sides = [set(rows(copy, table, fit)["clusters"]) for fit in (old, again.record.fit)]
+        assert sides == [{r.artifacts["clusters gradcam"].digest} for r in (scored.record, newer)], table
+    known = [read_acquisition(path) for path in list_acquisitions(Store(copy))]
+    assert sorted(one.fit for one in known if one.campaign == "small") == sorted((old, again.record.fit))
+    assert verify_store(Store(copy)).problems == []
+    kinds = {path.suffix for path in (copy / f"exports/small/{NEW}").iterdir()}
+    names = {path.stem for path in (copy / f"exports/small/{NEW}").glob("*.geojson")}
+    assert kinds == {".csv", ".geojson", ".parquet", ".json"}
+    assert names == {f"small_{NEW}_gradcam_fit-{fit}" for fit in (old, again.record.fit)}
+
+
+def test_so_do_other_thresholds_on_the_same_clusters(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
+    """What was scored by the ones before does not count as done."""
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    lax = ScoreParams(widest=1, least_novelty=0, undecided=(0.5, 0.5))
+    newer = analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field)), score=lax), str(copy))
+    fit, old = fit_digest(newer.artifacts), scored.record.fit
+    assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
+    again = score(copy)
+    assert again.record.fit == fit and {name: again.after[name] for name in again.before} == again.before
+    changed = ("reliability", "adjusted", "acquisitions")
+    assert set(again.after) - set(again.before) == {
+        str(part_of(copy, table, fit).relative_to(copy)) for table in changed
+    }
+    assert any(rows(copy, "reliability", old)["abstain"]) and not any(rows(copy, "reliability", fit)["abstain"])
+    assert verify_store(Store(copy)).problems == []
+
+
+def test_another_field_on_the_fit_s_own_date(fitted: CampaignRecord, store: Path, tmp_path: Path) -> None:
+    """Its images are not the fit's validation images of that date: they are judged as on any other date."""
+    same_day, day_before = DATES[0], DATES[0] - timedelta(days=1)
+    root = write_field(tmp_path / "same-day", dates=[same_day], **{**TINY, "plants_per_row": 20})
+    moved = Path(shutil.copytree(root, tmp_path / "day-before"))
+    day_folder(moved, same_day).rename(day_folder(moved, day_before))
+    found: list[list[dict[str, Any]]] = []
+    for place, day in ((root, same_day), (moved, day_before)):
+        source = GrowliFlowerSource(root=str(place))
+        fit = score_acquisition(place.name, day, str(store), "small", source, AT_ONCE).fit
+        tables = (rows(store, table, fit, place.name, day) for table in ("assignments", "reliability"))
+        found.append([by_plant(table) for table in tables])
+    members = dict(Store(store).open(fitted.artifacts["clusters gradcam"]).read_json("members.json"))
+    for here, there in zip(*found, strict=True):
+        both = here.keys() & there.keys()
+        assert {here[plant].pop("row") for plant in both} & set(members[str(same_day)])  # could be mistaken
+        for plant in both:
+            assert here[plant] == pytest.approx({name: there[plant][name] for name in here[plant]}, abs=1e-6)
+
+
+def test_a_date_in_the_dark_is_outside_what_was_validated(
+    whole: Path, scored: Scored, store: Path, tmp_path: Path
+) -> None:
+    """A tenth of the light: nothing tells the plants apart, so their maps fall into few clusters."""
+    assert not any(rows(store, "drift", scored.record.fit)["is_outside"])  # the same images as they are
+    root = own_dates(whole, tmp_path / "dark")
+    for path in arrive(whole, root, NEW):
+        Image.fromarray(np.asarray(Image.open(path).convert("RGB")) // 10).save(path)
+    record = score_acquisition("dark", NEW, str(store), "small", GrowliFlowerSource(root=str(root)), AT_ONCE)
+    drift = rows(store, "drift", record.fit, "dark")
+    assert any(drift["is_outside"]) and (record.fit, record.fitted_by) == (scored.record.fit, "small")
+    reasons = {word for reason in drift["reason"] for word in reason.split()}
+    summed = rows(store, "acquisitions", record.fit, "dark")
+    assert summed["is_outside"] == [True] and set(summed["outside_reason"][0].split()) == reasons
+    (run,) = flow_runs(f"score dark {NEW}")
+    assert f"**Outside what was validated: {summed['outside_reason'][0]}.**" in str(artifacts_of(run.id)["summary"])
+
+
+def by_plant(columns: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """Rows of a table by plant."""
+    return {plant: {name: columns[name][i] for name in columns} for i, plant in enumerate(columns["plant_id"])}
