@@ -180,8 +180,8 @@ def scheduler() -> Generator[LocalCluster]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("NO_WORKER_SECONDS", 1), ("CHECK_SECONDS", 0.2), ("CONNECT_SECONDS", 1)):
-        monkeypatch.setattr(workers, name, seconds)
+    monkeypatch.setattr(workers, "NO_WORKER_SECONDS", 1)
+    monkeypatch.setattr(workers, "CHECK_SECONDS", 0.2)
 
 
 def connected(address: str) -> DaskWorkers:
@@ -190,7 +190,7 @@ def connected(address: str) -> DaskWorkers:
 
 def begun(found: DaskWorkers) -> WorkerFuture:
     """A task that has begun, and takes longer than what is to be noticed meanwhile."""
-    future = WorkerFuture(uuid4(), found.client.submit(time.sleep, 3), found)
+    future = WorkerFuture(uuid4(), found.client.submit(time.sleep, 20), found)
     wait_until(lambda: any(found.client.processing().values()))  # pyright: ignore[reportAttributeAccessIssue]
     return future
 
@@ -261,8 +261,8 @@ def test_a_lost_scheduler_ends_the_wait(scheduler: LocalCluster) -> None:
             future.result()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_scheduler_that_is_not_there_is_named_at_once() -> None:
+def test_a_scheduler_that_is_not_there_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
     with pytest.raises(LostWorkersError, match=r"tcp://127\.0\.0\.1:1 .*dask scheduler"):
         connected("tcp://127.0.0.1:1").__enter__()
 
