@@ -13,10 +13,10 @@ from tasks.cluster_checks import ClusterParams
 from tasks.drift import DriftParams
 from tasks.export_rows import ExportParams
 from tasks.parameters import Params
+from tasks.rating import ScoreParams
 from tasks.review_rules import ReviewParams
 from tasks.rules import AdjustParams
 from tasks.saliency.maps import ExplainParams
-from tasks.score import ScoreParams
 from tasks.sources import AnySource
 from tasks.survey import IngestParams
 from tasks.training import TrainParams

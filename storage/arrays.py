@@ -279,7 +279,7 @@ def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]
     files = rows // length
     for first in (np.unique(files) * length).tolist():
         places = np.flatnonzero(files * length == first)
-        if len(places) * WORTH_WHOLE >= length:
+        if len(places) * WORTH_WHOLE * array.chunks[0] >= length:  # also where a file is one piece
             images[places] = np.asarray(array[first : first + length])[rows[places] - first]
         else:
             for place in places.tolist():

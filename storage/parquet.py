@@ -1,6 +1,6 @@
 """Parquet files of one schema each, checked on writing and on reading; `storage.tables` has the schemas."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.artifacts import Artifact, Draft
@@ -108,31 +109,83 @@ def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
     numbers that rarely repeat would only fill theirs before being written a second time.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.cast(spec.schema),
+    with _writer(sink, spec, _ascends(table)) as writer:
+        writer.write_table(table.cast(spec.schema), GROUP_ROWS)
+    return sink.getvalue().to_pybytes()
+
+
+@contextmanager
+def writing_table(draft: Draft, spec: TableSpec, by_plant: bool) -> Generator[Callable[[Mapping[str, Any]], None]]:
+    """Write a table into a draft some rows at a time: yields a function that takes the columns of the next ones.
+
+    The file is that of `write_table`; in memory is a row group of it.
+
+    Parameters
+    ----------
+    by_plant : whether the rows will come by plant (see `is_by_plant`).
+
+    Raises
+    ------
+    ValueError : as of `write_table`.
+    """
+    waiting, n = spec.schema.empty_table(), 0
+    with (
+        (draft.folder / f"{spec.name}.parquet").open("xb") as stream,
+        _writer(stream, spec, by_plant and ORDER in spec.schema.names) as writer,
+    ):
+
+        def write(columns: Mapping[str, Any]) -> None:
+            nonlocal waiting, n
+            waiting = pa.concat_tables([waiting, to_arrow(spec, columns)])
+            while waiting.num_rows >= GROUP_ROWS:
+                writer.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
+                waiting, n = waiting.slice(GROUP_ROWS), n + GROUP_ROWS
+
+        yield write
+        if waiting.num_rows or not n:
+            writer.write_table(waiting.combine_chunks())
+
+
+def _writer(sink: Any, spec: TableSpec, by_plant: bool) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
         sink,
-        row_group_size=GROUP_ROWS,
+        spec.schema,
         use_dictionary=[c.name for c in spec.columns if pa.types.is_string(c.type)] or False,  # pyright: ignore
         compression="zstd",
         write_statistics=True,
         write_page_index=True,
         write_page_checksum=True,
-        sorting_columns=sorted_by(table) or None,
+        sorting_columns=[pq.SortingColumn(spec.schema.names.index(ORDER))] if by_plant else None,
     )
-    return sink.getvalue().to_pybytes()
 
 
-def sorted_by(table: pa.Table) -> list[pq.SortingColumn]:
-    """What a file may say of its rows' order: by plant, where that is true."""
+def is_by_plant(artifact: Artifact, spec: TableSpec) -> bool:
+    """Whether the rows of a table of an artefact are in the order of their plants."""
+    with _opened(artifact.file(f"{spec.name}.parquet"), spec) as file:
+        return _ascends(file.read([ORDER]))
+
+
+def _ascends(table: pa.Table) -> bool:
+    """Whether rows are by plant, which their file then says."""
     if ORDER not in table.column_names:
-        return []
-    ids = table.column(ORDER).to_numpy()
-    return [pq.SortingColumn(table.column_names.index(ORDER))] if bool((ids[:-1] <= ids[1:]).all()) else []
+        return False
+    ids = table.column(ORDER)
+    pairs = pc.less_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))  # pyright: ignore[reportAttributeAccessIssue]
+    return bool(pc.all(pairs, min_count=0).as_py())  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def read_table(artifact: Artifact, spec: TableSpec) -> Rows:
     """Read a table of an artefact as columns of Python values."""
     return load_table(artifact.file(f"{spec.name}.parquet"), spec).to_pydict()
+
+
+def read_columns(artifact: Artifact, spec: TableSpec, names: Sequence[str]) -> Rows:
+    """Some columns of a table as Python values, equal texts of some thousand rows as one object."""
+    found: Rows = {name: [] for name in names}
+    for part in iter_table(artifact, spec, names):
+        for name, values in part.items():
+            found[name] += values
+    return found
 
 
 def iter_table(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> Iterator[Rows]:

@@ -10,7 +10,7 @@ import numpy as np
 from prefect import task
 
 from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.parquet import read_table, write_table
+from storage.parquet import is_by_plant, iter_table, read_table, writing_table
 from storage.tables import ADJUSTED, RELIABILITIES, SWAPS
 from tasks.rules import swap
 from tasks.stage import cached_by, versions
@@ -45,13 +45,15 @@ def adjust_predictions(
     recipe, files = adjusted_recipe(swaps, reliability), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    rated, decided = read_table(files.open(reliability), RELIABILITIES), read_table(files.open(swaps), SWAPS)
+    rated, decided = files.open(reliability), read_table(files.open(swaps), SWAPS)
     swapped = {c for c, is_swapped in zip(decided["cluster"], decided["is_swapped"], strict=True) if is_swapped}
-    is_swapped = np.asarray([cluster in swapped for cluster in rated["cluster"]], np.bool_)
-    adjusted = swap(np.asarray(rated["predicted"], np.int64), is_swapped)
-    columns = {name: rated[name] for name in KEPT}
-    columns |= {"adjusted": adjusted.tolist(), "is_swapped": is_swapped.tolist()}
+    n_swapped = n_images = 0
     with files.create(recipe, versions()) as draft:
-        write_table(draft, ADJUSTED, columns)
-        draft.summary = {"n_swapped": int(is_swapped.sum()), "n_images": len(is_swapped)}
+        with writing_table(draft, ADJUSTED, is_by_plant(rated, RELIABILITIES)) as write:
+            for part in iter_table(rated, RELIABILITIES, KEPT):
+                is_swapped = np.asarray([cluster in swapped for cluster in part["cluster"]], np.bool_)
+                adjusted = swap(np.asarray(part["predicted"], np.int64), is_swapped)
+                write({**part, "adjusted": adjusted.tolist(), "is_swapped": is_swapped.tolist()})
+                n_swapped, n_images = n_swapped + int(is_swapped.sum()), n_images + len(is_swapped)
+        draft.summary = {"n_swapped": n_swapped, "n_images": n_images}
     return recipe.ref

@@ -3,8 +3,11 @@
 `fit_clusters` reads the validation maps of every date and writes `clusters`: PCA axes, the reference maps'
 coordinates and labels, prototypes and diagnostics. `assign_images` gives each map of a date its cluster: table
 `assignments`.
+
+Memory: of a date to assign `ROWS_AT_ONCE` maps' coordinates, and the ids of all.
 """
 
+from collections.abc import Generator
 from datetime import date
 from typing import Any
 
@@ -26,9 +29,9 @@ from storage.arrays import (
     write_array,
 )
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.parquet import read_table, write_table
+from storage.parquet import ROWS_AT_ONCE, Rows, read_columns, read_table, writing_table
 from storage.tables import ASSIGNMENTS, CROSSFIT, PREDICTIONS
-from tasks.axes import MAPS_AT_ONCE, PrincipalAxes, isometric, map_vectors
+from tasks.axes import PrincipalAxes, isometric, map_vectors
 from tasks.classifier import batches
 from tasks.cluster_checks import ClusterParams, check_exact, diagnose, flat_maps
 from tasks.crossfitting import choose_kernel
@@ -36,7 +39,7 @@ from tasks.nearest import conformal_p, own_agreement
 from tasks.signals import MapEvidence, cluster_evidence, map_signals, place
 from tasks.spectral import Clustering
 from tasks.stage import cached_by, versions
-from tasks.validation import MemberVectors, column, plants_of, read_maps, read_members
+from tasks.validation import MemberVectors, column, iter_maps, plants_of, read_members
 
 REVISION = 4
 OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")
@@ -158,48 +161,56 @@ def assign_images(
     recipe, files = assignments_recipe(clusters, crossfit, saliency, predictions), Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    fit, maps = files.open(clusters), files.open(saliency)
-    table = read_table(files.open(predictions), PREDICTIONS)
-    rows = read_array(maps, ROWS)
-    columns = _assign(fit, files.open(crossfit), maps, rows)
+    maps, answers = files.open(saliency), files.open(predictions)
+    table = read_columns(answers, PREDICTIONS, ("row", "plant_id", "split", "classifier"))
     where = {row: i for i, row in enumerate(table["row"])}
-    chosen = [where[int(row)] for row in rows]
-    columns |= {name: [table[name][i] for i in chosen] for name in ("plant_id", "split", "row")}
-    columns |= {
-        "method": [method] * len(rows),
-        "explained_class": [maps.manifest.params["explained_class"]] * len(rows),
-        "classifier": [table["classifier"][i] for i in chosen],
-        "clusters": [clusters.digest] * len(rows),
-    }
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, ASSIGNMENTS, columns)
+    rows = read_array(maps, ROWS).tolist()
+    ids = [table["plant_id"][where[row]] for row in rows]
+    explained_class = maps.manifest.params["explained_class"]
+    same = {"method": method, "explained_class": explained_class, "clusters": clusters.digest}
+    with (
+        files.create(recipe, versions()) as draft,
+        writing_table(draft, ASSIGNMENTS, by_plant=all(map(str.__le__, ids, ids[1:]))) as write,
+    ):
+        for some, found in signals_in_parts(files.open(clusters), files.open(crossfit), maps, rows):
+            found |= {name: [table[name][where[row]] for row in some] for name in ("plant_id", "split", "classifier")}
+            write({**found, "row": some, **{name: [value] * len(some) for name, value in same.items()}})
     return recipe.ref
 
 
-def _assign(fit: Artifact, crossfit: Artifact, maps: Artifact, rows: NDArray[np.integer]) -> dict[str, Any]:
-    """Columns of a date's images: what the maps say, and for validation images what other plants' maps say."""
-    if not len(rows):
-        return {name: [] for name in ("cluster", *OF_OTHERS, "is_flat_map")}
+def signals_in_parts(
+    fit: Artifact, crossfit: Artifact, maps: Artifact, rows: list[int]
+) -> Generator[tuple[list[int], Rows]]:
+    """Rows of some of a date's images after others, and what all validation maps but its own say of each."""
     evidence, k = read_evidence(fit), fit.manifest.params["neighbours"]
-    coordinates, residuals, is_flat = _place(fit, evidence.axes, maps, len(rows))
-    found = map_signals(evidence, coordinates, residuals, k)
-    found["novelty"] = conformal_p(found["map_distance"], read_array(crossfit, MAP_DISTANCE))
-    others = read_table(crossfit, CROSSFIT)
-    where = {int(row): here for here, row in enumerate(rows)}
-    start = 0
+    of_validation, own = read_array(crossfit, MAP_DISTANCE), read_own(fit, crossfit, evidence, maps)
+    for part in batches(len(rows), ROWS_AT_ONCE):
+        coordinates, residuals, is_flat = _place(fit, evidence.axes, maps, part)
+        found = map_signals(evidence, coordinates, residuals, k)
+        found["novelty"] = conformal_p(found["map_distance"], of_validation)
+        for here, row in enumerate(rows[part]):
+            for name, value in own.get(row, {}).items():
+                found[name][here] = value
+        cluster = found["cluster"].astype(np.int64).tolist()
+        others = {name: found[name].tolist() for name in OF_OTHERS}
+        yield rows[part], {"cluster": cluster, **others, "is_flat_map": is_flat.tolist()}
+
+
+def read_own(fit: Artifact, crossfit: Artifact, evidence: MapEvidence, maps: Artifact) -> dict[int, dict[str, float]]:
+    """By row, the cluster of each of a date's maps that is one of the clusters', and what was fitted without it."""
+    others, k = read_table(crossfit, CROSSFIT), fit.manifest.params["neighbours"]
     members: list[tuple[str, list[int]]] = fit.read_json("members.json")
+    own: dict[int, dict[str, float]] = {}
+    start = 0
     # Reference maps are stored date after date. Another field may have been flown on the same date.
     for reference, (_, member_rows) in zip(fit.manifest.inputs["saliency"], members, strict=True):
-        there = slice(start, start + len(member_rows))
         if reference == str(maps.ref):
-            here = [where[row] for row in member_rows]
-            found["cluster"][here] = evidence.labels[there]
-            found["neighbour_agreement"][here] = own_agreement(evidence.coordinates, evidence.labels, k)[there]
-            for name in OF_OTHERS[1:]:
-                found[name][here] = others[name][there]
+            agreement = own_agreement(evidence.coordinates, evidence.labels, k)
+            for at, row in enumerate(member_rows, start):
+                own[row] = {"cluster": evidence.labels[at], "neighbour_agreement": agreement[at]}
+                own[row] |= {name: others[name][at] for name in OF_OTHERS[1:]}
         start += len(member_rows)
-    cluster = found["cluster"].astype(np.int64).tolist()
-    return {"cluster": cluster, **{name: found[name].tolist() for name in OF_OTHERS}, "is_flat_map": is_flat.tolist()}
+    return own
 
 
 def read_evidence(fit: Artifact) -> MapEvidence:
@@ -210,13 +221,13 @@ def read_evidence(fit: Artifact) -> MapEvidence:
 
 
 def _place(
-    fit: Artifact, axes: PrincipalAxes, saliency: Artifact, n: int
+    fit: Artifact, axes: PrincipalAxes, saliency: Artifact, part: slice
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Coordinates (n, components) and residuals of a date's n maps and which are flat, some at a time."""
-    params = fit.manifest.params
+    """Coordinates (n, components) and residuals of a part of a date's maps and which are flat, some at a time."""
+    params, n, start = fit.manifest.params, part.stop - part.start, 0
     coordinates, residuals, is_flat = np.empty((n, len(axes.components))), np.empty(n), np.empty(n, np.bool_)
-    for part in batches(n, MAPS_AT_ONCE):
-        maps = read_maps(saliency, part)
-        coordinates[part], residuals[part] = place(axes, map_vectors(maps, params["size"], params["scaling"]))
-        is_flat[part] = flat_maps(maps)
+    for maps in iter_maps(saliency, part):
+        some = slice(start, start := start + len(maps))
+        coordinates[some], residuals[some] = place(axes, map_vectors(maps, params["size"], params["scaling"]))
+        is_flat[some] = flat_maps(maps)
     return coordinates, residuals, is_flat

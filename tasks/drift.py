@@ -29,7 +29,7 @@ from scipy.stats import betabinom
 
 from storage.arrays import LABELS, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
-from storage.parquet import Rows, read_table, rows_to_columns, write_table
+from storage.parquet import Rows, read_columns, rows_to_columns, write_table
 from storage.tables import ASSIGNMENTS, DRIFT
 from tasks.parameters import Params
 from tasks.stage import cached_by, versions
@@ -226,7 +226,8 @@ def measure_drift(
     fit = files.open(clusters)
     labels = read_array(fit, LABELS)
     natural = natural_shift(labels, validation_dates(fit))
-    rows = drift_rows(read_table(files.open(assignments), ASSIGNMENTS), labels, natural, params)
+    table = read_columns(files.open(assignments), ASSIGNMENTS, (*MARKS, "split", "cluster", "novelty"))
+    rows = drift_rows(table, labels, natural, params)
     outside = [row["split"] for row in rows if row["is_outside"]]
     with files.create(recipe, versions()) as draft:
         write_table(draft, DRIFT, rows_to_columns(DRIFT, rows))

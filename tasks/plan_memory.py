@@ -8,8 +8,9 @@ anything, Python and its libraries, is not in it: it is measured where the plan 
 from dataclasses import dataclass
 
 from storage.arrays import IMAGES
+from storage.parquet import ROWS_AT_ONCE
 from storage.tables import ASSIGNMENTS, AUGMENTATION, OBSERVATIONS, PREDICTIONS, RELIABILITIES
-from storage.widths import row_in_memory
+from storage.widths import VALUE_BYTES, row_in_memory
 from tasks.axes import VECTORS_AT_ONCE
 from tasks.saliency.maps import Method
 from tasks.saliency.shards import SHARD_MAPS, map_groups
@@ -31,6 +32,8 @@ MATRICES_AT_ONCE = 3  # of affinities, or inner products: the matrix, its copy i
 DENSE_MATRICES = 5  # the same where LAPACK finds all eigenvalues: normalised, and what it overwrites
 LIBRARIES = 60_000_000  # bytes of what clustering loads first, and its threads
 ISOMETRIC_MATRICES = 4  # inner products, their factor, its triangle, coordinates
+ANSWER_COPIES = 4  # of logits and features: as they are stored, as float64, and what distances are taken of
+LABELS = 5  # columns of the predictions that are read of all of a date's images
 FOLD_COPIES = 2.5  # of coordinates: all, those outside a fold, and outside a fold of these
 
 
@@ -162,9 +165,11 @@ def affinity_values(n: int, max_exact: int) -> int:
 
 
 def score_bytes(work: Workload, day: DateCounts) -> int:
-    """A date's tables as Python values, three of them at a time, and blocks of distances."""
-    rows = day.n_images * (row_in_memory(PREDICTIONS.name) + row_in_memory(ASSIGNMENTS.name))
-    return rows + 2 * day.n_explained * row_in_memory(RELIABILITIES.name) + 3 * FLOAT * 2**22
+    """Some of a date's images with their answers and rows as Python values, the others' labels, blocks of distances."""
+    vectors = ANSWER_COPIES * FLOAT * (work.network.n_features + work.n_classes)
+    rows = row_in_memory(ASSIGNMENTS.name) + 2 * row_in_memory(RELIABILITIES.name)
+    labels = day.n_images * LABELS * VALUE_BYTES
+    return min(day.n_explained, ROWS_AT_ONCE) * (vectors + rows) + labels + 3 * FLOAT * 2**22
 
 
 def report_bytes(work: Workload) -> int:

@@ -5,7 +5,8 @@ validation images only) and `reliability`. The paper's reliability score r_q = (
 classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and
 `reliability` is 1 - error_share.
 
-Memory: tables of one date as Python values, 4 kB an image; of all dates the validation images' clusters and answers.
+Memory: of a date `ROWS_AT_ONCE` images, with features some 10 kB each, and the labels and answers of the others; of all
+dates the validation images' clusters and answers.
 """
 
 from datetime import date
@@ -14,68 +15,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
-from pydantic import Field, field_validator
 from scipy.stats import binomtest
 
-from storage.arrays import FEATURES, LOGITS, TRUTH, read_array
+from storage.arrays import FEATURES, LOGITS, TRUTH, open_array, read_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
-from storage.parquet import Rows, read_table, rows_to_columns, write_table
+from storage.parquet import (
+    Rows,
+    is_by_plant,
+    iter_table,
+    read_columns,
+    read_table,
+    rows_to_columns,
+    write_table,
+    writing_table,
+)
 from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, REVIEWS, SWAPS
 from tasks.combine import Combination
-from tasks.parameters import Params
+from tasks.rating import JUDGED, Grounds, ScoreParams, rate
 from tasks.report_tables import rows_of
-from tasks.review_rules import REVIEWED, abstained_clusters
-from tasks.signals import Answers, answer_evidence, answer_signals
+from tasks.review_rules import abstained_clusters
+from tasks.signals import Answers, answer_evidence
 from tasks.stage import cached_by, versions
 from tasks.validation import read_answers
 
 REVISION = 3
-JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
-ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")
-SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")
 MARKS = ("explained_class", "classifier", "clusters")
-COUNTS = ("tp", "tn", "fp", "fn")
-# What an image has from its cluster: its column, and that of the table `clusters`.
-INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
-
-
-class ScoreParams(Params):
-    """Scores of clusters."""
-
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the Wilson interval")
-    widest: float = Field(default=0.4, gt=0, le=1, description="abstain where the interval is wider")
-    least_novelty: float = Field(default=0.02, ge=0, lt=1, description="abstain where novelty is less")
-    undecided: tuple[float, float] = Field(
-        default=(0.25, 0.6),
-        description="abstain where reliability lies between: neither the answer nor its opposite; up to the first an "
-        "answer is acted on only swapped, from the second on only as predicted",
-    )
-
-    @field_validator("undecided")
-    @classmethod
-    def _ascending_shares(cls, band: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= band[0] <= band[1] <= 1:
-            raise ValueError(f"two shares, the lower first, got {list(band)}")
-        return band
-
-
-def abstain_reasons(
-    lower: float, upper: float, reliability: float, novelty: float, is_swapped: bool, params: ScoreParams
-) -> list[str]:
-    """Why an answer should not be acted on; empty where nothing speaks against it.
-
-    `wide`: too few validation images in its cluster; `novel`: its map is unlike any of theirs; `undecided`: they were
-    wrong about as often as right; `failing`: they were mostly wrong and the answer is not swapped, or mostly right and
-    it is. All numbers in 0..1; `reliability` is of the answer as predicted.
-    """
-    low, high = params.undecided
-    reasons = {
-        "wide": upper - lower > params.widest,
-        "novel": novelty < params.least_novelty,
-        "undecided": low < reliability < high,
-        "failing": reliability >= high if is_swapped else reliability <= low,
-    }
-    return [name for name, applies in reasons.items() if applies]
 
 
 def wilson_interval(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
@@ -170,10 +134,12 @@ def score_clusters(
         return recipe.ref
     triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
     for a, p in zip(assignments, predictions, strict=True):  # of one date after another
-        table, answers = read_table(files.open(a), ASSIGNMENTS), read_table(files.open(p), PREDICTIONS)
-        triples.append(validation_rows(table, answers))
-        marks = marks or {name: table[name][0] for name in MARKS if table[name]}
-        n_classes = max(n_classes, *(len(one) for one in answers["probabilities"][:1]), 0)
+        assigned, answers = files.open(a), files.open(p)
+        table = read_columns(assigned, ASSIGNMENTS, ("cluster", "row", "split"))
+        triples.append(validation_rows(table, read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))))
+        first = next(iter_table(assigned, ASSIGNMENTS, MARKS), {})
+        marks = marks or {name: values[0] for name, values in first.items()}
+        n_classes = max(n_classes, open_array(answers, LOGITS).shape[1])
     cluster, label, predicted = (np.asarray([v for t in triples for v in t[k]], np.int64) for k in range(3))
     rows = [
         {
@@ -209,59 +175,48 @@ def rate_images(
     files = Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    table = read_table(files.open(assignments), ASSIGNMENTS)
-    answers = read_table(files.open(predictions), PREDICTIONS)
-    clusters, decided = read_table(files.open(scores), CLUSTER_SCORES), read_table(files.open(swaps), SWAPS)
-    place = {row: i for i, row in enumerate(answers["row"])}
-    chosen = [place[row] for row in table["row"]]
-    columns = {name: values for name, values in table.items() if name != "is_flat_map"}
-    columns |= {name: of_clusters(clusters, theirs, table["cluster"]) for name, theirs in INHERITED.items()}
-    columns |= {name: [answers[name][i] for i in chosen] for name in ("label", "predicted")}
-    columns |= judge(files.open(crossfit), read_answers(files.open(predictions), np.asarray(chosen, np.int64)), columns)
-    fitted = files.open(crossfit)
-    if str(predictions) in fitted.manifest.inputs["predictions"]:  # another field may have been flown on the same date
-        replace_own(columns, read_table(fitted, CROSSFIT), date)
-    is_swapped = of_clusters(decided, "is_swapped", table["cluster"])
-    doubted: set[int] = set() if review is None else abstained_clusters(rows_of(files.open(review), REVIEWS))
-    reasons = [
-        abstain_reasons(lower, upper, share, novelty, swapped, params) + [REVIEWED] * (cluster in doubted)
-        for lower, upper, share, novelty, cluster, swapped in zip(
-            *(columns[name] for name in (*ABSTAIN_BY, "cluster")), is_swapped, strict=True
-        )
-    ]
-    columns |= {"abstain": [bool(r) for r in reasons], "abstain_reason": [" ".join(r) for r in reasons]}
+    assigned, answers = files.open(assignments), files.open(predictions)
+    known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
+    place = {row: i for i, row in enumerate(known["row"])}
+    by = read_grounds(files, params, scores, swaps, crossfit, review)
+    # Another field may have been flown on the same date.
+    is_own = str(predictions) in files.open(crossfit).manifest.inputs["predictions"]
+    own = read_own(files.open(crossfit), date) if is_own else {}
+    n_images = n_abstain = 0
     with files.create(recipe, versions()) as draft:
-        write_table(draft, RELIABILITIES, columns)
-        draft.summary = {"n_images": len(reasons), "n_abstain": sum(columns["abstain"])}
+        with writing_table(draft, RELIABILITIES, is_by_plant(assigned, ASSIGNMENTS)) as write:
+            for part in iter_table(assigned, ASSIGNMENTS):
+                chosen = [place[row] for row in part["row"]]
+                part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
+                columns = rate(part, read_answers(answers, np.asarray(chosen, np.int64)), by, own)
+                write(columns)
+                n_images, n_abstain = n_images + len(chosen), n_abstain + sum(columns["abstain"])
+        draft.summary = {"n_images": n_images, "n_abstain": n_abstain}
     return recipe.ref
 
 
-def of_clusters(clusters: Rows, name: str, chosen: list[int]) -> list[Any]:
-    """Values of a column with a row a cluster, for each of some images' clusters."""
-    by_cluster = dict(zip(clusters["cluster"], clusters[name], strict=True))
-    return [by_cluster[cluster] for cluster in chosen]
+def read_grounds(
+    files: Store,
+    params: ScoreParams,
+    scores: ArtifactRef,
+    swaps: ArtifactRef,
+    crossfit: ArtifactRef,
+    review: ArtifactRef | None,
+) -> Grounds:
+    """What a campaign's images are rated by."""
+    fitted = files.open(crossfit)
+    known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
+    return Grounds(
+        params,
+        clusters=read_table(files.open(scores), CLUSTER_SCORES),
+        swaps=read_table(files.open(swaps), SWAPS),
+        doubted=set() if review is None else abstained_clusters(rows_of(files.open(review), REVIEWS)),
+        evidence=answer_evidence(known, read_array(fitted, TRUTH).astype(np.int64)),
+        combination=Combination.of(fitted.read_json("combination.json")),
+    )
 
 
-def judge(crossfit: Artifact, answers: Answers, columns: Rows) -> Rows:
-    """What the classifier's outputs say of n answers, and all signals together, by validation's evidence."""
-    if not len(answers.logits):
-        return {name: [] for name in JUDGED}
-    known = Answers(*(read_array(crossfit, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
-    truth = read_array(crossfit, TRUTH).astype(np.int64)
-    signals = answer_signals(answer_evidence(known, truth), answers)
-    signals |= {name: np.asarray(columns[name]) for name in ("error_share", "nearest_map_reliability", "novelty")}
-    signals["combined_reliability"] = Combination.of(crossfit.read_json("combination.json")).reliability(signals)
-    return {name: signals[name].tolist() for name in JUDGED}
-
-
-def replace_own(columns: Rows, crossfit: Rows, day: date) -> None:
-    """Put what was fitted without them in place of what validation images say of themselves."""
-    own = {
-        row: i
-        for i, (row, acquired) in enumerate(zip(crossfit["row"], crossfit["acquired"], strict=True))
-        if acquired == day
-    }
-    for here, row in enumerate(columns["row"]):
-        if row in own:
-            for name in JUDGED:
-                columns[name][here] = crossfit[name][own[row]]
+def read_own(crossfit: Artifact, day: date) -> dict[int, dict[str, Any]]:
+    """What was fitted without them of a date's validation images, by row."""
+    rows = rows_of(crossfit, CROSSFIT, ("acquired", "row", *JUDGED))
+    return {row["row"]: {name: row[name] for name in JUDGED} for row in rows if row["acquired"] == day}

@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array, read_rows
+from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array, read_rows, shard_length
 from storage.artifacts import Artifact, ArtifactRef, Store
-from storage.parquet import Rows, read_table
+from storage.parquet import Rows, read_columns
 from storage.tables import PREDICTIONS
 from tasks.axes import MAPS_AT_ONCE, Floats, map_vectors
 from tasks.classifier import batches
+from tasks.report_tables import iter_rows
 from tasks.signals import Answers
 
 
@@ -21,6 +22,14 @@ def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float
     maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
     maps *= read_array(artifact, PEAK)[part][:, None, None]
     return maps
+
+
+def iter_maps(artifact: Artifact, part: slice) -> Iterator[NDArray[np.float32]]:
+    """The same, `MAPS_AT_ONCE` at a time, read file by file: a map alone takes longer than its share of a file."""
+    file = max(MAPS_AT_ONCE, shard_length(open_array(artifact, SALIENCY)))
+    for start in range(part.start, part.stop, file):
+        maps = read_maps(artifact, slice(start, min(start + file, part.stop)))
+        yield from (maps[some] for some in batches(len(maps), MAPS_AT_ONCE))
 
 
 def read_maps_at(artifact: Artifact, places: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -63,24 +72,27 @@ def read_members(files: Store, saliency: list[ArtifactRef], predictions: list[Ar
 
 
 def _of_date(saliency: Artifact, predictions: Artifact) -> DateMembers:
-    rows, table = read_array(saliency, ROWS).astype(np.int64), read_table(predictions, PREDICTIONS)
-    places = np.flatnonzero(validation_members(table, rows))
-    where = {row: i for i, row in enumerate(table["row"])}
-    chosen = [where[int(row)] for row in rows[places]]
+    rows = read_array(saliency, ROWS).astype(np.int64)
+    known = read_columns(predictions, PREDICTIONS, ("row", "split", "label"))
+    places = np.flatnonzero(validation_members(known, rows))
+    where = {row: i for i, row in enumerate(known["row"])}
+    members = rows[places].tolist()
+    wanted = set(members)
+    kept = {row["row"]: row for row in iter_rows(predictions, PREDICTIONS) if row["row"] in wanted}
     return DateMembers(
         date=predictions.summary["date"],
         saliency=saliency,
         places=places,
         rows=rows[places],
-        table={name: [values[i] for i in chosen] for name, values in table.items()},
-        answers=read_answers(predictions, np.asarray(chosen, np.int64)),
+        table={column.name: [kept[row][column.name] for row in members] for column in PREDICTIONS.columns},
+        answers=read_answers(predictions, np.asarray([where[row] for row in members], np.int64)),
     )
 
 
 def read_answers(predictions: Artifact, chosen: NDArray[np.integer]) -> Answers:
-    """What the classifier computed of some images of a date."""
-    logits, features = read_array(predictions, LOGITS), read_array(predictions, FEATURES)
-    return Answers(logits[chosen].astype(np.float64), features[chosen].astype(np.float64))
+    """What the classifier computed of some images of a date; the features of the others are not kept in memory."""
+    logits, features = (read_rows(open_array(predictions, spec), chosen) for spec in (LOGITS, FEATURES))
+    return Answers(logits.astype(np.float64), features.astype(np.float64))
 
 
 def joined_answers(members: list[DateMembers]) -> Answers:

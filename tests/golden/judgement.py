@@ -18,6 +18,7 @@ from tasks import (
     export,
     matching,
     measure,
+    rating,
     reuse,
     review,
     review_rules,
@@ -102,13 +103,13 @@ def golden_cluster() -> dict[str, Any]:
 def golden_score() -> dict[str, Any]:
     number = np.arange(40)
     labels, predicted = number % 2, number * number % 5 % 2
-    params = score.ScoreParams()
+    params = rating.ScoreParams()
     of_date = (ref("scores"), ref("swaps"), ref("crossfit"), ref("assignments"), ref("predictions"))
     shares = (0.1, 0.3, 0.5, 0.7, 0.9)
     return {
         "clusters": [score.score_cluster(labels[:n], predicted[:n], 2, params.confidence) for n in (1, 7, 40)],
         "abstain": [
-            score.abstain_reasons(s - w, s + w, s, p, swapped, params)
+            rating.abstain_reasons(s - w, s + w, s, p, swapped, params)
             for s in shares
             for w, p in ((0.1, 0.01), (0.3, 1))
             for swapped in (False, True)

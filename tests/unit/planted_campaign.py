@@ -21,8 +21,9 @@ from tasks.cluster_checks import ClusterParams
 from tasks.crossfit import cross_fit_validation
 from tasks.decide import decide_swaps
 from tasks.explain import scale_to_peak
+from tasks.rating import ScoreParams
 from tasks.rules import AdjustParams
-from tasks.score import ScoreParams, rate_images, score_clusters
+from tasks.score import rate_images, score_clusters
 
 DAYS = ("2021-08-23", "2021-09-03")
 SIZE = 64  # pixels that maps are compared at

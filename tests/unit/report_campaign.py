@@ -34,9 +34,9 @@ from storage.tables import (
     SWAPS,
 )
 from tasks.detection import brier, calibration, calibration_error, detect
+from tasks.rating import INHERITED
 from tasks.report import write_report
 from tasks.report_tables import rows_of
-from tasks.score import INHERITED
 
 DAYS = ("2021-08-23", "2021-09-03")
 ENDS = (("lower", 0.9), ("upper", 1.1))

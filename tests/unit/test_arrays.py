@@ -18,6 +18,7 @@ from zarr.errors import ContainsArrayError
 
 from storage import arrays
 from storage.arrays import (
+    FEATURES,
     IMAGES,
     PEAK,
     SALIENCY,
@@ -112,6 +113,15 @@ class TestRoundTrip:
         monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: read.append(key) or take(self, key))
         read_rows(array, np.arange(64, 64 + n_wanted))
         assert len(read) == n_reads
+
+    def test_a_file_that_is_one_piece_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        values = some_values(FEATURES, 1100)
+        array, read = open_array(artifact_with(tmp_path, FEATURES, values), FEATURES), list[Any]()
+        take = zarr.Array.__getitem__
+        monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: read.append(key) or take(self, key))
+        wanted = np.asarray([1050, 3, 1030])
+        np.testing.assert_array_equal(read_rows(array, wanted), values[wanted])
+        assert len(read) == 2
 
     @pytest.mark.parametrize("size", [1, 7, 64, 200])
     @pytest.mark.parametrize("rows", [[], [69], [*range(5, 130)], [129, 3, 4, 70, 3]], ids=len)

@@ -15,7 +15,7 @@ from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.parquet import Rows, read_table
 from storage.tables import ASSIGNMENTS, CROSSFIT
-from tasks import cluster
+from tasks import validation
 from tasks.axes import map_vectors
 from tasks.cluster_checks import ClusterParams
 from tasks.crossfitting import KERNELS
@@ -242,7 +242,7 @@ def test_maps_are_read_in_parts(fitted: Fitted) -> None:
 def test_assignments_do_not_depend_on_how_many_maps_are_read_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fitted: Fitted
 ) -> None:
-    monkeypatch.setattr(cluster, "MAPS_AT_ONCE", 3)
+    monkeypatch.setattr(validation, "MAPS_AT_ONCE", 3)
     store = Store(tmp_path)
     dates = [plant_day(store, day) for day in range(2)]
     clusters = fit(store, dates)

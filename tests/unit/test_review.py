@@ -10,9 +10,10 @@ from storage.artifacts import ArtifactRef, Store
 from storage.reviews import Review
 from storage.tables import ADJUSTED, CLUSTER_SCORES, RELIABILITIES, REVIEWS, SWAPS
 from tasks.adjust import adjust_predictions
+from tasks.rating import ScoreParams
 from tasks.report_tables import rows_of
 from tasks.review import honour_review, write_decisions
-from tasks.score import ScoreParams, rate_images
+from tasks.score import rate_images
 from tests.unit.planted_campaign import Judged, judge, plant_season, season
 
 

@@ -19,6 +19,7 @@ from storage.parquet import (
     GROUP_ROWS,
     Column,
     TableSpec,
+    is_by_plant,
     iter_table,
     load_table,
     read_table,
@@ -26,6 +27,7 @@ from storage.parquet import (
     table_bytes,
     to_arrow,
     write_table,
+    writing_table,
 )
 from storage.publish import publish_table
 from storage.tables import ADJUSTED, ASSIGNMENTS, BACKFILL, PLANTS, PREDICTIONS, REJECTED, RELIABILITIES, TABLES
@@ -126,6 +128,46 @@ class TestInParts:
         artifact = artifact_with(Store(tmp_path), REJECTED, columns(REJECTED))
         with pytest.raises(ArtifactError, match="version"):
             next(iter_table(artifact, dataclasses.replace(REJECTED, version=9)))
+
+
+class TestWrittenInParts:
+    @pytest.mark.parametrize("n", [0, 1, 7, 14, 20])
+    @pytest.mark.parametrize("at_once", [1, 5, 7, 100])
+    @pytest.mark.parametrize("spec", [RELIABILITIES, PLANTS, BACKFILL], ids=lambda spec: spec.name)
+    def test_the_file_is_that_of_the_whole(
+        self, tmp_path: Path, spec: TableSpec, at_once: int, n: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parquet, "GROUP_ROWS", 7)
+        found, store = columns(spec, n), Store(tmp_path)
+        whole = artifact_with(store, spec, found)
+        by_plant = "plant_id" in found and is_by_plant(whole, spec)
+        with (
+            store.create(Recipe("in-parts", 1, {})) as draft,
+            writing_table(draft, spec, by_plant) as write,
+        ):
+            for start in range(0, n, at_once):
+                write({name: values[start : start + at_once] for name, values in found.items()})
+        parts = store.open(Recipe("in-parts", 1, {}).ref)
+        name = f"{spec.name}.parquet"
+        assert local(parts.file(name)).read_bytes() == local(whole.file(name)).read_bytes()
+
+    def test_rows_that_do_not_fit_leave_no_artefact(self, tmp_path: Path) -> None:
+        store, recipe = Store(tmp_path), Recipe("in-parts", 1, {})
+        with (
+            pytest.raises(ValueError, match="may hold no null"),
+            store.create(recipe) as draft,
+            writing_table(draft, REJECTED, by_plant=False) as write,
+        ):
+            write(columns(REJECTED))
+            write({**columns(REJECTED), "plant_id": [None, "a", "b"]})
+        assert not store.holds(recipe.ref)
+
+    @pytest.mark.parametrize(
+        ("ids", "expected"), [([], True), (["b"], True), (["a", "a", "b"], True), (["b", "a"], False)]
+    )
+    def test_whether_rows_are_by_plant(self, tmp_path: Path, ids: list[str], expected: bool) -> None:
+        found = columns(PLANTS, len(ids)) | {"plant_id": ids}
+        assert is_by_plant(artifact_with(Store(tmp_path), PLANTS, found), PLANTS) is expected
 
 
 class TestRefusedOnWriting:

@@ -15,7 +15,7 @@ from storage.artifacts import Store
 from storage.publish import CampaignRecord
 from storage.verify import verify_store
 from tasks.cluster_checks import ClusterParams
-from tasks.score import ScoreParams
+from tasks.rating import ScoreParams
 from tasks.sources.growliflower import GrowliFlowerSource
 from tests.integration.conftest import DATES, analyse_campaign, small_campaign
 from tests.integration.seasons.fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
