@@ -3,13 +3,13 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.artifacts import Artifact, Draft
@@ -109,7 +109,8 @@ def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
     numbers that rarely repeat would only fill theirs before being written a second time.
     """
     sink = pa.BufferOutputStream()
-    with _writer(sink, spec, _ascends(table)) as writer:
+    by_plant = ORDER in table.column_names and is_by_plant(table.column(ORDER).to_pylist())
+    with _writer(sink, spec, by_plant) as writer:
         writer.write_table(table.cast(spec.schema), GROUP_ROWS)
     return sink.getvalue().to_pybytes()
 
@@ -131,7 +132,7 @@ def writing_table(draft: Draft, spec: TableSpec, by_plant: bool) -> Generator[Ca
     waiting, n = spec.schema.empty_table(), 0
     with (
         (draft.folder / f"{spec.name}.parquet").open("xb") as stream,
-        _writer(stream, spec, by_plant and ORDER in spec.schema.names) as writer,
+        _writer(stream, spec, by_plant) as writer,
     ):
 
         def write(columns: Mapping[str, Any]) -> None:
@@ -159,19 +160,9 @@ def _writer(sink: Any, spec: TableSpec, by_plant: bool) -> pq.ParquetWriter:
     )
 
 
-def is_by_plant(artifact: Artifact, spec: TableSpec) -> bool:
-    """Whether the rows of a table of an artefact are in the order of their plants."""
-    with _opened(artifact.file(f"{spec.name}.parquet"), spec) as file:
-        return _ascends(file.read([ORDER]))
-
-
-def _ascends(table: pa.Table) -> bool:
-    """Whether rows are by plant, which their file then says."""
-    if ORDER not in table.column_names:
-        return False
-    ids = table.column(ORDER)
-    pairs = pc.less_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))  # pyright: ignore[reportAttributeAccessIssue]
-    return bool(pc.all(pairs, min_count=0).as_py())  # pyright: ignore[reportAttributeAccessIssue]
+def is_by_plant(ids: Sequence[str]) -> bool:
+    """Whether rows of these plants are in the order of the ids, which their file then says."""
+    return all(one <= after for one, after in pairwise(ids))
 
 
 def read_table(artifact: Artifact, spec: TableSpec) -> Rows:

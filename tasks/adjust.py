@@ -10,7 +10,7 @@ import numpy as np
 from prefect import task
 
 from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.parquet import is_by_plant, iter_table, read_table, writing_table
+from storage.parquet import is_by_plant, iter_table, read_columns, read_table, writing_table
 from storage.tables import ADJUSTED, RELIABILITIES, SWAPS
 from tasks.rules import swap
 from tasks.stage import cached_by, versions
@@ -47,9 +47,10 @@ def adjust_predictions(
         return recipe.ref
     rated, decided = files.open(reliability), read_table(files.open(swaps), SWAPS)
     swapped = {c for c, is_swapped in zip(decided["cluster"], decided["is_swapped"], strict=True) if is_swapped}
+    ids = read_columns(rated, RELIABILITIES, ("plant_id",))["plant_id"]
     n_swapped = n_images = 0
     with files.create(recipe, versions()) as draft:
-        with writing_table(draft, ADJUSTED, is_by_plant(rated, RELIABILITIES)) as write:
+        with writing_table(draft, ADJUSTED, is_by_plant(ids)) as write:
             for part in iter_table(rated, RELIABILITIES, KEPT):
                 is_swapped = np.asarray([cluster in swapped for cluster in part["cluster"]], np.bool_)
                 adjusted = swap(np.asarray(part["predicted"], np.int64), is_swapped)

@@ -29,7 +29,7 @@ from storage.arrays import (
     write_array,
 )
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.parquet import ROWS_AT_ONCE, Rows, read_columns, read_table, writing_table
+from storage.parquet import ROWS_AT_ONCE, Rows, is_by_plant, read_columns, read_table, writing_table
 from storage.tables import ASSIGNMENTS, CROSSFIT, PREDICTIONS
 from tasks.axes import PrincipalAxes, isometric, map_vectors
 from tasks.classifier import batches
@@ -170,7 +170,7 @@ def assign_images(
     same = {"method": method, "explained_class": explained_class, "clusters": clusters.digest}
     with (
         files.create(recipe, versions()) as draft,
-        writing_table(draft, ASSIGNMENTS, by_plant=all(map(str.__le__, ids, ids[1:]))) as write,
+        writing_table(draft, ASSIGNMENTS, is_by_plant(ids)) as write,
     ):
         for some, found in signals_in_parts(files.open(clusters), files.open(crossfit), maps, rows):
             found |= {name: [table[name][where[row]] for row in some] for name in ("plant_id", "split", "classifier")}
@@ -226,7 +226,7 @@ def _place(
     """Coordinates (n, components) and residuals of a part of a date's maps and which are flat, some at a time."""
     params, n, start = fit.manifest.params, part.stop - part.start, 0
     coordinates, residuals, is_flat = np.empty((n, len(axes.components))), np.empty(n), np.empty(n, np.bool_)
-    for maps in iter_maps(saliency, part):
+    for maps in iter_maps(saliency, np.arange(part.start, part.stop)):
         some = slice(start, start := start + len(maps))
         coordinates[some], residuals[some] = place(axes, map_vectors(maps, params["size"], params["scaling"]))
         is_flat[some] = flat_maps(maps)

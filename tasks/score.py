@@ -134,11 +134,10 @@ def score_clusters(
         return recipe.ref
     triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
     for a, p in zip(assignments, predictions, strict=True):  # of one date after another
-        assigned, answers = files.open(a), files.open(p)
-        table = read_columns(assigned, ASSIGNMENTS, ("cluster", "row", "split"))
+        answers = files.open(p)
+        table = read_columns(files.open(a), ASSIGNMENTS, (*MARKS, "cluster", "row", "split"))
         triples.append(validation_rows(table, read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))))
-        first = next(iter_table(assigned, ASSIGNMENTS, MARKS), {})
-        marks = marks or {name: values[0] for name, values in first.items()}
+        marks = marks or {name: table[name][0] for name in MARKS if table[name]}
         n_classes = max(n_classes, open_array(answers, LOGITS).shape[1])
     cluster, label, predicted = (np.asarray([v for t in triples for v in t[k]], np.int64) for k in range(3))
     rows = [
@@ -175,16 +174,16 @@ def rate_images(
     files = Store(store)
     if files.holds(recipe.ref):
         return recipe.ref
-    assigned, answers = files.open(assignments), files.open(predictions)
+    assigned, answers, fitted = (files.open(ref) for ref in (assignments, predictions, crossfit))
+    ids = read_columns(assigned, ASSIGNMENTS, ("plant_id",))["plant_id"]
     known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
     place = {row: i for i, row in enumerate(known["row"])}
-    by = read_grounds(files, params, scores, swaps, crossfit, review)
+    by = read_grounds(files, params, fitted, scores, swaps, review)
     # Another field may have been flown on the same date.
-    is_own = str(predictions) in files.open(crossfit).manifest.inputs["predictions"]
-    own = read_own(files.open(crossfit), date) if is_own else {}
+    own = read_own(fitted, date) if str(predictions) in fitted.manifest.inputs["predictions"] else {}
     n_images = n_abstain = 0
     with files.create(recipe, versions()) as draft:
-        with writing_table(draft, RELIABILITIES, is_by_plant(assigned, ASSIGNMENTS)) as write:
+        with writing_table(draft, RELIABILITIES, is_by_plant(ids)) as write:
             for part in iter_table(assigned, ASSIGNMENTS):
                 chosen = [place[row] for row in part["row"]]
                 part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
@@ -198,13 +197,12 @@ def rate_images(
 def read_grounds(
     files: Store,
     params: ScoreParams,
+    fitted: Artifact,
     scores: ArtifactRef,
     swaps: ArtifactRef,
-    crossfit: ArtifactRef,
     review: ArtifactRef | None,
 ) -> Grounds:
-    """What a campaign's images are rated by."""
-    fitted = files.open(crossfit)
+    """What a campaign's images are rated by; `fitted` is its crossfit."""
     known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
     return Grounds(
         params,

@@ -7,36 +7,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, open_array, read_array, read_rows, shard_length
+from storage.arrays import FEATURES, LOGITS, PEAK, ROWS, SALIENCY, iter_images, open_array, read_array, read_rows
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.parquet import Rows, read_columns
 from storage.tables import PREDICTIONS
 from tasks.axes import MAPS_AT_ONCE, Floats, map_vectors
-from tasks.classifier import batches
 from tasks.report_tables import iter_rows
 from tasks.signals import Answers
 
 
-def read_maps(artifact: Artifact, part: slice = slice(None)) -> NDArray[np.float32]:
-    """Saliency maps of a date, or some in a row, in the method's own unit, (n, rows, cols)."""
-    maps = np.asarray(open_array(artifact, SALIENCY)[part], np.float32)
-    maps *= read_array(artifact, PEAK)[part][:, None, None]
-    return maps
+def iter_maps(artifact: Artifact, places: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
+    """Saliency maps of a date at some positions (n,) in the method's own unit, (m, rows, cols), m up to `MAPS_AT_ONCE`.
 
-
-def iter_maps(artifact: Artifact, part: slice) -> Iterator[NDArray[np.float32]]:
-    """The same, `MAPS_AT_ONCE` at a time, read file by file: a map alone takes longer than its share of a file."""
-    file = max(MAPS_AT_ONCE, shard_length(open_array(artifact, SALIENCY)))
-    for start in range(part.start, part.stop, file):
-        maps = read_maps(artifact, slice(start, min(start + file, part.stop)))
-        yield from (maps[some] for some in batches(len(maps), MAPS_AT_ONCE))
-
-
-def read_maps_at(artifact: Artifact, places: NDArray[np.integer]) -> NDArray[np.float32]:
-    """The same of maps at some positions (n,), and of no others: validation maps may lie far apart among a date's."""
-    maps = read_rows(open_array(artifact, SALIENCY), places).astype(np.float32)
-    maps *= read_array(artifact, PEAK)[places][:, None, None]
-    return maps
+    Files of which few are wanted are not read whole: validation maps may lie far apart among a date's.
+    """
+    left = read_array(artifact, PEAK)[places]
+    for maps in iter_images(open_array(artifact, SALIENCY), places, MAPS_AT_ONCE):
+        peaks, left = left[: len(maps)], left[len(maps) :]
+        yield maps.astype(np.float32) * peaks[:, None, None]
 
 
 def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -140,5 +128,4 @@ class MemberVectors:
         first, last, _ = part.indices(self.shape[0])
         for one, start in zip(self.members, self.starts, strict=False):
             places = one.places[max(0, first - start) : max(0, last - start)]
-            for some in batches(len(places), MAPS_AT_ONCE):
-                yield read_maps_at(one.saliency, places[some])
+            yield from iter_maps(one.saliency, places)

@@ -17,7 +17,6 @@ from uuid import UUID
 import numpy as np
 import pytest
 import zarr
-from numpy.typing import NDArray
 from prefect import flow, get_client, task
 from prefect.artifacts import update_progress_artifact
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -26,7 +25,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.runfile import load_run_file
 from storage.arrays import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY, open_array, read_array, write_array
-from storage.artifacts import MANIFEST, Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
 from storage.parquet import read_table, write_table
 from storage.tables import PREDICTIONS
 from storage.verify import verify_store
@@ -48,6 +47,7 @@ from tasks.saliency.occlusion import OcclusionParams
 from tasks.stage import PROGRESS_SECONDS, progress
 from tests.integration.conftest import DATES, contents, run_command, run_small, task_runs
 from tests.local_stores import local
+from tests.unit.planted_campaign import all_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -145,10 +145,6 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     store = Store(tmp_path_factory.mktemp("store"))
     inputs = make_date(store, N_EXPLAINED + 20, n_train=20)
     return Season(store, inputs, explain_date(store, inputs))
-
-
-def maps_of(artifact: Artifact) -> NDArray[np.float32]:
-    return read_array(artifact, SALIENCY).astype(np.float32) * read_array(artifact, PEAK)[:, None, None]
 
 
 EXPLAIN_NAMES = ["explain c 2022-08-25 occlusion 0..127", "explain c 2022-08-25 occlusion 128..139"]
@@ -288,7 +284,7 @@ def test_a_preview_and_another_precision_say_so(tmp_path: Path) -> None:
     coarse = Runtime(device="cpu", saliency_precision="bfloat16")
     rounded = store.open(explain_date(store, inputs, runtime=coarse).saliency)
     assert rounded.manifest.params == {**plain.manifest.params, "precision": "bfloat16"}
-    assert not np.array_equal(maps_of(rounded), maps_of(plain))
+    assert not np.array_equal(all_maps(rounded), all_maps(plain))
 
 
 def test_progress_is_told_once_a_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

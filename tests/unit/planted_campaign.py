@@ -10,8 +10,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import EXPLAINED_CLASS, FEATURES, LOGITS, PEAK, ROWS, SALIENCY, write_array
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.arrays import EXPLAINED_CLASS, FEATURES, LOGITS, PEAK, ROWS, SALIENCY, read_array, write_array
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
 from storage.tables import ADJUSTED, ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, SWAPS
 from tasks.adjust import adjust_predictions
@@ -239,6 +239,11 @@ def by_plant(table: Rows) -> dict[tuple[Any, str], dict[str, Any]]:
     """Rows of a table by date, where it has one, and plant."""
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
     return {(row.get("acquired"), row["plant_id"]): row for row in rows}
+
+
+def all_maps(artifact: Artifact) -> NDArray[np.float32]:
+    """Every saliency map of a date in the method's own unit, (n, rows, cols)."""
+    return np.asarray(read_array(artifact, SALIENCY), np.float32) * read_array(artifact, PEAK)[:, None, None]
 
 
 def relabelled(images: Sequence[Shown], chosen: str) -> list[Shown]:

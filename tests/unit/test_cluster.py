@@ -19,12 +19,13 @@ from tasks import validation
 from tasks.axes import map_vectors
 from tasks.cluster_checks import ClusterParams
 from tasks.crossfitting import KERNELS
-from tasks.validation import read_maps, validation_members
+from tasks.validation import iter_maps, validation_members
 from tests.unit.planted_campaign import (
     DAYS,
     PARAMS,
     Planted,
     Shown,
+    all_maps,
     assign,
     crossfit,
     fit,
@@ -119,7 +120,7 @@ def member_maps(fitted: Fitted) -> NDArray[np.float32]:
     chosen: list[NDArray[np.float32]] = []
     for planted in fitted.dates:
         artifact = fitted.store.open(planted.saliency)
-        maps, rows = read_maps(artifact), read_array(artifact, ROWS).tolist()
+        maps, rows = all_maps(artifact), read_array(artifact, ROWS).tolist()
         chosen += [maps[rows.index(row)] for row in planted.members]
     return np.stack(chosen)
 
@@ -181,7 +182,7 @@ def test_what_the_nearest_maps_say_of_other_images_by_brute_force(fitted: Fitted
     """Distances of whole vectors: all 16 dimensions are axes here, so nothing is left out of them."""
     planted, table = fitted.dates[day], fitted.assignments[day]
     artifact = fitted.store.open(planted.saliency)
-    rows, vectors = read_array(artifact, ROWS).tolist(), map_vectors(read_maps(artifact), 64)
+    rows, vectors = read_array(artifact, ROWS).tolist(), map_vectors(all_maps(artifact), 64)
     known, is_wrong = map_vectors(member_maps(fitted), 64), read_array(fitted.store.open(fitted.clusters), WRONG)
     left_out = read_array(fitted.store.open(fitted.crossfit), MAP_DISTANCE)
     # A zero map is equally far from all maps of unit length: which are nearest is left to rounding.
@@ -234,9 +235,10 @@ def test_zero_and_constant_validation_maps_are_counted_apart(tmp_path: Path) -> 
 
 def test_maps_are_read_in_parts(fitted: Fitted) -> None:
     artifact = fitted.store.open(fitted.dates[0].saliency)
-    whole = read_maps(artifact)
+    whole = all_maps(artifact)
     assert whole.dtype == np.float32 and not np.allclose(whole.max(axis=(1, 2)), 1)  # in their own unit
-    assert np.array_equal(read_maps(artifact, slice(3, 7)), whole[3:7])
+    (part,) = iter_maps(artifact, np.arange(3, 7))
+    assert part.dtype == np.float32 and np.array_equal(part, whole[3:7])
 
 
 def test_assignments_do_not_depend_on_how_many_maps_are_read_at_once(

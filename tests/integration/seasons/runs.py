@@ -1,5 +1,7 @@
 """Scored dates, and what the server and the tables know of them."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -49,6 +51,15 @@ def flow_runs(name: str) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=alike, sort=FlowRunSort.START_TIME_ASC, limit=200)
     return [run for run in found if run.name.startswith(name)]
+
+
+@contextmanager
+def one_slot_of(limit: str) -> Generator[None]:
+    """A server that lets one at a time have what a limit counts."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(limit, 1)
+        yield
+        client.delete_global_concurrency_limit_by_name(limit)
 
 
 def score(store: Path) -> Scored:

@@ -26,7 +26,7 @@ from tasks.arrival import ArrivalParams, NotSettled
 from tasks.sources.growliflower import GrowliFlowerSource
 from tests.integration.conftest import wait_until
 from tests.integration.seasons.fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, arrive, day_folder, write_field
-from tests.integration.seasons.runs import Scored, flow_runs, rows, score
+from tests.integration.seasons.runs import Scored, flow_runs, one_slot_of, rows, score
 from tests.local_stores import local
 
 
@@ -105,10 +105,8 @@ class TestArrival:
 @pytest.fixture
 def one_slot() -> Generator[None]:
     """One date at a time."""
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(SCORING_SLOTS, 1)
+    with one_slot_of(SCORING_SLOTS):
         yield
-        client.delete_global_concurrency_limit_by_name(SCORING_SLOTS)
 
 
 class TestTurn:

@@ -4,7 +4,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from prefect import get_client
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 
 from flows.fit import GPU_LIMIT, expected, fit_and_explain, needed
@@ -14,7 +13,7 @@ from storage.publish import CampaignRecord
 from tasks.parameters import Runtime
 from tests.integration.conftest import DATES, task_runs
 from tests.integration.seasons.fields import NEW
-from tests.integration.seasons.runs import Scored, artifacts_of, flow_runs, params_of
+from tests.integration.seasons.runs import Scored, artifacts_of, flow_runs, one_slot_of, params_of
 
 FIT = ("classifier", "predictions", "saliency")
 
@@ -40,10 +39,8 @@ def test_maps_are_expected_by_every_method(fitted: CampaignRecord) -> None:
 @pytest.fixture
 def gpu_slot() -> Generator[None]:
     """One training or explaining at a time."""
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+    with one_slot_of(GPU_LIMIT):
         yield
-        client.delete_global_concurrency_limit_by_name(GPU_LIMIT)
 
 
 @pytest.mark.usefixtures("gpu_slot")

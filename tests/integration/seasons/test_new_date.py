@@ -21,10 +21,10 @@ from tasks.axes import map_vectors
 from tasks.classifier import predict_logits, softmax
 from tasks.loading import load_classifier
 from tasks.parameters import Runtime
-from tasks.validation import read_maps
 from tests.integration.conftest import DATES
 from tests.integration.seasons.fields import NEW, day_folder
 from tests.integration.seasons.runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
+from tests.unit.planted_campaign import all_maps
 
 LEARNED = ("classifier", "clusters gradcam", "crossfit gradcam", "scores gradcam", "swaps gradcam")
 ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
@@ -178,7 +178,7 @@ def saliency_of(scored: Scored) -> ArtifactRef:
 
 def vote(fit: Artifact, maps: Artifact, k: int = 5) -> list[int]:
     """Cluster of the majority of the k nearest validation maps, map by map; equal votes go to the nearer."""
-    vectors = map_vectors(read_maps(maps), 64) - read_array(fit, PCA_MEAN)
+    vectors = map_vectors(all_maps(maps), 64) - read_array(fit, PCA_MEAN)
     here, there, labels = (
         vectors @ read_array(fit, PCA_COMPONENTS).T,
         read_array(fit, COORDINATES),
