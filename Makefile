@@ -47,7 +47,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -c 'import tasks.architectures'
+	$(BIN)/python -c 'import tasks.classify.architectures'
 	@touch $@
 
 constraints: $(INSTALLED)  ## pin what is installed now, after a change of pyproject.toml and an upgrade

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from flows.restarts import LOST_SERVER
+from flows.running.restarts import LOST_SERVER
 
 NOTE = "note-failure"
 FIT = "fit-and-explain"

@@ -62,7 +62,7 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
     ------
     ValidationError : a setting out of bounds.
     """
-    from tasks.arrival import ArrivalParams  # with torch, which `sweep`, a program that stays, has no use for
+    from tasks.ingest.arrival import ArrivalParams  # with torch, which `sweep`, a program that stays, has no use for
 
     settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
     given = {field: environment[name] for field, name in settings.items() if environment.get(name)}

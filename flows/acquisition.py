@@ -14,31 +14,31 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.concurrency.sync import concurrency
 
 from flows.campaign import check_run
-from flows.exports import write_exports
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.links import report_link
 from flows.parameters import CampaignName, CampaignParams
-from flows.reporting import submit_renewal
-from flows.restarts import refuse_endless_restarts
-from flows.sending import is_deployed
-from flows.stages import Future, Roles, Stages, wait_for
-from storage.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
+from flows.report.exports import write_exports
+from flows.report.links import report_link
+from flows.report.renewal import submit_renewal
+from flows.running.restarts import refuse_endless_restarts
+from flows.running.sending import is_deployed
+from flows.running.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import Store
 from storage.errors import InputError
-from storage.publish import CampaignRecord, find_record, read_record
+from storage.records.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
+from storage.records.campaigns import CampaignRecord, find_record, read_record
 from storage.tables import ACQUISITIONS
-from tasks.acquire import check_acquisition, survey_acquisition
-from tasks.acquisition import sum_up_acquisition
-from tasks.arrival import ArrivalParams, arrival_options, await_arrival
-from tasks.ingest import ingest_images
+from storage.tables.rows import Row, rows_of
+from tasks.ingest.arrival import ArrivalParams, arrival_options, await_arrival
+from tasks.ingest.ingest import ingest_images
+from tasks.ingest.new_date import check_acquisition, survey_acquisition
+from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
-from tasks.publish import publish_acquisition
-from tasks.report_days import listed_plants, read_day
-from tasks.report_field import decision_sentence, summarise
-from tasks.report_tables import Row, rows_of
-from tasks.reuse import reuse_artifact
+from tasks.publish.publish import publish_acquisition
+from tasks.publish.reuse import reuse_artifact
+from tasks.report.field.days import listed_plants, read_day
+from tasks.report.field.summary import decision_sentence, summarise
 from tasks.sources import AnySource
 
 DEPLOYED = "score-acquisition/score-acquisition"
@@ -198,7 +198,7 @@ def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, role
     return record
 
 
-def acquisition_rows(store: Store, record: AcquisitionRecord) -> list[Row]:
+def acquisition_rows(store: Store, record: AcquisitionRecord) -> list[dict[str, Any]]:
     """The date's sums, a row a saliency method."""
     return rows_of(store.open(record.artifacts[f"acquisition {record.date}"]), ACQUISITIONS)
 

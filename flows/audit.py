@@ -7,28 +7,24 @@ never runs this flow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flows.campaign import check_run
 from flows.judgement import analyse_maps, explain
 from flows.parameters import CampaignParams
-from flows.stages import Roles, Stages, n_tasks, wait_for
+from flows.running.stages import Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.publish import CampaignRecord, read_record
+from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import AUDIT
-from tasks.audit import AuditParams, choices, publish_audit, write_audit
+from storage.tables.rows import rows_of
+from tasks.audit.audit import AuditParams, choices, publish_audit, write_audit
+from tasks.explain.methods import Method
 from tasks.parameters import Runtime
-from tasks.report_tables import rows_of
-from tasks.report_words import GROUND_TRUTH, figure_text
-from tasks.reuse import reuse_artifact, take_labelled
-from tasks.saliency.maps import Method
+from tasks.publish.reuse import reuse_artifact, take_labelled
+from tasks.report.words import GROUND_TRUTH
 
 READ = ("saliency", "reliability", "metrics", "evaluation")  # what the audit reads of an analysis, by kind
 DEFAULT_RUNTIME = Runtime()
@@ -164,43 +160,3 @@ def analyse(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
     made |= analyse_maps(stages, params, method, {**roles, **made})
     wait_for(made.values())
     return {role: future for role, future in made.items() if role.split()[0] in READ}
-
-
-def audit_results(store: Store, audit: Audit) -> dict[str, Any]:
-    """Rows, what is left out and where the page lies as JSON values."""
-    found = store.open(audit.artifact)
-    return {
-        "campaign": found.manifest.params["campaign"],
-        "rows": rows_of(found, AUDIT),
-        "warning": f"explained_class = label: {GROUND_TRUTH}",
-        **found.summary,
-        "page": str(store.root / audit.page),
-    }
-
-
-def print_audit(found: dict[str, Any]) -> None:
-    """Print an audit for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose figures.
-    console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    shares = {"accuracy_before": "before", "accuracy_after": "after", "accuracy_crossfitted": "cross-fitted"}
-    numbers = {"auroc": "AUROC", "label_probe": "label probe", "largest_error_share": "largest error share"}
-    chances = {"largest_error_share_p": "its p", "heterogeneity_p": "heterogeneity p"}
-    table = Table(title=f"{found['campaign']}: what each explained class would claim", title_justify="left")
-    for name in ("explained class", "method", "split"):
-        table.add_column(name)
-    for name in ("n", *shares.values(), *numbers.values(), *chances.values()):
-        table.add_column(name, justify="right")
-    for row in found["rows"]:
-        cells = ["–" if row[name] is None else f"{row[name]:.1%}" for name in shares]
-        cells += [figure_text(row[name]) for name in numbers] + [figure_text(row[name], 4) for name in chances]
-        is_leak = row["explained_class"] == "label"
-        marks = (escape(row["explained_class"]) + " (!)" * is_leak, row["method"], row["split"], str(row["n"]))
-        table.add_row(*marks, *cells, style="red" if is_leak else None)
-    console.print(table)
-    console.print(f"(!) {found['warning']}", markup=False)
-    for problem in found["problems"]:
-        console.print(f"no rows: {problem}", markup=False)
-    if found["left_out"]:
-        left_out = ", ".join(f"{n} {split}" for split, n in found["left_out"].items())
-        console.print(f"left out by label, as they have none: {left_out}", markup=False)
-    console.out(f"page: {found['page']}")  # never wrapped

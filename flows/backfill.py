@@ -10,23 +10,19 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
-from flows.errors import RunFailedError
-from flows.parameters import CampaignParams
-from flows.restarts import refuse_endless_restarts
-from flows.seasonsfile import BackfillParams, Season
-from flows.sending import is_deployed, run_elsewhere
-from storage.acquisitions import find_acquisition, fit_digest
+from flows.parameters import BackfillParams, CampaignParams, Season
+from flows.running.errors import RunFailedError
+from flows.running.restarts import refuse_endless_restarts
+from flows.running.sending import is_deployed, run_elsewhere
 from storage.artifacts import Store
-from storage.publish import CampaignRecord, read_record
-from tasks.arrival import ArrivalParams
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import CampaignRecord, read_record
+from tasks.ingest.arrival import ArrivalParams
 from tasks.parameters import Runtime
-from tasks.publish import publish_backfill
+from tasks.publish.publish import publish_backfill
 
 Row = dict[str, Any]
 DEFAULT_RUNTIME = Runtime()
@@ -172,16 +168,3 @@ def summary(rows: list[Row]) -> str:
     lines += [f"- {row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]
     lines += [f"- {row['season']} {row['acquired']}: outside what was validated" for row in rows if row["is_outside"]]
     return "\n".join(lines)
-
-
-def print_rows(rows: list[Row]) -> None:
-    """Print what became of every date, for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose words.
-    console = Console(width=None if Console().is_terminal else 160, highlight=False)
-    table = Table(title="backfill", title_justify="left")
-    names = ("season", "acquired", "state", "n_images", "n_abstain", "n_swapped", "is_outside", "fit", "detail")
-    for name in names:
-        table.add_column(name, justify="right" if name.startswith("n_") else "left")
-    for row in rows:
-        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in names))
-    console.print(table)

@@ -16,30 +16,30 @@ from prefect.artifacts import (
 )
 from prefect.runtime import deployment
 
-from flows.exports import write_exports
 from flows.fit import DEPLOYED, fit
 from flows.judgement import fit_maps, judge_maps, try_others
-from flows.links import report_link
 from flows.parameters import CampaignParams
-from flows.reporting import submit_renewal, what_to_show
-from flows.restarts import refuse_endless_restarts
-from flows.review import check_somebody_can_answer, review_clusters
-from flows.sending import is_deployed
-from flows.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
+from flows.report.exports import write_exports
+from flows.report.links import report_link
+from flows.report.renewal import submit_renewal, what_to_show
+from flows.review.clusters import check_somebody_can_answer, review_clusters
+from flows.running.restarts import refuse_endless_restarts
+from flows.running.sending import is_deployed
+from flows.running.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.parquet import read_table
-from storage.publish import CampaignRecord, find_record
+from storage.records.campaigns import CampaignRecord, find_record
 from storage.tables import DRIFT, EVALUATION, METRICS
-from tasks.augment import plan_augmentation
-from tasks.classifier import choose_device
-from tasks.cluster_checks import check_methods
-from tasks.ingest import check_campaign, ingest_images, survey_source
+from storage.tables.parquet import read_table
+from tasks.classify.augment import plan_augmentation
+from tasks.classify.model import choose_device
+from tasks.classify.train import take_classifier
+from tasks.cluster.checks import check_methods
+from tasks.ingest.ingest import check_campaign, ingest_images, survey_source
 from tasks.parameters import Runtime
-from tasks.publish import publish_results
-from tasks.rehearse import rehearse_classifier
-from tasks.report import map_file, report_summary, write_report
-from tasks.train import take_classifier
+from tasks.plan.rehearse import rehearse_classifier
+from tasks.publish.publish import publish_results
+from tasks.report.report import map_file, report_summary, write_report
 
 DEFAULT_RUNTIME = Runtime()
 SHOWN_TABLES = (

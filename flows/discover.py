@@ -9,13 +9,13 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from flows.acquisition import DEPLOYED, score_acquisition
-from flows.links import report_link
 from flows.parameters import CampaignName, CampaignParams
-from flows.sending import is_deployed, send
-from storage.acquisitions import find_acquisition, fit_digest
+from flows.report.links import report_link
+from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
-from storage.publish import CampaignRecord, read_record
-from tasks.arrival import ArrivalParams, look_again
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import CampaignRecord, read_record
+from tasks.ingest.arrival import ArrivalParams, look_again
 from tasks.parameters import Runtime
 from tasks.sources import AnySource
 

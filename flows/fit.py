@@ -12,18 +12,18 @@ from prefect.concurrency.sync import concurrency
 
 from flows.judgement import explain
 from flows.parameters import CampaignParams
-from flows.restarts import refuse_endless_restarts
-from flows.sending import is_deployed, run_elsewhere
-from flows.stages import Roles, Stages, run_name, wait_for
+from flows.running.restarts import refuse_endless_restarts
+from flows.running.sending import is_deployed, run_elsewhere
+from flows.running.stages import Roles, Stages, run_name, wait_for
 from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.tables import EPOCHS
-from tasks.classifier import choose_device
-from tasks.explain import saliency_recipe
+from storage.tables.rows import rows_of
+from tasks.classify.model import choose_device
+from tasks.classify.predict import date_parts, predict_images, predict_part, predictions_recipe
+from tasks.classify.train import classifier_recipe, train_classifier
+from tasks.explain.explain import saliency_recipe
 from tasks.parameters import Runtime
-from tasks.predict import date_parts, predict_images, predict_part, predictions_recipe
-from tasks.report_tables import rows_of
-from tasks.reuse import reuse_artifact
-from tasks.train import classifier_recipe, train_classifier
+from tasks.publish.reuse import reuse_artifact
 
 DEFAULT_RUNTIME = Runtime()
 DEPLOYED = "fit-and-explain/fit-and-explain"

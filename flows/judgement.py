@@ -4,21 +4,23 @@ from datetime import date
 from typing import Any
 
 from flows.parameters import CampaignParams
-from flows.stages import Future, Roles, Stages, wait_for
+from flows.running.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
-from storage.publish import CampaignRecord
-from tasks.adjust import adjust_predictions
-from tasks.cluster import assign_images, fit_clusters
-from tasks.crossfit import cross_fit_validation
-from tasks.decide import decide_swaps
-from tasks.drift import measure_drift
-from tasks.explain import date_groups, explain_shards, gather_maps
-from tasks.matching import match_earlier
-from tasks.measure import evaluate_scores, measure_accuracy
+from storage.records.campaigns import CampaignRecord
+from tasks.adjust.adjust import adjust_predictions
+from tasks.adjust.decide import decide_swaps
+from tasks.cluster.assign import assign_images
+from tasks.cluster.cluster import fit_clusters
+from tasks.cluster.match import match_earlier
+from tasks.explain.explain import date_groups, explain_shards, gather_maps
+from tasks.explain.methods import Method
+from tasks.measure.accuracy import measure_accuracy
+from tasks.measure.drift import measure_drift
+from tasks.measure.evaluation import evaluate_scores
 from tasks.parameters import Runtime
-from tasks.saliency.maps import Method
-from tasks.score import rate_images, score_clusters
-from tasks.sensitivity import measure_sensitivity
+from tasks.score.crossfit import cross_fit_validation
+from tasks.score.score import rate_images, score_clusters
+from tasks.score.sensitivity import measure_sensitivity
 
 
 def analyse_maps(

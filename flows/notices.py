@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import ObjectNotFound
 
 from storage.artifacts import Store
-from storage.notices import keep_notice
+from storage.records.notices import keep_notice
 
 WEBHOOK = "harvest-notices"  # the secret block with the address that notices are posted to, if there is one
 POST_SECONDS = 10

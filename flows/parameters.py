@@ -7,19 +7,20 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from storage.errors import InputError
-from tasks.augment import AugmentParams
-from tasks.classifier import GivenClassifier
-from tasks.cluster_checks import ClusterParams
-from tasks.drift import DriftParams
-from tasks.export_rows import ExportParams
+from tasks.adjust.review_choices import ReviewParams
+from tasks.adjust.rules import AdjustParams
+from tasks.classify.augment import AugmentParams
+from tasks.classify.model import GivenClassifier
+from tasks.classify.training import TrainParams
+from tasks.cluster.params import ClusterParams
+from tasks.explain.methods import ExplainParams
+from tasks.export.rows import ExportParams
+from tasks.ingest.arrival import ArrivalParams
+from tasks.ingest.survey import IngestParams
+from tasks.measure.drift import DriftParams
 from tasks.parameters import Params
-from tasks.rating import ScoreParams
-from tasks.review_rules import ReviewParams
-from tasks.rules import AdjustParams
-from tasks.saliency.maps import ExplainParams
+from tasks.score.rating import ScoreParams
 from tasks.sources import AnySource
-from tasks.survey import IngestParams
-from tasks.training import TrainParams
 
 CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 # A flow's parameter: the run form in the Prefect UI shows the pattern, and names become parts of paths.
@@ -91,3 +92,51 @@ class CampaignParams(Params):
             for name, value in getattr(self, stage).model_dump(mode="json", exclude_defaults=True).items()
         }
         return changed | ({} if self.classifier is None else {"classifier": self.classifier.model_dump(mode="json")})
+
+
+class Season(Params):
+    """Dates of one field and season, scored with a campaign's fit."""
+
+    campaign: str = Field(pattern=CAMPAIGN_NAME, description="name that the tables go under: lower case, digits, . _ -")
+    fitted_by: str | None = Field(
+        default=None,
+        pattern=CAMPAIGN_NAME,
+        description="campaign whose classifier and clusters score it; default: the season itself",
+    )
+    source: AnySource | None = Field(
+        default=None, description="where the images are; default: the source of that campaign"
+    )
+    dates: tuple[date, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="acquisition dates, YYYY-MM-DD; default: every date of the source that the campaign was not "
+        "fitted on",
+    )
+
+    @field_validator("dates")
+    @classmethod
+    def _once_each(cls, dates: tuple[date, ...] | None) -> tuple[date, ...] | None:
+        return None if dates is None else once_each(dates)
+
+
+class BackfillParams(Params):
+    """Many seasons, scored in one run."""
+
+    name: str = Field(pattern=CAMPAIGN_NAME, description="name of the backfill: lower case, digits, . _ -")
+    at_most: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="dates scored at the same time; on a server no more than its limit `scoring` has slots",
+    )
+    # Dates of past seasons are there or not: nothing is waited for unless the file says so.
+    arrival: ArrivalParams = ArrivalParams(settle_seconds=0, patience_minutes=0)
+    seasons: tuple[Season, ...] = Field(min_length=1, description="each under a name of its own")
+
+    @field_validator("seasons")
+    @classmethod
+    def _one_season_a_name(cls, seasons: tuple[Season, ...]) -> tuple[Season, ...]:
+        names = [season.campaign for season in seasons]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"every season once, but {', '.join(twice)} is there again; give all its dates in one")
+        return seasons

@@ -10,20 +10,20 @@ from flows.acquisition import publish as publish_date
 from flows.campaign import create_artifacts, publish
 from flows.judgement import judge_maps, propose
 from flows.parameters import CampaignParams
-from flows.review import honour
-from flows.stages import Roles, Stages, wait_for
-from storage.acquisitions import (
+from flows.review.clusters import honour
+from flows.running.stages import Roles, Stages, wait_for
+from storage.artifacts import ArtifactRef, Store
+from storage.published.exports import KIND
+from storage.records.acquisitions import (
     AcquisitionRecord,
     fit_digest,
     learned_artifacts,
     list_acquisitions,
     read_acquisition,
 )
-from storage.artifacts import ArtifactRef, Store
-from storage.exports import KIND
-from storage.publish import CampaignRecord, read_record
+from storage.records.campaigns import CampaignRecord, read_record
 from tasks.parameters import Runtime
-from tasks.reuse import reuse_artifact
+from tasks.publish.reuse import reuse_artifact
 
 DEFAULT_RUNTIME = Runtime()
 RENEWED = (

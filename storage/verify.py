@@ -6,18 +6,18 @@ from pathlib import Path
 
 import zarr
 
-from storage.acquisitions import list_acquisitions, read_acquisition
+from storage.arrays.shards import reading_store
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
-from storage.drafts import place_of
+from storage.artifacts.drafts import place_of
 from storage.errors import ArtifactError, InputError
-from storage.exports import EXPORTS, KIND
-from storage.files import Place, damages, list_files, strangers
-from storage.parquet import load_table
-from storage.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
-from storage.publish import read_record
-from storage.reviews import list_reviews, read_review
-from storage.shards import reading_store
+from storage.places.files import Place, damages, list_files, strangers
+from storage.published.exports import EXPORTS, KIND
+from storage.published.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
+from storage.records.acquisitions import list_acquisitions, read_acquisition
+from storage.records.campaigns import read_record
+from storage.records.reviews import list_reviews, read_review
 from storage.tables import TABLES
+from storage.tables.parquet import load_table
 
 
 @dataclass(frozen=True)

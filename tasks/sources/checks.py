@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from storage.errors import InputError
-from tasks.sources.contract import SourceImage, Split
+from storage.tables.names import Split
+from tasks.sources.contract import SourceImage
 
 SPLIT_WORDS: Mapping[str, Split] = {
     "train": "train",

@@ -7,13 +7,12 @@ folder layout and nothing of the stages. Listing validates; afterwards nothing i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Split = Literal["train", "val", "test", "new"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test", "new")
+from storage.tables.names import Split
 
 
 @dataclass(frozen=True, slots=True)

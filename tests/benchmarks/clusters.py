@@ -6,9 +6,9 @@ from sklearn.cluster import SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from tasks.axes import fit_axes, map_vectors
-from tasks.saliency.upsample import upsample
-from tasks.spectral import Clustering, cluster_maps
+from tasks.cluster.axes import fit_axes, map_vectors
+from tasks.cluster.spectral import Clustering, cluster_maps
+from tasks.explain.upsample import upsample
 from tests.benchmarks.measure import Row, alternating, compare, seconds
 
 N_POINTS, N_CLUSTERS, N_SEEDS, SIGMA = 10_000, 8, 10, 0.2

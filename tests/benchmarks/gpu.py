@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.classifier import choose_device
+from tasks.classify.model import choose_device
+from tasks.explain.engine.forward import fast_forward
+from tasks.explain.engine.incremental import take_apart
+from tasks.explain.gradcam import GradcamParams, gradcam_maps
+from tasks.explain.occlusion import OcclusionParams, incremental_logits, loop_logits, window_corners
 from tasks.parameters import Runtime
-from tasks.saliency.forward import fast_forward
-from tasks.saliency.gradcam import GradcamParams, gradcam_maps
-from tasks.saliency.incremental import take_apart
-from tasks.saliency.occlusion import OcclusionParams, incremental_logits, loop_logits, window_corners
 from tests.benchmarks.measure import Row, compare, seconds
 from tests.benchmarks.saliency import SIZE, classifier, images
 

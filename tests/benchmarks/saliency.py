@@ -12,14 +12,14 @@ from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.explain import lime
+from tasks.explain.gradcam import GradCam, GradcamParams
+from tasks.explain.lime import LimeParams, lime_maps
+from tasks.explain.occlusion import OcclusionParams, occlusion_maps, window_corners
 from tasks.parameters import Runtime
-from tasks.saliency import lime
-from tasks.saliency.gradcam import GradCam, GradcamParams
-from tasks.saliency.lime import LimeParams, lime_maps
-from tasks.saliency.occlusion import OcclusionParams, occlusion_maps, window_corners
 from tests.benchmarks.measure import Row, alternating, compare, seconds
-from tests.networks import fitted_to_noise
+from tests.support.networks import fitted_to_noise
 
 SIZE = 256
 RUNTIME = Runtime(device="cpu")

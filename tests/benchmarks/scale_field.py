@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flows.parameters import CampaignParams
-from tasks.augment import AugmentParams
-from tasks.classifier import GivenClassifier
-from tasks.saliency.gradcam import GradcamParams
-from tasks.saliency.maps import ExplainParams
+from tasks.classify.augment import AugmentParams
+from tasks.classify.model import GivenClassifier
+from tasks.classify.training import TrainParams
+from tasks.explain.gradcam import GradcamParams
+from tasks.explain.methods import ExplainParams
+from tasks.ingest.survey import IngestParams
 from tasks.sources.contract import SourceListing
-from tasks.sources.folder import FolderSource
-from tasks.survey import IngestParams
-from tasks.training import TrainParams
+from tasks.sources.folder.source import FolderSource
 
 FIRST_DATE, N_DATES = date(2022, 8, 1), 20
 N_FITTED = 200  # plant-dates of validation, and as many of training

@@ -15,22 +15,24 @@ from typing import Any
 
 from storage.artifacts import ArtifactRef, Store
 from tasks import stage
-from tasks.adjust import adjust_predictions
-from tasks.augment import plan_augmentation
-from tasks.cluster import assign_images, fit_clusters
-from tasks.crossfit import cross_fit_validation
-from tasks.decide import decide_swaps
-from tasks.drift import measure_drift
-from tasks.explain import date_groups, explain_shards, gather_maps
-from tasks.export import export_decisions
-from tasks.ingest import check_campaign, ingest_images, survey_source
-from tasks.measure import evaluate_scores, measure_accuracy
+from tasks.adjust.adjust import adjust_predictions
+from tasks.adjust.decide import decide_swaps
+from tasks.classify.augment import plan_augmentation
+from tasks.classify.predict import predict_images
+from tasks.classify.train import take_classifier, train_classifier
+from tasks.cluster.assign import assign_images
+from tasks.cluster.cluster import fit_clusters
+from tasks.explain.explain import date_groups, explain_shards, gather_maps
+from tasks.export.export import export_decisions
+from tasks.ingest.ingest import check_campaign, ingest_images, survey_source
+from tasks.measure.accuracy import measure_accuracy
+from tasks.measure.drift import measure_drift
+from tasks.measure.evaluation import evaluate_scores
 from tasks.parameters import Runtime
-from tasks.predict import predict_images
-from tasks.report import write_report
-from tasks.score import rate_images, score_clusters
-from tasks.sensitivity import measure_sensitivity
-from tasks.train import take_classifier, train_classifier
+from tasks.report.report import write_report
+from tasks.score.crossfit import cross_fit_validation
+from tasks.score.score import rate_images, score_clusters
+from tasks.score.sensitivity import measure_sensitivity
 from tests.benchmarks.scale_field import CLASSES, Field, named_field
 from tests.benchmarks.store import peak_megabytes
 

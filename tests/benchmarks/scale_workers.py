@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from flows.cli_options import configure_prefect
+from flows.cli.options import configure_prefect
 
 configure_prefect(logs=False)  # before Prefect is imported
 

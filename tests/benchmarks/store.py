@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import SALIENCY, Part, link_shards, open_array, write_array
+from storage.arrays.specs import SALIENCY
+from storage.arrays.zarr_files import Part, link_shards, open_array, write_array
 from storage.artifacts import Recipe, Store
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from flows.campaign import analyse_campaign
-from flows.cli_options import configure_prefect
-from flows.demo import demo_campaign, demo_season
+from flows.cli.demo import demo_campaign, demo_season
+from flows.cli.options import configure_prefect
+from flows.cli.results import results
 from flows.parameters import CampaignParams
-from flows.results import results
 from storage.artifacts import Store
-from tasks.rules import AdjustParams
-from tasks.sources.synthetic import SyntheticSource
+from tasks.adjust.rules import AdjustParams
+from tasks.sources.synthetic.source import SyntheticSource
 
 SCENARIOS: dict[str, dict[str, Any]] = {
     "shortcut": {"shortcut": True},

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.artifacts import Recipe, Store
-from storage.parquet import TableSpec, load_table, write_table
-from storage.publish import publish_table
+from storage.published.publish import publish_table
 from storage.tables import ADJUSTED, RELIABILITIES
+from storage.tables.parquet import TableSpec, load_table, write_table
 from tests.benchmarks.measure import Row, alternating, compare
 from tests.unit.test_readme import readme_queries
 

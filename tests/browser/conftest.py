@@ -5,7 +5,7 @@ from collections.abc import Generator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.chromium import find_chromium, running_chromium
+from tests.support.chromium import find_chromium, running_chromium
 
 
 @pytest.fixture(scope="module")

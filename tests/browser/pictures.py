@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import DRAWN, find_chromium, running_chromium
+from tests.support.chromium import DRAWN, find_chromium, running_chromium
 
 FOLDER = Path("deployments/screenshots")
 FIRST_SCREEN, PHONE = (1180, 620), (360, 720)

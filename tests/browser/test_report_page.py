@@ -12,10 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from storage.tables import ADJUSTED
-from tasks.report_tables import rows_of
-from tests.browser.chromium import DRAWN
-from tests.local_stores import local
-from tests.unit.report_campaign import DAYS, FakeCampaign
+from storage.tables.rows import rows_of
+from tests.support.chromium import DRAWN
+from tests.support.local_stores import local
+from tests.support.report_campaign import DAYS, FakeCampaign
 
 LATER = ("2021-09-06", "2021-09-09", "2021-09-12")
 LABELS = ("23 August 2021", "3 September 2021", "6 September 2021", "9 September 2021", "12 September 2021")

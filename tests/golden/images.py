@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.artifacts import ArtifactRef
-from tasks import augment, explain, features, ingest, predict, train
-from tasks.classifier import freeze, predict_logits, rgb_images, softmax
-from tasks.labels import SameDay, decide
+from tasks.classify import augment, features, predict, train
+from tasks.classify.changes import NO_CHANGE
+from tasks.classify.model import freeze, predict_logits, rgb_images, softmax
+from tasks.explain import explain
+from tasks.explain.gradcam import GradcamParams
+from tasks.explain.lime import LimeParams
+from tasks.explain.methods import ExplainParams, Method, prepare_explainer
+from tasks.explain.occlusion import OcclusionParams
+from tasks.ingest import ingest
+from tasks.ingest.labels import SameDay, decide
 from tasks.parameters import Runtime
-from tasks.saliency.gradcam import GradcamParams
-from tasks.saliency.lime import LimeParams
-from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
-from tasks.saliency.occlusion import OcclusionParams
 from tasks.sources.contract import Harvest
-from tasks.symmetry import NO_CHANGE
 
 CPU = Runtime(device="cpu")
 

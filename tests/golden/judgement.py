@@ -6,35 +6,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.reviews import Review
-from tasks import (
-    acquisition,
-    adjust,
-    audit,
-    cluster,
-    crossfit,
-    decide,
-    drift,
-    export,
-    matching,
-    measure,
-    rating,
-    reuse,
-    review,
-    review_rules,
-    rules,
-    score,
-    sensitivity,
-)
-from tasks.affinity import affinity_matrix
-from tasks.axes import fit_axes, map_vectors
-from tasks.cluster_checks import ClusterParams, Kernel
-from tasks.combine import fit_combination
-from tasks.crossfitting import Validation, choose_kernel, combined_cross_fit, cross_fit
-from tasks.export_rows import ExportParams, export_rows
-from tasks.nearest import assign_clusters, own_agreement
-from tasks.signals import Answers, answer_evidence
-from tasks.spectral import match_clusters, spectral_clusters
+from storage.records.reviews import Review
+from storage.tables.names import SCORES
+from tasks.adjust import adjust, decide, review, review_choices, rules
+from tasks.audit import audit
+from tasks.classify.answers import Answers
+from tasks.cluster import assign, cluster, match
+from tasks.cluster.affinity import affinity_matrix
+from tasks.cluster.axes import fit_axes, map_vectors
+from tasks.cluster.folds import choose_kernel
+from tasks.cluster.nearest import assign_clusters, own_agreement
+from tasks.cluster.params import ClusterParams, Kernel
+from tasks.cluster.spectral import match_clusters, spectral_clusters
+from tasks.export import export
+from tasks.export.rows import ExportParams, export_rows
+from tasks.measure import accuracy, drift, evaluation, new_date
+from tasks.publish import reuse
+from tasks.score import crossfit, rating, score, sensitivity
+from tasks.score.combine import fit_combination
+from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
+from tasks.score.signals import answer_evidence
 from tests.golden.images import digests, ref
 
 MARKS = ("method", "explained_class", "classifier", "clusters")
@@ -69,10 +60,10 @@ def golden_acquisition() -> dict[str, Any]:
     parts = [ref("reliability")], [ref("adjusted")], [ref("drift")]
     return {
         "rows": [
-            acquisition.acquisition_row(rated, adjusted, drift_rows),
-            acquisition.acquisition_row(rated[:3], unlabelled, drift_rows[1:2]),
+            new_date.acquisition_row(rated, adjusted, drift_rows),
+            new_date.acquisition_row(rated[:3], unlabelled, drift_rows[1:2]),
         ],
-        "digests": digests(acquisition.acquisition_recipe(ref("images"), *parts).ref),
+        "digests": digests(new_date.acquisition_recipe(ref("images"), *parts).ref),
     }
 
 
@@ -95,7 +86,7 @@ def golden_cluster() -> dict[str, Any]:
         "own agreement": own_agreement(coordinates, fit.labels, params.neighbours).tolist(),
         "digests": digests(
             cluster.clusters_recipe(params, 256, [ref("saliency")], [ref("predictions")]).ref,
-            cluster.assignments_recipe(ref("clusters"), ref("crossfit"), ref("saliency"), ref("predictions")).ref,
+            assign.assignments_recipe(ref("clusters"), ref("crossfit"), ref("saliency"), ref("predictions")).ref,
         ),
     }
 
@@ -199,7 +190,7 @@ def judged_tables() -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
         "predicted": predicted.tolist(),
         "adjusted": rules.swap(predicted, number % 4 == 3).tolist(),
         **{name: ["-"] * 60 for name in MARKS},
-        **{name: (0.5 + 0.5 * np.sin(number * (k + 0.7))).tolist() for k, name in enumerate(measure.SCORES)},
+        **{name: (0.5 + 0.5 * np.sin(number * (k + 0.7))).tolist() for k, name in enumerate(SCORES)},
         "error_share": np.asarray([0.1, 0.5, 0.8, 1.0])[number % 4].tolist(),
         "cluster": (number % 4 + 1).tolist(),
     }
@@ -211,11 +202,11 @@ def golden_measure() -> dict[str, Any]:
     without_fold = rules.swap(np.asarray(validation["predicted"]), np.arange(20) % 6 == 5)
     plants, judged = ref("plants"), ref("crossfit")
     return {
-        "metrics": measure.metric_rows(whole, validation, without_fold.tolist(), 2),
-        "evaluation": measure.evaluation_rows(whole, validation)[::3],
+        "metrics": accuracy.metric_rows(whole, validation, without_fold.tolist(), 2),
+        "evaluation": evaluation.evaluation_rows(whole, validation)[::3],
         "digests": digests(
-            measure.metrics_recipe(plants, judged, ref("swaps"), [ref("adjusted")]).ref,
-            measure.evaluation_recipe(judged, [ref("reliability")]).ref,
+            accuracy.metrics_recipe(plants, judged, ref("swaps"), [ref("adjusted")]).ref,
+            evaluation.evaluation_recipe(judged, [ref("reliability")]).ref,
         ),
     }
 
@@ -226,7 +217,7 @@ def golden_matching() -> dict[str, Any]:
     return {
         "matches": found.tolist(),
         "likeness": likeness.tolist(),
-        "digests": digests(matching.matches_recipe(ref("clusters", 1), ref("clusters", 2)).ref),
+        "digests": digests(match.matches_recipe(ref("clusters", 1), ref("clusters", 2)).ref),
     }
 
 
@@ -305,12 +296,12 @@ def golden_review() -> dict[str, Any]:
     scores, when = ref("scores"), datetime(2021, 9, 10, 8, 30, tzinfo=UTC)
     who = {"campaign": "field", "method": "gradcam", "scores": scores, "reviewer": "Ada", "reason": "a marker"}
     made = Review.model_validate({**who, "choices": {2: "swap", 4: "abstain"}, "decided": when})
-    reviews, missed = review_rules.review_rows(swaps, made, 72), review_rules.review_rows(swaps, None, 72)
+    reviews, missed = review_choices.review_rows(swaps, made, 72), review_choices.review_rows(swaps, None, 72)
     return {
         "reviews": reviews,
         "missed": missed,
-        "swaps": review_rules.honoured(swaps, reviews),
-        "swaps missed": review_rules.honoured(swaps, missed),
+        "swaps": review_choices.honoured(swaps, reviews),
+        "swaps missed": review_choices.honoured(swaps, missed),
         "digests": digests(
             review.review_recipe(ref("swaps"), made, 72).ref,
             review.review_recipe(ref("swaps"), None, 72).ref,

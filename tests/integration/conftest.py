@@ -20,17 +20,17 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.campaign import DEFAULT_RUNTIME, analyse_campaign
 from flows.parameters import CampaignParams
-from flows.stages import n_tasks
+from flows.running.stages import n_tasks
 from storage.artifacts import Store
-from storage.publish import CampaignRecord
-from tasks.augment import AugmentParams
-from tasks.cluster_checks import ClusterParams
+from storage.records.campaigns import CampaignRecord
+from tasks.classify.augment import AugmentParams
+from tasks.classify.training import TrainParams
+from tasks.cluster.params import ClusterParams
+from tasks.explain.methods import map_groups
+from tasks.ingest.survey import IngestParams
 from tasks.parameters import Runtime
-from tasks.saliency.shards import map_groups
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
-from tasks.survey import IngestParams
-from tasks.training import TrainParams
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 
 HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
 DATES = (date(2022, 8, 25), date(2022, 9, 3))

@@ -9,25 +9,27 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows import cli
-from flows.audit import Audit, analyse_variants, audit_campaign, audit_results, n_more_tasks, reuse
+from flows.audit import Audit, analyse_variants, audit_campaign, n_more_tasks, reuse
 from flows.campaign import analyse_campaign
+from flows.cli import main as cli
+from flows.cli.audit import audit_results
 from flows.parameters import CampaignParams
-from flows.stages import Stages, n_tasks
-from storage.arrays import EXPLAINED_CLASS, open_array
+from flows.running.stages import Stages, n_tasks
+from storage.arrays.specs import EXPLAINED_CLASS
+from storage.arrays.zarr_files import open_array
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
-from storage.parquet import read_table
-from storage.publish import CampaignRecord, read_record
+from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import METRICS, PREDICTIONS
+from storage.tables.parquet import read_table
 from storage.verify import verify_store
 from tasks.parameters import Runtime
-from tasks.sources.folder import FolderSource
-from tasks.sources.layouts import write_season
-from tasks.sources.season import grow_season
-from tasks.sources.season_params import SeasonParams
+from tasks.sources.folder.source import FolderSource
+from tasks.sources.synthetic.layouts import write_season
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.season import grow_season
 from tests.integration.conftest import DATES, contents, small_campaign, task_runs
-from tests.local_stores import local
+from tests.support.local_stores import local
 
 N_UNLABELLED = 3
 

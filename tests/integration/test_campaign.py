@@ -11,20 +11,21 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.campaign import analyse_campaign
-from storage.arrays import SALIENCY, open_array
+from storage.arrays.specs import SALIENCY
+from storage.arrays.zarr_files import open_array
 from storage.artifacts import Store
-from storage.parquet import load_table, read_table
 from storage.tables import CLUSTER_MATCHES, TABLES
+from storage.tables.parquet import load_table, read_table
 from storage.verify import verify_store
-from tasks.cluster_checks import ClusterParams
-from tasks.export_rows import ExportParams
+from tasks.cluster.params import ClusterParams
+from tasks.explain.methods import ExplainParams
+from tasks.explain.occlusion import OcclusionParams
+from tasks.export.rows import ExportParams
 from tasks.parameters import Runtime
-from tasks.saliency.maps import ExplainParams
-from tasks.saliency.occlusion import OcclusionParams
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES, Finished, explain_names, run_small, small_campaign
-from tests.local_stores import local
+from tests.support.local_stores import local
 
 ALWAYS_RUN = {"survey small", "rehearse small", "publish small"}
 

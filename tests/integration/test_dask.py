@@ -21,21 +21,21 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
 from prefect.client.schemas.objects import TaskRunResult
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import workers
 from flows.parameters import CampaignParams
-from flows.worker_checks import gives_memory_back, worker_problem
-from flows.workers import DaskWorkers, LostWorkersError, WorkerFuture
+from flows.running import workers
+from flows.running.worker_checks import gives_memory_back, worker_problem
+from flows.running.workers import DaskWorkers, LostWorkersError, WorkerFuture
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
-from tasks.architectures import build_model
-from tasks.classifier import GivenClassifier, save_weights
-from tasks.cluster_checks import ClusterParams
+from tasks.classify.architectures import build_model
+from tasks.classify.model import GivenClassifier, save_weights
+from tasks.cluster.params import ClusterParams
+from tasks.explain.methods import ExplainParams
+from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
-from tasks.saliency.maps import ExplainParams
-from tasks.saliency.occlusion import OcclusionParams
 from tasks.stage import versions
-from tests.integration.cluster import Cluster, cluster, forwarded, namespaces, why_no_namespaces
 from tests.integration.conftest import Finished, contents, run_small, small_campaign, wait_until
+from tests.support.dask_cluster import Cluster, cluster, forwarded, namespaces, why_no_namespaces
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPREAD = ("predict ", "explain ", "assign ", "reliability ", "adjust ", "drift ")
@@ -126,7 +126,7 @@ def test_a_killed_worker_changes_no_table(
     params: CampaignParams, threads: Run, two_workers: Cluster, tmp_path: Path
 ) -> None:
     def facts_of_worker() -> tuple[int, str]:  # in here, so that it travels by value: workers do not know this module
-        from tasks import loading
+        from tasks.classify import loading
 
         return loading.KEPT.n_loads, str(Path("/proc/self/ns/net").readlink())
 

@@ -23,31 +23,26 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from flows.runfile import load_run_file
-from storage.arrays import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY, open_array, read_array, write_array
+from flows.cli.run_file import load_run_file
+from storage.arrays.specs import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY
+from storage.arrays.zarr_files import open_array, read_array, write_array
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
-from storage.parquet import read_table, write_table
 from storage.tables import PREDICTIONS
+from storage.tables.parquet import read_table, write_table
 from storage.verify import verify_store
 from tasks import stage
-from tasks.architectures import build_model
-from tasks.classifier import rgb_images, save_weights
-from tasks.explain import (
-    date_groups,
-    explain_shards,
-    gather_maps,
-    make_shards,
-    scale_to_peak,
-    shard_recipes,
-)
-from tasks.loading import load_classifier
+from tasks.classify.architectures import build_model
+from tasks.classify.loading import load_classifier
+from tasks.classify.model import rgb_images, save_weights
+from tasks.explain.explain import date_groups, explain_shards, gather_maps, make_shards, scale_to_peak, shard_recipes
+from tasks.explain.methods import ExplainParams, Method, prepare_explainer
+from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
-from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
-from tasks.saliency.occlusion import OcclusionParams
 from tasks.stage import PROGRESS_SECONDS, progress
 from tests.integration.conftest import DATES, contents, run_command, run_small, task_runs
-from tests.local_stores import local
-from tests.unit.planted_campaign import all_maps
+from tests.support.local_stores import local
+from tests.support.planted_campaign import all_maps
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,7 +51,6 @@ RUNTIME = Runtime(device="cpu", batch_size=16)
 # Nine windows an image, so that an occlusion map costs ten forward passes.
 PARAMS = ExplainParams(occlusion=OcclusionParams(patch=12, stride=10))
 N_EXPLAINED = 140  # nine shards of 16 occlusion maps, in two tasks
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_date(
@@ -385,10 +379,10 @@ MEMORY = """
 import json, sys
 import torch
 from storage.artifacts import ArtifactRef, Store
-from tasks.explain import make_shards, shard_recipes
+from tasks.explain.explain import make_shards, shard_recipes
 from tasks.parameters import Runtime
-from tasks.saliency.maps import ExplainParams
-from tasks.saliency.shards import map_groups
+from tasks.explain.methods import ExplainParams
+from tasks.explain.methods import map_groups
 
 torch.set_num_threads(1)
 

@@ -23,20 +23,20 @@ from flows.campaign import analyse_campaign
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.parquet import Rows, read_table
-from storage.publish import read_record
+from storage.records.campaigns import read_record
 from storage.tables import OBSERVATIONS, PREDICTIONS, TABLES
+from storage.tables.parquet import Rows, read_table
 from storage.verify import verify_store
-from tasks.classifier import GivenClassifier
-from tasks.ingest import ingest_images, survey_source
+from tasks.classify.model import GivenClassifier
+from tasks.explain.methods import ExplainParams
+from tasks.ingest.ingest import ingest_images, survey_source
+from tasks.ingest.survey import IngestParams, survey
 from tasks.parameters import Runtime
-from tasks.saliency.maps import ExplainParams
 from tasks.sources.contract import SourceImage
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
-from tasks.survey import IngestParams, survey
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES, contents, run_command, run_small, small_campaign, task_runs
-from tests.local_stores import local
+from tests.support.local_stores import local
 
 ATTEMPTS: Counter[str] = Counter()
 

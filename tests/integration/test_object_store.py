@@ -13,16 +13,16 @@ from distributed import Client
 from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
 from storage.artifacts import MANIFEST, Store
-from storage.files import list_files
-from storage.publish import read_record
+from storage.places.files import list_files
+from storage.records.campaigns import read_record
 from storage.verify import verify_store
+from tasks.classify.training import TrainParams
 from tasks.parameters import Runtime
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
-from tasks.training import TrainParams
-from tests.integration.cluster import cluster
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES, HARVEST, run_small, small_campaign, wait_until
-from tests.object_servers import CREDENTIALS, ObjectServer, faulty_line, running_server
+from tests.support.dask_cluster import cluster
+from tests.support.object_servers import CREDENTIALS, ObjectServer, faulty_line, running_server
 
 NEW_DATE = date(2022, 8, 29)  # of the same season, scored and not fitted on
 SEASON = SeasonParams(dates=(DATES[0], NEW_DATE, DATES[1]), n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1)

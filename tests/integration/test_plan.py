@@ -12,14 +12,15 @@ import torch
 from torch import nn
 from torchvision.models import ResNet
 
-from flows.planning import Plan, plan_campaign
+from flows.plan.plan import Plan, plan_campaign
 from storage.artifacts import Store
+from tasks.explain import occlusion
+from tasks.explain.engine import incremental
+from tasks.explain.lime import LimeParams
+from tasks.explain.methods import ExplainParams
+from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
-from tasks.rehearse import rehearse
-from tasks.saliency import incremental, occlusion
-from tasks.saliency.lime import LimeParams
-from tasks.saliency.maps import ExplainParams
-from tasks.saliency.occlusion import OcclusionParams
+from tasks.plan.rehearse import rehearse
 from tests.integration.conftest import Finished, run_small, small_campaign
 
 METHODS = ("gradcam", "occlusion", "lime")

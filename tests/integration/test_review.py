@@ -22,23 +22,23 @@ from prefect.flow_runs import resume_flow_run
 
 from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
+from flows.cli.review import decide, forget
 from flows.parameters import CampaignParams
 from flows.renew import renew_campaign
-from flows.reviewing import decide, forget
-from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import ArtifactRef, Store
-from storage.parquet import load_table
-from storage.publish import CampaignRecord
-from storage.reviews import find_review
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import CampaignRecord
+from storage.records.reviews import find_review
 from storage.tables import ADJUSTED, METRICS, RELIABILITIES, REVIEWS, SWAPS, TABLES
+from storage.tables.parquet import load_table
+from storage.tables.rows import rows_of
 from storage.verify import verify_store
-from tasks.arrival import ArrivalParams
-from tasks.report_tables import rows_of
-from tasks.review_rules import ReviewParams
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from tasks.adjust.review_choices import ReviewParams
+from tasks.ingest.arrival import ArrivalParams
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES, small_campaign, wait_until
-from tests.local_stores import local
+from tests.support.local_stores import local
 
 NEW_DAY = date(2022, 8, 30)
 SECOND = 1 / 3600  # hours

@@ -14,10 +14,10 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
-from flows import sending
-from flows.errors import RunFailedError
-from flows.restarts import MAX_RUNS, refuse_endless_restarts
-from flows.sending import find_runs, is_deployed, run_elsewhere, send
+from flows.running import sending
+from flows.running.errors import RunFailedError
+from flows.running.restarts import MAX_RUNS, refuse_endless_restarts
+from flows.running.sending import find_runs, is_deployed, run_elsewhere, send
 from storage.errors import InputError
 from tests.integration.conftest import wait_until
 

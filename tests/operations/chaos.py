@@ -25,13 +25,13 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterState, Ta
 from prefect.client.schemas.objects import TaskRun
 from prefect.results import ResultRecordMetadata  # pyright: ignore[reportPrivateImportUsage]
 
-from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
-from storage.publish import find_record, read_record
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import find_record, read_record
 from storage.verify import verify_store
-from tests.operations.field import NEW, Field, tables
 from tests.operations.killer import STAGES, Kill, Killer
-from tests.operations.service import Service, running_service
+from tests.support.field import NEW, Field, tables
+from tests.support.service import Service, running_service
 
 RESULT = Path("build/chaos.json")
 STEP_SECONDS = 1200  # what takes longer is lost

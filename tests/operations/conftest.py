@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.operations.service import Service, running_service, what_is_missing
+from tests.support.service import Service, running_service, what_is_missing
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from flows.restarts import MAX_RUNS
-from tests.operations.service import PROGRAMS, Service
+from flows.running.restarts import MAX_RUNS
+from tests.support.service import PROGRAMS, Service
 
 PAUSE_SECONDS = (3.0, 30.0)  # a flow's process needs ten to begin
 LOOK_SECONDS = 0.03  # stages may take no longer than some tenths of a second

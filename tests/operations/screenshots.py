@@ -17,11 +17,11 @@ from uuid import UUID
 
 from playwright.sync_api import Page, sync_playwright
 
-from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
-from storage.publish import read_record
-from tests.operations.field import NEW, Field
-from tests.operations.service import Service, running_service, wait_until
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import read_record
+from tests.support.field import NEW, Field
+from tests.support.service import Service, running_service, wait_until
 
 FOLDER = Path("deployments/screenshots")
 WIDTH = 1440

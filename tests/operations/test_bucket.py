@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
-from storage.publish import read_record
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import read_record
 from storage.verify import verify_store
-from tests.object_servers import CREDENTIALS, running_server
-from tests.operations.field import NEW, Field
-from tests.operations.service import running_service, wait_until, what_is_missing
+from tests.support.field import NEW, Field
+from tests.support.object_servers import CREDENTIALS, running_server
+from tests.support.service import running_service, wait_until, what_is_missing
 
 
 def test_campaigns_and_new_dates_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,21 +19,21 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 
 from deployments.watch import unwatch, watch
 from flows.fit import GPU_LIMIT
-from storage.acquisitions import find_acquisition, fit_digest
 from storage.artifacts import Store
-from storage.parquet import load_table
-from storage.publish import read_record
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import read_record
 from storage.tables import BACKFILL
+from storage.tables.parquet import load_table
 from storage.verify import verify_store
-from tasks.saliency.maps import ExplainParams
-from tasks.saliency.occlusion import OcclusionParams
-from tasks.sources.layouts import write_season
-from tasks.sources.season import grow_season
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from tasks.explain.methods import ExplainParams
+from tasks.explain.occlusion import OcclusionParams
+from tasks.sources.synthetic.layouts import write_season
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.season import grow_season
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import HARVEST, most_at_once, small_campaign
-from tests.operations.field import FITTED, NEW, Field, tables
-from tests.operations.service import Service, wait_until
+from tests.support.field import FITTED, NEW, Field, tables
+from tests.support.service import Service, wait_until
 
 FOUND, ANNOUNCED = NEW
 

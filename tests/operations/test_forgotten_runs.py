@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Pending, Running, Submitting
 
 from deployments.sweep import overdue, sweep
-from flows.restarts import MAX_RUNS
-from tests.operations.service import Service
+from flows.running.restarts import MAX_RUNS
+from tests.support.service import Service
 
 PATIENCE = timedelta(seconds=90)
 

@@ -9,13 +9,13 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from flows.parameters import CampaignParams
 from storage.artifacts import Store
-from storage.publish import read_record
+from storage.records.campaigns import read_record
 from storage.tables import ADJUSTED, METRICS, RELIABILITIES, REVIEWS, SWAPS
-from tasks.report_tables import dated_rows, rows_of
-from tasks.review_rules import ReviewParams
+from storage.tables.rows import dated_rows, rows_of
+from tasks.adjust.review_choices import ReviewParams
 from tests.integration.conftest import small_campaign
 from tests.operations.screenshots import opened
-from tests.operations.service import Service, wait_until
+from tests.support.service import Service, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHOICES = {1: "swap", 2: "abstain", 3: "keep"}

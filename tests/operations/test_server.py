@@ -28,11 +28,11 @@ from deployments.setup import set_arrival
 from deployments.watch import watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
-from flows.restarts import MAX_RUNS
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from flows.running.restarts import MAX_RUNS
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES, small_campaign
-from tests.operations.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
+from tests.support.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
 
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
     made["name"]: made for made in yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operations.service import PROGRAMS, ROOT, running_service, what_is_missing
+from tests.support.service import PROGRAMS, ROOT, running_service, what_is_missing
 
 DEPLOYMENTS = ROOT / "deployments"
 UNITS = [path.name for path in (DEPLOYMENTS / "systemd").iterdir()]

@@ -7,10 +7,10 @@ from prefect import flow, task
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.workers import DaskWorkers
+from flows.running.workers import DaskWorkers
 from tasks.parameters import Runtime
-from tests.integration.cluster import cluster
-from tests.operations.service import Service, wait_until
+from tests.support.dask_cluster import cluster
+from tests.support.service import Service, wait_until
 
 
 def test_workers_get_the_server_s_credentials_with_their_tasks(service: Service, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.object_servers import CREDENTIALS, ObjectServer, running_server
+from tests.support.object_servers import CREDENTIALS, ObjectServer, running_server
 
 N_PREFIXES = iter(range(1_000_000))
 

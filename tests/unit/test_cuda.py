@@ -9,17 +9,25 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tasks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, predict_logits, rgb_images
+from tasks.classify.model import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Classifier,
+    choose_device,
+    freeze,
+    predict_logits,
+    rgb_images,
+)
+from tasks.classify.training import Training, TrainingSet, TrainParams, train, train_epoch
+from tasks.explain.lime import LimeParams
+from tasks.explain.methods import ExplainParams, Method, prepare_explainer
+from tasks.explain.occlusion import Occlusion, OcclusionParams, loop_logits, window_corners
+from tasks.ingest.survey import IngestParams
 from tasks.parameters import Runtime
-from tasks.plan_memory import explain_memory, train_bytes
-from tasks.saliency.lime import LimeParams
-from tasks.saliency.maps import ExplainParams, Method, prepare_explainer
-from tasks.saliency.occlusion import Occlusion, OcclusionParams, loop_logits, window_corners
-from tasks.survey import IngestParams
-from tasks.training import Training, TrainingSet, TrainParams, train, train_epoch
-from tasks.workload import measure_network
-from tests.networks import fitted_to_noise
-from tests.unit.planned import workload
+from tasks.plan.memory import explain_memory, train_bytes
+from tasks.plan.workload import measure_network
+from tests.support.networks import fitted_to_noise
+from tests.support.planned import workload
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

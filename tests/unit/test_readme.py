@@ -13,16 +13,16 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from flows.parameters import CampaignParams
-from flows.seasonsfile import BackfillParams
+from flows.parameters import BackfillParams, CampaignParams
 from storage.artifacts import Recipe, Store
-from storage.decisions import DECISIONS
-from storage.parquet import TableSpec, write_table
-from storage.publish import publish_table
+from storage.published.decisions import DECISIONS
+from storage.published.publish import publish_table
 from storage.tables import ADJUSTED, RELIABILITIES, TABLES
+from storage.tables.parquet import TableSpec, write_table
 from tasks.parameters import Runtime
+from tests.support.repository import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 DEPLOYMENTS = README.with_name("deployments") / "prefect.yaml"
 STAGES = (
     "ingest",
@@ -215,7 +215,7 @@ def test_the_table_of_deployments_is_that_of_prefect_yaml() -> None:
 def test_commands_of_the_readme_exist() -> None:
     from typer.main import get_command
 
-    from flows.cli import app
+    from flows.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"^harvest (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE))

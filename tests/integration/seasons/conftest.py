@@ -8,11 +8,11 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from storage.publish import CampaignRecord
-from tasks.sources.growliflower import GrowliFlowerSource
+from storage.records.campaigns import CampaignRecord
+from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.integration.conftest import DATES, analyse_campaign, small_campaign
-from tests.integration.seasons.fields import NEW, arrive, own_dates, write_field
-from tests.integration.seasons.runs import Scored, score
+from tests.support.season_fields import NEW, arrive, own_dates, write_field
+from tests.support.season_runs import Scored, score
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,16 +18,16 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 
 from flows.acquisition import SCORING_SLOTS, score_acquisition
-from storage.acquisitions import AcquisitionRecord
-from storage.arrivals import arrival_path
 from storage.artifacts import Store
-from storage.publish import CampaignRecord
-from tasks.arrival import ArrivalParams, NotSettled
-from tasks.sources.growliflower import GrowliFlowerSource
+from storage.records.acquisitions import AcquisitionRecord
+from storage.records.arrivals import arrival_path
+from storage.records.campaigns import CampaignRecord
+from tasks.ingest.arrival import ArrivalParams, NotSettled
+from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.integration.conftest import wait_until
-from tests.integration.seasons.fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, arrive, day_folder, write_field
-from tests.integration.seasons.runs import Scored, flow_runs, one_slot_of, rows, score
-from tests.local_stores import local
+from tests.support.local_stores import local
+from tests.support.season_fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, arrive, day_folder, write_field
+from tests.support.season_runs import Scored, flow_runs, one_slot_of, rows, score
 
 
 @pytest.fixture

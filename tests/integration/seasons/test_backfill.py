@@ -10,18 +10,18 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 
 from flows.backfill import BackfillError, backfill_seasons
-from flows.seasonsfile import BackfillParams
-from storage.acquisitions import fit_digest
+from flows.parameters import BackfillParams
 from storage.artifacts import Store
 from storage.errors import InputError
-from storage.parquet import load_table
-from storage.publish import CampaignRecord
+from storage.records.acquisitions import fit_digest
+from storage.records.campaigns import CampaignRecord
 from storage.tables import TABLES
+from storage.tables.parquet import load_table
 from storage.verify import verify_store
-from tasks.sources.season_params import SeasonParams
+from tasks.sources.synthetic.params import SeasonParams
 from tests.integration.conftest import most_at_once, task_runs
-from tests.integration.seasons.fields import TINY, YEAR_LATER, arrive, spoil, write_field
-from tests.integration.seasons.runs import artifacts_of, flow_runs, table_bytes
+from tests.support.season_fields import TINY, YEAR_LATER, arrive, spoil, write_field
+from tests.support.season_runs import artifacts_of, flow_runs, table_bytes
 
 
 @dataclass

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from prefect import get_client
 
-from flows import cli
 from flows.acquisition import acquisition_rows
+from flows.cli import main as cli
 from storage.artifacts import Store
-from storage.publish import CampaignRecord
+from storage.records.campaigns import CampaignRecord
 from tests.integration.conftest import DATES, wait_until
-from tests.integration.seasons.fields import LATE, NEW, TINY, YEAR_LATER, write_field
-from tests.integration.seasons.runs import Scored
+from tests.support.season_fields import LATE, NEW, TINY, YEAR_LATER, write_field
+from tests.support.season_runs import Scored
 
 SET_BY_COMMANDS = (
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",

@@ -13,17 +13,17 @@ from prefect.states import Completed, Failed
 
 from flows import discover
 from flows.discover import DiscoveryError, discover_acquisitions, scoring_key
-from flows.sending import find_runs
-from storage.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
+from flows.running.sending import find_runs
 from storage.artifacts import Store
-from storage.publish import CampaignRecord
+from storage.records.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
+from storage.records.campaigns import CampaignRecord
 from storage.verify import verify_store
-from tasks.arrival import Arrival, ArrivalParams, look_again
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from tasks.ingest.arrival import Arrival, ArrivalParams, look_again
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES
-from tests.integration.seasons.fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, own_dates, spoil, write_field
-from tests.integration.seasons.runs import artifacts_of, copy_of, flow_runs
+from tests.support.season_fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, own_dates, spoil, write_field
+from tests.support.season_runs import artifacts_of, copy_of, flow_runs
 
 
 class TestDiscovery:

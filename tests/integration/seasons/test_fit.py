@@ -7,13 +7,13 @@ import pytest
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 
 from flows.fit import GPU_LIMIT, expected, fit_and_explain, needed
-from storage.acquisitions import AcquisitionRecord
 from storage.artifacts import ArtifactRef
-from storage.publish import CampaignRecord
+from storage.records.acquisitions import AcquisitionRecord
+from storage.records.campaigns import CampaignRecord
 from tasks.parameters import Runtime
 from tests.integration.conftest import DATES, task_runs
-from tests.integration.seasons.fields import NEW
-from tests.integration.seasons.runs import Scored, artifacts_of, flow_runs, one_slot_of, params_of
+from tests.support.season_fields import NEW
+from tests.support.season_runs import Scored, artifacts_of, flow_runs, one_slot_of, params_of
 
 FIT = ("classifier", "predictions", "saliency")
 

@@ -10,21 +10,22 @@ import pytest
 from PIL import Image
 
 from flows.acquisition import acquisition_rows
-from storage.acquisitions import find_acquisition, fit_digest
-from storage.arrays import COORDINATES, LABELS, PCA_COMPONENTS, PCA_MEAN, ROWS, read_array
+from storage.arrays.specs import COORDINATES, LABELS, PCA_COMPONENTS, PCA_MEAN, ROWS
+from storage.arrays.zarr_files import read_array
 from storage.artifacts import Artifact, ArtifactRef, Store
-from storage.parquet import read_table
-from storage.publish import CampaignRecord
+from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.campaigns import CampaignRecord
 from storage.tables import CLUSTER_SCORES, SWAPS, TABLES
+from storage.tables.parquet import read_table
 from storage.verify import verify_store
-from tasks.axes import map_vectors
-from tasks.classifier import predict_logits, softmax
-from tasks.loading import load_classifier
+from tasks.classify.loading import load_classifier
+from tasks.classify.model import predict_logits, softmax
+from tasks.cluster.axes import map_vectors
 from tasks.parameters import Runtime
 from tests.integration.conftest import DATES
-from tests.integration.seasons.fields import NEW, day_folder
-from tests.integration.seasons.runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
-from tests.unit.planted_campaign import all_maps
+from tests.support.planted_campaign import all_maps
+from tests.support.season_fields import NEW, day_folder
+from tests.support.season_runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
 
 LEARNED = ("classifier", "clusters gradcam", "crossfit gradcam", "scores gradcam", "swaps gradcam")
 ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}

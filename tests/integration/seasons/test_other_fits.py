@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 
 from flows.acquisition import score_acquisition
-from storage.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
 from storage.artifacts import Store
-from storage.publish import CampaignRecord
+from storage.records.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
+from storage.records.campaigns import CampaignRecord
 from storage.verify import verify_store
-from tasks.cluster_checks import ClusterParams
-from tasks.rating import ScoreParams
-from tasks.sources.growliflower import GrowliFlowerSource
+from tasks.cluster.params import ClusterParams
+from tasks.score.rating import ScoreParams
+from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.integration.conftest import DATES, analyse_campaign, small_campaign
-from tests.integration.seasons.fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
-from tests.integration.seasons.runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
+from tests.support.season_fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
+from tests.support.season_runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
 
 
 def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from flows.discover import discover_acquisitions
 from flows.parameters import CAMPAIGN_NAME
 from storage.artifacts import Store
 from storage.errors import ArtifactError, InputError
-from storage.publish import CampaignRecord
-from tasks.sources.growliflower import GrowliFlowerSource
-from tasks.sources.season_params import SeasonParams
-from tasks.sources.synthetic import SyntheticSource
+from storage.records.campaigns import CampaignRecord
+from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.integration.conftest import DATES
-from tests.integration.seasons.fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, spoil, write_field
-from tests.integration.seasons.runs import Scored, copy_of
+from tests.support.season_fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, spoil, write_field
+from tests.support.season_runs import Scored, copy_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""The `harvest` command.
+
+Each command has `--help`, shows progress on a terminal, prints JSON with `--json`, and ends with 0 (done), 1 (failed)
+or 2 (wrong use or bad input). Prefect and torch are imported by the commands that need them, so that help is quick.
+"""
+
+import json
+import sys
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from flows.cli.options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.plan import app as plan_app
+from flows.cli.review import app as review_app
+from flows.cli.seasons import app as seasons_app
+from flows.running.errors import RunFailedError
+from storage.artifacts import Store
+from storage.errors import ArtifactError, InputError
+from storage.published.publish import publish_report
+from storage.records.campaigns import CampaignRecord, read_record
+from storage.verify import verify_store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which harvest-readiness answers to believe.",
+)
+app.add_typer(plan_app)
+app.add_typer(review_app)
+app.add_typer(seasons_app)
+
+
+def main() -> None:
+    """Run the command line; a known error is one message, not a traceback."""
+    try:
+        app()
+    except (InputError, ArtifactError, RunFailedError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the season and the store go")] = Path("harvest-demo"),
+    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the season")] = 0,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Draw a synthetic season, analyse it from images to report, and print what came out."""
+    configure_prefect(logs)
+    import_module("tasks.classify.architectures")  # builds of torch that do not fit are refused before anything starts
+    from flows.campaign import analyse_campaign
+    from flows.cli.demo import demo_campaign, write_demo_season
+
+    name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
+    root = write_demo_season(folder, shortcut, seed)
+    record = analyse_campaign(demo_campaign(name, root.absolute()), Store(folder / "store").address)
+    _show(str(folder / "store"), record, as_json)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="an empty or new folder")],
+    layout: Annotated[
+        Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"],
+        typer.Option(help="folder layout of the release to imitate"),
+    ] = "growliflower",
+    plots: Annotated[int, typer.Option(min=1, max=5)] = 5,
+    plants_per_row: Annotated[int, typer.Option(min=1, max=20, help="in each of a plot's five rows")] = 20,
+    image_size: Annotated[int, typer.Option(min=32, max=1024, help="pixel")] = 256,
+    dates: Annotated[
+        list[datetime] | None, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date; repeat it")
+    ] = None,
+    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = False,
+    label_noise: Annotated[float, typer.Option(min=0, max=0.5, help="share of plants with a wrong harvest record")] = 0,
+    damaged: Annotated[int, typer.Option(min=0, help="image files of random bytes")] = 0,
+    duplicates: Annotated[int, typer.Option(min=0, help="images stored again under another plant")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a synthetic season in the layout of a real release."""
+    from flows.cli.demo import write_synthetic_season
+    from tasks.sources.synthetic.params import SeasonParams
+
+    options: dict[str, Any] = {
+        "n_plots": plots,
+        "plants_per_row": plants_per_row,
+        "image_size": image_size,
+        "shortcut": shortcut,
+        "label_noise": label_noise,
+        "n_damaged": damaged,
+        "n_duplicates": duplicates,
+        "seed": seed,
+    }
+    if dates:
+        options["dates"] = tuple(sorted(day.date() for day in dates))
+    written = write_synthetic_season(folder, layout, SeasonParams(**options))
+    found = {"folder": str(written.root), "layout": layout, "n_images": len(written.images)}
+    print(json.dumps(found) if as_json else f"{found['n_images']} images in layout {layout}: {found['folder']}")
+
+
+@app.command()
+def run(
+    campaign: Annotated[Path, typer.Argument(help="TOML file with at least `dates` and a table `source`")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Analyse a field campaign; what is already in the store is not computed again."""
+    configure_prefect(logs)
+    import_module("tasks.classify.architectures")  # builds of torch that do not fit are refused before anything starts
+    from flows.campaign import analyse_campaign
+    from flows.cli.run_file import load_run_file
+
+    params, runtime = load_run_file(campaign)
+    _show(store, analyse_campaign(params, Store(store).address, runtime), as_json)
+
+
+@app.command()
+def report(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a campaign's report again from its artefacts and those of scored dates, and print its results."""
+    files = Store(store)
+    record = read_record(files, campaign)
+    configure_prefect(logs=False)
+    from flows.report.renewal import renew_report
+    from tasks.report.report import write_report
+
+    renew_report(
+        files,
+        campaign,
+        write=lambda **shown: write_report.fn(campaign, str(store), **shown),
+        publish=lambda report: publish_report(files, report, campaign),
+    )
+    _show(store, record, as_json)
+
+
+@app.command()
+def audit(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="saliency method of the campaign; repeat it; default: all")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Compare what explaining `predicted`, the positive class and `label` would claim, and say why not to use `label`.
+
+    The maps of the explained classes that the campaign did not use are made; the campaign stays as it is.
+    """
+    read_record(Store(store), campaign)
+    configure_prefect(logs)
+    from flows.audit import audit_campaign
+    from flows.cli.audit import audit_results, print_audit
+
+    done = audit_campaign(campaign, Store(store).address, methods or ())
+    found = audit_results(Store(store), done)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_audit(found)
+
+
+@app.command()
+def verify(
+    store: Annotated[str, typer.Argument(help="folder of a store, or its address in a bucket")] = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Re-read every artefact, table and report against its manifest; exit code 1 when something is wrong."""
+    found = verify_store(Store(store))
+    if as_json:
+        print(json.dumps(vars(found), indent=1))
+    else:
+        print(f"{found.n_artifacts} artefacts and {found.n_published} published folders, {found.n_files} files read")
+        for name in found.unfinished:
+            print(f"left by a killed run, safe to delete: {name}")
+        for problem in found.problems:
+            print(f"DAMAGED {problem}")
+        print(f"{len(found.problems)} problems" if found.problems else "no problem found")
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _show(store: str, record: CampaignRecord, as_json: bool) -> None:
+    from flows.cli.results import print_results, results
+
+    found = results(Store(store), record)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_results(found)

@@ -1,0 +1,181 @@
+"""What the command line says of a finished campaign."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.report.exports import export_lines, exports_of
+from storage.artifacts import Artifact, Store
+from storage.records.campaigns import CampaignRecord
+from storage.tables import ADJUSTED, CLUSTER_SCORES, DRIFT, EVALUATION, METRICS, RELIABILITIES, SWAPS
+from storage.tables.parquet import TableSpec
+from storage.tables.rows import dated_rows, rows_of
+from tasks.adjust.review_choices import PERSON
+from tasks.report.method.cautions import abstention_rows, abstention_sentence, outside_sentence, review_note
+from tasks.report.method.scores import judged_scores
+from tasks.report.words import figure_text, score_name
+
+Row = dict[str, Any]
+
+
+def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
+    """Metrics, clusters, scores, doubts, warnings and places of a campaign as JSON values.
+
+    `abstained` has a row a method and split: images, how many abstain and why, and `(n_labelled, n_right)` of the
+    answers kept and abstained. The other tables are those of their names.
+    """
+    params = record.params
+    artifacts = {role: store.open(ref) for role, ref in record.artifacts.items()}
+    clusters = [artifact.summary for role, artifact in artifacts.items() if role.startswith("clusters ")]
+    methods = [summary["method"] for summary in clusters]
+    return {
+        "campaign": record.campaign,
+        "image_size": params["ingest"]["image_size"],
+        "kernel": _kernel(params["cluster"], clusters),
+        "explained_class": params["explain"]["explained_class"],
+        "threshold": params["adjust"]["threshold"],
+        "confidence": params["score"]["confidence"],
+        "metrics": _rows(artifacts, "metrics", METRICS),
+        "clusters": _rows(artifacts, "scores", CLUSTER_SCORES),
+        "swaps": _rows(artifacts, "swaps", SWAPS),
+        "evaluation": _rows(artifacts, "evaluation", EVALUATION),
+        "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
+        "abstained": [row for method in methods for row in _abstained(artifacts, method)],
+        "rejected": artifacts["plants"].summary["rejected"],
+        "warnings": [
+            f"{method}: {text}"
+            for method in methods
+            for kind in ("clusters", "crossfit")
+            for text in artifacts[f"{kind} {method}"].summary["warnings"]
+        ],
+        "report": str(store.root / record.report),
+        "tables": str(store.root / "tables"),
+        "exports": exports_of(store, record.campaign, record.artifacts),
+    }
+
+
+def _kernel(params: Row, clusters: list[Row]) -> str:
+    """The kernel that was used, which may have been chosen for each method."""
+    used = [summary.get("kernel", (params["affinity"], params["scale"])) for summary in clusters]
+    return "; ".join(dict.fromkeys(f"{affinity} = {scale}" for affinity, scale in used))
+
+
+def _rows(artifacts: dict[str, Artifact], kind: str, spec: TableSpec) -> list[Row]:
+    return [row for role, found in artifacts.items() if role.split()[0] == kind for row in rows_of(found, spec)]
+
+
+def _abstained(artifacts: dict[str, Artifact], method: str) -> list[Row]:
+    rated = dated_rows(artifacts, f"reliability {method}", RELIABILITIES)
+    adjusted = dated_rows(artifacts, f"adjusted {method}", ADJUSTED)
+    return [{"method": method, **row} for row in abstention_rows(rated, adjusted)]
+
+
+def print_results(found: dict[str, Any]) -> None:
+    """Print results for a person."""
+    # A pipe has no width; tables cut to 80 columns would lose figures.
+    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console.print(_metrics_table(found))
+    console.print(_clusters_table(found))
+    if found["evaluation"]:
+        console.print(_scores_table(found))
+    for text in (*_doubts(found), *(f"note: {warning}" for warning in found["warnings"])):
+        console.print(text, markup=False)
+    left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
+    console.print(f"left out: {left_out or 'nothing'}", markup=False)
+    for name in ("tables", "report"):
+        print(f"{name + ':':8} {found[name]}")  # plain, so that a path is never wrapped
+    if found["exports"]:
+        print(*export_lines(found["exports"]), sep="\n")
+
+
+def _metrics_table(found: dict[str, Any]) -> Table:
+    title = (
+        f"{found['campaign']}: accuracy before and after adjustment "
+        f"({found['image_size']} px, kernel {found['kernel']}, explained class {found['explained_class']})"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("method", "split", "state", "n", "overall accuracy", "average class accuracy", "gain", ""):
+        table.add_column(name, justify="left" if name in ("method", "split", "state", "") else "right")
+    for row in found["metrics"]:
+        shares = [_share(row, name) for name in ("overall_accuracy", "average_class_accuracy")]
+        table.add_row(row["method"], row["split"], row["state"], str(row["n"]), *shares, _gain(row), _note(row))
+    return table
+
+
+def _share(row: Row, name: str) -> str:
+    low, high = row[f"{name}_lower"], row[f"{name}_upper"]
+    return f"{row[name]:.1%}" + ("" if low is None or high is None else f" ({100 * low:.0f}..{100 * high:.0f})")
+
+
+def _gain(row: Row) -> str:
+    """Points of overall accuracy that adjustment gains, with the interval of plants drawn anew."""
+    low, high = row["gain_lower"], row["gain_upper"]
+    if row["state"] == "before":
+        return ""
+    interval = "" if low is None or high is None else f" ({100 * low:.0f}..{100 * high:.0f})"
+    return f"{100 * (row['n_corrected'] - row['n_spoiled']) / row['n']:+.1f}{interval}"
+
+
+def _note(row: Row) -> str:
+    if row["is_in_sample"]:
+        return "in-sample"
+    return {"cross-fitted": "plants left out", "cross-fitted rule": "without the review"}.get(row["state"], "")
+
+
+def _clusters_table(found: dict[str, Any]) -> Table:
+    table = Table(title="clusters of validation maps", title_justify="left")
+    decided = {(row["method"], row["cluster"]): _decision(row) for row in found["swaps"]}
+    interval = f"{found['confidence']:.4g} interval"
+    for name in ("method", "cluster", "n", "TP", "TN", "FP", "FN", "error share", interval, "reliability", ""):
+        table.add_column(name, justify="left" if name in ("method", "") else "right")
+    for row in found["clusters"]:
+        counts = ["" if row[name] is None else str(row[name]) for name in ("tp", "tn", "fp", "fn")]
+        table.add_row(
+            row["method"],
+            str(row["cluster"]),
+            str(row["n"]),
+            *counts,
+            f"{row['error_share']:.2f}",
+            f"{row['error_share_lower']:.2f} .. {row['error_share_upper']:.2f}",
+            f"{row['reliability']:.2f}",
+            decided[row["method"], row["cluster"]],
+        )
+    return table
+
+
+def _decision(row: Row) -> str:
+    said = {"swap": "swapped", "keep": "", "abstain": "abstain"}[row["decision"]]
+    return f"{said or 'kept'} by {escape(row['reviewer'])}" if row["decided_by"] == PERSON else said
+
+
+def _scores_table(found: dict[str, Any]) -> Table:
+    """Every score of every method on unseen plants, else on cross-fitted validation plants."""
+    by_method: dict[str, list[Row]] = {}
+    for row in found["evaluation"]:
+        by_method.setdefault(row["method"], []).append(row)
+    judged = [row for rows in by_method.values() for row in judged_scores(rows)]
+    one = judged[0]
+    where = "cross-fitted val" if one["split"] == "val" else one["split"]
+    title = f"how well each score tells errors ({where}, n = {one['n']}, {one['n_wrong']} wrong)"
+    table = Table(title=title, title_justify="left")
+    for name in ("method", "score", "AUROC", "0.95 interval", "AUGRC"):
+        table.add_column(name, justify="left" if name in ("method", "score") else "right")
+    for row in judged:
+        low, high = row["auroc_lower"], row["auroc_upper"]
+        interval = "" if low is None or high is None else f"{low:.2f} .. {high:.2f}"
+        figures = (figure_text(row["auroc"]), interval, figure_text(row["augrc"]))
+        table.add_row(row["method"], score_name(row["score"]), *figures)
+    return table
+
+
+def _doubts(found: dict[str, Any]) -> list[str]:
+    """What not to act on, a line each: answers that abstain, and dates outside what was validated."""
+    lines: list[str] = []
+    for method in dict.fromkeys(row["method"] for row in found["abstained"]):
+        abstained, drift = ([row for row in found[name] if row["method"] == method] for name in ("abstained", "drift"))
+        review = review_note([row for row in found["swaps"] if row["method"] == method])
+        said = (review.text if review else "", abstention_sentence(abstained), outside_sentence(drift))
+        lines += [f"{method}: {sentence}" for sentence in said if sentence]
+    return lines

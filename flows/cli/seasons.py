@@ -1,0 +1,139 @@
+"""Commands for what comes after a campaign's first run: new dates, and many seasons."""
+
+import asyncio
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.backfill import Row
+from flows.cli.options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from storage.artifacts import Store
+from storage.errors import InputError
+from storage.records.campaigns import read_record
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Print what became of every date, for a person."""
+    # A pipe has no width; tables cut to 80 columns would lose words.
+    console = Console(width=None if Console().is_terminal else 160, highlight=False)
+    table = Table(title="backfill", title_justify="left")
+    names = ("season", "acquired", "state", "n_images", "n_abstain", "n_swapped", "is_outside", "fit", "detail")
+    for name in names:
+        table.add_column(name, justify="right" if name.startswith("n_") else "left")
+    for row in rows:
+        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in names))
+    console.print(table)
+
+
+app = typer.Typer()
+DateOption = Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date")]
+
+
+@app.command()
+def score(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    acquired: DateOption,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Score a new acquisition date, as its files are now, with what a campaign has learned; it needs no labels."""
+    read_record(Store(store), campaign)
+    configure_prefect(logs)
+    from flows.acquisition import acquisition_rows, score_acquisition, sentence
+    from flows.parameters import check_campaign_name
+    from flows.report.exports import export_lines, exports_of
+    from tasks.ingest.arrival import ArrivalParams, NotSettled
+
+    check_campaign_name(campaign)
+    now = ArrivalParams(settle_seconds=0, patience_minutes=0)
+    try:
+        record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
+    except NotSettled as error:
+        found, remedy = str(error), "give another date, or try again when its files are copied"
+        raise InputError("A date is scored when all its files are there", found, remedy) from None
+    rows, exports = acquisition_rows(Store(store), record), exports_of(Store(store), campaign, record.artifacts)
+    if as_json:
+        of_date = {"campaign": campaign, "date": str(record.date), "fit": record.fit}
+        print(json.dumps({**of_date, "rows": rows, "exports": exports}, indent=1))
+    else:
+        lines = [*map(sentence, rows), *(export_lines(exports) if exports else ())]
+        print(f"{campaign} {record.date}, by the fit {record.fit}:", *lines, sep="\n")
+
+
+@app.command()
+def announce(
+    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    acquired: DateOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the Prefect server that images of a date have arrived: its workers score the date, once."""
+    configure_prefect(logs=False)
+    event = asyncio.run(emit_arrival(campaign, acquired.date()))
+    print(json.dumps({"event": event}) if as_json else f"announced {campaign} {acquired.date()}: event {event}")
+
+
+async def emit_arrival(campaign: str, acquired: date) -> str:
+    """Emit the event `acquisition.arrived`, and return its id when the server has it.
+
+    Raises
+    ------
+    InputError : no server is set.
+    ConnectionError : it cannot be reached, or does not take the event.
+    """
+    import httpx
+    from prefect.events import Event, Resource
+    from prefect.events.clients import PrefectEventsClient
+    from prefect.settings import PREFECT_API_URL
+    from websockets.exceptions import WebSocketException
+
+    if not PREFECT_API_URL.value():
+        raise InputError(
+            "Announcing needs a Prefect server with workers",
+            "PREFECT_API_URL is not set",
+            "set it, or score the date here: harvest score",
+        )
+    resource = {"prefect.resource.id": f"harvest.campaign.{campaign}", "prefect.resource.name": campaign}
+    event = Event(
+        event="acquisition.arrived",
+        resource=Resource.model_validate(resource),
+        payload={"campaign": campaign, "date": acquired.isoformat()},
+    )
+    try:
+        async with PrefectEventsClient(checkpoint_every=1) as client:  # waits for an answer after each event
+            await client.emit(event)
+    except (OSError, httpx.HTTPError, WebSocketException) as error:  # not reached, not let in, cut off
+        raise ConnectionError(f"the Prefect server did not take the announcement: {error}") from error
+    return str(event.id)
+
+
+@app.command()
+def backfill(
+    seasons: Annotated[Path, typer.Argument(help="TOML file with a table `seasons` for each")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    logs: LogsOption = False,
+) -> None:
+    """Score many seasons and dates; what is scored by the same fit already is not scored again."""
+    configure_prefect(logs)
+    from flows.backfill import BackfillError, backfill_seasons
+    from flows.cli.seasons import print_rows
+    from flows.cli.seasons_file import load_seasons_file
+
+    params, runtime = load_seasons_file(seasons)
+    failure: BackfillError | None = None
+    try:
+        rows = backfill_seasons(params, Store(store).address, runtime)
+    except BackfillError as error:
+        rows, failure = error.rows, error
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print_rows(rows)
+    raise typer.Exit(1 if failure else 0)

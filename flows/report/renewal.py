@@ -1,0 +1,86 @@
+"""A campaign's report while dates are scored with its fit: it shows every date that has a record.
+
+Several dates may be scored at the same time, on several machines, and each of their runs renews the report at its end.
+Nobody holds a lock. A date's record is written before its run looks, and whoever publishes looks again afterwards; so
+the last to publish has seen every record that there is, and no date stays out of the report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flows.parameters import CampaignParams
+from flows.running.stages import Stages
+from storage.artifacts import ArtifactRef, Store
+from storage.published.exports import KIND
+from storage.records.acquisitions import scored_artifacts
+from storage.records.campaigns import read_record
+from tasks.publish.publish import publish_renewed_report
+from tasks.report.report import write_report
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a report is made from; the fields are parameters of `tasks.report.write_report`."""
+
+    params: dict[str, Any]
+    differing: dict[str, Any]
+    artifacts: dict[str, ArtifactRef]
+    scored: dict[str, ArtifactRef]
+    lost: list[str]
+
+
+def shown_now(files: Store, campaign: str) -> Shown:
+    """What a campaign's report should show at this moment.
+
+    Raises
+    ------
+    InputError : the store knows no complete run of this campaign.
+    """
+    record = read_record(files, campaign)
+    params = CampaignParams.model_validate(record.params)
+    made = {role: ref for role, ref in record.artifacts.items() if role.split()[0] not in ("report", KIND)}
+    return what_to_show(files, params, made)
+
+
+def what_to_show(files: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
+    """What the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
+    fields = params.of_numbers()
+    scored, lost = scored_artifacts(files, params.campaign, fields, artifacts)
+    return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
+
+
+def renew_report(
+    files: Store,
+    campaign: str,
+    write: Callable[..., ArtifactRef],
+    publish: Callable[[ArtifactRef], Any],
+    published: Shown | None = None,
+) -> None:
+    """Publish a campaign's report until nothing that it should show was added meanwhile.
+
+    Parameters
+    ----------
+    write : makes the report's artefact from the fields of `Shown`.
+    publish : puts it in place of the campaign's report.
+    published : what the report shows that the caller has just published.
+    """
+    while (shown := shown_now(files, campaign)) != published:
+        report = write(**vars(shown))
+        if shown_now(files, campaign) == shown:
+            publish(report)
+            published = shown
+
+
+def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None) -> None:
+    """`renew_report` by tasks of a run."""
+
+    def write(**shown: Any) -> ArtifactRef:
+        stages.expect(1)
+        return stages.submit(write_report, **shown).result()
+
+    def publish(report: ArtifactRef) -> None:
+        stages.expect(1)
+        stages.submit(publish_renewed_report, report=report).result()
+
+    renew_report(stages.store, campaign, write, publish, published)

@@ -1,0 +1,219 @@
+"""Review by a person: which clusters' answers are swapped, kept, or not to be acted on.
+
+The question is asked once for the clusters of all saliency methods. A decision is kept in the store under the scores it
+was made on, so later runs of the campaign take it up until the clusters change, whether they ask or not.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prefect import get_run_logger
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.input import RunInput
+from prefect.settings import PREFECT_API_URL
+from pydantic import Field, create_model
+
+from flows.parameters import CampaignParams
+from flows.review.waiting import Answer, find_answer, is_too_late, wait_for_answer
+from flows.running.stages import Roles, Stages, wait_for
+from storage.artifacts import Artifact, ArtifactRef, content_digest
+from storage.errors import InputError
+from storage.records.reviews import Review, find_review, keep_review
+from storage.tables import CLUSTER_SCORES, REVIEWS, SWAPS
+from storage.tables.rows import Row, rows_of
+from tasks.adjust.review import honour_review, write_decisions
+from tasks.adjust.review_choices import ReviewParams, allowed_choices, check_choices, check_words, rule_choice
+from tasks.report.review_sheets import cluster_sheets
+from tasks.report.words import method_name
+
+WORDS = r"\S"  # at least one letter
+
+
+class ReviewForm(RunInput):
+    """Who decides, and why; the clusters are added for each question."""
+
+    reviewer: str = Field(pattern=WORDS, description="your name; it is published with the decision")
+    reason: str = Field(pattern=WORDS, description="why; it is published with the decision")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Clusters of one saliency method: rows of the tables `clusters` and `swaps`, the latter by the rule."""
+
+    method: str
+    n_classes: int
+    scores: ArtifactRef
+    clusters: Sequence[Row]
+    swaps: Sequence[Row]
+
+
+def check_somebody_can_answer(params: ReviewParams) -> None:
+    """Refuse to ask where no form can be shown.
+
+    Raises
+    ------
+    InputError : a review is asked for without a Prefect server: the embedded one shows no UI.
+    """
+    if params.ask and not PREFECT_API_URL.value():
+        raise InputError(
+            "A review is asked for in the UI of a Prefect server",
+            "review.ask = true, and PREFECT_API_URL is not set",
+            "set it; or run without review.ask and decide afterwards: harvest review",
+        )
+
+
+def review_clusters(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
+    """What a person decided on the clusters, and which answers are swapped then; nothing where the rule decides."""
+    methods = params.explain.methods
+    scores = {method: roles[f"scores {method}"].result() for method in methods}
+    unanswered = [m for m, ref in scores.items() if find_review(stages.store, params.campaign, ref) is None]
+    missed: list[str] = []
+    if params.review.ask and unanswered:
+        questions = [question(stages, method, roles) for method in unanswered]
+        answer = ask(stages, params, roles, questions)
+        if answer is None:
+            missed = unanswered
+        else:
+            for one in questions:
+                keep_review(stages.store, review_of(answer, params.campaign, one))
+    made = honour(stages, params, roles, missed)
+    if made:
+        show_decisions(stages, params, made)
+    return made
+
+
+def honour(stages: Stages, params: CampaignParams, roles: Roles, missed: Sequence[str] = ()) -> Roles:
+    """The reviews that there are, and the decisions that follow.
+
+    Parameters
+    ----------
+    roles : `swaps <method>` by the rule.
+    missed : methods whose clusters nobody decided on in time.
+    """
+    made: Roles = {}
+    for method in params.explain.methods:
+        review = find_review(stages.store, params.campaign, roles[f"scores {method}"].result())
+        if review is None and method not in missed:
+            continue
+        stages.expect(2)
+        fixed = {"method": method, "proposal": roles[f"swaps {method}"]}
+        decided = stages.submit(write_decisions, review=review, patience_hours=params.review.timeout_hours, **fixed)
+        made |= {f"review {method}": decided, f"swaps {method}": stages.submit(honour_review, review=decided, **fixed)}
+    wait_for(made.values())
+    return made
+
+
+def ask(stages: Stages, params: CampaignParams, roles: Roles, questions: Sequence[Question]) -> Answer | None:
+    """What a person says of the clusters of some saliency methods; None where nobody does in time."""
+    # About all methods, of which an earlier process of this run may have written down some.
+    about = [str(roles[f"scores {method}"].result()) for method in params.explain.methods]
+    key = f"review-{content_digest(about)}"
+    answer = find_answer(key)
+    if answer is not None or is_too_late(key):
+        return answer
+    artifacts = {role: stages.store.open(future.result()) for role, future in roles.items()}
+    show_question(artifacts, params, questions)
+    get_run_logger().warning("waiting up to %g hours for a review of the clusters", params.review.timeout_hours)
+    return wait_for_answer(review_form(params, questions), key, 3600 * params.review.timeout_hours)
+
+
+def question(stages: Stages, method: str, roles: Roles) -> Question:
+    """What is asked of one saliency method's clusters."""
+    plants, scores, swaps = (
+        stages.store.open(roles[role].result()) for role in ("plants", f"scores {method}", f"swaps {method}")
+    )
+    n_classes = len(plants.summary["classes"])
+    return Question(method, n_classes, scores.ref, rows_of(scores, CLUSTER_SCORES), rows_of(swaps, SWAPS))
+
+
+def review_form(params: CampaignParams, questions: Sequence[Question]) -> type[ReviewForm]:
+    """The form: a choice a cluster, at first the rule's, then who and why."""
+    fields: dict[str, Any] = {
+        field_name(one.method, swap["cluster"]): (
+            Literal[allowed_choices(one.n_classes)],
+            Field(
+                default=rule_choice(swap["is_proposed"]),
+                title=f"{method_name(one.method)}, cluster {swap['cluster']}",
+                description=cluster_sentence(row, swap),
+            ),
+        )
+        for one in questions
+        for row, swap in zip(one.clusters, one.swaps, strict=True)
+    }
+    form = create_model("Review", __base__=ReviewForm, **fields)
+    return form.with_initial_data(
+        description=f"**{params.campaign}**: what to do about the answers of each cluster? Prototypes and example "
+        "images are on the tab *Artifacts* of this run. **swap**: the answers are turned round; **keep**: they stay; "
+        f"**abstain**: none of them should be acted on. Without an answer within {params.review.timeout_hours:g} hours "
+        "the rule decides."
+    )
+
+
+def field_name(method: str, cluster: int) -> str:
+    """Name of a cluster's field in the form."""
+    return f"{method}_cluster_{cluster}"
+
+
+def cluster_sentence(row: Row, swap: Row) -> str:
+    """A cluster's counts and the rule's proposal."""
+    return (
+        f"{row['n_wrong']} of {row['n']} validation images wrong ({row['error_share']:.0%}, interval "
+        f"{row['error_share_lower']:.0%} to {row['error_share_upper']:.0%}). "
+        f"The rule says {rule_choice(swap['is_proposed'])}: {swap['reason']}."
+    )
+
+
+def review_of(answer: Answer, campaign: str, asked: Question) -> Review:
+    """What an answer says of one saliency method's clusters; who leaves a field as it was agrees with the rule."""
+    reviewer, reason = (str(answer.fields[name]).strip() for name in ("reviewer", "reason"))
+    check_words(reviewer, reason)
+    choices = {
+        swap["cluster"]: answer.fields.get(field_name(asked.method, swap["cluster"]), rule_choice(swap["is_proposed"]))
+        for swap in asked.swaps
+    }
+    check_choices(choices, choices, asked.n_classes)
+    return Review.model_validate(
+        {
+            "campaign": campaign,
+            "method": asked.method,
+            "scores": asked.scores,
+            "choices": choices,
+            "reviewer": reviewer,
+            "reason": reason,
+            "decided": answer.given.replace(microsecond=0),
+        }
+    )
+
+
+def show_question(artifacts: dict[str, Artifact], params: CampaignParams, questions: Sequence[Question]) -> None:
+    """What the flow run shows of the clusters while it waits: counts, and a picture of each."""
+    for one in questions:
+        slug = one.method.replace("_", "-")  # Prefect's keys take no underscore
+        lines = [f"## Clusters of {params.campaign} by {method_name(one.method)}: what to do about their answers?", ""]
+        lines += ["| cluster | n | wrong | error share | interval | the rule says |", "|---:|---:|---:|---:|---|---|"]
+        for row, swap in zip(one.clusters, one.swaps, strict=True):
+            interval = f"{row['error_share_lower']:.0%} to {row['error_share_upper']:.0%}"
+            said = f"{rule_choice(swap['is_proposed'])}: {swap['reason']}"
+            figures = f"{row['n']} | {row['n_wrong']} | {row['error_share']:.0%} | {interval}"
+            lines.append(f"| {row['cluster']} | {figures} | {said} |")
+        create_markdown_artifact("\n".join(lines), key=f"review-{slug}", description="resume this run to answer")
+        for cluster, picture in cluster_sheets(artifacts, one.method, one.clusters).items():
+            create_image_artifact(
+                image_url=f"data:image/png;base64,{base64.b64encode(picture).decode()}",
+                key=f"review-{slug}-cluster-{cluster}",
+                description=f"prototype of cluster {cluster}, and the validation images most like it",
+            )
+
+
+def show_decisions(stages: Stages, params: CampaignParams, made: Roles) -> None:
+    """What the flow run shows of the decisions: who, why, and what nobody decided."""
+    lines = ["| method | cluster | the rule said | decision | by | why |", "|---|---:|---|---|---|---|"]
+    for role, future in made.items():
+        for row in rows_of(stages.store.open(future.result()), REVIEWS) if role.startswith("review ") else []:
+            who = row["reviewer"] or "the rule"
+            words = (row["proposed"], row["decision"], who, row["reason"])
+            said = " | ".join(word.replace("|", "/").replace("\n", " ") for word in words)
+            lines.append(f"| {method_name(row['method'])} | {row['cluster']} | {said} |")
+    create_markdown_artifact("\n".join(lines), key="review", description=f"decisions on clusters of {params.campaign}")

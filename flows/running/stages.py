@@ -1,0 +1,115 @@
+"""Tasks of one run: submitted with their results kept in the store, counted, waited for."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+from tqdm import tqdm
+
+from flows.parameters import CampaignParams
+from flows.running.result_storage import result_storage
+from storage.artifacts import ArtifactRef, Store
+from tasks.parameters import Runtime
+
+if TYPE_CHECKING:
+    from flows.running.workers import DaskWorkers
+
+
+Future = PrefectFuture[ArtifactRef]
+Roles = dict[str, Future]
+
+
+class Stages:
+    """Submits the tasks of one run with their results kept in the store, and counts the finished ones.
+
+    Tasks run in threads of its own and not in those of the flow, whose number is fixed before parameters are known.
+
+    Parameters
+    ----------
+    n_expected : task runs to count on; `expect` corrects it when more is known.
+    runtime : how many tasks run at the same time, and whether some of them run on workers of Dask.
+    """
+
+    def __init__(self, campaign: str, store: str, n_expected: int, runtime: Runtime) -> None:
+        self.fixed = {"campaign": campaign, "store": store}
+        self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
+        self.workers = dask_workers(runtime) if runtime.task_runner == "dask" else None
+        self.store = Store(store)
+        self.results = result_storage(self.store)
+        self.bar = tqdm(desc=f"campaign {campaign}", unit="task", total=n_expected, disable=None)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.runner)
+            if self.workers:
+                stack.enter_context(self.workers)
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.__exit__(kind, error, trace)
+        self.bar.close()
+
+    def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+        """Start a task as soon as its inputs are there, in a thread of this process."""
+        return self._counted(self.runner.submit(self._stored(task), {**self.fixed, **parameters}))
+
+    def spread(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+        """Start one of many tasks that need only the store: on a worker of Dask, where the run has any.
+
+        Waits there for inputs, so those that need others of the same kind are started after these.
+        """
+        if self.workers is None:
+            return self.submit(task, **parameters)
+        return self._counted(self.workers.submit(self._stored(task), {**self.fixed, **parameters}))
+
+    def _stored(self, task: Task[..., Any]) -> Task[..., Any]:
+        return task.with_options(result_storage=self.results)
+
+    def _counted(self, future: PrefectFuture[Any]) -> PrefectFuture[Any]:
+        future.add_done_callback(self._count)
+        return future
+
+    def expect(self, n_more: int) -> None:
+        """Count on more (or fewer) tasks than could be told before."""
+        self.bar.total += n_more
+        self.bar.refresh()
+
+    def _count(self, future: PrefectFuture[Any]) -> None:
+        future.wait()
+        self.bar.update()
+
+
+def dask_workers(runtime: Runtime) -> "DaskWorkers":
+    """Workers of a run; Dask is imported by the runs that need it."""
+    from flows.running.workers import DaskWorkers
+
+    return DaskWorkers(runtime)
+
+
+def run_name() -> str:
+    """Campaign and dates of a flow run by its parameter `params`, e.g. `field2-2021 2021-08-23..2021-09-03`."""
+    params = flow_run.parameters["params"]
+    fields = params if isinstance(params, dict) else params.model_dump(mode="json")
+    dates = sorted(str(day) for day in fields["dates"])
+    return f"{fields['campaign']} {dates[0]}" + (f"..{dates[-1]}" if len(dates) > 1 else "")
+
+
+def n_tasks(params: CampaignParams) -> int:
+    """Task runs of a campaign whose maps by one method and of one date are explained by one task."""
+    dates, methods = len(params.dates), len(params.explain.methods)
+    classifier = 2 if params.classifier is None else 1
+    return 5 + classifier + 2 * dates + methods * (7 + 7 * dates)
+
+
+def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:
+    """Wait, and raise the first error in the order of the DAG."""
+    for future in futures:
+        future.result()

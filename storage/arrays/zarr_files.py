@@ -1,0 +1,233 @@
+"""Zarr v3 arrays: their layout as data, and writing by whole shards.
+
+A shard is one file. Two writers inside one shard silently lose each other's chunks, so every shard has one owner:
+blocks that do not cover whole shards are refused, and so are parts that do not tile an array (`link_shards`).
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from storage.arrays.shards import reading_store
+from storage.arrays.specs import ArraySpec
+from storage.artifacts import Artifact, Draft
+from storage.errors import ArtifactError
+
+# A file of which one image in so many is wanted is read as a whole: its 64 images take as long as 16 read one by one.
+WORTH_WHOLE = 4
+
+
+def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> zarr.Array[Any]:
+    """Create an empty array in a draft, `shard` images a file (default: the layout's); fill it with `write_block`."""
+    rest, shard = shape[1:], shard or spec.shard
+    # Zarr refuses empty chunks, and a shard must hold whole chunks also where there are fewer images than a shard
+    # takes.
+    chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
+    return zarr.create_array(
+        store=str(draft.folder / f"{spec.name}.zarr"),
+        shape=shape,
+        chunks=(chunk, *(max(1, n) for n in rest)),
+        shards=None if shard is None else (shard, *(max(1, n) for n in rest)),
+        dtype=spec.dtype,
+        compressors=BloscCodec(cname="lz4", clevel=5, shuffle=spec.shuffle),
+        dimension_names=spec.dims,
+        attributes={"meaning": spec.meaning, "unit": spec.unit, "version": spec.version},
+        zarr_format=3,
+        # Without this an all-zero shard has no file, and a lost one could not be told from it.
+        config={"write_empty_chunks": True},
+    )
+
+
+def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None:
+    """Write images `start, start + 1, ...` of an array.
+
+    Raises
+    ------
+    ArtifactError : the block does not cover whole shards.
+    """
+    (n, *_), unit, part = array.shape, shard_length(array), range(start, start + len(block))
+    if not covers_whole_shards(part, n, unit):
+        raise ArtifactError(
+            f"a block must cover whole shards of {unit} images (of {n}): got {_named([part])}; two writers in one "
+            "shard would lose each other's images"
+        )
+    if len(block):
+        array[part.start : part.stop] = block
+
+
+def shard_length(array: zarr.Array[Any]) -> int:
+    """Images a file."""
+    return (array.shards or array.chunks)[0]
+
+
+def covers_whole_shards(part: range, n: int, shard: int) -> bool:
+    """Whether some of `n` images are whole shards; the last shard may hold fewer images than the others."""
+    is_inside = part.start >= 0 and part.stop <= n
+    return is_inside and part.start % shard == 0 and (part.stop % shard == 0 or part.stop == n)
+
+
+def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int | None = None) -> None:
+    """Write a whole array at once, `shard` images a file (default: the layout's)."""
+    array = create_array(draft, spec, values.shape, shard)
+    write_block(array, 0, values.astype(spec.dtype))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images `first, first + 1, ...` of an array, kept by an artefact as an array of the same name."""
+
+    first: int
+    artifact: Artifact
+
+
+def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) -> None:
+    """Make one array of `n` images from the shards of finished artefacts, which are neither decoded nor copied.
+
+    Without images, and so without parts, the array is empty along all its axes.
+
+    Raises
+    ------
+    ArtifactError : the parts do not tile the array in whole shards, or differ in layout.
+    """
+    arrays = [open_array(part.artifact, spec) for part in parts]
+    shape, shard = (arrays[0].shape[1:], shard_length(arrays[0])) if arrays else ((0,) * (len(spec.dims) - 1), None)
+    whole = create_array(draft, spec, (n, *shape), shard)
+    for part, array in zip(parts, arrays, strict=True):
+        check_layout(part.artifact, array, whole)
+    unit = shard_length(whole)
+    ranges = [range(part.first, part.first + array.shape[0]) for part, array in zip(parts, arrays, strict=True)]
+    check_tiling(ranges, n, unit)
+    for part, own in zip(parts, ranges, strict=True):
+        for start in own[::unit]:
+            link_file(
+                draft, _shard_file(whole, spec, start), part.artifact, _shard_file(whole, spec, start - part.first)
+            )
+
+
+def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
+    """Make the file `source` of an artefact also the file `name` of a draft: read by nobody.
+
+    Raises
+    ------
+    ArtifactError : the artefact has no such file.
+    FileExistsError : the draft has one of this name.
+    """
+    try:
+        draft.link(name, artifact.file(source), artifact.manifest.files[source])
+    except FileNotFoundError:
+        raise artifact.lacks(source) from None
+
+
+def _shard_file(array: zarr.Array[Any], spec: ArraySpec, start: int) -> str:
+    """Name, in its artefact, of the file that holds image `start`."""
+    where = (start // shard_length(array), *(0 for _ in array.shape[1:]))
+    return f"{spec.name}.zarr/{array.metadata.encode_chunk_key(where)}"
+
+
+def check_layout(artifact: Artifact, part: zarr.Array[Any], whole: zarr.Array[Any]) -> None:
+    """Refuse a part whose shards cannot be shards of the whole array.
+
+    Raises
+    ------
+    ArtifactError : another native shape, length of shard or compression.
+    """
+    what = ("data_type", "fill_value", "chunk_grid", "chunk_key_encoding", "codecs")
+    found, expected = (
+        {"native shape": array.shape[1:], **{name: array.metadata.to_dict().get(name) for name in what}}
+        for array in (part, whole)
+    )
+    differing = [name for name in expected if found[name] != expected[name]]
+    if differing:
+        raise ArtifactError(
+            f"the parts of an array have one layout: {artifact.ref} has "
+            + ", ".join(f"{name} {found[name]}, others {expected[name]}" for name in differing)
+        )
+
+
+def check_tiling(parts: Sequence[range], n: int, shard: int) -> None:
+    """Refuse parts of `n` images that are not whole shards, each with one owner.
+
+    Raises
+    ------
+    ArtifactError : naming the images that two parts hold, or none.
+    """
+    split = [part for part in parts if not covers_whole_shards(part, n, shard)]
+    if split:
+        raise ArtifactError(f"a part must hold whole shards of {shard} images (of {n}): got {_named(split)}")
+    owners = np.zeros(n, np.int64)
+    for part in parts:
+        owners[part.start : part.stop] += 1
+    for chosen, problem in ((owners > 1, "owned twice"), (owners == 0, "owned by nobody")):
+        if chosen.any():
+            raise ArtifactError(f"every shard has one owner: images {_named(_runs(chosen))} (of {n}) are {problem}")
+
+
+def _runs(chosen: NDArray[np.bool_]) -> list[range]:
+    """Ranges of neighbours that are chosen."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
+    return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _named(parts: Sequence[range]) -> str:
+    """First and last image of each part."""
+    return ", ".join(f"{part.start}..{part.stop - 1}" for part in parts)
+
+
+def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
+    """Open an array lazily.
+
+    Raises
+    ------
+    ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
+    """
+    place = artifact.file(f"{spec.name}.zarr")
+    try:
+        array = zarr.open_array(store=reading_store(place), mode="r", zarr_format=3)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
+    found = (tuple(array.metadata.dimension_names or ()), str(array.dtype), array.attrs.get("version"))  # pyright: ignore
+    expected = (spec.dims, spec.dtype, spec.version)
+    if found != expected:
+        raise ArtifactError(f"{artifact.ref}/{spec.name} has axes, type and version {found}, expected {expected}")
+    return array
+
+
+def read_array(artifact: Artifact, spec: ArraySpec) -> NDArray[Any]:
+    """Read a whole array."""
+    return np.asarray(open_array(artifact, spec)[...])
+
+
+def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+    """Read images at some positions (n,).
+
+    Never by Zarr's index of several positions: it has an entry for every value, 18 MB and 30 ms for each image of 256
+    pixels.
+    """
+    images = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    length = shard_length(array)
+    files = rows // length
+    for first in (np.unique(files) * length).tolist():
+        places = np.flatnonzero(files * length == first)
+        if len(places) * WORTH_WHOLE * array.chunks[0] >= length:  # also where a file is one piece
+            images[places] = np.asarray(array[first : first + length])[rows[places] - first]
+        else:
+            for place in places.tolist():
+                images[place] = array[int(rows[place])]
+    return images
+
+
+def iter_images(array: zarr.Array[Any], rows: NDArray[np.integer], size: int) -> Generator[NDArray[Any]]:
+    """The same, `size` at a time; where positions ascend, each file is read once."""
+    left = np.empty((0, *array.shape[1:]), array.dtype)
+    for of_file in np.split(rows, np.flatnonzero(np.diff(rows // shard_length(array))) + 1):
+        left = np.concatenate([left, read_rows(array, of_file)])
+        while len(left) >= size:
+            yield left[:size]
+            left = left[size:]
+    if len(left):
+        yield left

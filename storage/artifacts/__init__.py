@@ -1,0 +1,16 @@
+"""Artefacts: immutable results named by what made them, and the store that holds them."""
+
+from storage.artifacts.drafts import MANIFEST, Draft
+from storage.artifacts.store import Artifact, ArtifactRef, Manifest, Recipe, Store, content_digest, read_manifest
+
+__all__ = [
+    "MANIFEST",
+    "Artifact",
+    "ArtifactRef",
+    "Draft",
+    "Manifest",
+    "Recipe",
+    "Store",
+    "content_digest",
+    "read_manifest",
+]

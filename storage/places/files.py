@@ -1,0 +1,142 @@
+"""Files and their content: atomic writes, checksums, and what differs from a list of them.
+
+A file lies in a folder or is an object of a bucket (`Place`). Whether one is there is asked of itself; listings only
+find names.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from storage.places.objects import ObjectPath
+
+Place = Path | ObjectPath
+
+AT_ONCE = 16  # files asked for or read at the same time; a bucket answers each in some 10 ms
+
+
+class FileRecord(BaseModel):
+    """Size in bytes and SHA-256 (hex) of one file, and the tag that a bucket's server gave it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int
+    sha256: str
+    etag: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_tag(self, others: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {name: value for name, value in others(self).items() if value is not None}
+
+
+def describe_file(path: Place) -> FileRecord:
+    """Size and checksum of a file, read block by block."""
+    if isinstance(path, Path):
+        with path.open("rb") as stream:
+            return FileRecord(size=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+    size, sha256 = path.checksum()
+    return FileRecord(size=size, sha256=sha256)
+
+
+def describe_content(content: bytes) -> FileRecord:
+    """Size and checksum of what a file is to hold."""
+    return FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def relative_name(path: Place, folder: Place) -> str:
+    """Name of a file or folder below a folder, with `/`."""
+    return PurePosixPath(*path.parts).relative_to(PurePosixPath(*folder.parts)).as_posix()
+
+
+def list_files(folder: Place) -> dict[str, Place]:
+    """Every file below a folder by its relative name with `/`, in a stable order."""
+    if isinstance(folder, ObjectPath):
+        return {path.relative_to(folder).as_posix(): path for path in sorted(folder.files())}
+    return dict(files_below(folder))
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """The same of a folder of this machine."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def damages(folder: Place, expected: Mapping[str, FileRecord], by_tag: bool = False) -> list[str]:
+    """What is wrong with the files that a folder should hold, one sentence each, naming the file.
+
+    Every byte is read: a size alone does not show a flipped bit.
+
+    Parameters
+    ----------
+    by_tag : believe a bucket's server that an object of the same size and tag is the one that was written; what has
+        another tag, or none, is read.
+    """
+    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(expected)))) as pool:
+        found = pool.map(lambda name: _damage(folder, name, expected[name], by_tag), expected)
+        return [problem for problem in found if problem]
+
+
+def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str | None:
+    path = folder / name
+    try:
+        if by_tag and isinstance(path, ObjectPath) and record.etag and path.state() == (record.size, record.etag):
+            return None
+        actual = describe_file(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return f"{_thing(name)} {name} is missing"
+    if actual.size != record.size:
+        return f"{_thing(name)} {name} has {actual.size} bytes, its manifest says {record.size}"
+    if actual.sha256 != record.sha256:
+        return f"{_thing(name)} {name} has changed content (SHA-256 differs from its manifest)"
+    return None
+
+
+def strangers(folder: Place, known: Collection[str]) -> list[str]:
+    """Files that lie in a folder and are none of those known, one sentence each."""
+    # A killed `write_atomically` leaves a `.tmp-` file, which nobody reads.
+    extra = [name for name, path in list_files(folder).items() if name not in known and path.name[:5] != ".tmp-"]
+    return [f"{_thing(name)} {name} is not in the manifest" for name in extra]
+
+
+def _thing(name: str) -> str:
+    """Zarr v3 keeps its shards under `<array>/c/`; everything else is a plain file to the reader."""
+    return "shard" if ".zarr/c" in f"/{name}" else "file"
+
+
+def write_atomically(path: Place, content: bytes) -> None:
+    """Replace a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+    if isinstance(path, ObjectPath):
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_all(folder: Place) -> None:
+    """Remove a folder and all that is in it, where there is one."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        folder.remove_all()
+
+
+def remove_if_empty(folder: Place) -> None:
+    """Remove a folder that holds nothing; a bucket has none."""
+    if isinstance(folder, Path):
+        with suppress(OSError):  # not there, or another run has written into it
+            folder.rmdir()

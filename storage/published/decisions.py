@@ -1,0 +1,58 @@
+"""Decisions about the plants of a date: their columns, and the files of them that other tools open."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from storage.artifacts import Draft
+from storage.published.exports import KIND
+from storage.published.geodata import Decimal, to_csv, to_geojson, to_geoparquet
+from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, RELIABILITY, SHARE, SPLIT, TEXT
+from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
+
+DECISIONS = TableSpec(
+    KIND,
+    "what to do about every explained plant of a date, by one saliency method",
+    (
+        Column("campaign", TEXT, "name of the campaign"),
+        Column("date", DAY, "acquisition date"),
+        METHOD,
+        PLANT,
+        Column("plot", TEXT, "plot that the plant's id names; null where it names none", nullable=True),
+        Column(
+            "decision",
+            TEXT,
+            "harvest, leave, or check: the answer should not be acted on; with other classes than not ready and ready "
+            "the answer in place of harvest and leave",
+        ),
+        Column("answer", TEXT, "name of the class after adjustment"),
+        Column("answer_reliability", SHARE, "probability that this answer is right", "0..1"),
+        Column("abstain_reason", TEXT, "why to check, as in the table `reliability`; else empty"),
+        Column("predicted", TEXT, "name of the class that the classifier answers"),
+        Column("is_swapped", pa.bool_(), "the answer differs from the predicted class"),
+        CLUSTER,
+        RELIABILITY,
+        Column("label", TEXT, "name of the true class; null where nothing is known", nullable=True),
+        SPLIT,
+        Column("easting", SHARE, "position in the CRS of `export.crs`; null where unknown", "m", nullable=True),
+        Column("northing", SHARE, "position in the CRS of `export.crs`; null where unknown", "m", nullable=True),
+        *FITTED_COLUMNS,
+    ),
+)
+
+
+def write_decisions(draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, decimal: Decimal) -> None:
+    """Write rows of `DECISIONS` as CSV, and as GeoParquet and GeoJSON where any of them has a position.
+
+    Raises
+    ------
+    ValueError : rows that are not those of the table.
+    """
+    table = to_arrow(DECISIONS, rows_to_columns(DECISIONS, rows))
+    draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))
+    n_without = sum(row["easting"] is None or row["northing"] is None for row in rows)
+    if n_without < len(rows):
+        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, crs))
+        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, crs))
+    draft.summary = {"n_plants": len(rows), "n_without_position": n_without}

@@ -1,0 +1,52 @@
+"""The tables: one schema each, with the meaning and unit of every column.
+
+Campaign and acquisition date are not columns of the files: they are the folders a table is published under
+(`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), which every Parquet reader turns into columns. A
+date scored with another fit has its rows beside, in `fit-<digest>.parquet`; the columns `classifier` and `clusters`
+tell them apart.
+"""
+
+from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
+from storage.tables.parquet import TableSpec
+from storage.tables.score_tables import (
+    ADJUSTED,
+    AUDIT,
+    CLUSTER_MATCHES,
+    CLUSTER_SCORES,
+    CROSSFIT,
+    DRIFT,
+    EVALUATION,
+    METRICS,
+    RELIABILITIES,
+    REVIEWS,
+    SENSITIVITY,
+    SWAPS,
+)
+from storage.tables.season_tables import ACQUISITIONS, BACKFILL
+
+TABLES: dict[str, TableSpec] = {
+    spec.name: spec
+    for spec in (
+        PLANTS,
+        OBSERVATIONS,
+        REJECTED,
+        AUGMENTATION,
+        EPOCHS,
+        PREDICTIONS,
+        ASSIGNMENTS,
+        CROSSFIT,
+        SENSITIVITY,
+        CLUSTER_MATCHES,
+        CLUSTER_SCORES,
+        RELIABILITIES,
+        SWAPS,
+        REVIEWS,
+        ADJUSTED,
+        METRICS,
+        EVALUATION,
+        DRIFT,
+        AUDIT,
+        ACQUISITIONS,
+        BACKFILL,
+    )
+}

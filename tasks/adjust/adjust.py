@@ -1,0 +1,60 @@
+"""Adjust: the answers of a date, swapped where their cluster is.
+
+Reads `reliability` and the decisions on the clusters, writes the table `adjusted`: in validation and unseen data alike
+(Kierdorf & Roscher 2023, section 2.6).
+"""
+
+from datetime import date
+
+import numpy as np
+from prefect import task
+
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.tables import ADJUSTED, RELIABILITIES, SWAPS
+from storage.tables.parquet import is_by_plant, iter_table, read_columns, read_table, writing_table
+from tasks.adjust.rules import swap
+from tasks.stage import cached_by, versions
+
+REVISION = 2
+KEPT = (
+    "plant_id",
+    "split",
+    "label",
+    "method",
+    "cluster",
+    "predicted",
+    "reliability",
+    "combined_reliability",
+    "abstain",
+    "explained_class",
+    "classifier",
+    "clusters",
+)
+
+
+def adjusted_recipe(swaps: ArtifactRef, reliability: ArtifactRef) -> Recipe:
+    """What makes a date's adjusted answers."""
+    return Recipe("adjusted", REVISION, {}, {"swaps": swaps, "reliability": reliability})
+
+
+@task(task_run_name="adjust {campaign} {date} {method}", **cached_by(adjusted_recipe))
+def adjust_predictions(
+    campaign: str, date: date, store: str, method: str, swaps: ArtifactRef, reliability: ArtifactRef
+) -> ArtifactRef:
+    """Adjust the answers of a date."""
+    recipe, files = adjusted_recipe(swaps, reliability), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    rated, decided = files.open(reliability), read_table(files.open(swaps), SWAPS)
+    swapped = {c for c, is_swapped in zip(decided["cluster"], decided["is_swapped"], strict=True) if is_swapped}
+    ids = read_columns(rated, RELIABILITIES, ("plant_id",))["plant_id"]
+    n_swapped = n_images = 0
+    with files.create(recipe, versions()) as draft:
+        with writing_table(draft, ADJUSTED, is_by_plant(ids)) as write:
+            for part in iter_table(rated, RELIABILITIES, KEPT):
+                is_swapped = np.asarray([cluster in swapped for cluster in part["cluster"]], np.bool_)
+                adjusted = swap(np.asarray(part["predicted"], np.int64), is_swapped)
+                write({**part, "adjusted": adjusted.tolist(), "is_swapped": is_swapped.tolist()})
+                n_swapped, n_images = n_swapped + int(is_swapped.sum()), n_images + len(is_swapped)
+        draft.summary = {"n_swapped": n_swapped, "n_images": n_images}
+    return recipe.ref

@@ -1,0 +1,71 @@
+"""Decide: in which clusters of validation maps the answers are swapped, by the campaign's rule.
+
+Reads the clusters' scores and their cross-fitted counts, writes the table `swaps`, and what swapping by the other
+folds' clusters makes of every validation answer.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+
+from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
+from storage.arrays.zarr_files import write_array
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
+from storage.tables.parquet import Rows, read_table, write_table
+from tasks.adjust.review_choices import RULE, rule_choice
+from tasks.adjust.rules import AdjustParams, decide, keep_if_helpful, reasons, swap, swapped_without_fold
+from tasks.stage import cached_by, versions
+
+REVISION = 2
+
+
+def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef) -> Recipe:
+    """What makes the decisions on a campaign's clusters."""
+    return Recipe("swaps", REVISION, params.model_dump(mode="json"), {"scores": scores, "crossfit": crossfit})
+
+
+@task(task_run_name="decide {campaign} {method}", **cached_by(swaps_recipe))
+def decide_swaps(
+    campaign: str, store: str, method: str, params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef
+) -> ArtifactRef:
+    """Decide which clusters' answers are swapped."""
+    recipe, files = swaps_recipe(params, scores, crossfit), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    clusters, judged = read_table(files.open(scores), CLUSTER_SCORES), files.open(crossfit)
+    columns, answers = decide_columns(clusters, judged, params)
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, SWAPS, columns)
+        write_array(draft, ADJUSTED_WITHOUT_FOLD, answers)
+        draft.summary = {"n_swapped": sum(columns["is_swapped"])}
+    return recipe.ref
+
+
+def decide_columns(
+    clusters: Rows, crossfit: Artifact, params: AdjustParams
+) -> tuple[dict[str, Any], NDArray[np.int64]]:
+    """The table `swaps`, and validation answers (n,) adjusted without their fold."""
+    n, n_wrong, rows = np.asarray(clusters["n"]), np.asarray(clusters["n_wrong"]), read_table(crossfit, CROSSFIT)
+    n_classes = 2 if clusters["tp"][0] is not None else 3  # or more: there is no swap then
+    decision = decide(n, n_wrong, params, n_classes)
+    said = reasons(decision, n, params, n_classes)
+    label, predicted = (np.asarray(rows[name], np.int64) for name in ("label", "predicted"))
+    left_out = swapped_without_fold(rows["fold"], rows["cluster"], crossfit.read_json("folds.json"), params, n_classes)
+    if params.rule == "confident":
+        decision, said = keep_if_helpful(decision, said, left_out, label != predicted)
+    same = ("method", "cluster", "n", "n_wrong", "error_share", "explained_class", "classifier", "clusters")
+    return {
+        **{name: clusters[name] for name in same},
+        "p_value": decision.p_value.tolist(),
+        "p_holm": decision.p_holm.tolist(),
+        "rule": [params.rule] * len(n),
+        "is_proposed": decision.is_swapped.tolist(),
+        "decision": [rule_choice(is_swapped) for is_swapped in decision.is_swapped],
+        "decided_by": [RULE] * len(n),
+        "reviewer": [None] * len(n),
+        "is_swapped": decision.is_swapped.tolist(),
+        "reason": said,
+    }, swap(predicted, left_out)

@@ -1,0 +1,212 @@
+"""Audit: what each choice of the explained class would claim, side by side, and what gives the true class away.
+
+Reads, for every explained class, the maps' peaks and the tables `reliability`, `metrics` and `evaluation`; writes the
+table `audit`, its figure and a page. `label` explains the true class, so its rows show what a leak claims: after
+Grad-CAM's ReLU a wrongly classified image has an almost empty map, its peak alone tells that it is wrong, and errors
+gather in one cluster by construction. Three numbers tell such a gathering from a finding:
+
+- the label probe: how well the peak of a map alone detects errors;
+- the largest error share among validation clusters, against errors permuted over the same clusters;
+- the heterogeneity of all error shares, against the same permutations.
+
+An explained class may leave the maps without clusters (say, when most are empty); it then has no rows, and the page
+says why.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from pydantic import Field
+
+from storage.arrays.specs import PEAK, ROWS
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.published.publish import publish_report, publish_table
+from storage.tables import AUDIT, EVALUATION, METRICS, PREDICTIONS, RELIABILITIES
+from storage.tables.names import CLUSTER_SCORE, MADE_BY
+from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
+from storage.tables.rows import Row, rows_of
+from tasks.audit.page import audit_figure, render_audit, template_digest
+from tasks.parameters import Params
+from tasks.publish.reuse import unlabelled
+from tasks.stage import always_run, cached_by, versions
+from tasks.statistics.significance import error_share_permutation, label_probe
+
+REVISION = 1
+LEAST = 5  # members that make a cluster count for the largest error share
+FIGURE = "audit.png"
+
+
+class AuditParams(Params):
+    """How chance is told from a finding."""
+
+    n_permutations: int = Field(default=9_999, ge=99, le=1_000_000, description="of errors over the clusters")
+    seed: int = Field(default=0, ge=0, description="of the permutations")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The n labelled images of a split, as the maps of one explained class see them.
+
+    Attributes
+    ----------
+    peak : (n,) largest magnitude of each saliency map; cluster, is_wrong : (n,).
+    """
+
+    peak: NDArray[np.float64]
+    cluster: NDArray[np.int64]
+    is_wrong: NDArray[np.bool_]
+
+
+def choices(classes: Sequence[str]) -> list[str]:
+    """Explained classes that are compared: `predicted`, the positive class of two, and `label`."""
+    return ["predicted", *classes[1:2], "label"] if len(classes) == 2 else ["predicted", "label"]
+
+
+def judged_images(reliability: Sequence[Row], peaks: Sequence[float]) -> dict[str, Judged]:
+    """Labelled images by split, from the rows of the table `reliability` and the peaks of the same images' maps."""
+    pairs = [(row, peak) for row, peak in zip(reliability, peaks, strict=True) if row["label"] is not None]
+    return {
+        split: Judged(
+            np.asarray([peak for row, peak in pairs if row["split"] == split], np.float64),
+            np.asarray([row["cluster"] for row, _ in pairs if row["split"] == split], np.int64),
+            np.asarray([row["predicted"] != row["label"] for row, _ in pairs if row["split"] == split], np.bool_),
+        )
+        for split in dict.fromkeys(row["split"] for row, _ in pairs)
+    }
+
+
+def audit_rows(
+    metrics: Sequence[Row], evaluation: Sequence[Row], judged: Mapping[str, Judged], params: AuditParams
+) -> list[Row]:
+    """Rows of the table `audit` of one method and explained class: every split with labelled images.
+
+    Parameters
+    ----------
+    metrics, evaluation : rows of the tables of these names.
+    judged : by split, as of `judged_images`.
+    """
+    auroc = {row["split"]: row["auroc"] for row in evaluation if row["score"] == CLUSTER_SCORE}
+    rows: list[Row] = []
+    for split in dict.fromkeys(row["split"] for row in metrics):
+        states = {row["state"]: row for row in metrics if row["split"] == split}
+        accuracy = {state: row["overall_accuracy"] for state, row in states.items()}
+        images = judged[split]
+        rows.append(
+            {
+                **{name: states["before"][name] for name in (*MADE_BY, "split")},
+                "n": states["before"]["n"],
+                "accuracy_before": accuracy["before"],
+                "accuracy_after": accuracy["after"],
+                "accuracy_crossfitted": accuracy.get("cross-fitted"),
+                "auroc": auroc.get(split),
+                "label_probe": label_probe(images.peak, images.is_wrong),
+                **chance_columns(images, params, is_validation=split == "val"),
+            }
+        )
+    return rows
+
+
+def chance_columns(images: Judged, params: AuditParams, is_validation: bool) -> dict[str, float | None]:
+    """How errors gather in clusters against chance; None but for validation, whose maps made the clusters."""
+    names = ("largest_error_share", "largest_error_share_p", "heterogeneity_p")
+    if not is_validation:
+        return dict.fromkeys(names)
+    test = error_share_permutation(images.cluster, images.is_wrong, params.n_permutations, params.seed, LEAST)
+    return dict(zip(names, (test.largest_share, test.p_largest, test.p_heterogeneity), strict=True))
+
+
+def count_left_out(predictions: Sequence[Rows]) -> dict[str, int]:
+    """Explained images without a label by split, from a table of predictions a date; maps of `label` leave them out."""
+    return dict(Counter(table["split"][i] for table in predictions for i in unlabelled(table)))
+
+
+def read_variant(files: Store, roles: Mapping[str, ArtifactRef], method: str, params: AuditParams) -> list[Row]:
+    """Rows of one method and explained class from the artefacts of its analysis by role."""
+    found = {role: files.open(ref) for role, ref in roles.items()}
+    reliability, peaks = read_images(found, method)
+    metrics, evaluation = found[f"metrics {method}"], found[f"evaluation {method}"]
+    return audit_rows(
+        rows_of(metrics, METRICS), rows_of(evaluation, EVALUATION), judged_images(reliability, peaks), params
+    )
+
+
+def read_images(found: Mapping[str, Artifact], method: str) -> tuple[list[Row], list[float]]:
+    """Rows of the table `reliability` of all dates and the peak of each one's map."""
+    rows: list[Row] = []
+    peaks: list[float] = []
+    prefix = f"reliability {method} "
+    for day in [role.removeprefix(prefix) for role in found if role.startswith(prefix)]:
+        maps = found[f"saliency {method} {day}"]
+        peak_of = dict(zip(read_array(maps, ROWS).tolist(), read_array(maps, PEAK).tolist(), strict=True))
+        of_date = rows_of(found[prefix + day], RELIABILITIES)
+        rows += of_date
+        peaks += [peak_of[row["row"]] for row in of_date]
+    return rows, peaks
+
+
+def audit_recipe(
+    campaign: str,
+    params: AuditParams,
+    methods: list[str],
+    predictions: list[ArtifactRef],
+    variants: dict[str, dict[str, ArtifactRef]],
+    problems: list[str],
+) -> Recipe:
+    """What makes a campaign's audit: every explained class's artefacts by role, and the page's template."""
+    fields = {"campaign": campaign, "methods": methods, "problems": problems, "template": template_digest()}
+    inputs = {f"{choice}/{role}": ref for choice, roles in variants.items() for role, ref in roles.items()}
+    return Recipe(
+        "audit", REVISION, {**fields, **params.model_dump(mode="json")}, {"predictions": predictions, **inputs}
+    )
+
+
+@task(task_run_name="audit {campaign}", **cached_by(audit_recipe))
+def write_audit(
+    campaign: str,
+    store: str,
+    params: AuditParams,
+    methods: list[str],
+    predictions: list[ArtifactRef],
+    variants: dict[str, dict[str, ArtifactRef]],
+    problems: list[str],
+) -> ArtifactRef:
+    """Write the table, figure and page of an audit.
+
+    Parameters
+    ----------
+    predictions : of every date, with those of images without a label.
+    variants : artefacts by explained class and role; none of a method without clusters.
+    problems : why there are no clusters, a sentence each.
+    """
+    recipe, files = audit_recipe(campaign, params, methods, predictions, variants, problems), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    rows = [
+        row
+        for method in methods
+        for roles in variants.values()
+        if f"metrics {method}" in roles
+        for row in read_variant(files, roles, method, params)
+    ]
+    left_out = count_left_out([read_table(files.open(ref), PREDICTIONS) for ref in predictions])
+    picture = audit_figure(rows)
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, AUDIT, rows_to_columns(AUDIT, rows))
+        draft.write_bytes(FIGURE, picture)
+        draft.write_bytes("index.html", render_audit(campaign, rows, picture, left_out, problems).encode())
+        draft.summary = {"left_out": left_out, "problems": problems}
+    return recipe.ref
+
+
+@task(task_run_name="publish audit {campaign}", **always_run())
+def publish_audit(campaign: str, store: str, audit: ArtifactRef) -> str:
+    """Publish the table and the page; returns the page's path in the store."""
+    files = Store(store)
+    publish_table(files, AUDIT, [audit], campaign)
+    # No campaign has a plus in its name, and a report's folder holds that report's files alone.
+    return files.name_of(publish_report(files, audit, f"{campaign}+audit"))

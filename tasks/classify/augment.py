@@ -1,0 +1,149 @@
+"""Augment: which training samples there are, one row each.
+
+Reads the observations of every date, writes the table `augmentation`. Flips and quarter turns are the eight
+symmetries of the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 and Ready x 16, 304 + 237 images ->
+2,432 + 3,792 rows). A plan is data: the same seed gives the same rows, and training only carries them out.
+"""
+
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from prefect import task
+from pydantic import Field
+from torch.utils.data import WeightedRandomSampler
+
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.errors import InputError
+from storage.tables import AUGMENTATION, OBSERVATIONS
+from storage.tables.parquet import read_table, rows_to_columns, write_table
+from tasks.classify.changes import N_SYMMETRIES, NO_CHANGE
+from tasks.parameters import Params
+from tasks.stage import cached_by, versions
+
+REVISION = 1
+
+
+class AugmentParams(Params):
+    """How often each class is shown, and how."""
+
+    plan: Literal["copies", "weighted_sampling"] = Field(
+        default="copies",
+        description="copies: every image as often as its class says; weighted_sampling: as many draws with "
+        "replacement, with the same expected class shares",
+    )
+    copies: tuple[int, ...] = Field(
+        default=(8, 16), description="samples per image of each class, in class order; one number serves all classes"
+    )
+    seed: int = Field(default=0, ge=0, description="of symmetries beyond the first eight and photometric changes")
+
+
+def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int64]:
+    """Copies of each class, shape (n_classes,).
+
+    Raises
+    ------
+    InputError : not one number, nor one for each class; or a number below 1.
+    """
+    if len(copies) not in (1, n_classes) or min(copies, default=0) < 1:
+        raise InputError(
+            "augment.copies holds one positive number, or one for each class",
+            f"{list(copies)} for {n_classes} classes",
+            f"give for example copies = {[8] * n_classes}",
+        )
+    return np.broadcast_to(np.asarray(copies, np.int64), (n_classes,)).copy()
+
+
+def plan_copies(labels: NDArray[np.integer], copies: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Every image `copies[label]` times: the eight symmetries, then symmetries with a photometric change.
+
+    Parameters
+    ----------
+    labels : (n,) class of each image.
+    copies : (n_classes,) samples per image.
+
+    Returns
+    -------
+    (samples, 3) : image index, symmetry 0..7, photometric seed or -1. With fewer than eight copies an image gets the
+    identity and a seeded choice of the other symmetries.
+    """
+    generator = np.random.default_rng([seed, 1])
+    plan: list[tuple[int, int, int]] = []
+    for image, label in enumerate(labels):
+        turns = np.concatenate([[0], 1 + generator.permutation(N_SYMMETRIES - 1)])
+        seeds = generator.integers(0, 2**31, size=int(copies[label]))
+        for k in range(int(copies[label])):
+            change = NO_CHANGE if k < N_SYMMETRIES else int(seeds[k])
+            plan.append((image, int(turns[k % N_SYMMETRIES]), change))
+    return np.asarray(plan, np.int64).reshape(-1, 3)
+
+
+def plan_weighted_sampling(labels: NDArray[np.integer], copies: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """As many draws with replacement as `plan_copies` has rows, each image weighted by its class's copies.
+
+    The expected share of each class is that of `plan_copies`; every draw has a random symmetry and photometric change.
+    Same shapes as `plan_copies`.
+    """
+    weights = copies[labels]
+    n = int(weights.sum())
+    sampler = WeightedRandomSampler(
+        [float(w) for w in weights], n, replacement=True, generator=torch.Generator().manual_seed(seed)
+    )
+    generator = np.random.default_rng([seed, 2])
+    images = np.fromiter(sampler, np.int64, n)
+    return np.stack([images, generator.integers(0, N_SYMMETRIES, n), generator.integers(0, 2**31, n)], axis=1)
+
+
+def training_images(parts: list[dict[str, list[Any]]]) -> list[tuple[int, int]]:
+    """(date index, position in that date's table) of every labelled training image, dates in order."""
+    return [
+        (d, i)
+        for d, part in enumerate(parts)
+        for i, (split, label) in enumerate(zip(part["split"], part["label"], strict=True))
+        if split == "train" and label is not None
+    ]
+
+
+def augmentation_rows(
+    dates: list[str], parts: list[dict[str, list[Any]]], params: AugmentParams, n_classes: int
+) -> list[dict[str, Any]]:
+    """Rows of the table `augmentation` for the observations of every date."""
+    chosen = training_images(parts)
+    labels = np.asarray([parts[d]["label"][i] for d, i in chosen], np.int64)
+    make = plan_copies if params.plan == "copies" else plan_weighted_sampling
+    plan = make(labels, copies_per_class(params.copies, n_classes), params.seed)
+    return [
+        {
+            "acquired": date.fromisoformat(dates[chosen[n][0]]),
+            "plant_id": parts[chosen[n][0]]["plant_id"][chosen[n][1]],
+            "row": parts[chosen[n][0]]["row"][chosen[n][1]],
+            "label": int(labels[n]),
+            "symmetry": symmetry,
+            "photometric_seed": None if seed == NO_CHANGE else seed,
+        }
+        for n, symmetry, seed in plan.tolist()
+    ]
+
+
+def augmentation_recipe(params: AugmentParams, images: list[ArtifactRef]) -> Recipe:
+    """What makes the augmentation table."""
+    return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"images": images})
+
+
+@task(task_run_name="augment {campaign}", **cached_by(augmentation_recipe))
+def plan_augmentation(campaign: str, store: str, params: AugmentParams, images: list[ArtifactRef]) -> ArtifactRef:
+    """Plan the training samples of a campaign from its dates' images."""
+    recipe, files = augmentation_recipe(params, images), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    artifacts = [files.open(ref) for ref in images]
+    classes: list[str] = artifacts[0].summary["classes"]
+    rows = augmentation_rows(
+        [a.summary["date"] for a in artifacts], [read_table(a, OBSERVATIONS) for a in artifacts], params, len(classes)
+    )
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, AUGMENTATION, rows_to_columns(AUGMENTATION, rows))
+        draft.summary = {name: sum(r["label"] == k for r in rows) for k, name in enumerate(classes)}
+    return recipe.ref

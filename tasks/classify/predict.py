@@ -1,0 +1,162 @@
+"""Predict: the classifier's answer for every image of a date.
+
+Reads `images` and `classifier`, writes the table `predictions` and, for the stages that judge the answers, the logits
+and the features that the last layer decides from. A date of many images is predicted in parts side by side, each an
+artefact `predictions_part`, of which `predict_images` then makes the date's `predictions`.
+
+Memory: classifier + one shard of images (64) + features of 1,024 images + two numbers an image, however many images a
+date has. A forward pass takes `runtime.batch_size` images of one shard, so that the batches, and with them the last
+bits of every number, are the same in however many parts and by however many workers a date is predicted.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+
+from storage.arrays.specs import FEATURES, IMAGES, LOGITS
+from storage.arrays.zarr_files import (
+    check_tiling,
+    create_array,
+    open_array,
+    read_array,
+    shard_length,
+    write_array,
+    write_block,
+)
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
+from storage.tables import OBSERVATIONS, PREDICTIONS
+from storage.tables.parquet import Rows, read_table, write_table
+from tasks.batches import batches
+from tasks.classify.features import logits_and_features, n_features
+from tasks.classify.loading import load_classifier
+from tasks.classify.model import Classifier, softmax
+from tasks.parameters import Runtime
+from tasks.stage import cached_by, versions
+
+REVISION = 2
+FEATURES_BLOCK = 1024  # images a file of features
+# Whole files of images and of features. At 256 pixels a core takes some minutes for a part, a GPU some seconds.
+PART_IMAGES = 4 * FEATURES_BLOCK
+
+
+def predictions_recipe(images: ArtifactRef, classifier: ArtifactRef) -> Recipe:
+    """What makes a date's predictions."""
+    return Recipe("predictions", REVISION, {}, {"images": images, "classifier": classifier})
+
+
+def part_recipe(images: ArtifactRef, classifier: ArtifactRef, first: int, last: int) -> Recipe:
+    """What makes the answers for images `first` to `last` of a date."""
+    inputs = {"images": images, "classifier": classifier}
+    return Recipe("predictions_part", REVISION, {"first": first, "last": last}, inputs)
+
+
+def date_parts(store: Store, images: ArtifactRef, classifier: ArtifactRef) -> list[tuple[int, int]]:
+    """First and last image of each part that a date is predicted in; none where it is small, or predicted already."""
+    if store.holds(predictions_recipe(images, classifier).ref):
+        return []
+    n_images = open_array(store.open(images), IMAGES).shape[0]
+    parts = [(part.start, part.stop - 1) for part in batches(n_images, PART_IMAGES)]
+    return parts if len(parts) > 1 else []
+
+
+def write_answers(
+    draft: Draft, classifier: Classifier, pixels: Any, first: int, last: int, batch_size: int
+) -> NDArray[np.float32]:
+    """Write logits and features of images `first` to `last` of an array (m, h, w, 3), and return the logits (n, k)."""
+    n, width = last + 1 - first, n_features(classifier)
+    logits = np.empty((n, len(classifier.classes)), np.float32)
+    stored = create_array(draft, FEATURES, (n, width))
+    for block in batches(n, FEATURES_BLOCK):
+        features = np.empty((block.stop - block.start, width), np.float32)
+        for part in batches(len(features), shard_length(pixels)):
+            images = np.asarray(pixels[first + block.start + part.start : first + block.start + part.stop])
+            found = logits_and_features(classifier, images, batch_size)
+            logits[block][part], features[part] = found
+        write_block(stored, block.start, features)
+        draft.settle()
+    write_array(draft, LOGITS, logits)
+    return logits
+
+
+def copy_answers(draft: Draft, parts: list[Artifact], n: int) -> NDArray[np.float32]:
+    """Write logits and features of `n` images as their parts have them, and return the logits (n, k).
+
+    Raises
+    ------
+    ArtifactError : parts that do not make up the images.
+    """
+    starts = [int(part.manifest.params["first"]) for part in parts]
+    ranges = [range(start, int(part.manifest.params["last"]) + 1) for start, part in zip(starts, parts, strict=True)]
+    check_tiling(ranges, n, FEATURES_BLOCK)
+    sources = [open_array(part, FEATURES) for part in parts]
+    stored = create_array(draft, FEATURES, (n, *sources[0].shape[1:]))
+    for start, source in zip(starts, sources, strict=True):
+        for block in batches(source.shape[0], FEATURES_BLOCK):
+            write_block(stored, start + block.start, np.asarray(source[block]))
+            draft.settle()
+    logits = np.concatenate([read_array(part, LOGITS) for part in parts])
+    write_array(draft, LOGITS, logits)
+    return logits
+
+
+def predictions_of(logits: NDArray[np.float32], observations: Rows, classifier: str) -> dict[str, list[Any]]:
+    """Columns of the table `predictions` of logits (n, k) for the images of a table of observations."""
+    probabilities = softmax(logits)
+    return {
+        **{name: observations[name] for name in ("plant_id", "split", "label", "row")},
+        "predicted": np.argmax(probabilities, axis=1).tolist(),
+        "probabilities": probabilities.tolist(),
+        "classifier": [classifier] * len(logits),
+    }
+
+
+@task(task_run_name="predict {campaign} {date} {first}..{last}", **cached_by(part_recipe))
+def predict_part(
+    campaign: str,
+    date: date,
+    store: str,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    runtime: Runtime,
+    first: int,
+    last: int,
+) -> ArtifactRef:
+    """Classify images `first` to `last` of a date (see `date_parts`)."""
+    recipe, files = part_recipe(images, classifier, first, last), Store(store)
+    if not files.holds(recipe.ref):
+        pixels, model = open_array(files.open(images), IMAGES), load_classifier(files.open(classifier), runtime)
+        with files.create(recipe, versions()) as draft:
+            write_answers(draft, model, pixels, first, last, runtime.batch_size)
+    return recipe.ref
+
+
+@task(task_run_name="predict {campaign} {date}", **cached_by(predictions_recipe))
+def predict_images(
+    campaign: str,
+    date: date,
+    store: str,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    runtime: Runtime,
+    parts: Sequence[ArtifactRef] = (),
+) -> ArtifactRef:
+    """Classify every image of a date, or put together its parts as `predict_part` named them."""
+    recipe, files = predictions_recipe(images, classifier), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    artifact = files.open(images)
+    observations = read_table(artifact, OBSERVATIONS)
+    n = len(observations["row"])
+    with files.create(recipe, versions()) as draft:
+        if parts:
+            logits = copy_answers(draft, [files.open(part) for part in parts], n)
+        else:
+            model = load_classifier(files.open(classifier), runtime)
+            logits = write_answers(draft, model, open_array(artifact, IMAGES), 0, n - 1, runtime.batch_size)
+        write_table(draft, PREDICTIONS, predictions_of(logits, observations, classifier.digest))
+        draft.summary = {"date": artifact.summary["date"], "n_images": n}
+    return recipe.ref

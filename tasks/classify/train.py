@@ -1,0 +1,127 @@
+"""Train: fit the classifier on the augmented images, or take one that is given.
+
+Reads images and the augmentation table, writes the artefact `classifier`: weights, `card.json` and the table `epochs`.
+
+Memory: the training and validation images of all dates, and no others.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+
+from storage.arrays.specs import IMAGES
+from storage.arrays.zarr_files import open_array, read_rows
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.places.files import describe_file
+from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
+from storage.tables.parquet import read_table, rows_to_columns, write_table
+from tasks.classify.changes import NO_CHANGE
+from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, load_given, save_weights, weights_file
+from tasks.classify.training import TrainingSet, TrainParams, train
+from tasks.parameters import Runtime
+from tasks.stage import cached_by, progress, versions
+
+REVISION = 1
+
+
+def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> TrainingSet:
+    """Samples of the augmentation table over the dates' images, training images only."""
+    plan = read_table(augmentation, AUGMENTATION)
+    used = sorted({(day.isoformat(), row) for day, row in zip(plan["acquired"], plan["row"], strict=True)})
+    position = {key: n for n, key in enumerate(used)}
+    images = [
+        read_images(artifact, [row for day, row in used if day == artifact.summary["date"]])
+        for artifact in sorted(artifacts, key=lambda a: a.summary["date"])
+    ]
+    samples = [
+        (position[day.isoformat(), row], symmetry, NO_CHANGE if seed is None else seed)
+        for day, row, symmetry, seed in zip(
+            plan["acquired"], plan["row"], plan["symmetry"], plan["photometric_seed"], strict=True
+        )
+    ]
+    return TrainingSet(np.concatenate(images), np.asarray(samples, np.int64), np.asarray(plan["label"], np.int64))
+
+
+def load_validation_set(artifacts: list[Artifact]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images and labels of the labelled validation images of every date."""
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    for artifact in artifacts:
+        table = read_table(artifact, OBSERVATIONS)
+        chosen = [i for i, split in enumerate(table["split"]) if split == "val" and table["label"][i] is not None]
+        images.append(read_images(artifact, [table["row"][i] for i in chosen]))
+        labels += [table["label"][i] for i in chosen]
+    return np.concatenate(images), np.asarray(labels, np.int64)
+
+
+def read_images(artifact: Artifact, rows: list[int]) -> NDArray[np.uint8]:
+    """Some images of a date (n, h, w, 3); the others, which may be many more, are not read."""
+    return read_rows(open_array(artifact, IMAGES), np.asarray(rows, np.int64))
+
+
+def classifier_recipe(params: TrainParams, augmentation: ArtifactRef, images: list[ArtifactRef]) -> Recipe:
+    """What makes a trained classifier."""
+    inputs = {"augmentation": augmentation, "images": images}
+    return Recipe("classifier", REVISION, params.model_dump(mode="json"), inputs)
+
+
+def given_recipe(given: GivenClassifier, classes: tuple[str, ...]) -> Recipe:
+    """What makes the copy of a given classifier: the content of its file, not where it lies."""
+    path = Path(given.path)
+    content = describe_file(path).sha256 if path.is_file() else "missing"
+    params = {**given.model_dump(mode="json", exclude={"path"}), "sha256": content, "classes": list(classes)}
+    return Recipe("classifier", REVISION, params)
+
+
+@task(task_run_name="train {campaign}", **cached_by(classifier_recipe))
+def train_classifier(
+    campaign: str,
+    store: str,
+    params: TrainParams,
+    augmentation: ArtifactRef,
+    images: list[ArtifactRef],
+    runtime: Runtime,
+) -> ArtifactRef:
+    """Train the campaign's classifier; goes on from its checkpoint where an earlier run was killed."""
+    recipe, files = classifier_recipe(params, augmentation, images), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    artifacts = [files.open(ref) for ref in images]
+    classes: list[str] = artifacts[0].summary["classes"]
+    samples = load_training_set(artifacts, files.open(augmentation))
+    with progress(f"train {campaign}", params.epochs, "epoch") as advance:
+        checkpoint = files.work_folder(recipe.ref) / "checkpoint.pt"
+        training = train(samples, load_validation_set(artifacts), len(classes), params, runtime, checkpoint, advance)
+    card = {
+        "architecture": params.architecture,
+        "classes": classes,
+        "image_size": samples.images.shape[1],
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "origin": "trained",
+        "n_samples": len(samples.labels),
+        "n_images": len(samples.images),
+    }
+    with files.create(recipe, versions()) as draft:
+        draft.write_bytes(weights_file(params.architecture), save_weights(training.model))
+        draft.write_json("card.json", card)
+        write_table(draft, EPOCHS, rows_to_columns(EPOCHS, training.epochs))
+        draft.summary = {**card, "last_epoch": training.epochs[-1]}
+    return recipe.ref
+
+
+@task(task_run_name="take classifier {campaign}", **cached_by(given_recipe))
+def take_classifier(campaign: str, store: str, given: GivenClassifier, classes: tuple[str, ...]) -> ArtifactRef:
+    """Copy a given classifier into the store, after loading it once."""
+    recipe, files = given_recipe(given, classes), Store(store)
+    load_given(given, len(classes))
+    if files.holds(recipe.ref):
+        return recipe.ref
+    card = {**given.model_dump(mode="json", exclude={"path"}), "classes": list(classes), "origin": "given"}
+    with files.create(recipe, versions()) as draft:
+        draft.write_bytes(weights_file(given.architecture), Path(given.path).read_bytes())
+        draft.write_json("card.json", card)
+        draft.summary = card
+    return recipe.ref

@@ -1,0 +1,120 @@
+"""Cluster the validation maps without each fold of plants, and choose a kernel by what the folds left out say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import InputError
+from tasks.classify.answers import Floats
+from tasks.cluster.axes import fit_axes
+from tasks.cluster.evidence import MapEvidence, Signals, cluster_evidence, joined, map_signals, place
+from tasks.cluster.nearest import TIE
+from tasks.cluster.params import ClusterParams, Kernel
+
+N_FOLDS = 5
+# Narrow and wide kernels of every reading, for maps of unit length: their median distance is about 0.5 to 0.8.
+KERNELS = (
+    Kernel("sigma", 0.1),
+    Kernel("sigma", 0.2),
+    Kernel("sigma", 0.4),
+    Kernel("gamma", 0.2),
+    Kernel("median", 0.25),
+    Kernel("median", 0.5),
+    Kernel("median", 1.0),
+    Kernel("local", 0.5),
+    Kernel("local", 1.0),
+)
+
+
+@dataclass(frozen=True)
+class FoldClusters:
+    """Clusters of the images outside a fold: counts (q,), or why there is only one."""
+
+    n: list[int]
+    n_wrong: list[int]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """n validation images, each judged without its fold.
+
+    Attributes
+    ----------
+    fold : (n,) from 1.
+    signals : by name, (n,) each; those of tasks.signals and `novelty`.
+    clusters : by fold.
+    """
+
+    fold: NDArray[np.int64]
+    signals: Signals
+    clusters: dict[int, FoldClusters] = field(default_factory=dict[int, FoldClusters])
+
+
+def plant_folds(plants: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
+    """Fold of each image, (n,) from 1: plants are dealt out in a seeded order, whatever the order of images.
+
+    Raises
+    ------
+    InputError : fewer than two plants.
+    """
+    names, which = np.unique(np.asarray(plants), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(
+            "Cross-fitting leaves plants out, so validation needs at least two",
+            f"{len(names)} plant{'s' * (len(names) != 1)} with labelled validation images",
+            "put more plants into the validation split",
+        )
+    order = np.random.default_rng([seed, len(names)]).permutation(len(names))
+    return order[which] % min(n_folds, len(names)) + 1
+
+
+def cross_fit_maps(
+    vectors: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], params: ClusterParams, kernel: Kernel | None
+) -> CrossFit:
+    """What the maps of the other folds say of every image, (n, f) vectors; `kernel` as in `cross_fit`."""
+    folds = plant_folds(plants, params.seed)
+    parts: dict[int, tuple[NDArray[np.bool_], Signals]] = {}
+    clusters: dict[int, FoldClusters] = {}
+    for fold in np.unique(folds).tolist():
+        out = folds == fold
+        rest, others = [plant for plant, is_out in zip(plants, out, strict=True) if not is_out], is_wrong[~out]
+        chosen = kernel or choose_kernel(vectors[~out], others, rest, params)
+        clusters[fold], evidence = fold_clusters(vectors[~out], others, params, chosen)
+        parts[fold] = out, map_signals(evidence, *place(evidence.axes, vectors[out]), params.neighbours)
+    signals = joined(parts, len(folds))
+    signals["novelty"] = own_novelty(signals["map_distance"])
+    return CrossFit(folds, signals, clusters)
+
+
+def fold_clusters(
+    vectors: Floats, is_wrong: NDArray[np.bool_], params: ClusterParams, kernel: Kernel
+) -> tuple[FoldClusters, MapEvidence]:
+    """Clusters of the images outside a fold; where they cannot be clustered, one of all, and `problem` says why."""
+    try:
+        evidence, problem = cluster_evidence(vectors, is_wrong, params, kernel)[0], ""
+    except InputError as error:
+        axes = fit_axes(vectors, params.n_components)
+        evidence = MapEvidence(axes, *place(axes, vectors), np.ones(len(is_wrong), np.int64), is_wrong)
+        problem = error.found
+    n_wrong = np.bincount(evidence.labels, evidence.is_wrong)[1:].astype(np.int64)
+    return FoldClusters(np.bincount(evidence.labels)[1:].tolist(), n_wrong.tolist(), problem), evidence
+
+
+def own_novelty(distances: Floats) -> Floats:
+    """Conformal p-value of each of n exchangeable distances against the others, (n,) in 1/n..1.
+
+    Distances that tie, up to rounding, count as not smaller.
+    """
+    n, margin = len(distances), TIE * distances.max(initial=0)
+    return (n - np.searchsorted(np.sort(distances), distances - margin, side="left")) / n
+
+
+def choose_kernel(vectors: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], params: ClusterParams) -> Kernel:
+    """The kernel whose cross-fitted error shares have the least Brier score; the campaign's own where equal."""
+    candidates = [Kernel(params.affinity, params.scale), *KERNELS]
+    shares = [cross_fit_maps(vectors, is_wrong, plants, params, kernel).signals["error_share"] for kernel in candidates]
+    loss = [float(((share - is_wrong) ** 2).mean()) for share in shares]
+    return candidates[int(np.argmin(loss))]

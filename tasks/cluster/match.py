@@ -1,0 +1,39 @@
+"""Match: which cluster of an earlier fit each cluster continues, so that their numbers stay comparable over re-fits."""
+
+from prefect import task
+
+from storage.arrays.specs import PROTOTYPES
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.tables import CLUSTER_MATCHES
+from storage.tables.parquet import write_table
+from tasks.cluster.spectral import match_clusters
+from tasks.stage import cached_by, versions
+
+REVISION = 1
+
+
+def matches_recipe(clusters: ArtifactRef, earlier: ArtifactRef) -> Recipe:
+    """What makes the mapping between two fits of a campaign's clusters."""
+    return Recipe("matches", REVISION, {}, {"clusters": clusters, "earlier": earlier})
+
+
+@task(task_run_name="match {campaign} {method}", **cached_by(matches_recipe))
+def match_earlier(campaign: str, store: str, method: str, clusters: ArtifactRef, earlier: ArtifactRef) -> ArtifactRef:
+    """Match each cluster's prototype to one of an earlier fit, one to one."""
+    recipe, files = matches_recipe(clusters, earlier), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    found, likeness = match_clusters(*(read_array(files.open(ref), PROTOTYPES) for ref in (clusters, earlier)))
+    is_matched = found > 0
+    columns = {
+        "method": [method] * len(found),
+        "cluster": list(range(1, len(found) + 1)),
+        "earlier_cluster": [int(c) if known else None for c, known in zip(found, is_matched, strict=True)],
+        "likeness": [float(x) if known else None for x, known in zip(likeness, is_matched, strict=True)],
+        "earlier": [earlier.digest] * len(found),
+        "clusters": [clusters.digest] * len(found),
+    }
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, CLUSTER_MATCHES, columns)
+    return recipe.ref

@@ -1,0 +1,42 @@
+"""What every saliency method asks of its images and explained classes, before anything expensive."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import InputError
+from tasks.classify.model import Classifier
+
+
+def check_inputs(classifier: Classifier, images: NDArray[np.float32], explained: NDArray[np.integer]) -> None:
+    """Refuse images (n, 3, h, w) and classes (n,) that cannot be explained.
+
+    Raises
+    ------
+    InputError : other shapes, NaN or infinite values, values outside 0..1, a class the classifier does not have.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or explained.shape != images.shape[:1]:
+        raise InputError(
+            "Images to explain are (n, 3, height, width), with one class each",
+            f"images {images.shape}, classes {explained.shape}",
+            "give RGB images with the channels first and one explained class per image",
+        )
+    bad = ~np.isfinite(images).all(axis=(1, 2, 3))
+    if bad.any():
+        raise InputError(
+            "Images to explain hold finite numbers",
+            f"NaN or infinite values in {int(bad.sum())} of {len(images)}, first in image {int(bad.argmax())}",
+            "leave these images out, or ingest them anew",
+        )
+    if images.size and not (images.min() >= 0 and images.max() <= 1):
+        raise InputError(
+            "Images to explain hold RGB values in 0..1",
+            f"values from {images.min():.4g} to {images.max():.4g}",
+            "divide 8-bit values by 255 (tasks.classifier.rgb_images), and do not normalise them",
+        )
+    n_classes = len(classifier.classes)
+    if len(explained) and not (int(explained.min()) >= 0 and int(explained.max()) < n_classes):
+        raise InputError(
+            "The explained class is one of the classifier's",
+            f"classes {sorted(set(np.asarray(explained).tolist()))}",
+            f"use 0..{n_classes - 1}",
+        )

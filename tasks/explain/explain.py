@@ -1,0 +1,271 @@
+"""Explain: one saliency map per image, for the class named by `explained_class`.
+
+Reads `images`, `classifier` and `predictions`. `explain_shards` makes artefacts `saliency_shard`, one for each shard of
+a date's maps: maps at native resolution divided by their peak (float16 would lose small ones), the peaks, and which row
+and class each map explains. `gather_maps` makes the date's `saliency` of them, whose array is made of the same files.
+Training images are not explained: no later stage reads their maps.
+
+A shard is what is owned by one writer, and what a killed run loses: a later run goes on at the first missing one. A
+shard that was deleted is made again, also where the date's maps are still there.
+
+Memory: classifier + a shard of images + those of one call (`runtime.batch_size` for Grad-CAM, one for the other
+methods, which take as many perturbed copies at a time) + a shard of maps, however many images a date has.
+
+`explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost
+empty map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused
+for images without a label.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+
+from storage.arrays.specs import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY, ArraySpec
+from storage.arrays.zarr_files import Part, iter_images, link_shards, open_array, read_array, write_array
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
+from storage.errors import InputError
+from storage.tables import PREDICTIONS
+from storage.tables.parquet import Rows, read_table
+from tasks.batches import batches
+from tasks.classify.loading import load_classifier
+from tasks.classify.model import rgb_images
+from tasks.explain.methods import (
+    APPROXIMATE,
+    SHARD_MAPS,
+    Explainer,
+    ExplainParams,
+    Method,
+    flat_maps,
+    map_groups,
+    prepare_explainer,
+)
+from tasks.parameters import Runtime
+from tasks.stage import cached_by, progress, versions
+
+REVISION = 2
+
+
+def check_explained_class(choice: str, classes: list[str]) -> None:
+    """Refuse a word that names no class to explain.
+
+    Raises
+    ------
+    InputError : neither `predicted`, `label` nor one of the classes.
+    """
+    if choice not in ("predicted", "label", *classes):
+        raise InputError(
+            "explain.explained_class is predicted, label or the name of a class",
+            repr(choice),
+            f"use predicted, or one of {', '.join(classes)}",
+        )
+
+
+def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: list[int]) -> NDArray[np.int64]:
+    """Class to explain for each of some rows of a table of predictions, shape (len(rows),).
+
+    Raises
+    ------
+    InputError : neither `predicted`, `label` nor a class; `label` for images without one.
+    """
+    if choice == "predicted":
+        return np.asarray([predictions["predicted"][i] for i in rows], np.int64)
+    if choice in classes:
+        return np.full(len(rows), classes.index(choice), np.int64)
+    check_explained_class(choice, classes)
+    missing = [predictions["plant_id"][i] for i in rows if predictions["label"][i] is None]
+    if missing:
+        raise InputError(
+            "explained_class = label needs the label of every explained image",
+            f"{len(missing)} of {len(rows)} images have none, e.g. {', '.join(missing[:3])}",
+            "use explained_class = predicted, which exists for unseen data too",
+        )
+    return np.asarray([predictions["label"][i] for i in rows], np.int64)
+
+
+def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Maps (n, rows, cols) divided by their largest value, and those values (n,); zero maps stay zero.
+
+    Raises
+    ------
+    InputError : NaN or infinite values.
+    """
+    n_bad = int((~np.isfinite(maps)).any(axis=(1, 2)).sum())
+    if n_bad:
+        raise InputError(
+            "Saliency maps hold finite numbers", f"{n_bad} of {len(maps)} do not", "check the classifier's weights"
+        )
+    peaks = np.abs(maps).max(axis=(1, 2)).astype(np.float32)
+    scaled = maps / np.where(peaks > 0, peaks, 1)[:, None, None]
+    return scaled.astype(np.float16), peaks
+
+
+def n_constant(maps: NDArray[np.floating]) -> int:
+    """How many of some maps (n, rows, cols), as stored, say nothing about where: one value everywhere, not zero."""
+    return int((flat_maps(maps) & maps.any(axis=(1, 2))).sum())
+
+
+def explained_images(predictions: Rows) -> list[int]:
+    """Which rows of a table of predictions are explained: all but training images."""
+    return [i for i, split in enumerate(predictions["split"]) if split != "train"]
+
+
+def date_groups(store: Store, method: Method, predictions: ArtifactRef) -> list[tuple[int, int]]:
+    """The same for the images of a date with these predictions."""
+    return map_groups(len(explained_images(read_table(store.open(predictions), PREDICTIONS))), method)
+
+
+def saliency_recipe(
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+) -> Recipe:
+    """What makes a date's saliency maps by one method; a precision beside float32 gives other maps."""
+    precision = {} if runtime.saliency_precision == "float32" else {"precision": runtime.saliency_precision}
+    fields = {
+        **params.of_method(method).model_dump(mode="json"),
+        "method": method,
+        "explained_class": params.explained_class,
+        "approximate": method in APPROXIMATE,
+        **precision,
+    }
+    return Recipe(
+        "saliency", REVISION, fields, {"images": images, "classifier": classifier, "predictions": predictions}
+    )
+
+
+def shard_recipes(
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+    first: int,
+    last: int,
+) -> list[Recipe]:
+    """What makes each shard of maps `first` to `last` of a date."""
+    whole = saliency_recipe(params, method, images, classifier, predictions, runtime)
+    starts = range(first, last + 1, SHARD_MAPS[method])
+    ends = [*(start - 1 for start in starts[1:]), last]
+    return [
+        replace(whole, kind="saliency_shard", params={**whole.params, "first": start, "last": end})
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def explain_rows(
+    explain: Explainer,
+    pixels: Any,
+    rows: NDArray[np.integer],
+    explained: NDArray[np.integer],
+    size: int,
+    advance: Callable[[int], None],
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Scaled maps (n, r, c) and peaks (n,) of some rows of an array (m, h, w, 3), read `size` images at a time."""
+    parts: list[tuple[NDArray[np.float16], NDArray[np.float32]]] = []
+    for part, images in zip(batches(len(rows), size), iter_images(pixels, rows, size), strict=True):
+        parts.append(scale_to_peak(explain(rgb_images(images), explained[part])))
+        advance(len(images))
+    return np.concatenate([maps for maps, _ in parts]), np.concatenate([peaks for _, peaks in parts])
+
+
+def make_shards(
+    files: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
+) -> None:
+    """Make those shards of a date and method that the store does not hold, one after another."""
+    method, inputs = recipes[0].params["method"], recipes[0].inputs
+    model = load_classifier(files.open(inputs["classifier"]), runtime, runtime.saliency_precision)
+    table = read_table(files.open(inputs["predictions"]), PREDICTIONS)
+    chosen = explained_images(table)
+    rows = np.asarray([table["row"][i] for i in chosen], np.int64)
+    explained = explained_classes(params.explained_class, list(model.classes), table, chosen)
+    explain = prepare_explainer(method, model, params, runtime)
+    pixels = open_array(files.open(inputs["images"]), IMAGES)
+    size = runtime.batch_size if method == "gradcam" else 1
+    for recipe in recipes:
+        own = slice(recipe.params["first"], recipe.params["last"] + 1)
+        if files.holds(recipe.ref):  # made by an earlier run, or by another at the same time
+            advance(own.stop - own.start)
+            continue
+        maps, peaks = explain_rows(explain, pixels, rows[own], explained[own], size, advance)
+        with files.create(recipe, versions()) as draft:
+            write_array(draft, SALIENCY, maps, SHARD_MAPS[method])
+            write_vectors(draft, peaks, rows[own], explained[own])
+            draft.summary = {
+                "method": method,
+                "approximate": method in APPROXIMATE,
+                "n_maps": len(maps),
+                "n_zero": int((peaks == 0).sum()),
+                "n_constant": n_constant(maps),
+            }
+
+
+def write_vectors(
+    draft: Draft, peaks: NDArray[np.floating], rows: NDArray[np.integer], explained: NDArray[np.integer]
+) -> None:
+    """Write what belongs to each map, all (n,)."""
+    for spec, values in ((PEAK, peaks), (ROWS, rows), (EXPLAINED_CLASS, explained)):
+        write_array(draft, spec, values)
+
+
+@task(task_run_name="explain {campaign} {date} {method} {first}..{last}", **cached_by(shard_recipes))
+def explain_shards(
+    campaign: str,
+    date: date,
+    store: str,
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+    first: int,
+    last: int,
+) -> list[ArtifactRef]:
+    """Explain images `first` to `last` of those of a date that are not for training (see `map_groups`)."""
+    recipes = shard_recipes(params, method, images, classifier, predictions, runtime, first, last)
+    refs, files = [recipe.ref for recipe in recipes], Store(store)
+    if not all(files.holds(ref) for ref in refs):
+        with progress(f"explain {date} {method}", last + 1 - first, "map") as advance:
+            make_shards(files, recipes, params, runtime, advance)
+    return refs
+
+
+@task(task_run_name="gather {campaign} {date} {method}", **cached_by(saliency_recipe))
+def gather_maps(
+    campaign: str,
+    date: date,
+    store: str,
+    params: ExplainParams,
+    method: Method,
+    images: ArtifactRef,
+    classifier: ArtifactRef,
+    predictions: ArtifactRef,
+    runtime: Runtime,
+    shards: list[list[ArtifactRef]],
+) -> ArtifactRef:
+    """Make the maps of a date of their shards, as `explain_shards` named them."""
+    recipe, files = saliency_recipe(params, method, images, classifier, predictions, runtime), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    parts = [files.open(ref) for group in shards for ref in group]
+    n_maps = len(explained_images(read_table(files.open(predictions), PREDICTIONS)))
+    with files.create(recipe, versions()) as draft:
+        link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
+        write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
+        counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
+        draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
+    return recipe.ref
+
+
+def joined(parts: list[Artifact], spec: ArraySpec) -> NDArray[Any]:
+    """One array (n,) of those of its parts."""
+    return np.concatenate([np.zeros(0, spec.dtype), *(read_array(part, spec) for part in parts)])

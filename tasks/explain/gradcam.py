@@ -1,0 +1,203 @@
+"""Grad-CAM (Selvaraju et al. 2017, DOI 10.1109/ICCV.2017.74): where the last convolutions see evidence for a class.
+
+The trunk below the explained layer needs no gradient; only the tail above it is differentiated, a whole batch at once.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
+
+from storage.errors import InputError
+from tasks.batches import batches
+from tasks.classify.model import Classifier, check_logits, pass_size
+from tasks.explain.checks import check_inputs
+from tasks.explain.engine.forward import autocast, fast_model
+from tasks.parameters import Params, Runtime
+
+
+class GradcamParams(Params):
+    """Grad-CAM."""
+
+    layer: str | None = Field(default=None, description="any named layer; null: the last convolutional stage")
+
+
+class GradCam:
+    """Grad-CAM made ready for a classifier; called with images and the class to explain for each.
+
+    Everything below the layer runs as in any fast forward pass; only what is above it is differentiated.
+    """
+
+    def __init__(self, classifier: Classifier, params: GradcamParams, runtime: Runtime) -> None:
+        self.classifier, self.params, self.runtime = classifier, params, runtime
+        self.models: dict[str, nn.Module] = {}  # by explained layer
+
+    def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Maps of images (n, 3, h, w) in 0..1 for the classes (n,), see `gradcam_maps`."""
+        check_inputs(self.classifier, images, explained)
+        if not len(images):
+            return np.zeros((0, 0, 0), np.float32)
+        layer = self.params.layer or last_convolutional_stage(self.classifier, images[:1])
+        check_layer(self.classifier.model, layer)
+        if layer not in self.models:
+            self.models[layer] = fast_model(self.classifier, self.runtime, keep=layer)
+        size = pass_size(self.classifier.device.type, images.shape[2:], self.runtime.batch_size)
+        parts = [self._maps(layer, images[part], explained[part]) for part in batches(len(images), size)]
+        return torch.cat(parts).cpu().numpy()
+
+    def _maps(self, layer: str, images: NDArray[np.float32], explained: NDArray[np.integer]) -> torch.Tensor:
+        inputs = self.classifier.normalised(images).contiguous(memory_format=torch.channels_last)
+        with recorded_output(self.models[layer], layer) as recorded, autocast(self.classifier, self.runtime):
+            logits = self.models[layer](inputs)
+            check_logits(logits, len(images), len(self.classifier.classes))
+            classes = torch.as_tensor(np.asarray(explained, np.int64), device=logits.device)
+            score = logits.gather(1, classes[:, None]).sum()  # images are independent, so one backward serves all
+            activations = _only(recorded, layer)
+            (gradients,) = torch.autograd.grad(score, activations)
+        weights = gradients.mean(dim=(2, 3), keepdim=True)
+        return torch.relu((weights * activations.detach()).sum(dim=1)).float()
+
+
+def gradcam_maps(
+    classifier: Classifier,
+    images: NDArray[np.float32],
+    explained: NDArray[np.integer],
+    params: GradcamParams,
+    runtime: Runtime,
+) -> NDArray[np.float32]:
+    """Grad-CAM maps at the layer's own resolution.
+
+    Parameters
+    ----------
+    classifier : any model with a named layer that gives (n, channels, rows, cols).
+    images : (n, 3, h, w) float32, RGB in 0..1.
+    explained : (n,) class to explain for each image.
+    params : the layer; by default the last convolutional stage (see `last_convolutional_stage`).
+    runtime : images a pass; changes no number beyond float tolerance.
+
+    Returns
+    -------
+    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the channels' sum, each weighted by the
+    mean gradient of the explained class's logit.
+
+    Raises
+    ------
+    InputError : no such layer, a layer without a spatial output, images or classes the classifier cannot take.
+    """
+    return GradCam(classifier, params, runtime)(images, explained)
+
+
+def check_layer(model: nn.Module, layer: str) -> None:
+    """Refuse a layer that the model does not have.
+
+    Raises
+    ------
+    InputError : naming the layers it has.
+    """
+    modules = dict(model.named_modules())
+    if layer not in modules or not layer:
+        raise InputError(
+            "explain.gradcam.layer is the name of a layer of the classifier",
+            repr(layer),
+            "use one of: " + ", ".join(name for name, module in modules.items() if _has_convolution(module) and name),
+        )
+
+
+@contextmanager
+def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor]]:
+    """Cut the gradient below a layer and record its output, to be differentiated by; restores the model after."""
+    recorded: list[torch.Tensor] = []
+
+    def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if not isinstance(output, torch.Tensor):
+            return output
+        leaf = output.detach().requires_grad_(True)
+        recorded.append(leaf)
+        return leaf.clone()  # a following in-place ReLU must not write into what was recorded
+
+    handle = model.get_submodule(layer).register_forward_hook(cut)
+    try:
+        with torch.enable_grad():
+            yield recorded
+    finally:
+        handle.remove()
+
+
+def _only(recorded: list[torch.Tensor], layer: str) -> torch.Tensor:
+    """The recorded output, which must be one tensor with a spatial extent."""
+    if len(recorded) != 1 or recorded[0].ndim != 4:
+        shapes = [tuple(tensor.shape) for tensor in recorded]
+        raise InputError(
+            "Grad-CAM needs a layer that runs once and gives (images, channels, rows, cols)",
+            f"{layer} gave {shapes}",
+            "choose a convolutional layer with explain.gradcam.layer",
+        )
+    return recorded[0]
+
+
+def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32]) -> str:
+    """Name of the last module holding a convolution whose output has more than one position (`layer4` in a ResNet).
+
+    Modules are taken in the order in which they finish, so a stage comes after the convolutions in it.
+
+    Raises
+    ------
+    InputError : there is none, as for images so small that the last stage sees a single position only; or attention
+        follows it, as in a transformer, whose first convolution says little about the answer.
+    """
+    finished = outputs_in_order(classifier, image)
+    telling = [(name, _is_attention(m)) for name, m, _ in finished if _is_attention(m) or isinstance(m, nn.Conv2d)]
+    if telling and telling[-1][1]:
+        raise InputError(
+            "Grad-CAM needs a classifier whose last stage is convolutional",
+            f"the attention layer {telling[-1][0]} comes after the last convolution",
+            "use the method occlusion or lime, or name a layer with explain.gradcam.layer",
+        )
+    stages = [(name, shape) for name, module, shape in finished if len(shape) == 4 and _has_convolution(module)]
+    if not stages or max(stages[-1][1][2:]) < 2:
+        raise InputError(
+            "Grad-CAM needs a last convolutional stage with more than one position",
+            f"outputs {stages[-3:]} for images of {image.shape[2]} x {image.shape[3]} pixels",
+            "use larger images (ingest.image_size), another architecture, or name a layer with explain.gradcam.layer",
+        )
+    return stages[-1][0]
+
+
+def outputs_in_order(
+    classifier: Classifier, image: NDArray[np.float32]
+) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Modules in the order in which they finish, with the shape of their output (of its first part)."""
+    finished: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) and output else output
+            if isinstance(first, torch.Tensor):
+                finished.append((name, module, tuple(first.shape)))
+
+        return hook
+
+    modules = [(name, module) for name, module in classifier.model.named_modules() if name]
+    handles = [module.register_forward_hook(note(name)) for name, module in modules]
+    try:
+        with torch.no_grad():
+            classifier.model(classifier.normalised(image))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return finished
+
+
+def _is_attention(module: nn.Module) -> bool:
+    """Whether a module is attention, by the names that torch and torchvision give it."""
+    return "Attention" in type(module).__name__
+
+
+def _has_convolution(module: nn.Module) -> bool:
+    """Whether a module holds a kernel (out, in, rows, cols); an exported program's layers have lost their class."""
+    return any(parameter.ndim == 4 for parameter in module.parameters())

@@ -1,0 +1,219 @@
+"""Arrival: whether all files of an acquisition date are there, or some are still being copied.
+
+A copy takes minutes to hours and says nothing when it ends. So a date counts as complete when number, names, sizes and
+times of its files have not changed for a while, or when a marker file says so. Every look is kept in the store, so that
+looks of different runs add up. Prefect's retries do the waiting: the UI shows that a date is awaited, and why.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypedDict
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from storage.artifacts import Store
+from storage.records.arrivals import read_arrival, write_arrival
+from tasks.ingest.date_files import Look, date_files, holds_marker, look_at
+from tasks.parameters import Params
+from tasks.sources import AnySource
+from tasks.sources.files import find_root
+from tasks.sources.folder.source import FolderSource
+from tasks.stage import retry_on_passing_fault
+
+NOTHING_YET = "no file of this date yet"
+IF_LEFT = " (if a broken copy has left it, delete it; a day after its last change it is passed by)"
+MAX_LOOKS = 5000  # of one scoring: every look is a line in Prefect's database
+
+
+class NotSettled(Exception):
+    """A date whose files are not all there yet, as far as can be told."""
+
+
+class ArrivalParams(Params):
+    """When a date's files count as complete. Changes no number, and enters no digest."""
+
+    settle_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=43200,  # the default of `patience_minutes`
+        description="seconds for which a date's files must not have changed in number, name, size or time",
+    )
+    marker: str | None = Field(
+        default=None,
+        pattern=r"^[^/\\]+$",
+        description="name of a file that says the date is complete, alone; it lies with the date's files or has their "
+        "date in its name, as `{date}.complete` has",
+    )
+    patience_minutes: float = Field(
+        default=720,
+        ge=0,
+        allow_inf_nan=False,
+        description="minutes that a started scoring waits before it gives up; 0: it looks once",
+    )
+
+    @model_validator(mode="after")
+    def _patience_to_settle(self) -> "ArrivalParams":
+        patience = round(60 * self.patience_minutes, 6)  # 2.05 minutes are 123 seconds
+        if self.marker is None and 0 < patience < self.settle_seconds:
+            raise ValueError(
+                f"patience_minutes ({self.patience_minutes:g}) must be 0 or as long as settle_seconds "
+                f"({self.settle_seconds}): no date could settle before it is over"
+            )
+        return self
+
+    def marker_of(self, day: date) -> str | None:
+        """Name of a date's marker; `{date}` stands for YYYY-MM-DD."""
+        return None if self.marker is None else self.marker.replace("{date}", day.isoformat())
+
+
+class Watch(BaseModel):
+    """What the store keeps between looks: the last one, and since when every look has found the same."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    look: Look
+    since: AwareDatetime
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Whether a date is complete, and why or why not in one sentence."""
+
+    settled: bool
+    why: str
+
+
+def same_since(before: Look | None, since: datetime | None, look: Look, now: datetime) -> datetime:
+    """Since when every look has found the same files.
+
+    Counting starts anew when the clock has gone back behind the first of those looks: how long ago that was cannot be
+    known, and to wait until the clock is there again could take for ever.
+    """
+    is_same = before is not None and before.digest == look.digest
+    return since if is_same and since is not None and since <= now else now
+
+
+def judge_arrival(
+    before: Look | None,
+    since: datetime | None,
+    now_look: Look,
+    now: datetime,
+    params: ArrivalParams,
+    marker: str | None = None,
+    has_marker: bool = False,
+) -> Arrival:
+    """Tell whether a date is complete.
+
+    Parameters
+    ----------
+    before, since : the look before, and since when looks have found the same as that; None at the first look.
+    now_look, now : this look and its time; all times have a time zone.
+    marker, has_marker : name of the date's marker, where it is the marker that decides, and whether it is there.
+    """
+    if marker is not None:
+        return Arrival(has_marker, f"the marker {marker} is there" if has_marker else f"waits for the marker {marker}")
+    if now_look.n_files == 0:
+        return Arrival(False, NOTHING_YET)
+    if now_look.copying is not None:
+        return Arrival(False, f"a file is being copied: {now_look.copying}{IF_LEFT}")
+    unchanged = (now - same_since(before, since, now_look, now)).total_seconds()
+    if unchanged >= params.settle_seconds:
+        return Arrival(True, f"{now_look}; unchanged for {unchanged:.0f} s")
+    has_changed = before is not None and before.digest != now_look.digest
+    change = f" (at the look before: {before})" if has_changed else ""
+    return Arrival(False, f"{now_look}{change}; unchanged for {math.floor(unchanged)} of {params.settle_seconds} s")
+
+
+def look_again(
+    store: Store, campaign: str, source: AnySource, day: date, params: ArrivalParams, now: datetime
+) -> Arrival:
+    """Look at a date's files, compare with the last look in the store, and keep this one there.
+
+    A source without files has nothing to wait for. Files that have settled are not enough where the source does not
+    list the date: those that all dates share may be all there is.
+
+    Parameters
+    ----------
+    now : with its time zone.
+
+    Raises
+    ------
+    InputError : the source's root is no folder, or its files, though settled, cannot be understood.
+    OSError : the disk or the network share does not answer.
+    """
+    root_name: str | None = getattr(source, "root", None)
+    if root_name is None:
+        return Arrival(True, "a source without files has nothing to wait for")
+    root = find_root(root_name)
+    files = date_files(root, day)
+    look, marker, watch = look_at(root, files, now), params.marker_of(day), _read_watch(store, campaign, day)
+    before, since = (None, None) if watch is None else (watch.look, watch.since)
+    kept = Watch(look=look, since=same_since(before, since, look, now))
+    write_arrival(store, campaign, day, kept.model_dump(mode="json"))
+    found = judge_arrival(before, since, look, now, params, marker, holds_marker(files, marker, day))
+    return Arrival(False, NOTHING_YET) if found.settled and not _is_listed(source, day) else found
+
+
+def _read_watch(store: Store, campaign: str, day: date) -> Watch | None:
+    try:
+        return Watch.model_validate(read_arrival(store, campaign, day))
+    except ValidationError:
+        return None
+
+
+def _is_listed(source: AnySource, day: date) -> bool:
+    """Whether a source has a date; a plain folder whose images carry no dates has every date."""
+    days = source.available_dates()
+    return day in days or (isinstance(source, FolderSource) and not days)
+
+
+class ArrivalOptions(TypedDict):
+    """Options of `await_arrival` that depend on its parameters."""
+
+    retries: int
+    retry_delay_seconds: float
+    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
+
+
+def retry_until_settled(awaiting: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Look again at what has not settled, and after passing I/O faults; never after bad input."""
+    return isinstance(state.result(raise_on_failure=False), NotSettled) or retry_on_passing_fault(awaiting, run, state)
+
+
+def arrival_options(params: ArrivalParams) -> ArrivalOptions:
+    """Options with which Prefect looks again twice in every settling time, `MAX_LOOKS` times at most."""
+    patience = 60 * params.patience_minutes
+    delay = max(1.0, min(params.settle_seconds / 2, patience), patience / MAX_LOOKS)
+    return ArrivalOptions(
+        retries=math.ceil(patience / delay),
+        retry_delay_seconds=delay,
+        retry_condition_fn=retry_until_settled,
+    )
+
+
+@task(
+    task_run_name="await {campaign} {date}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    **arrival_options(ArrivalParams()),
+)
+def await_arrival(campaign: str, date: date, store: str, source: AnySource, params: ArrivalParams) -> str:
+    """Look once whether all files of a date are there; says what was seen.
+
+    Prefect looks again, with the options that `arrival_options(params)` gives.
+
+    Raises
+    ------
+    NotSettled : not all there; says what is missing or was still changing.
+    InputError : as `look_again`.
+    """
+    found = look_again(Store(store), campaign, source, date, params, datetime.now().astimezone())
+    if not found.settled:
+        raise NotSettled(f"the files of {campaign} {date} are not known to be complete: {found.why}")
+    return found.why

@@ -1,0 +1,222 @@
+"""Ingest: look at a source, decide labels, and copy the images of each acquisition date into a Zarr array.
+
+`survey_source` always looks, because only looking tells whether something is new; what it finds is named by content, so
+everything after it is cached. `ingest_images` writes `images` and the tables `observations` and `rejected` of a date;
+`check_campaign` writes the table `plants` and refuses campaigns that cannot be analysed.
+
+Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row a plant; for the survey
+see `tasks.survey`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from prefect import task
+
+from storage.arrays.specs import IMAGES
+from storage.arrays.zarr_files import create_array, write_block
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
+from storage.errors import InputError
+from storage.tables import OBSERVATIONS, PLANTS, REJECTED
+from storage.tables.parquet import rows_to_columns, write_table
+from tasks.ingest.checks import Counts, check_counts, paper_comparison
+from tasks.ingest.listing import check_rejected, listing_recipe, write_json
+from tasks.ingest.survey import IngestParams, Survey, source_image, survey
+from tasks.sources import AnySource
+from tasks.sources.contract import Source, UnreadableImage
+from tasks.stage import always_run, cached_by, progress, versions
+
+REVISION = 1
+BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
+
+
+def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image (h, w, 3) to (size, size, 3), area-weighted when it shrinks.
+
+    Raises
+    ------
+    UnreadableImage : all pixels have nearly the same value, as the release's placeholder frames do.
+    """
+    spread = int(pixels.max()) - int(pixels.min())
+    if spread < BLANK_RANGE:
+        raise UnreadableImage(f"blank: all values within {spread} grey levels")
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+
+
+def read_observations(
+    source: Source, entries: Sequence[dict[str, Any]], size: int
+) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None, str]]:
+    """Read and prepare every listed image: its row, its pixels, and why there are none (`reason detail`).
+
+    Raises
+    ------
+    InputError : a file's content is not what was listed.
+    """
+    for entry in entries:
+        listed = source_image(entry)
+        if source.fingerprint(listed) != entry["sha256"]:
+            raise InputError(
+                "A source's files stay as they are while a campaign runs",
+                f"{entry['path']} has changed since it was listed",
+                "wait until all files are copied, then run again",
+            )
+        try:
+            pixels = source.read_image(listed)
+            image = prepare_image(pixels, size)
+        except UnreadableImage as error:
+            yield entry, None, str(error)
+            continue
+        height, width = pixels.shape[:2]
+        flags = [*entry["flags"], *(["not_square"] if height != width else [])]
+        yield {**entry, "height": height, "width": width, "flags": " ".join(flags)}, image, ""
+
+
+def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Any) -> None:
+    """Fill a draft with the images and tables of one date, a shard at a time in memory."""
+    rows: list[dict[str, Any]] = []
+    rejected = [*listing["left_out"]]
+    array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
+    shard, start = list[NDArray[np.uint8]](), 0
+    for entry, image, problem in read_observations(source, listing["images"], size):
+        advance(1)
+        if image is None:
+            reason = "blank" if problem.startswith("blank") else "unreadable"
+            rejected.append({**entry, "reason": reason, "detail": problem})
+            continue
+        rows.append({**entry, "row": len(rows)})
+        shard.append(image)
+        if len(shard) == IMAGES.shard:
+            write_block(array, start, np.stack(shard))
+            draft.settle()
+            start, shard = start + len(shard), []
+    array.resize((len(rows), size, size, 3))
+    if shard:
+        write_block(array, start, np.stack(shard))
+    write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
+    write_table(draft, REJECTED, rows_to_columns(REJECTED, rejected))
+    draft.write_json("listing.json", {**listing, "images": rows})
+    draft.summary = {
+        "date": listing["date"],
+        "classes": listing["classes"],
+        "n_images": len(rows),
+        "rejected": dict(Counter(entry["reason"] for entry in rejected)),
+    }
+
+
+def plant_rows(listings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the table `plants` from the listings of every date, which are taken one after another."""
+    plants: dict[str, dict[str, Any]] = {}
+    for listing in listings:
+        for entry in listing["images"]:
+            if entry["plant_id"] not in plants:
+                plants[entry["plant_id"]] = _plant_row(entry)
+            plants[entry["plant_id"]]["n_observations"] += 1
+    return [plants[name] for name in sorted(plants)]
+
+
+def _plant_row(entry: dict[str, Any]) -> dict[str, Any]:
+    harvest = entry["harvest"] or {"after": None, "by": None}
+    return {
+        **{name: entry[name] for name in ("plant_id", "split", "split_source", "easting", "northing")},
+        "harvest_after": _day_or_none(harvest["after"]),
+        "harvest_by": _day_or_none(harvest["by"]),
+        "n_observations": 0,
+    }
+
+
+def _day_or_none(text: str | None) -> date | None:
+    """The open ends of a harvest interval (`date.min`, `date.max`) are unknown days, not days."""
+    day = None if text is None else date.fromisoformat(text)
+    return None if day in (date.min, date.max) else day
+
+
+def read_listings(images: Sequence[Artifact]) -> Iterator[dict[str, Any]]:
+    """Listings of some dates' images, read one after another."""
+    return (artifact.read_json("listing.json") for artifact in images)
+
+
+def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
+    """What makes a survey: its remarks and the dates' listings."""
+    return Recipe("survey", REVISION, {"notes": list(found.notes)}, {"listings": listings})
+
+
+def images_recipe(params: IngestParams, listing: ArtifactRef) -> Recipe:
+    """What makes a date's images."""
+    return Recipe("images", REVISION, {"image_size": params.image_size}, {"listing": listing})
+
+
+def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]) -> Recipe:
+    """What makes a campaign's table of plants."""
+    checks = {"max_bad_share": params.max_bad_share, "n_needed": n_needed, "is_trained": is_trained}
+    return Recipe("plants", REVISION, checks, {"images": images})
+
+
+@task(task_run_name="survey {campaign}", **always_run())
+def survey_source(
+    campaign: str,
+    store: str,
+    source: AnySource,
+    params: IngestParams,
+    dates: tuple[date, ...],
+    n_needed: int,
+    is_trained: bool,
+) -> dict[str, ArtifactRef]:
+    """Look at a source and refuse hopeless campaigns before an image is read.
+
+    Returns the roles `survey` and, for every date, `listing <date>`.
+    """
+    files, found = Store(store), survey(source, dates, params)
+    check_counts(Counts.of(found.listings.values()), n_needed, is_trained)
+    refs = {
+        f"listing {day}": write_json(files, listing_recipe(listing), listing) for day, listing in found.listings.items()
+    }
+    remarks = survey_recipe(found, list(refs.values()))
+    return {"survey": write_json(files, remarks, {"notes": list(found.notes)}), **refs}
+
+
+@task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
+def ingest_images(
+    campaign: str, date: date, store: str, source: AnySource, params: IngestParams, listing: ArtifactRef
+) -> ArtifactRef:
+    """Copy a date's images into an array; unreadable ones go to `rejected`."""
+    recipe, files = images_recipe(params, listing), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    content = files.open(listing).read_json("listing.json")
+    with (
+        files.create(recipe, versions()) as draft,
+        progress(f"ingest {date}", len(content["images"]), "image") as advance,
+    ):
+        write_images(draft, source, content, params.image_size, advance)
+    return recipe.ref
+
+
+@task(task_run_name="check {campaign}", **cached_by(plants_recipe))
+def check_campaign(
+    campaign: str, store: str, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]
+) -> ArtifactRef:
+    """Write the campaign's plants and counts; refuse what cannot be analysed, before anything is trained."""
+    recipe, files = plants_recipe(params, n_needed, is_trained, images), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    artifacts = [files.open(ref) for ref in images]
+    counts = Counts.of(read_listings(artifacts))
+    rejected = check_rejected(artifacts, counts.n_images, params.max_bad_share)
+    check_counts(counts, n_needed, is_trained)
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(read_listings(artifacts))))
+        draft.summary = {
+            "classes": list(counts.classes),
+            "dates": list(counts.dates),
+            "rejected": rejected,
+            "counts": counts.by_split,
+            "paper": paper_comparison(counts),
+        }
+    return recipe.ref

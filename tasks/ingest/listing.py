@@ -1,0 +1,83 @@
+"""What campaigns and single dates share of their listings: names, files, and how many may be bad."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store, content_digest
+from storage.errors import InputError
+from storage.tables import REJECTED
+from storage.tables.parquet import read_table
+from tasks.stage import versions
+
+LISTING_REVISION = 1  # raised when an equal listing would mean something else
+N_NAMED = 10  # bad files that a message names
+BAD_FILE_REASONS = (
+    "unreadable",
+    "blank",
+    "duplicate",
+    "missing_file",
+    "missing_raster",
+    "unreadable_raster",
+    "outside_raster",
+)
+
+
+def listing_recipe(content: dict[str, Any]) -> Recipe:
+    """What makes a date's listing: its content."""
+    return Recipe("listing", LISTING_REVISION, {"date": content["date"], "content": content_digest(content)})
+
+
+def write_json(files: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
+    """An artefact of one JSON file, named as its kind."""
+    if not files.holds(recipe.ref):
+        with files.create(recipe, versions()) as draft:
+            draft.write_json(f"{recipe.kind}.json", content)
+    return recipe.ref
+
+
+def check_rejected(images: Sequence[Artifact], n_images: int, max_bad_share: float) -> dict[str, int]:
+    """Count what was left out of some dates' images, by reason.
+
+    Raises
+    ------
+    InputError : as `check_bad_share`.
+    """
+    left_out = [read_table(artifact, REJECTED) for artifact in images]
+    rejected = dict(Counter(reason for table in left_out for reason in table["reason"]))
+    bad_files = [
+        path
+        for table in left_out
+        for path, reason in zip(table["path"], table["reason"], strict=True)
+        if reason in BAD_FILE_REASONS
+    ]
+    check_bad_share(rejected, n_images, max_bad_share, bad_files)
+    return rejected
+
+
+def check_bad_share(
+    rejected: dict[str, int], n_images: int, max_bad_share: float, bad_files: Sequence[str] = ()
+) -> None:
+    """Refuse too many bad image files.
+
+    Parameters
+    ----------
+    rejected : plant-dates left out by reason, whether the file was bad or not.
+    n_images : images that went on.
+    max_bad_share : of bad files in all files.
+    bad_files : their paths, of which the message names the first.
+
+    Raises
+    ------
+    InputError : with the counts by reason.
+    """
+    bad = {reason: n for reason, n in rejected.items() if reason in BAD_FILE_REASONS}
+    n_bad = sum(bad.values())
+    if n_bad > max_bad_share * (n_images + n_bad):
+        raise InputError(
+            f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
+            f"{n_bad} of {n_images + n_bad}: "
+            + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items()))
+            + "".join(f"\n    {path}" for path in bad_files[:N_NAMED]),
+            "copy the files again, or raise ingest.max_bad_share",
+        )

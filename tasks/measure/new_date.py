@@ -1,0 +1,84 @@
+"""Acquisition: what a scored date comes to, one row a saliency method: table `acquisitions`."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from prefect import task
+
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.tables import ACQUISITIONS, ADJUSTED, DRIFT, RELIABILITIES
+from storage.tables.names import MADE_BY
+from storage.tables.parquet import rows_to_columns, write_table
+from storage.tables.rows import Row, rows_of
+from tasks.stage import cached_by, versions
+
+REVISION = 1
+
+
+def acquisition_recipe(
+    images: ArtifactRef, reliability: list[ArtifactRef], adjusted: list[ArtifactRef], drift: list[ArtifactRef]
+) -> Recipe:
+    """What makes the sums of a scored date."""
+    inputs = {"images": images, "reliability": reliability, "adjusted": adjusted, "drift": drift}
+    return Recipe("acquisition", REVISION, {}, inputs)
+
+
+def acquisition_row(reliability: Sequence[Row], adjusted: Sequence[Row], drift: Sequence[Row]) -> Row:
+    """Sums of one saliency method's rows of a date; shares are None where they are shares of nothing.
+
+    Parameters
+    ----------
+    reliability, adjusted : a row an explained image, at least one.
+    drift : a row a split of unseen plants.
+    """
+    labelled = [row for row in adjusted if row["label"] is not None]
+    outside = [row for row in drift if row["is_outside"]]
+    reasons = " ".join(dict.fromkeys(reason for row in outside for reason in row["reason"].split()))
+    return {
+        **{name: reliability[0][name] for name in MADE_BY},
+        "n_explained": len(reliability),
+        "n_abstain": sum(row["abstain"] for row in reliability),
+        "n_swapped": sum(row["is_swapped"] for row in adjusted),
+        "mean_reliability": sum(row["reliability"] for row in reliability) / len(reliability),
+        "n_labelled": len(labelled),
+        "accuracy_before": share(row["predicted"] == row["label"] for row in labelled),
+        "accuracy_after": share(row["adjusted"] == row["label"] for row in labelled),
+        "is_outside": bool(outside),
+        "outside_reason": reasons,
+    }
+
+
+def share(found: Any) -> float | None:
+    """Share of true values; None of nothing."""
+    values = list(found)
+    return sum(values) / len(values) if values else None
+
+
+@task(task_run_name="sum up {campaign} {date}", **cached_by(acquisition_recipe))
+def sum_up_acquisition(
+    campaign: str,
+    date: date,
+    store: str,
+    images: ArtifactRef,
+    reliability: list[ArtifactRef],
+    adjusted: list[ArtifactRef],
+    drift: list[ArtifactRef],
+) -> ArtifactRef:
+    """Count what a scored date's images came to, by every saliency method."""
+    recipe, files = acquisition_recipe(images, reliability, adjusted, drift), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    seen = files.open(images).summary
+    counts = {"n_images": seen["n_images"], "n_rejected": sum(seen["rejected"].values())}
+    rows = [
+        {**counts, **acquisition_row(*(rows_of(files.open(ref), spec) for ref, spec in zip(refs, SPECS, strict=True)))}
+        for refs in zip(reliability, adjusted, drift, strict=True)
+    ]
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, ACQUISITIONS, rows_to_columns(ACQUISITIONS, rows))
+        draft.summary = {"date": date.isoformat(), **counts}
+    return recipe.ref
+
+
+SPECS = (RELIABILITIES, ADJUSTED, DRIFT)

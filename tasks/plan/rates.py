@@ -1,0 +1,191 @@
+"""Planning: how long things take on this machine, measured in a few seconds, and what a campaign then takes.
+
+Measured with the campaign's own classifier, image size, batch sizes and device, on images of noise, by the code that
+the stages run. Neither weights nor pixels change how long a convolution takes. No Prefect, no files.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.classify.model import Classifier, pass_size, predict_logits, rgb_images
+from tasks.classify.training import Training, TrainingSet, TrainParams, train_epoch
+from tasks.explain.engine.forward import fast_forward
+from tasks.explain.lime import superpixels
+from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.explain.occlusion import Occlusion, window_corners, windows_a_pass
+from tasks.parameters import Runtime
+from tasks.plan.passes import BACKWARD_COST, StageWork
+
+AGAIN_BELOW = 1.0  # seconds; what took less is measured again, when everything is loaded and warm
+MOST_ON_CPU = 64  # images at once: with more an image takes as long, and measuring would take minutes
+SOME_PASSES = 2  # of windows, spread over the image: those at its border cost less
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds an image, measured with one task at a time; None where the campaign does nothing of the kind.
+
+    Attributes
+    ----------
+    forward : of a pass of the classifier, in batches of `runtime.batch_size` (on a CPU at most `MOST_ON_CPU`).
+    train : of a sample in training, forth and back, in batches of `train.batch_size` (likewise).
+    gradcam : of a map. fast : of a pass prepared for many, as LIME's and occlusion's.
+    window : of a hidden window computed from what it changes. segment : of finding an image's superpixels.
+    ingest : of reading an image and its checksum.
+    speedup : how much more is done when `n_side` tasks run side by side.
+    n_threads : of each task on the CPU.
+    """
+
+    device: str
+    n_threads: int
+    n_side: int
+    speedup: float
+    forward: float
+    train: float | None = None
+    gradcam: float | None = None
+    fast: float | None = None
+    window: float | None = None
+    segment: float | None = None
+    ingest: float = 0.0
+
+
+def measure_rates(
+    classifier: Classifier, explain: ExplainParams, train: TrainParams | None, size: int, runtime: Runtime, n_side: int
+) -> Rates:
+    """Run everything that the campaign asks of the classifier a few times, `size` x `size` pixels an image.
+
+    Parameters
+    ----------
+    n_side : tasks side by side, no more than the machine has processors.
+    """
+    batch = noise(at_once(runtime.batch_size, classifier), size)
+    forward = seconds(lambda: predict_logits(classifier, batch, len(batch)), classifier) / len(batch)
+    hides = {"occlusion", "occlusion_preview"} & set(explain.methods)
+    return Rates(
+        device=classifier.device.type,
+        n_threads=torch.get_num_threads(),
+        n_side=n_side,
+        speedup=speedup(lambda: predict_logits(classifier, batch, len(batch)), forward * len(batch), n_side),
+        forward=forward,
+        train=None if train is None else time_training(train, classifier, size),
+        gradcam=time_gradcam(classifier, explain, runtime, batch) if "gradcam" in explain.methods else None,
+        fast=time_fast_pass(classifier, runtime, batch) if hides or "lime" in explain.methods else None,
+        window=time_window(classifier, explain, runtime, batch) if hides else None,
+        segment=time_superpixels(explain, batch) if "lime" in explain.methods else None,
+    )
+
+
+def at_once(batch_size: int, classifier: Classifier) -> int:
+    """Images of a batch to measure with."""
+    return min(batch_size, MOST_ON_CPU) if classifier.device.type == "cpu" else batch_size
+
+
+def noise(n: int, size: int) -> NDArray[np.uint8]:
+    """Images (n, size, size, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
+
+
+def seconds(call: Callable[[], object], classifier: Classifier) -> float:
+    """Seconds of a call; the second time where the first was quick, as what is first is not yet warm."""
+    taken = np.inf
+    for _ in range(2):
+        start = time.perf_counter()
+        call()
+        if classifier.device.type == "cuda":
+            torch.cuda.synchronize()
+        taken = min(taken, time.perf_counter() - start)
+        if taken > AGAIN_BELOW:
+            break
+    return float(taken)
+
+
+def speedup(call: Callable[[], object], alone: float, n_side: int) -> float:
+    """How many times as much is done by `n_side` threads that each make a call, which alone takes `alone` seconds."""
+    if n_side < 2:
+        return 1.0
+    with ThreadPoolExecutor(n_side) as pool:
+        start = time.perf_counter()
+        wait([pool.submit(call) for _ in range(n_side)])
+        return max(1.0, n_side * alone / (time.perf_counter() - start))
+
+
+def time_training(params: TrainParams, classifier: Classifier, size: int) -> float:
+    """Seconds of a sample: an epoch of one batch."""
+    n, device = at_once(params.batch_size, classifier), classifier.device
+    plan = np.stack([np.arange(n), np.zeros(n, np.int64), np.full(n, -1)], axis=1).astype(np.int64)
+    samples = TrainingSet(noise(n, size), plan, np.arange(n) % len(classifier.classes))
+    # Initial weights are of no matter here, and may have to be fetched.
+    plain = params.model_copy(update={"weights": "none", "batch_size": n})
+    training = Training.start(plain, len(classifier.classes), device)
+    return seconds(lambda: train_epoch(training, samples, plain, device), classifier) / n
+
+
+def time_gradcam(classifier: Classifier, explain: ExplainParams, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
+    """Seconds of a map."""
+    explainer = prepare_explainer("gradcam", classifier, explain, runtime)
+    images = rgb_images(pixels)
+    return seconds(lambda: explainer(images, np.zeros(len(images), np.int64)), classifier) / len(images)
+
+
+def time_fast_pass(classifier: Classifier, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
+    """Seconds of an image in a prepared pass."""
+    forward = fast_forward(classifier, runtime)
+    inputs = classifier.inputs(pixels[: pass_size(classifier.device.type, pixels.shape[1:3], len(pixels))])
+    return seconds(lambda: forward(inputs), classifier) / len(inputs)
+
+
+def time_window(
+    classifier: Classifier, explain: ExplainParams, runtime: Runtime, pixels: NDArray[np.uint8]
+) -> float | None:
+    """Seconds of a hidden window; None where each is a whole pass."""
+    occlusion = Occlusion(classifier, explain.occlusion, runtime)
+    if occlusion.network is None:
+        return None
+    image = classifier.inputs(pixels[:1])
+    corners = window_corners(image.shape[2], image.shape[3], explain.occlusion).flatten(0, 1)
+    n = min(len(corners), SOME_PASSES * windows_a_pass(classifier.device.type, runtime.batch_size))
+    some = corners[np.linspace(0, len(corners) - 1, n).astype(int)]
+    occlusion.checked.add(image.shape)  # the nine windows that are checked first are counted as passes
+    return seconds(lambda: occlusion.logits(image, some, 0), classifier) / len(some)
+
+
+def time_superpixels(explain: ExplainParams, pixels: NDArray[np.uint8]) -> float:
+    """Seconds of an image's superpixels; found once, as it takes long and loads nothing."""
+    (image,) = rgb_images(pixels[:1])
+    start = time.perf_counter()
+    superpixels(image, explain.lime.segments, 0)
+    return time.perf_counter() - start
+
+
+def stage_seconds(stage: StageWork, rates: Rates) -> float | None:
+    """Seconds of a stage at the measured rates; None for what is not measured (clusters, scores, report).
+
+    Stages of several tasks are quicker by the measured `speedup`, as far as there are tasks for it.
+    """
+    alone = _alone(stage, rates)
+    if alone is None:
+        return None
+    is_alone = stage.stage == "train" or stage.n_tasks < 2
+    return alone if is_alone else alone / min(rates.speedup, stage.n_tasks)
+
+
+def _alone(stage: StageWork, rates: Rates) -> float | None:
+    if stage.stage == "ingest":
+        return stage.n_images * rates.ingest
+    if stage.stage == "predict":
+        return stage.forward * rates.forward
+    if stage.stage == "train":
+        return stage.backward * (rates.train or 0) + (stage.forward - stage.backward) * rates.forward
+    if stage.method == "gradcam":
+        return stage.n_images * (rates.gradcam or 0)
+    if stage.stage != "explain":
+        return None
+    segments = stage.n_images * (rates.segment or 0) if stage.method == "lime" else 0
+    passes = stage.forward * (rates.fast or 0) + BACKWARD_COST * stage.backward * rates.forward
+    return segments + passes + stage.windows * (rates.window or 0)

@@ -1,0 +1,90 @@
+"""Rehearse: one image of noise through an untrained classifier and every explanation, before hours go to real ones."""
+
+import numpy as np
+import torch
+from prefect import task
+
+from storage.artifacts import ArtifactRef, Store
+from storage.errors import InputError
+from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
+from tasks.classify.training import TrainParams
+from tasks.explain.explain import check_explained_class
+from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.explain.occlusion import n_windows
+from tasks.parameters import Runtime
+from tasks.stage import always_run
+
+
+def rehearse(
+    classes: list[str], train: TrainParams, given: GivenClassifier | None, explain: ExplainParams, size: int
+) -> None:
+    """Classify and explain one image of noise, `size` x `size` pixels, by every method with the least work it can do.
+
+    Raises
+    ------
+    InputError : unknown architecture or layer, images of a size the classifier cannot take, weights that do not fit, an
+        occluded patch or stride beyond the image.
+    """
+    from tasks.classify.architectures import build_model
+
+    n_classes = len(classes)
+    model = (
+        build_model(train.architecture, n_classes, "none", train.seed)
+        if given is None
+        else load_given(given, n_classes)
+    )
+    classifier = freeze(model, tuple(classes), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
+    noise = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    little = least_work(explain, size)
+    try:
+        for method in explain.methods:
+            prepare_explainer(method, classifier, little, Runtime())(noise, np.zeros(1, np.int64))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            "The classifier takes images of ingest.image_size",
+            f"it fails on {size} x {size} pixels: {error}",
+            "use a size that the architecture takes, or another train.architecture",
+        ) from error
+
+
+def least_work(explain: ExplainParams, size: int) -> ExplainParams:
+    """The same methods with one hidden window, and two samples of a few superpixels.
+
+    Raises
+    ------
+    InputError : a patch or stride beyond an image of `size` x `size` pixels.
+    """
+    if {"occlusion", "occlusion_preview"} & set(explain.methods):
+        n_windows(size, explain.occlusion)
+    few = {"n_samples": 2, "segments": "slic", "regressor": "ridge"}
+    changes = {
+        "occlusion": explain.occlusion.model_copy(update={"stride": size}),
+        "lime": explain.lime.model_copy(update=few),
+    }
+    return explain.model_copy(update=changes)
+
+
+@task(task_run_name="rehearse {campaign}", **always_run())
+def rehearse_classifier(
+    campaign: str,
+    store: str,
+    plants: ArtifactRef,
+    params: TrainParams,
+    given: GivenClassifier | None,
+    explain: ExplainParams,
+    image_size: int,
+) -> None:
+    """Refuse a classifier that cannot classify or explain the campaign's images, before it is trained."""
+    summary = Store(store).open(plants).summary
+    classes, choice = summary["classes"], explain.explained_class
+    check_explained_class(choice, classes)
+    unlabelled = {s: n["unlabelled"] for s, n in summary["counts"].items() if s != "train" and n["unlabelled"]}
+    if choice == "label" and unlabelled:
+        raise InputError(
+            "explained_class = label needs the label of every explained image",
+            f"images without: {unlabelled}",
+            "use explained_class = predicted, which exists for unseen data too",
+        )
+    rehearse(classes, params, given, explain, image_size)

@@ -1,0 +1,95 @@
+"""Planning: how many bytes each kind of artefact takes in the store. Pure functions of a `Workload`; no Prefect.
+
+Arrays are counted by their shapes, before compression, which is exact for what cannot be compressed; tables by the
+width of their columns, before encoding. Manifests are counted for shards alone, and reports and files for other tools
+by the row: rough, and a small part of any large store.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.arrays.specs import EXPLAINED_CLASS, PEAK, ROWS, SALIENCY
+from storage.tables import ADJUSTED, ASSIGNMENTS, AUGMENTATION, CROSSFIT, OBSERVATIONS, PREDICTIONS, RELIABILITIES
+from storage.tables.widths import row_bytes
+from tasks.explain.methods import SHARD_MAPS, Method
+from tasks.plan.workload import Workload
+
+LISTED_BYTES = 1200  # of an image in a date's listing as JSON, which two artefacts hold
+REPORT_BYTES = 8_000_000  # of a report's page and figures beside its rows; the artefact's files are published too
+REPORT_ROW_BYTES = 400  # of a plant and date on the page and in the files for other tools, each method
+CHECKPOINT_COPIES = 3  # of the weights: Adam keeps two numbers more for each
+INDEX_BYTES = 16  # of a chunk in its shard's index
+SHARD_BYTES = 6000  # of a shard's manifest and the description of its arrays, and its lines in the date's manifest
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of one kind of artefact; `method` where each saliency method has its own."""
+
+    kind: str
+    bytes: int
+    method: Method | None = None
+
+
+def plan_store(work: Workload, image_share: float) -> list[Size]:
+    """Bytes of everything that a campaign leaves in the store, and of training's checkpoint, which it does not leave.
+
+    Parameters
+    ----------
+    image_share : bytes of stored images in bytes of their pixels, as measured on some; 1 for an upper bound.
+    """
+    images = work.n_images * (round(work.image_bytes * image_share) + INDEX_BYTES)
+    sizes = [
+        Size("images", images),
+        Size("listings", 2 * work.n_images * LISTED_BYTES),
+        Size("classifier", work.network.weight_bytes),
+        Size("predictions", work.n_images * 4 * (work.network.n_features + work.n_classes)),
+        *(Size("saliency", saliency_bytes(work, method), method) for method in work.explain.methods),
+        *(Size("clusters", cluster_bytes(work, method), method) for method in work.explain.methods),
+        Size("tables", table_rows_bytes(work)),
+        Size("reports", 2 * (REPORT_BYTES + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods))),
+    ]
+    if work.train is not None:
+        sizes.append(Size("checkpoint", CHECKPOINT_COPIES * work.network.weight_bytes))
+    return sizes
+
+
+def saliency_bytes(work: Workload, method: Method) -> int:
+    """Of the maps of all dates: float16 at native resolution, once, as a date's array is made of its shards' files.
+
+    What belongs to a map (peak, row, explained class) is in the shard and in the date. Where the file system has no
+    hard links the maps are there twice.
+    """
+    n_maps = sum(day.n_explained for day in work.dates)
+    rows, cols = work.map_shape(method)
+    of_vectors = sum(np.dtype(spec.dtype).itemsize for spec in (PEAK, ROWS, EXPLAINED_CLASS))
+    n_shards = sum(-(-day.n_explained // SHARD_MAPS[method]) for day in work.dates)
+    of_map = rows * cols * np.dtype(SALIENCY.dtype).itemsize + INDEX_BYTES + 2 * of_vectors
+    return n_maps * of_map + n_shards * SHARD_BYTES
+
+
+def cluster_bytes(work: Workload, method: Method) -> int:
+    """Of fitted clusters and cross-fitting: axes, coordinates, prototypes, and the validation images' features."""
+    rows, cols = work.map_shape(method)
+    n, features = work.n_validation, rows * cols
+    keep = min(work.cluster.n_components, max(n - 1, 0), features)
+    axes = 8 * (keep + 1) * features
+    of_image = 8 * (keep + 3) + 4 * (work.network.n_features + work.n_classes)
+    return axes + 4 * work.cluster.n_clusters * features + n * of_image
+
+
+def table_rows_bytes(work: Workload) -> int:
+    """Of the rows of the large tables, in their artefacts and published: twice. The others have a row a cluster."""
+    n, n_maps, methods = work.n_images, sum(day.n_explained for day in work.dates), len(work.explain.methods)
+    rows: Mapping[str, int] = {
+        OBSERVATIONS.name: n,
+        PREDICTIONS.name: n,
+        AUGMENTATION.name: work.n_samples,
+        ASSIGNMENTS.name: n_maps * methods,
+        RELIABILITIES.name: n_maps * methods,
+        ADJUSTED.name: n_maps * methods,
+        CROSSFIT.name: work.n_validation * methods,
+    }
+    return 2 * sum(count * row_bytes(name) for name, count in rows.items())

@@ -1,0 +1,157 @@
+"""What a campaign has to do, known before an image is read: how many images of which kind, and what classifies them.
+
+No Prefect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from torch import nn
+
+from tasks.classify.features import last_linear
+from tasks.classify.model import Classifier, pass_size
+from tasks.classify.training import TrainParams
+from tasks.cluster.params import ClusterParams
+from tasks.explain.engine.incremental import can_take_apart
+from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
+from tasks.explain.methods import ExplainParams, Method
+from tasks.explain.occlusion import n_windows, windows_a_pass
+from tasks.ingest.survey import IngestParams
+from tasks.parameters import Runtime
+from tasks.sources.contract import SourceImage
+
+
+@dataclass(frozen=True)
+class DateCounts:
+    """Images of a date: all, those that are explained (not for training), and labelled validation images."""
+
+    date: str
+    n_images: int
+    n_explained: int
+    n_validation: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """The size of a classifier for one image of the campaign's size.
+
+    Attributes
+    ----------
+    weight_bytes : of all parameters and buffers.
+    largest_bytes : of the largest output of a layer, for one image, float32.
+    total_bytes : of the outputs of all layers together, for one image.
+    n_features : inputs of the last linear layer, else the number of classes.
+    cam_shape : rows and columns of a Grad-CAM map; None where that method is not asked for.
+    is_incremental : whether occlusion computes only what a window changes.
+    device : cpu or cuda.
+    """
+
+    weight_bytes: int
+    largest_bytes: int
+    total_bytes: int
+    n_features: int
+    cam_shape: tuple[int, int] | None
+    is_incremental: bool
+    device: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Everything that decides what a campaign costs.
+
+    Attributes
+    ----------
+    n_classes : of the classifier.
+    n_training : labelled training images; n_samples : what augmentation makes of them, an epoch.
+    train : None where the classifier is given.
+    """
+
+    dates: tuple[DateCounts, ...]
+    n_classes: int
+    n_training: int
+    n_samples: int
+    network: Network
+    ingest: IngestParams
+    train: TrainParams | None
+    explain: ExplainParams
+    cluster: ClusterParams
+    runtime: Runtime
+
+    @property
+    def n_images(self) -> int:
+        """Of all dates."""
+        return sum(day.n_images for day in self.dates)
+
+    @property
+    def n_validation(self) -> int:
+        """Labelled validation images of all dates."""
+        return sum(day.n_validation for day in self.dates)
+
+    @property
+    def image_bytes(self) -> int:
+        """Of one image as it is stored, before compression."""
+        return 3 * self.ingest.image_size**2
+
+    @property
+    def images_a_pass(self) -> int:
+        """Of the classifier, without gradients of the weights."""
+        return pass_size(self.network.device, 2 * [self.ingest.image_size], self.runtime.batch_size)
+
+    @property
+    def windows_a_pass(self) -> int:
+        """Of hidden windows, where occlusion computes only what they change."""
+        return windows_a_pass(self.network.device, self.runtime.batch_size)
+
+    def map_shape(self, method: Method) -> tuple[int, int]:
+        """Rows and columns of a map at native resolution."""
+        if method == "gradcam":
+            assert self.network.cam_shape is not None  # looked at for every method that is asked for
+            return self.network.cam_shape
+        side = self.ingest.image_size
+        side = side if method == "lime" else n_windows(side, self.explain.occlusion)
+        return side, side
+
+
+def count_date(day: date, images: Sequence[SourceImage]) -> DateCounts:
+    """Counts of a date's images."""
+    return DateCounts(
+        day.isoformat(),
+        len(images),
+        sum(image.split != "train" for image in images),
+        sum(image.split == "val" and image.label is not None for image in images),
+    )
+
+
+def measure_network(classifier: Classifier, explain: ExplainParams, size: int, runtime: Runtime) -> Network:
+    """Look at a classifier while one grey image of `size` x `size` pixels passes through it.
+
+    Raises
+    ------
+    InputError : Grad-CAM is asked for and there is no layer for it.
+    """
+    grey = np.full((1, 3, size, size), 0.5, np.float32)
+    finished = outputs_in_order(classifier, grey)
+    outputs = [4 * int(np.prod(shape)) for _, module, shape in finished if not list(module.children())]
+    cam_shape = None
+    if "gradcam" in explain.methods:
+        layer = explain.gradcam.layer or last_convolutional_stage(classifier, grey)
+        check_layer(classifier.model, layer)
+        shape = next(shape for name, _, shape in reversed(finished) if name == layer)
+        cam_shape = (shape[-2], shape[-1])
+    head = last_linear(classifier.model)
+    return Network(
+        weight_bytes=weight_bytes(classifier.model),
+        largest_bytes=max(outputs),
+        total_bytes=sum(outputs),
+        n_features=len(classifier.classes) if head is None else head.in_features,
+        cam_shape=cam_shape,
+        is_incremental=runtime.saliency_precision == "float32" and can_take_apart(classifier.model),
+        device=classifier.device.type,
+    )
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of a model's parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())

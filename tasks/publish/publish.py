@@ -1,0 +1,129 @@
+"""Publish: the tables, decisions and report of a run under its campaign's name, the campaign's record last."""
+
+from datetime import date
+from typing import Any
+
+from prefect import task
+
+from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.published.exports import KIND, publish_decisions
+from storage.published.publish import PART, publish_report, publish_table, unpublish_table
+from storage.records.acquisitions import AcquisitionRecord, write_acquisition
+from storage.records.campaigns import CampaignRecord, write_record
+from storage.tables import BACKFILL, REVIEWS, TABLES
+from storage.tables.parquet import rows_to_columns, write_table
+from tasks.stage import always_run, versions
+
+BACKFILL_REVISION = 1  # raised when equal rows would mean something else
+
+# Which artefacts hold the rows of each published table.
+OWNERS = {
+    "plants": "plants",
+    "observations": "images",
+    "rejected": "images",
+    "augmentation": "augmentation",
+    "epochs": "classifier",
+    "predictions": "predictions",
+    "assignments": "assignments",
+    "crossfit": "crossfit",
+    "sensitivity": "sensitivity",
+    "cluster_matches": "matches",
+    "clusters": "scores",
+    "reliability": "reliability",
+    "swaps": "swaps",
+    "reviews": "review",
+    "adjusted": "adjusted",
+    "metrics": "metrics",
+    "evaluation": "evaluation",
+    "drift": "drift",
+    "audit": "audit",
+    "acquisitions": "acquisition",
+    "backfill": "backfill",
+}
+
+
+def holders(store: Store, artifacts: dict[str, ArtifactRef], table: str, day: str | None) -> list[ArtifactRef]:
+    """Artefacts with a table's rows (one a saliency method), of one date or of the campaign.
+
+    Empty for the training tables of a campaign with a given classifier.
+    """
+    refs = [
+        ref
+        for role, ref in artifacts.items()
+        if role.split()[0] == OWNERS[table] and (day is None or role.split()[-1] == day)
+    ]
+    return [ref for ref in refs if f"{table}.parquet" in store.open(ref).manifest.files]
+
+
+def decisions_of(artifacts: dict[str, ArtifactRef], day: str) -> dict[str, ArtifactRef]:
+    """Artefacts with the decisions of a date, by saliency method."""
+    roles = {role: role.split() for role in artifacts}
+    return {words[1]: artifacts[role] for role, words in roles.items() if words[0] == KIND and words[-1] == day}
+
+
+@task(task_run_name="publish {campaign}", **always_run())
+def publish_results(
+    campaign: str, store: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
+) -> CampaignRecord:
+    """Publish every table, the decisions and the report, then the record that says the run is complete."""
+    files = Store(store)
+    for spec in TABLES.values():
+        for day in params["dates"] if spec.per_date else [None]:
+            refs = holders(files, artifacts, spec.name, day)
+            if refs:
+                publish_table(files, spec, refs, campaign, None if day is None else date.fromisoformat(day))
+            elif spec is REVIEWS:  # the rule decides again, or other clusters
+                unpublish_table(files, spec, campaign)
+    for day in params["dates"]:
+        publish_decisions(files, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
+    report = publish_report(files, artifacts["report"], campaign)
+    record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=files.name_of(report))
+    write_record(files, record)
+    return record
+
+
+@task(task_run_name="publish {campaign} {date}", **always_run())
+def publish_acquisition(
+    campaign: str,
+    date: date,
+    store: str,
+    fitted_by: str,
+    fit: str,
+    params: dict[str, Any],
+    artifacts: dict[str, ArtifactRef],
+) -> AcquisitionRecord:
+    """Publish a scored date's tables and decisions as parts of its fit, then the record that says it is complete."""
+    files, of_fit = Store(store), f"fit-{fit}"
+    for spec in TABLES.values():
+        refs = holders(files, artifacts, spec.name, date.isoformat()) if spec.per_date else []
+        if refs:
+            publish_table(files, spec, refs, campaign, date, part=of_fit if spec.is_fitted else PART)
+    publish_decisions(files, decisions_of(artifacts, date.isoformat()), campaign, date, part=of_fit)
+    record = AcquisitionRecord(
+        campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
+    )
+    write_acquisition(files, record)
+    return record
+
+
+@task(task_run_name="publish report {campaign}", **always_run())
+def publish_renewed_report(campaign: str, store: str, report: ArtifactRef) -> None:
+    """Publish a report in place of the one that a campaign has."""
+    publish_report(Store(store), report, campaign)
+
+
+@task(task_run_name="publish backfill {name}", **always_run())
+def publish_backfill(store: str, name: str, rows: list[dict[str, Any]]) -> ArtifactRef:
+    """Publish what became of every season's dates in a backfill, in place of what the last one of this name left.
+
+    Parameters
+    ----------
+    rows : of the table `backfill`, dates as YYYY-MM-DD.
+    """
+    files, recipe = Store(store), Recipe("backfill", BACKFILL_REVISION, {"rows": content_digest(rows)})
+    if not files.holds(recipe.ref):
+        with files.create(recipe, versions()) as draft:
+            dated = [{**row, "acquired": date.fromisoformat(row["acquired"])} for row in rows]
+            write_table(draft, BACKFILL, rows_to_columns(BACKFILL, dated))
+    publish_table(files, BACKFILL, [recipe.ref], name)
+    return recipe.ref

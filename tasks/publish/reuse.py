@@ -1,0 +1,61 @@
+"""Reuse: artefacts of a finished campaign for another analysis of it."""
+
+from datetime import date
+
+from prefect import task
+
+from storage.arrays.specs import FEATURES, LOGITS
+from storage.arrays.zarr_files import read_array, write_array
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.errors import ArtifactError
+from storage.tables import PREDICTIONS
+from storage.tables.parquet import Rows, read_table, write_table
+from tasks.stage import always_run, versions
+
+REVISION = 1
+
+
+@task(task_run_name="reuse {campaign} {role}", **always_run())
+def reuse_artifact(campaign: str, store: str, role: str, ref: ArtifactRef) -> ArtifactRef:
+    """Take an artefact of the campaign's record as it is.
+
+    Raises
+    ------
+    ArtifactError : it is missing or damaged.
+    """
+    damage = Store(store).damage(ref)
+    if damage:
+        raise ArtifactError(f"{role} of {campaign}: {damage[0]}; `harvest run` makes it again")
+    return ref
+
+
+def unlabelled(predictions: Rows) -> list[int]:
+    """Which rows of a table of predictions are explained though they have no label."""
+    return [
+        i
+        for i, (label, split) in enumerate(zip(predictions["label"], predictions["split"], strict=True))
+        if label is None and split != "train"
+    ]
+
+
+def labelled_recipe(predictions: ArtifactRef) -> Recipe:
+    """What makes the predictions of a date's labelled images alone."""
+    return Recipe("predictions", REVISION, {"labelled": True}, {"predictions": predictions})
+
+
+@task(task_run_name="labelled {campaign} {date}", **always_run())
+def take_labelled(campaign: str, date: date, store: str, predictions: ArtifactRef) -> ArtifactRef:
+    """The predictions of a date's labelled images: those given where all that is explained has a label."""
+    recipe, files = labelled_recipe(predictions), Store(store)
+    whole = files.open(predictions)
+    table = read_table(whole, PREDICTIONS)
+    if not unlabelled(table):
+        return predictions
+    if not files.holds(recipe.ref):
+        chosen = [i for i, label in enumerate(table["label"]) if label is not None]
+        with files.create(recipe, versions()) as draft:
+            write_table(draft, PREDICTIONS, {name: [values[i] for i in chosen] for name, values in table.items()})
+            for spec in (LOGITS, FEATURES):
+                write_array(draft, spec, read_array(whole, spec)[chosen])
+            draft.summary = {**whole.summary, "n_images": len(chosen)}
+    return recipe.ref

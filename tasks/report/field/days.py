@@ -1,0 +1,57 @@
+"""What the report tells of each date, read from the artefacts of the campaign's own dates and of scored ones."""
+
+from collections.abc import Mapping, Sequence
+
+from storage.artifacts import Artifact
+from storage.tables import ADJUSTED, DRIFT, OBSERVATIONS, REJECTED, RELIABILITIES
+from storage.tables.parquet import iter_table
+from storage.tables.rows import Row, days_of, rows_of
+from tasks.export.decisions import decision_rows
+from tasks.report.field.summary import FieldDay
+
+
+def read_days(
+    own: dict[str, Artifact], scored: dict[str, Artifact], plants: Sequence[Row], classes: Sequence[str], method: str
+) -> list[FieldDay]:
+    """Every date of a campaign by one saliency method, in order.
+
+    Parameters
+    ----------
+    own, scored : artefacts by role, of the dates that the fit was made from and of those scored with it later.
+    plants : rows of the campaign's table `plants`.
+    """
+    days = [read_day(own, day, plants, classes, method) for day in days_of(own, f"adjusted {method}")]
+    days += [
+        read_day(scored, day, [*plants, *listed_plants(scored, day)], classes, method, is_scored=True)
+        for day in days_of(scored, f"adjusted {method}")
+    ]
+    return sorted(days, key=lambda day: day.date)
+
+
+def read_day(
+    artifacts: Mapping[str, Artifact],
+    day: str,
+    plants: Sequence[Row],
+    classes: Sequence[str],
+    method: str,
+    is_scored: bool = False,
+) -> FieldDay:
+    """One date; of `plants` the later of two rows of a plant counts."""
+    images = artifacts[f"images {day}"]
+    rated, adjusted, drift = (
+        rows_of(artifacts[f"{kind} {method} {day}"], spec)
+        for kind, spec in (("reliability", RELIABILITIES), ("adjusted", ADJUSTED), ("drift", DRIFT))
+    )
+    return FieldDay(
+        date=day,
+        is_scored=is_scored,
+        rows=decision_rows(plants, rated, adjusted, classes),
+        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(adjusted),
+        rejected=rows_of(images, REJECTED),
+        drift=drift,
+    )
+
+
+def listed_plants(artifacts: Mapping[str, Artifact], day: str) -> list[Row]:
+    """Plants of a scored date with their positions: it has no table `plants`, and may have plants that no other has."""
+    return artifacts[f"images {day}"].read_json("listing.json")["images"]

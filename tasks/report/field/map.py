@@ -1,0 +1,219 @@
+"""The harvest map: what the page's script draws, as JSON, and the same as a picture of each date for print; no files.
+
+A decision has a colour and a shape of its own, so that it is told with any colour vision and in a print without
+colours. Reliability is how far a mark is filled: solid for a sure answer, hollow for one no better than a guess.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from storage.tables.rows import Row
+from tasks.export.decisions import CHECK, decisions_of
+from tasks.report.field.summary import FieldDay, day_label, is_placed, reason_sentences
+from tasks.report.figures import page_layout, png_bytes
+
+NO_ANSWER = "#9AA39D"
+N_ON_MAP = 10_000  # plants that the page's map draws; a browser takes seconds for more, and 25 bytes each and date
+SIDE = 7.0  # inches of a picture's longer side, and of the shorter at most
+
+
+@dataclass(frozen=True)
+class Marker:
+    """How a decision looks: Plotly's and Matplotlib's names of a shape, its outline from -10 to 10, and its colours.
+
+    Colours are Okabe & Ito's on a light ground, and lighter ones of the same hues on a dark ground.
+    """
+
+    symbol: str
+    shape: str
+    path: str
+    light: str
+    dark: str
+
+
+CHECK_MARKER = Marker("triangle-up", "^", "M0-9L9 8H-9Z", "#D55E00", "#FF9A55")
+MARKERS = (
+    Marker("circle", "o", "M0-8A8 8 0 1 1 0 8A8 8 0 1 1 0-8Z", "#00805E", "#3DD9AE"),
+    Marker("square", "s", "M-7-7H7V7H-7Z", "#0072B2", "#6DC4F7"),
+    Marker("diamond", "D", "M0-9L9 0L0 9L-9 0Z", "#A8487F", "#EBA6CD"),
+    Marker("triangle-down", "v", "M0 9L9-8H-9Z", "#7A6A00", "#F0E442"),
+    Marker("pentagon", "p", "M0-9L9-2L5 8H-5L-9-2Z", "#1C2420", "#E4EBE6"),
+    Marker("hexagon", "h", "M-4-8H4L9 0L4 8H-4L-9 0Z", "#7D4B00", "#E69F00"),
+)
+
+
+def markers_of(classes: Sequence[str]) -> dict[str, Marker]:
+    """The look of every decision; with more classes than shapes some look alike."""
+    acted_on = [decision for decision in decisions_of(classes) if decision != CHECK]
+    found = {decision: MARKERS[i % len(MARKERS)] for i, decision in enumerate(acted_on)}
+    return {**found, CHECK: CHECK_MARKER}
+
+
+def least_reliability(classes: Sequence[str]) -> float:
+    """Reliability of a guess, at which a mark is hollow."""
+    return 1 / max(2, len(classes))
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """How the page's map leaves out plants of a large field.
+
+    Attributes
+    ----------
+    n, n_shown : plants with a position, and those of them on the map.
+    side : metres; of every square of a grid the plant nearest to its middle is shown.
+    """
+
+    n: int
+    n_shown: int
+    side: float
+
+
+def thinned(metres: NDArray[np.float64], limit: int) -> tuple[NDArray[np.int64], float]:
+    """Which of n plants at positions (n, 2) a map shows, at most `limit`, and the side of its squares in metres.
+
+    Evenly over the field, as every so many-th plant would not be: rows have equal numbers of plants, and whole lines
+    would be shown or left out. All plants, and 0, where there are no more than `limit`; of equally near ones the first.
+    """
+    if len(metres) <= limit:
+        return np.arange(len(metres)), 0.0
+    side = round(float(np.sqrt(np.maximum(np.ptp(metres, axis=0), 1.0).prod() / limit)), 1) or 0.1
+    while True:
+        square = np.floor(metres / side)
+        order = np.argsort(np.hypot(*(metres / side - square - 0.5).T).round(9), kind="stable")
+        _, first = np.unique(square[order], axis=0, return_index=True)
+        if len(first) <= limit:
+            return np.sort(order[first]), side
+        side = round(1.1 * side + 0.05, 1)
+
+
+def thinning(days: Sequence[FieldDay], plants: Sequence[Row]) -> Thinning | None:
+    """How the map of these dates leaves out plants; None where it shows all."""
+    metres = np.asarray(list(_places(days, plants).values())).reshape(-1, 2)
+    shown, side = thinned(metres - metres.min(axis=0, initial=np.inf), N_ON_MAP)
+    return Thinning(len(metres), len(shown), side) if side else None
+
+
+def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> str:
+    """What the map shows, safe inside a `script` element; empty where no plant has a position.
+
+    Plants stand once, in metres from the south-west corner, as many as `thinned` leaves; a date has the numbers of its
+    plants among them, and of each the number of its decision, its reliability to three decimals, the number of its
+    answer and of its reasons, and whether it was swapped; and how many plants it has in all. Of the campaign's `plants`
+    those without an answer on a date are there too, to show the field.
+    """
+    places = _places(days, plants)
+    if not places:
+        return ""
+    metres = np.asarray(list(places.values()))
+    metres = (metres - metres.min(axis=0)).round(2)
+    shown, _ = thinned(metres, N_ON_MAP)
+    names, metres = [list(places)[i] for i in shown], metres[shown]
+    number = {plant: i for i, plant in enumerate(names)}
+    reasons = sorted({row["abstain_reason"] for day in days for row in day.rows})
+    content = {
+        "classes": list(classes),
+        "least": least_reliability(classes),
+        "spacing": _spacing(metres),
+        "decisions": [{"name": name, **asdict(marker)} for name, marker in markers_of(classes).items()],
+        "reasons": [[reason_sentences().get(word, word) for word in text.split()] for text in reasons],
+        "plants": names,
+        "east": metres[:, 0].tolist(),
+        "north": metres[:, 1].tolist(),
+        "days": [_day_content(day, number, classes, reasons) for day in days],
+    }
+    # `<` could end the element or open a comment in it.
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _places(days: Sequence[FieldDay], plants: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """Easting and northing of every plant that has them, the latest known; none where no answer has a place."""
+    answers = [row for day in days for row in day.rows if is_placed(row)]
+    known = [*filter(is_placed, plants), *answers] if answers else []
+    return {row["plant_id"]: (row["easting"], row["northing"]) for row in known}
+
+
+def _spacing(metres: NDArray[np.float64]) -> float:
+    """Median distance (m) of a plant from its nearest neighbour; 1 for a plant alone, or plants in one place."""
+    if len(metres) < 2:
+        return 1.0
+    distances, _ = KDTree(metres).query(metres, k=2)
+    return float(np.median(distances[:, 1]).round(3)) or 1.0
+
+
+def _day_content(
+    day: FieldDay, number: Mapping[str, int], classes: Sequence[str], reasons: Sequence[str]
+) -> dict[str, Any]:
+    """A date's plants that are on the map, and what all of them come to."""
+    decisions = decisions_of(classes)
+    tally = Counter(row["decision"] for row in day.rows)
+    rows = [row for row in day.rows if is_placed(row) and row["plant_id"] in number]
+    return {
+        "date": day.date,
+        "label": day_label(day.date),
+        "n": len(day.rows),
+        "unplaced": sum(not is_placed(row) for row in day.rows),
+        "counts": [tally[decision] for decision in decisions],
+        "plant": [number[row["plant_id"]] for row in rows],
+        "decision": [decisions.index(row["decision"]) for row in rows],
+        "reliability": [round(row["answer_reliability"], 3) for row in rows],
+        "answer": [classes.index(row["answer"]) for row in rows],
+        "reason": [reasons.index(row["abstain_reason"]) for row in rows],
+        "swapped": [int(row["is_swapped"]) for row in rows],
+    }
+
+
+def map_pictures(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> dict[str, bytes]:
+    """The map of every date as PNG, on the same axes; none where no plant has a position."""
+    places = _places(days, plants)
+    return {day.date: map_picture(day.rows, classes, places) for day in days} if places else {}
+
+
+def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str, tuple[float, float]]) -> bytes:
+    """Plants of decision rows in metres from the corner of all known `places`, the others of which are dots."""
+    known = np.asarray(list(places.values()))
+    low, span = known.min(axis=0), np.maximum(np.ptp(known, axis=0), 1.0)
+    width, height = np.clip(SIDE * span / span.max(), 0.35 * SIDE, SIDE)
+    figure = Figure(figsize=(width + 0.8, height + 1.2), layout=page_layout())
+    panel = figure.subplots()
+    placed = [row for row in rows if is_placed(row)]
+    area = float(np.clip(9000 / len(known), 3, 60))  # square points
+    answered = {row["plant_id"] for row in placed}
+    rest = np.asarray([place for plant, place in places.items() if plant not in answered]).reshape(-1, 2)
+    panel.scatter(rest[:, 0] - low[0], rest[:, 1] - low[1], area / 8, color=NO_ANSWER, linewidths=0)
+    for decision, marker in markers_of(classes).items():
+        inside = [row for row in placed if row["decision"] == decision]
+        east, north = (
+            [row[name] - at for row in inside] for name, at in zip(("easting", "northing"), low, strict=True)
+        )
+        fill = [to_rgba(marker.light, _filling(row["answer_reliability"], classes)) for row in inside]
+        panel.scatter(
+            east, north, area, color=fill or None, marker=marker.shape, edgecolors=marker.light, linewidths=0.7,
+            label=f"{decision} ({len(inside)})",
+        )  # fmt: skip
+    margin = 0.03 * float(span.max())
+    panel.set_xlim(-margin, span[0] + margin)
+    panel.set_ylim(-margin, span[1] + margin)
+    panel.set_aspect("equal")
+    panel.set_xlabel("metres east")
+    panel.set_ylabel("metres north")
+    panel.spines[["top", "right"]].set_visible(False)
+    legend = figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, handletextpad=0.2)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return png_bytes(figure)
+
+
+def _filling(reliability: float, classes: Sequence[str]) -> float:
+    """How far a mark is filled, 0..1."""
+    least = least_reliability(classes)
+    return min(1.0, max(0.0, (reliability - least) / (1 - least)))

@@ -1,0 +1,198 @@
+"""What the report shows, read from a campaign's artefacts into plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays.specs import PROTOTYPES
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import Artifact, ArtifactRef, Store
+from storage.errors import InputError
+from storage.tables import (
+    ADJUSTED,
+    CLUSTER_MATCHES,
+    CLUSTER_SCORES,
+    CROSSFIT,
+    DRIFT,
+    EPOCHS,
+    EVALUATION,
+    METRICS,
+    OBSERVATIONS,
+    PLANTS,
+    REJECTED,
+    RELIABILITIES,
+    SENSITIVITY,
+    SWAPS,
+)
+from storage.tables.names import SCORES, UNSEEN
+from storage.tables.rows import Row, dated_rows, days_of, labelled_rows, rows_of, shared_rows
+from tasks.report.examples import Example, find_examples
+
+COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped", "abstain")
+ABSTAINED = ("split", "abstain", "abstain_reason")
+JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # by each method
+
+
+@dataclass(frozen=True)
+class MethodResults:
+    """Everything of one saliency method.
+
+    Attributes
+    ----------
+    clusters, swaps, metrics, evaluation, crossfit, sensitivity : rows of the tables of these names.
+    matches : rows of the table `cluster_matches`; none on a first fit.
+    adjusted, reliability : rows of the tables of these names of every date of the campaign, of the columns `COUNTED`
+        and `ABSTAINED` alone; equal ones are one object.
+    judged : labelled rows of `reliability` of unseen plants, with every score.
+    drift : rows of the table of this name with the date, also of the dates scored since.
+    prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
+    summary : diagnostics of the clusters.
+    warnings : what a reader must know of clusters, cross-fitting and novelty before trusting a figure.
+    """
+
+    method: str
+    clusters: Sequence[Row]
+    swaps: Sequence[Row]
+    matches: Sequence[Row]
+    metrics: Sequence[Row]
+    evaluation: Sequence[Row]
+    crossfit: Sequence[Row]
+    sensitivity: Sequence[Row]
+    adjusted: Sequence[Row]
+    reliability: Sequence[Row]
+    judged: Sequence[Row]
+    drift: Sequence[Row]
+    prototypes: NDArray[np.float32]
+    examples: list[Example]
+    summary: dict[str, Any]
+    warnings: list[str]
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether any map that is shown has evidence against the explained class."""
+        return any(bool((shown < 0).any()) for shown in (self.prototypes, *(one.saliency for one in self.examples)))
+
+
+@dataclass(frozen=True)
+class CampaignResults:
+    """Everything of a campaign.
+
+    Attributes
+    ----------
+    notes : remarks on the source as a whole.
+    observations : split, label and flags of the rows of every date of the campaign; equal ones are one object.
+    rejected : rows of the table of this name with the date, also of the dates scored since.
+    epochs : rows of the table `epochs`; empty where the classifier was given.
+    artifacts, scored : by role, of the campaign and of the dates scored since.
+    """
+
+    campaign: str
+    params: dict[str, Any]
+    differing: dict[str, Any]
+    dates: list[str]
+    classes: list[str]
+    plants: Sequence[Row]
+    plants_summary: dict[str, Any]
+    notes: list[str]
+    observations: Sequence[Row]
+    rejected: Sequence[Row]
+    card: dict[str, Any]
+    epochs: Sequence[Row]
+    methods: list[MethodResults]
+    artifacts: dict[str, Artifact] = field(repr=False)
+    scored: dict[str, Artifact] = field(repr=False)
+
+    @property
+    def uses_ground_truth(self) -> bool:
+        """Whether any map explains the true class."""
+        chosen = {row["explained_class"] for method in self.methods for row in (*method.clusters, *method.metrics)}
+        return "label" in chosen or self.params.get("explain", {}).get("explained_class") == "label"
+
+
+def read_campaign(
+    store: Store,
+    campaign: str,
+    params: dict[str, Any],
+    differing: dict[str, Any],
+    refs: dict[str, ArtifactRef],
+    scored_refs: dict[str, ArtifactRef],
+) -> CampaignResults:
+    """Read what the report of a campaign shows; `refs` and `scored_refs` are artefacts by role.
+
+    Raises
+    ------
+    InputError : artefacts that this version's runs make are missing: the run was by an earlier version.
+    """
+    asked: list[str] = params["explain"]["methods"]  # in this order, whatever the order of the roles
+    missing = [role for method in asked for kind in JUDGED if (role := f"{kind} {method}") not in refs]
+    if missing:
+        raise InputError(
+            "A report shows a run by this version of the program",
+            f"the run of {campaign} has no {', '.join(missing)}",
+            "run the campaign again: what is unchanged comes from the store",
+        )
+    artifacts, scored = ({role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs))
+    plants, classifier = artifacts["plants"], artifacts["classifier"]
+    has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
+    return CampaignResults(
+        campaign=campaign,
+        params=params,
+        differing=differing,
+        dates=days_of(artifacts, "images"),
+        classes=list(plants.summary["classes"]),
+        plants=rows_of(plants, PLANTS),
+        plants_summary=plants.summary,
+        notes=artifacts["survey"].read_json("survey.json")["notes"],
+        observations=shared_rows(artifacts, "images", OBSERVATIONS, ("split", "label", "flags")),
+        rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
+        card=classifier.read_json("card.json"),
+        epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
+        methods=[read_method(artifacts, scored, method, params["score"]["least_novelty"]) for method in asked],
+        artifacts=artifacts,
+        scored=scored,
+    )
+
+
+def read_method(
+    artifacts: dict[str, Artifact], scored: dict[str, Artifact], method: str, least_novelty: float
+) -> MethodResults:
+    """Read what the report shows of one saliency method: of scored dates only whether they are like validation."""
+    clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
+    prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
+    return MethodResults(
+        method=method,
+        clusters=rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES),
+        swaps=rows_of(artifacts[f"swaps {method}"], SWAPS),
+        matches=[] if matches is None else rows_of(matches, CLUSTER_MATCHES),
+        metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
+        evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
+        crossfit=rows_of(crossfit, CROSSFIT),
+        sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
+        adjusted=shared_rows(artifacts, f"adjusted {method}", ADJUSTED, COUNTED),
+        reliability=shared_rows(artifacts, f"reliability {method}", RELIABILITIES, ABSTAINED),
+        judged=labelled_rows(
+            artifacts, f"reliability {method}", RELIABILITIES, UNSEEN, ("split", "label", "predicted", *SCORES)
+        ),
+        drift=dated_rows({**artifacts, **scored}, f"drift {method}", DRIFT),
+        prototypes=prototypes,
+        examples=find_examples(artifacts, method, prototypes),
+        summary=clusters.summary,
+        warnings=[
+            *clusters.summary["warnings"],
+            *crossfit.summary["warnings"],
+            *never_novel(sum(clusters.summary["sizes"]), least_novelty),
+        ],
+    )
+
+
+def never_novel(n: int, least: float) -> list[str]:
+    """A warning where n validation maps are too few for any map to be marked as novel; otherwise none."""
+    if 1 / (n + 1) >= least > 0:
+        return [
+            f"with {n} validation images novelty is never below {1 / (n + 1):.3f}: no map can be marked as novel "
+            f"(score.least_novelty = {least:g})"
+        ]
+    return []

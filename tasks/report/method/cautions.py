@@ -1,0 +1,120 @@
+"""Say what to be careful about: answers that abstain, dates outside what was validated, and reviews by a person."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.tables.names import SPLIT_NAMES
+from storage.tables.rows import Row
+from tasks.adjust.review_choices import PERSON, REVIEWED, TIMEOUT, rule_choice
+from tasks.report.words import ABSTAIN_REASONS, DRIFT_REASONS
+
+
+def abstention_rows(reliability: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[str, Any]]:
+    """Every split's images, how many answers abstain and why, and how often answers are right after adjustment.
+
+    `reasons` counts images by word; an image may have several. `kept` and `abstained` are `(n_labelled, n_right)`:
+    (0, 0) where no label is known.
+    """
+    return [
+        {
+            "split": split,
+            "n": len(rows),
+            "n_abstained": sum(row["abstain"] for row in rows),
+            "reasons": Counter(word for row in rows if row["abstain"] for word in row["abstain_reason"].split()),
+            "kept": _right(adjusted, split, is_abstained=False),
+            "abstained": _right(adjusted, split, is_abstained=True),
+        }
+        for split in SPLIT_NAMES
+        if (rows := [row for row in reliability if row["split"] == split])
+    ]
+
+
+def _right(adjusted: Sequence[Row], split: str, is_abstained: bool) -> tuple[int, int]:
+    of_split = (row for row in adjusted if row["split"] == split and row["label"] is not None)
+    known = [row for row in of_split if row["abstain"] == is_abstained]
+    return len(known), sum(row["adjusted"] == row["label"] for row in known)
+
+
+def abstain_reasons(rows: Sequence[Row]) -> list[str]:
+    """Words for why answers abstain, of rows of `abstention_rows`: the scores' first, used or not."""
+    used = {word for row in rows for word in row["reasons"]}
+    known = [word for word in ABSTAIN_REASONS if word != REVIEWED or word in used]
+    return [*known, *sorted(used - set(known))]
+
+
+def abstention_sentence(rows: Sequence[Row]) -> str:
+    """How many answers not to act on in every split but training, in one sentence, of rows of `abstention_rows`."""
+    parts: list[str] = []
+    for row in rows:
+        why = ", ".join(f"{n} {word}" for word, n in sorted(row["reasons"].items()))
+        parts.append(f"{row['n_abstained']} of {row['n']} {SPLIT_NAMES[row['split']]}" + (f" ({why})" if why else ""))
+    return f"Answers not to act on: {'; '.join(parts)}." if parts else "No image was explained."
+
+
+def drift_rows(drift: Sequence[Row]) -> list[dict[str, Any]]:
+    """Every date and split in reading order, with why it is outside in words; empty where it is not."""
+    order = {split: i for i, split in enumerate(SPLIT_NAMES)}
+    ranked = sorted(drift, key=lambda row: (row["date"], order.get(row["split"], len(order))))
+    return [
+        {**row, "why": DRIFT_REASONS.get(row["reason"], row["reason"]) if row["is_outside"] else ""} for row in ranked
+    ]
+
+
+def outside_dates(drift: Sequence[Row]) -> list[tuple[str, str]]:
+    """Dates and splits outside what was validated, each with why."""
+    return [
+        (f"{row['date']}, {SPLIT_NAMES.get(row['split'], row['split'])}", row["why"])
+        for row in drift_rows(drift)
+        if row["is_outside"]
+    ]
+
+
+def outside_sentence(drift: Sequence[Row]) -> str:
+    """The dates outside what was validated, in one sentence; empty where there are none."""
+    found = outside_dates(drift)
+    if not found:
+        return ""
+    return f"Outside what was validated: {'; '.join(f'{when} ({why})' for when, why in found)}."
+
+
+WHAT_IT_MEANS = (
+    "Whoever decided had seen these validation plants, so accuracy after adjustment on them cannot be cross-fitted. "
+    "The row “cross-fitted rule” says what the rule alone would give; only unseen plants tell what the decisions are "
+    "worth."
+)
+
+
+@dataclass(frozen=True)
+class ReviewNote:
+    """That a person decided on clusters, or was asked in vain.
+
+    Attributes
+    ----------
+    text : all of it in one or two sentences.
+    decisions : one phrase a cluster that a person decided on; none where nobody answered.
+    """
+
+    text: str
+    decisions: list[str]
+
+
+def review_note(swaps: Sequence[Row]) -> ReviewNote | None:
+    """What to say of a review, by rows of the table `swaps`; None where none was made and none was asked for."""
+    by_person = [row for row in swaps if row["decided_by"] == PERSON]
+    if by_person:
+        who = ", ".join(dict.fromkeys(row["reviewer"] for row in by_person))
+        text = (
+            f"Reviewed by {who}: a person decided on {len(by_person)} of {len(swaps)} clusters, in place of the rule."
+        )
+        return ReviewNote(text, [_decision(row) for row in by_person])
+    if any(row["decided_by"] == TIMEOUT for row in swaps):
+        return ReviewNote("A review was asked for and nobody answered in time: the rule decided.", [])
+    return None
+
+
+def _decision(row: Row) -> str:
+    proposed = rule_choice(row["is_proposed"])
+    agreed = "as the rule said" if proposed == row["decision"] else f"the rule said {proposed}"
+    return f"cluster {row['cluster']}: {row['decision']} ({agreed}), by {row['reviewer']}: {row['reason']}"

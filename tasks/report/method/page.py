@@ -1,0 +1,183 @@
+"""What the report says and draws of one saliency method, from what was read of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.report import words
+from tasks.report.figures import cluster_figure, confusion_figure, overlay_image, prototype_figure
+from tasks.report.inputs import MethodResults
+from tasks.report.method.accuracy import Headline, accuracy_rows, effect_sentences, headline, rule_sentences
+from tasks.report.method.cautions import (
+    ReviewNote,
+    abstain_reasons,
+    abstention_rows,
+    abstention_sentence,
+    drift_rows,
+    outside_dates,
+    outside_sentence,
+    review_note,
+)
+from tasks.report.method.clusters import cluster_counts, cluster_rows, diagnostics, small_swaps, unseen_splits
+from tasks.report.method.comparison import tallest_bars
+from tasks.report.method.scores import (
+    ScoreTable,
+    calibration_bins,
+    judged_images,
+    judged_split,
+    risk_curves,
+    score_tables,
+    sensitivity_rows,
+    split_words,
+    verdict,
+)
+from tasks.report.score_figures import calibration_figure, method_figure, risk_coverage_figure
+
+Counts = Mapping[str, Mapping[int, Mapping[str, int]]]
+
+
+@dataclass(frozen=True)
+class MethodPage:
+    """What the page says of one saliency method.
+
+    Attributes
+    ----------
+    name : the method in words.
+    is_signed : its maps also hold evidence against the explained class.
+    is_approximate : its maps are estimates, and so is all that follows from them.
+    rule : which answers are swapped, in a sentence.
+    review : what a person decided, or that nobody did in time; None where nobody was asked.
+    reasons : words for why answers abstain, the columns of `abstention`.
+    outside : dates outside what was validated, each with why.
+    notes : what the method section comes to, for a page without it: abstention, dates outside, scores.
+    has_earlier : there is an earlier fit to compare clusters with.
+    figures : PNG by kind: prototypes, clusters, confusion, risk-coverage, calibration, side-by-side; all but the first
+        two only where there is something to draw.
+    examples : captions and JPEG of typical images by cluster.
+    """
+
+    method: str
+    name: str
+    is_signed: bool
+    is_approximate: bool
+    headline: Headline
+    rule: str
+    review: ReviewNote | None
+    accuracy: list[dict[str, Any]]
+    effects: list[str]
+    abstention: list[dict[str, Any]]
+    reasons: list[str]
+    drift: list[dict[str, Any]]
+    outside: list[tuple[str, str]]
+    scores: list[ScoreTable]
+    verdict: str
+    sensitivity: list[dict[str, Any]]
+    clusters: list[dict[str, Any]]
+    has_earlier: bool
+    unseen: list[str]
+    diagnostics: list[tuple[str, str, str]]
+    warnings: list[str]
+    notes: list[str]
+    figures: dict[str, bytes]
+    examples: dict[int, list[dict[str, Any]]]
+
+
+def method_pages(methods: Sequence[MethodResults], classes: list[str], threshold: float) -> list[MethodPage]:
+    """Everything the page says and draws of every saliency method."""
+    counts = [cluster_counts(one.clusters, one.adjusted, len(classes)) for one in methods]
+    tallest = tallest_bars(counts) if len(methods) > 1 else None
+    return [method_page(one, classes, threshold, of_one, tallest) for one, of_one in zip(methods, counts, strict=True)]
+
+
+def method_page(
+    results: MethodResults, classes: list[str], threshold: float, counts: Counts, tallest: Mapping[str, int] | None
+) -> MethodPage:
+    """Everything the page says and draws of one saliency method.
+
+    `counts` is of `cluster_counts`; `tallest` of `tallest_bars`, None where no other method is beside this one.
+    """
+    rule, why_none = rule_sentences(results.swaps, len(classes), threshold)
+    review = review_note(results.swaps)
+    if review and review.decisions:
+        rule, why_none = f"Where no person decided: {rule}", "the review swaps no cluster"
+    clusters = cluster_rows(results.clusters, results.swaps, results.matches, results.adjusted, len(classes))
+    swapped = [row["cluster"] for row in clusters if row["is_swapped"]]
+    abstention = abstention_rows(results.reliability, results.adjusted)
+    said = (
+        review.text if review else "",
+        abstention_sentence(abstention),
+        outside_sentence(results.drift),
+        verdict(results.evaluation),
+    )
+    return MethodPage(
+        method=results.method,
+        name=words.method_name(results.method),
+        is_signed=results.is_signed,
+        is_approximate=results.summary["approximate"],
+        headline=headline(results.metrics, results.adjusted, len(classes), why_none),
+        rule=rule,
+        review=review,
+        accuracy=accuracy_rows(results.metrics, results.adjusted),
+        effects=effect_sentences(results.metrics, results.adjusted),
+        abstention=abstention,
+        reasons=abstain_reasons(abstention),
+        drift=drift_rows(results.drift),
+        outside=outside_dates(results.drift),
+        scores=score_tables(results.evaluation),
+        verdict=verdict(results.evaluation),
+        sensitivity=sensitivity_rows(results.sensitivity),
+        clusters=clusters,
+        has_earlier=bool(results.matches),
+        unseen=unseen_splits(results.adjusted),
+        diagnostics=diagnostics(results.summary),
+        warnings=[*results.warnings, *small_swaps(clusters)],
+        notes=[sentence for sentence in said if sentence],
+        figures=_figures(results, classes, swapped, counts, tallest),
+        examples=_examples(results, [row["cluster"] for row in clusters], classes),
+    )
+
+
+def _figures(
+    results: MethodResults,
+    classes: list[str],
+    swapped: list[int],
+    counts: Counts,
+    tallest: Mapping[str, int] | None,
+) -> dict[str, bytes]:
+    figures = {
+        "prototypes": prototype_figure(results.prototypes, results.clusters, results.is_signed),
+        "clusters": cluster_figure(counts, swapped),
+    }
+    if results.metrics:
+        figures["confusion"] = confusion_figure(results.metrics, classes)
+    if tallest is not None:
+        figures["side-by-side"] = method_figure(counts, swapped, results.prototypes, results.is_signed, tallest)
+    return figures | _score_figures(results)
+
+
+def _score_figures(results: MethodResults) -> dict[str, bytes]:
+    split = judged_split(results.evaluation)
+    images = judged_images(results.judged, results.crossfit, split)
+    if split is None or not images:
+        return {}
+    title = f"{split_words(split)} (n = {len(images)})"
+    curves = {words.score_name(score): curve for score, curve in risk_curves(images).items()}
+    bins = {words.score_name(score): rows for score, rows in calibration_bins(images).items()}
+    return {"risk-coverage": risk_coverage_figure(curves, title), "calibration": calibration_figure(bins, title)}
+
+
+def _examples(results: MethodResults, clusters: list[int], classes: list[str]) -> dict[int, list[dict[str, Any]]]:
+    shown: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in clusters}
+    for one in results.examples:
+        shown.setdefault(one.cluster, []).append(
+            {
+                "plant_id": one.plant_id,
+                "date": one.date,
+                "label": classes[one.label],
+                "predicted": classes[one.predicted],
+                "is_right": one.label == one.predicted,
+                "flat": ("" if not one.is_flat else "constant map" if one.saliency.any() else "zero map"),
+                "picture": overlay_image(one.image, one.saliency, results.is_signed),
+            }
+        )
+    return shown

@@ -1,0 +1,103 @@
+"""The report's page as HTML: templates, styles and the map's script in one file that asks for nothing else."""
+
+import base64
+import json
+from importlib.resources import files
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from storage.tables import TABLES, names
+from tasks.report import templates, words
+from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
+from tasks.report.field.page import FieldPage
+from tasks.report.figures import training_figure
+from tasks.report.inputs import CampaignResults
+from tasks.report.method.cautions import WHAT_IT_MEANS
+from tasks.report.method.clusters import kinds_of
+from tasks.report.method.comparison import compare_methods
+from tasks.report.method.page import MethodPage
+from tasks.report.method.scores import split_words
+from tasks.report.templates import page_templates
+
+TEMPLATES = (
+    "report.html",
+    "style.html",
+    "field.html",
+    "method.html",
+    "scores.html",
+    "macros.html",
+    "map.js",
+)
+FILTERS: dict[str, Any] = {
+    "percent": words.percent,
+    "percent_interval": words.percent_interval,
+    "figure_text": words.figure_text,
+    "p_text": words.p_text,
+    "plain": plain,
+}
+
+
+def template_text() -> str:
+    """Everything of this program that the page is made from."""
+    return "".join((files(templates) / name).read_text(encoding="utf-8") for name in TEMPLATES)
+
+
+def provenance(results: CampaignResults) -> dict[str, Any]:
+    """Artefacts by role, versions, and where the published tables lie."""
+    manifests = {role: artifact.manifest for role, artifact in results.artifacts.items()}
+    found: dict[str, set[str]] = {}
+    for manifest in manifests.values():
+        for package, version in manifest.versions.items():
+            found.setdefault(package, set()).add(version)
+    files = {name for manifest in manifests.values() for name in manifest.files}
+    return {
+        "artifacts": [(role, m.kind, m.digest, m.revision) for role, m in sorted(manifests.items())],
+        "versions": [(package, ", ".join(sorted(found[package]))) for package in sorted(found)],
+        "tables": [
+            (_table_place(spec.name, results.campaign, spec.per_date), spec.meaning)
+            for spec in TABLES.values()
+            if f"{spec.name}.parquet" in files
+        ],
+    }
+
+
+def _table_place(table: str, campaign: str, per_date: bool) -> str:
+    return f"tables/{table}/campaign={campaign}/" + ("date=<YYYY-MM-DD>/" if per_date else "") + "part-0.parquet"
+
+
+def render_page(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
+    """The page as HTML; whatever comes from tables and parameters is escaped."""
+    environment = page_templates()
+    environment.filters.update(FILTERS, data_uri=_data_uri)
+    return environment.get_template("report.html").render(
+        results=results,
+        source=results.params["source"],
+        field=field,
+        scripts=[get_plotlyjs(), (files(templates) / "map.js").read_text(encoding="utf-8")] if field.map_json else [],
+        methods=methods,
+        comparison=compare_methods(
+            {one.method: one.metrics for one in results.methods},
+            {one.method: one.adjusted for one in results.methods},
+            {page.method: page.clusters for page in methods},
+            {one.method: one.evaluation for one in results.methods},
+        ),
+        names=names,
+        words=words,
+        split_words=split_words,
+        review_means=WHAT_IT_MEANS,
+        kinds=kinds_of(len(results.classes)),
+        differing=parameter_rows(results.differing),
+        counts=image_counts(results.observations, results.plants, results.classes),
+        rejected=rejected_rows(results.rejected),
+        flags=flag_counts(results.observations),
+        training=training_figure(results.epochs) if results.epochs else None,
+        confidence=results.params["score"]["confidence"],
+        provenance=provenance(results),
+        parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+def _data_uri(picture: bytes) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

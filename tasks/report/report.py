@@ -1,0 +1,133 @@
+"""Report: one self-contained page that says what a campaign found and how far to believe it.
+
+Reads every artefact of a campaign, and of the dates that its fit has scored since, and writes `index.html` with all
+figures embedded, the figures of each saliency method as `<kind>-<method>.png` (see `figure_file` and
+`MethodPage.figures`), and the harvest map of each date as `harvest-map-<date>.png`. Every number on the page comes from
+the tables and manifests; there is no clock in it, so equal inputs give equal bytes.
+"""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from prefect import task
+
+from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.records.campaigns import CampaignRecord
+from storage.tables import METRICS
+from storage.tables.rows import rows_of
+from tasks.report import words
+from tasks.report.campaign import parameter_rows, summary_lines
+from tasks.report.field.days import read_days
+from tasks.report.field.page import FieldPage, field_page
+from tasks.report.field.summary import decision_sentence
+from tasks.report.inputs import CampaignResults, read_campaign
+from tasks.report.method.accuracy import Headline
+from tasks.report.method.page import MethodPage, method_pages
+from tasks.report.render import render_page, template_text
+from tasks.stage import cached_by, versions
+
+REVISION = 4
+
+
+def report_recipe(
+    campaign: str,
+    params: dict[str, Any],
+    differing: dict[str, Any],
+    artifacts: dict[str, ArtifactRef],
+    scored: dict[str, ArtifactRef],
+    lost: list[str],
+) -> Recipe:
+    """What makes a campaign's report: its parameters, every artefact by role, the page's templates and Plotly."""
+    fields = {
+        "campaign": campaign,
+        "params": params,
+        "differing": differing,
+        "lost": lost,
+        "template": content_digest(template_text()),
+        "plotly": version("plotly"),
+    }
+    return Recipe("report", REVISION, fields, {**artifacts, **scored})
+
+
+@task(task_run_name="report {campaign}", **cached_by(report_recipe))
+def write_report(
+    campaign: str,
+    store: str,
+    params: dict[str, Any],
+    differing: dict[str, Any],
+    artifacts: dict[str, ArtifactRef],
+    scored: dict[str, ArtifactRef],
+    lost: list[str],
+) -> ArtifactRef:
+    """Write the page and figures of a campaign.
+
+    Parameters
+    ----------
+    artifacts : of the campaign's run, by role.
+    scored, lost : of the dates that its fit has scored since, see `storage.acquisitions.scored_artifacts`.
+    """
+    recipe, disk = report_recipe(campaign, params, differing, artifacts, scored, lost), Store(store)
+    if disk.holds(recipe.ref):
+        return recipe.ref
+    results = read_campaign(disk, campaign, params, differing, artifacts, scored)
+    methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
+    field = read_field(results, lost)
+    with disk.create(recipe, versions()) as draft:
+        draft.write_bytes("index.html", render_page(results, field, methods).encode())
+        for page in methods:
+            for kind, picture in page.figures.items():
+                draft.write_bytes(figure_file(kind, page.method), picture)
+        for day, picture in field.pictures.items():
+            draft.write_bytes(map_file(day), picture)
+        draft.summary = report_sums(field, methods)
+    return recipe.ref
+
+
+def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
+    """What the page says of the field, by the campaign's first saliency method."""
+    methods = [one.method for one in results.methods]
+    days = read_days(results.artifacts, results.scored, results.plants, results.classes, methods[0])
+    return field_page(days, results.classes, methods, results.plants, lost)
+
+
+def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
+    """What the report comes to, for those who show it without the page."""
+    return {
+        "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},
+        "notes": [f"{page.name}: {note}" for page in methods for note in page.notes],
+        "warnings": [f"{page.name}: {warning}" for page in methods for warning in page.warnings],
+        "days": [asdict(summary) for summary in field.summaries],
+        "decisions": [decision_sentence(summary) for summary in field.summaries],
+    }
+
+
+def map_file(day: str) -> str:
+    """File name of a date's harvest map."""
+    return f"harvest-map-{day}.png"
+
+
+def figure_file(kind: str, method: str) -> str:
+    """File name of a figure; Prefect names its artifacts after it and takes no underscore."""
+    return f"{kind}-{method.replace('_', '-')}.png"
+
+
+def report_summary(store: Store, record: CampaignRecord) -> str:
+    """The report in a few lines of Markdown, for the Prefect UI."""
+    report = store.open(record.artifacts["report"])
+    metrics = [
+        row
+        for role, ref in record.artifacts.items()
+        if role.startswith("metrics ")
+        for row in rows_of(store.open(ref), METRICS)
+    ]
+    heads = {
+        words.method_name(method): Headline(text, tone) for method, (tone, text) in report.summary["headline"].items()
+    }
+    notes, warnings = report.summary["notes"], report.summary["warnings"]
+    decided = ["## Decisions", *(f"- {sentence}" for sentence in reversed(report.summary["decisions"])), ""]
+    lines = summary_lines(f"Campaign {record.campaign}", heads, notes, metrics, warnings)
+    differing = ", ".join(f"{name} = {value}" for name, value in parameter_rows(report.manifest.params["differing"]))
+    lines += ["", f"Parameters: {'the paper’s' if not differing else 'unlike the paper’s, ' + differing}"]
+    lines[2:2] = decided
+    return "\n".join([*lines, "", f"Full page: `{record.report}` in the store"])

@@ -1,0 +1,15 @@
+"""Templates of this project's HTML pages."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def page_templates() -> Environment:
+    """Load the templates of this folder: every value is escaped, and a missing one is an error."""
+    return Environment(
+        loader=PackageLoader("tasks.report.templates", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

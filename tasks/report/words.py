@@ -1,0 +1,159 @@
+"""Fixed sentences of the report: what words of the tables mean, and when not to trust a number."""
+
+from storage.tables.names import METHOD_NAMES, SCORES
+
+# How a method's maps come about, by its word in the tables.
+METHOD_MEANINGS = {
+    "gradcam": """Its maps show where the last layers of the network see evidence for the explained class. They are
+        coarse and never negative: what speaks against the class is not shown.""",
+    "occlusion": """Its maps show how much less the classifier believes in the explained class when a square of the
+        image is hidden. Below zero: hiding the place makes the class more likely, so it speaks against the class.""",
+    "occlusion_preview": """Its maps show how much less the classifier believes in the explained class when a square of
+        the image is hidden, measured only where a coarse look found something and guessed elsewhere. Below zero: hiding
+        the place makes the class more likely, so it speaks against the class.""",
+    "lime": """Its maps show the weight of each patch of similar colour in a simple model of the classifier, fitted to
+        its answers on copies of the image with patches removed. Below zero: the patch speaks against the class.""",
+}
+
+GROUND_TRUTH = "uses ground truth; not valid for unseen data"
+
+APPROXIMATE = "approximate maps: take no reliability as final"
+
+IN_SAMPLE = "the clusters were scored on these images; flatters"
+CROSSFITTED = "every plant answered by clusters made without it; judge by this"
+CROSSFITTED_RULE = "the same by the rule alone, without the review: no judgement of what a person decided"
+
+# Which answers are swapped, by the word in the table `swaps`.
+RULES = {
+    "paper": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
+        {threshold}\u00a0% of the validation images.""",
+    "confident": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
+        half of the validation images beyond chance, and only if swapping also helps validation plants that the clusters
+        were made without.""",
+}
+NO_SWAP = {
+    "paper": "no cluster was wrong in more than {threshold}\u00a0% of its validation images",
+    "confident": "no cluster was wrong in more than half of its validation images beyond chance, or swapping did not "
+    "help plants left out",
+}
+
+# Why an answer should not be acted on, by the word in the table `reliability`.
+ABSTAIN_REASONS = {
+    "wide": """Too few validation images stand behind it: the interval of its cluster's error share is too wide to
+        tell.""",
+    "novel": "The image's saliency map is unlike every validation map, so nothing that was validated speaks for it.",
+    "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
+        be trusted.""",
+    "failing": "In its cluster the classifier is mostly wrong, but the answer was not swapped; or the other way round.",
+    "reviewed": """A person looked at its cluster and decided that none of its answers should be acted on.""",
+}
+
+# Columns of the table `evaluation`: heading, meaning, and whether the largest is best.
+QUALITIES = {
+    "auroc": ("AUROC", "how often a right answer scores above a wrong one: 0.5 is guessing, 1 perfect", True),
+    "aurc": ("AURC", "mean error rate as ever less sure answers are accepted, the surest first", False),
+    "e_aurc": ("e-AURC", "how much of that a perfect order would have avoided", False),
+    "augrc": ("AUGRC", "as AURC, but errors counted among all images, so the few surest weigh less", False),
+    "brier": ("Brier", "mean squared error as a probability of a right answer", False),
+    "calibration_error": (
+        "calibration error",
+        "mean gap between the score and the share that is right, of clusters or other bins",
+        False,
+    ),
+}
+
+# Why a date is outside what was validated, by the word in the table `drift`.
+DRIFT_REASONS = {
+    "clusters": "plants fall into other clusters than in validation",
+    "novelty": "too many saliency maps are unlike every validation map",
+    "clusters novelty": "plants fall into other clusters than in validation, and too many maps are unlike any there",
+}
+
+# Why a plant-date was left out, by the word in the table `rejected`.
+REASONS = {
+    "harvested": "The plant had already been harvested on that day; the image shows no cauliflower to judge.",
+    "same_day": "The plant was harvested on the day of the image, and such images are excluded here.",
+    "ambiguous": "The harvest is known only to an interval of days, some of which mean Ready and others Not ready.",
+    "duplicate": "Several plants or dates have byte-identical files; which is right cannot be known: all are left out.",
+    "unreadable": "The image file is damaged or truncated.",
+    "blank": "The image shows one flat colour: a placeholder, not a plant.",
+    "missing_file": "The source lists the image, but the file is not there.",
+    "missing_raster": "There is no orthophoto of the plant's plot on that day.",
+    "unreadable_raster": "The orthophoto of the plant's plot is damaged.",
+    "outside_raster": "The plant's position lies outside the orthophoto.",
+    "flag_turns_off": "The record says harvested on an earlier visit and not harvested on a later one.",
+    "flag_contradicts_date": "The harvest flag and the harvest date of the plant contradict each other.",
+    "not_in_manifest": "The file is in the folder, but the source's own list does not name it.",
+    "no_split_folder": "The file lies in no folder that says training, validation or test.",
+    "no_class_folder": "The file lies in no folder that names a class.",
+}
+
+DIAGNOSTICS = {
+    "clustered": "validation images with a label",
+    "kernel": "how near two maps must be to count as alike: reading of the scale, and the scale",
+    "stability": """how alike the clusters are when k-means starts elsewhere (mean adjusted Rand index): 1 is always
+        alike, below 0.6 their borders are arbitrary""",
+    "eigengap": "how clearly the maps ask for this number of clusters: near 0, another number would do as well",
+    "PCA": "how much of the differences between maps the clusters could see",
+    "isolated": "maps that no other map is near at this kernel scale",
+    "zero maps": "maps that are zero everywhere: nothing spoke for the explained class",
+    "constant maps": "maps that hold one other value everywhere: they do not say where the evidence lies",
+}
+
+HOW_TO_READ = {
+    "A reliability belongs to a cluster, not to a plant": """
+        It is the share of validation images with a similar saliency map that the classifier got right. A plant inherits
+        it because its map resembles theirs; nothing about this one plant was measured.""",
+    "Small clusters say little": """
+        Intervals are wide where n is small: with 15 of 20 wrong the true share may be anything between about a half and
+        nine in ten. Do not act on a cluster of fewer than about 20 validation images.""",
+    "Validation figures after adjustment flatter": """
+        The clusters to swap were chosen on the very images they are counted on. Judge adjustment by unseen plants, or
+        by the cross-fitted figures: there, each plant is answered by clusters that were made without it.""",
+    "An answer marked abstain is no answer": """
+        Its reliability is not known well enough to act on it, as predicted or swapped. Look at the plant.""",
+    "The cluster's reliability is one score among several": """
+        Which of them knows the classifier's errors best differs between fields. The report compares them on plants
+        that none of them was fitted to; a gap smaller than the intervals may be chance.""",
+    "Another field or season is outside what was validated": """
+        Another variety, soil, camera or light can move images to other clusters and change how often the classifier is
+        wrong in them. Label some plants there and run a campaign before relying on these reliabilities.""",
+    "Images are not independent": """
+        The same plant appears on several dates. Intervals of accuracies and of the scores' figures allow for that: they
+        come from drawing whole plants anew, again and again (bootstrap). Intervals of a cluster's error share (Wilson)
+        and the tests of swaps (McNemar, Holm) still count images: the true intervals are wider, the true p-values
+        larger. That neighbouring plants look alike is allowed for nowhere.""",
+    "A saliency map is no explanation of the plant": """
+        It shows which parts of the image the classifier's answer rests on, not why the plant is or is not ready. Look
+        at the example images: a cluster whose maps light up on soil, a marker or a neighbour is itself a warning.""",
+}
+
+
+def percent(share: float) -> str:
+    """A share as text, `78.5 %`, held together by a no-break space."""
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def percent_interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval of shares as text; a dash where there is none, as for a single plant."""
+    return "–" if low is None or high is None else f"{percent(low)}\u2009–\u2009{percent(high)}"
+
+
+def figure_text(value: float | None, digits: int = 3) -> str:
+    """A number of the tables as text; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def p_text(p: float) -> str:
+    """A probability of chance as text, `p = 0.012`."""
+    return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
+
+
+def method_name(method: str) -> str:
+    """A saliency method in words."""
+    return METHOD_NAMES.get(method, method)
+
+
+def score_name(score: str) -> str:
+    """A score in words."""
+    return SCORES[score][0] if score in SCORES else score

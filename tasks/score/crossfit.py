@@ -1,0 +1,118 @@
+"""Crossfit: every labelled validation image judged without its plant, and what that teaches of the signals.
+
+Reads the validation maps and predictions of every date, writes the table `crossfit`, the clusters' counts by fold, and
+the evidence by which images of any date are judged: validation answers, map distances, the combined model.
+"""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from storage.arrays.specs import FEATURES, LOGITS, MAP_DISTANCE, TRUTH
+from storage.arrays.zarr_files import write_array
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.tables import CROSSFIT
+from storage.tables.parquet import write_table
+from tasks.cluster.axes import isometric
+from tasks.cluster.folds import CrossFit
+from tasks.cluster.members import DateMembers, MemberVectors, column, joined_answers, made_by, plants_of, read_members
+from tasks.cluster.params import ClusterParams
+from tasks.score.combine import INPUTS, fit_combination
+from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
+from tasks.score.signals import answer_evidence
+from tasks.stage import cached_by, versions
+
+REVISION = 1
+
+
+def crossfit_recipe(
+    params: ClusterParams, size: int, clusters: ArtifactRef, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
+) -> Recipe:
+    """What makes a campaign's cross-fitted judgements."""
+    inputs = {"clusters": clusters, "saliency": saliency, "predictions": predictions}
+    return Recipe("crossfit", REVISION, params.numbers(size), inputs)
+
+
+@task(task_run_name="crossfit {campaign} {method}", **cached_by(crossfit_recipe))
+def cross_fit_validation(
+    campaign: str,
+    store: str,
+    method: str,
+    params: ClusterParams,
+    size: int,
+    clusters: ArtifactRef,
+    saliency: list[ArtifactRef],
+    predictions: list[ArtifactRef],
+) -> ArtifactRef:
+    """Judge every labelled validation image by clusters and scores that were fitted without its fold.
+
+    Raises
+    ------
+    InputError : validation images of fewer than three plants.
+    """
+    recipe, files = crossfit_recipe(params, size, clusters, saliency, predictions), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    members = read_members(files, saliency, predictions)
+    data = read_validation(members, params, size)
+    found = cross_fit(data, params, params.kernel)
+    combined = combined_cross_fit(data, found, params, params.kernel)
+    marks = made_by(members, method, clusters)
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, CROSSFIT, crossfit_columns(members, data, found, combined.tolist(), marks))
+        write_array(draft, MAP_DISTANCE, found.signals["map_distance"])
+        write_array(draft, LOGITS, data.answers.logits)
+        write_array(draft, FEATURES, data.answers.features)
+        write_array(draft, TRUTH, data.truth)
+        model = fit_combination(found.signals, data.is_wrong)
+        draft.write_json("combination.json", model.as_json())
+        draft.write_json("folds.json", {str(fold): vars(one) for fold, one in found.clusters.items()})
+        draft.summary = {
+            "temperature": answer_evidence(data.answers, data.truth).temperature,
+            "weights": dict(zip(INPUTS, model.weights.tolist(), strict=True)),
+            "warnings": fold_warnings(found),
+        }
+    return recipe.ref
+
+
+def read_validation(members: list[DateMembers], params: ClusterParams, size: int) -> Validation:
+    """What is known of the labelled validation images, their maps as coordinates of equal distances."""
+    return Validation(
+        vectors=isometric(MemberVectors(members, size, params.scaling)),
+        answers=joined_answers(members),
+        truth=np.asarray(column(members, "label"), np.int64),
+        plants=plants_of(members),
+    )
+
+
+def crossfit_columns(
+    members: list[DateMembers], data: Validation, found: CrossFit, combined: list[float], marks: dict[str, str]
+) -> dict[str, Any]:
+    """The table `crossfit`."""
+    n, signals = len(found.fold), {name: values.tolist() for name, values in found.signals.items()}
+    same = ("error_share", "neighbour_agreement", "novelty", "nearest_map_reliability", "softmax")
+    return {
+        "acquired": [date.fromisoformat(one.date) for one in members for _ in one.rows],
+        "row": [row for one in members for row in one.rows.tolist()],
+        "plant_id": list(data.plants),
+        "label": data.truth.tolist(),
+        "predicted": data.answers.predicted.tolist(),
+        "fold": found.fold.tolist(),
+        "cluster": found.signals["cluster"].astype(int).tolist(),
+        **{name: signals[name] for name in (*same, "calibrated_softmax", "feature_reliability", "trust_score")},
+        "combined_reliability": combined,
+        **{name: [value] * n for name, value in marks.items()},
+    }
+
+
+def fold_warnings(found: CrossFit) -> list[str]:
+    """What a reader must know before trusting the cross-fitted figures."""
+    problems = [one.problem for one in found.clusters.values() if one.problem]
+    if not problems:
+        return []
+    return [
+        f"in {len(problems)} of {len(found.clusters)} folds the other maps could not be clustered ({problems[0]}): "
+        "there the share of all errors stands for the clusters'"
+    ]

@@ -1,0 +1,64 @@
+"""Cross-fitting inside validation: every image judged by clusters and scores that were fitted without its plant.
+
+In-sample numbers flatter, because clusters are scored on the very images they are judged by. Folds hold whole plants:
+images of one plant on several dates are near copies. Pure functions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.classify.answers import Answers, Floats
+from tasks.cluster.evidence import Signals, joined
+from tasks.cluster.folds import CrossFit, cross_fit_maps
+from tasks.cluster.params import ClusterParams, Kernel
+from tasks.score.combine import fit_combination
+from tasks.score.signals import answer_evidence, answer_signals
+
+
+@dataclass(frozen=True)
+class Validation:
+    """n labelled validation images.
+
+    Attributes
+    ----------
+    vectors : (n, f) of their maps; answers : of the classifier; truth : (n,) true classes.
+    plants : (n,) id of each image's plant.
+    """
+
+    vectors: Floats
+    answers: Answers
+    truth: NDArray[np.int64]
+    plants: Sequence[str]
+
+    @property
+    def is_wrong(self) -> NDArray[np.bool_]:
+        """Whether each answer is wrong, (n,)."""
+        return self.answers.predicted != self.truth
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> "Validation":
+        plants = [plant for plant, is_chosen in zip(self.plants, chosen, strict=True) if is_chosen]
+        return Validation(self.vectors[chosen], self.answers[chosen], self.truth[chosen], plants)
+
+
+def cross_fit(data: Validation, params: ClusterParams, kernel: Kernel | None) -> CrossFit:
+    """Every signal of every image, by evidence from the other folds alone; `kernel` None chooses it there too."""
+    found = cross_fit_maps(data.vectors, data.is_wrong, data.plants, params, kernel)
+    parts: dict[int, tuple[NDArray[np.bool_], Signals]] = {}
+    for fold in found.clusters:
+        out = found.fold == fold
+        parts[fold] = out, answer_signals(answer_evidence(data.answers[~out], data.truth[~out]), data.answers[out])
+    return CrossFit(found.fold, {**found.signals, **joined(parts, len(found.fold))}, found.clusters)
+
+
+def combined_cross_fit(data: Validation, found: CrossFit, params: ClusterParams, kernel: Kernel | None) -> Floats:
+    """Combined reliability (n,) of every image by a model of the other folds, made from signals cross-fitted there."""
+    reliability = np.empty(len(found.fold))
+    for fold in found.clusters:
+        out = found.fold == fold
+        rest = data[~out]
+        model = fit_combination(cross_fit(rest, params, kernel).signals, rest.is_wrong)
+        reliability[out] = model.reliability({name: values[out] for name, values in found.signals.items()})
+    return reliability

@@ -1,0 +1,221 @@
+"""Score: how often the classifier is wrong in each cluster, and how far every image's answer can be relied on.
+
+Reads `assignments`, `predictions` and `crossfit`, writes the tables `clusters` (one row a cluster, from labelled
+validation images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the
+classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and
+`reliability` is 1 - error_share.
+
+Memory: of a date `ROWS_AT_ONCE` images, with features some 10 kB each, and the labels and answers of the others; of all
+dates the validation images' clusters and answers.
+"""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from scipy.stats import binomtest
+
+from storage.arrays.specs import FEATURES, LOGITS, TRUTH
+from storage.arrays.zarr_files import open_array, read_array
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, REVIEWS, SWAPS
+from storage.tables.names import FITTED_BY
+from storage.tables.parquet import (
+    Rows,
+    is_by_plant,
+    iter_table,
+    read_columns,
+    read_table,
+    rows_to_columns,
+    write_table,
+    writing_table,
+)
+from storage.tables.rows import rows_of
+from tasks.adjust.review_choices import abstained_clusters
+from tasks.classify.answers import Answers, read_answers
+from tasks.score.combine import Combination
+from tasks.score.rating import JUDGED, Grounds, ScoreParams, rate
+from tasks.score.signals import answer_evidence
+from tasks.stage import cached_by, versions
+
+REVISION = 3
+
+
+def wilson_interval(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson score interval of a share (Wilson 1927, DOI 10.1080/01621459.1927.10502953)."""
+    interval = binomtest(n_wrong, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def score_cluster(
+    labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int, confidence: float
+) -> dict[str, Any]:
+    """Counts, error share and interval of one cluster's labelled validation images.
+
+    Parameters
+    ----------
+    labels, predicted : (n,) class indices, n >= 1.
+    n_classes : with two, TP, TN, FP and FN take class 1 as positive; with more they are None.
+    confidence : of the interval.
+    """
+    n, n_wrong = len(labels), int((labels != predicted).sum())
+    lower, upper = wilson_interval(n_wrong, n, confidence)
+    pairs = {"tp": (1, 1), "tn": (0, 0), "fp": (0, 1), "fn": (1, 0)}
+    counts = {
+        name: int(((labels == truth) & (predicted == answer)).sum()) if n_classes == 2 else None
+        for name, (truth, answer) in pairs.items()
+    }
+    return {
+        "n": n,
+        "n_wrong": n_wrong,
+        **counts,
+        "error_share": n_wrong / n,
+        "error_share_lower": lower,
+        "error_share_upper": upper,
+        "reliability": 1 - n_wrong / n,
+    }
+
+
+def validation_rows(assignments: Rows, predictions: Rows) -> tuple[list[int], list[int], list[int]]:
+    """Cluster, label and predicted class of the labelled validation images of a date."""
+    where = {row: i for i, row in enumerate(predictions["row"])}
+    triples = [
+        (cluster, predictions["label"][where[row]], predictions["predicted"][where[row]])
+        for cluster, row, split in zip(assignments["cluster"], assignments["row"], assignments["split"], strict=True)
+        if split == "val" and predictions["label"][where[row]] is not None
+    ]
+    clusters, labels, predicted = zip(*triples, strict=True) if triples else ((), (), ())
+    return list(clusters), list(labels), list(predicted)
+
+
+def scores_recipe(
+    params: ScoreParams, clusters: ArtifactRef, assignments: list[ArtifactRef], predictions: list[ArtifactRef]
+) -> Recipe:
+    """What makes the scores of a campaign's clusters."""
+    inputs = {"clusters": clusters, "assignments": assignments, "predictions": predictions}
+    return Recipe("scores", REVISION, {"confidence": params.confidence}, inputs)
+
+
+def reliability_recipe(
+    params: ScoreParams,
+    scores: ArtifactRef,
+    swaps: ArtifactRef,
+    crossfit: ArtifactRef,
+    assignments: ArtifactRef,
+    predictions: ArtifactRef,
+    review: ArtifactRef | None = None,
+) -> Recipe:
+    """What makes a date's reliabilities."""
+    inputs = {
+        "scores": scores,
+        "swaps": swaps,
+        "crossfit": crossfit,
+        "assignments": assignments,
+        "predictions": predictions,
+    }
+    inputs |= {} if review is None else {"review": review}
+    return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
+
+
+@task(task_run_name="score {campaign} {method}", **cached_by(scores_recipe))
+def score_clusters(
+    campaign: str,
+    store: str,
+    method: str,
+    params: ScoreParams,
+    clusters: ArtifactRef,
+    assignments: list[ArtifactRef],
+    predictions: list[ArtifactRef],
+) -> ArtifactRef:
+    """Count right and wrong classifications in every cluster of validation maps."""
+    recipe, files = scores_recipe(params, clusters, assignments, predictions), Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
+    for a, p in zip(assignments, predictions, strict=True):  # of one date after another
+        answers = files.open(p)
+        table = read_columns(files.open(a), ASSIGNMENTS, (*FITTED_BY, "cluster", "row", "split"))
+        triples.append(validation_rows(table, read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))))
+        marks = marks or {name: table[name][0] for name in FITTED_BY if table[name]}
+        n_classes = max(n_classes, open_array(answers, LOGITS).shape[1])
+    cluster, label, predicted = (np.asarray([v for t in triples for v in t[k]], np.int64) for k in range(3))
+    rows = [
+        {
+            "method": method,
+            "cluster": c,
+            **score_cluster(label[cluster == c], predicted[cluster == c], n_classes, params.confidence),
+            **marks,
+        }
+        for c in sorted(set(cluster.tolist()))
+    ]
+    with files.create(recipe, versions()) as draft:
+        write_table(draft, CLUSTER_SCORES, rows_to_columns(CLUSTER_SCORES, rows))
+        draft.summary = {"n_validation": len(label), "error_share": float((label != predicted).mean())}
+    return recipe.ref
+
+
+@task(task_run_name="reliability {campaign} {date} {method}", **cached_by(reliability_recipe))
+def rate_images(
+    campaign: str,
+    date: date,
+    store: str,
+    method: str,
+    params: ScoreParams,
+    scores: ArtifactRef,
+    swaps: ArtifactRef,
+    crossfit: ArtifactRef,
+    assignments: ArtifactRef,
+    predictions: ArtifactRef,
+    review: ArtifactRef | None = None,
+) -> ArtifactRef:
+    """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
+    recipe = reliability_recipe(params, scores, swaps, crossfit, assignments, predictions, review)
+    files = Store(store)
+    if files.holds(recipe.ref):
+        return recipe.ref
+    assigned, answers, fitted = (files.open(ref) for ref in (assignments, predictions, crossfit))
+    ids = read_columns(assigned, ASSIGNMENTS, ("plant_id",))["plant_id"]
+    known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
+    place = {row: i for i, row in enumerate(known["row"])}
+    by = read_grounds(files, params, fitted, scores, swaps, review)
+    # Another field may have been flown on the same date.
+    own = read_own(fitted, date) if str(predictions) in fitted.manifest.inputs["predictions"] else {}
+    n_images = n_abstain = 0
+    with files.create(recipe, versions()) as draft:
+        with writing_table(draft, RELIABILITIES, is_by_plant(ids)) as write:
+            for part in iter_table(assigned, ASSIGNMENTS):
+                chosen = [place[row] for row in part["row"]]
+                part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
+                columns = rate(part, read_answers(answers, np.asarray(chosen, np.int64)), by, own)
+                write(columns)
+                n_images, n_abstain = n_images + len(chosen), n_abstain + sum(columns["abstain"])
+        draft.summary = {"n_images": n_images, "n_abstain": n_abstain}
+    return recipe.ref
+
+
+def read_grounds(
+    files: Store,
+    params: ScoreParams,
+    fitted: Artifact,
+    scores: ArtifactRef,
+    swaps: ArtifactRef,
+    review: ArtifactRef | None,
+) -> Grounds:
+    """What a campaign's images are rated by; `fitted` is its crossfit."""
+    known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
+    return Grounds(
+        params,
+        clusters=read_table(files.open(scores), CLUSTER_SCORES),
+        swaps=read_table(files.open(swaps), SWAPS),
+        doubted=set() if review is None else abstained_clusters(rows_of(files.open(review), REVIEWS)),
+        evidence=answer_evidence(known, read_array(fitted, TRUTH).astype(np.int64)),
+        combination=Combination.of(fitted.read_json("combination.json")),
+    )
+
+
+def read_own(crossfit: Artifact, day: date) -> dict[int, dict[str, Any]]:
+    """What was fitted without them of a date's validation images, by row."""
+    rows = rows_of(crossfit, CROSSFIT, ("acquired", "row", *JUDGED))
+    return {row["row"]: {name: row[name] for name in JUDGED} for row in rows if row["acquired"] == day}

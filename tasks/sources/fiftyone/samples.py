@@ -1,0 +1,134 @@
+"""Reading `samples.json` of the FiftyOne export: one record per reference sample, and the splits they state."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from storage.errors import InputError
+from storage.tables.names import Split
+from tasks.sources.checks import SPLIT_WORDS, counts_table, refuse_two_splits
+from tasks.sources.files import parse_date, read_text, resolve_inside
+from tasks.sources.growliflower.release import SplitPlant
+
+REQUIRED = ("plant_id", "field", "acquisition_date", "filepath", "in_situ_harvested")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is read of one reference sample; `harvested` and `comment` are empty where null."""
+
+    plant_id: str
+    acquired: date
+    path: str
+    harvested: str
+    comment: str
+    split_words: tuple[str, ...]
+
+
+def dates_of(samples: Sequence[Sample]) -> tuple[date, ...]:
+    """Acquisition dates of samples, ascending."""
+    return tuple(sorted({one.acquired for one in samples}))
+
+
+def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
+    """Read the reference samples of a field, and notes of how many others were passed by.
+
+    Raises
+    ------
+    InputError : malformed JSON or samples, or no reference sample of the field.
+    """
+    path = root / "samples.json"
+    try:
+        content: Any = json.loads(read_text(path))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("samples.json is JSON", f"{path}: {error}", "fetch the file again") from error
+    entries: Any = cast(dict[str, Any], content).get("samples") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise InputError('samples.json is {"samples": [...]}', f"{path}: another structure", "fetch the file again")
+    samples: list[Sample] = []
+    passed_by: Counter[str] = Counter()
+    for number, entry in enumerate(cast(list[Any], entries)):
+        values = require_keys(entry, number, ("task",))
+        if values["task"] != "reference":
+            passed_by[f"task {values['task']}"] += 1
+        elif require_keys(entry, number, REQUIRED)["field"] != field_name:
+            passed_by[f"field {values['field']}"] += 1
+        else:
+            samples.append(read_sample(values, number, root))
+    if not samples:
+        found = "none" + counts_table("passed by", passed_by)
+        raise InputError(f"samples.json has reference samples of {field_name}", found, "correct `field`")
+    return samples, [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
+
+
+def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]:
+    """Return a sample as a dictionary that has these keys, or raise InputError."""
+    if not isinstance(entry, dict):
+        raise InputError("Every sample is an object", f"sample {number} is {type(entry).__name__}", "fetch it again")
+    values = cast(dict[str, Any], entry)
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise InputError(
+            f"A sample has the keys {', '.join(keys)}",
+            f"sample {number} has no {', '.join(missing)}",
+            "export it again",
+        )
+    return values
+
+
+def read_sample(values: Mapping[str, Any], number: int, root: Path) -> Sample:
+    """Read one reference sample; `values` has the required keys."""
+    plant_id, acquired = values["plant_id"], parse_date(str(values["acquisition_date"]))
+    file, harvested, comment = values["filepath"], values["in_situ_harvested"], values.get("in_situ_comment")
+    texts = all(isinstance(text, str) and text for text in (plant_id, file))
+    if not texts or acquired is None or not all(text is None or isinstance(text, str) for text in (harvested, comment)):
+        found = {key: values.get(key) for key in (*REQUIRED, "in_situ_comment")}
+        raise InputError(
+            "A sample has text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
+            f"sample {number}: {found}",
+            "export it again",
+        )
+    path = resolve_inside(root, file, "samples.json").relative_to(root).as_posix()
+    return Sample(plant_id, acquired, path, (harvested or "").strip(), comment or "", find_split_words(values))
+
+
+def find_split_words(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the sample's `split` and those of its tags that name a split, in lower case."""
+    split: Any = values.get("split")
+    tags = cast(list[Any], values.get("tags") or [])
+    named = [word for tag in tags if (word := str(tag).lower()) in SPLIT_WORDS and word != "new"]
+    return tuple(named + ([str(split).lower()] if split else []))
+
+
+def splits_of_samples(samples: Sequence[Sample]) -> dict[str, SplitPlant]:
+    """Return the split that the samples of each plant state; empty where none does.
+
+    Raises
+    ------
+    InputError : an unknown word (with a table of all), or a plant in two splits.
+    """
+    counts = Counter(word for one in samples for word in one.split_words)
+    if counts.keys() - (SPLIT_WORDS.keys() - {"new"}):
+        raise InputError(
+            "A sample's split is train, val or test", "others" + counts_table("split", counts), "correct the samples"
+        )
+    pairs: set[tuple[str, Split]] = {(one.plant_id, SPLIT_WORDS[word]) for one in samples for word in one.split_words}
+    refuse_two_splits(pairs)
+    return {plant_id: SplitPlant(split, "samples") for plant_id, split in pairs}
+
+
+def draw_splits(plant_ids: set[str], seed: int) -> dict[str, SplitPlant]:
+    """Draw 60 % of the plants for training, 20 % each for validation and test; equal seeds give equal splits."""
+    order = [sorted(plant_ids)[i] for i in np.random.default_rng(seed).permutation(len(plant_ids))]
+    n_train, n_val = round(0.6 * len(order)), round(0.2 * len(order))
+    plants = {plant_id: SplitPlant("train", "own") for plant_id in order[:n_train]}
+    plants |= {plant_id: SplitPlant("val", "own") for plant_id in order[n_train : n_train + n_val]}
+    return plants | {plant_id: SplitPlant("test", "own") for plant_id in order[n_train + n_val :]}

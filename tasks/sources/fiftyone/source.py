@@ -1,0 +1,151 @@
+"""The FiftyOne / Hugging Face export of GrowliFlower: one `samples.json` and a folder of patches."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from storage.errors import InputError
+from tasks.sources.checks import in_listing_order, refuse_duplicates, require_dates
+from tasks.sources.contract import LeftOut, SourceImage, SourceListing
+from tasks.sources.fiftyone.samples import Sample, dates_of, draw_splits, read_samples, splits_of_samples
+from tasks.sources.files import PatchFiles, find_root, parse_date, walk_files
+from tasks.sources.growliflower.release import CLASSES, SplitPlant, is_split_file, read_split_files, remarks
+from tasks.sources.harvest_table import (
+    FlagWords,
+    HarvestRecords,
+    attach_harvests,
+    harvests_from_dates,
+    harvests_from_visits,
+    refuse_unknown_words,
+)
+
+TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)
+
+
+class FiftyOneSource(PatchFiles):
+    """A folder in the layout of the FiftyOne export.
+
+    Splits come from the samples (`split` or tags; `samples`), else from UTM files (`utm`), else from a seeded draw
+    over plants, 60 / 20 / 20 (`own`). The first of these that is there holds for all plants.
+    """
+
+    kind: Literal["fiftyone"] = "fiftyone"
+    root: str = Field(description="folder that holds samples.json")
+    field: str = Field(default="Field2", description="field to read; samples of other fields are passed by")
+    utm_folder: str | None = Field(
+        default=None, description="folder of the UTM split files, relative to root; default: anywhere in root"
+    )
+    split_seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the own split")
+    words: FlagWords = FlagWords()
+    null_means: Literal["unknown", "not_harvested"] = Field(
+        default="unknown",
+        description="a sample without in_situ_harvested: no visit, or not harvested (until the first true flag)",
+    )
+
+    def available_dates(self) -> tuple[date, ...]:
+        """Acquisition dates of the field's reference samples, ascending."""
+        return dates_of(read_samples(find_root(self.root), self.field)[0])
+
+    def list_images(self, dates: Sequence[date]) -> SourceListing:
+        """List every reference sample of the field on these dates.
+
+        Reasons of `left_out`: `missing_file`, `flag_turns_off`, `two_harvest_dates`, `flag_contradicts_date`.
+        Flags: `two_plants`, `known_blurry`.
+
+        Raises
+        ------
+        InputError : no such root, malformed samples, a date without samples, an unknown harvest word or split, a plant
+            in two splits, a plant twice on one date, a file outside the root.
+        """
+        root = find_root(self.root)
+        samples, notes = read_samples(root, self.field)
+        wanted = require_dates(dates, dates_of(samples))
+        refuse_duplicates((one.plant_id, one.acquired, one.path) for one in samples)
+        plants = self._find_splits(root, samples)
+        images: list[SourceImage] = []
+        left_out: list[LeftOut] = []
+        for one in samples:
+            if one.acquired in wanted and (root / one.path).is_file():
+                images.append(make_image(one, plants.get(one.plant_id)))
+            elif one.acquired in wanted:
+                left_out.append(LeftOut(one.plant_id, one.acquired, one.path, "missing_file"))
+        records = read_harvests(samples, self.words, self.null_means)
+        images, contradicting, unlabelled = attach_harvests(images, records)
+        left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
+        unsplit = {image.plant_id for image in images if image.split_source == "none"}
+        notes += unlabelled + ([f"{len(unsplit)} plants are in no split and count as new"] if unsplit else [])
+        return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
+
+    def _find_splits(self, root: Path, samples: Sequence[Sample]) -> dict[str, SplitPlant]:
+        stated = splits_of_samples(samples)
+        if stated:
+            return stated
+        folder = root / self.utm_folder if self.utm_folder else root
+        if self.utm_folder and not folder.is_dir():
+            raise InputError("utm_folder is a folder", f"no folder {folder}", "correct utm_folder")
+        files = [path for path in walk_files(folder) if is_split_file(path)]
+        if files or self.utm_folder:
+            return read_split_files(files)
+        return draw_splits({one.plant_id for one in samples}, self.split_seed)
+
+
+def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:
+    """Make the record of one sample."""
+    flags = ("two_plants",) if TWO_PLANTS.search(sample.comment) else ()
+    flags += remarks(sample.plant_id, sample.acquired)
+    image = SourceImage(sample.plant_id, sample.acquired, "new", "none", sample.path, flags=flags)
+    return plant.place(image) if plant else image
+
+
+def read_harvests(samples: Sequence[Sample], words: FlagWords, null_means: str) -> HarvestRecords:
+    """Read what all samples of each plant say of its harvest: dates, or flags at the acquisition dates.
+
+    A date counts for more than flags. A null after the first true flag is no visit whatever `null_means` says:
+    nobody assesses a plant that is gone.
+
+    Raises
+    ------
+    InputError : a word that is neither a flag nor a date; shows all values with their counts.
+    """
+    # Words first: as a date, "1" would be refused and "20210901" is one.
+    stated = {one: words.flag(one.harvested) for one in samples if one.harvested}
+    days = {one: day for one in stated if stated[one] is None and (day := parse_date(one.harvested))}
+    refuse_unknown_words((one.harvested for one in samples if one not in days), words, "in_situ_harvested (or a date)")
+    visits: dict[str, dict[date, bool]] = defaultdict(dict)
+    for one, flag in stated.items():
+        if flag is not None:
+            visits[one.plant_id][one.acquired] = flag
+    records = harvests_from_dates((one.plant_id, day) for one, day in days.items())
+    refute_by_flags(records, visits)
+    if null_means == "not_harvested":
+        add_null_visits(visits, [one for one in samples if not one.harvested])
+    seen = [day for flags in visits.values() for day in flags] + [one.acquired for one in days]
+    last_visit = max(seen, default=date.min)
+    dated = {one.plant_id for one in days}
+    flagged = harvests_from_visits({plant: visits[plant] for plant in visits if plant not in dated}, last_visit)
+    return HarvestRecords(records.harvests | flagged.harvests, records.faults | flagged.faults)
+
+
+def refute_by_flags(records: HarvestRecords, visits: Mapping[str, Mapping[date, bool]]) -> None:
+    """Move plants to `faults` whose flags say something else than their harvest date."""
+    for plant_id, harvest in list(records.harvests.items()):
+        flags = visits.get(plant_id, {})
+        day = harvest.by or date.max
+        wrong = sorted(visit for visit, flag in flags.items() if (flag and visit < day) or (not flag and visit > day))
+        if wrong:
+            del records.harvests[plant_id]
+            detail = f"harvested on {day}, but flagged {flags[wrong[0]]} on {wrong[0]}"
+            records.faults[plant_id] = ("flag_contradicts_date", detail)
+
+
+def add_null_visits(visits: dict[str, dict[date, bool]], samples: Sequence[Sample]) -> None:
+    """Count samples without a flag as unflagged visits, up to the first true flag of the plant."""
+    for one in samples:
+        first_true = min((day for day, flag in visits[one.plant_id].items() if flag), default=date.max)
+        if one.acquired < first_true:
+            visits[one.plant_id][one.acquired] = False

@@ -1,0 +1,79 @@
+"""Listing the plants of orthophotos: pixel coordinate files, each with the raster of its plot and date."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from storage.errors import InputError
+from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
+from tasks.sources.files import relative_path
+from tasks.sources.growliflower.release import PLANT_IN_NAME, PLOT, ReleaseFiles, make_image
+from tasks.sources.raster import PixelCoordinate, crop_flags, open_raster, read_pixel_coordinates
+
+
+def list_crops(
+    root: Path, files: ReleaseFiles, wanted: Sequence[date], crop_size: int
+) -> tuple[list[SourceImage], list[LeftOut]]:
+    """List the plants of the pixel coordinate files, each with the raster of its plot in the same folder.
+
+    Raises
+    ------
+    InputError : a malformed row, a row of another plot than the file's, several rasters of one plot in a folder.
+    """
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    for day, path in files.coordinates:
+        if day not in wanted:
+            continue
+        plot = PLOT.findall(path.name)[0]
+        plants = [(name_plant(path, plot, row, day), (row.x, row.y)) for row in read_pixel_coordinates(path)]
+        rasters = files.rasters.get((path.parent, plot), [])
+        if len(rasters) > 1:
+            found = ", ".join(relative_path(raster, root) for raster in rasters)
+            raise InputError("A plot has one raster in a date's folder", found, "leave only the RGB orthophoto there")
+        if not rasters:
+            source = relative_path(path, root)
+            left_out += [LeftOut(plant_id, day, source, "missing_raster") for plant_id, _ in plants]
+            continue
+        inside, outside = list_raster(root, rasters[0], day, plants, crop_size)
+        images += inside
+        left_out += outside
+    return images, left_out
+
+
+def name_plant(path: Path, plot: str, row: PixelCoordinate, day: date) -> str:
+    """Return the plant id of a row of a pixel coordinate file.
+
+    The row's name is `<plant id>` with or without year, days after planting and suffix; the date is the folder's.
+    """
+    place = PLANT_IN_NAME.search(row.name)
+    if place is None or place.group(1) != plot:
+        raise InputError(
+            f"Every row of {path.name} names a plant of plot {plot}",
+            f"line {row.line}: {row.name}",
+            "correct the row or the file's name",
+        )
+    return f"{day.year}_Ref_Plot{plot}_{place.group(2)}"
+
+
+def list_raster(
+    root: Path, raster: Path, day: date, plants: Sequence[tuple[str, tuple[float, float]]], crop_size: int
+) -> tuple[list[SourceImage], list[LeftOut]]:
+    """List the crops of one raster; those outside it, or all where it cannot be read, are left out."""
+    source = relative_path(raster, root)
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    try:
+        with open_raster(raster) as dataset:
+            for plant_id, centre in plants:
+                flags = crop_flags(dataset, centre, crop_size)
+                if flags is None:
+                    where = f"({centre[0]}, {centre[1]}) in {dataset.width} x {dataset.height} pixels"
+                    left_out.append(LeftOut(plant_id, day, source, "outside_raster", where))
+                else:
+                    image = make_image(plant_id, day, source)
+                    images.append(replace(image, centre=centre, flags=image.flags + flags))
+    except UnreadableImage as error:
+        return [], [LeftOut(plant_id, day, source, "unreadable_raster", str(error)) for plant_id, _ in plants]
+    return images, left_out

@@ -1,0 +1,133 @@
+"""The original folders of GrowliFlowerR: patches, prepared patches with labels, or orthophotos with coordinates."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from storage.errors import InputError
+from tasks.parameters import Params
+from tasks.sources.checks import in_listing_order, refuse_duplicates, refuse_two_splits, require_dates
+from tasks.sources.contract import LeftOut, SourceImage, SourceListing
+from tasks.sources.files import digest_file, find_root, read_rgb
+from tasks.sources.growliflower.crops import list_crops
+from tasks.sources.growliflower.prepared import collapse_copies
+from tasks.sources.growliflower.release import (
+    CLASSES,
+    SplitPlant,
+    find_release_files,
+    make_image,
+    read_split_files,
+    split_folder,
+)
+from tasks.sources.harvest_table import HarvestRecords, HarvestTable, attach_harvests, read_harvest_table
+from tasks.sources.raster import crop_fingerprint, read_crop
+
+
+class GrowliFlowerSource(Params):
+    """A folder in the layout of the original release.
+
+    Patches and orthophotos get their labels from the harvest table, prepared patches from their names; splits come
+    from the UTM files (`utm`), for prepared patches else from a folder named train, val or test (`folder`).
+    """
+
+    kind: Literal["growliflower"] = "growliflower"
+    root: str = Field(description="folder that holds the release")
+    field: str = Field(default="Field2", description="field to read; folders of other fields are passed by")
+    harvest_table: HarvestTable | None = Field(default=None, description="default: harvest.csv where there is one")
+    crop_size: int = Field(default=256, ge=8, le=4096, description="side of a crop of an orthophoto, pixels")
+
+    def available_dates(self) -> tuple[date, ...]:
+        """Acquisition dates that have patches or pixel coordinates, ascending."""
+        return find_release_files(find_root(self.root), self.field).dates()
+
+    def list_images(self, dates: Sequence[date]) -> SourceListing:
+        """List every plant of the field on these dates.
+
+        Reasons of `left_out`: `missing_raster`, `unreadable_raster`, `outside_raster`, `flag_turns_off`,
+        `two_harvest_dates`. Flags: `known_blurry`, `crop_leaves_raster`, `mostly_no_data`.
+
+        Raises
+        ------
+        InputError : no such root, a date without images, malformed rows or names, a plant in two splits, a plant twice
+            on one date, copies of one original with different labels, an unknown harvest word.
+        """
+        root = find_root(self.root)
+        files = find_release_files(root, self.field)
+        wanted = require_dates(dates, files.dates())
+        plants = read_split_files(files.split_files)
+        prepared, notes = collapse_copies(file for file in files.prepared if file.acquired in wanted)
+        crops, left_out = list_crops(root, files, wanted, self.crop_size)
+        patches = [make_image(*patch) for patch in files.patches if patch[1] in wanted]
+        images = [*patches, *prepared, *crops]
+        refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
+        images = [add_plant(image, plants) for image in images]
+        refuse_two_splits((image.plant_id, image.split) for image in images)
+        images, contradicting, unlabelled = attach_harvests(images, self._read_harvests(root))
+        left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
+        notes += unlabelled + describe_absent(plants, [*images, *left_out], wanted)
+        notes += [f"{n} {what} passed by" for what, n in sorted(files.ignored.items())]
+        return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
+
+    def fingerprint(self, image: SourceImage) -> str:
+        """SHA-256 (hex) of the file; for a crop over the raster's content, the centre and the size."""
+        path = Path(self.root).expanduser() / image.path
+        return digest_file(path) if image.centre is None else crop_fingerprint(path, image.centre, self.crop_size)
+
+    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+        """Pixels, shape (height, width, 3), RGB, 0..255; a crop is black where it leaves the raster.
+
+        Raises
+        ------
+        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
+        """
+        path = Path(self.root).expanduser() / image.path
+        return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
+
+    def _read_harvests(self, root: Path) -> HarvestRecords:
+        if self.harvest_table is not None:
+            return read_harvest_table(root, self.harvest_table)
+        default = HarvestTable()
+        return read_harvest_table(root, default) if (root / default.path).exists() else HarvestRecords()
+
+
+def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:
+    """Add split and place from the UTM files; a prepared patch may have its split from a folder.
+
+    Raises
+    ------
+    InputError : the folder of a prepared patch contradicts the UTM files.
+    """
+    plant = plants.get(image.plant_id)
+    folder = split_folder(image.path) if image.label is not None else None
+    if plant is None:
+        return image if folder is None else SplitPlant(folder, "folder").place(image)
+    if folder not in {None, plant.split}:
+        raise InputError(
+            "A prepared patch lies in the folder of its plant's split",
+            f"{image.path} in {folder}, but the UTM files put {image.plant_id} in {plant.split}",
+            "move the file or correct the UTM file",
+        )
+    return plant.place(image)
+
+
+def describe_absent(
+    plants: Mapping[str, SplitPlant], seen: Iterable[SourceImage | LeftOut], wanted: Sequence[date]
+) -> list[str]:
+    """Say for each date how many plants of the split files have no image, and how many images have no split."""
+    on_date: dict[date, set[str]] = defaultdict(set)
+    unsplit: set[str] = set()
+    for one in seen:
+        on_date[one.acquired].add(one.plant_id)
+        if isinstance(one, SourceImage) and one.split_source == "none":
+            unsplit.add(one.plant_id)
+    absent = {day: len(plants.keys() - on_date[day]) for day in wanted}
+    notes = [f"{n} of {len(plants)} plants of the split files have no image on {day}" for day, n in absent.items() if n]
+    if unsplit:
+        notes.append(f"{len(unsplit)} plants are in no split and count as new")
+    return notes

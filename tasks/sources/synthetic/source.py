@@ -1,0 +1,85 @@
+"""The `synthetic` source: a grown season, rendered in memory, with no file in between."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from storage.errors import InputError
+from tasks.parameters import Params
+from tasks.sources.contract import SourceImage, SourceListing, UnreadableImage
+from tasks.sources.synthetic.season import CLASSES, Observation, Season, SeasonParams, grow_season
+
+
+class SyntheticSource(Params):
+    """Implements `Source` for a season grown from a seed.
+
+    All plants are listed on all dates, harvested ones too: as with the real releases it is the harvest record that
+    leaves them out.
+    """
+
+    kind: Literal["synthetic"] = "synthetic"
+    season: SeasonParams = Field(default_factory=SeasonParams, description="the season to grow")
+
+    def available_dates(self) -> tuple[date, ...]:
+        """Acquisition dates of the season, ascending."""
+        return self.season.dates
+
+    def list_images(self, dates: Sequence[date]) -> SourceListing:
+        """List every plant on these dates, in the order (date, plant id).
+
+        Raises
+        ------
+        InputError : a date on which the season has no images.
+        """
+        if unknown := sorted(set(dates) - set(self.season.dates)):
+            found = f"{', '.join(map(str, unknown))}; the season has {', '.join(map(str, self.season.dates))}"
+            raise InputError("Every date asked for must have images", found, "Add the dates to the season, or ask less")
+        wanted = [seen for seen in self._grown().observations if seen.acquired in set(dates)]
+        images = sorted(map(_listed, wanted), key=lambda image: (image.acquired, image.plant_id))
+        return SourceListing(CLASSES, tuple(images))
+
+    def fingerprint(self, image: SourceImage) -> str:
+        """SHA-256 (hex) of the pixels, and of what is wrong with them in a spoiled image."""
+        seen = self._grown().observation(image.plant_id, image.acquired)
+        return hashlib.sha256(self._grown().image(seen).tobytes() + (seen.fault or "").encode()).hexdigest()
+
+    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+        """Render the pixels, shape (image_size, image_size, 3), RGB, 0..255.
+
+        Raises
+        ------
+        UnreadableImage : an image that the season spoils.
+        """
+        seen = self._grown().observation(image.plant_id, image.acquired)
+        if seen.fault is not None:
+            raise UnreadableImage(f"{image.path}: {seen.fault} on purpose")
+        return self._grown().image(seen)
+
+    def _grown(self) -> Season:
+        return _grow(self.season.model_dump_json())
+
+
+def _listed(seen: Observation) -> SourceImage:
+    plant = seen.plant
+    return SourceImage(
+        plant_id=plant.plant_id,
+        acquired=seen.acquired,
+        split=plant.split,
+        split_source="own",
+        path=f"{seen.acquired:%Y_%m_%d}/{plant.plant_id}.png",
+        harvest=plant.known_harvest(),
+        easting=plant.easting,
+        northing=plant.northing,
+    )
+
+
+@lru_cache(maxsize=8)
+def _grow(season: str) -> Season:
+    """Grow a season once per process; keyed by the parameters' text, so that the source itself stays small to send."""
+    return grow_season(SeasonParams.model_validate_json(season))

@@ -1,0 +1,507 @@
+"""A campaign's store, small and made up, and a reader of the report's page: for the tests of the report."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays.specs import IMAGES, PEAK, PROTOTYPES, ROWS, SALIENCY
+from storage.arrays.zarr_files import write_array
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.records.campaigns import CampaignRecord
+from storage.tables import (
+    ADJUSTED,
+    ASSIGNMENTS,
+    CLUSTER_MATCHES,
+    CLUSTER_SCORES,
+    CROSSFIT,
+    DRIFT,
+    EPOCHS,
+    EVALUATION,
+    METRICS,
+    OBSERVATIONS,
+    PLANTS,
+    PREDICTIONS,
+    REJECTED,
+    RELIABILITIES,
+    SENSITIVITY,
+    SWAPS,
+)
+from storage.tables.parquet import TableSpec, rows_to_columns, write_table
+from storage.tables.rows import rows_of
+from tasks.report.report import write_report
+from tasks.score.rating import INHERITED
+from tasks.statistics.detection import brier, calibration, calibration_error, detect
+
+DAYS = ("2021-08-23", "2021-09-03")
+ENDS = (("lower", 0.9), ("upper", 1.1))
+GAINS = (("lower", -0.0765), ("upper", 0.0543))  # of any score over the cluster score's AUROC
+SCORES = (
+    "reliability",
+    "nearest_map_reliability",
+    "softmax",
+    "calibrated_softmax",
+    "feature_reliability",
+    "trust_score",
+    "combined_reliability",
+)
+SHEET: list[dict[str, Any]] = [
+    {
+        "affinity": affinity,
+        "scale": scale,
+        "n_clusters": 8,
+        "neighbours": 5,
+        "threshold": 0.75,
+        "is_used": is_used,
+        **dict(zip(("largest", "n_splinters", "stability", "n_swapped", "accuracy", "auroc"), found, strict=True)),
+        "problem": problem,
+    }
+    for affinity, scale, is_used, found, problem in (
+        ("median", 0.5, True, (12, 1, 0.52, 1, 0.7123, 0.6123), ""),
+        ("gamma", 0.2, False, (30, 4, 0.31, 0, 0.6456, None), ""),
+        ("sigma", 1e-05, False, (None,) * 6, "every affinity is zero & nothing is near"),
+    )
+]
+HOSTILE = "<script>alert('x')</script>&$\\frac{1}{0}$"
+
+
+@dataclass
+class FakeCampaign:
+    """A store as a campaign leaves it, small and made up.
+
+    Cluster 1 is mostly right, cluster 2 always wrong (so it is swapped), cluster 3 in between.
+    """
+
+    root: Path
+    classes: tuple[str, ...] = ("not_ready", "ready")
+    explained_class: str = "predicted"
+    methods: tuple[str, ...] = ("gradcam",)
+    has_test_labels: bool = True
+    has_labels: bool = True  # of validation and test plants
+    has_unseen: bool = True
+    has_earlier: bool = False
+    outside: tuple[str, ...] = ()  # dates
+    is_trained: bool = True
+    has_examples: bool = True
+    first_plant: str = "2021_Ref_Plot1_A01"
+    n_plants: int = 48
+    size: int = 32
+    campaign: str = "field2-2021"
+    error_rates: tuple[float, ...] = (0.1, 1.0, 0.5)
+    has_intervals: bool = True
+    has_places: bool = False
+    scored_days: tuple[str, ...] = ()  # dates scored later: no labels, no training
+    n_scored: int = 0  # plants on each of them; 0: as on the others
+    reviewed: tuple[int, ...] = ()  # clusters of which a person said that no answer should be acted on
+    flat: dict[str, float] = field(default_factory=dict[str, float])
+    roles: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
+    scored: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.root)
+        self.marks = {"explained_class": self.explained_class, "classifier": "c" * 24, "clusters": "k" * 24}
+        self._write_classifier()
+        days = [self._images(seed, day, self.n_plants) for seed, day in enumerate(DAYS)]
+        self._write_plants(days)
+        for day, rows in zip(DAYS, days, strict=True):
+            self._predict(day, rows)
+        for method in self.methods:
+            self._analyse(method, [[{**row, "cluster": self.cluster_of(method, row)} for row in day] for day in days])
+        for seed, day in enumerate(self.scored_days, start=len(DAYS)):
+            self._score_later(seed, day)
+        self.params: dict[str, Any] = {
+            "campaign": self.campaign,
+            "source": {"kind": "folder", "root": "/data"},
+            "dates": list(DAYS),
+            "explain": {"explained_class": self.explained_class, "methods": list(self.methods)},
+            "ingest": {"image_size": self.size, "window_days": 3},
+            "cluster": {"affinity": "sigma", "scale": 0.2},
+            "adjust": {"threshold": 0.75},
+            "score": {"confidence": 0.95, "least_novelty": 0.02},
+        }
+        self.differing: dict[str, Any] = {"ingest.image_size": self.size, "cluster.affinity": "gamma"}
+
+    def report(self) -> ArtifactRef:
+        return write_report.fn(self.campaign, str(self.root), self.params, self.differing, self.roles, self.scored, [])
+
+    def page(self) -> str:
+        return self.store.open(self.report()).read_bytes("index.html").decode()
+
+    def record(self) -> CampaignRecord:
+        artifacts = {**self.roles, "report": self.report()}
+        return CampaignRecord(
+            campaign=self.campaign, params=self.params, artifacts=artifacts, report="reports/field2-2021/index.html"
+        )
+
+    def make(self, role: str, kind: str, write: Any, summary: dict[str, Any]) -> None:
+        recipe = Recipe(kind, 1, {"role": role, "test": True})
+        with self.store.create(recipe, {"python": "3.11", "numpy": "2.0"}) as draft:
+            write(draft)
+            draft.summary = summary
+        self.roles[role] = recipe.ref
+
+    def cluster_of(self, method: str, row: dict[str, Any]) -> int:
+        """By Grad-CAM as the errors were made; by the other methods right and wrong answers are mixed."""
+        return row["cluster"] if method == "gradcam" else 1 + row["row"] // 9 % len(self.error_rates)
+
+    def _write_classifier(self) -> None:
+        def write(draft: Draft) -> None:
+            draft.write_json("card.json", {"architecture": "resnet18", "classes": list(self.classes), "n_samples": 12})
+            if self.is_trained:
+                losses = [(1, 0.9, 0.5, 0.8, 0.55), (2, 0.6, 0.7, 0.7, 0.65), (3, 0.4, 0.8, None, None)]
+                names = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+                rows = [{**dict(zip(names, values, strict=True)), "learning_rate": 1e-4} for values in losses]
+                write_table(draft, EPOCHS, rows_to_columns(EPOCHS, rows))
+
+        self.make("classifier", "classifier", write, {})
+
+    def _images(self, seed: int, day: str, n_plants: int, has_pixels: bool = True) -> list[dict[str, Any]]:
+        """The plants of a date with everything that later tables say of them."""
+        random, n = np.random.default_rng(seed), len(self.classes)
+        rows: list[dict[str, Any]] = []
+        for i in range(n_plants):
+            split, cluster = (
+                ("train", "val", "test" if self.has_unseen else "val")[i % 3],
+                1 + (i // 3) % len(self.error_rates),
+            )
+            label = int(random.integers(n))
+            is_wrong = random.random() < self.error_rates[cluster - 1]
+            rows.append(
+                {
+                    "plant_id": self.first_plant if i == 1 else f"2021_Ref_Plot1_B{i:02d}",
+                    "split": split,
+                    "row": i,
+                    "true": label,
+                    "label": label if self._is_known(split) else None,
+                    "predicted": (label + is_wrong) % n,
+                    "cluster": cluster,
+                }
+            )
+        pixels = self.draw(random, len(rows) if has_pixels else 0)
+
+        def write(draft: Draft) -> None:
+            write_array(draft, IMAGES, pixels)
+            fixed = {"path": "p.png", "sha256": "0", "height": 32, "width": 32}
+            remarks = [{**row, **fixed, "flags": "known_blurry" if row["row"] == 3 else ""} for row in rows]
+            write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, remarks))
+            reasons = ("harvested", "harvested", "strange_reason")
+            left_out = [{"plant_id": f"Z{i}", "path": "", "reason": r, "detail": ""} for i, r in enumerate(reasons)]
+            write_table(draft, REJECTED, rows_to_columns(REJECTED, left_out))
+
+            entries = [{**row, **self.place(row["row"])} for row in rows]
+            draft.write_json("listing.json", {"date": day, "images": entries})
+
+        self.make(f"images {day}", "images", write, {"date": day, "classes": list(self.classes)})
+        return rows
+
+    def place(self, row: int) -> dict[str, float | None]:
+        """Position of a plant: rows of a hundred, half a metre apart; every fiftieth is unknown."""
+        if not self.has_places or row % 50 == 49:
+            return {"easting": None, "northing": None}
+        return {"easting": 365_000 + 0.5 * (row % 100), "northing": 5_609_000 + 0.5 * (row // 100)}
+
+    def _is_known(self, split: str) -> bool:
+        return split == "train" or (self.has_labels and (split == "val" or self.has_test_labels))
+
+    def draw(self, random: np.random.Generator, n: int) -> NDArray[np.integer]:
+        """Noise, greener than anything."""
+        return random.integers(60, 120, (n, self.size, self.size, 3)) + np.asarray([0, 60, 0])
+
+    def _write_plants(self, days: list[list[dict[str, Any]]]) -> None:
+        fixed = {"split_source": "utm", "n_observations": 2, "harvest_after": None, "harvest_by": None}
+        rows = [{"plant_id": r["plant_id"], "split": r["split"], **fixed, **self.place(r["row"])} for r in days[0]]
+        paper = {"train": {"paper": 541, "found": 32, "difference": -509}}
+        self.make(
+            "plants",
+            "plants",
+            lambda draft: write_table(draft, PLANTS, rows_to_columns(PLANTS, rows)),  # pyright: ignore
+            {"classes": list(self.classes), "dates": list(DAYS), "paper": paper, "rejected": {"harvested": 4}},
+        )
+        self.make("survey", "survey", lambda draft: draft.write_json("survey.json", {"notes": ["a note & more"]}), {})
+
+    def _analyse(self, method: str, days: list[list[dict[str, Any]]]) -> None:
+        marks = {"method": method, **self.marks}
+        explained: list[dict[str, Any]] = [
+            {**row, **marks, "acquired": date.fromisoformat(day)}
+            for day, rows in zip(DAYS, days, strict=True)
+            for row in rows
+            if row["split"] != "train"
+        ]
+        scores = [{**marks, **self._score(explained, c)} for c in range(1, len(self.error_rates) + 1)]
+        rated = [self._rate(row, scores[row["cluster"] - 1]) for row in explained]
+        crossfit = [{**row, "fold": 1 + row["row"] % 5} for row in rated if row["split"] == "val"]
+        crossfit = [row for row in crossfit if row["label"] is not None]
+        self._table(f"scores {method}", CLUSTER_SCORES, scores)
+        self._table(f"swaps {method}", SWAPS, [{**row, **self._decide(row)} for row in scores])
+        left_out = {"warnings": ["in 1 of 5 folds <nothing> was clustered"]}
+        self._table(f"crossfit {method}", CROSSFIT, crossfit, left_out)
+        self._table(f"sensitivity {method}", SENSITIVITY, [{**marks, **row} for row in SHEET])
+        self._table(f"metrics {method}", METRICS, [{**marks, **row} for row in self._metrics(rated, crossfit)])
+        self._table(f"evaluation {method}", EVALUATION, [{**marks, **row} for row in self._evaluate(rated, crossfit)])
+        if self.has_earlier:
+            pairs = [(1, 2, 0.98), (2, None, None), (3, 1, 0.71)]
+            names = ("cluster", "earlier_cluster", "likeness")
+            rows = [{**marks, **dict(zip(names, pair, strict=True)), "earlier": "e" * 24} for pair in pairs]
+            self._table(f"matches {method}", CLUSTER_MATCHES, rows)
+        for day in DAYS:
+            of_day = [row for row in rated if row["acquired"].isoformat() == day]
+            self._analyse_day(method, day, of_day)
+        self._fit(method, scores)
+
+    def _score_later(self, seed: int, day: str) -> None:
+        """A date whose plants are all answered by the fit, in the first method's words for every method."""
+        found = self._images(seed, day, self.n_scored or self.n_plants, has_pixels=False)
+        rows: list[dict[str, Any]] = [{**row, "split": "new", "label": None} for row in found]
+        for method in self.methods:
+            marks: dict[str, Any] = {"method": method, **self.marks}
+            scores = rows_of(self.store.open(self.roles[f"scores {method}"]), CLUSTER_SCORES)
+            self._judge_day(method, day, [{**self._rate(row, scores[row["cluster"] - 1]), **marks} for row in rows])
+        self.scored |= {role: self.roles.pop(role) for role in list(self.roles) if role.endswith(day)}
+
+    def _score(self, explained: list[dict[str, Any]], cluster: int) -> dict[str, Any]:
+        """Row of the table `clusters`; without labels as if two validation images had none wrong."""
+        members = [row for row in explained if row["split"] == "val" and row["cluster"] == cluster]
+        known = [row for row in members if row["label"] is not None] or [{"label": 1, "predicted": 1}] * 2
+        kinds = Counter((row["label"], row["predicted"]) for row in known)
+        n_wrong = sum(row["label"] != row["predicted"] for row in known)
+        share = n_wrong / len(known)
+        pairs = {"tp": (1, 1), "tn": (0, 0), "fp": (0, 1), "fn": (1, 0)}
+        return {
+            "cluster": cluster,
+            "n": len(known),
+            "n_wrong": n_wrong,
+            **{name: kinds[pair] if len(self.classes) == 2 else None for name, pair in pairs.items()},
+            "error_share": share,
+            "error_share_lower": max(0.0, share - 0.123),
+            "error_share_upper": min(1.0, share + 0.234),
+            "reliability": 1 - share,
+        }
+
+    def _decide(self, score: dict[str, Any]) -> dict[str, Any]:
+        """Not by the threshold of the parameters: the page must take this from the table."""
+        is_swapped = len(self.classes) == 2 and score["error_share"] > 0.9
+        reason = "more than <nine> in ten" if is_swapped else "too few wrong"
+        p = {"p_value": 0.01 + score["cluster"] / 100, "p_holm": 0.03 + score["cluster"] / 100}
+        by_rule = {"rule": "confident", "is_proposed": is_swapped}
+        if score["cluster"] in self.reviewed:
+            decision = {"decision": "abstain", "decided_by": "person", "reviewer": HOSTILE}
+            return {**p, **by_rule, **decision, "is_swapped": False, "reason": f"why {HOSTILE}"}
+        decision = {"decision": "swap" if is_swapped else "keep", "decided_by": "rule", "reviewer": None}
+        return {**p, **by_rule, **decision, "is_swapped": is_swapped, "reason": reason}
+
+    def _rate(self, row: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
+        """An explained image with every column of the tables `reliability`, `crossfit` and `adjusted`."""
+        is_swapped = self._decide(score)["is_swapped"]
+        # Whoever knows it: most scores look at the truth, some more than others, so that their order is known.
+        hint = 1.0 if row["true"] == row["predicted"] else 0.0
+        noise = (row["row"] * 37 % 48) / 48
+        reasons = [word for word, step in (("wide", 5), ("novel", 7)) if row["row"] % step == 0]
+        return {
+            **row,
+            **{name: score[theirs] for name, theirs in INHERITED.items()},
+            "neighbour_agreement": 0.8,
+            "novelty": noise,
+            "nearest_map_reliability": 0.5 * hint + 0.5 * noise,
+            "softmax": 1 - noise,
+            "calibrated_softmax": 0.1 * hint + 0.9 * noise,
+            "feature_reliability": 0.7 * hint + 0.3 * noise,
+            "trust_score": 3 * noise,
+            "combined_reliability": 0.4 * hint + 0.6 * noise,
+            "abstain": bool(reasons),
+            "abstain_reason": " ".join(reasons),
+            "is_swapped": is_swapped,
+            "adjusted": 1 - row["predicted"] if is_swapped else row["predicted"],
+        }
+
+    def _metrics(self, rated: list[dict[str, Any]], crossfit: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for split in ("val", "test"):
+            known = [row for row in rated if row["split"] == split and row["label"] is not None]
+            states = [("before", known, "predicted"), ("after", known, "adjusted")]
+            crossfitted = "cross-fitted rule" if self.reviewed else "cross-fitted"
+            states += [(crossfitted, crossfit[:-1], "adjusted")] if split == "val" else []
+            for state, of_state, column in states if known else []:
+                rows.append({"split": split, "state": state, **self._metric(of_state, column)})
+                rows[-1]["is_in_sample"] = (split, state) == ("val", "after")
+        return rows
+
+    def _metric(self, rows: list[dict[str, Any]], column: str) -> dict[str, Any]:
+        confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        for row in rows:
+            confusion[row["label"], row[column]] += 1
+        recalls = [confusion[c, c] / confusion[c].sum() for c in range(len(self.classes)) if confusion[c].any()]
+        shares = {"overall_accuracy": np.trace(confusion) / len(rows), "average_class_accuracy": np.mean(recalls)}
+        ends = {f"{name}_{end}": min(1.0, float(share) * f) for name, share in shares.items() for end, f in ENDS}
+        changed = [row for row in rows if row[column] != row["predicted"]]
+        return {
+            "n": len(rows),
+            "n_correct": int(np.trace(confusion)),
+            **{name: float(share) for name, share in shares.items()},
+            **(ends if self.has_intervals else dict.fromkeys(ends)),
+            "confusion": confusion.ravel().tolist(),
+            "n_corrected": sum(row[column] == row["label"] for row in changed),
+            "n_spoiled": sum(row["predicted"] == row["label"] for row in changed),
+            "mcnemar_p": 0.0321 if changed else 1.0,
+            "gain_lower": 0.0123 if column == "adjusted" and self.has_intervals else None,
+            "gain_upper": 0.4567 if column == "adjusted" and self.has_intervals else None,
+        }
+
+    def _evaluate(self, rated: list[dict[str, Any]], crossfit: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        parts = {"val": crossfit, "test": [r for r in rated if r["split"] == "test" and r["label"] is not None]}
+        return [
+            {"split": split, "score": score, **self._quality(rows, score)}
+            for split, rows in parts.items()
+            for score in SCORES
+            if rows
+        ]
+
+    def _quality(self, rows: list[dict[str, Any]], score: str) -> dict[str, Any]:
+        values, right = [row[score] for row in rows], [row["label"] == row["predicted"] for row in rows]
+        found = vars(detect(values, [not one for one in right]))
+        ends = {
+            f"{name}_{end}": None if found[name] is None or not self.has_intervals else min(1.0, found[name] * f)
+            for name in ("auroc", "aurc", "augrc")
+            for end, f in ENDS
+        }
+        ends |= {f"auroc_gain_{end}": None if score == "reliability" else gain for end, gain in GAINS}
+        claims = score != "trust_score"
+        gap = calibration_error(calibration(values, right)) if claims else None
+        return {**found, **ends, "brier": brier(values, right) if claims else None, "calibration_error": gap}
+
+    def _fit(self, method: str, scores: list[dict[str, Any]]) -> None:
+        summary = {
+            "method": method,
+            "approximate": method == "occlusion_preview",
+            "kernel": ["median", 0.5],
+            "sizes": [score["n"] for score in scores],
+            "n_dimensions": 7,
+            "variance_share": 0.987,
+            "stability": 0.52,
+            "eigengap": 0.031,
+            "n_isolated": 0,
+            "n_zero": 1,
+            "n_constant": 2,
+            "warnings": ["1 of 32 maps are zero everywhere: nothing spoke for <the> explained class"],
+        }
+        means = self._maps(method, list(range(1, len(self.error_rates) + 1)))
+        self.make(f"clusters {method}", "clusters", lambda draft: write_array(draft, PROTOTYPES, means), summary)  # pyright: ignore
+
+    def _predict(self, day: str, rows: list[dict[str, Any]]) -> None:
+        shares = np.eye(len(self.classes), dtype=np.float32)
+        answers = [{**r, "probabilities": shares[r["predicted"]].tolist(), "classifier": "c" * 24} for r in rows]
+        self._table(f"predictions {day}", PREDICTIONS, answers)
+
+    def _analyse_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
+        chosen: list[dict[str, Any]] = [
+            {**row, "is_flat_map": row["plant_id"] in self.flat}
+            for row in rated
+            if self.has_examples or row["split"] != "val"
+        ]
+        self._table(f"assignments {method} {day}", ASSIGNMENTS, chosen)
+        self._judge_day(method, day, rated)
+        maps = self._maps(method, [row["cluster"] for row in chosen])
+        for shown, row in zip(maps, chosen, strict=True):
+            shown[:] = self.flat.get(row["plant_id"], shown)
+
+        def write(draft: Draft) -> None:
+            write_array(draft, SALIENCY, maps)
+            write_array(draft, PEAK, np.ones(len(maps)))
+            write_array(draft, ROWS, np.asarray([row["row"] for row in chosen]))
+
+        self.make(f"saliency {method} {day}", "saliency", write, {})
+
+    def _judge_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
+        self._table(f"reliability {method} {day}", RELIABILITIES, rated)
+        self._table(f"adjusted {method} {day}", ADJUSTED, rated)
+        is_outside = day in self.outside
+        drift = {
+            "split": "new" if day in self.scored_days else "test",
+            "n": sum(row["split"] in ("test", "new") for row in rated),
+            "share_shift": 0.432 if is_outside else 0.098,
+            "share_shift_p": 0.0001 if is_outside else 0.345,
+            "novel_share": 0.067,
+            "novel_share_p": 0.456,
+            "is_outside": is_outside,
+            "reason": "clusters" if is_outside else "",
+            "method": method,
+            **self.marks,
+        }
+        self._table(f"drift {method} {day}", DRIFT, [drift] if self.has_unseen else [])
+
+    def _table(
+        self, role: str, spec: TableSpec, rows: list[dict[str, Any]], summary: dict[str, Any] | None = None
+    ) -> None:
+        def write(draft: Draft) -> None:
+            write_table(draft, spec, rows_to_columns(spec, rows))
+
+        self.make(role, role.split()[0], write, summary or {})
+
+    def _maps(self, method: str, clusters: list[int]) -> NDArray[np.float64]:
+        """Maps (n, side, side) with their peak at another place in each cluster; beside Grad-CAM's also a trough."""
+        side = {"gradcam": 8, "lime": self.size}.get(method, 13)
+        y, x = (8 * axis / side for axis in np.mgrid[:side, :side])
+        at = [(2.5 * np.sin(2.4 * c), 2.5 * np.cos(2.4 * c)) for c in clusters]
+        peaks = [np.exp(-((y - 3.5 - cy) ** 2 + (x - 3.5 - cx) ** 2) / 6) for cy, cx in at]
+        troughs = [np.exp(-((y - 3.5 + cy) ** 2 + (x - 3.5 + cx) ** 2) / 6) for cy, cx in at]
+        depth = 0 if method == "gradcam" else 0.8
+        return np.asarray(peaks).reshape(-1, side, side) - depth * np.asarray(troughs).reshape(-1, side, side)
+
+
+class Page(HTMLParser):
+    """Cells of the tables by class, resources, links, identifiers, headings, and whether every tag is closed."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.resources: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[str] = []
+        self.tags: list[str] = []
+        self.ids: set[str] = set()
+        self.open: list[str] = []
+        self.table = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids.add(given.get("id") or "")
+        named = [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        (self.links if tag == "a" else self.resources).extend(named)
+        if tag in ("h2", "h3"):
+            self.headings.append("")
+        if tag == "table":
+            self.table = given.get("class") or ""
+            self.tables[self.table] = []
+        if tag == "tr":
+            self.tables[self.table].append([])
+        if tag in ("td", "th"):
+            self.tables[self.table][-1].append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open[-3:]):
+            self.tables[self.table][-1][-1] += data
+        if self.open and self.open[-1] in ("h2", "h3"):
+            self.headings[-1] += data
+
+
+def shares(text: str) -> list[float]:
+    return [float(number) / 100 for number in re.findall(r"([\d.]+)\u00a0%", text)]
+
+
+def table_rows(campaign: FakeCampaign, role: str, spec: TableSpec) -> list[dict[str, Any]]:
+    return rows_of(campaign.store.open(campaign.roles[role]), spec)

@@ -1,0 +1,128 @@
+"""What the command line says of a campaign: every number of it is a table's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli.results import print_results, results
+from storage.artifacts import Recipe
+from storage.errors import InputError
+from storage.tables import EVALUATION, METRICS, SWAPS
+from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
+    return FakeCampaign(tmp_path_factory.mktemp("store"), methods=("gradcam", "lime"), outside=(DAYS[0],), n_plants=36)
+
+
+def printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> str:
+    print_results(results(campaign.store, campaign.record()))
+    return capsys.readouterr().out
+
+
+def lines_with(text: str, *words: str) -> list[list[str]]:
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    return [row for row in cells if all(word in row for word in words)]
+
+
+def test_results_are_the_rows_of_the_tables_as_json(campaign: FakeCampaign) -> None:
+    found = json.loads(json.dumps(results(campaign.store, campaign.record())))
+    methods = ("gradcam", "lime")
+    for name, spec in (("metrics", METRICS), ("evaluation", EVALUATION), ("swaps", SWAPS)):
+        assert found[name] == [row for method in methods for row in table_rows(campaign, f"{name} {method}", spec)]
+    assert [(row["method"], row["date"]) for row in found["drift"]] == [(m, day) for m in methods for day in DAYS]
+    assert [row["is_outside"] for row in found["drift"]] == 2 * [True, False]
+    assert [(row["method"], row["split"]) for row in found["abstained"]] == [(m, s) for m in methods for s in SPLITS]
+    assert found["abstained"][1]["n"] == 24 and found["abstained"][1]["reasons"]["wide"] > 0
+    kept = {"campaign", "image_size", "kernel", "explained_class", "threshold", "confidence", "clusters", "rejected"}
+    assert kept | {"warnings", "report", "tables"} <= set(found)
+    assert found["kernel"] == "median = 0.5"
+
+
+SPLITS = ("val", "test")
+
+
+def test_cross_fitted_accuracy_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(campaign, capsys)
+    for method in ("gradcam", "lime"):
+        ((_, split, _, n, accuracy, _, gain, note),) = lines_with(text, method, "cross-fitted")
+        row = next(r for r in table_rows(campaign, f"metrics {method}", METRICS) if r["state"] == "cross-fitted")
+        assert (split, n, note) == ("val", str(row["n"]), "plants left out")
+        assert accuracy.startswith(f"{row['overall_accuracy']:.1%} ({100 * row['overall_accuracy_lower']:.0f}..")
+        points = 100 * (row["n_corrected"] - row["n_spoiled"]) / row["n"]
+        assert gain == f"{points:+.1f} (1..46)" and row["gain_lower"] == 0.0123
+        assert {cells[6] for cells in lines_with(text, method, "before")} == {""}
+        assert len(lines_with(text, method, "in-sample")) == 1
+
+
+def test_swapped_clusters_are_those_of_the_table(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    swaps = [row for method in ("gradcam", "lime") for row in table_rows(campaign, f"swaps {method}", SWAPS)]
+    marked = [(row[0], int(row[1])) for row in lines_with(printed(campaign, capsys), "swapped")]
+    assert marked == [(row["method"], row["cluster"]) for row in swaps if row["is_swapped"]] != []
+
+
+def test_scores_are_compared_on_unseen_plants(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(campaign, capsys)
+    rows: list[dict[str, Any]] = table_rows(campaign, "evaluation gradcam", EVALUATION)
+    row = next(r for r in rows if (r["split"], r["score"]) == ("test", "combined_reliability"))
+    assert f"how well each score tells errors (test, n = 24, {row['n_wrong']} wrong)" in text
+    ((_, _, auroc, interval, augrc),) = lines_with(text, "gradcam", "all combined")
+    assert (auroc, augrc) == (f"{row['auroc']:.3f}", f"{row['augrc']:.3f}")
+    assert interval == f"{row['auroc_lower']:.2f} .. {row['auroc_upper']:.2f}"
+    assert len(lines_with(text, "gradcam", "probability")) == 1
+
+
+def test_doubts_are_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(printed(campaign, capsys).split())
+    for method in ("gradcam", "lime"):
+        assert f"{method}: Answers not to act on: " in text
+        assert f"{method}: Outside what was validated: {DAYS[0]}, test" in text
+    assert f"{DAYS[1]}, test" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"has_test_labels": False}, "(cross-fitted val, n = "),
+        ({"has_unseen": False}, "(cross-fitted val, n = "),
+        ({"has_labels": False}, ""),
+        ({"has_intervals": False}, "(test, n = "),
+        ({"error_rates": (0.0, 0.0)}, "(test, n = "),
+        ({"classes": ("small", "medium", "large")}, "(test, n = "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)
+def test_results_hold_together_whatever_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], title: str
+) -> None:
+    given: dict[str, Any] = {"n_plants": 18, **options}
+    text = printed(FakeCampaign(tmp_path, **given), capsys)
+    assert ("how well each score" in text) == bool(title) and title in text
+    assert "None" not in text and "nan" not in text
+
+
+def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run by an earlier version wrote none, and says nothing of them."""
+    assert results(campaign.store, campaign.record())["exports"] is None
+    assert "exports" not in printed(campaign, capsys)
+    record, recipes = campaign.record(), {day: Recipe("decisions", 1, {"day": day}) for day in DAYS}
+    for day, recipe in recipes.items():
+        with campaign.store.create(recipe) as draft:
+            draft.summary = {"n_plants": 20, "n_without_position": 3}
+        record.artifacts[f"decisions gradcam {day}"] = recipe.ref
+    found = results(campaign.store, record)
+    folder = str(campaign.store.root / "exports" / record.campaign)
+    assert found["exports"] == {"folder": folder, "n_rows": 20 * len(DAYS), "n_without_position": 3 * len(DAYS)}
+    print_results(found)
+    assert f"exports: {folder}\nnote: 6 of 40 rows of the exports have no position" in capsys.readouterr().out
+
+
+def test_a_run_by_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    campaign = FakeCampaign(tmp_path)
+    del campaign.roles["crossfit gradcam"], campaign.roles["swaps gradcam"]
+    with pytest.raises(InputError, match=r"has no crossfit gradcam, swaps gradcam") as refused:
+        campaign.page()
+    assert "run the campaign again" in refused.value.remedy

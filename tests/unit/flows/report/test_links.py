@@ -1,0 +1,26 @@
+"""Where the Prefect UI leads to for a report."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.report.links import REPORTS_URL, report_link
+from storage.artifacts import Store
+from storage.records.campaigns import CampaignRecord
+
+RECORD = CampaignRecord(campaign="field2", params={}, artifacts={}, report="reports/field2/index.html")
+
+
+@pytest.mark.parametrize("address", ["https://fields.example/reports", "https://fields.example/reports/"])
+def test_a_page_where_reports_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv(REPORTS_URL, address)
+    assert report_link(Store(tmp_path), RECORD) == "https://fields.example/reports/field2/index.html"
+
+
+@pytest.mark.parametrize("address", [None, ""])
+def test_else_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    monkeypatch.delenv(REPORTS_URL, raising=False)
+    if address is not None:
+        monkeypatch.setenv(REPORTS_URL, address)
+    folder = tmp_path / "my store"
+    assert report_link(Store(folder), RECORD) == f"file://{tmp_path}/my%20store/reports/field2/index.html"

@@ -1,0 +1,187 @@
+"""What other tools get of a date: whose rows, under which names, and what becomes of them when something changes."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flows.cli.run_file import load_run_file
+from flows.parameters import CampaignParams
+from flows.report.exports import Exports, export_lines
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.errors import InputError
+from storage.published.decisions import DECISIONS, write_decisions
+from storage.published.exports import publish_decisions
+from storage.published.parts import PART
+from storage.verify import verify_store
+from tasks.export.rows import ExportParams, export_rows
+from tasks.publish.publish import decisions_of
+from tests.support.local_stores import local
+from tests.unit.storage.published.test_geodata import decision
+
+DAY = date(2021, 8, 23)
+AT = f"exports/field2/{DAY}"
+MADE = {"classifier": "c", "clusters": "k", "explained_class": "predicted", "method": "gradcam"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "artifacts").mkdir()
+    return Store(tmp_path)
+
+
+def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
+    """An artefact with the decision about one plant."""
+    recipe = Recipe("decisions", 1, {"plant": plant, "easting": easting})
+    with store.create(recipe) as draft:
+        write_decisions(draft, [decision(plant, easting, 2.0)], "EPSG:25832", "point")
+    return recipe.ref
+
+
+def names(store: Store) -> list[str]:
+    return sorted(path.name for path in (local(store.root / AT)).iterdir())
+
+
+def files_of(*stems: str) -> list[str]:
+    return [f"field2_{DAY}_{stem}.{kind}" for stem in stems for kind in ("csv", "geojson", "parquet")]
+
+
+def publish(store: Store, part: str = PART, **sources: ArtifactRef) -> Path:
+    return local(publish_decisions(store, sources, "field2", DAY, part))
+
+
+class TestRows:
+    def test_a_row_says_whose_it_is_and_what_to_do(self) -> None:
+        adjusted = {"plant_id": "2021_Ref_Plot2_E18", "predicted": 0, "adjusted": 1, "is_swapped": True, "label": 1}
+        adjusted |= {"split": "test", "cluster": 4, "combined_reliability": 0.1, "reliability": 0.2, "abstain": False}
+        place: dict[str, Any] = {"plant_id": "2021_Ref_Plot2_E18", "easting": 1.5, "northing": 2.5}
+        rated = {"plant_id": "2021_Ref_Plot2_E18", "abstain_reason": ""}
+        (row,) = export_rows("field2", DAY, [place], [rated], [{**adjusted, **MADE}], ("not ready", "ready"))
+        assert row.keys() == {column.name for column in DECISIONS.columns}
+        assert (row["campaign"], row["date"], row["decision"], row["label"]) == ("field2", DAY, "harvest", "ready")
+        assert (row["answer_reliability"], row["reliability"], row["easting"]) == (pytest.approx(0.9), 0.2, 1.5)
+        assert {name: row[name] for name in MADE} == MADE
+
+
+class TestCrs:
+    @pytest.mark.parametrize("code", ["EPSG:25832", "EPSG:32633", "EPSG:31467", "EPSG:28992"])
+    def test_projected_in_metres(self, code: str) -> None:
+        assert ExportParams(crs=code).crs == code
+
+    @pytest.mark.parametrize(
+        ("crs", "message"),
+        [
+            ("EPSG:4326", "easting and northing in metres, which WGS 84 has not"),
+            ("EPSG:2263", "in metres, which NAD83 / New York Long Island"),
+            ("EPSG:5555", "in metres, which ETRS89 / UTM zone 32N"),
+            ("EPSG:999999", "PROJ knows no such"),
+            ("utm32", "should match pattern"),
+        ],
+    )
+    def test_others_are_refused(self, crs: str, message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            ExportParams(crs=crs)
+
+    def test_a_run_is_refused_before_its_source_is_looked_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "field2.toml"
+        path.write_text(
+            'dates = ["2021-08-23"]\n[source]\nkind = "growliflower"\nroot = "nowhere"\n[export]\ncrs = "EPSG:4326"\n'
+        )
+        with pytest.raises(InputError, match=r"export\.crs: .* which WGS 84 has not, got 'EPSG:4326'"):
+            load_run_file(path)
+
+    def test_it_is_no_parameter_of_the_numbers(self) -> None:
+        given = {"campaign": "x", "source": {"kind": "synthetic"}, "dates": ["2021-08-23"]}
+        one, other = (CampaignParams.model_validate({**given, "export": {"crs": f"EPSG:2583{i}"}}) for i in (2, 3))
+        assert one.of_numbers() == other.of_numbers() and one != other
+        assert other.differences_from_paper() == {}
+
+
+class TestPublication:
+    def test_a_set_of_files_for_every_method(self, store: Store) -> None:
+        refs = {method: made(store, method) for method in ("gradcam", "occlusion_preview")}
+        assert publish_decisions(store, refs, "field2", DAY) == store.root / AT
+        assert names(store) == [*files_of("gradcam", "occlusion_preview"), "manifest.json"]
+        for method, ref in refs.items():
+            for kind in ("csv", "geojson", "parquet"):
+                published = (store.root / AT / f"field2_{DAY}_{method}.{kind}").read_bytes()
+                assert published == store.open(ref).read_bytes(f"decisions.{kind}")
+        assert verify_store(store).problems == []
+
+    def test_a_fit_s_files_lie_beside(self, store: Store) -> None:
+        publish(store, gradcam=made(store, "a"))
+        publish(store, "fit-11aa", gradcam=made(store, "b"))
+        assert names(store) == sorted([*files_of("gradcam", "gradcam_fit-11aa"), "fit-11aa.json", "manifest.json"])
+        assert verify_store(store).problems == []
+
+    def test_the_same_files_are_there_once(self, store: Store) -> None:
+        """A date is scored, then the campaign is run again with it and with the same given classifier."""
+        ref = made(store, "a")
+        publish(store, "fit-11aa", gradcam=ref)
+        publish(store, gradcam=ref)
+        publish(store, "fit-11aa", gradcam=ref)
+        assert names(store) == [*files_of("gradcam"), "manifest.json"]
+
+    def test_files_of_a_method_or_format_that_is_gone_are_removed(self, store: Store) -> None:
+        publish(store, "fit-11aa", gradcam=made(store, "b"))
+        publish(store, gradcam=made(store, "a"), lime=made(store, "c"))
+        publish(store, gradcam=made(store, "a", easting=None))
+        kept = [f"field2_{DAY}_gradcam.csv", *files_of("gradcam_fit-11aa"), "fit-11aa.json", "manifest.json"]
+        assert names(store) == sorted(kept)
+        assert verify_store(store).problems == []
+
+    @pytest.mark.parametrize("kind", ["csv", "geojson", "parquet"])
+    @pytest.mark.parametrize("damage", ["deleted", "edited"])
+    def test_damage_is_found_and_repaired(self, store: Store, kind: str, damage: str) -> None:
+        ref = made(store, "a")
+        path = publish(store, gradcam=ref) / f"field2_{DAY}_gradcam.{kind}"
+        before = path.read_bytes()
+        if damage == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(before[:-1] + b"?")
+        (problem,) = verify_store(store).problems
+        assert problem.startswith(f"{AT}: file {path.name} ")
+        publish(store, gradcam=ref)
+        assert path.read_bytes() == before and verify_store(store).problems == []
+
+    def test_equal_files_are_left_untouched(self, store: Store) -> None:
+        ref = made(store, "a")
+        folder = publish(store, gradcam=ref)
+        before = {path: path.stat().st_ino for path in folder.iterdir()}
+        assert {path: path.stat().st_ino for path in publish(store, gradcam=ref).iterdir()} == before
+
+    def test_what_a_kill_left_of_a_takeover_is_found(self, store: Store) -> None:
+        ref = made(store, "a")
+        folder = publish(store, "fit-11aa", gradcam=ref)
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        publish(store, gradcam=ref)
+        for path, content in before.items():
+            path.write_bytes(content)
+        twice = f"{AT}: file field2_{DAY}_gradcam_fit-11aa.csv has the same rows as field2_{DAY}_gradcam.csv"
+        assert verify_store(store).problems == [twice]
+        publish(store, "fit-11aa", gradcam=ref)
+        assert verify_store(store).problems == [] and names(store) == [*files_of("gradcam"), "manifest.json"]
+
+
+def test_artefacts_of_a_date_by_method() -> None:
+    refs = {name: ArtifactRef(kind="decisions", digest=name * 24) for name in "abc"}
+    roles = {f"decisions gradcam {DAY}": refs["a"], f"decisions lime {DAY}": refs["b"]}
+    more = {"decisions gradcam 2021-09-03": refs["c"], f"adjusted gradcam {DAY}": refs["c"], "plants": refs["c"]}
+    assert decisions_of({**roles, **more}, str(DAY)) == {"gradcam": refs["a"], "lime": refs["b"]}
+
+
+@pytest.mark.parametrize(
+    ("n_without", "note"),
+    [
+        (0, None),
+        (2, "note: 2 of 5 rows of the exports have no position"),
+        (5, "note: no plant has a position: the exports are CSV alone"),
+    ],
+)
+def test_plants_without_a_position_are_told_of(n_without: int, note: str | None) -> None:
+    place, *notes = export_lines(Exports(folder="store/exports/field2", n_rows=5, n_without_position=n_without))
+    assert place == "exports: store/exports/field2"
+    assert [line.startswith(note or "?") for line in notes] == ([True] if note else [])

@@ -1,0 +1,185 @@
+"""Decisions as GeoParquet, GeoJSON and CSV, opened by the tools that they are for."""
+
+import csv
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import geopandas
+import pandas as pd
+import pyarrow as pa
+import pyogrio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.artifacts import Artifact, Recipe, Store
+from storage.published.decisions import DECISIONS, write_decisions
+from storage.published.geodata import harmless, to_csv
+from tests.support.local_stores import local
+
+CRS = "EPSG:25832"
+TEXTS = ("method", "explained_class", "classifier", "clusters")
+
+
+def decision(plant_id: str, easting: float | None, northing: float | None, **changes: Any) -> dict[str, Any]:
+    row = {
+        "campaign": "field2",
+        "date": date(2021, 8, 23),
+        "plant_id": plant_id,
+        "plot": None,
+        "decision": "harvest",
+        "answer": "ready",
+        "answer_reliability": 1 / 3,
+        "abstain_reason": "",
+        "predicted": "not ready",
+        "is_swapped": True,
+        "cluster": 3,
+        "reliability": 0.8333333333333334,
+        "label": None,
+        "split": "new",
+        "easting": easting,
+        "northing": northing,
+        **{name: f"a {name}" for name in TEXTS},
+    }
+    return {**row, **changes}
+
+
+ROWS = [
+    decision("2021_Ref_Plot2_E18", 365_000.123, 5_609_000.1 + 1 / 3, plot="2", label="ready"),
+    decision('Röschen, 2; "a"', 365_001.0, 5_609_001.0, is_swapped=False, abstain_reason="wide novel"),
+    decision("=1+1", None, None, decision="check"),
+    decision("-7", 365_002.0, None),
+]
+AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # as the CSV has them
+
+
+def written(folder: Path, rows: list[dict[str, Any]], crs: str = CRS, decimal: Any = "point") -> Artifact:
+    store, recipe = Store(folder), Recipe("decisions", 1, {"crs": crs, "n": len(rows), "decimal": decimal})
+    with store.create(recipe) as draft:
+        write_decisions(draft, rows, crs, decimal)
+    return store.open(recipe.ref)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return written(tmp_path_factory.mktemp("store"), ROWS)
+
+
+def expected(name: str) -> list[Any]:
+    return [row[name] for row in ROWS]
+
+
+def plain(values: Any) -> list[Any]:
+    return [None if pd.isna(value) else value for value in values]
+
+
+def test_geopandas_reads_the_geoparquet(artifact: Artifact) -> None:
+    found = geopandas.read_parquet(local(artifact.file("decisions.parquet")))
+    assert list(found.columns) == [*(column.name for column in DECISIONS.columns), "geometry"]
+    for column in DECISIONS.columns:
+        assert plain(found[column.name]) == expected(column.name), column.name
+    check_points(found)
+
+
+def test_pyogrio_reads_the_geojson(artifact: Artifact) -> None:
+    found = pyogrio.read_dataframe(artifact.file("decisions.geojson"))
+    assert list(found.columns) == [*(column.name for column in DECISIONS.columns), "geometry"]
+    for column in DECISIONS.columns:
+        values = plain(found[column.name])
+        if column.name == "date":
+            values = [value.date() for value in values]
+        assert values == expected(column.name), column.name
+    check_points(found)
+
+
+def check_points(found: geopandas.GeoDataFrame) -> None:
+    """Exactly the positions, in the CRS; plants that lack a coordinate have no geometry."""
+    assert found.crs == CRS
+    points = [None if point is None else (point.x, point.y) for point in found.geometry]
+    assert points == [(365_000.123, 5_609_000.1 + 1 / 3), (365_001.0, 5_609_001.0), None, None]
+
+
+def test_duckdb_reads_the_parquet_with_the_types_of_the_table(artifact: Artifact) -> None:
+    names = ", ".join(column.name for column in DECISIONS.columns)
+    table = duckdb.read_parquet(str(artifact.file("decisions.parquet"))).project(names).to_arrow_table()
+    assert [field.type for field in table.schema] == [column.type for column in DECISIONS.columns]
+    assert table.to_pylist() == [{column.name: row[column.name] for column in DECISIONS.columns} for row in ROWS]
+
+
+def test_a_geojson_is_valid_json_that_names_its_crs(artifact: Artifact) -> None:
+    found = artifact.read_json("decisions.geojson")
+    assert found["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::25832" and found["name"] == "decisions"
+    assert [one["geometry"] is None for one in found["features"]] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("decimal", "sep", "sign"), [("point", ",", "."), ("comma", ";", ",")])
+def test_a_csv_has_the_same_values(tmp_path: Path, decimal: str, sep: str, sign: str) -> None:
+    """Read as Excel does in English and in German: by its mark as UTF-8, with that language's signs."""
+    path = written(tmp_path, ROWS, decimal=decimal).file("decisions.csv")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfcampaign" + sep.encode() + b"date")
+    rows = list(csv.DictReader(local(path).read_text("utf-8-sig").splitlines(), delimiter=sep))
+    assert [row["plant_id"] for row in rows] == AS_TEXT
+    assert [row["plot"] for row in rows] == ["2", "", "", ""]
+    assert {row["date"] for row in rows} == {"2021-08-23"}
+    for name in ("answer_reliability", "reliability", "easting", "northing"):
+        cells = [row[name] for row in rows]
+        assert not any({".", ","} - {sign} & set(cell) for cell in cells), name
+        assert [float(cell.replace(sign, ".")) if cell else None for cell in cells] == expected(name), name
+    query = f"select is_swapped, cluster, northing from read_csv('{path}', decimal_separator='{sign}')"
+    assert duckdb.execute(query).fetchall() == list(
+        zip(*map(expected, ("is_swapped", "cluster", "northing")), strict=True)
+    )
+
+
+def test_lines_of_a_csv_end_as_spreadsheets_expect(artifact: Artifact) -> None:
+    content = artifact.read_bytes("decisions.csv")
+    assert content.count(b"\r\n") == content.count(b"\n") == 1 + len(ROWS)
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "＝", "'"])
+def test_no_text_is_run_as_a_formula(first: str) -> None:
+    table = pa.table({"plant_id": [f'{first}HYPERLINK("http://x")'], "n": [-1]})
+    _, _, rest = to_csv(table, "point").decode().partition("\r\n")
+    ((plant, number),) = csv.reader([rest])
+    assert plant.startswith("'") and number == "-1"
+
+
+@given(st.text("=+-@'\t\r\n＝a1"))
+def test_a_text_comes_back_without_its_apostrophe(text: str) -> None:
+    cell = harmless(text)
+    assert cell.removeprefix("'") == text
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+def test_positions_are_counted(artifact: Artifact) -> None:
+    assert artifact.summary == {"n_plants": 4, "n_without_position": 2}
+
+
+@pytest.mark.parametrize("rows", [[], ROWS[2:]])
+def test_without_any_position_there_is_csv_alone(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    artifact = written(tmp_path, rows)
+    assert list(artifact.manifest.files) == ["decisions.csv"]
+    assert len(artifact.read_bytes("decisions.csv").splitlines()) == 1 + len(rows)
+
+
+def test_equal_rows_are_equal_bytes(artifact: Artifact, tmp_path: Path) -> None:
+    assert written(tmp_path, ROWS).manifest.files == artifact.manifest.files
+    assert set(artifact.manifest.files) == {"decisions.csv", "decisions.geojson", "decisions.parquet"}
+
+
+def test_a_crs_whose_northing_comes_first_has_easting_as_x(tmp_path: Path) -> None:
+    """Gauss-Krüger, as German maps had it: files have x, y whatever the order of the CRS."""
+    artifact = written(tmp_path, ROWS[:2], crs="EPSG:31466")
+    for found in (
+        geopandas.read_parquet(local(artifact.file("decisions.parquet"))),
+        geopandas.read_file(local(artifact.file("decisions.geojson"))),
+    ):
+        assert found.crs == "EPSG:31466" and found.geometry.x.tolist() == [365_000.123, 365_001.0]
+
+
+def test_rows_of_another_table_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"decisions\.answer may hold no null"):
+        written(tmp_path, [decision("a", 1.0, 2.0, answer=None)])
+    assert not list(tmp_path.rglob("*.csv"))

@@ -1,0 +1,118 @@
+"""The decision on every cluster, from scores and cross-fitted judgements in a real store."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
+from storage.tables.parquet import read_table
+from tasks.adjust.decide import decide_swaps
+from tasks.adjust.rules import AdjustParams
+from tests.support.planted_campaign import Judged, artifact_of, judge, plant_season, season, write_rows
+
+PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
+SMALL = AdjustParams(rule="confident", least=6)  # of 12 failing maps a fold leaves out up to 6
+Counts = list[tuple[int, int]]
+
+
+def scores(store: Store, counts: Counts, n_classes: int = 2) -> ArtifactRef:
+    pairs = dict.fromkeys(("tp", "tn", "fp", "fn"), 0 if n_classes == 2 else None)
+    rows = [{"cluster": c, "n": n, "n_wrong": w, "error_share": w / n, **pairs} for c, (n, w) in enumerate(counts, 1)]
+    return artifact_of(store, CLUSTER_SCORES, rows)
+
+
+def judged(store: Store, rows: list[dict[str, Any]], folds: dict[str, Counts]) -> ArtifactRef:
+    """Cross-fitted rows, and (n, n_wrong) of the clusters outside each fold."""
+    recipe = Recipe("crossfit", 1, {"rows": rows, "folds": {fold: [list(c) for c in q] for fold, q in folds.items()}})
+    with store.create(recipe) as draft:
+        write_rows(draft, CROSSFIT, rows)
+        counts = {fold: {"n": [n for n, _ in q], "n_wrong": [w for _, w in q]} for fold, q in folds.items()}
+        draft.write_json("folds.json", counts)
+    return recipe.ref
+
+
+def answers(fold: int, cluster: int, n_right: int, n_wrong: int) -> list[dict[str, Any]]:
+    one = {"fold": fold, "cluster": cluster, "predicted": 1}
+    return [{**one, "label": 1}] * n_right + [{**one, "label": 0}] * n_wrong
+
+
+def decided(
+    store: Store, params: AdjustParams, scored: ArtifactRef, judged: ArtifactRef
+) -> tuple[dict[str, list[Any]], list[int], int]:
+    ref = decide_swaps.fn("field", str(store.root), "gradcam", params, scored, judged)
+    made = store.open(ref)
+    return read_table(made, SWAPS), read_array(made, ADJUSTED_WITHOUT_FOLD).tolist(), made.summary["n_swapped"]
+
+
+CLUSTERS: Counts = [(40, 4), (16, 14)]
+HELPS = [*answers(1, 1, 10, 1), *answers(1, 2, 1, 6), *answers(2, 1, 10, 1), *answers(2, 2, 1, 8)]
+# The cluster that fails here is no cluster of the other folds: what swaps there meets right answers.
+HARMS = [*answers(1, 1, 10, 7), *answers(1, 2, 6, 1), *answers(2, 1, 10, 1), *answers(2, 2, 1, 5)]
+FOLDS = {"1": [(20, 2), (12, 12)], "2": [(20, 2), (12, 11)]}
+
+
+@pytest.mark.parametrize("params", [PAPER, CONFIDENT], ids=["paper", "confident"])
+def test_a_failing_cluster_is_swapped_by_either_rule(tmp_path: Path, params: AdjustParams) -> None:
+    store = Store(tmp_path)
+    table, adjusted, n_swapped = decided(store, params, scores(store, CLUSTERS), judged(store, HELPS, FOLDS))
+    assert (table["is_swapped"], n_swapped) == ([False, True], 1)
+    assert table["rule"] == [params.rule] * 2 and table["n_wrong"] == [4, 14]
+    assert table["p_value"][1] == pytest.approx((1 + 16 + 120) / 2**16)
+    assert table["p_holm"][1] == pytest.approx(2 * table["p_value"][1])
+    assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HELPS]
+
+
+def test_the_confident_rule_swaps_nothing_where_plants_left_out_lose_by_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    inputs = scores(store, CLUSTERS), judged(store, HARMS, FOLDS)
+    table, adjusted, n_swapped = decided(store, CONFIDENT, *inputs)
+    assert (table["is_swapped"], n_swapped) == ([False, False], 0)
+    assert table["reason"][1] == "swapping corrects 6 and spoils 7 answers of plants left out"
+    # What the answers of plants left out would be is told all the same: a gate would let them choose their own figure.
+    assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HARMS]
+    table, adjusted, _ = decided(store, PAPER, *inputs)  # which asks no such question
+    assert table["is_swapped"] == [False, True] and adjusted != [1] * len(HARMS)
+
+
+def test_folds_may_swap_what_the_whole_does_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    table, adjusted, _ = decided(store, PAPER, scores(store, [(40, 4), (16, 12)]), judged(store, HELPS, FOLDS))
+    assert table["is_swapped"] == [False, False]
+    assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HELPS]
+
+
+@pytest.mark.parametrize("params", [PAPER, CONFIDENT], ids=["paper", "confident"])
+def test_three_classes_are_never_swapped(tmp_path: Path, params: AdjustParams) -> None:
+    store = Store(tmp_path)
+    rows = [{**row, "predicted": 2} for row in HELPS]
+    table, adjusted, n_swapped = decided(store, params, scores(store, CLUSTERS, 3), judged(store, rows, FOLDS))
+    assert (table["is_swapped"], n_swapped, adjusted) == ([False, False], 0, [2] * len(rows))
+    assert table["reason"] == ["no swap exists with more than two classes"] * 2
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    store = Store(tmp_path_factory.mktemp("store"))
+    return judge(store, plant_season(store, season()), rules=SMALL)
+
+
+def test_a_planted_failure_is_found(planted: Judged) -> None:
+    table, rows = planted.read(SWAPS), planted.read(CROSSFIT)
+    assert table["is_swapped"] == [False, False, True] and (table["n"][2], table["n_wrong"][2]) == (12, 12)
+    adjusted = read_array(planted.store.open(planted.swaps), ADJUSTED_WITHOUT_FOLD)
+    label, predicted = np.asarray(rows["label"]), np.asarray(rows["predicted"])
+    assert ((label != predicted).sum(), (label != adjusted).sum()) == (16, 4)  # the errors of other patterns stay
+
+
+def test_other_parameters_make_another_artefact(planted: Judged) -> None:
+    inputs = "field", str(planted.store.root), "gradcam"
+    again = decide_swaps.fn(*inputs, SMALL, planted.scores, planted.crossfit)
+    other = decide_swaps.fn(*inputs, AdjustParams(threshold=0.9), planted.scores, planted.crossfit)
+    assert again == planted.swaps != other
+    assert replace(planted, swaps=other).read(SWAPS)["is_swapped"] == [False, False, True]

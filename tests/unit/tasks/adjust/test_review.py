@@ -1,0 +1,105 @@
+"""Decisions of a person as artefacts of a real store, and the stages that honour them."""
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+
+from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import ArtifactRef, Store
+from storage.records.reviews import Review
+from storage.tables import ADJUSTED, CLUSTER_SCORES, RELIABILITIES, REVIEWS, SWAPS
+from storage.tables.rows import rows_of
+from tasks.adjust.adjust import adjust_predictions
+from tasks.adjust.review import honour_review, write_decisions
+from tasks.score.rating import ScoreParams
+from tasks.score.score import rate_images
+from tests.support.planted_campaign import Judged, judge, plant_season, season
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """Three clusters, of which the rule swaps one."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    return judge(store, plant_season(store, season()))
+
+
+@pytest.fixture(scope="module")
+def clusters(planted: Judged) -> dict[str, int]:
+    """A cluster that the rule swaps, and the two that it keeps."""
+    rows = rows_of(planted.store.open(planted.swaps), SWAPS)
+    (swapped,) = (row["cluster"] for row in rows if row["is_swapped"])
+    kept = [row["cluster"] for row in rows if not row["is_swapped"]]
+    return {"swapped": swapped, "kept": kept[0], "other": kept[1]}
+
+
+def review(planted: Judged, choices: dict[int, str]) -> Review:
+    return Review.model_validate(
+        {
+            "campaign": "field",
+            "method": "gradcam",
+            "scores": planted.scores,
+            "choices": choices,
+            "reviewer": "Ada",
+            "reason": "markers",
+            "decided": datetime(2021, 9, 10, tzinfo=UTC),
+        }
+    )
+
+
+def after(planted: Judged, decided: Review | None) -> tuple[ArtifactRef, ArtifactRef]:
+    """The review's artefact, and the decisions that follow."""
+    named = ("field", str(planted.store.root), "gradcam", planted.swaps)
+    made = write_decisions.fn(*named, decided, 72)
+    return made, honour_review.fn(*named, made)
+
+
+def test_a_decision_is_an_artefact_that_says_who_when_and_why(planted: Judged, clusters: dict[str, int]) -> None:
+    made, _ = after(planted, review(planted, {clusters["kept"]: "swap"}))
+    (row,) = rows_of(planted.store.open(made), REVIEWS)
+    assert (row["reviewer"], row["reason"], row["decided"]) == ("Ada", "markers", "2021-09-10T00:00:00+00:00")
+    (score,) = [
+        one for one in rows_of(planted.store.open(planted.scores), CLUSTER_SCORES) if one["cluster"] == clusters["kept"]
+    ]
+    assert (row["n"], row["n_wrong"], row["error_share"]) == (score["n"], score["n_wrong"], score["error_share"])
+    assert after(planted, review(planted, {clusters["kept"]: "swap"}))[0] == made
+    assert after(planted, review(planted, {clusters["kept"]: "abstain"}))[0] != made
+
+
+def test_crossfitted_answers_stay_the_rules(planted: Judged, clusters: dict[str, int]) -> None:
+    _, swaps = after(planted, review(planted, {clusters["kept"]: "swap", clusters["swapped"]: "keep"}))
+    ours, rules = (read_array(planted.store.open(ref), ADJUSTED_WITHOUT_FOLD) for ref in (swaps, planted.swaps))
+    assert np.array_equal(ours, rules) and len(ours)
+    assert planted.store.open(swaps).summary == {"n_swapped": 1}
+
+
+@pytest.mark.parametrize("choice", ["swap", "keep", "abstain"])
+@pytest.mark.parametrize("which", ["swapped", "kept"])
+def test_adjustment_honours_each_decision(planted: Judged, clusters: dict[str, int], which: str, choice: str) -> None:
+    made, swaps = after(planted, review(planted, {clusters[which]: choice}))
+    named = ("field", date(2021, 8, 23), str(planted.store.root), "gradcam")
+    one = planted.dates[0]
+    by_rule = planted.read(RELIABILITIES)
+    rated = rate_images.fn(
+        *named, ScoreParams(), planted.scores, swaps, planted.crossfit, planted.assignments[0], one.predictions, made
+    )
+    answers = rows_of(planted.store.open(adjust_predictions.fn(*named, swaps, rated)), ADJUSTED)
+    swapped = {clusters["swapped"]} - {clusters[which]} | ({clusters[which]} if choice == "swap" else set())
+    assert [row["is_swapped"] for row in answers] == [row["cluster"] in swapped for row in answers]
+    said = rows_of(planted.store.open(rated), RELIABILITIES)
+    for row, reason in zip(said, by_rule["abstain_reason"], strict=True):
+        # Whoever decides against the evidence is honoured, and told.
+        is_failing = row["reliability"] >= 0.6 if row["cluster"] in swapped else row["reliability"] <= 0.25
+        is_doubted = choice == "abstain" and row["cluster"] == clusters[which]
+        words = [*reason.split(), *["failing"] * is_failing, *["reviewed"] * is_doubted]
+        assert row["abstain_reason"] == " ".join(words) and row["abstain"] is bool(words)
+    assert {row["cluster"] for row in said} == set(clusters.values())
+
+
+def test_a_missed_review_has_one_name_whenever_it_was_missed(planted: Judged) -> None:
+    made, swaps = after(planted, None)
+    assert {row["reviewer"] for row in rows_of(planted.store.open(made), REVIEWS)} == {None}
+    rows, rules = (rows_of(planted.store.open(ref), SWAPS) for ref in (swaps, planted.swaps))
+    assert [row["is_swapped"] for row in rows] == [row["is_swapped"] for row in rules]
+    assert after(planted, None) == (made, swaps)

@@ -1,0 +1,189 @@
+"""When answers are swapped: the paper's threshold, and the confident rule against exact fractions and a plain loop."""
+
+from fractions import Fraction
+from math import comb
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tasks.adjust.rules import AdjustParams, Decision, decide, keep_if_helpful, reasons, swap, swapped_without_fold
+
+PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
+
+
+def decided(counts: list[tuple[int, int]], params: AdjustParams = PAPER, n_classes: int = 2) -> Decision:
+    """Decision on clusters of (n, n_wrong)."""
+    n, n_wrong = np.asarray(counts).T
+    return decide(n, n_wrong, params, n_classes)
+
+
+# The paper's rule
+
+
+@pytest.mark.parametrize(("n_wrong", "n"), [(3, 4), (15, 20), (30, 40), (147, 196)])
+def test_a_cluster_exactly_at_the_threshold_is_not_swapped(n_wrong: int, n: int) -> None:
+    assert decided([(n, n_wrong), (n, n_wrong + 1)]).is_swapped.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("threshold", "n_wrong", "n"), [(0.6, 3, 5), (0.7, 7, 10), (0.55, 11, 20), (0.9, 9, 10)])
+def test_thresholds_without_an_exact_float_are_strict_too(threshold: float, n_wrong: int, n: int) -> None:
+    assert decided([(n, n_wrong)], AdjustParams(threshold=threshold)).is_swapped.tolist() == [False]
+    assert decided([(10 * n, 10 * n_wrong + 1)], AdjustParams(threshold=threshold)).is_swapped.tolist() == [True]
+
+
+def test_a_threshold_of_one_swaps_nothing() -> None:
+    assert not decided([(1, 1), (50, 50)], AdjustParams(threshold=1)).is_swapped.any()
+
+
+@pytest.mark.parametrize("threshold", [0.49, 1.01])
+def test_a_threshold_that_would_swap_right_answers_is_refused(threshold: float) -> None:
+    with pytest.raises(ValidationError, match="threshold"):
+        AdjustParams(threshold=threshold)
+
+
+# The confident rule
+
+Counts = st.lists(
+    st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=9
+)
+
+
+def chance(n: int, n_wrong: int) -> Fraction:
+    """Of at least so many heads among n throws of a coin."""
+    return Fraction(sum(comb(n, k) for k in range(n_wrong, n + 1)), 2**n)
+
+
+def holms_findings(p: list[Fraction], alpha: Fraction) -> list[bool]:
+    """Step down from the smallest p-value, and stop at the first that is too large."""
+    found = [False] * len(p)
+    for n_left, i in zip(range(len(p), 0, -1), sorted(range(len(p)), key=p.__getitem__), strict=True):
+        if p[i] * n_left > alpha:
+            break
+        found[i] = True
+    return found
+
+
+@given(Counts, st.sampled_from([0.01, 0.05, 0.2]), st.integers(1, 15))
+def test_a_confident_swap_is_a_finding_of_holms_test(counts: list[tuple[int, int]], alpha: float, least: int) -> None:
+    found = decided(counts, AdjustParams(rule="confident", alpha=alpha, least=least))
+    p = [chance(*one) for one in counts]
+    assert found.p_value == pytest.approx([float(one) for one in p], rel=1e-9)
+    is_finding = holms_findings(p, Fraction(alpha))
+    assert found.is_swapped.tolist() == [f and n >= least for f, (n, _) in zip(is_finding, counts, strict=True)]
+    assert np.array_equal(found.p_holm <= alpha, is_finding)
+    assert (found.p_holm >= found.p_value).all() and (found.p_holm <= 1).all()
+
+
+@given(Counts)
+def test_the_order_of_clusters_does_not_matter(counts: list[tuple[int, int]]) -> None:
+    forth, back = decided(counts, CONFIDENT), decided(counts[::-1], CONFIDENT)
+    assert np.array_equal(forth.is_swapped, back.is_swapped[::-1])
+    np.testing.assert_allclose(forth.p_holm, back.p_holm[::-1], rtol=1e-12)
+
+
+def test_a_small_cluster_is_never_swapped_confidently() -> None:
+    assert decided([(9, 9), (100, 10)], CONFIDENT).is_swapped.tolist() == [False, False]
+    assert decided([(10, 10), (100, 10)], CONFIDENT).is_swapped.tolist() == [True, False]
+    assert decided([(9, 9), (100, 10)], PAPER).is_swapped.tolist() == [True, False]
+
+
+def test_more_clusters_ask_for_more_evidence() -> None:
+    alone, among = [(20, 15)], [(20, 15), *[(20, 4)] * 7]
+    assert decided(alone, CONFIDENT).is_swapped.tolist() == [True]
+    assert not decided(among, CONFIDENT).is_swapped.any()  # 8 times 0.0207 is over 0.05
+
+
+# More than two classes
+
+
+@given(Counts, st.sampled_from([PAPER, CONFIDENT]), st.integers(3, 6))
+def test_with_more_than_two_classes_nothing_is_swapped(
+    counts: list[tuple[int, int]], params: AdjustParams, n_classes: int
+) -> None:
+    found = decided(counts, params, n_classes)
+    assert not found.is_swapped.any()
+    said = reasons(found, np.asarray([n for n, _ in counts]), params, n_classes)
+    assert said == ["no swap exists with more than two classes"] * len(counts)
+
+
+# Answers
+
+Marked = st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=30)
+
+
+@given(Marked)
+def test_swapping_twice_changes_nothing(answers: list[tuple[int, bool]]) -> None:
+    predicted = np.asarray([answer for answer, _ in answers], np.int64)
+    marked = np.asarray([is_swapped for _, is_swapped in answers], np.bool_)
+    once = swap(predicted, marked)
+    assert np.array_equal(once != predicted, marked) and set(once.tolist()) <= {0, 1}
+    assert np.array_equal(swap(once, marked), predicted)
+
+
+FOLDS: dict[str, Any] = {
+    "1": {"n": [20, 10], "n_wrong": [2, 10], "problem": ""},
+    "2": {"n": [20, 10], "n_wrong": [19, 1], "problem": ""},
+    "3": {"n": [30], "n_wrong": [12], "problem": "no kernel"},
+}
+PLACES = [1, 1, 2, 2, 3, 3], [1, 2, 1, 2, 1, 1]  # fold and cluster of six images
+
+
+@pytest.mark.parametrize("params", [PAPER, CONFIDENT], ids=["paper", "confident"])
+def test_every_fold_is_adjusted_by_the_clusters_of_the_others(params: AdjustParams) -> None:
+    assert swapped_without_fold(*PLACES, FOLDS, params, 2).tolist() == [False, True, True, False, False, False]
+
+
+def test_three_classes_are_left_as_they_are_in_every_fold() -> None:
+    assert not swapped_without_fold(*PLACES, FOLDS, PAPER, 3).any()
+
+
+# Whether swapping helps plants left out
+
+TWO = Decision(np.asarray([0.001, 0.9]), np.asarray([0.002, 0.9]), np.asarray([True, False]))
+
+
+@pytest.mark.parametrize(
+    ("is_wrong", "is_swapped", "is_kept"),
+    [
+        pytest.param([1, 1, 0, 0], [1, 1, 0, 0], True, id="two corrected"),
+        pytest.param([1, 0, 0, 0], [1, 1, 0, 0], False, id="one corrected, one spoiled"),
+        pytest.param([0, 0, 0, 0], [1, 1, 0, 0], False, id="two spoiled"),
+        pytest.param([0, 0, 1, 1], [0, 0, 0, 0], False, id="nothing changed"),
+        pytest.param([1, 1, 0, 0], [1, 1, 1, 0], True, id="two corrected, one spoiled"),
+    ],
+)
+def test_swaps_are_kept_where_they_correct_more_than_they_spoil(
+    is_wrong: list[int], is_swapped: list[int], is_kept: bool
+) -> None:
+    said = ["beyond chance", "not beyond chance"]
+    found, why = keep_if_helpful(TWO, said, *(np.asarray(one, np.bool_) for one in (is_swapped, is_wrong)))
+    if is_kept:
+        assert found.is_swapped.tolist() == [True, False] and why == said
+        return
+    assert found.is_swapped.tolist() == [False, False]
+    both = list(zip(is_swapped, is_wrong, strict=True))
+    n_corrected, n_spoiled = both.count((1, 1)), both.count((1, 0))
+    assert why == [f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out", said[1]]
+    assert np.array_equal(found.p_value, TWO.p_value)  # what was found is still told
+
+
+# What decided
+
+
+def test_the_reasons_of_the_papers_rule() -> None:
+    found = decided([(4, 3), (4, 4)], AdjustParams(threshold=0.75))
+    assert reasons(found, np.asarray([4, 4]), PAPER, 2) == ["error share not above 0.75", "error share above 0.75"]
+
+
+def test_the_reasons_of_the_confident_rule() -> None:
+    counts = [(9, 9), (20, 20), (20, 11)]
+    found = decided(counts, CONFIDENT)
+    assert reasons(found, np.asarray([n for n, _ in counts]), CONFIDENT, 2) == [
+        "fewer than 10 validation images",
+        "wrong in more than half beyond chance",
+        "wrong in more than half not beyond chance",
+    ]

@@ -1,0 +1,68 @@
+"""Planned bytes by hand; tests/integration/test_plan.py compares them with the files of a campaign that ran."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage.tables import TABLES
+from storage.tables.parquet import table_bytes, to_arrow
+from storage.tables.widths import row_bytes
+from tasks.explain.methods import ExplainParams
+from tasks.plan.store import SHARD_BYTES, plan_store
+from tests.support.planned import DATES, workload
+from tests.unit.storage.tables.test_tables import columns
+
+ALL = ExplainParams(methods=("gradcam", "occlusion", "lime"))
+
+
+def planned(share: float = 1, **changes: Any) -> Counter[str]:
+    found = Counter[str]()
+    for size in plan_store(workload(**changes), share):
+        found[f"{size.kind} {size.method or ''}".strip()] += size.bytes
+    return found
+
+
+def test_images_are_their_pixels() -> None:
+    """931 of 256 x 256 pixels in three colours, and 16 bytes each in a shard's index."""
+    assert planned()["images"] == 931 * (196_608 + 16)
+    assert planned(share=0.5)["images"] == 931 * (98_304 + 16)
+
+
+def test_maps_are_two_bytes_a_pixel_at_native_resolution() -> None:
+    """390 of 8 x 8, 123 x 123 and 256 x 256; peak, row and class of each are 10 bytes, in its shard and in the date."""
+    found = planned(explain=ALL)
+    # A date of 120, 120, 90 and 60 maps has one shard of up to 512, or 8, 8, 6 and 4 of up to 16.
+    for method, pixels, n_shards in (("gradcam", 64, 4), ("occlusion", 15_129, 26), ("lime", 65_536, 26)):
+        assert found[f"saliency {method}"] == 390 * (2 * pixels + 16 + 20) + n_shards * SHARD_BYTES
+
+
+def test_a_given_classifier_has_no_checkpoint() -> None:
+    assert planned()["checkpoint"] == 3 * planned()["classifier"]
+    assert "checkpoint" not in planned(train=None, n_samples=0)
+
+
+@pytest.mark.parametrize("factor", [2, 10])
+def test_the_store_goes_with_the_images(factor: int) -> None:
+    """But for what a campaign has once: classifier, checkpoint, axes, prototypes, the report's page."""
+    many = tuple(replace(day, n_images=factor * day.n_images, n_explained=factor * day.n_explained) for day in DATES)
+    for name in ("images", "listings", "predictions"):
+        assert planned(dates=many)[name] == factor * planned()[name]
+
+
+@pytest.mark.parametrize("table", ["observations", "predictions", "assignments", "reliability", "adjusted", "crossfit"])
+def test_a_table_is_no_larger_than_planned(table: str) -> None:
+    """Numbers and ids that do not repeat, which no encoding makes much smaller, and the plan is no wild guess."""
+    n, spec, rng = 20_000, TABLES[table], np.random.default_rng(0)
+    rows: dict[str, Any] = {name: values[1:2] * n for name, values in columns(spec).items()}
+    for column in spec.columns:
+        if str(column.type) == "double":
+            rows[column.name] = rng.random(n)
+        elif str(column.type) in ("int16", "int32"):
+            rows[column.name] = rng.integers(0, 30_000, n)
+    for name in {"plant_id", "path", "sha256"} & rows.keys():
+        rows[name] = [rng.bytes(32 if name == "sha256" else 8).hex() for _ in range(n)]
+    written = len(table_bytes(spec, to_arrow(spec, rows)))
+    assert 0.15 * n * row_bytes(table) < written < n * row_bytes(table)

@@ -1,0 +1,153 @@
+"""The combined model: its limits, its signs, and its fit against a plain search."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from tasks.score.combine import INPUTS, PENALTY, START, Combination, fit_combination, inputs
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Signals = dict[str, Floats]
+NAMES = ("error_share", "nearest_map_reliability", "margin", "feature_reliability", "trust_score", "novelty")
+
+
+def noise(n: int, seed: int = 0) -> Signals:
+    """Signals that know nothing."""
+    generator = np.random.default_rng(seed)
+    return {name: generator.uniform(size=n) * (5 if name == "margin" else 1) for name in NAMES}
+
+
+def constant(n: int, value: float = 0.5) -> Signals:
+    return {name: np.full(n, value) for name in NAMES}
+
+
+def errors(n: int, share: float = 0.3, seed: int = 1) -> Flags:
+    return np.random.default_rng(seed).uniform(size=n) < share
+
+
+# Limits
+
+
+@pytest.mark.parametrize("value", [0.5, 0.1, 1 / 3])  # the mean of equal thirds is not always a third
+@pytest.mark.parametrize("n_wrong", [0, 3, 7, 10])
+def test_without_a_signal_there_is_the_base_rate(value: float, n_wrong: int) -> None:
+    model = fit_combination(constant(10, value), np.arange(10) < n_wrong)
+    expected = (10 - n_wrong + 0.5) / 11  # half a right and half a wrong answer are added
+    assert model.reliability(constant(4, value)) == pytest.approx([expected] * 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [7, 10, 30, 49, 121])
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3])
+def test_a_signal_that_never_varied_decides_nothing_alone(n: int, value: float) -> None:
+    """Rounding makes the spread of equal numbers a little more than zero, by which another value would be far away."""
+    model = fit_combination({**noise(n), "nearest_map_reliability": np.full(n, value)}, errors(n))
+    new = noise(20, seed=2)
+    found = [model.reliability({**new, "nearest_map_reliability": np.full(20, v)}) for v in (value, value + 0.1)]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 1, 29, 30])
+def test_a_probability_where_nearly_all_is_right_or_wrong(n_wrong: int) -> None:
+    is_wrong = np.arange(30) < n_wrong
+    found = fit_combination(noise(30), is_wrong).reliability(noise(30))
+    assert ((found > 0) & (found < 1)).all()
+    assert found.mean() == pytest.approx(1 - n_wrong / 30, abs=0.04)
+
+
+@given(st.integers(2, 40), st.floats(0, 1), st.integers(0, 1000))
+def test_weights_are_never_negative_and_answers_are_probabilities(n: int, share: float, seed: int) -> None:
+    model = fit_combination(noise(n, seed), errors(n, share, seed + 1))
+    own, new = model.reliability(noise(n, seed)), model.reliability(noise(n, seed + 2))
+    assert (model.weights >= 0).all() and ((own > 0) & (own < 1)).all()
+    assert ((new >= 0) & (new <= 1)).all()  # far outside of a few known images the last bits are lost
+
+
+def test_a_signal_that_is_always_misleading_gets_no_weight() -> None:
+    is_wrong = errors(100)
+    signals: Signals = {**noise(100), "feature_reliability": np.where(is_wrong, 1.0, 0.1) * noise(100)["novelty"]}
+    model = fit_combination(signals, is_wrong)
+    assert model.weights[INPUTS.index("feature_reliability")] == 0
+
+
+def test_a_classifier_that_is_surest_where_it_fails_loses_its_weight() -> None:
+    is_wrong = errors(200)
+    model = fit_combination({**noise(200), "margin": 3.0 * is_wrong + noise(200)["novelty"]}, is_wrong)
+    assert model.weights[INPUTS.index("margin")] == 0 < START["margin"]
+
+
+# What the signals add
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_perfectly_informative_signal_raises_the_auroc(name: str) -> None:
+    is_wrong, new_wrong = errors(120), errors(80, seed=7)
+    speaks_for_errors = name == "error_share"
+    known, new = noise(120), noise(80, seed=8)
+    before = fit_combination(known, is_wrong).reliability(new)
+    informed = fit_combination({**known, name: np.where(is_wrong == speaks_for_errors, 1.0, 0.0)}, is_wrong)
+    after = informed.reliability({**new, name: np.where(new_wrong == speaks_for_errors, 1.0, 0.0)})
+    assert roc_auc_score(~new_wrong, after) > max(0.9, roc_auc_score(~new_wrong, before) + 0.2)
+
+
+def test_inputs_speak_for_right_answers() -> None:
+    signals = {**constant(1), "error_share": np.asarray([0.2]), "trust_score": np.asarray([3.0])}
+    found = dict(zip(INPUTS, inputs(signals)[0], strict=True))
+    assert found["reliability"] == pytest.approx(0.8) and found["trust_score"] == pytest.approx(0.75)
+    assert found["margin"] == 0.5
+
+
+@given(st.integers(1, 6), st.floats(0.1, 3))
+def test_more_of_any_signal_never_lowers_the_probability(which: int, step: float) -> None:
+    model, new = fit_combination(noise(60), errors(60)), noise(20, seed=3)
+    name = NAMES[which - 1]
+    better = {**new, name: new[name] - step if name == "error_share" else new[name] + step}
+    assert (model.reliability(better) >= model.reliability(new) - 1e-12).all()
+
+
+# The fit
+
+
+def loss(model: Combination, signals: Signals, is_wrong: Flags) -> float:
+    """Written out, with the half right and half wrong answer at the mean."""
+    p = model.reliability(signals)
+    start = np.asarray([START.get(name, 0.0) for name in INPUTS])
+    at_mean = expit(model.intercept)
+    own = -np.log(np.where(is_wrong, 1 - p, p)).sum() - 0.5 * np.log(at_mean) - 0.5 * np.log(1 - at_mean)
+    return float(own + PENALTY / 2 * ((model.weights - start) ** 2).sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_step_away_from_the_fit_is_better(seed: int) -> None:
+    signals, is_wrong = noise(60, seed), errors(60, seed=seed + 10)
+    model = fit_combination(signals, is_wrong)
+    least = loss(model, signals, is_wrong)
+    generator = np.random.default_rng(seed)
+    for size in (1e-3, 1e-2, 0.1, 1.0):
+        for _ in range(50):
+            moved = np.maximum(model.weights + size * generator.normal(size=6), 0)
+            other = Combination(model.mean, model.scale, moved, model.intercept + size * generator.normal())
+            assert loss(other, signals, is_wrong) >= least - 1e-5
+
+
+def test_images_in_another_order_give_the_same_model() -> None:
+    signals, is_wrong = noise(60), errors(60)
+    order = np.random.default_rng(2).permutation(60)
+    model = fit_combination(signals, is_wrong)
+    other = fit_combination({name: values[order] for name, values in signals.items()}, is_wrong[order])
+    np.testing.assert_allclose(other.weights, model.weights, atol=1e-4)
+    assert other.intercept == pytest.approx(model.intercept, abs=1e-4)
+
+
+def test_a_model_survives_json() -> None:
+    model = fit_combination(noise(40), errors(40))
+    stored: dict[str, Any] = json.loads(json.dumps(model.as_json()))
+    assert stored["inputs"] == list(INPUTS)
+    assert np.array_equal(Combination.of(stored).reliability(noise(9)), model.reliability(noise(9)))

@@ -1,0 +1,224 @@
+"""The FiftyOne export, on a samples.json of a few plants."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.errors import InputError
+from tasks.sources.contract import Harvest, Source, SourceListing
+from tasks.sources.fiftyone.source import FiftyOneSource
+
+DAYS = (date(2021, 8, 23), date(2021, 8, 25), date(2021, 8, 30))
+
+
+def plant(name: str) -> str:
+    return f"2021_Ref_Plot1_{name}"
+
+
+def sample(name: str, visit: int, harvested: str | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "task": "reference",
+        "plant_id": plant(name),
+        "field": "Field2",
+        "acquisition_date": DAYS[visit].isoformat(),
+        "filepath": f"data/data_21/{plant(name)}-{visit}.jpg",
+        "in_situ_harvested": harvested,
+        "in_situ_comment": None,
+        **changes,
+    }
+
+
+def write(root: Path, *samples: dict[str, Any], without: tuple[str, ...] = ()) -> None:
+    (root / "samples.json").write_text(json.dumps({"samples": samples}))
+    for number, one in enumerate(samples):
+        path = root / one["filepath"]
+        if one["filepath"] not in without:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), number, dtype=np.uint8)).save(path)
+
+
+def read(root: Path, *dates: date, **options: object) -> SourceListing:
+    return FiftyOneSource.model_validate({"root": str(root), **options}).list_images(dates or [DAYS[0]])
+
+
+def test_reference_samples_of_the_field(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        sample("B1", 0, "no", tags=["validation", "x"], in_situ_comment="small, 2P"),
+        sample("A4", 0, "no", split="train"),
+        sample("A4", 2, "yes", split="train"),
+        sample("C1", 0, "no"),
+        sample("A4", 1, "?", task="maturity_stages"),
+        sample("A9", 0, "?", field="Field1"),
+    )
+    source: Source = FiftyOneSource(root=str(tmp_path))
+    listing = source.list_images([DAYS[2], DAYS[0]])
+    assert source.available_dates() == (DAYS[0], DAYS[2])
+    found = [(one.acquired, one.plant_id, one.split, one.split_source, one.flags) for one in listing.images]
+    assert found == [
+        (DAYS[0], plant("A4"), "train", "samples", ()),
+        (DAYS[0], plant("B1"), "val", "samples", ("two_plants",)),
+        (DAYS[0], plant("C1"), "new", "none", ()),
+        (DAYS[2], plant("A4"), "train", "samples", ("known_blurry",)),
+    ]
+    assert listing.images[0].path == f"data/data_21/{plant('A4')}-0.jpg"
+    assert listing.notes == (
+        "1 samples of field Field1 passed by",
+        "1 samples of task maturity_stages passed by",
+        "1 plants are in no split and count as new",
+    )
+    assert source.read_image(listing.images[1]).shape == (8, 8, 3)
+    assert len(source.fingerprint(listing.images[0])) == 64
+
+
+def test_flags_of_all_dates_decide_even_those_not_requested(tmp_path: Path) -> None:
+    flags = {
+        "A1": ("no", "no", "yes"),
+        "A2": ("no", "no", "no"),
+        "A3": ("no", None, None),
+        "A4": ("yes", "yes", "yes"),
+        "A5": ("no", "Yes", "no"),
+        "A6": (None, None, None),
+    }
+    write(tmp_path, *(sample(name, visit, flag) for name, found in flags.items() for visit, flag in enumerate(found)))
+    listing = read(tmp_path)
+    assert {one.plant_id[-2:]: one.harvest for one in listing.images} == {
+        "A1": Harvest(DAYS[1], DAYS[2]),
+        "A2": Harvest.never(),
+        "A3": Harvest(DAYS[0], date.max),
+        "A4": Harvest(date.min, DAYS[0]),
+        "A6": None,
+    }
+    assert [(one.plant_id[-2:], one.reason) for one in listing.left_out] == [("A5", "flag_turns_off")]
+    assert "1 of 5 images have neither a harvest record nor a label" in listing.notes
+
+
+def test_null_as_not_harvested(tmp_path: Path) -> None:
+    flags = {"A1": (None, "yes", None), "A2": (None, None, None), "A3": (None, None, "2021-09-01")}
+    write(tmp_path, *(sample(name, visit, flag) for name, found in flags.items() for visit, flag in enumerate(found)))
+    listing = read(tmp_path, null_means="not_harvested")
+    assert {one.plant_id[-2:]: one.harvest for one in listing.images} == {
+        "A1": Harvest(DAYS[0], DAYS[1]),
+        "A2": Harvest.never(),
+        "A3": Harvest.on(date(2021, 9, 1)),
+    }
+
+
+def test_dates_count_for_more_than_flags(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        sample("A1", 0, "no"),
+        sample("A1", 1, "2021-08-28T00:00:00"),
+        sample("A1", 2, "yes"),
+        sample("A2", 0, "2021-08-28"),
+        sample("A2", 2, "no"),
+        sample("A3", 0, "2021-08-28"),
+        sample("A3", 2, "2021-08-29"),
+        sample("A4", 0, "yes"),
+        sample("A4", 1, "2021-08-28"),
+    )
+    listing = read(tmp_path)
+    assert [(one.plant_id[-2:], one.harvest) for one in listing.images] == [("A1", Harvest.on(date(2021, 8, 28)))]
+    assert [(one.plant_id[-2:], one.reason) for one in listing.left_out] == [
+        ("A2", "flag_contradicts_date"),
+        ("A3", "two_harvest_dates"),
+        ("A4", "flag_contradicts_date"),
+    ]
+
+
+def test_a_sample_with_a_date_is_a_visit_of_the_source(tmp_path: Path) -> None:
+    write(tmp_path, sample("A1", 0, "no"), sample("A2", 0, "2021-08-28"), sample("A2", 1, "2021-08-28"))
+    assert read(tmp_path).images[0].harvest == Harvest(DAYS[0], date.max)
+
+
+def test_an_unknown_word_shows_all_values(tmp_path: Path) -> None:
+    write(tmp_path, sample("A1", 0, "no"), sample("A1", 1, "partly"), sample("A2", 1, "no"), sample("A2", 2, None))
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    table = [line.split() for line in str(caught.value).splitlines()]
+    assert [row for row in (["partly", "1"], ["no", "2"], ["(empty)", "1"]) if row not in table] == []
+    assert read(tmp_path, words={"true_words": ["partly"]}).images[0].harvest == Harvest(DAYS[0], DAYS[1])
+
+
+def test_splits_from_utm_files(tmp_path: Path) -> None:
+    write(tmp_path, sample("A1", 0, "no"), sample("A2", 0, "no"))
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits/2021_Ref_Plot1_UTM_Coordinates.txt").write_text(f"{plant('A1')},1,2,3,test\n")
+    for options in ({}, {"utm_folder": "splits"}, {"utm_folder": str(tmp_path / "splits")}):
+        found = [(one.split, one.split_source, one.easting) for one in read(tmp_path, **options).images]
+        assert found == [("test", "utm", 1.0), ("new", "none", None)]
+    with pytest.raises(InputError, match="utm_folder is a folder"):
+        read(tmp_path, utm_folder="elsewhere")
+
+
+def test_own_split_is_per_plant_seeded_and_60_20_20(tmp_path: Path) -> None:
+    write(tmp_path, *(sample(f"A{number}", visit, "no") for number in range(1, 21) for visit in (0, 1)))
+    first = {one.plant_id: one.split for one in read(tmp_path).images}
+    later = {one.plant_id: one.split for one in read(tmp_path, DAYS[1]).images}
+    other = {one.plant_id: one.split for one in read(tmp_path, split_seed=1).images}
+    assert first == later != other
+    splits = list(first.values())
+    assert [splits.count(name) for name in ("train", "val", "test")] == [12, 4, 4]
+    assert {one.split_source for one in read(tmp_path).images} == {"own"}
+
+
+def test_missing_files_are_left_out(tmp_path: Path) -> None:
+    one = sample("A1", 0, "no")
+    write(tmp_path, one, sample("A2", 0, "no"), without=(one["filepath"],))
+    listing = read(tmp_path)
+    assert [(one.plant_id, one.reason, one.path) for one in listing.left_out] == [
+        (plant("A1"), "missing_file", one["filepath"])
+    ]
+    assert [one.plant_id for one in listing.images] == [plant("A2")]
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        pytest.param([sample("A1", 0), sample("A1", 0, filepath="b.jpg")], "one image", id="plant twice"),
+        pytest.param([sample("A1", 0, split="train"), sample("A1", 1, split="test")], "one split only", id="splits"),
+        pytest.param([sample("A1", 0, split="train", tags=["test"])], "one split only", id="split and tag"),
+        pytest.param([sample("A1", 0, split="pool")], "train, val or test", id="unknown split"),
+        pytest.param([sample("A1", 0, acquisition_date="Monday")], "ISO acquisition_date", id="date"),
+        pytest.param([sample("A1", 0, in_situ_harvested=1)], "text or null", id="number"),
+        pytest.param([sample("A1", 0, plant_id="")], "text as plant_id", id="no plant"),
+        pytest.param([sample("A1", 0, filepath="../b.jpg")], "inside the root", id="outside"),
+        pytest.param([sample("A1", 0, field="Field1")], "reference samples of Field2", id="other field"),
+        pytest.param([sample("A1", 1)], "every acquisition date", id="no such date"),
+    ],
+)
+def test_wrong_samples_stop(tmp_path: Path, samples: list[dict[str, Any]], message: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write(root, *samples)
+    with pytest.raises(InputError, match=message):
+        read(root)
+
+
+@pytest.mark.parametrize("key", ["task", "plant_id", "field", "acquisition_date", "filepath", "in_situ_harvested"])
+def test_a_missing_key_stops(tmp_path: Path, key: str) -> None:
+    one = sample("A1", 0)
+    del one[key]
+    (tmp_path / "samples.json").write_text(json.dumps({"samples": [one]}))
+    with pytest.raises(InputError, match=f"sample 0 has no {key}"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is JSON"), ("[]", '"samples"'), ('{"samples": {}}', '"samples"'), ('{"samples": [1]}', "is an object")],
+)
+def test_malformed_json_stops(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "samples.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path)
+
+
+def test_without_samples_file_it_stops(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"samples\.json"):
+        read(tmp_path)

@@ -1,0 +1,109 @@
+"""Whatever the layout a season is written in, its reader gives back the truth that was written."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.ingest.labels import Readiness, label_observations
+from tasks.sources.contract import Harvest, Source, UnreadableImage
+from tasks.sources.fiftyone.source import FiftyOneSource
+from tasks.sources.folder.source import FolderSource
+from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.synthetic.layouts import LAYOUTS, HarvestWords, Layout, WrittenSeason, write_season
+from tasks.sources.synthetic.season import Season, SeasonParams, grow_season
+
+SIZE = 32
+SMALL = {"seed": 5, "n_plots": 2, "rows": 2, "plants_per_row": 6, "image_size": SIZE}
+
+
+@pytest.fixture(scope="module")
+def season() -> Season:
+    return grow_season(SeasonParams.model_validate(SMALL))
+
+
+def open_source(written: WrittenSeason) -> Source:
+    root = str(written.root)
+    if written.layout == "fiftyone":
+        return FiftyOneSource(root=root)
+    if written.layout == "folder":
+        # The folders are named with an underscore; the order is that of the classes everywhere else.
+        return FolderSource(root=root, classes=("not_ready", "ready"))
+    return GrowliFlowerSource(root=root, crop_size=SIZE)
+
+
+def write(season: Season, root: Path, layout: Layout, harvested: HarvestWords = "dates") -> WrittenSeason:
+    return write_season(season, root / layout, layout, harvested=harvested)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_labels_splits_and_pixels(season: Season, tmp_path: Path, layout: Layout) -> None:
+    written = write(season, tmp_path, layout)
+    source = open_source(written)
+    assert source.available_dates() == season.params.dates
+    listing = source.list_images(season.params.dates)
+    images, left_out = label_observations(listing)
+
+    standing = [seen for seen in season.observations if seen.state != "harvested"]
+    truth = {(seen.plant.plant_id, seen.acquired): seen for seen in standing}
+    assert {(one.plant_id, one.acquired) for one in images} == truth.keys()
+    n_gone = 0 if layout in {"growliflower-prepared", "folder"} else len(season.observations) - len(standing)
+    assert [one.reason for one in left_out] == ["harvested"] * n_gone
+    assert listing.left_out == ()
+    flagged = set(written.flagged)
+    for one in images:
+        seen = truth[one.plant_id, one.acquired]
+        assert (one.label, one.split) == (int(seen.state == "ready"), seen.plant.split)
+        if layout.startswith("growliflower"):
+            assert (one.easting, one.northing) == (seen.plant.easting, seen.plant.northing)
+        has_crop_flag = bool({"crop_leaves_raster", "mostly_no_data"} & set(one.flags))
+        assert has_crop_flag == ((one.plant_id, one.acquired) in flagged)
+        if not has_crop_flag:
+            np.testing.assert_array_equal(source.read_image(one), season.image(seen))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_date_is_a_part_of_all(season: Season, tmp_path: Path, layout: Layout) -> None:
+    source = open_source(write(season, tmp_path, layout))
+    day = season.params.dates[1]
+    everything = source.list_images(season.params.dates).images
+    assert source.list_images([day]).images == tuple(one for one in everything if one.acquired == day)
+
+
+def days_left(harvested_on: date | None, visits: tuple[date, ...]) -> Harvest:
+    """What yes / no at each visit tells: the last visit before the harvest, and the first on or after it."""
+    before = [day for day in visits if harvested_on is None or day < harvested_on]
+    after = [day for day in visits if day not in before]
+    return Harvest(before[-1] if before else date.min, after[0]) if after else Harvest.never()
+
+
+def test_visit_flags_of_the_export(season: Season, tmp_path: Path) -> None:
+    listing = open_source(write(season, tmp_path, "fiftyone", "visits")).list_images(season.params.dates)
+    expected = {plant.plant_id: days_left(plant.harvest, season.params.dates) for plant in season.plants}
+    assert {one.plant_id: one.harvest for one in listing.images} == expected
+    _, left_out = label_observations(listing)
+    assert {one.reason for one in left_out} == {Readiness.harvested, Readiness.ambiguous}
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "growliflower-orthophoto"])
+def test_spoiled_and_duplicate_files(tmp_path: Path, layout: Layout) -> None:
+    faults = {"n_damaged": 2, "n_truncated": 3, "n_duplicates": 2}
+    season = grow_season(SeasonParams.model_validate({**SMALL, **faults}))
+    written = write(season, tmp_path, layout)
+    source = open_source(written)
+    unreadable: set[str] = set()
+    fingerprints: dict[str, str] = {}
+    for one in source.list_images(season.params.dates).images:
+        fingerprints[one.path] = source.fingerprint(one)
+        try:
+            source.read_image(one)
+        except UnreadableImage:
+            unreadable.add(one.path)
+    spoiled = {*written.damaged, *written.truncated}
+    assert unreadable == spoiled & fingerprints.keys()
+    assert len(unreadable) == 5
+    assert len(written.duplicates) == 2
+    for kept, copy in written.duplicates:
+        assert fingerprints[kept] == fingerprints[copy]
+    assert len(set(fingerprints.values())) == len(fingerprints) - 2
