@@ -17,7 +17,7 @@ serve: $(INSTALLED)  ## the service on this host, until Ctrl-C: database, Prefec
 chaos: $(INSTALLED)  ## kill the service's processes at random moments and compare tables: a quarter of an hour; needs PostgreSQL
 	$(BIN)/python -m tests.operations.chaos
 
-screenshots: demo  ## pictures of the demo's report and the Prefect UI in deployments/screenshots; needs PostgreSQL and Chromium
+screenshots: demo  ## pictures of the demo's report and the Prefect UI, into docs/pictures; needs PostgreSQL and Chromium
 	$(BIN)/python -m tests.browser.pictures harvest-demo/store/reports/demo-shortcut-0/index.html
 	$(BIN)/python -m tests.operations.screenshots
 

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pictures PAGE`: pictures of a report for the README, into deployments/screenshots."""
+"""`python -m tests.browser.pictures PAGE`: pictures of a report for the documentation, into docs/pictures."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.chromium import DRAWN, find_chromium, running_chromium
 
-FOLDER = Path("deployments/screenshots")
+FOLDER = Path("docs/pictures")
 FIRST_SCREEN, PHONE = (1180, 620), (360, 720)
 
 

@@ -1,7 +1,7 @@
-"""`make screenshots`: pictures of the Prefect UI for the README, in headless Chromium, from a real run of the service.
+"""`make screenshots`: pictures of the Prefect UI for the docs, in headless Chromium, from a real run of the service.
 
 Analyses a field's campaign, has another wait for a review, announces a date, leaves another half-copied, and lets a run
-fail. Writes PNG files into deployments/screenshots/.
+fail. Writes PNG files into docs/pictures/.
 """
 
 import base64
@@ -23,7 +23,7 @@ from storage.records.campaigns import read_record
 from tests.support.field import NEW, Field
 from tests.support.service import Service, running_service, wait_until
 
-FOLDER = Path("deployments/screenshots")
+FOLDER = Path("docs/pictures")
 WIDTH = 1440
 NAME = "field2-2022"
 
