@@ -1,0 +1,31 @@
+"""Tell every column of the published tables and of the decisions, from their schemas."""
+
+from docs.heads import head
+from storage.published.decisions import DECISIONS
+from storage.tables import TABLES
+from storage.tables.parquet import TableSpec
+
+
+def tables_page() -> str:
+    """Tell every column of every published table."""
+    lead = "How to read the tables from Python and SQL: [python.md](../python.md)."
+    parts = [head("Columns of the tables", lead)]
+    for spec in TABLES.values():
+        place = "date" if spec.per_date else spec.partitioned_by
+        parts += [f"## `{spec.name}`", "", f"One file a {place}, version {spec.version}: {spec.meaning}.", ""]
+        parts += [*_column_lines(spec), ""]
+    return "\n".join(parts)
+
+
+def decisions_page() -> str:
+    """Tell every column of the files for other tools."""
+    lead = "Where the files are and how to open them: [exports.md](../exports.md)."
+    return "\n".join([head("Columns of the decisions", lead), *_column_lines(DECISIONS), ""])
+
+
+def _column_lines(spec: TableSpec) -> list[str]:
+    rows: list[str] = []
+    for column in spec.columns:
+        kind = str(column.type).replace("list<element: ", "list<") + (" or null" if column.nullable else "")
+        rows.append(f"| `{column.name}` | {kind} | {column.unit} | {column.meaning.replace('|', chr(92) + '|')} |")
+    return ["| column | type | unit | meaning |", "|---|---|---|---|", *rows]
