@@ -1,0 +1,36 @@
+"""A small store with everything that the documentation's Python and SQL blocks read."""
+
+from datetime import date
+from pathlib import Path
+
+from storage.artifacts import Draft
+from tasks.export.export import export_decisions
+from tasks.export.rows import ExportParams
+from tasks.publish.publish import publish_results
+from tests.support.report_campaign import DAYS, FakeCampaign
+
+CAMPAIGN, DAY, PLANT = "field2-2021", DAYS[0], "2021_Ref_Plot2_E18"
+
+
+def write_documented_store(folder: Path) -> FakeCampaign:
+    """Write a made-up campaign and publish its tables, exports and record as a run does."""
+    campaign = FakeCampaign(folder, campaign=CAMPAIGN, first_plant=PLANT, has_places=True)
+    for day in DAYS:
+        campaign.roles[f"decisions gradcam {day}"] = export_decisions.fn(
+            str(folder),
+            campaign=CAMPAIGN,
+            date=date.fromisoformat(day),
+            method="gradcam",
+            params=ExportParams(),
+            images=campaign.roles[f"images {day}"],
+            reliability=campaign.roles[f"reliability gradcam {day}"],
+            adjusted=campaign.roles[f"adjusted gradcam {day}"],
+        )
+    campaign.make("report", "report", write_page, {})
+    publish_results.fn(str(folder), CAMPAIGN, campaign.params, campaign.roles)
+    return campaign
+
+
+def write_page(draft: Draft) -> None:
+    """Write the least page: rendering a report is tested elsewhere and takes seconds."""
+    draft.write_bytes("index.html", b"<!doctype html>")
