@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test serve chaos screenshots bench bench-scale study check lint types imports constraints clean
+.PHONY: demo test serve chaos screenshots bench bench-scale study check lint types imports docs constraints clean
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
@@ -41,6 +41,9 @@ types: $(INSTALLED)
 
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)  ## write the reference pages of the documentation from the code
+	$(BIN)/python -m docs.generate
 
 # torch and torchvision come together from the default index: builds of different kinds do not import together.
 $(INSTALLED): pyproject.toml constraints.txt
