@@ -71,10 +71,10 @@ def score_acquisition(
     ArtifactError : an artefact of the fit is missing or damaged.
     """
     refuse_endless_restarts()
-    files = Store(store)
-    files.check()
-    fitted = read_record(files, fitted_by or campaign)
-    refuse_own_date(files, campaign, date)
+    opened = Store(store)
+    opened.check()
+    fitted = read_record(opened, fitted_by or campaign)
+    refuse_own_date(opened, campaign, date)
     params = scoring_params(fitted, campaign, date, source)
     check_run(params, runtime, is_here=not is_deployed(FIT_DEPLOYED))
     with Stages(campaign, store, n_tasks(params), runtime) as stages, turn(stages, params, arrival):
@@ -89,22 +89,22 @@ def score_acquisition(
         roles |= fit(stages, params, runtime, roles)
         made = judge(stages, params, {**roles})
         record = publish(stages, params, fitted, {**roles, **made})
-    create_artifacts(files, record, fitted)
+    create_artifacts(opened, record, fitted)
     return record
 
 
-def refuse_own_date(files: Store, campaign: str, day: date) -> None:
+def refuse_own_date(store: Store, campaign: str, day: date) -> None:
     """Refuse a date that a campaign was fitted on: its own tables have it.
 
     Raises
     ------
     InputError : such a date.
     """
-    own = find_record(files, campaign)
+    own = find_record(store, campaign)
     if own and day.isoformat() in own.params["dates"]:
         raise InputError(
-            "A campaign scores dates that it was not fitted on",
             f"{day} is one of the dates of {campaign}, whose tables have it",
+            "A campaign scores dates that it was not fitted on",
             "give another date; `harvest run` renews a campaign's own",
         )
 
@@ -119,8 +119,8 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
     params = CampaignParams.model_validate(fitted.params)
     if params.explain.explained_class == "label":
         raise InputError(
-            "New dates are scored by maps of the predicted class, as they have no labels",
             f"{fitted.campaign} explained the true class (explain.explained_class = label)",
+            "New dates are scored by maps of the predicted class, as they have no labels",
             "run the campaign with explain.explained_class = predicted",
         )
     changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}

@@ -58,14 +58,14 @@ def audit_campaign(
     InputError : no such campaign or method; a deployment.
     ArtifactError : an artefact of the campaign is missing or damaged.
     """
-    files = Store(store)
-    record = read_record(files, campaign)
+    opened = Store(store)
+    record = read_record(opened, campaign)
     of_campaign = chosen_methods(CampaignParams.model_validate(record.params), methods)
-    runtime = runtime.model_copy(update={"saliency_precision": precision(files, record)})
+    runtime = runtime.model_copy(update={"saliency_precision": precision(opened, record)})
     check_run(explaining(of_campaign, "label"), runtime, is_here=True)
     with Stages(campaign, store, n_tasks(of_campaign), runtime) as stages:
         roles = reuse(stages, of_campaign, record)
-        variants = choices(files.open(record.artifacts["plants"]).summary["classes"])
+        variants = choices(opened.open(record.artifacts["plants"]).summary["classes"])
         stages.expect(n_more_tasks(of_campaign, len(variants)))
         found, problems = analyse_variants(stages, of_campaign, runtime, variants, roles)
         audit = stages.submit(
@@ -77,7 +77,7 @@ def audit_campaign(
             problems=problems,
         )
         page: str = stages.submit(publish_audit, audit=audit).result()
-    create_table_artifact(rows_of(files.open(audit.result()), AUDIT), key="audit", description=f"label {GROUND_TRUTH}")
+    create_table_artifact(rows_of(opened.open(audit.result()), AUDIT), key="audit", description=f"label {GROUND_TRUTH}")
     return Audit(audit.result(), page)
 
 
@@ -92,8 +92,8 @@ def chosen_methods(params: CampaignParams, methods: Sequence[str]) -> CampaignPa
     unknown = [method for method in methods if method not in known]
     if unknown:
         raise InputError(
-            "An audit takes saliency methods of the campaign",
             f"{', '.join(unknown)}; the campaign has {', '.join(known)}",
+            "An audit takes saliency methods of the campaign",
             "name one of these, or run the campaign with this method too",
         )
     kept = tuple(method for method in known if method in methods or not methods)
@@ -105,10 +105,10 @@ def explaining(params: CampaignParams, choice: str) -> CampaignParams:
     return params.model_copy(update={"explain": params.explain.model_copy(update={"explained_class": choice})})
 
 
-def precision(files: Store, record: CampaignRecord) -> str:
+def precision(store: Store, record: CampaignRecord) -> str:
     """Precision of the campaign's saliency maps: that of the audit's, or its own maps would be made again."""
     maps = next(ref for role, ref in record.artifacts.items() if role.startswith("saliency "))
-    return files.open(maps).manifest.params.get("precision", "float32")
+    return store.open(maps).manifest.params.get("precision", "float32")
 
 
 def n_more_tasks(params: CampaignParams, n_variants: int) -> int:

@@ -51,15 +51,15 @@ class Wanted:
         """Digest of the fit."""
         return fit_digest(self.fitted.artifacts)
 
-    def order(self, files: Store, arrival: ArrivalParams, runtime: Runtime) -> dict[str, Any]:
+    def order(self, store: Store, arrival: ArrivalParams, runtime: Runtime) -> dict[str, Any]:
         """Parameters of the task that has it scored."""
         return {
             "campaign": self.params.campaign,
             "date": self.day,
-            "store": files.address,
+            "store": store.address,
             "fit": self.fit,
-            "parameters": scoring_parameters(files, self.fitted, self.params, self.day, arrival, runtime),
-            "key": scoring_key(files, self.params.campaign, self.day, self.fit, self.params.source),
+            "parameters": scoring_parameters(store, self.fitted, self.params, self.day, arrival, runtime),
+            "key": scoring_key(store, self.params.campaign, self.day, self.fit, self.params.source),
         }
 
 
@@ -75,10 +75,10 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
     BackfillError : some dates failed; raised after the others are done and the table is published.
     """
     refuse_endless_restarts()
-    files = Store(store)
-    wanted = [one for season in params.seasons for one in dates_of(files, season)]
+    opened = Store(store)
+    wanted = [one for season in params.seasons for one in dates_of(opened, season)]
     with ThreadPoolTaskRunner(max_workers=params.at_most) as runner:
-        futures = [runner.submit(score_date, one.order(files, params.arrival, runtime)) for one in wanted]
+        futures = [runner.submit(score_date, one.order(opened, params.arrival, runtime)) for one in wanted]
         for future in futures:
             future.wait()
     rows = [row_of(one, future.state) for one, future in zip(wanted, futures, strict=True)]
@@ -90,14 +90,14 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
     return rows
 
 
-def dates_of(files: Store, season: Season) -> list[Wanted]:
+def dates_of(store: Store, season: Season) -> list[Wanted]:
     """The dates of a season that are to be scored.
 
     Raises
     ------
     InputError : no such campaign; a source that cannot be listed.
     """
-    fitted = read_record(files, season.fitted_by or season.campaign)
+    fitted = read_record(store, season.fitted_by or season.campaign)
     params = CampaignParams.model_validate(fitted.params)
     source = season.source or params.source
     days = season.dates or new_dates(source, () if season.source else params.dates)
@@ -109,16 +109,16 @@ def dates_of(files: Store, season: Season) -> list[Wanted]:
 @task(task_run_name="backfill {campaign} {date}", cache_policy=NO_CACHE, persist_result=False)
 def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
     """Have a date scored, unless that is done; returns what its row of the table says beside the mark."""
-    files, run = Store(store), None
-    if (done := find_acquisition(files, campaign, date, fit)) is None:
+    opened, run = Store(store), None
+    if (done := find_acquisition(opened, campaign, date, fit)) is None:
         run = have_scored(campaign, store, parameters, key)
-        done = find_acquisition(files, campaign, date, fit)
+        done = find_acquisition(opened, campaign, date, fit)
         if done is None:  # though the run that writes it has ended as Completed
             said = (
                 f"scored, but not by the fit {fit}: its campaign was fitted again meanwhile; start the backfill again"
             )
             raise RunFailedError(said, is_crash=False, flow_run=run)
-    sums = acquisition_rows(files, done)
+    sums = acquisition_rows(opened, done)
     return {
         "state": "scored" if run else "present",
         "detail": "",

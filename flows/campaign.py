@@ -109,8 +109,8 @@ def check_run(params: CampaignParams, runtime: Runtime, is_here: bool) -> None:
     check_methods(params.explain.methods, params.cluster)
     if params.explain.explained_class == "label" and deployment.id:
         raise InputError(
-            "A deployment never explains the true class",
             "explain.explained_class = label",
+            "A deployment never explains the true class",
             "use predicted; `label` reproduces the paper's numbers with `harvest run` only",
         )
 

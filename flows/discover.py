@@ -62,14 +62,14 @@ def discover_acquisitions(
     DiscoveryError : some dates could not be looked at or sent for, or failed in place; raised after the others are
         cared for.
     """
-    files = Store(store)
-    fitted = read_record(files, campaign)
+    opened = Store(store)
+    fitted = read_record(opened, campaign)
     params = CampaignParams.model_validate(fitted.params)
     days = [date] if date else new_dates(params.source, params.dates)
     rows: list[Row] = []
     for day in days:
         try:
-            found = care_for(files, fitted, params, day, arrival, runtime, is_announced=bool(date))
+            found = care_for(opened, fitted, params, day, arrival, runtime, is_announced=bool(date))
         except httpx.TransportError:  # the server is away, for all dates: the run begins again
             raise
         except Exception as error:
@@ -79,7 +79,7 @@ def discover_acquisitions(
     create_table_artifact(
         rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
     )
-    create_link_artifact(report_link(files, fitted), link_text=f"report of {campaign}", key="report")
+    create_link_artifact(report_link(opened, fitted), link_text=f"report of {campaign}", key="report")
     if any(row["state"] == FAILED for row in rows):
         raise DiscoveryError(rows)
     return rows
@@ -91,7 +91,7 @@ def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:
 
 
 def care_for(
-    files: Store,
+    store: Store,
     fitted: CampaignRecord,
     params: CampaignParams,
     day: date,
@@ -102,18 +102,18 @@ def care_for(
     """Have a date scored if that is not done and it is there; says how it stands."""
     fit = fit_digest(fitted.artifacts)
     scored = {"state": "scored", "detail": f"by the fit {fit}"}
-    if find_acquisition(files, fitted.campaign, day, fit):
+    if find_acquisition(store, fitted.campaign, day, fit):
         return scored
-    found = None if is_announced else look_again(files, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
+    found = None if is_announced else look_again(store, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
     if found and not found.settled:
         return {"state": "waiting", "detail": found.why}
-    parameters = scoring_parameters(files, fitted, params, day, arrival, runtime)
+    parameters = scoring_parameters(store, fitted, params, day, arrival, runtime)
     if not is_deployed(DEPLOYED):
         return score_in_place(parameters)
     # A run may have come to its end while the files were looked at; it would be sent for once more.
-    if find_acquisition(files, fitted.campaign, day, fit):
+    if find_acquisition(store, fitted.campaign, day, fit):
         return scored
-    key = scoring_key(files, fitted.campaign, day, fit, params.source)
+    key = scoring_key(store, fitted.campaign, day, fit, params.source)
     run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)
     return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
 
@@ -127,7 +127,7 @@ def score_in_place(parameters: dict[str, Any]) -> Row:
 
 
 def scoring_parameters(
-    files: Store, fitted: CampaignRecord, params: CampaignParams, day: date, arrival: ArrivalParams, runtime: Runtime
+    store: Store, fitted: CampaignRecord, params: CampaignParams, day: date, arrival: ArrivalParams, runtime: Runtime
 ) -> dict[str, Any]:
     """Parameters of `score_acquisition` as JSON values, `params` being those of the date's campaign and source."""
     is_other = (
@@ -136,7 +136,7 @@ def scoring_parameters(
     return {
         "campaign": params.campaign,
         "date": day.isoformat(),
-        "store": files.address,
+        "store": store.address,
         "fitted_by": fitted.campaign if is_other else None,
         "source": params.source.model_dump(mode="json") if is_other else None,
         "arrival": arrival.model_dump(mode="json"),
@@ -144,7 +144,7 @@ def scoring_parameters(
     }
 
 
-def scoring_key(files: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
+def scoring_key(store: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
     """What makes two scorings of a date the same."""
-    same = [files.address, fit, source.model_dump(mode="json")]
+    same = [store.address, fit, source.model_dump(mode="json")]
     return f"score {campaign} {day} {content_digest(same)}"

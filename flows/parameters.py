@@ -38,8 +38,8 @@ def check_campaign_name(name: str) -> None:
     """
     if not re.fullmatch(CAMPAIGN_NAME, name):
         raise InputError(
-            "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
             repr(name),
+            "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
             "give the name that the campaign was run under",
         )
 

@@ -49,10 +49,10 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
     InputError : no such campaign.
     ArtifactError : an artefact of the campaign is missing or damaged.
     """
-    files = Store(store)
-    earlier = read_record(files, campaign)
+    opened = Store(store)
+    earlier = read_record(opened, campaign)
     params = CampaignParams.model_validate(earlier.params)
-    scored = scored_dates(files, earlier)
+    scored = scored_dates(opened, earlier)
     kept = unaffected(earlier.artifacts)
     with Stages(campaign, store, n_tasks(params, kept), runtime) as stages:
         roles = reuse(stages, kept)
@@ -63,7 +63,7 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
         for method in params.explain.methods:
             roles |= judge_maps(stages, params, method, roles)
         record = publish(stages, params, {**roles})
-    create_artifacts(files, record)
+    create_artifacts(opened, record)
     for date in scored:
         renew_date(record, date, store, runtime)
     return record
@@ -86,9 +86,9 @@ def reuse(stages: Stages, artifacts: dict[str, ArtifactRef]) -> Roles:
     return roles
 
 
-def scored_dates(files: Store, fitted: CampaignRecord) -> list[AcquisitionRecord]:
+def scored_dates(store: Store, fitted: CampaignRecord) -> list[AcquisitionRecord]:
     """Records of the dates, of this campaign and of others, that were scored with the campaign's fit."""
-    records = (read_acquisition(path) for path in list_acquisitions(files))
+    records = (read_acquisition(path) for path in list_acquisitions(store))
     fit = fit_digest(fitted.artifacts)
     return [one for one in records if one.fitted_by == fitted.campaign and one.fit == fit]
 

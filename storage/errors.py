@@ -1,23 +1,23 @@
-"""Errors a person can act on: the rule, what was found, what to do."""
+"""Errors that a person can act on: what was found, the rule that it breaks, the remedy."""
 
 
 class InputError(ValueError):
-    """Input that breaks a rule; never retried, and ends the command line with exit code 2.
+    """Report input that breaks a rule. It is never retried, and ends the command line with exit code 2.
 
     Parameters
     ----------
-    rule : what must hold, one sentence without the final full stop.
-    found : what was found instead; may hold a table over several lines.
+    found : what was found, as a sentence without the final full stop; may continue with a table over several lines.
+    rule : what must hold, as a sentence without the final full stop.
     remedy : what the reader can do about it.
     """
 
-    def __init__(self, rule: str, found: str, remedy: str) -> None:
-        super().__init__(rule, found, remedy)
-        self.rule, self.found, self.remedy = rule, found, remedy
+    def __init__(self, found: str, rule: str, remedy: str) -> None:
+        super().__init__(found, rule, remedy)
+        self.found, self.rule, self.remedy = found, rule, remedy
 
     def __str__(self) -> str:
-        return f"{self.rule}.\n  found: {self.found}\n  remedy: {self.remedy}"
+        return f"{self.found}\n  rule: {self.rule}\n  remedy: {self.remedy}"
 
 
 class ArtifactError(RuntimeError):
-    """An artefact that is missing, incomplete or damaged; names the artefact and the file."""
+    """Report an artefact that is missing, incomplete or damaged, with the name of the artefact and of the file."""

@@ -47,7 +47,7 @@ def verify_store(store: Store) -> Verification:
     """
     store.check()
     if not (store.root / "artifacts").is_dir():
-        raise InputError("A store has a folder `artifacts`", f"none in {store.root}", "give the folder of a store")
+        raise InputError(f"none in {store.root}", "A store has a folder `artifacts`", "give the folder of a store")
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not _is_unfinished(p)]
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))

@@ -5,9 +5,9 @@ import platform
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
-from typing import Any, TypedDict
+from typing import Any, Concatenate, ParamSpec, TypedDict
 
 import torch
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -17,7 +17,7 @@ from prefect.context import TaskRunContext
 from prefect.tasks import Task, exponential_backoff
 from tqdm import tqdm
 
-from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 
 # A missing or forbidden file does not come back by waiting; a busy disk or network share does.
 PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
@@ -25,7 +25,8 @@ RETRIES = 3
 FIRST_RETRY_SECONDS = 2
 PROGRESS_SECONDS = 1.0  # between updates of a progress artifact, each of which costs some 10 ms
 
-Recipes = Recipe | list[Recipe]  # of a task that makes one artefact, or several
+Recipes = Recipe | list[Recipe]  # what makes the artefact of a task, or its artefacts
+P = ParamSpec("P")
 
 
 class ArtifactCache(CachePolicy):
@@ -56,6 +57,48 @@ class ArtifactCache(CachePolicy):
         if not all(store.holds(ref) for ref in refs):
             store.forget_result(key)
         return key
+
+
+def made_once(
+    recipe: Callable[..., Recipe],
+) -> Callable[[Callable[Concatenate[Draft, Store, P], None]], Callable[Concatenate[str, P], ArtifactRef]]:
+    """Turn a function that fills a draft into one that returns a reference, and skip what the store holds already.
+
+    The function takes a draft and the open store first. What comes out takes the store's address in their place, as a
+    task does, so that only references and parameters travel between processes.
+
+    Parameters
+    ----------
+    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact.
+    """
+    arguments = tuple(inspect.signature(recipe).parameters)
+
+    def decorate(fill: Callable[Concatenate[Draft, Store, P], None]) -> Callable[Concatenate[str, P], ArtifactRef]:
+        _draft, store_parameter, *others = inspect.signature(fill).parameters.values()
+        visible = inspect.Signature([store_parameter.replace(annotation=str), *others], return_annotation=ArtifactRef)
+
+        @wraps(fill)
+        def run(store: str, *args: P.args, **kwargs: P.kwargs) -> ArtifactRef:
+            given = visible.bind(store, *args, **kwargs)
+            given.apply_defaults()
+            made, opened = recipe(**{name: given.arguments[name] for name in arguments}), Store(store)
+            if not opened.holds(made.ref):
+                with opened.create(made, versions()) as draft:
+                    fill(draft, opened, *args, **kwargs)
+            return made.ref
+
+        run.__signature__ = visible  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def write_json(store: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
+    """Write an artefact of one JSON file, named as its kind, unless the store holds it."""
+    if not store.holds(recipe.ref):
+        with store.create(recipe, versions()) as draft:
+            draft.write_json(f"{recipe.kind}.json", content)
+    return recipe.ref
 
 
 def record_name(refs: list[ArtifactRef]) -> str:

@@ -129,17 +129,17 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a campaign's report again from its artefacts and those of scored dates, and print its results."""
-    files = Store(store)
-    record = read_record(files, campaign)
+    opened = Store(store)
+    record = read_record(opened, campaign)
     configure_prefect(logs=False)
     from flows.report.renewal import renew_report
     from tasks.report.report import write_report
 
     renew_report(
-        files,
+        opened,
         campaign,
-        write=lambda **shown: write_report.fn(campaign, str(store), **shown),
-        publish=lambda report: publish_report(files, report, campaign),
+        write=lambda **shown: write_report.fn(str(store), campaign, **shown),
+        publish=lambda report: publish_report(opened, report, campaign),
     )
     _show(store, record, as_json)
 

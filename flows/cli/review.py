@@ -47,9 +47,9 @@ def review(
     """
     choices = chosen({"swap": swap or (), "keep": keep or (), "abstain": abstain or ()})
     if forget and choices:
-        raise InputError("A review is made or forgotten", "both", "give --forget alone, or decisions alone")
-    files = Store(store)
-    record = read_record(files, campaign)
+        raise InputError("both", "A review is made or forgotten", "give --forget alone, or decisions alone")
+    opened = Store(store)
+    record = read_record(opened, campaign)
     configure_prefect(logs)
     from flows.cli.review import chosen_method, decide, print_review, review_results
     from flows.cli.review import forget as forget_decisions
@@ -57,13 +57,13 @@ def review(
     if choices or forget or reviewer or reason:
         about = chosen_method(record, method)
         if forget:
-            forget_decisions(files, record, about)
+            forget_decisions(opened, record, about)
         else:
-            decide(files, record, about, choices, reviewer, reason)
+            decide(opened, record, about, choices, reviewer, reason)
         from flows.renew import renew_campaign
 
         record = renew_campaign(campaign, Store(store).address)
-    found = review_results(files, record)
+    found = review_results(opened, record)
     if as_json:
         print(json.dumps(found, indent=1))
     else:
@@ -81,8 +81,8 @@ def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
     tally = Counter(cluster for cluster, _ in named)
     if twice := sorted(cluster for cluster, count in tally.items() if count > 1):
         raise InputError(
-            "A review says one thing of a cluster",
             f"cluster {', '.join(map(str, twice))} is named more than once",
+            "A review says one thing of a cluster",
             "name each once",
         )
     return dict(named)
@@ -100,13 +100,13 @@ def gallery(
     as_json: JsonOption = False,
 ) -> None:
     """Write a page with a cluster's nearest examples: image, map, prediction and truth; nothing is computed again."""
-    files = Store(store)
-    record = read_record(files, campaign)
+    opened = Store(store)
+    record = read_record(opened, campaign)
     configure_prefect(logs=False)
     from flows.cli.review import chosen_method
     from flows.report.gallery import write_gallery
 
-    page, n_shown = write_gallery(files, record, chosen_method(record, method), cluster, n)
+    page, n_shown = write_gallery(opened, record, chosen_method(record, method), cluster, n)
     print(json.dumps({"page": str(page), "n_images": n_shown}) if as_json else page)
 
 
@@ -154,8 +154,8 @@ def chosen_method(record: CampaignRecord, method: str | None) -> str:
         return known[0]
     if method not in known:
         raise InputError(
-            "Clusters belong to a saliency method of the campaign",
             f"{method or 'none named'}; the campaign has {', '.join(known)}",
+            "Clusters belong to a saliency method of the campaign",
             "name one with --method",
         )
     return method

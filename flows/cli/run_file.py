@@ -43,9 +43,9 @@ def read_toml(path: Path, command: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{command} takes a TOML file", f"no file {path}", "give the path of one") from None
+        raise InputError(f"no file {path}", f"{command} takes a TOML file", "give the path of one") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{command} takes a TOML file", f"{path}: {error}", "mend the line it names") from None
+        raise InputError(f"{path}: {error}", f"{command} takes a TOML file", "mend the line it names") from None
 
 
 def name_of(path: Path) -> str:
@@ -77,8 +77,8 @@ def read_models(path: Path, thing: str, model: type[P], content: dict[str, Any],
         table = ("runtime",) if error.title == Runtime.__name__ else ()
         known = _known_keys(model, Runtime)
         raise InputError(
-            f"The keys and values of {path.name} are those of a {thing}",
             "\n    ".join(["", *(_describe(table, one, known) for one in _without_echoes(error))]),
+            f"The keys and values of {path.name} are those of a {thing}",
             "mend them; the README lists every key",
         ) from None
 

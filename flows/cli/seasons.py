@@ -57,7 +57,7 @@ def score(
         record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when its files are copied"
-        raise InputError("A date is scored when all its files are there", found, remedy) from None
+        raise InputError(found, "A date is scored when all its files are there", remedy) from None
     rows, exports = acquisition_rows(Store(store), record), exports_of(Store(store), campaign, record.artifacts)
     if as_json:
         of_date = {"campaign": campaign, "date": str(record.date), "fit": record.fit}
@@ -95,8 +95,8 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
 
     if not PREFECT_API_URL.value():
         raise InputError(
-            "Announcing needs a Prefect server with workers",
             "PREFECT_API_URL is not set",
+            "Announcing needs a Prefect server with workers",
             "set it, or score the date here: harvest score",
         )
     resource = {"prefect.resource.id": f"harvest.campaign.{campaign}", "prefect.resource.name": campaign}

@@ -72,9 +72,9 @@ def check_memory(work: Workload, machine: Machine) -> None:
         worst = max(stages, key=lambda stage: stage.n_at_once * stage.passes)
         need, there, where = worst.n_at_once * worst.passes, machine.gpu, "GPU memory"
     raise InputError(
-        f"Every stage of a campaign fits into the machine's {where}",
         f"{stage_name(worst)} needs {size_text(need)} of {size_text(there)}: {worst.n_at_once} at once, each "
         f"{size_text(worst.worker)}, beside Python, its libraries and what stages before leave",
+        f"Every stage of a campaign fits into the machine's {where}",
         remedy(work, machine.holds, f"a machine with {size_text(need)} of {where}, or fewer dates"),
     )
 
@@ -92,9 +92,9 @@ def check_disk(work: Workload, machine: Machine, image_share: float) -> None:
         return
     largest = max(sizes, key=lambda size: size.bytes)
     raise InputError(
-        "A campaign's artefacts fit on the disk of the store",
         f"{size_text(need)} for {size_text(free)} that are free; {size_text(largest.bytes)} are "
         f"{largest.kind}{f' by {largest.method}' if largest.method else ''}",
+        "A campaign's artefacts fit on the disk of the store",
         remedy(
             work,
             lambda changed: sum(size.bytes for size in plan_store(changed, image_share)) <= free,

@@ -30,28 +30,28 @@ class Shown:
     lost: list[str]
 
 
-def shown_now(files: Store, campaign: str) -> Shown:
+def shown_now(store: Store, campaign: str) -> Shown:
     """What a campaign's report should show at this moment.
 
     Raises
     ------
     InputError : the store knows no complete run of this campaign.
     """
-    record = read_record(files, campaign)
+    record = read_record(store, campaign)
     params = CampaignParams.model_validate(record.params)
     made = {role: ref for role, ref in record.artifacts.items() if role.split()[0] not in ("report", KIND)}
-    return what_to_show(files, params, made)
+    return what_to_show(store, params, made)
 
 
-def what_to_show(files: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
+def what_to_show(store: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
     """What the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
     fields = params.of_numbers()
-    scored, lost = scored_artifacts(files, params.campaign, fields, artifacts)
+    scored, lost = scored_artifacts(store, params.campaign, fields, artifacts)
     return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
 
 
 def renew_report(
-    files: Store,
+    store: Store,
     campaign: str,
     write: Callable[..., ArtifactRef],
     publish: Callable[[ArtifactRef], Any],
@@ -65,9 +65,9 @@ def renew_report(
     publish : puts it in place of the campaign's report.
     published : what the report shows that the caller has just published.
     """
-    while (shown := shown_now(files, campaign)) != published:
+    while (shown := shown_now(store, campaign)) != published:
         report = write(**vars(shown))
-        if shown_now(files, campaign) == shown:
+        if shown_now(store, campaign) == shown:
             publish(report)
             published = shown
 

@@ -58,8 +58,8 @@ def check_somebody_can_answer(params: ReviewParams) -> None:
     """
     if params.ask and not PREFECT_API_URL.value():
         raise InputError(
-            "A review is asked for in the UI of a Prefect server",
             "review.ask = true, and PREFECT_API_URL is not set",
+            "A review is asked for in the UI of a Prefect server",
             "set it; or run without review.ask and decide afterwards: harvest review",
         )
 

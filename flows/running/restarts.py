@@ -40,7 +40,7 @@ def refuse_endless_restarts() -> None:
     n_runs = flow_run.run_count
     if n_runs > MAX_RUNS:
         raise InputError(
-            f"A flow run begins at most {MAX_RUNS} times",
             f"this is its run {n_runs}, and none came to an end",
+            f"A flow run begins at most {MAX_RUNS} times",
             "look for what kills it (memory, disk, the host) in the worker's log, then start a new flow run",
         )

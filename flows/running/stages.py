@@ -1,5 +1,6 @@
 """Tasks of one run: submitted with their results kept in the store, counted, waited for."""
 
+import inspect
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
@@ -36,7 +37,7 @@ class Stages:
     """
 
     def __init__(self, campaign: str, store: str, n_expected: int, runtime: Runtime) -> None:
-        self.fixed = {"campaign": campaign, "store": store}
+        self.campaign = campaign
         self.runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
         self.workers = dask_workers(runtime) if runtime.task_runner == "dask" else None
         self.store = Store(store)
@@ -59,7 +60,7 @@ class Stages:
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Start a task as soon as its inputs are there, in a thread of this process."""
-        return self._counted(self.runner.submit(self._stored(task), {**self.fixed, **parameters}))
+        return self._counted(self.runner.submit(self._of_run(task), self._given(task, parameters)))
 
     def spread(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Start one of many tasks that need only the store: on a worker of Dask, where the run has any.
@@ -68,10 +69,17 @@ class Stages:
         """
         if self.workers is None:
             return self.submit(task, **parameters)
-        return self._counted(self.workers.submit(self._stored(task), {**self.fixed, **parameters}))
+        return self._counted(self.workers.submit(self._of_run(task), self._given(task, parameters)))
 
-    def _stored(self, task: Task[..., Any]) -> Task[..., Any]:
-        return task.with_options(result_storage=self.results)
+    def _of_run(self, task: Task[..., Any]) -> Task[..., Any]:
+        name = task.task_run_name
+        assert isinstance(name, str)
+        return task.with_options(result_storage=self.results, task_run_name=name_in_campaign(name, self.campaign))
+
+    def _given(self, task: Task[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+        """Add the store's address, and the campaign's name for the tasks that write it."""
+        own = {"store": self.store.address, "campaign": self.campaign}
+        return {**{name: own[name] for name in inspect.signature(task.fn).parameters if name in own}, **parameters}
 
     def _counted(self, future: PrefectFuture[Any]) -> PrefectFuture[Any]:
         future.add_done_callback(self._count)
@@ -85,6 +93,14 @@ class Stages:
     def _count(self, future: PrefectFuture[Any]) -> None:
         future.wait()
         self.bar.update()
+
+
+def name_in_campaign(name: str, campaign: str) -> str:
+    """Add a campaign to the template of a task run's name, after the verb: `adjust field2 {date}`."""
+    if "{campaign}" in name:
+        return name
+    verb, brace, rest = name.partition(" {")
+    return f"{verb} {campaign}{brace}{rest}"
 
 
 def dask_workers(runtime: Runtime) -> "DaskWorkers":

@@ -153,8 +153,8 @@ class DaskWorkers:
         """
         if not PREFECT_API_URL.value():
             raise InputError(
-                "Workers of another scheduler report to a Prefect server that they can reach",
                 f"runtime.scheduler = {self.address}, and PREFECT_API_URL is not set: this run's server is its own",
+                "Workers of another scheduler report to a Prefect server that they can reach",
                 "start a server (prefect server start, or make serve) and set PREFECT_API_URL to an address that all "
                 "workers can reach, or leave runtime.scheduler out",
             )
@@ -200,8 +200,8 @@ class DaskWorkers:
         problems = [f"{worker}: {problem}" for worker, problem in found.items() if problem]
         if problems:
             raise InputError(
-                "Dask's workers reach the Prefect server and the store under the run's addresses, with its versions",
                 "\n    ".join(["", *problems]),
+                "Dask's workers reach the Prefect server and the store under the run's addresses, with its versions",
                 "see `Several machines` in the README",
             )
         if slow := [worker for worker, is_slow in self.client.run(gives_memory_back).items() if is_slow]:  # type: ignore[attr-defined]

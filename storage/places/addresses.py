@@ -49,7 +49,7 @@ def parse_address(address: str) -> ObjectPath:
 
 def _refuse(is_wrong: bool, found: str, remedy: str) -> None:
     if is_wrong:
-        raise InputError("A store is a folder, or a place in a bucket: s3://bucket/prefix", found, remedy)
+        raise InputError(found, "A store is a folder, or a place in a bucket: s3://bucket/prefix", remedy)
 
 
 def format_address(root: ObjectPath) -> str:
@@ -71,8 +71,8 @@ def check_bucket(root: ObjectPath) -> None:
     try:
         impatient.is_dir()
     except NoBucketError:
-        raise InputError(rule, f"no bucket {root.bucket.name}", "create it, or correct the address") from None
+        raise InputError(f"no bucket {root.bucket.name}", rule, "create it, or correct the address") from None
     except PermissionError as error:
         raise InputError(
-            rule, str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the key read, write and list"
+            str(error), rule, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the key read, write and list"
         ) from None

@@ -58,8 +58,8 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise InputError(
-            "The store must hold a complete run of the campaign",
             f"no record of {campaign!r} in {store.root}; campaigns there: {known}",
+            "The store must hold a complete run of the campaign",
             "run the campaign first, or give another --store",
         )
     try:

@@ -9,11 +9,11 @@ from datetime import date
 import numpy as np
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import ADJUSTED, RELIABILITIES, SWAPS
 from storage.tables.parquet import is_by_plant, iter_table, read_columns, read_table, writing_table
 from tasks.adjust.rules import swap
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 2
 KEPT = (
@@ -37,24 +37,20 @@ def adjusted_recipe(swaps: ArtifactRef, reliability: ArtifactRef) -> Recipe:
     return Recipe("adjusted", REVISION, {}, {"swaps": swaps, "reliability": reliability})
 
 
-@task(task_run_name="adjust {campaign} {date} {method}", **cached_by(adjusted_recipe))
+@task(task_run_name="adjust {date} {method}", **cached_by(adjusted_recipe))
+@made_once(adjusted_recipe)
 def adjust_predictions(
-    campaign: str, date: date, store: str, method: str, swaps: ArtifactRef, reliability: ArtifactRef
-) -> ArtifactRef:
+    draft: Draft, store: Store, date: date, method: str, swaps: ArtifactRef, reliability: ArtifactRef
+) -> None:
     """Adjust the answers of a date."""
-    recipe, files = adjusted_recipe(swaps, reliability), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    rated, decided = files.open(reliability), read_table(files.open(swaps), SWAPS)
+    rated, decided = store.open(reliability), read_table(store.open(swaps), SWAPS)
     swapped = {c for c, is_swapped in zip(decided["cluster"], decided["is_swapped"], strict=True) if is_swapped}
     ids = read_columns(rated, RELIABILITIES, ("plant_id",))["plant_id"]
     n_swapped = n_images = 0
-    with files.create(recipe, versions()) as draft:
-        with writing_table(draft, ADJUSTED, is_by_plant(ids)) as write:
-            for part in iter_table(rated, RELIABILITIES, KEPT):
-                is_swapped = np.asarray([cluster in swapped for cluster in part["cluster"]], np.bool_)
-                adjusted = swap(np.asarray(part["predicted"], np.int64), is_swapped)
-                write({**part, "adjusted": adjusted.tolist(), "is_swapped": is_swapped.tolist()})
-                n_swapped, n_images = n_swapped + int(is_swapped.sum()), n_images + len(is_swapped)
-        draft.summary = {"n_swapped": n_swapped, "n_images": n_images}
-    return recipe.ref
+    with writing_table(draft, ADJUSTED, is_by_plant(ids)) as write:
+        for part in iter_table(rated, RELIABILITIES, KEPT):
+            is_swapped = np.asarray([cluster in swapped for cluster in part["cluster"]], np.bool_)
+            adjusted = swap(np.asarray(part["predicted"], np.int64), is_swapped)
+            write({**part, "adjusted": adjusted.tolist(), "is_swapped": is_swapped.tolist()})
+            n_swapped, n_images = n_swapped + int(is_swapped.sum()), n_images + len(is_swapped)
+    draft.summary = {"n_swapped": n_swapped, "n_images": n_images}

@@ -12,12 +12,12 @@ from prefect import task
 
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import write_array
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
 from storage.tables.parquet import Rows, read_table, write_table
 from tasks.adjust.review_choices import RULE, rule_choice
 from tasks.adjust.rules import AdjustParams, decide, keep_if_helpful, reasons, swap, swapped_without_fold
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 2
 
@@ -27,21 +27,17 @@ def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRe
     return Recipe("swaps", REVISION, params.model_dump(mode="json"), {"scores": scores, "crossfit": crossfit})
 
 
-@task(task_run_name="decide {campaign} {method}", **cached_by(swaps_recipe))
+@task(task_run_name="decide {method}", **cached_by(swaps_recipe))
+@made_once(swaps_recipe)
 def decide_swaps(
-    campaign: str, store: str, method: str, params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef
-) -> ArtifactRef:
+    draft: Draft, store: Store, method: str, params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef
+) -> None:
     """Decide which clusters' answers are swapped."""
-    recipe, files = swaps_recipe(params, scores, crossfit), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    clusters, judged = read_table(files.open(scores), CLUSTER_SCORES), files.open(crossfit)
+    clusters, judged = read_table(store.open(scores), CLUSTER_SCORES), store.open(crossfit)
     columns, answers = decide_columns(clusters, judged, params)
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, SWAPS, columns)
-        write_array(draft, ADJUSTED_WITHOUT_FOLD, answers)
-        draft.summary = {"n_swapped": sum(columns["is_swapped"])}
-    return recipe.ref
+    write_table(draft, SWAPS, columns)
+    write_array(draft, ADJUSTED_WITHOUT_FOLD, answers)
+    draft.summary = {"n_swapped": sum(columns["is_swapped"])}
 
 
 def decide_columns(

@@ -9,13 +9,13 @@ from prefect import task
 
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array, write_array
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.records.reviews import Review
 from storage.tables import REVIEWS, SWAPS
 from storage.tables.parquet import rows_to_columns, write_table
 from storage.tables.rows import rows_of
 from tasks.adjust.review_choices import honoured, review_rows
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -31,31 +31,23 @@ def reviewed_swaps_recipe(proposal: ArtifactRef, review: ArtifactRef) -> Recipe:
     return Recipe("swaps", REVISION, {}, {"proposal": proposal, "review": review})
 
 
-@task(task_run_name="review {campaign} {method}", **cached_by(review_recipe))
+@task(task_run_name="review {method}", **cached_by(review_recipe))
+@made_once(review_recipe)
 def write_decisions(
-    campaign: str, store: str, method: str, proposal: ArtifactRef, review: Review | None, patience_hours: float
-) -> ArtifactRef:
+    draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: Review | None, patience_hours: float
+) -> None:
     """Write down what a person decided on the clusters, or that nobody did in time."""
-    recipe, files = review_recipe(proposal, review, patience_hours), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    rows = review_rows(rows_of(files.open(proposal), SWAPS), review, patience_hours)
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, REVIEWS, rows_to_columns(REVIEWS, rows))
-        draft.summary = {"is_by_person": review is not None}
-    return recipe.ref
+    rows = review_rows(rows_of(store.open(proposal), SWAPS), review, patience_hours)
+    write_table(draft, REVIEWS, rows_to_columns(REVIEWS, rows))
+    draft.summary = {"is_by_person": review is not None}
 
 
-@task(task_run_name="honour {campaign} {method}", **cached_by(reviewed_swaps_recipe))
-def honour_review(campaign: str, store: str, method: str, proposal: ArtifactRef, review: ArtifactRef) -> ArtifactRef:
+@task(task_run_name="honour {method}", **cached_by(reviewed_swaps_recipe))
+@made_once(reviewed_swaps_recipe)
+def honour_review(draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: ArtifactRef) -> None:
     """Put the decisions of a review in place of the rule's."""
-    recipe, files = reviewed_swaps_recipe(proposal, review), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    by_rule = files.open(proposal)
-    rows = honoured(rows_of(by_rule, SWAPS), rows_of(files.open(review), REVIEWS))
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, SWAPS, rows_to_columns(SWAPS, rows))
-        write_array(draft, ADJUSTED_WITHOUT_FOLD, read_array(by_rule, ADJUSTED_WITHOUT_FOLD))
-        draft.summary = {"n_swapped": sum(row["is_swapped"] for row in rows)}
-    return recipe.ref
+    by_rule = store.open(proposal)
+    rows = honoured(rows_of(by_rule, SWAPS), rows_of(store.open(review), REVIEWS))
+    write_table(draft, SWAPS, rows_to_columns(SWAPS, rows))
+    write_array(draft, ADJUSTED_WITHOUT_FOLD, read_array(by_rule, ADJUSTED_WITHOUT_FOLD))
+    draft.summary = {"n_swapped": sum(row["is_swapped"] for row in rows)}

@@ -48,15 +48,15 @@ def check_choices(choices: Mapping[int, str], clusters: Iterable[int], n_classes
     unknown = sorted(set(choices) - set(known))
     if unknown or not choices:
         raise InputError(
-            "A review decides on clusters of the campaign",
             f"clusters {', '.join(map(str, unknown))}" if unknown else "no cluster",
+            "A review decides on clusters of the campaign",
             f"name some of {', '.join(map(str, known))}",
         )
     refused = {cluster: choice for cluster, choice in choices.items() if choice not in allowed_choices(n_classes)}
     if refused:
         raise InputError(
-            f"On a cluster of {n_classes} classes can be decided: {', '.join(allowed_choices(n_classes))}",
             ", ".join(f"{choice} for cluster {cluster}" for cluster, choice in sorted(refused.items())),
+            f"On a cluster of {n_classes} classes can be decided: {', '.join(allowed_choices(n_classes))}",
             "decide something else; with more than two classes nobody knows which answer a swap would give",
         )
 
@@ -70,8 +70,8 @@ def check_words(reviewer: str, reason: str) -> None:
     """
     if not reviewer.strip() or not reason.strip():
         raise InputError(
-            "A review says who decided and why",
             f"reviewer {reviewer!r}, reason {reason!r}",
+            "A review says who decided and why",
             "give both; they are published with the decision",
         )
 

@@ -24,16 +24,16 @@ from pydantic import Field
 
 from storage.arrays.specs import PEAK, ROWS
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.published.publish import publish_report, publish_table
 from storage.tables import AUDIT, EVALUATION, METRICS, PREDICTIONS, RELIABILITIES
 from storage.tables.names import CLUSTER_SCORE, MADE_BY
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
 from storage.tables.rows import Row, rows_of
 from tasks.audit.page import audit_figure, render_audit, template_digest
+from tasks.classify.answers import unlabelled
 from tasks.parameters import Params
-from tasks.publish.reuse import unlabelled
-from tasks.stage import always_run, cached_by, versions
+from tasks.stage import always_run, cached_by, made_once
 from tasks.statistics.significance import error_share_permutation, label_probe
 
 REVISION = 1
@@ -125,9 +125,9 @@ def count_left_out(predictions: Sequence[Rows]) -> dict[str, int]:
     return dict(Counter(table["split"][i] for table in predictions for i in unlabelled(table)))
 
 
-def read_variant(files: Store, roles: Mapping[str, ArtifactRef], method: str, params: AuditParams) -> list[Row]:
+def read_variant(store: Store, roles: Mapping[str, ArtifactRef], method: str, params: AuditParams) -> list[Row]:
     """Rows of one method and explained class from the artefacts of its analysis by role."""
-    found = {role: files.open(ref) for role, ref in roles.items()}
+    found = {role: store.open(ref) for role, ref in roles.items()}
     reliability, peaks = read_images(found, method)
     metrics, evaluation = found[f"metrics {method}"], found[f"evaluation {method}"]
     return audit_rows(
@@ -166,15 +166,17 @@ def audit_recipe(
 
 
 @task(task_run_name="audit {campaign}", **cached_by(audit_recipe))
+@made_once(audit_recipe)
 def write_audit(
+    draft: Draft,
+    store: Store,
     campaign: str,
-    store: str,
     params: AuditParams,
     methods: list[str],
     predictions: list[ArtifactRef],
     variants: dict[str, dict[str, ArtifactRef]],
     problems: list[str],
-) -> ArtifactRef:
+) -> None:
     """Write the table, figure and page of an audit.
 
     Parameters
@@ -183,30 +185,25 @@ def write_audit(
     variants : artefacts by explained class and role; none of a method without clusters.
     problems : why there are no clusters, a sentence each.
     """
-    recipe, files = audit_recipe(campaign, params, methods, predictions, variants, problems), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
     rows = [
         row
         for method in methods
         for roles in variants.values()
         if f"metrics {method}" in roles
-        for row in read_variant(files, roles, method, params)
+        for row in read_variant(store, roles, method, params)
     ]
-    left_out = count_left_out([read_table(files.open(ref), PREDICTIONS) for ref in predictions])
+    left_out = count_left_out([read_table(store.open(ref), PREDICTIONS) for ref in predictions])
     picture = audit_figure(rows)
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, AUDIT, rows_to_columns(AUDIT, rows))
-        draft.write_bytes(FIGURE, picture)
-        draft.write_bytes("index.html", render_audit(campaign, rows, picture, left_out, problems).encode())
-        draft.summary = {"left_out": left_out, "problems": problems}
-    return recipe.ref
+    write_table(draft, AUDIT, rows_to_columns(AUDIT, rows))
+    draft.write_bytes(FIGURE, picture)
+    draft.write_bytes("index.html", render_audit(campaign, rows, picture, left_out, problems).encode())
+    draft.summary = {"left_out": left_out, "problems": problems}
 
 
 @task(task_run_name="publish audit {campaign}", **always_run())
-def publish_audit(campaign: str, store: str, audit: ArtifactRef) -> str:
+def publish_audit(store: str, campaign: str, audit: ArtifactRef) -> str:
     """Publish the table and the page; returns the page's path in the store."""
-    files = Store(store)
-    publish_table(files, AUDIT, [audit], campaign)
+    opened = Store(store)
+    publish_table(opened, AUDIT, [audit], campaign)
     # No campaign has a plus in its name, and a report's folder holds that report's files alone.
-    return files.name_of(publish_report(files, audit, f"{campaign}+audit"))
+    return opened.name_of(publish_report(opened, audit, f"{campaign}+audit"))

@@ -18,8 +18,8 @@ except RuntimeError as error:
     if "torchvision::nms" not in str(error):
         raise
     raise InputError(
-        "torch and torchvision must be builds of the same kind",
         f"torchvision cannot be imported beside torch {torch.__version__}: {error}",
+        "torch and torchvision must be builds of the same kind",
         "install both together from the default index: pip install --force-reinstall torch torchvision",
     ) from error
 
@@ -33,8 +33,8 @@ def build_model(architecture: str, n_classes: int, weights: Literal["none", "ima
     """
     if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(
-            "train.architecture is the name of a torchvision classifier",
             repr(architecture),
+            "train.architecture is the name of a torchvision classifier",
             "use for example resnet18, resnet50 or mobilenet_v3_small",
         )
     with torch.random.fork_rng(devices=[]):
@@ -49,8 +49,8 @@ def _imagenet_model(architecture: str) -> nn.Module:
         return torchvision.models.get_model(architecture, weights="DEFAULT")
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            "train.weights = imagenet needs torchvision's weights in its cache or from its server",
             f"{architecture}: {error}",
+            "train.weights = imagenet needs torchvision's weights in its cache or from its server",
             "connect to the internet once, fill torch's hub cache (TORCH_HOME), or use train.weights = none",
         ) from error
 
@@ -59,7 +59,7 @@ def _replace_head(model: nn.Module, n_classes: int) -> nn.Module:
     """Replace the last linear layer, which in every torchvision classifier is the head."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError("The model must end in a linear layer", "none", "use another train.architecture")
+        raise InputError("none", "The model must end in a linear layer", "use another train.architecture")
     parent, _, name = linear[-1].rpartition(".")
     head = cast(nn.Linear, model.get_submodule(linear[-1]))
     setattr(model.get_submodule(parent), name, nn.Linear(head.in_features, n_classes))

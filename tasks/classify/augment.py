@@ -15,13 +15,13 @@ from prefect import task
 from pydantic import Field
 from torch.utils.data import WeightedRandomSampler
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import N_SYMMETRIES, NO_CHANGE
 from tasks.parameters import Params
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -49,8 +49,8 @@ def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int6
     """
     if len(copies) not in (1, n_classes) or min(copies, default=0) < 1:
         raise InputError(
-            "augment.copies holds one positive number, or one for each class",
             f"{list(copies)} for {n_classes} classes",
+            "augment.copies holds one positive number, or one for each class",
             f"give for example copies = {[8] * n_classes}",
         )
     return np.broadcast_to(np.asarray(copies, np.int64), (n_classes,)).copy()
@@ -132,18 +132,14 @@ def augmentation_recipe(params: AugmentParams, images: list[ArtifactRef]) -> Rec
     return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"images": images})
 
 
-@task(task_run_name="augment {campaign}", **cached_by(augmentation_recipe))
-def plan_augmentation(campaign: str, store: str, params: AugmentParams, images: list[ArtifactRef]) -> ArtifactRef:
+@task(task_run_name="augment", **cached_by(augmentation_recipe))
+@made_once(augmentation_recipe)
+def plan_augmentation(draft: Draft, store: Store, params: AugmentParams, images: list[ArtifactRef]) -> None:
     """Plan the training samples of a campaign from its dates' images."""
-    recipe, files = augmentation_recipe(params, images), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    artifacts = [files.open(ref) for ref in images]
+    artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
     rows = augmentation_rows(
         [a.summary["date"] for a in artifacts], [read_table(a, OBSERVATIONS) for a in artifacts], params, len(classes)
     )
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, AUGMENTATION, rows_to_columns(AUGMENTATION, rows))
-        draft.summary = {name: sum(r["label"] == k for r in rows) for k, name in enumerate(classes)}
-    return recipe.ref
+    write_table(draft, AUGMENTATION, rows_to_columns(AUGMENTATION, rows))
+    draft.summary = {name: sum(r["label"] == k for r in rows) for k, name in enumerate(classes)}

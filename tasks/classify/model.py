@@ -107,15 +107,15 @@ def choose_device(runtime: Runtime, precision: str = "float32") -> torch.device:
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "runtime.device = cuda needs a CUDA device",
             f"none visible to torch {torch.__version__}",
+            "runtime.device = cuda needs a CUDA device",
             "use runtime.device = auto or cpu, or run on a machine with a GPU",
         )
     if runtime.device == "cpu" or not torch.cuda.is_available():
         if precision == "tf32":
             raise InputError(
-                "runtime.saliency_precision = tf32 needs a CUDA device",
                 "the CPU",
+                "runtime.saliency_precision = tf32 needs a CUDA device",
                 "use float32, or bfloat16 where the processor has it",
             )
         return torch.device("cpu")
@@ -134,7 +134,7 @@ def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
     """
     path = Path(given.path)
     if not path.is_file():
-        raise InputError("classifier.path is a file", f"no file {path}", "give the path of the weights")
+        raise InputError(f"no file {path}", "classifier.path is a file", "give the path of the weights")
     return read_model(path.read_bytes(), given.architecture, n_classes, str(path))()
 
 
@@ -160,8 +160,8 @@ def read_model(content: bytes, architecture: str, n_classes: int, source: str) -
     except NOT_A_CLASSIFIER as error:
         kind = "an exported program" if architecture == EXPORTED else f"weights of {architecture}"
         raise InputError(
-            f"classifier.path holds {kind} with {n_classes} outputs",
             f"{source}: {str(error)[:500]}",
+            f"classifier.path holds {kind} with {n_classes} outputs",
             "check classifier.architecture and the campaign's classes",
         ) from error
 
@@ -188,8 +188,8 @@ def freeze(
     n_bad = sum(int((~torch.isfinite(tensor)).sum()) for tensor in model.state_dict().values())
     if n_bad:
         raise InputError(
-            "A classifier's weights are finite numbers",
             f"{n_bad} NaN or infinite",
+            "A classifier's weights are finite numbers",
             "they are damaged or training diverged: lower train.learning_rate, or give other weights",
         )
     if not isinstance(model, torch.export.UnflattenedModule):  # an exported program is fixed in evaluation mode
@@ -254,15 +254,15 @@ def check_logits(logits: Any, n: int, n_classes: int) -> None:
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if shape != (n, n_classes):
         raise InputError(
-            "A classifier returns one logit per image and class",
             f"{shape} for {n} images and {n_classes} classes",
+            "A classifier returns one logit per image and class",
             "use a classifier without auxiliary outputs and with as many outputs as the campaign has classes",
         )
     n_bad = int((~torch.isfinite(logits)).sum())
     if n_bad:
         raise InputError(
-            "A classifier's logits are finite numbers",
             f"{n_bad} of {n * n_classes} NaN or infinite",
+            "A classifier's logits are finite numbers",
             "its weights are damaged or its training diverged: lower train.learning_rate, or give other weights",
         )
 

@@ -35,7 +35,7 @@ from tasks.classify.features import logits_and_features, n_features
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import Classifier, softmax
 from tasks.parameters import Runtime
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 2
 FEATURES_BLOCK = 1024  # images a file of features
@@ -114,49 +114,42 @@ def predictions_of(logits: NDArray[np.float32], observations: Rows, classifier: 
     }
 
 
-@task(task_run_name="predict {campaign} {date} {first}..{last}", **cached_by(part_recipe))
+@task(task_run_name="predict {date} {first}..{last}", **cached_by(part_recipe))
+@made_once(part_recipe)
 def predict_part(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     images: ArtifactRef,
     classifier: ArtifactRef,
     runtime: Runtime,
     first: int,
     last: int,
-) -> ArtifactRef:
+) -> None:
     """Classify images `first` to `last` of a date (see `date_parts`)."""
-    recipe, files = part_recipe(images, classifier, first, last), Store(store)
-    if not files.holds(recipe.ref):
-        pixels, model = open_array(files.open(images), IMAGES), load_classifier(files.open(classifier), runtime)
-        with files.create(recipe, versions()) as draft:
-            write_answers(draft, model, pixels, first, last, runtime.batch_size)
-    return recipe.ref
+    pixels, model = open_array(store.open(images), IMAGES), load_classifier(store.open(classifier), runtime)
+    write_answers(draft, model, pixels, first, last, runtime.batch_size)
 
 
-@task(task_run_name="predict {campaign} {date}", **cached_by(predictions_recipe))
+@task(task_run_name="predict {date}", **cached_by(predictions_recipe))
+@made_once(predictions_recipe)
 def predict_images(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     images: ArtifactRef,
     classifier: ArtifactRef,
     runtime: Runtime,
     parts: Sequence[ArtifactRef] = (),
-) -> ArtifactRef:
+) -> None:
     """Classify every image of a date, or put together its parts as `predict_part` named them."""
-    recipe, files = predictions_recipe(images, classifier), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    artifact = files.open(images)
+    artifact = store.open(images)
     observations = read_table(artifact, OBSERVATIONS)
     n = len(observations["row"])
-    with files.create(recipe, versions()) as draft:
-        if parts:
-            logits = copy_answers(draft, [files.open(part) for part in parts], n)
-        else:
-            model = load_classifier(files.open(classifier), runtime)
-            logits = write_answers(draft, model, open_array(artifact, IMAGES), 0, n - 1, runtime.batch_size)
-        write_table(draft, PREDICTIONS, predictions_of(logits, observations, classifier.digest))
-        draft.summary = {"date": artifact.summary["date"], "n_images": n}
-    return recipe.ref
+    if parts:
+        logits = copy_answers(draft, [store.open(part) for part in parts], n)
+    else:
+        model = load_classifier(store.open(classifier), runtime)
+        logits = write_answers(draft, model, open_array(artifact, IMAGES), 0, n - 1, runtime.batch_size)
+    write_table(draft, PREDICTIONS, predictions_of(logits, observations, classifier.digest))
+    draft.summary = {"date": artifact.summary["date"], "n_images": n}

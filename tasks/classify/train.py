@@ -13,7 +13,7 @@ from prefect import task
 
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import open_array, read_rows
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.places.files import describe_file
 from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
@@ -21,7 +21,7 @@ from tasks.classify.changes import NO_CHANGE
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, load_given, save_weights, weights_file
 from tasks.classify.training import TrainingSet, TrainParams, train
 from tasks.parameters import Runtime
-from tasks.stage import cached_by, progress, versions
+from tasks.stage import cached_by, made_once, progress
 
 REVISION = 1
 
@@ -75,24 +75,22 @@ def given_recipe(given: GivenClassifier, classes: tuple[str, ...]) -> Recipe:
     return Recipe("classifier", REVISION, params)
 
 
-@task(task_run_name="train {campaign}", **cached_by(classifier_recipe))
+@task(task_run_name="train", **cached_by(classifier_recipe))
+@made_once(classifier_recipe)
 def train_classifier(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     params: TrainParams,
     augmentation: ArtifactRef,
     images: list[ArtifactRef],
     runtime: Runtime,
-) -> ArtifactRef:
+) -> None:
     """Train the campaign's classifier; goes on from its checkpoint where an earlier run was killed."""
-    recipe, files = classifier_recipe(params, augmentation, images), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    artifacts = [files.open(ref) for ref in images]
+    artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
-    samples = load_training_set(artifacts, files.open(augmentation))
-    with progress(f"train {campaign}", params.epochs, "epoch") as advance:
-        checkpoint = files.work_folder(recipe.ref) / "checkpoint.pt"
+    samples = load_training_set(artifacts, store.open(augmentation))
+    with progress("train", params.epochs, "epoch") as advance:
+        checkpoint = store.work_folder(classifier_recipe(params, augmentation, images).ref) / "checkpoint.pt"
         training = train(samples, load_validation_set(artifacts), len(classes), params, runtime, checkpoint, advance)
     card = {
         "architecture": params.architecture,
@@ -104,24 +102,18 @@ def train_classifier(
         "n_samples": len(samples.labels),
         "n_images": len(samples.images),
     }
-    with files.create(recipe, versions()) as draft:
-        draft.write_bytes(weights_file(params.architecture), save_weights(training.model))
-        draft.write_json("card.json", card)
-        write_table(draft, EPOCHS, rows_to_columns(EPOCHS, training.epochs))
-        draft.summary = {**card, "last_epoch": training.epochs[-1]}
-    return recipe.ref
+    draft.write_bytes(weights_file(params.architecture), save_weights(training.model))
+    draft.write_json("card.json", card)
+    write_table(draft, EPOCHS, rows_to_columns(EPOCHS, training.epochs))
+    draft.summary = {**card, "last_epoch": training.epochs[-1]}
 
 
-@task(task_run_name="take classifier {campaign}", **cached_by(given_recipe))
-def take_classifier(campaign: str, store: str, given: GivenClassifier, classes: tuple[str, ...]) -> ArtifactRef:
+@task(task_run_name="take classifier", **cached_by(given_recipe))
+@made_once(given_recipe)
+def take_classifier(draft: Draft, store: Store, given: GivenClassifier, classes: tuple[str, ...]) -> None:
     """Copy a given classifier into the store, after loading it once."""
-    recipe, files = given_recipe(given, classes), Store(store)
     load_given(given, len(classes))
-    if files.holds(recipe.ref):
-        return recipe.ref
     card = {**given.model_dump(mode="json", exclude={"path"}), "classes": list(classes), "origin": "given"}
-    with files.create(recipe, versions()) as draft:
-        draft.write_bytes(weights_file(given.architecture), Path(given.path).read_bytes())
-        draft.write_json("card.json", card)
-        draft.summary = card
-    return recipe.ref
+    draft.write_bytes(weights_file(given.architecture), Path(given.path).read_bytes())
+    draft.write_json("card.json", card)
+    draft.summary = card

@@ -24,7 +24,7 @@ from storage.arrays.specs import (
     WRONG,
 )
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import ASSIGNMENTS, CROSSFIT, PREDICTIONS
 from storage.tables.parquet import ROWS_AT_ONCE, Rows, is_by_plant, read_columns, read_table, writing_table
 from tasks.batches import batches
@@ -33,7 +33,7 @@ from tasks.cluster.evidence import MapEvidence, map_signals, place
 from tasks.cluster.members import iter_maps
 from tasks.cluster.nearest import conformal_p, own_agreement
 from tasks.explain.methods import flat_maps
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 4
 OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")
@@ -47,22 +47,20 @@ def assignments_recipe(
     return Recipe("assignments", REVISION, {}, inputs)
 
 
-@task(task_run_name="assign {campaign} {date} {method}", **cached_by(assignments_recipe))
+@task(task_run_name="assign {date} {method}", **cached_by(assignments_recipe))
+@made_once(assignments_recipe)
 def assign_images(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     method: str,
     clusters: ArtifactRef,
     crossfit: ArtifactRef,
     saliency: ArtifactRef,
     predictions: ArtifactRef,
-) -> ArtifactRef:
+) -> None:
     """Give every explained image of a date its cluster: its own for validation images, the neighbours' for others."""
-    recipe, files = assignments_recipe(clusters, crossfit, saliency, predictions), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    maps, answers = files.open(saliency), files.open(predictions)
+    maps, answers = store.open(saliency), store.open(predictions)
     table = read_columns(answers, PREDICTIONS, ("row", "plant_id", "split", "classifier"))
     where = {row: i for i, row in enumerate(table["row"])}
     rows = read_array(maps, ROWS).tolist()
@@ -70,13 +68,11 @@ def assign_images(
     explained_class = maps.manifest.params["explained_class"]
     same = {"method": method, "explained_class": explained_class, "clusters": clusters.digest}
     with (
-        files.create(recipe, versions()) as draft,
         writing_table(draft, ASSIGNMENTS, is_by_plant(ids)) as write,
     ):
-        for some, found in signals_in_parts(files.open(clusters), files.open(crossfit), maps, rows):
+        for some, found in signals_in_parts(store.open(clusters), store.open(crossfit), maps, rows):
             found |= {name: [table[name][where[row]] for row in some] for name in ("plant_id", "split", "classifier")}
             write({**found, "row": some, **{name: [value] * len(some) for name, value in same.items()}})
-    return recipe.ref
 
 
 def signals_in_parts(

@@ -28,8 +28,8 @@ def check_exact(method: str, is_approximate: bool, params: ClusterParams) -> Non
     """Refuse approximate maps where they are not allowed (see `check_methods`)."""
     if is_approximate and not params.allow_preview:
         raise InputError(
-            "Clusters rest on exact saliency maps, unless cluster.allow_preview says otherwise",
             f"the maps of {method} are approximate: their background ranks are wrong",
+            "Clusters rest on exact saliency maps, unless cluster.allow_preview says otherwise",
             "use the method occlusion, or set cluster.allow_preview = true and take no reliability as final",
         )
 

@@ -24,7 +24,7 @@ from tasks.cluster.members import MemberVectors, column, plants_of, read_members
 from tasks.cluster.params import ClusterParams
 from tasks.cluster.spectral import Clustering
 from tasks.explain.methods import flat_maps
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 4
 
@@ -36,47 +36,43 @@ def clusters_recipe(
     return Recipe("clusters", REVISION, params.numbers(size), {"saliency": saliency, "predictions": predictions})
 
 
-@task(task_run_name="cluster {campaign} {method}", **cached_by(clusters_recipe))
+@task(task_run_name="cluster {method}", **cached_by(clusters_recipe))
+@made_once(clusters_recipe)
 def fit_clusters(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     method: str,
     params: ClusterParams,
     size: int,
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Cluster the validation maps of a campaign; `size` is the side the maps are compared at, in pixels.
 
     Raises
     ------
     InputError : approximate maps without `allow_preview`; maps that no kernel of this scale groups.
     """
-    recipe, files = clusters_recipe(params, size, saliency, predictions), Store(store)
-    is_approximate = any(files.open(ref).summary.get("approximate", False) for ref in saliency)
+    is_approximate = any(store.open(ref).summary.get("approximate", False) for ref in saliency)
     check_exact(method, is_approximate, params)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    members = read_members(files, saliency, predictions)
+    members = read_members(store, saliency, predictions)
     vectors = MemberVectors(members, size, params.scaling)
     is_wrong = np.asarray(column(members, "label")) != np.asarray(column(members, "predicted"))
     kernel = params.kernel or choose_kernel(isometric(vectors), is_wrong, plants_of(members), params)
     evidence, fit = cluster_evidence(vectors, is_wrong, params, kernel)
     means, n_zero, n_flat = _look_at_maps(vectors, fit)
-    with files.create(recipe, versions()) as draft:
-        _write_evidence(draft, evidence)
-        write_array(draft, PROTOTYPES, means)
-        draft.write_json("members.json", [[one.date, one.rows.tolist()] for one in members])
-        draft.summary = {
-            "method": method,
-            "approximate": is_approximate,
-            "kernel": list(kernel),
-            **_diagnostics(evidence, fit),
-            "n_zero": n_zero,
-            "n_constant": n_flat - n_zero,
-            "warnings": diagnose(params, evidence.axes, fit, n_zero, n_flat - n_zero, is_approximate),
-        }
-    return recipe.ref
+    _write_evidence(draft, evidence)
+    write_array(draft, PROTOTYPES, means)
+    draft.write_json("members.json", [[one.date, one.rows.tolist()] for one in members])
+    draft.summary = {
+        "method": method,
+        "approximate": is_approximate,
+        "kernel": list(kernel),
+        **_diagnostics(evidence, fit),
+        "n_zero": n_zero,
+        "n_constant": n_flat - n_zero,
+        "warnings": diagnose(params, evidence.axes, fit, n_zero, n_flat - n_zero, is_approximate),
+    }
 
 
 def _write_evidence(draft: Draft, evidence: MapEvidence) -> None:

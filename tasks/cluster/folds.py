@@ -63,8 +63,8 @@ def plant_folds(plants: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDA
     names, which = np.unique(np.asarray(plants), return_inverse=True)
     if len(names) < 2:
         raise InputError(
-            "Cross-fitting leaves plants out, so validation needs at least two",
             f"{len(names)} plant{'s' * (len(names) != 1)} with labelled validation images",
+            "Cross-fitting leaves plants out, so validation needs at least two",
             "put more plants into the validation split",
         )
     order = np.random.default_rng([seed, len(names)]).permutation(len(names))

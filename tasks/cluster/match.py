@@ -4,11 +4,11 @@ from prefect import task
 
 from storage.arrays.specs import PROTOTYPES
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import CLUSTER_MATCHES
 from storage.tables.parquet import write_table
 from tasks.cluster.spectral import match_clusters
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -18,13 +18,11 @@ def matches_recipe(clusters: ArtifactRef, earlier: ArtifactRef) -> Recipe:
     return Recipe("matches", REVISION, {}, {"clusters": clusters, "earlier": earlier})
 
 
-@task(task_run_name="match {campaign} {method}", **cached_by(matches_recipe))
-def match_earlier(campaign: str, store: str, method: str, clusters: ArtifactRef, earlier: ArtifactRef) -> ArtifactRef:
+@task(task_run_name="match {method}", **cached_by(matches_recipe))
+@made_once(matches_recipe)
+def match_earlier(draft: Draft, store: Store, method: str, clusters: ArtifactRef, earlier: ArtifactRef) -> None:
     """Match each cluster's prototype to one of an earlier fit, one to one."""
-    recipe, files = matches_recipe(clusters, earlier), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    found, likeness = match_clusters(*(read_array(files.open(ref), PROTOTYPES) for ref in (clusters, earlier)))
+    found, likeness = match_clusters(*(read_array(store.open(ref), PROTOTYPES) for ref in (clusters, earlier)))
     is_matched = found > 0
     columns = {
         "method": [method] * len(found),
@@ -34,6 +32,4 @@ def match_earlier(campaign: str, store: str, method: str, clusters: ArtifactRef,
         "earlier": [earlier.digest] * len(found),
         "clusters": [clusters.digest] * len(found),
     }
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, CLUSTER_MATCHES, columns)
-    return recipe.ref
+    write_table(draft, CLUSTER_MATCHES, columns)

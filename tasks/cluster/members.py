@@ -55,9 +55,9 @@ class DateMembers:
     answers: Answers
 
 
-def read_members(files: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]) -> list[DateMembers]:
+def read_members(store: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]) -> list[DateMembers]:
     """Labelled validation images of every date, without their maps."""
-    return [_of_date(files.open(m), files.open(p)) for m, p in zip(saliency, predictions, strict=True)]
+    return [_of_date(store.open(m), store.open(p)) for m, p in zip(saliency, predictions, strict=True)]
 
 
 def _of_date(saliency: Artifact, predictions: Artifact) -> DateMembers:

@@ -11,14 +11,16 @@ from storage.errors import InputError
 
 Floats = NDArray[np.float64]
 DISTANCES_AT_ONCE = 2**22  # 32 MiB of them
-TIE = 1e-9  # of the largest score: scores that differ by less are equal but for rounding
+TIE = 1e-9  # share of the largest value: distances and scores that differ by less count as equal
 
 
 def nearest(coordinates: Floats, reference: Floats, k: int, is_own: bool = False) -> tuple[NDArray[np.int64], Floats]:
     """Index (m, k) and Euclidean distance (m, k) of the k nearest reference maps of each map, nearest first.
 
-    Equal distances go by index; fewer than k reference maps are all taken. Shapes: coordinates (m, c), reference
-    (n, c). With `is_own` the maps are the reference maps themselves, and none is its own neighbour.
+    Distances that are equal but for rounding go by index: a flat map is equally far from many, and neither the processor
+    nor the number of maps taken at once may change its neighbours. Fewer than k reference maps are all taken. Shapes:
+    coordinates (m, c), reference (n, c). With `is_own` the maps are the reference maps themselves, and none is its own
+    neighbour.
 
     Raises
     ------
@@ -28,19 +30,20 @@ def nearest(coordinates: Floats, reference: Floats, k: int, is_own: bool = False
     kept = min(k, n - is_own)
     if kept < 1:
         raise InputError(
-            "A map needs other validation maps to be compared with",
             f"{n} in all",
+            "A map needs other validation maps to be compared with",
             "add labelled validation images",
         )
     index, distance = np.empty((len(coordinates), kept), np.int64), np.empty((len(coordinates), kept))
     at_once = max(1, DISTANCES_AT_ONCE // n)
+    step = TIE * np.abs(reference).max(initial=0) or 1.0  # all reference maps at the origin: only zero distances tie
     for start in range(0, len(coordinates), at_once):
         rows = slice(start, start + at_once)
         found = np.asarray(cdist(coordinates[rows], reference), np.float64)
         if is_own:
             here = np.arange(len(found))
             found[here, start + here] = np.inf
-        index[rows] = smallest(found, kept)
+        index[rows] = smallest(np.rint(found / step), kept)
         distance[rows] = np.take_along_axis(found, index[rows], axis=1)
     return index, distance
 

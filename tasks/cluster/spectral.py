@@ -161,8 +161,8 @@ def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: 
     n_isolated = int((strongest <= NO_EDGE).sum())
     if n_isolated == n:
         raise InputError(
-            "Some saliency maps must be near each other at the kernel's scale",
             f"all {n_isolated} affinities of different maps are zero",
+            "Some saliency maps must be near each other at the kernel's scale",
             "raise cluster.scale, or use cluster.affinity = gamma",
         )
     embedding, eigenvalues = spectral_embedding(affinity, q)
@@ -181,8 +181,8 @@ def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: 
 def too_few_patterns(n_different: int, n: int, q: int) -> InputError:
     """The refusal of fewer different maps than clusters."""
     return InputError(
-        f"The saliency maps must show at least as many patterns as clusters ({q})",
         f"{n_different} different ones among {n}",
+        f"The saliency maps must show at least as many patterns as clusters ({q})",
         "lower cluster.n_clusters, or check whether the classifier answers from the image at all",
     )
 

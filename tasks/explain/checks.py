@@ -16,27 +16,42 @@ def check_inputs(classifier: Classifier, images: NDArray[np.float32], explained:
     """
     if images.ndim != 4 or images.shape[1] != 3 or explained.shape != images.shape[:1]:
         raise InputError(
-            "Images to explain are (n, 3, height, width), with one class each",
             f"images {images.shape}, classes {explained.shape}",
+            "Images to explain are (n, 3, height, width), with one class each",
             "give RGB images with the channels first and one explained class per image",
         )
     bad = ~np.isfinite(images).all(axis=(1, 2, 3))
     if bad.any():
         raise InputError(
-            "Images to explain hold finite numbers",
             f"NaN or infinite values in {int(bad.sum())} of {len(images)}, first in image {int(bad.argmax())}",
+            "Images to explain hold finite numbers",
             "leave these images out, or ingest them anew",
         )
     if images.size and not (images.min() >= 0 and images.max() <= 1):
         raise InputError(
-            "Images to explain hold RGB values in 0..1",
             f"values from {images.min():.4g} to {images.max():.4g}",
+            "Images to explain hold RGB values in 0..1",
             "divide 8-bit values by 255 (tasks.classifier.rgb_images), and do not normalise them",
         )
     n_classes = len(classifier.classes)
     if len(explained) and not (int(explained.min()) >= 0 and int(explained.max()) < n_classes):
         raise InputError(
-            "The explained class is one of the classifier's",
             f"classes {sorted(set(np.asarray(explained).tolist()))}",
+            "The explained class is one of the classifier's",
             f"use 0..{n_classes - 1}",
+        )
+
+
+def check_explained_class(choice: str, classes: list[str]) -> None:
+    """Refuse a word that names no class to explain.
+
+    Raises
+    ------
+    InputError : neither `predicted`, `label` nor one of the classes.
+    """
+    if choice not in ("predicted", "label", *classes):
+        raise InputError(
+            repr(choice),
+            "explain.explained_class is predicted, label or the name of a class",
+            f"use predicted, or one of {', '.join(classes)}",
         )

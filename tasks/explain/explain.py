@@ -34,6 +34,7 @@ from storage.tables.parquet import Rows, read_table
 from tasks.batches import batches
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import rgb_images
+from tasks.explain.checks import check_explained_class
 from tasks.explain.methods import (
     APPROXIMATE,
     SHARD_MAPS,
@@ -45,24 +46,9 @@ from tasks.explain.methods import (
     prepare_explainer,
 )
 from tasks.parameters import Runtime
-from tasks.stage import cached_by, progress, versions
+from tasks.stage import cached_by, made_once, progress, versions
 
 REVISION = 2
-
-
-def check_explained_class(choice: str, classes: list[str]) -> None:
-    """Refuse a word that names no class to explain.
-
-    Raises
-    ------
-    InputError : neither `predicted`, `label` nor one of the classes.
-    """
-    if choice not in ("predicted", "label", *classes):
-        raise InputError(
-            "explain.explained_class is predicted, label or the name of a class",
-            repr(choice),
-            f"use predicted, or one of {', '.join(classes)}",
-        )
 
 
 def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: list[int]) -> NDArray[np.int64]:
@@ -80,8 +66,8 @@ def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: 
     missing = [predictions["plant_id"][i] for i in rows if predictions["label"][i] is None]
     if missing:
         raise InputError(
-            "explained_class = label needs the label of every explained image",
             f"{len(missing)} of {len(rows)} images have none, e.g. {', '.join(missing[:3])}",
+            "explained_class = label needs the label of every explained image",
             "use explained_class = predicted, which exists for unseen data too",
         )
     return np.asarray([predictions["label"][i] for i in rows], np.int64)
@@ -97,7 +83,7 @@ def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDAr
     n_bad = int((~np.isfinite(maps)).any(axis=(1, 2)).sum())
     if n_bad:
         raise InputError(
-            "Saliency maps hold finite numbers", f"{n_bad} of {len(maps)} do not", "check the classifier's weights"
+            f"{n_bad} of {len(maps)} do not", "Saliency maps hold finite numbers", "check the classifier's weights"
         )
     peaks = np.abs(maps).max(axis=(1, 2)).astype(np.float32)
     scaled = maps / np.where(peaks > 0, peaks, 1)[:, None, None]
@@ -178,25 +164,25 @@ def explain_rows(
 
 
 def make_shards(
-    files: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
+    store: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
 ) -> None:
     """Make those shards of a date and method that the store does not hold, one after another."""
     method, inputs = recipes[0].params["method"], recipes[0].inputs
-    model = load_classifier(files.open(inputs["classifier"]), runtime, runtime.saliency_precision)
-    table = read_table(files.open(inputs["predictions"]), PREDICTIONS)
+    model = load_classifier(store.open(inputs["classifier"]), runtime, runtime.saliency_precision)
+    table = read_table(store.open(inputs["predictions"]), PREDICTIONS)
     chosen = explained_images(table)
     rows = np.asarray([table["row"][i] for i in chosen], np.int64)
     explained = explained_classes(params.explained_class, list(model.classes), table, chosen)
     explain = prepare_explainer(method, model, params, runtime)
-    pixels = open_array(files.open(inputs["images"]), IMAGES)
+    pixels = open_array(store.open(inputs["images"]), IMAGES)
     size = runtime.batch_size if method == "gradcam" else 1
     for recipe in recipes:
         own = slice(recipe.params["first"], recipe.params["last"] + 1)
-        if files.holds(recipe.ref):  # made by an earlier run, or by another at the same time
+        if store.holds(recipe.ref):  # made by an earlier run, or by another at the same time
             advance(own.stop - own.start)
             continue
         maps, peaks = explain_rows(explain, pixels, rows[own], explained[own], size, advance)
-        with files.create(recipe, versions()) as draft:
+        with store.create(recipe, versions()) as draft:
             write_array(draft, SALIENCY, maps, SHARD_MAPS[method])
             write_vectors(draft, peaks, rows[own], explained[own])
             draft.summary = {
@@ -216,11 +202,10 @@ def write_vectors(
         write_array(draft, spec, values)
 
 
-@task(task_run_name="explain {campaign} {date} {method} {first}..{last}", **cached_by(shard_recipes))
+@task(task_run_name="explain {date} {method} {first}..{last}", **cached_by(shard_recipes))
 def explain_shards(
-    campaign: str,
-    date: date,
     store: str,
+    date: date,
     params: ExplainParams,
     method: Method,
     images: ArtifactRef,
@@ -232,18 +217,19 @@ def explain_shards(
 ) -> list[ArtifactRef]:
     """Explain images `first` to `last` of those of a date that are not for training (see `map_groups`)."""
     recipes = shard_recipes(params, method, images, classifier, predictions, runtime, first, last)
-    refs, files = [recipe.ref for recipe in recipes], Store(store)
-    if not all(files.holds(ref) for ref in refs):
+    refs, opened = [recipe.ref for recipe in recipes], Store(store)
+    if not all(opened.holds(ref) for ref in refs):
         with progress(f"explain {date} {method}", last + 1 - first, "map") as advance:
-            make_shards(files, recipes, params, runtime, advance)
+            make_shards(opened, recipes, params, runtime, advance)
     return refs
 
 
-@task(task_run_name="gather {campaign} {date} {method}", **cached_by(saliency_recipe))
+@task(task_run_name="gather {date} {method}", **cached_by(saliency_recipe))
+@made_once(saliency_recipe)
 def gather_maps(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     params: ExplainParams,
     method: Method,
     images: ArtifactRef,
@@ -251,19 +237,14 @@ def gather_maps(
     predictions: ArtifactRef,
     runtime: Runtime,
     shards: list[list[ArtifactRef]],
-) -> ArtifactRef:
+) -> None:
     """Make the maps of a date of their shards, as `explain_shards` named them."""
-    recipe, files = saliency_recipe(params, method, images, classifier, predictions, runtime), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    parts = [files.open(ref) for group in shards for ref in group]
-    n_maps = len(explained_images(read_table(files.open(predictions), PREDICTIONS)))
-    with files.create(recipe, versions()) as draft:
-        link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
-        write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
-        counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
-        draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
-    return recipe.ref
+    parts = [store.open(ref) for group in shards for ref in group]
+    n_maps = len(explained_images(read_table(store.open(predictions), PREDICTIONS)))
+    link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
+    write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
+    counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
+    draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
 
 
 def joined(parts: list[Artifact], spec: ArraySpec) -> NDArray[Any]:

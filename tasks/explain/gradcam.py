@@ -102,8 +102,8 @@ def check_layer(model: nn.Module, layer: str) -> None:
     modules = dict(model.named_modules())
     if layer not in modules or not layer:
         raise InputError(
-            "explain.gradcam.layer is the name of a layer of the classifier",
             repr(layer),
+            "explain.gradcam.layer is the name of a layer of the classifier",
             "use one of: " + ", ".join(name for name, module in modules.items() if _has_convolution(module) and name),
         )
 
@@ -133,8 +133,8 @@ def _only(recorded: list[torch.Tensor], layer: str) -> torch.Tensor:
     if len(recorded) != 1 or recorded[0].ndim != 4:
         shapes = [tuple(tensor.shape) for tensor in recorded]
         raise InputError(
-            "Grad-CAM needs a layer that runs once and gives (images, channels, rows, cols)",
             f"{layer} gave {shapes}",
+            "Grad-CAM needs a layer that runs once and gives (images, channels, rows, cols)",
             "choose a convolutional layer with explain.gradcam.layer",
         )
     return recorded[0]
@@ -154,15 +154,15 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32])
     telling = [(name, _is_attention(m)) for name, m, _ in finished if _is_attention(m) or isinstance(m, nn.Conv2d)]
     if telling and telling[-1][1]:
         raise InputError(
-            "Grad-CAM needs a classifier whose last stage is convolutional",
             f"the attention layer {telling[-1][0]} comes after the last convolution",
+            "Grad-CAM needs a classifier whose last stage is convolutional",
             "use the method occlusion or lime, or name a layer with explain.gradcam.layer",
         )
     stages = [(name, shape) for name, module, shape in finished if len(shape) == 4 and _has_convolution(module)]
     if not stages or max(stages[-1][1][2:]) < 2:
         raise InputError(
-            "Grad-CAM needs a last convolutional stage with more than one position",
             f"outputs {stages[-3:]} for images of {image.shape[2]} x {image.shape[3]} pixels",
+            "Grad-CAM needs a last convolutional stage with more than one position",
             "use larger images (ingest.image_size), another architecture, or name a layer with explain.gradcam.layer",
         )
     return stages[-1][0]

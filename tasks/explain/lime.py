@@ -194,7 +194,7 @@ def similarity(distances: NDArray[np.float64]) -> NDArray[np.float64]:
 def too_few_samples(n_samples: int, n_segments: int) -> InputError:
     """Refusal of a regression with more unknowns (the superpixels and the intercept) than samples."""
     return InputError(
-        "LIME's least squares needs more samples than an image has superpixels",
         f"{n_samples} samples, {n_segments} superpixels in an image",
+        "LIME's least squares needs more samples than an image has superpixels",
         'raise explain.lime.n_samples, or use explain.lime.segments = "slic" or explain.lime.regressor = "ridge"',
     )

@@ -49,8 +49,8 @@ def n_windows(side: int, params: OcclusionParams) -> int:
     """
     if params.patch > side or params.stride > side:
         raise InputError(
-            "The hidden patch and its stride fit into the image",
             f"patch {params.patch} and stride {params.stride} for an image side of {side} pixels",
+            "The hidden patch and its stride fit into the image",
             "lower explain.occlusion.patch or explain.occlusion.stride, or raise ingest.image_size",
         )
     return (side - params.patch) // params.stride + 1

@@ -7,13 +7,13 @@ from datetime import date
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
 from storage.tables import ADJUSTED, RELIABILITIES
 from storage.tables.rows import rows_of
 from tasks.export.rows import ExportParams, export_rows
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -27,24 +27,21 @@ def decisions_recipe(
 
 
 @task(task_run_name="export {campaign} {date} {method}", **cached_by(decisions_recipe))
+@made_once(decisions_recipe)
 def export_decisions(
+    draft: Draft,
+    store: Store,
     campaign: str,
     date: date,
-    store: str,
     method: str,
     params: ExportParams,
     images: ArtifactRef,
     reliability: ArtifactRef,
     adjusted: ArtifactRef,
-) -> ArtifactRef:
+) -> None:
     """Write what to do about every explained plant of a date."""
-    recipe, files = decisions_recipe(campaign, params, images, reliability, adjusted), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    observed = files.open(images)
-    rated, answered = rows_of(files.open(reliability), RELIABILITIES), rows_of(files.open(adjusted), ADJUSTED)
+    observed = store.open(images)
+    rated, answered = rows_of(store.open(reliability), RELIABILITIES), rows_of(store.open(adjusted), ADJUSTED)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
-    with files.create(recipe, versions()) as draft:
-        rows = export_rows(campaign, date, places, rated, answered, classes)
-        write_decisions(draft, rows, params.crs, params.decimal)
-    return recipe.ref
+    rows = export_rows(campaign, date, places, rated, answered, classes)
+    write_decisions(draft, rows, params.crs, params.decimal)

@@ -203,7 +203,7 @@ def arrival_options(params: ArrivalParams) -> ArrivalOptions:
     persist_result=False,
     **arrival_options(ArrivalParams()),
 )
-def await_arrival(campaign: str, date: date, store: str, source: AnySource, params: ArrivalParams) -> str:
+def await_arrival(store: str, campaign: str, date: date, source: AnySource, params: ArrivalParams) -> str:
     """Look once whether all files of a date are there; says what was seen.
 
     Prefect looks again, with the options that `arrival_options(params)` gives.

@@ -77,22 +77,22 @@ def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
     training = counts.labelled("train")
     if len(counts.classes) < 2 or (is_trained and min(training.values()) == 0):
         raise InputError(
-            "A campaign needs at least two classes with training images each",
             f"classes {', '.join(counts.classes)}:\n{counts.table()}",
+            "A campaign needs at least two classes with training images each",
             "add dates or plants that show the other class, check the harvest table and ingest.window_days",
         )
     n_validation = sum(counts.labelled("val").values())
     if n_validation < n_needed:
         raise InputError(
+            f"{n_validation} labelled validation images:\n{counts.table()}",
             f"There must be at least {n_needed} labelled validation images, one for each of cluster.n_clusters "
             "and more than cluster.neighbours",
-            f"{n_validation} labelled validation images:\n{counts.table()}",
             "add dates or plants to the validation split, or lower cluster.n_clusters and cluster.neighbours",
         )
     if counts.validation_plants < LEAST_PLANTS:
         raise InputError(
-            f"Labelled validation images must show at least {LEAST_PLANTS} plants, as cross-fitting leaves plants out",
             f"{counts.validation_plants} plants in {n_validation} images:\n{counts.table()}",
+            f"Labelled validation images must show at least {LEAST_PLANTS} plants, as cross-fitting leaves plants out",
             "add plants to the validation split",
         )
 

@@ -25,11 +25,11 @@ from storage.errors import InputError
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
-from tasks.ingest.listing import check_rejected, listing_recipe, write_json
+from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.survey import IngestParams, Survey, source_image, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, UnreadableImage
-from tasks.stage import always_run, cached_by, progress, versions
+from tasks.stage import always_run, cached_by, made_once, progress, write_json
 
 REVISION = 1
 BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
@@ -63,8 +63,8 @@ def read_observations(
         listed = source_image(entry)
         if source.fingerprint(listed) != entry["sha256"]:
             raise InputError(
-                "A source's files stay as they are while a campaign runs",
                 f"{entry['path']} has changed since it was listed",
+                "A source's files stay as they are while a campaign runs",
                 "wait until all files are copied, then run again",
             )
         try:
@@ -158,65 +158,52 @@ def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images:
     return Recipe("plants", REVISION, checks, {"images": images})
 
 
-@task(task_run_name="survey {campaign}", **always_run())
+@task(task_run_name="survey", **always_run())
 def survey_source(
-    campaign: str,
-    store: str,
-    source: AnySource,
-    params: IngestParams,
-    dates: tuple[date, ...],
-    n_needed: int,
-    is_trained: bool,
+    store: str, source: AnySource, params: IngestParams, dates: tuple[date, ...], n_needed: int, is_trained: bool
 ) -> dict[str, ArtifactRef]:
     """Look at a source and refuse hopeless campaigns before an image is read.
 
     Returns the roles `survey` and, for every date, `listing <date>`.
     """
-    files, found = Store(store), survey(source, dates, params)
+    opened, found = Store(store), survey(source, dates, params)
     check_counts(Counts.of(found.listings.values()), n_needed, is_trained)
     refs = {
-        f"listing {day}": write_json(files, listing_recipe(listing), listing) for day, listing in found.listings.items()
+        f"listing {day}": write_json(opened, listing_recipe(listing), listing)
+        for day, listing in found.listings.items()
     }
     remarks = survey_recipe(found, list(refs.values()))
-    return {"survey": write_json(files, remarks, {"notes": list(found.notes)}), **refs}
+    return {"survey": write_json(opened, remarks, {"notes": list(found.notes)}), **refs}
 
 
-@task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
+@task(task_run_name="ingest {date}", **cached_by(images_recipe))
+@made_once(images_recipe)
 def ingest_images(
-    campaign: str, date: date, store: str, source: AnySource, params: IngestParams, listing: ArtifactRef
-) -> ArtifactRef:
+    draft: Draft, store: Store, date: date, source: AnySource, params: IngestParams, listing: ArtifactRef
+) -> None:
     """Copy a date's images into an array; unreadable ones go to `rejected`."""
-    recipe, files = images_recipe(params, listing), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    content = files.open(listing).read_json("listing.json")
+    content = store.open(listing).read_json("listing.json")
     with (
-        files.create(recipe, versions()) as draft,
         progress(f"ingest {date}", len(content["images"]), "image") as advance,
     ):
         write_images(draft, source, content, params.image_size, advance)
-    return recipe.ref
 
 
-@task(task_run_name="check {campaign}", **cached_by(plants_recipe))
+@task(task_run_name="check", **cached_by(plants_recipe))
+@made_once(plants_recipe)
 def check_campaign(
-    campaign: str, store: str, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]
-) -> ArtifactRef:
+    draft: Draft, store: Store, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]
+) -> None:
     """Write the campaign's plants and counts; refuse what cannot be analysed, before anything is trained."""
-    recipe, files = plants_recipe(params, n_needed, is_trained, images), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    artifacts = [files.open(ref) for ref in images]
+    artifacts = [store.open(ref) for ref in images]
     counts = Counts.of(read_listings(artifacts))
     rejected = check_rejected(artifacts, counts.n_images, params.max_bad_share)
     check_counts(counts, n_needed, is_trained)
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(read_listings(artifacts))))
-        draft.summary = {
-            "classes": list(counts.classes),
-            "dates": list(counts.dates),
-            "rejected": rejected,
-            "counts": counts.by_split,
-            "paper": paper_comparison(counts),
-        }
-    return recipe.ref
+    write_table(draft, PLANTS, rows_to_columns(PLANTS, plant_rows(read_listings(artifacts))))
+    draft.summary = {
+        "classes": list(counts.classes),
+        "dates": list(counts.dates),
+        "rejected": rejected,
+        "counts": counts.by_split,
+        "paper": paper_comparison(counts),
+    }

@@ -47,13 +47,13 @@ def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: Sam
     InputError : a negative window, or an interval without a day.
     """
     if window_days < 0:
-        raise InputError("The readiness window is 0 days or more", f"{window_days} days", "give window_days >= 0")
+        raise InputError(f"{window_days} days", "The readiness window is 0 days or more", "give window_days >= 0")
     if harvest.by is None:
         return Readiness.not_ready
     if harvest.after >= harvest.by:
         raise InputError(
-            "A harvest interval (after, by] holds at least one day",
             f"({harvest.after}, {harvest.by}]",
+            "A harvest interval (after, by] holds at least one day",
             "correct the harvest dates or visits of this plant",
         )
     # Ordinals, because date + timedelta overflows next to date.max.

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store, content_digest
+from storage.artifacts import Artifact, Recipe, content_digest
 from storage.errors import InputError
 from storage.tables import REJECTED
 from storage.tables.parquet import read_table
-from tasks.stage import versions
 
 LISTING_REVISION = 1  # raised when an equal listing would mean something else
 N_NAMED = 10  # bad files that a message names
@@ -26,14 +25,6 @@ BAD_FILE_REASONS = (
 def listing_recipe(content: dict[str, Any]) -> Recipe:
     """What makes a date's listing: its content."""
     return Recipe("listing", LISTING_REVISION, {"date": content["date"], "content": content_digest(content)})
-
-
-def write_json(files: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
-    """An artefact of one JSON file, named as its kind."""
-    if not files.holds(recipe.ref):
-        with files.create(recipe, versions()) as draft:
-            draft.write_json(f"{recipe.kind}.json", content)
-    return recipe.ref
 
 
 def check_rejected(images: Sequence[Artifact], n_images: int, max_bad_share: float) -> dict[str, int]:
@@ -75,9 +66,9 @@ def check_bad_share(
     n_bad = sum(bad.values())
     if n_bad > max_bad_share * (n_images + n_bad):
         raise InputError(
-            f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
             f"{n_bad} of {n_images + n_bad}: "
             + ", ".join(f"{n} {reason}" for reason, n in sorted(bad.items()))
             + "".join(f"\n    {path}" for path in bad_files[:N_NAMED]),
+            f"At most {max_bad_share:.0%} of the image files may be bad (ingest.max_bad_share)",
             "copy the files again, or raise ingest.max_bad_share",
         )

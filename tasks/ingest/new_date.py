@@ -14,11 +14,11 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from tasks.ingest.listing import check_rejected, listing_recipe, write_json
+from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.survey import LEFT_OUT_JSON, IngestParams, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import LeftOut
-from tasks.stage import always_run
+from tasks.stage import always_run, write_json
 
 Listing = dict[str, Any]
 
@@ -31,9 +31,9 @@ class KnownImage:
     acquired: str
 
 
-def known_images(files: Store, images: list[ArtifactRef]) -> dict[str, KnownImage]:
+def known_images(store: Store, images: list[ArtifactRef]) -> dict[str, KnownImage]:
     """Images of a campaign's own dates by their SHA-256."""
-    listings: list[Listing] = [files.open(ref).read_json("listing.json") for ref in images]
+    listings: list[Listing] = [store.open(ref).read_json("listing.json") for ref in images]
     return {
         entry["sha256"]: KnownImage(entry["plant_id"], listing["date"])
         for listing in listings
@@ -51,8 +51,8 @@ def take_classes(listing: Listing, classes: tuple[str, ...]) -> Listing:
     found = tuple(listing["classes"])
     if found not in {classes, ()}:
         raise InputError(
-            "A date's classes are those of the classifier that scores it, in the same order",
             f"the source of {listing['date']} has {', '.join(found)}; the classifier has {', '.join(classes)}",
+            "A date's classes are those of the classifier that scores it, in the same order",
             "correct the source, or score with the fit of another campaign; a folder source can name its `classes`",
         )
     return {**listing, "classes": list(classes)}
@@ -89,23 +89,17 @@ def refuse_empty(listing: Listing) -> None:
     reasons = Counter(entry["reason"] for entry in listing["left_out"])
     first = [f"{entry['path']}: {entry['reason']} {entry['detail']}" for entry in listing["left_out"][:1]]
     raise InputError(
-        "A date that is scored has images",
         f"none on {listing['date']}; left out: "
         + (", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())) or "nothing")
         + "".join(f"\n    {line}" for line in first),
+        "A date that is scored has images",
         "check that the right folder was copied, and the harvest dates of its plants",
     )
 
 
-@task(task_run_name="survey {campaign} {date}", **always_run())
+@task(task_run_name="survey {date}", **always_run())
 def survey_acquisition(
-    campaign: str,
-    date: date,
-    store: str,
-    source: AnySource,
-    params: IngestParams,
-    classes: tuple[str, ...],
-    known: list[ArtifactRef],
+    store: str, date: date, source: AnySource, params: IngestParams, classes: tuple[str, ...], known: list[ArtifactRef]
 ) -> ArtifactRef:
     """List the images of a date that is scored with a campaign's fit.
 
@@ -122,15 +116,15 @@ def survey_acquisition(
     ------
     InputError : whatever the source refuses; other classes than the classifier's; no image to score.
     """
-    files = Store(store)
+    opened = Store(store)
     listing = take_classes(survey(source, [date], params).listings[date], classes)
-    listing = without_training(leave_out_known(listing, known_images(files, known)))
+    listing = without_training(leave_out_known(listing, known_images(opened, known)))
     refuse_empty(listing)
-    return write_json(files, listing_recipe(listing), listing)
+    return write_json(opened, listing_recipe(listing), listing)
 
 
-@task(task_run_name="check {campaign} {date}", **always_run())
-def check_acquisition(campaign: str, date: date, store: str, params: IngestParams, images: ArtifactRef) -> None:
+@task(task_run_name="check {date}", **always_run())
+def check_acquisition(store: str, date: date, params: IngestParams, images: ArtifactRef) -> None:
     """Refuse a date with too many bad image files, or without a good one, before it is scored.
 
     Raises
@@ -142,4 +136,4 @@ def check_acquisition(campaign: str, date: date, store: str, params: IngestParam
     rejected = check_rejected([artifact], n_images, params.max_bad_share)
     if n_images == 0:
         found = ", ".join(f"{n} {reason}" for reason, n in sorted(rejected.items()))
-        raise InputError("A date that is scored has images that can be read", found, "copy the files again")
+        raise InputError(found, "A date that is scored has images that can be read", "copy the files again")

@@ -17,13 +17,13 @@ from sklearn.metrics import confusion_matrix
 
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import ADJUSTED, CROSSFIT, METRICS, SWAPS
 from storage.tables.names import JUDGED_SPLITS, MADE_BY
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
 from tasks.adjust.review_choices import PERSON
 from tasks.measure.labelled import ANSWERED, CONFIDENCE, labelled, labelled_columns, resamples
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 from tasks.statistics.significance import (
     Resamples,
     bootstrap_accuracies,
@@ -125,28 +125,24 @@ def metrics_recipe(
     )
 
 
-@task(task_run_name="measure {campaign} {method}", **cached_by(metrics_recipe))
+@task(task_run_name="measure {method}", **cached_by(metrics_recipe))
+@made_once(metrics_recipe)
 def measure_accuracy(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     method: str,
     plants: ArtifactRef,
     crossfit: ArtifactRef,
     swaps: ArtifactRef,
     adjusted: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Accuracy per split over all dates, before and after adjustment."""
-    recipe, files = metrics_recipe(plants, crossfit, swaps, adjusted), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    decided = files.open(swaps)
+    decided = store.open(swaps)
     rows = metric_rows(
-        labelled_columns(files, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
-        read_table(files.open(crossfit), CROSSFIT),
+        labelled_columns(store, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
+        read_table(store.open(crossfit), CROSSFIT),
         read_array(decided, ADJUSTED_WITHOUT_FOLD).tolist(),
-        len(files.open(plants).summary["classes"]),
+        len(store.open(plants).summary["classes"]),
         is_reviewed=PERSON in read_table(decided, SWAPS)["decided_by"],
     )
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, METRICS, rows_to_columns(METRICS, rows))
-    return recipe.ref
+    write_table(draft, METRICS, rows_to_columns(METRICS, rows))

@@ -29,12 +29,12 @@ from scipy.stats import betabinom
 
 from storage.arrays.specs import LABELS
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import ASSIGNMENTS, DRIFT
 from storage.tables.names import MADE_BY, UNSEEN
 from storage.tables.parquet import Rows, read_columns, rows_to_columns, write_table
 from tasks.parameters import Params
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 2
 NOVEL = 0.05  # a map is novel below this p-value
@@ -209,32 +209,28 @@ def drift_recipe(params: DriftParams, clusters: ArtifactRef, assignments: Artifa
     return Recipe("drift", REVISION, params.model_dump(mode="json"), inputs)
 
 
-@task(task_run_name="drift {campaign} {date} {method}", **cached_by(drift_recipe))
+@task(task_run_name="drift {date} {method}", **cached_by(drift_recipe))
+@made_once(drift_recipe)
 def measure_drift(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     method: str,
     params: DriftParams,
     clusters: ArtifactRef,
     assignments: ArtifactRef,
-) -> ArtifactRef:
+) -> None:
     """Compare a date's unseen plants with the validation plants of the clusters."""
-    recipe, files = drift_recipe(params, clusters, assignments), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    fit = files.open(clusters)
+    fit = store.open(clusters)
     labels = read_array(fit, LABELS)
     natural = natural_shift(labels, validation_dates(fit))
-    table = read_columns(files.open(assignments), ASSIGNMENTS, (*MADE_BY, "split", "cluster", "novelty"))
+    table = read_columns(store.open(assignments), ASSIGNMENTS, (*MADE_BY, "split", "cluster", "novelty"))
     rows = drift_rows(table, labels, natural, params)
     outside = [row["split"] for row in rows if row["is_outside"]]
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, DRIFT, rows_to_columns(DRIFT, rows))
-        draft.summary = {
-            "date": date.isoformat(),
-            "natural_shift": natural,
-            "n_outside": len(outside),
-            "outside": outside,
-        }
-    return recipe.ref
+    write_table(draft, DRIFT, rows_to_columns(DRIFT, rows))
+    draft.summary = {
+        "date": date.isoformat(),
+        "natural_shift": natural,
+        "n_outside": len(outside),
+        "outside": outside,
+    }

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import CROSSFIT, EVALUATION, RELIABILITIES
 from storage.tables.names import CLUSTER_SCORE, MADE_BY, SCORES, UNSEEN
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
 from tasks.measure.labelled import ANSWERED, CONFIDENCE, labelled, labelled_columns, resamples
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 from tasks.statistics.detection import (
     bootstrap_detect,
     brier,
@@ -116,17 +116,13 @@ def evaluation_recipe(crossfit: ArtifactRef, reliability: list[ArtifactRef]) -> 
     return Recipe("evaluation", REVISION, {}, {"crossfit": crossfit, "reliability": reliability})
 
 
-@task(task_run_name="evaluate {campaign} {method}", **cached_by(evaluation_recipe))
+@task(task_run_name="evaluate {method}", **cached_by(evaluation_recipe))
+@made_once(evaluation_recipe)
 def evaluate_scores(
-    campaign: str, store: str, method: str, crossfit: ArtifactRef, reliability: list[ArtifactRef]
-) -> ArtifactRef:
+    draft: Draft, store: Store, method: str, crossfit: ArtifactRef, reliability: list[ArtifactRef]
+) -> None:
     """How well the cluster score and every other tell errors, over all dates."""
-    recipe, files = evaluation_recipe(crossfit, reliability), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
     names = (*MADE_BY, *ANSWERED, "cluster", "error_share", *SCORES)
-    rated = labelled_columns(files, RELIABILITIES, reliability, names)
-    rows = evaluation_rows(rated, read_table(files.open(crossfit), CROSSFIT))
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, EVALUATION, rows_to_columns(EVALUATION, rows))
-    return recipe.ref
+    rated = labelled_columns(store, RELIABILITIES, reliability, names)
+    rows = evaluation_rows(rated, read_table(store.open(crossfit), CROSSFIT))
+    write_table(draft, EVALUATION, rows_to_columns(EVALUATION, rows))

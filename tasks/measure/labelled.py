@@ -24,12 +24,12 @@ def labelled(table: Rows, split: str) -> Rows:
     return {name: [values[i] for i in chosen] for name, values in table.items()}
 
 
-def labelled_columns(files: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
+def labelled_columns(store: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
     """Some columns of a table of all dates, of its rows with a label: the others are read and passed by in parts."""
     whole: Rows = {name: [] for name in names}
     texts: dict[Any, Any] = {}  # equal ones are kept once
     for ref in refs:
-        for part in iter_table(files.open(ref), spec, names):
+        for part in iter_table(store.open(ref), spec, names):
             chosen = [i for i, label in enumerate(part["label"]) if label is not None]
             for name in names:
                 values = part[name]

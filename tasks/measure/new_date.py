@@ -6,12 +6,12 @@ from typing import Any
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import ACQUISITIONS, ADJUSTED, DRIFT, RELIABILITIES
 from storage.tables.names import MADE_BY
 from storage.tables.parquet import rows_to_columns, write_table
 from storage.tables.rows import Row, rows_of
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -55,30 +55,26 @@ def share(found: Any) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-@task(task_run_name="sum up {campaign} {date}", **cached_by(acquisition_recipe))
+@task(task_run_name="sum up {date}", **cached_by(acquisition_recipe))
+@made_once(acquisition_recipe)
 def sum_up_acquisition(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     images: ArtifactRef,
     reliability: list[ArtifactRef],
     adjusted: list[ArtifactRef],
     drift: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Count what a scored date's images came to, by every saliency method."""
-    recipe, files = acquisition_recipe(images, reliability, adjusted, drift), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    seen = files.open(images).summary
+    seen = store.open(images).summary
     counts = {"n_images": seen["n_images"], "n_rejected": sum(seen["rejected"].values())}
     rows = [
-        {**counts, **acquisition_row(*(rows_of(files.open(ref), spec) for ref, spec in zip(refs, SPECS, strict=True)))}
+        {**counts, **acquisition_row(*(rows_of(store.open(ref), spec) for ref, spec in zip(refs, SPECS, strict=True)))}
         for refs in zip(reliability, adjusted, drift, strict=True)
     ]
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, ACQUISITIONS, rows_to_columns(ACQUISITIONS, rows))
-        draft.summary = {"date": date.isoformat(), **counts}
-    return recipe.ref
+    write_table(draft, ACQUISITIONS, rows_to_columns(ACQUISITIONS, rows))
+    draft.summary = {"date": date.isoformat(), **counts}
 
 
 SPECS = (RELIABILITIES, ADJUSTED, DRIFT)

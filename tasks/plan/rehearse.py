@@ -8,7 +8,7 @@ from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
 from tasks.classify.training import TrainParams
-from tasks.explain.explain import check_explained_class
+from tasks.explain.checks import check_explained_class
 from tasks.explain.methods import ExplainParams, prepare_explainer
 from tasks.explain.occlusion import n_windows
 from tasks.parameters import Runtime
@@ -43,8 +43,8 @@ def rehearse(
         if isinstance(error, InputError):
             raise
         raise InputError(
-            "The classifier takes images of ingest.image_size",
             f"it fails on {size} x {size} pixels: {error}",
+            "The classifier takes images of ingest.image_size",
             "use a size that the architecture takes, or another train.architecture",
         ) from error
 
@@ -66,9 +66,8 @@ def least_work(explain: ExplainParams, size: int) -> ExplainParams:
     return explain.model_copy(update=changes)
 
 
-@task(task_run_name="rehearse {campaign}", **always_run())
+@task(task_run_name="rehearse", **always_run())
 def rehearse_classifier(
-    campaign: str,
     store: str,
     plants: ArtifactRef,
     params: TrainParams,
@@ -83,8 +82,8 @@ def rehearse_classifier(
     unlabelled = {s: n["unlabelled"] for s, n in summary["counts"].items() if s != "train" and n["unlabelled"]}
     if choice == "label" and unlabelled:
         raise InputError(
-            "explained_class = label needs the label of every explained image",
             f"images without: {unlabelled}",
+            "explained_class = label needs the label of every explained image",
             "use explained_class = predicted, which exists for unseen data too",
         )
     rehearse(classes, params, given, explain, image_size)

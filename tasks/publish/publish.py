@@ -63,51 +63,51 @@ def decisions_of(artifacts: dict[str, ArtifactRef], day: str) -> dict[str, Artif
 
 @task(task_run_name="publish {campaign}", **always_run())
 def publish_results(
-    campaign: str, store: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
+    store: str, campaign: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
 ) -> CampaignRecord:
     """Publish every table, the decisions and the report, then the record that says the run is complete."""
-    files = Store(store)
+    opened = Store(store)
     for spec in TABLES.values():
         for day in params["dates"] if spec.per_date else [None]:
-            refs = holders(files, artifacts, spec.name, day)
+            refs = holders(opened, artifacts, spec.name, day)
             if refs:
-                publish_table(files, spec, refs, campaign, None if day is None else date.fromisoformat(day))
+                publish_table(opened, spec, refs, campaign, None if day is None else date.fromisoformat(day))
             elif spec is REVIEWS:  # the rule decides again, or other clusters
-                unpublish_table(files, spec, campaign)
+                unpublish_table(opened, spec, campaign)
     for day in params["dates"]:
-        publish_decisions(files, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
-    report = publish_report(files, artifacts["report"], campaign)
-    record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=files.name_of(report))
-    write_record(files, record)
+        publish_decisions(opened, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
+    report = publish_report(opened, artifacts["report"], campaign)
+    record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=opened.name_of(report))
+    write_record(opened, record)
     return record
 
 
 @task(task_run_name="publish {campaign} {date}", **always_run())
 def publish_acquisition(
+    store: str,
     campaign: str,
     date: date,
-    store: str,
     fitted_by: str,
     fit: str,
     params: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
 ) -> AcquisitionRecord:
     """Publish a scored date's tables and decisions as parts of its fit, then the record that says it is complete."""
-    files, of_fit = Store(store), f"fit-{fit}"
+    opened, of_fit = Store(store), f"fit-{fit}"
     for spec in TABLES.values():
-        refs = holders(files, artifacts, spec.name, date.isoformat()) if spec.per_date else []
+        refs = holders(opened, artifacts, spec.name, date.isoformat()) if spec.per_date else []
         if refs:
-            publish_table(files, spec, refs, campaign, date, part=of_fit if spec.is_fitted else PART)
-    publish_decisions(files, decisions_of(artifacts, date.isoformat()), campaign, date, part=of_fit)
+            publish_table(opened, spec, refs, campaign, date, part=of_fit if spec.is_fitted else PART)
+    publish_decisions(opened, decisions_of(artifacts, date.isoformat()), campaign, date, part=of_fit)
     record = AcquisitionRecord(
         campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
     )
-    write_acquisition(files, record)
+    write_acquisition(opened, record)
     return record
 
 
 @task(task_run_name="publish report {campaign}", **always_run())
-def publish_renewed_report(campaign: str, store: str, report: ArtifactRef) -> None:
+def publish_renewed_report(store: str, campaign: str, report: ArtifactRef) -> None:
     """Publish a report in place of the one that a campaign has."""
     publish_report(Store(store), report, campaign)
 
@@ -120,10 +120,10 @@ def publish_backfill(store: str, name: str, rows: list[dict[str, Any]]) -> Artif
     ----------
     rows : of the table `backfill`, dates as YYYY-MM-DD.
     """
-    files, recipe = Store(store), Recipe("backfill", BACKFILL_REVISION, {"rows": content_digest(rows)})
-    if not files.holds(recipe.ref):
-        with files.create(recipe, versions()) as draft:
+    opened, recipe = Store(store), Recipe("backfill", BACKFILL_REVISION, {"rows": content_digest(rows)})
+    if not opened.holds(recipe.ref):
+        with opened.create(recipe, versions()) as draft:
             dated = [{**row, "acquired": date.fromisoformat(row["acquired"])} for row in rows]
             write_table(draft, BACKFILL, rows_to_columns(BACKFILL, dated))
-    publish_table(files, BACKFILL, [recipe.ref], name)
+    publish_table(opened, BACKFILL, [recipe.ref], name)
     return recipe.ref

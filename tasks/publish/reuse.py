@@ -9,14 +9,15 @@ from storage.arrays.zarr_files import read_array, write_array
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.tables import PREDICTIONS
-from storage.tables.parquet import Rows, read_table, write_table
+from storage.tables.parquet import read_table, write_table
+from tasks.classify.answers import unlabelled
 from tasks.stage import always_run, versions
 
 REVISION = 1
 
 
 @task(task_run_name="reuse {campaign} {role}", **always_run())
-def reuse_artifact(campaign: str, store: str, role: str, ref: ArtifactRef) -> ArtifactRef:
+def reuse_artifact(store: str, campaign: str, role: str, ref: ArtifactRef) -> ArtifactRef:
     """Take an artefact of the campaign's record as it is.
 
     Raises
@@ -29,31 +30,22 @@ def reuse_artifact(campaign: str, store: str, role: str, ref: ArtifactRef) -> Ar
     return ref
 
 
-def unlabelled(predictions: Rows) -> list[int]:
-    """Which rows of a table of predictions are explained though they have no label."""
-    return [
-        i
-        for i, (label, split) in enumerate(zip(predictions["label"], predictions["split"], strict=True))
-        if label is None and split != "train"
-    ]
-
-
 def labelled_recipe(predictions: ArtifactRef) -> Recipe:
     """What makes the predictions of a date's labelled images alone."""
     return Recipe("predictions", REVISION, {"labelled": True}, {"predictions": predictions})
 
 
-@task(task_run_name="labelled {campaign} {date}", **always_run())
-def take_labelled(campaign: str, date: date, store: str, predictions: ArtifactRef) -> ArtifactRef:
+@task(task_run_name="labelled {date}", **always_run())
+def take_labelled(store: str, date: date, predictions: ArtifactRef) -> ArtifactRef:
     """The predictions of a date's labelled images: those given where all that is explained has a label."""
-    recipe, files = labelled_recipe(predictions), Store(store)
-    whole = files.open(predictions)
+    recipe, opened = labelled_recipe(predictions), Store(store)
+    whole = opened.open(predictions)
     table = read_table(whole, PREDICTIONS)
     if not unlabelled(table):
         return predictions
-    if not files.holds(recipe.ref):
+    if not opened.holds(recipe.ref):
         chosen = [i for i, label in enumerate(table["label"]) if label is not None]
-        with files.create(recipe, versions()) as draft:
+        with opened.create(recipe, versions()) as draft:
             write_table(draft, PREDICTIONS, {name: [values[i] for i in chosen] for name, values in table.items()})
             for spec in (LOGITS, FEATURES):
                 write_array(draft, spec, read_array(whole, spec)[chosen])

@@ -74,8 +74,8 @@ def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, c
     clusters = {row["cluster"]: row for row in rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES)}
     if cluster not in clusters:
         raise InputError(
-            "A gallery shows a cluster of the campaign",
             f"cluster {cluster} of {method}",
+            "A gallery shows a cluster of the campaign",
             f"name one of {', '.join(map(str, clusters))}",
         )
     prototypes = read_array(artifacts[f"clusters {method}"], PROTOTYPES)

@@ -130,8 +130,8 @@ def read_campaign(
     missing = [role for method in asked for kind in JUDGED if (role := f"{kind} {method}") not in refs]
     if missing:
         raise InputError(
-            "A report shows a run by this version of the program",
             f"the run of {campaign} has no {', '.join(missing)}",
+            "A report shows a run by this version of the program",
             "run the campaign again: what is unchanged comes from the store",
         )
     artifacts, scored = ({role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs))

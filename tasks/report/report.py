@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.records.campaigns import CampaignRecord
 from storage.tables import METRICS
 from storage.tables.rows import rows_of
@@ -25,7 +25,7 @@ from tasks.report.inputs import CampaignResults, read_campaign
 from tasks.report.method.accuracy import Headline
 from tasks.report.method.page import MethodPage, method_pages
 from tasks.report.render import render_page, template_text
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 4
 
@@ -51,15 +51,17 @@ def report_recipe(
 
 
 @task(task_run_name="report {campaign}", **cached_by(report_recipe))
+@made_once(report_recipe)
 def write_report(
+    draft: Draft,
+    store: Store,
     campaign: str,
-    store: str,
     params: dict[str, Any],
     differing: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
     scored: dict[str, ArtifactRef],
     lost: list[str],
-) -> ArtifactRef:
+) -> None:
     """Write the page and figures of a campaign.
 
     Parameters
@@ -67,21 +69,16 @@ def write_report(
     artifacts : of the campaign's run, by role.
     scored, lost : of the dates that its fit has scored since, see `storage.acquisitions.scored_artifacts`.
     """
-    recipe, disk = report_recipe(campaign, params, differing, artifacts, scored, lost), Store(store)
-    if disk.holds(recipe.ref):
-        return recipe.ref
-    results = read_campaign(disk, campaign, params, differing, artifacts, scored)
+    results = read_campaign(store, campaign, params, differing, artifacts, scored)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
     field = read_field(results, lost)
-    with disk.create(recipe, versions()) as draft:
-        draft.write_bytes("index.html", render_page(results, field, methods).encode())
-        for page in methods:
-            for kind, picture in page.figures.items():
-                draft.write_bytes(figure_file(kind, page.method), picture)
-        for day, picture in field.pictures.items():
-            draft.write_bytes(map_file(day), picture)
-        draft.summary = report_sums(field, methods)
-    return recipe.ref
+    draft.write_bytes("index.html", render_page(results, field, methods).encode())
+    for page in methods:
+        for kind, picture in page.figures.items():
+            draft.write_bytes(figure_file(kind, page.method), picture)
+    for day, picture in field.pictures.items():
+        draft.write_bytes(map_file(day), picture)
+    draft.summary = report_sums(field, methods)
 
 
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:

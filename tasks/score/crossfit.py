@@ -12,7 +12,7 @@ from prefect import task
 
 from storage.arrays.specs import FEATURES, LOGITS, MAP_DISTANCE, TRUTH
 from storage.arrays.zarr_files import write_array
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import CROSSFIT
 from storage.tables.parquet import write_table
 from tasks.cluster.axes import isometric
@@ -22,7 +22,7 @@ from tasks.cluster.params import ClusterParams
 from tasks.score.combine import INPUTS, fit_combination
 from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
 from tasks.score.signals import answer_evidence
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 1
 
@@ -35,46 +35,42 @@ def crossfit_recipe(
     return Recipe("crossfit", REVISION, params.numbers(size), inputs)
 
 
-@task(task_run_name="crossfit {campaign} {method}", **cached_by(crossfit_recipe))
+@task(task_run_name="crossfit {method}", **cached_by(crossfit_recipe))
+@made_once(crossfit_recipe)
 def cross_fit_validation(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     method: str,
     params: ClusterParams,
     size: int,
     clusters: ArtifactRef,
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Judge every labelled validation image by clusters and scores that were fitted without its fold.
 
     Raises
     ------
     InputError : validation images of fewer than three plants.
     """
-    recipe, files = crossfit_recipe(params, size, clusters, saliency, predictions), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    members = read_members(files, saliency, predictions)
+    members = read_members(store, saliency, predictions)
     data = read_validation(members, params, size)
     found = cross_fit(data, params, params.kernel)
     combined = combined_cross_fit(data, found, params, params.kernel)
     marks = made_by(members, method, clusters)
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, CROSSFIT, crossfit_columns(members, data, found, combined.tolist(), marks))
-        write_array(draft, MAP_DISTANCE, found.signals["map_distance"])
-        write_array(draft, LOGITS, data.answers.logits)
-        write_array(draft, FEATURES, data.answers.features)
-        write_array(draft, TRUTH, data.truth)
-        model = fit_combination(found.signals, data.is_wrong)
-        draft.write_json("combination.json", model.as_json())
-        draft.write_json("folds.json", {str(fold): vars(one) for fold, one in found.clusters.items()})
-        draft.summary = {
-            "temperature": answer_evidence(data.answers, data.truth).temperature,
-            "weights": dict(zip(INPUTS, model.weights.tolist(), strict=True)),
-            "warnings": fold_warnings(found),
-        }
-    return recipe.ref
+    write_table(draft, CROSSFIT, crossfit_columns(members, data, found, combined.tolist(), marks))
+    write_array(draft, MAP_DISTANCE, found.signals["map_distance"])
+    write_array(draft, LOGITS, data.answers.logits)
+    write_array(draft, FEATURES, data.answers.features)
+    write_array(draft, TRUTH, data.truth)
+    model = fit_combination(found.signals, data.is_wrong)
+    draft.write_json("combination.json", model.as_json())
+    draft.write_json("folds.json", {str(fold): vars(one) for fold, one in found.clusters.items()})
+    draft.summary = {
+        "temperature": answer_evidence(data.answers, data.truth).temperature,
+        "weights": dict(zip(INPUTS, model.weights.tolist(), strict=True)),
+        "warnings": fold_warnings(found),
+    }
 
 
 def read_validation(members: list[DateMembers], params: ClusterParams, size: int) -> Validation:

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from storage.arrays.specs import FEATURES, LOGITS, TRUTH
 from storage.arrays.zarr_files import open_array, read_array
-from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, REVIEWS, SWAPS
 from storage.tables.names import FITTED_BY
 from storage.tables.parquet import (
@@ -38,7 +38,7 @@ from tasks.classify.answers import Answers, read_answers
 from tasks.score.combine import Combination
 from tasks.score.rating import JUDGED, Grounds, ScoreParams, rate
 from tasks.score.signals import answer_evidence
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 
 REVISION = 3
 
@@ -119,24 +119,22 @@ def reliability_recipe(
     return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
 
 
-@task(task_run_name="score {campaign} {method}", **cached_by(scores_recipe))
+@task(task_run_name="score {method}", **cached_by(scores_recipe))
+@made_once(scores_recipe)
 def score_clusters(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     method: str,
     params: ScoreParams,
     clusters: ArtifactRef,
     assignments: list[ArtifactRef],
     predictions: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Count right and wrong classifications in every cluster of validation maps."""
-    recipe, files = scores_recipe(params, clusters, assignments, predictions), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
     triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
     for a, p in zip(assignments, predictions, strict=True):  # of one date after another
-        answers = files.open(p)
-        table = read_columns(files.open(a), ASSIGNMENTS, (*FITTED_BY, "cluster", "row", "split"))
+        answers = store.open(p)
+        table = read_columns(store.open(a), ASSIGNMENTS, (*FITTED_BY, "cluster", "row", "split"))
         triples.append(validation_rows(table, read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))))
         marks = marks or {name: table[name][0] for name in FITTED_BY if table[name]}
         n_classes = max(n_classes, open_array(answers, LOGITS).shape[1])
@@ -150,17 +148,16 @@ def score_clusters(
         }
         for c in sorted(set(cluster.tolist()))
     ]
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, CLUSTER_SCORES, rows_to_columns(CLUSTER_SCORES, rows))
-        draft.summary = {"n_validation": len(label), "error_share": float((label != predicted).mean())}
-    return recipe.ref
+    write_table(draft, CLUSTER_SCORES, rows_to_columns(CLUSTER_SCORES, rows))
+    draft.summary = {"n_validation": len(label), "error_share": float((label != predicted).mean())}
 
 
-@task(task_run_name="reliability {campaign} {date} {method}", **cached_by(reliability_recipe))
+@task(task_run_name="reliability {date} {method}", **cached_by(reliability_recipe))
+@made_once(reliability_recipe)
 def rate_images(
-    campaign: str,
+    draft: Draft,
+    store: Store,
     date: date,
-    store: str,
     method: str,
     params: ScoreParams,
     scores: ArtifactRef,
@@ -169,34 +166,28 @@ def rate_images(
     assignments: ArtifactRef,
     predictions: ArtifactRef,
     review: ArtifactRef | None = None,
-) -> ArtifactRef:
+) -> None:
     """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
-    recipe = reliability_recipe(params, scores, swaps, crossfit, assignments, predictions, review)
-    files = Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    assigned, answers, fitted = (files.open(ref) for ref in (assignments, predictions, crossfit))
+    assigned, answers, fitted = (store.open(ref) for ref in (assignments, predictions, crossfit))
     ids = read_columns(assigned, ASSIGNMENTS, ("plant_id",))["plant_id"]
     known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
     place = {row: i for i, row in enumerate(known["row"])}
-    by = read_grounds(files, params, fitted, scores, swaps, review)
+    by = read_grounds(store, params, fitted, scores, swaps, review)
     # Another field may have been flown on the same date.
     own = read_own(fitted, date) if str(predictions) in fitted.manifest.inputs["predictions"] else {}
     n_images = n_abstain = 0
-    with files.create(recipe, versions()) as draft:
-        with writing_table(draft, RELIABILITIES, is_by_plant(ids)) as write:
-            for part in iter_table(assigned, ASSIGNMENTS):
-                chosen = [place[row] for row in part["row"]]
-                part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
-                columns = rate(part, read_answers(answers, np.asarray(chosen, np.int64)), by, own)
-                write(columns)
-                n_images, n_abstain = n_images + len(chosen), n_abstain + sum(columns["abstain"])
-        draft.summary = {"n_images": n_images, "n_abstain": n_abstain}
-    return recipe.ref
+    with writing_table(draft, RELIABILITIES, is_by_plant(ids)) as write:
+        for part in iter_table(assigned, ASSIGNMENTS):
+            chosen = [place[row] for row in part["row"]]
+            part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
+            columns = rate(part, read_answers(answers, np.asarray(chosen, np.int64)), by, own)
+            write(columns)
+            n_images, n_abstain = n_images + len(chosen), n_abstain + sum(columns["abstain"])
+    draft.summary = {"n_images": n_images, "n_abstain": n_abstain}
 
 
 def read_grounds(
-    files: Store,
+    store: Store,
     params: ScoreParams,
     fitted: Artifact,
     scores: ArtifactRef,
@@ -207,9 +198,9 @@ def read_grounds(
     known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
     return Grounds(
         params,
-        clusters=read_table(files.open(scores), CLUSTER_SCORES),
-        swaps=read_table(files.open(swaps), SWAPS),
-        doubted=set() if review is None else abstained_clusters(rows_of(files.open(review), REVIEWS)),
+        clusters=read_table(store.open(scores), CLUSTER_SCORES),
+        swaps=read_table(store.open(swaps), SWAPS),
+        doubted=set() if review is None else abstained_clusters(rows_of(store.open(review), REVIEWS)),
         evidence=answer_evidence(known, read_array(fitted, TRUTH).astype(np.int64)),
         combination=Combination.of(fitted.read_json("combination.json")),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import SENSITIVITY
 from storage.tables.parquet import rows_to_columns, write_table
@@ -23,7 +23,7 @@ from tasks.cluster.evidence import cluster_evidence
 from tasks.cluster.folds import KERNELS, cross_fit_maps
 from tasks.cluster.members import MemberVectors, column, joined_answers, made_by, plants_of, read_members
 from tasks.cluster.params import ClusterParams, Kernel
-from tasks.stage import cached_by, versions
+from tasks.stage import cached_by, made_once
 from tasks.statistics.detection import detect
 
 REVISION = 2
@@ -105,10 +105,11 @@ def sensitivity_row(
     }
 
 
-@task(task_run_name="sensitivity {campaign} {method}", **cached_by(sensitivity_recipe))
+@task(task_run_name="sensitivity {method}", **cached_by(sensitivity_recipe))
+@made_once(sensitivity_recipe)
 def measure_sensitivity(
-    campaign: str,
-    store: str,
+    draft: Draft,
+    store: Store,
     method: str,
     params: ClusterParams,
     adjust: AdjustParams,
@@ -116,16 +117,13 @@ def measure_sensitivity(
     clusters: ArtifactRef,
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
-) -> ArtifactRef:
+) -> None:
     """Try other parameters of the clusters on validation images."""
-    recipe, files = sensitivity_recipe(params, adjust, size, clusters, saliency, predictions), Store(store)
-    if files.holds(recipe.ref):
-        return recipe.ref
-    members = read_members(files, saliency, predictions)
+    members = read_members(store, saliency, predictions)
     vectors, answers = isometric(MemberVectors(members, size, params.scaling)), joined_answers(members)
     is_wrong = answers.predicted != np.asarray(column(members, "label"), np.int64)
     plants = plants_of(members)
-    kernel, n_classes = Kernel(*files.open(clusters).summary["kernel"]), answers.logits.shape[1]
+    kernel, n_classes = Kernel(*store.open(clusters).summary["kernel"]), answers.logits.shape[1]
     rows = [
         {
             **sensitivity_row(vectors, is_wrong, plants, *choice, n_classes, params.kernel if i == 0 else choice[1]),
@@ -134,6 +132,4 @@ def measure_sensitivity(
         }
         for i, choice in enumerate(variants(params, kernel, adjust))
     ]
-    with files.create(recipe, versions()) as draft:
-        write_table(draft, SENSITIVITY, rows_to_columns(SENSITIVITY, rows))
-    return recipe.ref
+    write_table(draft, SENSITIVITY, rows_to_columns(SENSITIVITY, rows))

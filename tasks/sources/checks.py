@@ -55,12 +55,12 @@ def require_dates(dates: Sequence[date], available: Sequence[date]) -> tuple[dat
     InputError : no date requested, or one that the source has no image for.
     """
     if not dates:
-        raise InputError("At least one acquisition date is requested", "none", "name the dates to read")
+        raise InputError("none", "At least one acquisition date is requested", "name the dates to read")
     missing = sorted(set(dates) - set(available))
     if missing:
         raise InputError(
-            "The source has images for every acquisition date requested",
             f"none for {join_dates(missing)}; dates available: {join_dates(available) or 'none'}",
+            "The source has images for every acquisition date requested",
             "request dates that are available, or check the root and the field",
         )
     return tuple(sorted(set(dates)))
@@ -88,8 +88,8 @@ def refuse_duplicates(observations: Iterable[tuple[str, date, str]]) -> None:
     rows = [(plant, day, " | ".join(found)) for (day, plant), found in sorted(paths.items()) if len(found) > 1]
     if rows:
         raise InputError(
-            "A plant has one image on an acquisition date",
             f"{len(rows)} plants and dates with several" + text_table(("plant", "date", "files"), rows),
+            "A plant has one image on an acquisition date",
             "remove all but one of the files",
         )
 
@@ -111,8 +111,8 @@ def refuse_two_splits(splits: Iterable[tuple[str, str]]) -> None:
     rows = [(plant, ", ".join(sorted(found))) for plant, found in sorted(of_plant.items()) if len(found) > 1]
     if rows:
         raise InputError(
-            "A plant is in one split only, on all dates",
             f"{len(rows)} plants in several" + text_table(("plant", "splits"), rows),
+            "A plant is in one split only, on all dates",
             "correct the split; images of one plant in two splits leak from training into the test",
         )
 

@@ -54,7 +54,7 @@ def find_root(root: str) -> Path:
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise InputError("The root of a source is a folder", f"no folder {folder.absolute()}", "correct `root`")
+        raise InputError(f"no folder {folder.absolute()}", "The root of a source is a folder", "correct `root`")
     return folder.resolve()
 
 
@@ -88,7 +88,7 @@ def resolve_inside(root: Path, file: str, named_in: str) -> Path:
     path = (root / file).resolve()
     if not path.is_relative_to(root):
         raise InputError(
-            f"Every file named in {named_in} lies inside the root", f"{file} leads to {path}", "correct the path"
+            f"{file} leads to {path}", f"Every file named in {named_in} lies inside the root", "correct the path"
         )
     return path
 
@@ -155,8 +155,8 @@ class TextTable:
         missing = [column for column in columns if column not in self.columns]
         if missing:
             raise InputError(
-                f"{self.path.name} has the columns named in the parameters",
                 f"no {', '.join(missing)}; its columns are {', '.join(self.columns)}",
+                f"{self.path.name} has the columns named in the parameters",
                 "name the file's own columns in the parameters",
             )
 
@@ -172,7 +172,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "A text file can be read as UTF-8", f"{path}: {error}", "correct the path or re-save"
+            f"{path}: {error}", "A text file can be read as UTF-8", "correct the path or re-save"
         ) from error
 
 
@@ -189,15 +189,15 @@ def read_table(path: Path) -> TextTable:
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = tuple(cell.strip() for cell in next(reader, []))
     if not any(columns) or len(set(columns)) < len(columns):
-        raise InputError("The first line names the columns, each once", f"{path}: {header!r}", "correct the header")
+        raise InputError(f"{path}: {header!r}", "The first line names the columns, each once", "correct the header")
     rows: list[tuple[int, dict[str, str]]] = []
     for cells in reader:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(columns):
             raise InputError(
-                "Every row of a table has one cell per column",
                 f"{path}, line {reader.line_num}: {len(cells)} cells for {len(columns)} columns",
+                "Every row of a table has one cell per column",
                 "correct the row",
             )
         rows.append((reader.line_num, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))

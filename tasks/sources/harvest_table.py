@@ -98,7 +98,7 @@ def refuse_empty(table: TextTable, column: str) -> None:
     empty = [str(line) for line, row in table.rows if not row[column]]
     if empty:
         raise InputError(
-            f"Every row of {table.path.name} has a {column}", f"empty in lines {', '.join(empty[:20])}", "fill them in"
+            f"empty in lines {', '.join(empty[:20])}", f"Every row of {table.path.name} has a {column}", "fill them in"
         )
 
 
@@ -120,8 +120,8 @@ def refuse_malformed_dates(path: Path, wrong: list[tuple[int, str, str]], date_f
     """Raise InputError listing line, plant and text of what is not a date."""
     if wrong:
         raise InputError(
-            f"Dates in {path.name} are written as {date_format or 'ISO, e.g. 2021-08-23'}",
             f"{len(wrong)} are not" + text_table(("line", "plant", "text"), wrong),
+            f"Dates in {path.name} are written as {date_format or 'ISO, e.g. 2021-08-23'}",
             "correct them or set date_format",
         )
 
@@ -154,8 +154,8 @@ def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Vi
             wrong.append((line, plant_id, row[options.visit_column]))
         elif flag is not None and visits[plant_id].setdefault(day, flag) != flag:
             raise InputError(
-                "A plant has one harvest flag at a visit",
                 f"{plant_id} has two on {day} in {table.path.name}, line {line}",
+                "A plant has one harvest flag at a visit",
                 "remove the wrong row",
             )
     refuse_malformed_dates(table.path, wrong, options.date_format)
@@ -173,8 +173,8 @@ def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) ->
     unknown = sorted(value for value in counts if value != "(empty)" and words.flag(value) is None)
     if unknown:
         raise InputError(
-            f"Every harvest flag in {where} is one of {', '.join((*words.true_words, *words.false_words))}",
             f"unknown: {', '.join(map(repr, unknown[:20]))}; all values:" + counts_table("value", counts),
+            f"Every harvest flag in {where} is one of {', '.join((*words.true_words, *words.false_words))}",
             "add the words to true_words or false_words; nothing is guessed",
         )
 

@@ -73,7 +73,7 @@ def to_coordinate(path: Path, line: int, cells: list[str], columns: tuple[int, i
         if right is not None and down is not None:
             return PixelCoordinate(line, re.split(r"[\\/]", name)[-1], right, down)
     raise InputError(
-        "A row of pixel coordinates is `image_name X Y DAP`", f"{path}, line {line}: {cells}", "correct the row"
+        f"{path}, line {line}: {cells}", "A row of pixel coordinates is `image_name X Y DAP`", "correct the row"
     )
 
 

@@ -46,7 +46,7 @@ class Run:
 
     def __init__(self, field: Field, weights: str | None) -> None:
         self.field, self.params = field, field.params(weights)
-        self.fixed: dict[str, Any] = {"campaign": self.params.campaign, "store": field.store}
+        self.address = field.store
         self.known = field.folder / "roles.json"
         written = json.loads(self.known.read_text()) if self.known.exists() else {}
         self.roles: Roles = {role: ArtifactRef.model_validate(ref) for role, ref in written.items()}
@@ -61,32 +61,32 @@ class Run:
 
     def ingest(self) -> None:
         """Listing, images and plants of every date."""
-        given: dict[str, Any] = {**self.fixed, "params": self.params.ingest}
+        given: dict[str, Any] = {"params": self.params.ingest}
         checks: dict[str, Any] = {"n_needed": 8, "is_trained": self.params.classifier is None}
-        found = survey_source.fn(source=self.field.source, dates=self.params.dates, **given, **checks)
+        found = survey_source.fn(self.address, source=self.field.source, dates=self.params.dates, **given, **checks)
         self.roles["survey"] = found["survey"]
         for day in self.params.dates:
             self.roles[f"images {day}"] = ingest_images.fn(
-                date=day, source=self.field.source, listing=found[f"listing {day}"], **given
+                self.address, date=day, source=self.field.source, listing=found[f"listing {day}"], **given
             )
-        self.roles["plants"] = check_campaign.fn(images=self.of_dates("images"), **given, **checks)
+        self.roles["plants"] = check_campaign.fn(self.address, images=self.of_dates("images"), **given, **checks)
 
     def classify(self) -> None:
         """A classifier, trained or given."""
         images = self.of_dates("images")
         if self.params.classifier is not None:
-            self.roles["classifier"] = take_classifier.fn(**self.fixed, given=self.params.classifier, classes=CLASSES)
+            self.roles["classifier"] = take_classifier.fn(self.address, given=self.params.classifier, classes=CLASSES)
             return
-        plan = plan_augmentation.fn(**self.fixed, params=self.params.augment, images=images)
+        plan = plan_augmentation.fn(self.address, params=self.params.augment, images=images)
         self.roles["classifier"] = train_classifier.fn(
-            **self.fixed, params=self.params.train, augmentation=plan, images=images, runtime=RUNTIME
+            self.address, params=self.params.train, augmentation=plan, images=images, runtime=RUNTIME
         )
 
     def predict(self) -> None:
         """Answers of every date."""
         for day in self.params.dates:
             self.roles[f"predictions {day}"] = predict_images.fn(
-                **self.fixed,
+                self.address,
                 date=day,
                 images=self.roles[f"images {day}"],
                 classifier=self.roles["classifier"],
@@ -98,7 +98,6 @@ class Run:
         store = Store(self.field.store)
         for day in self.params.dates:
             given: dict[str, Any] = {
-                **self.fixed,
                 "date": day,
                 "params": self.params.explain,
                 "method": METHOD,
@@ -108,13 +107,12 @@ class Run:
                 "runtime": RUNTIME,
             }
             groups = date_groups(store, METHOD, given["predictions"])
-            shards = [explain_shards.fn(first=first, last=last, **given) for first, last in groups]
-            self.roles[f"saliency {METHOD} {day}"] = gather_maps.fn(shards=shards, **given)
+            shards = [explain_shards.fn(self.address, first=first, last=last, **given) for first, last in groups]
+            self.roles[f"saliency {METHOD} {day}"] = gather_maps.fn(self.address, shards=shards, **given)
 
     def on_maps(self) -> dict[str, Any]:
         """What every task on the validation maps takes."""
         return {
-            **self.fixed,
             "method": METHOD,
             "params": self.params.cluster,
             "size": self.params.ingest.image_size,
@@ -125,17 +123,17 @@ class Run:
     def cluster(self) -> None:
         """Clusters of the validation maps, cross-fitted, and what other parameters would give."""
         given = self.on_maps()
-        clusters = self.roles["clusters" + ON_MAPS] = fit_clusters.fn(**given)
-        self.roles["crossfit" + ON_MAPS] = cross_fit_validation.fn(clusters=clusters, **given)
+        clusters = self.roles["clusters" + ON_MAPS] = fit_clusters.fn(self.address, **given)
+        self.roles["crossfit" + ON_MAPS] = cross_fit_validation.fn(self.address, clusters=clusters, **given)
         self.roles["sensitivity" + ON_MAPS] = measure_sensitivity.fn(
-            adjust=self.params.adjust, clusters=clusters, **given
+            self.address, adjust=self.params.adjust, clusters=clusters, **given
         )
 
     def assign(self) -> None:
         """The cluster of every image of every date."""
         for day in self.params.dates:
             self.roles[f"assignments {METHOD} {day}"] = assign_images.fn(
-                **self.fixed,
+                self.address,
                 date=day,
                 method=METHOD,
                 clusters=self.roles["clusters" + ON_MAPS],
@@ -146,9 +144,10 @@ class Run:
 
     def score(self) -> None:
         """Scores, swaps, reliability and adjusted answers of every date, drift, accuracy and evaluation."""
-        given: dict[str, Any] = {**self.fixed, "method": METHOD}
+        given: dict[str, Any] = {"method": METHOD}
         crossfit, clusters = self.roles["crossfit" + ON_MAPS], self.roles["clusters" + ON_MAPS]
         scores = self.roles["scores" + ON_MAPS] = score_clusters.fn(
+            self.address,
             **given,
             params=self.params.score,
             clusters=clusters,
@@ -156,12 +155,13 @@ class Run:
             predictions=self.of_dates("predictions"),
         )
         swaps = self.roles["swaps" + ON_MAPS] = decide_swaps.fn(
-            **given, params=self.params.adjust, scores=scores, crossfit=crossfit
+            self.address, **given, params=self.params.adjust, scores=scores, crossfit=crossfit
         )
         for day in self.params.dates:
             of_day: dict[str, Any] = {**given, "date": day}
             assigned = self.roles[f"assignments {METHOD} {day}"]
             rated = self.roles[f"reliability {METHOD} {day}"] = rate_images.fn(
+                self.address,
                 **of_day,
                 params=self.params.score,
                 scores=scores,
@@ -170,29 +170,33 @@ class Run:
                 assignments=assigned,
                 predictions=self.roles[f"predictions {day}"],
             )
-            self.roles[f"adjusted {METHOD} {day}"] = adjust_predictions.fn(**of_day, swaps=swaps, reliability=rated)
+            self.roles[f"adjusted {METHOD} {day}"] = adjust_predictions.fn(
+                self.address, **of_day, swaps=swaps, reliability=rated
+            )
             self.roles[f"drift {METHOD} {day}"] = measure_drift.fn(
-                **of_day, params=self.params.drift, clusters=clusters, assignments=assigned
+                self.address, **of_day, params=self.params.drift, clusters=clusters, assignments=assigned
             )
 
     def measure(self) -> None:
         """Accuracy and error detection over all dates."""
-        given: dict[str, Any] = {**self.fixed, "method": METHOD, "crossfit": self.roles["crossfit" + ON_MAPS]}
+        given: dict[str, Any] = {"method": METHOD, "crossfit": self.roles["crossfit" + ON_MAPS]}
         self.roles["metrics" + ON_MAPS] = measure_accuracy.fn(
+            self.address,
             **given,
             plants=self.roles["plants"],
             swaps=self.roles["swaps" + ON_MAPS],
             adjusted=self.of_dates(f"adjusted {METHOD}"),
         )
         self.roles["evaluation" + ON_MAPS] = evaluate_scores.fn(
-            **given, reliability=self.of_dates(f"reliability {METHOD}")
+            self.address, **given, reliability=self.of_dates(f"reliability {METHOD}")
         )
 
     def report(self) -> None:
         """The page."""
         shown = {role: ref for role, ref in self.roles.items() if role.split()[0] not in ("report", "decisions")}
         self.roles["report"] = write_report.fn(
-            **self.fixed,
+            self.address,
+            campaign=self.params.campaign,
             params=self.params.of_numbers(),
             differing=self.params.differences_from_paper(),
             artifacts=shown,
@@ -204,7 +208,8 @@ class Run:
         """Files for other tools of every date."""
         for day in self.params.dates:
             self.roles[f"decisions {METHOD} {day}"] = export_decisions.fn(
-                **self.fixed,
+                self.address,
+                campaign=self.params.campaign,
                 date=day,
                 method=METHOD,
                 params=self.params.export,

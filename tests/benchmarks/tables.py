@@ -40,14 +40,14 @@ def table_rows() -> list[Row]:
 
 def publish_season(store: Path) -> None:
     """Artefacts of every date written and published by the code that writes and publishes any campaign's."""
-    files = Store(store)
+    opened = Store(store)
     for i in range(N_DATES):
         day = date(2021, 8, 1) + timedelta(days=i)
         for spec in (ADJUSTED, RELIABILITIES):
             recipe = Recipe(spec.name, 1, {"date": day.isoformat()})
-            with files.create(recipe) as draft:
+            with opened.create(recipe) as draft:
                 write_table(draft, spec, random_rows(spec, i))
-            publish_table(files, spec, [recipe.ref], CAMPAIGN, day)
+            publish_table(opened, spec, [recipe.ref], CAMPAIGN, day)
 
 
 def random_rows(spec: TableSpec, seed: int) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def plant_season(store: Store, dates: Sequence[Sequence[Shown]], **options: Any)
 def fit(store: Store, dates: Sequence[Planted], params: ClusterParams = PARAMS, method: str = "gradcam") -> ArtifactRef:
     """Cluster the validation maps of some dates."""
     refs = [d.saliency for d in dates], [d.predictions for d in dates]
-    return fit_clusters.fn("field", str(store.root), method, params, SIZE, *refs)
+    return fit_clusters.fn(str(store.root), method, params, SIZE, *refs)
 
 
 def crossfit(
@@ -179,12 +179,12 @@ def crossfit(
 ) -> ArtifactRef:
     """Judge validation images without their fold."""
     refs = [d.saliency for d in dates], [d.predictions for d in dates]
-    return cross_fit_validation.fn("field", str(store.root), "gradcam", params, SIZE, clusters, *refs)
+    return cross_fit_validation.fn(str(store.root), "gradcam", params, SIZE, clusters, *refs)
 
 
 def assign(store: Store, one: Planted, clusters: ArtifactRef, judged: ArtifactRef) -> ArtifactRef:
     """Assign the images of a date."""
-    named = ("field", date.fromisoformat(one.day), str(store.root), "gradcam")
+    named = (str(store.root), date.fromisoformat(one.day), "gradcam")
     return assign_images.fn(*named, clusters, judged, one.saliency, one.predictions)
 
 
@@ -222,7 +222,7 @@ def judge(
     rules: AdjustParams | None = None,
 ) -> Judged:
     """Run the stages from clusters to adjusted answers."""
-    scoring, campaign = scoring or ScoreParams(), ("field", str(store.root), "gradcam")
+    scoring, campaign = scoring or ScoreParams(), (str(store.root), "gradcam")
     clusters = fit(store, dates, params)
     judged = crossfit(store, dates, clusters, params)
     assignments = [assign(store, one, clusters, judged) for one in dates]
@@ -231,7 +231,7 @@ def judge(
     reliability: list[ArtifactRef] = []
     adjusted: list[ArtifactRef] = []
     for one, assigned in zip(dates, assignments, strict=True):
-        named = ("field", date.fromisoformat(one.day), str(store.root), "gradcam")
+        named = (str(store.root), date.fromisoformat(one.day), "gradcam")
         reliability.append(rate_images.fn(*named, scoring, scores, swaps, judged, assigned, one.predictions))
         adjusted.append(adjust_predictions.fn(*named, swaps, reliability[-1]))
     return Judged(store, dates, clusters, judged, scores, swaps, assignments, reliability, adjusted)

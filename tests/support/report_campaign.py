@@ -128,7 +128,7 @@ class FakeCampaign:
         self.differing: dict[str, Any] = {"ingest.image_size": self.size, "cluster.affinity": "gamma"}
 
     def report(self) -> ArtifactRef:
-        return write_report.fn(self.campaign, str(self.root), self.params, self.differing, self.roles, self.scored, [])
+        return write_report.fn(str(self.root), self.campaign, self.params, self.differing, self.roles, self.scored, [])
 
     def page(self) -> str:
         return self.store.open(self.report()).read_bytes("index.html").decode()

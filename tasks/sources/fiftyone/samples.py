@@ -49,10 +49,10 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError("samples.json is JSON", f"{path}: {error}", "fetch the file again") from error
+        raise InputError(f"{path}: {error}", "samples.json is JSON", "fetch the file again") from error
     entries: Any = cast(dict[str, Any], content).get("samples") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise InputError('samples.json is {"samples": [...]}', f"{path}: another structure", "fetch the file again")
+        raise InputError(f"{path}: another structure", 'samples.json is {"samples": [...]}', "fetch the file again")
     samples: list[Sample] = []
     passed_by: Counter[str] = Counter()
     for number, entry in enumerate(cast(list[Any], entries)):
@@ -65,20 +65,20 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
             samples.append(read_sample(values, number, root))
     if not samples:
         found = "none" + counts_table("passed by", passed_by)
-        raise InputError(f"samples.json has reference samples of {field_name}", found, "correct `field`")
+        raise InputError(found, f"samples.json has reference samples of {field_name}", "correct `field`")
     return samples, [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
 
 
 def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]:
     """Return a sample as a dictionary that has these keys, or raise InputError."""
     if not isinstance(entry, dict):
-        raise InputError("Every sample is an object", f"sample {number} is {type(entry).__name__}", "fetch it again")
+        raise InputError(f"sample {number} is {type(entry).__name__}", "Every sample is an object", "fetch it again")
     values = cast(dict[str, Any], entry)
     missing = [key for key in keys if key not in values]
     if missing:
         raise InputError(
-            f"A sample has the keys {', '.join(keys)}",
             f"sample {number} has no {', '.join(missing)}",
+            f"A sample has the keys {', '.join(keys)}",
             "export it again",
         )
     return values
@@ -92,8 +92,8 @@ def read_sample(values: Mapping[str, Any], number: int, root: Path) -> Sample:
     if not texts or acquired is None or not all(text is None or isinstance(text, str) for text in (harvested, comment)):
         found = {key: values.get(key) for key in (*REQUIRED, "in_situ_comment")}
         raise InputError(
-            "A sample has text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
             f"sample {number}: {found}",
+            "A sample has text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
             "export it again",
         )
     path = resolve_inside(root, file, "samples.json").relative_to(root).as_posix()
@@ -118,7 +118,7 @@ def splits_of_samples(samples: Sequence[Sample]) -> dict[str, SplitPlant]:
     counts = Counter(word for one in samples for word in one.split_words)
     if counts.keys() - (SPLIT_WORDS.keys() - {"new"}):
         raise InputError(
-            "A sample's split is train, val or test", "others" + counts_table("split", counts), "correct the samples"
+            "others" + counts_table("split", counts), "A sample's split is train, val or test", "correct the samples"
         )
     pairs: set[tuple[str, Split]] = {(one.plant_id, SPLIT_WORDS[word]) for one in samples for word in one.split_words}
     refuse_two_splits(pairs)

@@ -87,7 +87,7 @@ class FiftyOneSource(PatchFiles):
             return stated
         folder = root / self.utm_folder if self.utm_folder else root
         if self.utm_folder and not folder.is_dir():
-            raise InputError("utm_folder is a folder", f"no folder {folder}", "correct utm_folder")
+            raise InputError(f"no folder {folder}", "utm_folder is a folder", "correct utm_folder")
         files = [path for path in walk_files(folder) if is_split_file(path)]
         if files or self.utm_folder:
             return read_split_files(files)

@@ -80,8 +80,8 @@ def refuse_repeated_files(entries: Sequence[Entry], table: TextTable) -> None:
     rows = [(path, ", ".join(found)) for path, found in lines.items() if len(found) > 1]
     if rows:
         raise InputError(
-            "A manifest names each file once",
             f"{len(rows)} files named again" + text_table(("file", "lines"), rows),
+            "A manifest names each file once",
             "remove the rows that are wrong",
         )
 
@@ -95,7 +95,7 @@ def refuse_contradictions(entries: Sequence[Entry], table: TextTable) -> None:
             rows.append((str(line), f"{split}/{label}", f"{one.split}/{one.label}", one.path))
     if rows:
         raise InputError(
-            "Manifest and folders agree on split and class",
             f"{len(rows)} rows disagree" + text_table(("line", "folder", "manifest", "file"), rows),
+            "Manifest and folders agree on split and class",
             "correct the manifest or move the files",
         )

@@ -95,13 +95,13 @@ class FolderSource(PatchFiles):
             named = {one.path for one in entries}
             unlisted = [(path, "not_in_manifest") for path in files if path not in named]
         elif self.manifest != type(self).model_fields["manifest"].default:
-            raise InputError("The manifest is a file", f"no {root / self.manifest}", "correct `manifest`")
+            raise InputError(f"no {root / self.manifest}", "The manifest is a file", "correct `manifest`")
         else:
             entries, unlisted = read_folders(files)
         if not entries:
             raise InputError(
-                "A folder source has images in {train,val,test,new}/{class}/ or a manifest",
                 f"none in {root}; {len(files)} images elsewhere",
+                "A folder source has images in {train,val,test,new}/{class}/ or a manifest",
                 "correct `root`, sort the images into folders or write a manifest",
             )
         return entries, unlisted, notes
@@ -117,21 +117,21 @@ class FolderSource(PatchFiles):
     def _read_row(self, root: Path, table: TextTable, line: int, row: dict[str, str]) -> Entry:
         where = f"{table.path.name}, line {line}"
         if not row[self.file_column]:
-            raise InputError("Every row of a manifest names a file", where, "fill it in")
+            raise InputError(where, "Every row of a manifest names a file", "fill it in")
         path = relative_path(find_named_file(root, row[self.file_column], table.path.name), root)
         word = row[self.split_column].lower()
         folder_split, _ = read_place(path)
         split = SPLIT_WORDS.get(word) if word else folder_split
         if split is None:
             raise InputError(
-                "The split of an image is train, val, test or new", f"{where}: {word or 'empty'}", "correct the row"
+                f"{where}: {word or 'empty'}", "The split of an image is train, val, test or new", "correct the row"
             )
         acquired = None
         if self.date_column in table.columns:
             acquired = parse_date(row[self.date_column], self.date_format)
             if acquired is None:
                 found = f"{where}: {row[self.date_column] or 'empty'}"
-                raise InputError(f"Dates are {self.date_format or 'ISO'}", found, "correct the row or set date_format")
+                raise InputError(found, f"Dates are {self.date_format or 'ISO'}", "correct the row or set date_format")
         plant_id = row.get(self.plant_column) or without_suffix(path)
         return Entry(path, split, "manifest" if word else "folder", row[self.label_column], plant_id, acquired)
 
@@ -140,8 +140,8 @@ def require_one_date(dates: Sequence[date]) -> tuple[date, ...]:
     """Return the one date requested, or raise InputError."""
     if len(set(dates)) != 1:
         raise InputError(
-            "Images without dates belong to one acquisition date",
             f"{len(set(dates))} dates requested: {join_dates(dates) or 'none'}",
+            "Images without dates belong to one acquisition date",
             "request one date, or add a date column to the manifest",
         )
     return (dates[0],)
@@ -158,8 +158,8 @@ def order_classes(found: set[str], given: tuple[str, ...] | None) -> tuple[str, 
         return tuple(sorted(found))
     if not found <= set(given) or len(set(given)) < len(given):
         raise InputError(
-            "`classes` names every class found, each once",
             f"classes = {', '.join(given)}; found {', '.join(sorted(found)) or 'none'}",
+            "`classes` names every class found, each once",
             "correct `classes` or the names of the folders",
         )
     return given

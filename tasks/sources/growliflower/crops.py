@@ -31,7 +31,7 @@ def list_crops(
         rasters = files.rasters.get((path.parent, plot), [])
         if len(rasters) > 1:
             found = ", ".join(relative_path(raster, root) for raster in rasters)
-            raise InputError("A plot has one raster in a date's folder", found, "leave only the RGB orthophoto there")
+            raise InputError(found, "A plot has one raster in a date's folder", "leave only the RGB orthophoto there")
         if not rasters:
             source = relative_path(path, root)
             left_out += [LeftOut(plant_id, day, source, "missing_raster") for plant_id, _ in plants]
@@ -50,8 +50,8 @@ def name_plant(path: Path, plot: str, row: PixelCoordinate, day: date) -> str:
     place = PLANT_IN_NAME.search(row.name)
     if place is None or place.group(1) != plot:
         raise InputError(
-            f"Every row of {path.name} names a plant of plot {plot}",
             f"line {row.line}: {row.name}",
+            f"Every row of {path.name} names a plant of plot {plot}",
             "correct the row or the file's name",
         )
     return f"{day.year}_Ref_Plot{plot}_{place.group(2)}"

@@ -56,7 +56,7 @@ def refuse_two_labels(originals: Mapping[tuple[date, str], Sequence[PreparedFile
     rows = [(plant, day, n[0], n[1]) for (day, plant), n in sorted(counts.items()) if len(n) > 1]
     if rows:
         raise InputError(
-            "Copies of one original carry one label",
             f"{len(rows)} originals with both" + text_table(("plant", "date", "label 0", "label 1"), rows),
+            "Copies of one original carry one label",
             "correct the file names",
         )

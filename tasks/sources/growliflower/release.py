@@ -82,7 +82,7 @@ def read_split_files(paths: Iterable[Path]) -> dict[str, SplitPlant]:
     moved = [plant_id for plant_id, found in sorted(rows.items()) if len(found) > 1]
     if moved:
         found = text_table(("plant", "rows"), [(plant_id, len(rows[plant_id])) for plant_id in moved])
-        raise InputError("A plant has one place in the UTM files", f"several{found}", "remove the wrong rows")
+        raise InputError(f"several{found}", "A plant has one place in the UTM files", "remove the wrong rows")
     return {plant_id: plant for plant_id, (plant,) in rows.items()}
 
 
@@ -94,8 +94,8 @@ def read_split_row(path: Path, line: int, cells: list[str]) -> tuple[str, SplitP
         if None not in {easting, northing, height} and split != "new":
             return cells[0], SplitPlant(split, "utm", easting, northing)
     raise InputError(
-        "A row of a UTM file is `plant id, easting, northing, height, train|val|test, ...`",
         f"{path}, line {line}: {', '.join(cells)}",
+        "A row of a UTM file is `plant id, easting, northing, height, train|val|test, ...`",
         "correct the row",
     )
 
@@ -184,9 +184,9 @@ def read_prepared_name(name: re.Match[str], relative: str, acquired: date | None
     day_text, place, augmentation, label = name.groups()
     day = folder_date(day_text)
     if day is None or label not in {"0", "1"}:
-        raise InputError("A prepared name starts with a date and ends with label 0 or 1", relative, "rename the file")
+        raise InputError(relative, "A prepared name starts with a date and ends with label 0 or 1", "rename the file")
     if acquired and acquired != day:
-        raise InputError("A prepared file lies in the folder of its own date", relative, "move or rename the file")
+        raise InputError(relative, "A prepared file lies in the folder of its own date", "move or rename the file")
     return PreparedFile(relative, f"{day.year}_{place}", day, augmentation, int(label))
 
 

@@ -109,8 +109,8 @@ def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceIma
         return image if folder is None else SplitPlant(folder, "folder").place(image)
     if folder not in {None, plant.split}:
         raise InputError(
-            "A prepared patch lies in the folder of its plant's split",
             f"{image.path} in {folder}, but the UTM files put {image.plant_id} in {plant.split}",
+            "A prepared patch lies in the folder of its plant's split",
             "move the file or correct the UTM file",
         )
     return plant.place(image)

@@ -100,18 +100,18 @@ def _require_same(root: Path, identity: str) -> None:
     label = root / "season.json"
     if not label.is_file() or label.read_text(encoding="utf-8") != identity:
         found = f"{root} holds something else"
-        raise InputError("A season is written to an empty folder", found, "Name another folder, or remove this one")
+        raise InputError(found, "A season is written to an empty folder", "Name another folder, or remove this one")
 
 
 def _describe(season: Season, root: Path, layout: Layout) -> WrittenSeason:
     """What a season looks like on disk, without touching the disk."""
     if layout not in LAYOUTS:
-        raise InputError(f"The layout must be one of {', '.join(LAYOUTS)}", repr(layout), "Name one of these")
+        raise InputError(repr(layout), f"The layout must be one of {', '.join(LAYOUTS)}", "Name one of these")
     params = season.params
     is_raster = layout == "growliflower-orthophoto"
     if is_raster and params.n_damaged + params.n_truncated:
         found = f"n_damaged={params.n_damaged}, n_truncated={params.n_truncated}"
-        raise InputError("Orthophotos have no file per plant to spoil", found, "Set both to 0 for this layout")
+        raise InputError(found, "Orthophotos have no file per plant to spoil", "Set both to 0 for this layout")
     images = plan_images(season, layout)
     return WrittenSeason(
         root=root,

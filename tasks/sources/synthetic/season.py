@@ -107,7 +107,7 @@ class Season:
             return self._by_key[plant_id, acquired]
         except KeyError:
             found = f"{plant_id} on {acquired}"
-            raise InputError("A plant and date must belong to the season", found, "List the season first") from None
+            raise InputError(found, "A plant and date must belong to the season", "List the season first") from None
 
     def image(self, seen: Observation) -> NDArray[np.uint8]:
         """Pixels of an observation, shape (image_size, image_size, 3), RGB, 0..255; a copy shows the other plant."""
@@ -220,7 +220,7 @@ def _plant_faults(params: SeasonParams, seen: list[Observation]) -> list[Observa
     pairs = _same_date_pairs(seen, order[n_bad:].tolist())
     if len(order) < n_bad or len(pairs) < params.n_duplicates:
         found = f"{len(order)} images for {n_bad} spoiled and {params.n_duplicates} copied ones"
-        raise InputError("A season must have images enough to spoil and copy", found, "Ask for fewer, or more plants")
+        raise InputError(found, "A season must have images enough to spoil and copy", "Ask for fewer, or more plants")
     spoiled = list(seen)
     for rank, index in enumerate(order[:n_bad].tolist()):
         spoiled[index] = replace(seen[index], fault="damaged" if rank < params.n_damaged else "truncated")

@@ -39,7 +39,7 @@ class SyntheticSource(Params):
         """
         if unknown := sorted(set(dates) - set(self.season.dates)):
             found = f"{', '.join(map(str, unknown))}; the season has {', '.join(map(str, self.season.dates))}"
-            raise InputError("Every date asked for must have images", found, "Add the dates to the season, or ask less")
+            raise InputError(found, "Every date asked for must have images", "Add the dates to the season, or ask less")
         wanted = [seen for seen in self._grown().observations if seen.acquired in set(dates)]
         images = sorted(map(_listed, wanted), key=lambda image: (image.acquired, image.plant_id))
         return SourceListing(CLASSES, tuple(images))

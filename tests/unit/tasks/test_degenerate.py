@@ -67,16 +67,14 @@ class Finished:
 
 def run(store: Store, dates: list[Planted], params: ClusterParams = FEW, rules: AdjustParams | None = None) -> Finished:
     """All stages; writing a table refuses NaN and infinity, reading it a hole."""
-    found, named = judge(store, dates, params, rules=rules), ("field", str(store.root), "gradcam")
+    found, named = judge(store, dates, params, rules=rules), (str(store.root), "gradcam")
     classes = Recipe("plants", 1)
     with store.create(classes) as draft:
         draft.summary = {"classes": ["not ready", "ready"]}
     metrics = measure_accuracy.fn(*named, classes.ref, found.crossfit, found.swaps, found.adjusted)
     evaluation = evaluate_scores.fn(*named, found.crossfit, found.reliability)
     drift = [
-        measure_drift.fn(
-            "field", date.fromisoformat(d.day), named[1], "gradcam", DriftParams(), found.clusters, assigned
-        )
+        measure_drift.fn(named[0], date.fromisoformat(d.day), "gradcam", DriftParams(), found.clusters, assigned)
         for d, assigned in zip(dates, found.assignments, strict=True)
     ]
     for day in range(len(dates)):
@@ -97,7 +95,7 @@ def other_choices(found: Finished, params: ClusterParams = FEW) -> Rows:
     """The sensitivity sheet."""
     one = found.judged
     refs = one.clusters, [d.saliency for d in one.dates], [d.predictions for d in one.dates]
-    made = measure_sensitivity.fn("field", str(one.store.root), "gradcam", params, AdjustParams(), SIZE, *refs)
+    made = measure_sensitivity.fn(str(one.store.root), "gradcam", params, AdjustParams(), SIZE, *refs)
     return read_table(one.store.open(made), SENSITIVITY)
 
 
@@ -134,7 +132,7 @@ def test_maps_of_fewer_patterns_than_clusters_are_refused(
     with pytest.raises(InputError) as refused:
         fit(store, with_maps(store, lambda maps: change(maps).astype(np.float32)), params)
     assert "at least as many patterns as clusters" in refused.value.rule
-    assert not (local(store.root / "artifacts" / "clusters")).exists()
+    assert not list(local(store.root / "artifacts" / "clusters").iterdir())
 
 
 @pytest.mark.parametrize("n", [1, 2])

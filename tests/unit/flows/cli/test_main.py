@@ -191,5 +191,5 @@ class TestRun:
             command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **fake_torchvision}, check=False
         )
         assert ended.returncode == 1
-        assert "storage.errors.InputError: torch and torchvision must be builds of the same kind." in ended.stderr
+        assert "rule: torch and torchvision must be builds of the same kind" in ended.stderr
         assert "remedy: install both together from the default index: pip install" in ended.stderr

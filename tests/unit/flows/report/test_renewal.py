@@ -32,51 +32,51 @@ def store(tmp_path: Path) -> Store:
     return files
 
 
-def made(files: Store, kind: str, **params: Any) -> ArtifactRef:
+def made(store: Store, kind: str, **params: Any) -> ArtifactRef:
     recipe = Recipe(kind, 1, params)
-    if not files.holds(recipe.ref):
-        with files.create(recipe):
+    if not store.holds(recipe.ref):
+        with store.create(recipe):
             pass
     return recipe.ref
 
 
-def fit(files: Store, seed: str) -> dict[str, ArtifactRef]:
+def fit(store: Store, seed: str) -> dict[str, ArtifactRef]:
     """Record a run of the campaign whose classifier is another with another seed."""
-    artifacts = {kind: made(files, kind.split()[0], seed=seed) for kind in ("classifier", "clusters gradcam")}
-    report = made(files, "report", seed=seed)
+    artifacts = {kind: made(store, kind.split()[0], seed=seed) for kind in ("classifier", "clusters gradcam")}
+    report = made(store, "report", seed=seed)
     fields: dict[str, Any] = {"params": PARAMS.model_dump(mode="json"), "artifacts": {**artifacts, "report": report}}
-    write_record(files, CampaignRecord(campaign="field2", report="reports/field2/index.html", **fields))
+    write_record(store, CampaignRecord(campaign="field2", report="reports/field2/index.html", **fields))
     return artifacts
 
 
-def score(files: Store, day: date) -> None:
+def score(store: Store, day: date) -> None:
     """Record a date as scored by the present fit."""
-    artifacts = {f"images {day}": made(files, "images", day=day.isoformat())}
-    present = fit_digest(shown_now(files, "field2").artifacts)
+    artifacts = {f"images {day}": made(store, "images", day=day.isoformat())}
+    present = fit_digest(shown_now(store, "field2").artifacts)
     fields: dict[str, Any] = {"params": {}, "artifacts": artifacts, "fit": present}
-    write_acquisition(files, AcquisitionRecord(campaign="field2", date=day, fitted_by="field2", **fields))
+    write_acquisition(store, AcquisitionRecord(campaign="field2", date=day, fitted_by="field2", **fields))
 
 
-def write(files: Store, **shown: Any) -> ArtifactRef:
+def write(store: Store, **shown: Any) -> ArtifactRef:
     """A report that is the list of its dates and the name of its classifier."""
     text = " ".join([*shown["scored"], shown["artifacts"]["classifier"].digest])
     recipe = Recipe("report", 1, {"text": text})
-    if not files.holds(recipe.ref):
-        with files.create(recipe) as draft:
+    if not store.holds(recipe.ref):
+        with store.create(recipe) as draft:
             draft.write_bytes("index.html", text.encode())
     return recipe.ref
 
 
-def renew(files: Store, before_publishing: Callable[[], None] = lambda: None, **changes: Any) -> list[str]:
+def renew(store: Store, before_publishing: Callable[[], None] = lambda: None, **changes: Any) -> list[str]:
     """Renew the report; returns what was published, one after another."""
     published: list[str] = []
 
     def publish(report: ArtifactRef) -> None:
         before_publishing()
-        published.append(local(publish_report(files, report, "field2")).read_text())
+        published.append(local(publish_report(store, report, "field2")).read_text())
 
-    given: dict[str, Any] = {"write": partial(write, files), "publish": publish, **changes}
-    renew_report(files, "field2", **given)
+    given: dict[str, Any] = {"write": partial(write, store), "publish": publish, **changes}
+    renew_report(store, "field2", **given)
     return published
 
 

@@ -13,7 +13,15 @@ from storage.places.addresses import parse_address
 from storage.places.files import describe_content, describe_file
 from storage.places.objects import Bucket, ObjectPath
 from storage.verify import verify_store
-from tests.support.object_servers import BUCKET, PASSING_FAULTS, SILENT_SECONDS, ObjectServer, faulty_line, free_port
+from tests.support.object_servers import (
+    BUCKET,
+    CREDENTIALS,
+    PASSING_FAULTS,
+    SILENT_SECONDS,
+    ObjectServer,
+    faulty_line,
+    free_port,
+)
 
 
 @pytest.fixture
@@ -140,7 +148,9 @@ class TestFaults:
             assert line.counts["silence"] > 0
             assert time.monotonic() - start < line.counts["silence"] * SILENT_SECONDS
 
-    def test_a_server_that_stays_away_is_an_error_like_a_disks(self) -> None:
+    def test_a_server_that_stays_away_is_an_error_like_a_disks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
         bucket = Bucket(BUCKET, f"http://127.0.0.1:{free_port()}", retry_seconds=1)
         path = ObjectPath(bucket, PurePosixPath("a/object"))
         with pytest.raises(OSError, match=f"s3://{BUCKET}/a/object: ") as failed:

@@ -18,7 +18,7 @@ DAY = date(2021, 8, 23)
 def adjusted(store: Store, rated: list[dict[str, Any]], swapped: dict[int, bool]) -> dict[str, list[Any]]:
     swaps = artifact_of(store, SWAPS, [{"cluster": c, "is_swapped": s} for c, s in swapped.items()])
     made = store.open(
-        adjust_predictions.fn("field", DAY, str(store.root), "lime", swaps, artifact_of(store, RELIABILITIES, rated))
+        adjust_predictions.fn(str(store.root), DAY, "lime", swaps, artifact_of(store, RELIABILITIES, rated))
     )
     table = read_table(made, ADJUSTED)
     assert made.summary == {"n_swapped": sum(table["is_swapped"]), "n_images": len(rated)}

@@ -45,7 +45,7 @@ def answers(fold: int, cluster: int, n_right: int, n_wrong: int) -> list[dict[st
 def decided(
     store: Store, params: AdjustParams, scored: ArtifactRef, judged: ArtifactRef
 ) -> tuple[dict[str, list[Any]], list[int], int]:
-    ref = decide_swaps.fn("field", str(store.root), "gradcam", params, scored, judged)
+    ref = decide_swaps.fn(str(store.root), "gradcam", params, scored, judged)
     made = store.open(ref)
     return read_table(made, SWAPS), read_array(made, ADJUSTED_WITHOUT_FOLD).tolist(), made.summary["n_swapped"]
 
@@ -111,7 +111,7 @@ def test_a_planted_failure_is_found(planted: Judged) -> None:
 
 
 def test_other_parameters_make_another_artefact(planted: Judged) -> None:
-    inputs = "field", str(planted.store.root), "gradcam"
+    inputs = str(planted.store.root), "gradcam"
     again = decide_swaps.fn(*inputs, SMALL, planted.scores, planted.crossfit)
     other = decide_swaps.fn(*inputs, AdjustParams(threshold=0.9), planted.scores, planted.crossfit)
     assert again == planted.swaps != other

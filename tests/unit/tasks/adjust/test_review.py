@@ -50,7 +50,7 @@ def review(planted: Judged, choices: dict[int, str]) -> Review:
 
 def after(planted: Judged, decided: Review | None) -> tuple[ArtifactRef, ArtifactRef]:
     """The review's artefact, and the decisions that follow."""
-    named = ("field", str(planted.store.root), "gradcam", planted.swaps)
+    named = (str(planted.store.root), "gradcam", planted.swaps)
     made = write_decisions.fn(*named, decided, 72)
     return made, honour_review.fn(*named, made)
 
@@ -78,7 +78,7 @@ def test_crossfitted_answers_stay_the_rules(planted: Judged, clusters: dict[str,
 @pytest.mark.parametrize("which", ["swapped", "kept"])
 def test_adjustment_honours_each_decision(planted: Judged, clusters: dict[str, int], which: str, choice: str) -> None:
     made, swaps = after(planted, review(planted, {clusters[which]: choice}))
-    named = ("field", date(2021, 8, 23), str(planted.store.root), "gradcam")
+    named = (str(planted.store.root), date(2021, 8, 23), "gradcam")
     one = planted.dates[0]
     by_rule = planted.read(RELIABILITIES)
     rated = rate_images.fn(

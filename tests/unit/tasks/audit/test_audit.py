@@ -163,26 +163,26 @@ def test_parameters_without_meaning_are_refused(field: dict[str, int]) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def stored(files: Store, kind: str, name: str, spec: TableSpec, rows: list[dict[str, Any]]) -> ArtifactRef:
+def stored(store: Store, kind: str, name: str, spec: TableSpec, rows: list[dict[str, Any]]) -> ArtifactRef:
     recipe = Recipe(kind, 1, {"name": name})
-    with files.create(recipe) as draft:
+    with store.create(recipe) as draft:
         write_table(draft, spec, rows_to_columns(spec, rows))
     return recipe.ref
 
 
-def saliency(files: Store, name: str, rows: list[int], peaks: list[float]) -> ArtifactRef:
+def saliency(store: Store, name: str, rows: list[int], peaks: list[float]) -> ArtifactRef:
     recipe = Recipe("saliency", 1, {"name": name})
-    with files.create(recipe) as draft:
+    with store.create(recipe) as draft:
         write_array(draft, ROWS, np.asarray(rows))
         write_array(draft, PEAK, np.asarray(peaks))
     return recipe.ref
 
 
-def variant(files: Store, choice: str) -> dict[str, ArtifactRef]:
+def variant(store: Store, choice: str) -> dict[str, ArtifactRef]:
     """Artefacts of an explained class: five validation images of two dates, with peaks in the order of the maps."""
     days = {
         "2021-08-23": ([image("val", r, 1, 1, r % 2) for r in (4, 1, 2)], [1, 2, 4], [0.9, 0.8, 0.1]),
@@ -195,11 +195,11 @@ def variant(files: Store, choice: str) -> dict[str, ArtifactRef]:
     roles: dict[str, ArtifactRef] = {}
     for day, (rows, order, peaks) in days.items():
         marked = [{**row, "explained_class": choice} for row in rows]
-        roles[f"reliability gradcam {day}"] = stored(files, "reliability", f"{choice} {day}", RELIABILITIES, marked)
-        roles[f"saliency gradcam {day}"] = saliency(files, f"{choice} {day}", order, peaks)
+        roles[f"reliability gradcam {day}"] = stored(store, "reliability", f"{choice} {day}", RELIABILITIES, marked)
+        roles[f"saliency gradcam {day}"] = saliency(store, f"{choice} {day}", order, peaks)
     states = [metric("val", s, 0.4, 5, explained_class=choice) for s in ("before", "after", "cross-fitted")]
-    roles["metrics gradcam"] = stored(files, "metrics", choice, METRICS, states)
-    roles["evaluation gradcam"] = stored(files, "evaluation", choice, EVALUATION, [])
+    roles["metrics gradcam"] = stored(store, "metrics", choice, METRICS, states)
+    roles["evaluation gradcam"] = stored(store, "evaluation", choice, EVALUATION, [])
     return roles
 
 
@@ -209,20 +209,20 @@ def answer(split: str, label: int | None) -> dict[str, Any]:
 
 
 class TestTasks:
-    def given(self, files: Store) -> dict[str, Any]:
+    def given(self, store: Store) -> dict[str, Any]:
         return {
             "params": PARAMS,
             "methods": ["gradcam", "lime"],
-            "predictions": [stored(files, "predictions", "day", PREDICTIONS, [answer("new", None), answer("val", 1)])],
-            "variants": {choice: variant(files, choice) for choice in ("predicted", "label")},
+            "predictions": [stored(store, "predictions", "day", PREDICTIONS, [answer("new", None), answer("val", 1)])],
+            "variants": {choice: variant(store, choice) for choice in ("predicted", "label")},
             "problems": ["label, lime: no kernel groups these maps."],
         }
 
-    def test_an_audit_is_written(self, files: Store) -> None:
-        given = self.given(files)
-        made = write_audit.fn("x", str(files.root), **given)
+    def test_an_audit_is_written(self, store: Store) -> None:
+        given = self.given(store)
+        made = write_audit.fn(str(store.root), "x", **given)
         assert made == audit_recipe("x", **given).ref
-        found = files.open(made)
+        found = store.open(made)
         assert sorted(found.manifest.files) == ["audit.parquet", "audit.png", "index.html"]
         table = read_table(found, AUDIT)
         assert table["explained_class"] == ["predicted", "label"] and table["split"] == ["val"] * 2
@@ -232,9 +232,9 @@ class TestTasks:
         assert found.summary == {"left_out": {"new": 1}, "problems": given["problems"]}
         assert "no kernel groups these maps" in found.read_bytes("index.html").decode()
 
-    def test_what_is_published_holds_together(self, files: Store) -> None:
-        made = write_audit.fn("x", str(files.root), **self.given(files))
-        page = publish_audit.fn("x", str(files.root), made)
-        assert page == "reports/x+audit/index.html" and (files.root / page).is_file()
-        assert load_table(files.root / "tables/audit/campaign=x/part-0.parquet", AUDIT).num_rows == 2
-        assert verify_store(files).problems == []
+    def test_what_is_published_holds_together(self, store: Store) -> None:
+        made = write_audit.fn(str(store.root), "x", **self.given(store))
+        page = publish_audit.fn(str(store.root), "x", made)
+        assert page == "reports/x+audit/index.html" and (store.root / page).is_file()
+        assert load_table(store.root / "tables/audit/campaign=x/part-0.parquet", AUDIT).num_rows == 2
+        assert verify_store(store).problems == []

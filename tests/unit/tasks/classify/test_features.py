@@ -112,7 +112,7 @@ def test_a_date_keeps_logits_and_features_beside_its_predictions(tmp_path: Path)
         card = {"architecture": "resnet18", "mean": [0.5] * 3, "std": [0.25] * 3, "classes": CLASSES[:2]}
         draft.write_json("card.json", card)
     runtime = Runtime(device="cpu", batch_size=2)
-    found = store.open(predict_images.fn("field", date(2021, 8, 23), str(tmp_path), taken.ref, made.ref, runtime))
+    found = store.open(predict_images.fn(str(tmp_path), date(2021, 8, 23), taken.ref, made.ref, runtime))
     logits, features = logits_and_features(frozen(model, CLASSES[:2]), images_of(5), 5)
     np.testing.assert_allclose(read_array(found, LOGITS), logits, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(read_array(found, FEATURES), features, rtol=1e-3, atol=1e-4)

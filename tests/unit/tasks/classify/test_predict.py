@@ -55,7 +55,7 @@ def predict_date(folder: Path, pixels: NDArray[np.uint8]) -> tuple[Store, Artifa
     """Predict a date as the flow does."""
     store, images, classifier = make_store(folder, pixels)
     fixed: dict[str, Any] = {"images": images, "classifier": classifier, "runtime": RUNTIME}
-    given = ("field", DAY, str(folder))
+    given = (str(folder), DAY)
     parts = [
         predict_part.fn(*given, **fixed, first=first, last=last)
         for first, last in date_parts(store, images, classifier)
@@ -107,10 +107,10 @@ def test_parts_must_make_up_the_date(
 ) -> None:
     monkeypatch.setattr(predict, "PART_IMAGES", 1024)
     _, images, classifier = make_store(tmp_path, pixels)
-    given: Any = {"campaign": "field", "date": DAY, "store": str(tmp_path), "images": images, "classifier": classifier}
-    one = predict_part.fn(**given, runtime=RUNTIME, first=0, last=1023)
+    given: Any = {"date": DAY, "images": images, "classifier": classifier, "runtime": RUNTIME}
+    one = predict_part.fn(str(tmp_path), **given, first=0, last=1023)
     with pytest.raises(ArtifactError, match=r"images 1024\.\.2117 .* owned by nobody"):
-        predict_images.fn(**given, runtime=RUNTIME, parts=[one])
+        predict_images.fn(str(tmp_path), **given, parts=[one])
 
 
 def test_memory_is_that_of_a_shard(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_memory_is_that_of_a_shard(tmp_path: Path) -> None:
         # Without a linear layer, features are the logits: nearly nothing beside the images.
         store, images, classifier = make_store(tmp_path / str(n), images_of_date, "squeezenet1_1")
         tracemalloc.start()
-        predict_images.fn("field", DAY, str(store.root), images, classifier, RUNTIME)
+        predict_images.fn(str(store.root), DAY, images, classifier, RUNTIME)
         peaks.append(tracemalloc.get_traced_memory()[1] / 2**20)
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 1

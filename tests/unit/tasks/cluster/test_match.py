@@ -24,7 +24,7 @@ def clusters(store: Store, maps: NDArray[np.float64], name: str) -> ArtifactRef:
 
 
 def match(store: Store, ours: ArtifactRef, earlier: ArtifactRef) -> dict[str, list[Any]]:
-    made = match_earlier.fn("field", str(store.root), "gradcam", ours, earlier)
+    made = match_earlier.fn(str(store.root), "gradcam", ours, earlier)
     return read_table(store.open(made), CLUSTER_MATCHES)
 
 

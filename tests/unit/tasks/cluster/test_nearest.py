@@ -1,5 +1,7 @@
 """Neighbours of maps against sorting, scikit-learn, and cases worked by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -230,3 +232,15 @@ def test_exchangeable_scores_have_super_uniform_p_values(decimals: int) -> None:
         share, error = (p <= level + 1e-12).mean(), np.sqrt(level * (1 - level) / len(p))
         assert share <= level + 4 * error
         assert decimals == 0 or share >= level - 4 * error  # without ties it is exact at multiples of 1 / 20
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_rounding_does_not_choose_between_maps_that_are_equally_far(scale: float) -> None:
+    """Corners of a cube are equally far from its centre; rounding moves each of them a little."""
+    corners = scale * np.asarray(list(itertools.product((-1.0, 1.0), repeat=6)))
+    moved = corners * (1 + 1e-14 * np.random.default_rng(0).normal(size=corners.shape))
+    centre = np.zeros((1, 6))
+    assert nearest(centre, moved, 5)[0].tolist() == [[0, 1, 2, 3, 4]]
+    nearer = moved.copy()
+    nearer[40] *= 1 - 1e-6  # a difference that is more than rounding
+    assert nearest(centre, nearer, 2)[0].tolist() == [[40, 0]]

@@ -585,7 +585,7 @@ class TestTask:
         [
             (NotSettled("1 file"), True),
             (OSError(errno.EIO, "busy"), True),
-            (InputError("a", "b", "c"), False),
+            (InputError("b", "a", "c"), False),
             (FileNotFoundError("gone"), False),
             (ValueError("a mistake of ours"), False),
         ],

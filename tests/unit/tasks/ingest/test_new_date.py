@@ -67,14 +67,14 @@ def images_of(store: Store, source: AnySource, day: date, listing: dict[str, Any
 
 
 def acquire(store: Store, source: AnySource, day: date = NEW, *known: ArtifactRef, **options: Any) -> dict[str, Any]:
-    fixed: dict[str, Any] = {"campaign": "field2", "store": str(store.root), "params": PARAMS, "classes": CLASSES}
+    fixed: dict[str, Any] = {"store": str(store.root), "params": PARAMS, "classes": CLASSES}
     ref = survey_acquisition.fn(date=day, source=source, known=list(known), **{**fixed, **options})
     assert ref.kind == "listing"
     return store.open(ref).read_json("listing.json")
 
 
 def check(store: Store, images: ArtifactRef, **changes: Any) -> None:
-    check_acquisition.fn("field2", NEW, str(store.root), PARAMS.model_copy(update=changes), images)
+    check_acquisition.fn(str(store.root), NEW, PARAMS.model_copy(update=changes), images)
 
 
 class TestListing:
@@ -95,7 +95,7 @@ class TestListing:
 
     def test_equal_content_has_one_name(self, root: Path, store: Store) -> None:
         source = GrowliFlowerSource(root=str(root))
-        fixed: dict[str, Any] = {"campaign": "a", "date": NEW, "store": str(store.root), "params": PARAMS}
+        fixed: dict[str, Any] = {"date": NEW, "store": str(store.root), "params": PARAMS}
         refs = [survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed) for _ in range(2)]
         save(image_path(root, EARLY, "A1"), noise(99))
         refs.append(survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed))

@@ -331,7 +331,7 @@ def plants_of(store: Store, classes: list[str]) -> ArtifactRef:
 def test_accuracy_of_a_planted_season(planted: Judged) -> None:
     store = planted.store
     inputs = plants_of(store, ["not ready", "ready"]), planted.crossfit, planted.swaps, planted.adjusted
-    table = read_table(store.open(measure_accuracy.fn("field", str(store.root), "gradcam", *inputs)), METRICS)
+    table = read_table(store.open(measure_accuracy.fn(str(store.root), "gradcam", *inputs)), METRICS)
     found = {key: i for i, key in enumerate(zip(table["split"], table["state"], strict=True))}
     assert list(found) == [("val", s) for s in ("before", "after", "cross-fitted")] + [
         ("test", s) for s in ("before", "after")
@@ -356,7 +356,7 @@ def test_accuracy_of_a_planted_season(planted: Judged) -> None:
 
 def test_evaluation_of_a_planted_season(planted: Judged) -> None:
     store = planted.store
-    ref = evaluate_scores.fn("field", str(store.root), "gradcam", planted.crossfit, planted.reliability)
+    ref = evaluate_scores.fn(str(store.root), "gradcam", planted.crossfit, planted.reliability)
     table = read_table(store.open(ref), EVALUATION)
     auroc = dict(zip(zip(table["split"], table["score"], strict=True), table["auroc"], strict=True))
     assert set(auroc) == {(split, score) for split in ("val", "test") for score in SCORES}

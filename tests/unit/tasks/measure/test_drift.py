@@ -267,26 +267,26 @@ def test_parameters_without_meaning_are_refused(field: dict[str, float]) -> None
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def stored(files: Store, table: dict[str, list[Any]]) -> tuple[ArtifactRef, ArtifactRef]:
+def stored(store: Store, table: dict[str, list[Any]]) -> tuple[ArtifactRef, ArtifactRef]:
     """Clusters of two validation dates of 40 and 20 maps, and a date's assignments."""
     clusters, assigned = Recipe("clusters", 1), Recipe("assignments", 1, {"n": len(table["row"])})
-    with files.create(clusters) as draft:
+    with store.create(clusters) as draft:
         write_array(draft, LABELS, np.asarray([1] * 30 + [2] * 10 + [1] * 10 + [2] * 10))
         draft.write_json("members.json", [["2021-08-23", list(range(40))], ["2021-09-03", list(range(20))]])
-    with files.create(assigned) as draft:
+    with store.create(assigned) as draft:
         write_table(draft, ASSIGNMENTS, table)
     return clusters.ref, assigned.ref
 
 
-def test_a_date_is_measured(files: Store) -> None:
-    refs = stored(files, assignments(("test", [2] * 30, 0.02), ("val", [1] * 9, 0.5)))
-    made = measure_drift.fn("x", date(2021, 9, 3), str(files.root), "gradcam", PARAMS, *refs)
+def test_a_date_is_measured(store: Store) -> None:
+    refs = stored(store, assignments(("test", [2] * 30, 0.02), ("val", [1] * 9, 0.5)))
+    made = measure_drift.fn(str(store.root), date(2021, 9, 3), "gradcam", PARAMS, *refs)
     assert made == drift_recipe(PARAMS, *refs).ref
-    found = files.open(made)
+    found = store.open(made)
     assert found.summary == {"date": "2021-09-03", "natural_shift": 0.25, "n_outside": 1, "outside": ["test"]}
     table = read_table(found, DRIFT)
     assert table["split"] == ["test"] and table["reason"] == ["clusters novelty"]
@@ -294,8 +294,8 @@ def test_a_date_is_measured(files: Store) -> None:
 
 
 @pytest.mark.parametrize("table", [assignments(), assignments(("val", [1, 2], 0.5))])
-def test_a_date_without_unseen_plants_has_an_empty_table(files: Store, table: dict[str, list[Any]]) -> None:
-    refs = stored(files, table)
-    made = files.open(measure_drift.fn("x", date(2021, 9, 3), str(files.root), "gradcam", PARAMS, *refs))
+def test_a_date_without_unseen_plants_has_an_empty_table(store: Store, table: dict[str, list[Any]]) -> None:
+    refs = stored(store, table)
+    made = store.open(measure_drift.fn(str(store.root), date(2021, 9, 3), "gradcam", PARAMS, *refs))
     assert read_table(made, DRIFT)["split"] == []
     assert made.summary["n_outside"] == 0 and made.summary["outside"] == []

@@ -132,7 +132,7 @@ def stored_plants(store: Store, n_unlabelled: dict[str, int]) -> ArtifactRef:
 def rehearse_task(folder: Path, explained_class: str, n_unlabelled: dict[str, int]) -> None:
     plants = stored_plants(Store(folder), n_unlabelled)
     explain = ExplainParams(explained_class=explained_class)
-    rehearse_classifier.fn("field", str(folder), plants, TrainParams(), None, explain, 64)
+    rehearse_classifier.fn(str(folder), plants, TrainParams(), None, explain, 64)
 
 
 @pytest.mark.parametrize("explained_class", ["predicted", "ready", "not_ready"])

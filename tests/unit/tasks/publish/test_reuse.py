@@ -17,7 +17,7 @@ from tasks.publish.reuse import reuse_artifact, take_labelled
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
@@ -26,9 +26,9 @@ def prediction(split: str, row: int, label: int | None) -> dict[str, Any]:
     return {**same, "split": split, "row": row, "label": label}
 
 
-def predictions(files: Store, rows: list[dict[str, Any]]) -> ArtifactRef:
+def predictions(store: Store, rows: list[dict[str, Any]]) -> ArtifactRef:
     recipe = Recipe("predictions", 1, {"n": len(rows)})
-    with files.create(recipe) as draft:
+    with store.create(recipe) as draft:
         write_table(draft, PREDICTIONS, rows_to_columns(PREDICTIONS, rows))
         write_array(draft, LOGITS, np.arange(2 * len(rows)).reshape(-1, 2))
         write_array(draft, FEATURES, np.arange(3 * len(rows)).reshape(-1, 3))
@@ -36,31 +36,31 @@ def predictions(files: Store, rows: list[dict[str, Any]]) -> ArtifactRef:
     return recipe.ref
 
 
-def test_predictions_of_labelled_images(files: Store) -> None:
+def test_predictions_of_labelled_images(store: Store) -> None:
     rows = [
         prediction("train", 0, None),
         prediction("val", 2, 1),
         prediction("new", 1, None),
         prediction("test", 3, 0),
     ]
-    whole = predictions(files, rows)
-    made = take_labelled.fn("x", date(2021, 8, 23), str(files.root), whole)
-    assert made != whole and made == take_labelled.fn("x", date(2021, 8, 23), str(files.root), whole)
-    found = files.open(made)
+    whole = predictions(store, rows)
+    made = take_labelled.fn(str(store.root), date(2021, 8, 23), whole)
+    assert made != whole and made == take_labelled.fn(str(store.root), date(2021, 8, 23), whole)
+    found = store.open(made)
     assert read_table(found, PREDICTIONS)["row"] == [2, 3]
     assert read_array(found, LOGITS).tolist() == [[2, 3], [6, 7]]
     assert read_array(found, FEATURES).tolist() == [[3, 4, 5], [9, 10, 11]]
     assert found.summary == {"date": "2021-08-23", "n_images": 2}
 
 
-def test_predictions_are_taken_as_they_are_where_all_explained_images_have_labels(files: Store) -> None:
-    whole = predictions(files, [prediction("train", 0, None), prediction("val", 1, 1)])
-    assert take_labelled.fn("x", date(2021, 8, 23), str(files.root), whole) == whole
+def test_predictions_are_taken_as_they_are_where_all_explained_images_have_labels(store: Store) -> None:
+    whole = predictions(store, [prediction("train", 0, None), prediction("val", 1, 1)])
+    assert take_labelled.fn(str(store.root), date(2021, 8, 23), whole) == whole
 
 
-def test_a_damaged_artefact_is_not_reused(files: Store) -> None:
-    whole = predictions(files, [prediction("val", 1, 1)])
-    assert reuse_artifact.fn("x", str(files.root), "predictions 2021-08-23", whole) == whole
-    files.open(whole).file("predictions.parquet").write_bytes(b"")
+def test_a_damaged_artefact_is_not_reused(store: Store) -> None:
+    whole = predictions(store, [prediction("val", 1, 1)])
+    assert reuse_artifact.fn(str(store.root), "x", "predictions 2021-08-23", whole) == whole
+    store.open(whole).file("predictions.parquet").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"predictions 2021-08-23 of x: .*`harvest run` makes it again"):
-        reuse_artifact.fn("x", str(files.root), "predictions 2021-08-23", whole)
+        reuse_artifact.fn(str(store.root), "x", "predictions 2021-08-23", whole)

@@ -250,7 +250,7 @@ def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fitted = judge(store, plant_season(store, small))
     peaks: list[float] = []
     for one in (few, many):
-        named = ("field", date.fromisoformat(one.day), str(store.root), "gradcam")
+        named = (str(store.root), date.fromisoformat(one.day), "gradcam")
         assigned = assign(store, one, fitted.clusters, fitted.crossfit)
         tracemalloc.start()
         rated = rate_images.fn(

@@ -26,7 +26,7 @@ PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident", least=6)
 def sheet(store: Store, dates: list[Planted], adjust: AdjustParams = PAPER) -> Rows:
     refs = [d.saliency for d in dates], [d.predictions for d in dates]
     clusters = fit(store, dates, FEW)
-    made = measure_sensitivity.fn("field", str(store.root), "gradcam", FEW, adjust, SIZE, clusters, *refs)
+    made = measure_sensitivity.fn(str(store.root), "gradcam", FEW, adjust, SIZE, clusters, *refs)
     return read_table(store.open(made), SENSITIVITY)
 
 

@@ -327,6 +327,6 @@ def test_without_positions_there_is_a_sentence_and_no_script(tmp_path: Path) -> 
 
 def test_a_scored_date_that_is_gone_is_said_not_to_be_shown(tmp_path: Path) -> None:
     fake = FakeCampaign(tmp_path, n_plants=18)
-    ref = write_report.fn(fake.campaign, str(tmp_path), fake.params, fake.differing, fake.roles, {}, ["2021-09-06"])
+    ref = write_report.fn(str(tmp_path), fake.campaign, fake.params, fake.differing, fake.roles, {}, ["2021-09-06"])
     page = fake.store.open(ref).read_bytes("index.html").decode()
     assert "2021-09-06, scored earlier, whose artefacts are no longer in the store. Score it again." in page
