@@ -2,37 +2,49 @@
 
 from typing import Literal, get_args
 
-FITTED_BY = ("explained_class", "classifier", "clusters")  # columns that tell what a number about clusters rests on
-MADE_BY = ("method", *FITTED_BY)
+FITTED_BY = ("explained_class", "classifier", "clusters")  # columns that say from what cluster numbers were computed
+MADE_BY = ("method", *FITTED_BY)  # columns that say from what a method's numbers were computed
 
 Split = Literal["train", "val", "test", "new"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # values of the column `split`, in reading order
 JUDGED_SPLITS = SPLITS[1:]  # splits whose images are explained and scored
 UNSEEN = ("test", "new")  # splits that no stage learns from
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test", "new": "new"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test", "new": "new"}  # words for readers
 
-METHOD_NAMES = {
+METHOD_NAMES = {  # words for readers, by the value of the column `method`
     "gradcam": "Grad-CAM",
     "occlusion": "Occlusion sensitivity",
     "occlusion_preview": "Occlusion sensitivity (approximate preview)",
     "lime": "LIME",
 }
 
-# States of the table `metrics` in reading order, and what the last two are.
+# Values of the column `state` of the table `metrics`, in reading order.
 STATES = ("before", "after", "cross-fitted", "cross-fitted rule")
 
 CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"
 
-# Scores of a right answer, by their column in the table `reliability`: name and meaning, in reading order.
+# Scores of a right answer by their column in the table `reliability`: name and meaning for readers, in reading order.
 SCORES = {
-    CLUSTER_SCORE: ("cluster reliability", "the paper's: share of right answers in the cluster of the saliency map"),
-    "nearest_map_reliability": ("nearest maps", "share of right answers among the 15 validation maps most like it"),
+    CLUSTER_SCORE: (
+        "cluster reliability",
+        "share of right answers among the validation images in the cluster of the saliency map (the paper's score)",
+    ),
+    "nearest_map_reliability": (
+        "nearest maps",
+        "share of right answers among the validation images with the 15 most similar saliency maps",
+    ),
     "softmax": ("probability", "the classifier's own probability of its answer (softmax)"),
-    "calibrated_softmax": ("calibrated probability", "the same, corrected for over-confidence on validation plants"),
+    "calibrated_softmax": (
+        "calibrated probability",
+        "the classifier's probability of its answer, corrected for over-confidence on validation plants",
+    ),
     "feature_reliability": (
         "nearest features",
-        "share of right answers among the 15 validation images most like it to the classifier's last layer",
+        "share of right answers among the 15 validation images with the most similar features in the classifier",
     ),
-    "trust_score": ("trust score", "how much nearer, to the last layer, the answered class lies than any other"),
-    COMBINED_SCORE: ("all combined", "one probability of a right answer, learned from all of these together"),
+    "trust_score": (
+        "trust score",
+        "distance to the nearest other class divided by the distance to the answered class, in the features",
+    ),
+    COMBINED_SCORE: ("all combined", "one probability of a right answer, learned from all other scores together"),
 }

@@ -1,6 +1,6 @@
-"""Gaussian affinity of saliency maps by five readings of its scale, of all pairs or of nearest neighbours alone.
+"""Compute the Gaussian affinity of saliency maps, of all pairs or only of nearest neighbours.
 
-Pure functions; no Prefect, no files.
+The kernel scale can be read in five ways (see `affinity_matrix`). Pure functions; no Prefect, no files.
 """
 
 from collections.abc import Iterator
@@ -14,21 +14,26 @@ from sklearn.neighbors import NearestNeighbors
 
 Floats = NDArray[np.float64]
 Affinity = Literal["sigma", "matlab", "gamma", "median", "local"]
-EXACT_BELOW = 2000  # maps; distances of fewer are always taken from differences
-TILE = 256  # rows and columns of distances taken together: they stay in the processor's cache
-NEAR = 1e-4  # of the largest squared length: smaller squared distances are taken from differences
-SAME_SHARE = 1e-12  # of the mean square distance from the mean: equal maps' squared distance is less
-SAME_SQUARE = 1e-14  # the same where all maps are equal: that of vectors of length 1 from single precision
-LOCAL_NEIGHBOUR = 7  # its distance is a map's own scale: Zelnik-Manor & Perona's choice
-MEDIAN_MAPS = 2000  # in a sparse affinity the median distance is that between so many
+EXACT_BELOW = 2000  # largest number of maps whose distances are all computed from differences
+TILE = 256  # rows and columns of distances computed together, so that they stay in the processor's cache
+NEAR = 1e-4  # share of the largest squared length; smaller squared distances are computed from differences
+SAME_SHARE = 1e-12  # share of the mean square distance from the mean; equal maps lie closer than that
+SAME_SQUARE = 1e-14  # squared distance of equal maps where all are equal: rounding of unit vectors from float32
+LOCAL_NEIGHBOUR = 7  # neighbour whose distance is a map's own scale, chosen by Zelnik-Manor & Perona
+MEDIAN_MAPS = 2000  # most maps whose distances give the median of a sparse affinity
 
 
 def affinity_matrix(coordinates: Floats, reading: Affinity, scale: float) -> Floats:
-    """Gaussian affinity (n, n) with zero diagonal, of coordinates (n, c).
+    """Return the Gaussian affinity (n, n), with zero diagonal, of coordinates (n, c).
 
-    `sigma`: exp(-d^2 / (2 scale^2)); `matlab`: exp(-(d / scale)^2); `gamma`: exp(-scale d^2); `median`: sigma is
-    `scale` times the median distance of different maps; `local`: exp(-d^2 / (scale^2 s_i s_j)), s_i the distance of map
-    i to its 7th nearest other map, or to the last (Zelnik-Manor & Perona 2004, NIPS 17).
+    Readings of the scale, with d the distance of two maps:
+
+    - `sigma`: exp(-d^2 / (2 scale^2));
+    - `matlab`: exp(-(d / scale)^2);
+    - `gamma`: exp(-scale d^2);
+    - `median`: like `sigma`, with sigma = `scale` times the median distance of different maps;
+    - `local`: exp(-d^2 / (scale^2 s_i s_j)), with s_i the distance of map i to its 7th nearest other map, or to the
+      farthest one if there are fewer (Zelnik-Manor & Perona 2004, NIPS 17).
     """
     affinity = squared_distances(coordinates)
     least = rounding_limit(coordinates)
@@ -48,15 +53,16 @@ def affinity_matrix(coordinates: Floats, reading: Affinity, scale: float) -> Flo
 
 
 def sparse_affinity(coordinates: Floats, reading: Affinity, scale: float, n_neighbours: int) -> csr_array:
-    """The same affinities of each map with its nearest neighbours alone; a pair is kept if either is near the other.
+    """Return the affinities (n, n) of each map with its nearest neighbours, as a sparse symmetric matrix.
 
-    For `median`, the median is that of evenly spaced maps, at most 2,000 and all of them if fewer.
+    A pair is kept if either map is among the nearest of the other. The readings are those of `affinity_matrix`. For
+    `median`, the median distance is that of at most 2,000 evenly spaced maps.
     """
     n = len(coordinates)
     found = NearestNeighbors(n_neighbors=n_neighbours).fit(coordinates)
     index = np.asarray(found.kneighbors(return_distance=False), np.int64)
     squared = np.empty(index.shape)
-    for rows in strips(squared):  # anew from differences: scikit-learn's lose what is near
+    for rows in strips(squared):  # from differences, because scikit-learn's distances lose digits of near maps
         difference = coordinates[rows, None] - coordinates[index[rows]]
         squared[rows] = np.einsum("ijk,ijk->ij", difference, difference)
     least, product, median = rounding_limit(coordinates), None, 0.0
@@ -73,15 +79,16 @@ def sparse_affinity(coordinates: Floats, reading: Affinity, scale: float, n_neig
 
 
 def strips(matrix: Floats, stop: int | None = None) -> Iterator[slice]:
-    """Slices of `TILE` rows of a matrix, up to row `stop`."""
+    """Return slices of `TILE` rows of a matrix, up to row `stop`."""
     end = len(matrix) if stop is None else stop
     return (slice(start, min(start + TILE, end)) for start in range(0, end, TILE))
 
 
 def squared_distances(coordinates: Floats) -> Floats:
-    """Squared Euclidean distances (n, n) of coordinates (n, c), exactly symmetric.
+    """Return squared Euclidean distances (n, n) of coordinates (n, c), exactly symmetric.
 
-    |a|^2 + |b|^2 - 2 a'b, a fifth of the time of differences; but it loses what lies near, which is taken anew.
+    The formula |a|^2 + |b|^2 - 2 a'b takes a fifth of the time of differences, but loses digits of small distances.
+    Those are computed again from differences.
     """
     n = len(coordinates)
     if n <= EXACT_BELOW:
@@ -102,12 +109,12 @@ def squared_distances(coordinates: Floats) -> Floats:
 
 
 def rounding_limit(coordinates: Floats) -> float:
-    """Squared distance up to which two maps of coordinates (n, c) differ by rounding alone."""
+    """Return the squared distance up to which two maps of coordinates (n, c) differ only by rounding."""
     return max(SAME_SHARE * float(np.var(coordinates, axis=0).sum()), SAME_SQUARE)
 
 
 def count_patterns(coordinates: Floats, limit: int) -> int:
-    """How many different maps there are, up to `limit`: each in turn takes those that equal it away."""
+    """Count different maps, at most `limit`: each map in turn removes those that equal it."""
     least, n_found = rounding_limit(coordinates), 0
     while len(coordinates) and n_found < limit:
         coordinates = coordinates[((coordinates - coordinates[0]) ** 2).sum(axis=1) > least]
@@ -116,14 +123,14 @@ def count_patterns(coordinates: Floats, limit: int) -> int:
 
 
 def median_square(squared: Floats, least: float) -> float:
-    """Median of the squared distances (n, n) between different maps; 0 where all are equal."""
+    """Return the median of the squared distances (n, n) between different maps; 0 where all maps are equal."""
     pairs = np.concatenate([row[:i] for i, row in enumerate(squared)])
     pairs = pairs[pairs > least]
     return float(np.median(pairs, overwrite_input=True)) if len(pairs) else 0.0
 
 
 def kernel_factor(reading: Affinity, scale: float, median: float) -> float:
-    """What squared distances are multiplied by in the exponent; `median` is their median, for that reading alone."""
+    """Return the factor of squared distances in the exponent; `median` is their median, for that reading only."""
     if reading == "gamma":
         return scale
     if reading == "median":
@@ -134,7 +141,8 @@ def kernel_factor(reading: Affinity, scale: float, median: float) -> float:
 def apply_kernel(squared: Floats, factor: float, lengths: Floats | None, least: float) -> None:
     """Turn squared distances into affinities, in place; `lengths` are products of two maps' own scales.
 
-    There, distances of rounding are none: the own scale of a map with seven equal ones is no more than such a distance.
+    With `lengths`, squared distances up to `least` count as zero. A map with seven equal maps has an own scale that is
+    itself only rounding, so the quotient would be arbitrary.
     """
     if lengths is not None:
         squared[squared <= least] = 0

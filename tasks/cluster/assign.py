@@ -1,9 +1,9 @@
-"""Assign: give every explained image of a date its cluster and what the nearest validation maps say of it.
+"""Assign a cluster to every explained image of a date, with signals from its nearest validation maps.
 
-Reads `clusters`, `crossfit`, `saliency` and `predictions`, writes the table `assignments`. New maps get the cluster of
-the majority of their nearest validation maps (paper, section 2.5).
+Reads `clusters`, `crossfit`, `saliency` and `predictions`, writes the table `assignments`. A new map gets the cluster
+that most of its nearest validation maps have (paper, section 2.5).
 
-Memory: `ROWS_AT_ONCE` maps' coordinates, and the ids of all images of the date.
+Memory: coordinates of `ROWS_AT_ONCE` maps, and the ids of all images of the date.
 """
 
 from collections.abc import Generator
@@ -36,13 +36,13 @@ from tasks.explain.methods import flat_maps
 from tasks.stage import cached_by, made_once
 
 REVISION = 4
-OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")
+OF_OTHERS = ("neighbour_agreement", "nearest_map_reliability", "novelty")  # columns that rest on other images' maps
 
 
 def assignments_recipe(
     clusters: ArtifactRef, crossfit: ArtifactRef, saliency: ArtifactRef, predictions: ArtifactRef
 ) -> Recipe:
-    """What makes a date's assignments."""
+    """Return the recipe of a date's assignments."""
     inputs = {"clusters": clusters, "crossfit": crossfit, "saliency": saliency, "predictions": predictions}
     return Recipe("assignments", REVISION, {}, inputs)
 
@@ -59,7 +59,10 @@ def assign_images(
     saliency: ArtifactRef,
     predictions: ArtifactRef,
 ) -> None:
-    """Give every explained image of a date its cluster: its own for validation images, the neighbours' for others."""
+    """Assign a cluster to every explained image of a date.
+
+    Labelled validation images keep the cluster they were fitted into. All others get that of their nearest neighbours.
+    """
     maps, answers = store.open(saliency), store.open(predictions)
     table = read_columns(answers, PREDICTIONS, ("row", "plant_id", "split", "classifier"))
     where = {row: i for i, row in enumerate(table["row"])}
@@ -78,7 +81,10 @@ def assign_images(
 def signals_in_parts(
     fit: Artifact, crossfit: Artifact, maps: Artifact, rows: list[int]
 ) -> Generator[tuple[list[int], Rows]]:
-    """Rows of some of a date's images after others, and what all validation maps but its own say of each."""
+    """Yield the rows of a date's images in batches, with their cluster and signals from validation maps.
+
+    An image that is a validation map itself is judged without its own map.
+    """
     evidence, k = read_evidence(fit), fit.manifest.params["neighbours"]
     of_validation, own = read_array(crossfit, MAP_DISTANCE), read_own(fit, crossfit, evidence, maps)
     for part in batches(len(rows), ROWS_AT_ONCE):
@@ -94,7 +100,7 @@ def signals_in_parts(
 
 
 def read_own(fit: Artifact, crossfit: Artifact, evidence: MapEvidence, maps: Artifact) -> dict[int, dict[str, float]]:
-    """By row, the cluster of each of a date's maps that is one of the clusters', and what was fitted without it."""
+    """Return cluster and cross-fitted signals, by row, of those maps of a date that the clusters were fitted to."""
     others, k = read_table(crossfit, CROSSFIT), fit.manifest.params["neighbours"]
     members: list[tuple[str, list[int]]] = fit.read_json("members.json")
     own: dict[int, dict[str, float]] = {}
@@ -111,7 +117,7 @@ def read_own(fit: Artifact, crossfit: Artifact, evidence: MapEvidence, maps: Art
 
 
 def read_evidence(fit: Artifact) -> MapEvidence:
-    """What the validation maps of fitted clusters say."""
+    """Read the evidence of the validation maps from fitted clusters."""
     axes = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
     labels = read_array(fit, LABELS).astype(np.int64)
     return MapEvidence(axes, read_array(fit, COORDINATES), read_array(fit, RESIDUALS), labels, read_array(fit, WRONG))
@@ -120,7 +126,7 @@ def read_evidence(fit: Artifact) -> MapEvidence:
 def _place(
     fit: Artifact, axes: PrincipalAxes, saliency: Artifact, part: slice
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Coordinates (n, components) and residuals of a part of a date's maps and which are flat, some at a time."""
+    """Return coordinates (n, components), residuals (n,) and flatness (n,) of a part of a date's maps."""
     params, n, start = fit.manifest.params, part.stop - part.start, 0
     coordinates, residuals, is_flat = np.empty((n, len(axes.components))), np.empty(n), np.empty(n, np.bool_)
     for maps in iter_maps(saliency, np.arange(part.start, part.stop)):

@@ -1,10 +1,10 @@
-"""Vectors of saliency maps and their principal axes. Pure functions; no Prefect, no files.
+"""Turn saliency maps into vectors and fit their principal axes. Pure functions; no Prefect, no files.
 
-Maps are compared as images, upsampled bilinearly. Upsampling is linear, so the same distances come from the native maps
-with the upsampling operator's Gram matrix as metric, which costs a thousandth.
+Maps are compared as images, upsampled bilinearly. Upsampling is linear. So the native maps have the same distances if
+the Gram matrix of the upsampling operator is their metric, at a thousandth of the cost.
 
-Axes come from inner products, summed over blocks of vectors: those that fit into no memory are read block by block, and
-give the numbers of those that do. Kierdorf & Roscher 2023 (arXiv 2305.15149), section 2.5.
+Axes come from inner products, summed over blocks of vectors. Vectors that do not fit into memory are read block by
+block, with the same result. Kierdorf & Roscher 2023 (arXiv 2305.15149), section 2.5.
 """
 
 from collections.abc import Iterator
@@ -18,34 +18,34 @@ from numpy.typing import NDArray
 from tasks.explain.upsample import upsampling_weights
 
 Floats = NDArray[np.float64]
-MAPS_AT_ONCE = 32  # upsampled together; bounds what a step needs beside its result
-VECTORS_AT_ONCE = 512  # in a block; two blocks are held at a time
-KRONECKER_LIMIT = 256  # features; below it both sides of a map are upsampled by one matrix product
-LEAST_SHARE = 1e-6  # of the first axis's variance: above it axes from inner products are orthonormal to 1e-10
+MAPS_AT_ONCE = 32  # maps upsampled together, which bounds the memory of a step beside its result
+VECTORS_AT_ONCE = 512  # vectors of a block; two blocks are held at a time
+KRONECKER_LIMIT = 256  # most pixels of a map whose two sides are upsampled by one matrix product
+LEAST_SHARE = 1e-6  # share of the first axis's variance above which axes of inner products are orthonormal to 1e-10
 
 
 class Vectors(Protocol):
-    """Vectors (n, features) that need not lie in memory; a numpy array is one."""
+    """Vectors (n, features) that need not be in memory; a numpy array is an example."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of vectors, and of features."""
+        """Return the number of vectors and the number of features."""
         ...
 
     def __getitem__(self, rows: slice, /) -> Floats:
-        """Some vectors in a row, (rows, features)."""
+        """Return consecutive vectors, (rows, features)."""
         ...
 
 
 @dataclass(frozen=True)
 class PrincipalAxes:
-    """PCA of the validation maps.
+    """Principal axes (PCA) of the validation maps.
 
     Attributes
     ----------
-    mean : (features,), of the vectors.
-    components : (n_components, features), orthonormal rows, largest entry of each positive.
-    variance_share : (n_components,) of the total variance.
+    mean : (features,) mean of the vectors.
+    components : (n_components, features) orthonormal rows; the largest entry of each is positive.
+    variance_share : (n_components,) share of the total variance, 0..1.
     """
 
     mean: Floats
@@ -53,7 +53,7 @@ class PrincipalAxes:
     variance_share: Floats
 
     def coordinates(self, vectors: Vectors) -> Floats:
-        """Coordinates (n, n_components) of vectors (n, features)."""
+        """Return the coordinates (n, n_components) of vectors (n, features)."""
         if isinstance(vectors, np.ndarray):
             return (vectors - self.mean) @ self.components.T
         found = np.empty((vectors.shape[0], len(self.components)))
@@ -62,9 +62,9 @@ class PrincipalAxes:
         return found
 
     def residuals(self, vectors: Vectors, coordinates: Floats) -> Floats:
-        """Euclidean length (n,) of what the axes leave out of each centred vector, given its coordinates.
+        """Return the length (n,) of the part of each centred vector that the axes do not represent.
 
-        Taken from the remainder itself: the difference of squared lengths would lose a small one.
+        It is computed from the remainder itself, because a difference of squared lengths would lose small remainders.
         """
         found = np.empty(vectors.shape[0])
         for rows, block in blocks(vectors):
@@ -73,24 +73,24 @@ class PrincipalAxes:
 
 
 def blocks(vectors: Vectors) -> Iterator[tuple[slice, Floats]]:
-    """Blocks of vectors in order, each with its place."""
+    """Yield blocks of vectors in order, each with its slice of rows."""
     for start in range(0, vectors.shape[0], VECTORS_AT_ONCE):
         rows = slice(start, min(start + VECTORS_AT_ONCE, vectors.shape[0]))
         yield rows, vectors[rows]
 
 
 def upsampling_root(native: int, size: int) -> Floats:
-    """Root R (native, native) of the Gram matrix of bilinear upsampling from `native` to `size` samples: R'R = U'U."""
+    """Return the root R (native, native) of the Gram matrix of linear upsampling U (size, native): R'R = U'U."""
     weights = upsampling_weights(native, size)
     values, vectors = scipy.linalg.eigh(weights.T @ weights)
     return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
 
 
 def map_vectors(maps: NDArray[np.floating], size: int, scaling: Literal["unit", "rms"] = "unit") -> Floats:
-    """Vectors (n, rows * cols) whose distances are those of the maps (n, rows, cols) upsampled to `size` x `size`.
+    """Return vectors (n, rows * cols) with the distances of maps (n, rows, cols) upsampled to `size` x `size`.
 
-    `unit` scales each upsampled map to Euclidean length 1, zero maps stay zero; `rms` divides by `size`, so that
-    distances are root-mean-square differences a pixel.
+    `unit` scales each upsampled map to Euclidean length 1; zero maps stay zero. `rms` divides by `size`, so that
+    distances are root-mean-square differences per pixel.
     """
     n, rows, cols = maps.shape
     left, right = upsampling_root(rows, size), upsampling_root(cols, size)
@@ -112,12 +112,13 @@ def map_vectors(maps: NDArray[np.floating], size: int, scaling: Literal["unit", 
 
 
 def fit_axes(vectors: Vectors, n_components: int) -> PrincipalAxes:
-    """PCA of vectors (n, features) to at most `n_components`; fewer where n - 1 or the features are fewer.
+    """Fit the PCA of vectors (n, features) with at most `n_components`, n - 1 or `features` axes.
 
-    Holds the smaller of the matrices (features, features) and (n, n), and two blocks of vectors. Where an axis is asked
-    for that inner products lose, the singular value decomposition takes over (see `largest_pairs`); vectors with more
-    features than there are vectors are then loaded whole. That happens to maps of fewer different patterns than axes,
-    which are few, or else could not share so few.
+    Memory: the smaller of the matrices (features, features) and (n, n), and two blocks of vectors.
+
+    Inner products lose axes of very small variance. If one of those is wanted, a singular value decomposition takes
+    over (see `largest_pairs`). It loads all vectors if there are more features than vectors. That happens only to maps
+    with fewer different patterns than axes.
     """
     n, features = vectors.shape
     keep = min(n_components, n - 1, features)
@@ -136,10 +137,11 @@ def fit_axes(vectors: Vectors, n_components: int) -> PrincipalAxes:
 
 
 def moments(vectors: Vectors) -> tuple[Floats, Floats]:
-    """Mean (features,) and scatter about it (features, features) in one pass.
+    """Return the mean (features,) and the scatter about it (features, features), computed in one pass.
 
-    Every block adds its scatter about its own mean, and what lies between that mean and the one so far: Chan, Golub &
-    LeVeque 1979. Sums of squares less the squared mean would lose vectors that lie close together far from zero.
+    Every block adds its scatter about its own mean, and a term for the distance between that mean and the mean so far
+    (Chan, Golub & LeVeque 1979). Sums of squares minus the squared mean would lose digits of vectors that lie close
+    together and far from zero.
     """
     features = vectors.shape[1]
     mean, scatter = np.zeros(features), np.zeros((features, features))
@@ -153,7 +155,7 @@ def moments(vectors: Vectors) -> tuple[Floats, Floats]:
 
 
 def inner_products(vectors: Vectors) -> tuple[Floats, Floats]:
-    """Mean (features,) and inner products (n, n) of the vectors about it, one pair of blocks after another."""
+    """Return the mean (features,) and inner products (n, n) of the centred vectors, by pairs of blocks."""
     n, features = vectors.shape
     mean, products = np.zeros(features), np.empty((n, n))
     for _, block in blocks(vectors):
@@ -170,10 +172,10 @@ def inner_products(vectors: Vectors) -> tuple[Floats, Floats]:
 
 
 def largest_pairs(products: Floats, keep: int) -> tuple[Floats, Floats] | None:
-    """The `keep` largest eigenvalues, descending, and eigenvectors (size, keep) of products (size, size).
+    """Return the `keep` largest eigenvalues, descending, and eigenvectors (size, keep) of products (size, size).
 
-    Inner products square the singular values and lose the small ones: None where an axis is asked for that has less
-    than `LEAST_SHARE` of the first one's variance, as with fewer different maps than axes.
+    Returns None if a wanted axis has less than `LEAST_SHARE` of the first one's variance, as with fewer different maps
+    than axes. Inner products square the singular values, so small ones are lost.
     """
     if not keep:
         return None
@@ -184,13 +186,20 @@ def largest_pairs(products: Floats, keep: int) -> tuple[Floats, Floats] | None:
 
 
 def scatter_axes(scatter: Floats, keep: int) -> tuple[Floats, Floats] | None:
-    """Variances (keep,), times n, and axes (keep, features) of a scatter; None where `singular_axes` must take over."""
+    """Return n times the variances (keep,), and axes (keep, features), of a scatter (features, features).
+
+    Returns None where `singular_axes` must take over.
+    """
     found = largest_pairs(scatter, keep)
     return None if found is None else (found[0], np.ascontiguousarray(found[1].T))
 
 
 def gram_axes(vectors: Vectors, mean: Floats, products: Floats, keep: int) -> tuple[Floats, Floats] | None:
-    """The same from inner products (n, n): fifteen times as fast where maps have more pixels than there are maps."""
+    """Return n times the variances (keep,), and axes (keep, features), from inner products (n, n).
+
+    Returns None where `singular_axes` must take over. This is fifteen times as fast as `scatter_axes` if maps have more
+    pixels than there are maps.
+    """
     found = largest_pairs(products, keep)
     if found is None:
         return None
@@ -202,13 +211,16 @@ def gram_axes(vectors: Vectors, mean: Floats, products: Floats, keep: int) -> tu
 
 
 def singular_axes(centred: Floats, keep: int) -> tuple[Floats, Floats]:
-    """Squared singular values (keep,), descending, and right singular vectors (keep, features) of centred vectors."""
+    """Return squared singular values (keep,), descending, and axes (keep, features) of centred vectors."""
     _, singular, axes = scipy.linalg.svd(centred, full_matrices=False)
-    return singular[:keep] ** 2, axes[:keep].copy()  # a view would keep all of them in memory
+    return singular[:keep] ** 2, axes[:keep].copy()  # a view would keep all axes in memory
 
 
 def triangle(vectors: Vectors, mean: Floats) -> Floats:
-    """R (features, features) of the QR decomposition of centred vectors: their singular values and axes, unsquared."""
+    """Return R (features, features) of the QR decomposition of centred vectors.
+
+    R has their singular values and axes, not squared.
+    """
     found = np.empty((0, len(mean)))
     for _, block in blocks(vectors):
         found = np.asarray(np.linalg.qr(np.concatenate([found, block - mean]), mode="r"), np.float64)
@@ -216,7 +228,7 @@ def triangle(vectors: Vectors, mean: Floats) -> Floats:
 
 
 def load(vectors: Vectors) -> Floats:
-    """All vectors as one array, (n, features)."""
+    """Return all vectors as one array, (n, features)."""
     if isinstance(vectors, np.ndarray):
         return vectors
     found = np.empty(vectors.shape)
@@ -226,11 +238,12 @@ def load(vectors: Vectors) -> Floats:
 
 
 def isometric(vectors: Vectors) -> Floats:
-    """Coordinates (n, r), r <= min(n, features), whose distances are those of the vectors (n, features).
+    """Return coordinates (n, r), r <= min(n, features), with the same distances as the vectors (n, features).
 
-    So are their inner products about the mean, hence the PCA of any part of them: folds over the maps need not go back
-    to vectors with more features than there are maps. With no more features than vectors, the vectors themselves.
-    From the pivoted Cholesky factor of the inner products, exact to n times the rounding of the longest one's.
+    Their inner products about the mean are the same too, and so is the PCA of any part of them. Folds over maps
+    therefore need no vectors with more features than there are maps. If there are no more features than vectors, the
+    vectors themselves are returned. Otherwise coordinates come from the pivoted Cholesky factor of the inner products,
+    exact to n times the rounding of the longest vector's.
     """
     n, features = vectors.shape
     if features <= n:

@@ -1,4 +1,4 @@
-"""Clusters: their parameters, what is refused before they are made, and what a reader must know of them."""
+"""Refuse saliency methods that may not be clustered, and write warnings about fitted clusters."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from tasks.cluster.params import ClusterParams
 from tasks.cluster.spectral import Clustering
 from tasks.explain.methods import APPROXIMATE
 
-SPLINTER = 5  # members; a cluster smaller than this says nothing about its error share
+SPLINTER = 5  # members; the error share of a cluster with fewer says nothing
 
 
 def check_methods(methods: Sequence[str], params: ClusterParams) -> None:
@@ -18,18 +18,23 @@ def check_methods(methods: Sequence[str], params: ClusterParams) -> None:
 
     Raises
     ------
-    InputError : a method with approximate maps, which `cluster.allow_preview` does not allow.
+    InputError : a method makes approximate maps, and `cluster.allow_preview` is false.
     """
     for method in methods:
         check_exact(method, method in APPROXIMATE, params)
 
 
 def check_exact(method: str, is_approximate: bool, params: ClusterParams) -> None:
-    """Refuse approximate maps where they are not allowed (see `check_methods`)."""
+    """Refuse approximate maps of a method unless `cluster.allow_preview` is true.
+
+    Raises
+    ------
+    InputError : the maps are approximate, and `cluster.allow_preview` is false.
+    """
     if is_approximate and not params.allow_preview:
         raise InputError(
             f"the maps of {method} are approximate: their background ranks are wrong",
-            "Clusters rest on exact saliency maps, unless cluster.allow_preview says otherwise",
+            "Clusters must rest on exact saliency maps, unless cluster.allow_preview is true",
             "use the method occlusion, or set cluster.allow_preview = true and take no reliability as final",
         )
 
@@ -37,7 +42,7 @@ def check_exact(method: str, is_approximate: bool, params: ClusterParams) -> Non
 def diagnose(
     params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero: int, n_constant: int, is_approximate: bool
 ) -> list[str]:
-    """What a reader must know before trusting the clusters, one sentence each; empty when nothing stands out."""
+    """Return warnings about the clusters, one sentence each; empty when nothing stands out."""
     sizes = np.bincount(fit.labels)[1:]
     n, used = len(fit.labels), len(axes.components)
     said = [
@@ -49,7 +54,7 @@ def diagnose(
         (n_zero > 0, f"{n_zero} of {n} maps are zero everywhere: nothing in the image spoke for the explained class"),
         (
             n_constant > 0,
-            f"{n_constant} of {n} maps hold one value everywhere, not zero: they say nothing about where the evidence "
+            f"{n_constant} of {n} maps have the same value everywhere, not zero: they do not show where the evidence "
             "lies",
         ),
         (
@@ -69,8 +74,8 @@ def diagnose(
         ),
         (
             not fit.is_exact,
-            f"more than {params.max_exact} maps (cluster.max_exact): affinities are kept to each map's nearest, and "
-            "the clusters need not be those of all affinities",
+            f"there are more than {params.max_exact} maps (cluster.max_exact): only the affinities of each map's "
+            "nearest maps are used, and the clusters may differ from those of all affinities",
         ),
         (
             fit.stability < 0.6,

@@ -1,10 +1,7 @@
-"""Cluster: groups of validation saliency maps, and the group of every other map.
+"""Cluster the validation saliency maps of a campaign (paper, section 2.5).
 
-`fit_clusters` reads the validation maps of every date and writes `clusters`: PCA axes, the reference maps'
-coordinates and labels, prototypes and diagnostics. `assign_images` gives each map of a date its cluster: table
-`assignments`.
-
-Memory: of a date to assign `ROWS_AT_ONCE` maps' coordinates, and the ids of all.
+Reads `saliency` and `predictions` of every date. Writes `clusters`: PCA axes, coordinates and labels of the validation
+maps, prototypes and diagnostics. `tasks.cluster.assign` assigns the maps of a date to these clusters.
 """
 
 from typing import Any
@@ -32,7 +29,7 @@ REVISION = 4
 def clusters_recipe(
     params: ClusterParams, size: int, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
 ) -> Recipe:
-    """What makes a campaign's clusters; a permission changes no number and is no part of their name."""
+    """Return the recipe of a campaign's clusters; `allow_preview` changes no number and is not part of it."""
     return Recipe("clusters", REVISION, params.numbers(size), {"saliency": saliency, "predictions": predictions})
 
 
@@ -47,11 +44,12 @@ def fit_clusters(
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
 ) -> None:
-    """Cluster the validation maps of a campaign; `size` is the side the maps are compared at, in pixels.
+    """Cluster the validation maps of a campaign; maps are compared at `size` x `size` pixels.
 
     Raises
     ------
-    InputError : approximate maps without `allow_preview`; maps that no kernel of this scale groups.
+    InputError : approximate maps without `allow_preview`; no two maps are near each other at this kernel scale; fewer
+        different maps than clusters.
     """
     is_approximate = any(store.open(ref).summary.get("approximate", False) for ref in saliency)
     check_exact(method, is_approximate, params)
@@ -100,9 +98,10 @@ def _diagnostics(evidence: MapEvidence, fit: Clustering) -> dict[str, Any]:
 
 
 def _look_at_maps(vectors: MemberVectors, fit: Clustering) -> tuple[NDArray[np.float64], int, int]:
-    """Prototypes (q, rows, cols), each map taken to largest magnitude 1, and how many maps are zero, and are flat.
+    """Return prototypes (q, rows, cols), the number of zero maps and the number of flat maps.
 
-    Without that a prototype would be that of its strongest member.
+    A prototype is the mean of its members, each divided by its largest magnitude. Otherwise the strongest member would
+    dominate.
     """
     sizes = np.bincount(fit.labels)[1:]
     total: NDArray[np.float64] | None = None
@@ -114,5 +113,5 @@ def _look_at_maps(vectors: MemberVectors, fit: Clustering) -> tuple[NDArray[np.f
         scaled = np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
         np.add.at(total, fit.labels[start : start + len(maps)] - 1, scaled)
         n_zero, n_flat, start = n_zero + int((peaks == 0).sum()), n_flat + int(flat_maps(maps).sum()), start + len(maps)
-    assert total is not None  # there are as many maps as clusters, at least
+    assert total is not None  # there are at least as many maps as clusters
     return total / sizes[:, None, None], n_zero, n_flat

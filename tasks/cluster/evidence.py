@@ -1,4 +1,4 @@
-"""Read from the nearest validation maps how often the classifier was wrong on maps like a new one."""
+"""Estimate from the nearest validation maps how often the classifier is wrong on maps like a new one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ from tasks.cluster.nearest import assign_clusters, error_share_of_nearest, mean_
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.cluster.spectral import Clustering, cluster_maps
 
-Signals = dict[str, Floats]  # by name, (n,) each
-NEAREST = 15  # maps, or features, whose answers are looked at
-BLOCK = 512  # map vectors at a time
+Signals = dict[str, Floats]  # values (n,) by the name of a signal
+NEAREST = 15  # nearest maps, or feature vectors, whose answers are counted
+BLOCK = 512  # map vectors held in memory at a time
 
 
 @dataclass(frozen=True)
 class MapEvidence:
-    """What validation maps and their answers say.
+    """Validation maps, their clusters and whether their answers were wrong.
 
     Attributes
     ----------
-    coordinates : (n, c) of the maps on `axes`; residuals : (n,) length of what the axes leave out.
+    coordinates : (n, c) coordinates of the maps on `axes`.
+    residuals : (n,) length of the part of each map that the axes do not represent.
     labels : (n,) cluster of each map, from 1.
     is_wrong : (n,) whether the classifier's answer was wrong.
     """
@@ -37,7 +38,7 @@ class MapEvidence:
 
     @property
     def error_shares(self) -> Floats:
-        """Of every cluster, from cluster 1 on, (q,)."""
+        """Return the share of wrong answers in each cluster, (q,) from cluster 1, in 0..1."""
         sizes = np.bincount(self.labels)[1:]
         return np.bincount(self.labels, self.is_wrong)[1:] / np.maximum(sizes, 1)
 
@@ -49,7 +50,7 @@ def cluster_evidence(
 
     Raises
     ------
-    InputError : maps that no kernel of this scale groups, or fewer different ones than clusters.
+    InputError : no two maps are near each other at this kernel scale, or fewer different maps than clusters.
     """
     axes = fit_axes(vectors, params.n_components)
     coordinates, residuals = place(axes, vectors)
@@ -60,7 +61,7 @@ def cluster_evidence(
 
 
 def place(axes: PrincipalAxes, vectors: Vectors) -> tuple[Floats, Floats]:
-    """Coordinates (n, c) of map vectors (n, f) and the length of what they leave out (n,), some at a time."""
+    """Return coordinates (n, c) and residual lengths (n,) of map vectors (n, f), computed in blocks."""
     n = vectors.shape[0]
     coordinates, residuals = np.empty((n, len(axes.components))), np.empty(n)
     for part in batches(n, BLOCK):
@@ -71,10 +72,10 @@ def place(axes: PrincipalAxes, vectors: Vectors) -> tuple[Floats, Floats]:
 
 
 def map_signals(evidence: MapEvidence, coordinates: Floats, residuals: Floats, k: int) -> Signals:
-    """What the nearest validation maps say of n maps, that are none of them.
+    """Return signals of n maps from their nearest validation maps; the maps must not be validation maps themselves.
 
-    `cluster`, `neighbour_agreement` and `error_share` by the `k` nearest, `nearest_map_reliability` by the 15 nearest,
-    and `map_distance`, mean distance to the `k` nearest.
+    The `k` nearest give `cluster`, `neighbour_agreement`, `error_share` and `map_distance` (mean distance to them). The
+    15 nearest give `nearest_map_reliability`.
     """
     reference = evidence.coordinates
     cluster, agreement = assign_clusters(coordinates, reference, evidence.labels, k)
@@ -88,7 +89,7 @@ def map_signals(evidence: MapEvidence, coordinates: Floats, residuals: Floats, k
 
 
 def joined(parts: Mapping[int, tuple[NDArray[np.bool_], Signals]], n: int) -> Signals:
-    """Signals of n images from those of folds: which images each fold holds, and their signals."""
+    """Join the signals of folds into those of all n images; `parts` has each fold's images (n,) and their signals."""
     first = next(iter(parts.values()))[1]
     whole = {name: np.empty(n) for name in first}
     for held_out, signals in parts.values():

@@ -1,4 +1,4 @@
-"""Cluster the validation maps without each fold of plants, and choose a kernel by what the folds left out say."""
+"""Cross-fit the clusters over folds of plants, and choose the kernel with the least cross-fitted loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from tasks.cluster.evidence import MapEvidence, Signals, cluster_evidence, joine
 from tasks.cluster.nearest import TIE
 from tasks.cluster.params import ClusterParams, Kernel
 
-N_FOLDS = 5
-# Narrow and wide kernels of every reading, for maps of unit length: their median distance is about 0.5 to 0.8.
+N_FOLDS = 5  # folds of plants in cross-fitting
+# Narrow and wide kernels of every reading for maps of unit length, whose median distance is about 0.5 to 0.8.
 KERNELS = (
     Kernel("sigma", 0.1),
     Kernel("sigma", 0.2),
@@ -30,7 +30,7 @@ KERNELS = (
 
 @dataclass(frozen=True)
 class FoldClusters:
-    """Clusters of the images outside a fold: counts (q,), or why there is only one."""
+    """Clusters of the images outside a fold: sizes (q,), wrong answers (q,), and why they fell back to one cluster."""
 
     n: list[int]
     n_wrong: list[int]
@@ -39,13 +39,13 @@ class FoldClusters:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """n validation images, each judged without its fold.
+    """Signals of n validation images, each judged by clusters that were fitted without its fold.
 
     Attributes
     ----------
-    fold : (n,) from 1.
-    signals : by name, (n,) each; those of tasks.signals and `novelty`.
-    clusters : by fold.
+    fold : (n,) fold of each image, from 1.
+    signals : values (n,) by name: those of `map_signals`, and `novelty`.
+    clusters : clusters of the images outside each fold, by fold.
     """
 
     fold: NDArray[np.int64]
@@ -54,7 +54,9 @@ class CrossFit:
 
 
 def plant_folds(plants: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
-    """Fold of each image, (n,) from 1: plants are dealt out in a seeded order, whatever the order of images.
+    """Return the fold of each image, (n,) from 1; plants are dealt out in a seeded order.
+
+    The order of the images does not matter.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def plant_folds(plants: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDA
     if len(names) < 2:
         raise InputError(
             f"{len(names)} plant{'s' * (len(names) != 1)} with labelled validation images",
-            "Cross-fitting leaves plants out, so validation needs at least two",
+            "Cross-fitting leaves plants out, so validation must have at least two",
             "put more plants into the validation split",
         )
     order = np.random.default_rng([seed, len(names)]).permutation(len(names))
@@ -74,7 +76,10 @@ def plant_folds(plants: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDA
 def cross_fit_maps(
     vectors: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], params: ClusterParams, kernel: Kernel | None
 ) -> CrossFit:
-    """What the maps of the other folds say of every image, (n, f) vectors; `kernel` as in `cross_fit`."""
+    """Judge every image, given by map vectors (n, f), by clusters of the other folds.
+
+    Without a `kernel`, each fold chooses one from the other folds.
+    """
     folds = plant_folds(plants, params.seed)
     parts: dict[int, tuple[NDArray[np.bool_], Signals]] = {}
     clusters: dict[int, FoldClusters] = {}
@@ -92,7 +97,7 @@ def cross_fit_maps(
 def fold_clusters(
     vectors: Floats, is_wrong: NDArray[np.bool_], params: ClusterParams, kernel: Kernel
 ) -> tuple[FoldClusters, MapEvidence]:
-    """Clusters of the images outside a fold; where they cannot be clustered, one of all, and `problem` says why."""
+    """Cluster the images outside a fold; if that fails, put all in one cluster and note the reason in `problem`."""
     try:
         evidence, problem = cluster_evidence(vectors, is_wrong, params, kernel)[0], ""
     except InputError as error:
@@ -104,16 +109,16 @@ def fold_clusters(
 
 
 def own_novelty(distances: Floats) -> Floats:
-    """Conformal p-value of each of n exchangeable distances against the others, (n,) in 1/n..1.
+    """Return the conformal p-value of each of n exchangeable distances against the others, (n,) in 1/n..1.
 
-    Distances that tie, up to rounding, count as not smaller.
+    Distances that are equal up to rounding count as not smaller.
     """
     n, margin = len(distances), TIE * distances.max(initial=0)
     return (n - np.searchsorted(np.sort(distances), distances - margin, side="left")) / n
 
 
 def choose_kernel(vectors: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], params: ClusterParams) -> Kernel:
-    """The kernel whose cross-fitted error shares have the least Brier score; the campaign's own where equal."""
+    """Return the kernel whose cross-fitted error shares have the least Brier score; ties go to the campaign's own."""
     candidates = [Kernel(params.affinity, params.scale), *KERNELS]
     shares = [cross_fit_maps(vectors, is_wrong, plants, params, kernel).signals["error_share"] for kernel in candidates]
     loss = [float(((share - is_wrong) ** 2).mean()) for share in shares]

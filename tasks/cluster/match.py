@@ -1,4 +1,7 @@
-"""Match: which cluster of an earlier fit each cluster continues, so that their numbers stay comparable over re-fits."""
+"""Match the clusters of a fit with those of an earlier fit, so that cluster numbers can be compared between fits.
+
+Reads `clusters` of both fits, writes the table `cluster_matches`.
+"""
 
 from prefect import task
 
@@ -14,14 +17,14 @@ REVISION = 1
 
 
 def matches_recipe(clusters: ArtifactRef, earlier: ArtifactRef) -> Recipe:
-    """What makes the mapping between two fits of a campaign's clusters."""
+    """Return the recipe of the matches between two fits of a campaign's clusters."""
     return Recipe("matches", REVISION, {}, {"clusters": clusters, "earlier": earlier})
 
 
 @task(task_run_name="match {method}", **cached_by(matches_recipe))
 @made_once(matches_recipe)
 def match_earlier(draft: Draft, store: Store, method: str, clusters: ArtifactRef, earlier: ArtifactRef) -> None:
-    """Match each cluster's prototype to one of an earlier fit, one to one."""
+    """Match each cluster with one cluster of an earlier fit by their prototypes, one to one."""
     found, likeness = match_clusters(*(read_array(store.open(ref), PROTOTYPES) for ref in (clusters, earlier)))
     is_matched = found > 0
     columns = {

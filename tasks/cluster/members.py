@@ -1,4 +1,4 @@
-"""The labelled validation images of a campaign, read from their artefacts: what clusters and scores are fitted to."""
+"""Read the labelled validation images of a campaign, to which clusters and scores are fitted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ from tasks.cluster.axes import MAPS_AT_ONCE, Floats, map_vectors
 
 
 def iter_maps(artifact: Artifact, places: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
-    """Saliency maps of a date at some positions (n,) in the method's own unit, (m, rows, cols), m up to `MAPS_AT_ONCE`.
+    """Yield saliency maps (m, rows, cols) of a date at some positions (n,), at most `MAPS_AT_ONCE` at a time.
 
-    Files of which few are wanted are not read whole: validation maps may lie far apart among a date's.
+    Maps are in the method's own unit. Only the chunks that hold wanted maps are read, because validation maps may lie
+    far apart.
     """
     left = read_array(artifact, PEAK)[places]
     for maps in iter_images(open_array(artifact, SALIENCY), places, MAPS_AT_ONCE):
@@ -29,7 +30,7 @@ def iter_maps(artifact: Artifact, places: NDArray[np.integer]) -> Iterator[NDArr
 
 
 def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which of some rows are labelled validation images, (n,)."""
+    """Return whether each of some rows (n,) of a date is a labelled validation image, (n,)."""
     where = {row: i for i, row in enumerate(predictions["row"])}
     chosen = [where[int(row)] for row in rows]
     return np.asarray(
@@ -39,12 +40,14 @@ def validation_members(predictions: Rows, rows: NDArray[np.integer]) -> NDArray[
 
 @dataclass(frozen=True)
 class DateMembers:
-    """The labelled validation images of a date.
+    """Labelled validation images of a date.
 
     Attributes
     ----------
-    places : (n,) positions of their maps in the date's saliency; rows : (n,) of its images.
-    table : rows of the date's predictions by name, of these images alone.
+    places : (n,) positions of their maps among the date's saliency maps.
+    rows : (n,) their rows among the date's images.
+    table : columns of the date's predictions, for these images only.
+    answers : logits and features of these images.
     """
 
     date: str
@@ -56,7 +59,7 @@ class DateMembers:
 
 
 def read_members(store: Store, saliency: list[ArtifactRef], predictions: list[ArtifactRef]) -> list[DateMembers]:
-    """Labelled validation images of every date, without their maps."""
+    """Read the labelled validation images of every date, without their maps."""
     return [_of_date(store.open(m), store.open(p)) for m, p in zip(saliency, predictions, strict=True)]
 
 
@@ -79,22 +82,22 @@ def _of_date(saliency: Artifact, predictions: Artifact) -> DateMembers:
 
 
 def joined_answers(members: list[DateMembers]) -> Answers:
-    """Answers of all dates, in their order."""
+    """Join the classifier's answers of all dates, in their order."""
     return Answers(*(np.concatenate([getattr(m.answers, name) for m in members]) for name in ("logits", "features")))
 
 
 def column(members: list[DateMembers], name: str) -> list[Any]:
-    """A column of the predictions of all dates, in their order."""
+    """Return one column of the predictions of all dates, in their order."""
     return [value for one in members for value in one.table[name]]
 
 
 def plants_of(members: list[DateMembers]) -> list[str]:
-    """Plant of each image of all dates, in their order."""
+    """Return the plant of each image of all dates, in their order."""
     return column(members, "plant_id")
 
 
 def made_by(members: list[DateMembers], method: str, clusters: ArtifactRef) -> dict[str, str]:
-    """The columns of a table that say what its numbers rest on."""
+    """Return the values of the columns that say from what a table's numbers were computed."""
     first = next(one for one in members if len(one.rows))
     return {
         "method": method,
@@ -105,13 +108,13 @@ def made_by(members: list[DateMembers], method: str, clusters: ArtifactRef) -> d
 
 
 class MemberVectors:
-    """Vectors of the validation maps of all dates, date after date, read some at a time (see `tasks.axes.Vectors`)."""
+    """Vectors of the validation maps of all dates, date after date, read in parts (see `axes.Vectors`)."""
 
     def __init__(self, members: list[DateMembers], size: int, scaling: Literal["unit", "rms"]) -> None:
         self.members, self.size = members, size
         self.scaling: Literal["unit", "rms"] = scaling
         self.starts = np.cumsum([0, *(len(one.places) for one in members)])
-        shapes = [open_array(one.saliency, SALIENCY).shape for one in members]  # (0, 0, 0) of a date without maps
+        shapes = [open_array(one.saliency, SALIENCY).shape for one in members]  # a date without maps has (0, 0, 0)
         self.shape = (int(self.starts[-1]), max(int(rows * cols) for _, rows, cols in shapes))
 
     def __getitem__(self, part: slice) -> Floats:
@@ -119,7 +122,7 @@ class MemberVectors:
         return np.concatenate([np.empty((0, self.shape[1])), *found])
 
     def maps(self, part: slice = slice(None)) -> Iterator[NDArray[np.float32]]:
-        """Maps (m, rows, cols) of some members in a row, at most `MAPS_AT_ONCE` at a time."""
+        """Yield maps (m, rows, cols) of consecutive members, at most `MAPS_AT_ONCE` at a time."""
         first, last, _ = part.indices(self.shape[0])
         for one, start in zip(self.members, self.starts, strict=False):
             places = one.places[max(0, first - start) : max(0, last - start)]

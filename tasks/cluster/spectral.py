@@ -1,4 +1,4 @@
-"""Clusters of saliency maps: Gaussian affinity and normalised-Laplacian spectral clustering of their coordinates.
+"""Cluster saliency maps: spectral clustering (normalised Laplacian) of the Gaussian affinity of their coordinates.
 
 Ng, Jordan & Weiss 2001 (NIPS 14) after Lapuschkin et al. 2019 (DOI 10.1038/s41467-019-08987-4); Kierdorf & Roscher
 2023, section 2.5. Pure functions; no Prefect, no files.
@@ -23,12 +23,12 @@ from tasks.cluster.affinity import Affinity, affinity_matrix, count_patterns, sp
 from tasks.explain.upsample import upsample
 
 Floats = NDArray[np.float64]
-DENSE_LIMIT = 2000  # up to it LAPACK is fast, and exact where a graph in parts has equal eigenvalues
-SAME = 1 - 1e-9  # an affinity above it is between equal maps: they differ by rounding alone
-EIGEN_TOLERANCE = 1e-12  # of a residual: eigenvalues further apart than this are told apart
-WEAK_EDGE = 1e-9  # of the normalised affinity: parts that nothing stronger joins have, to iteration, equal eigenvalues
-NO_EDGE = 1e-10  # an affinity below it binds nothing: its kernel distance is over 6.7 scales
-KEPT_NEIGHBOURS = 50  # of each map in a sparse affinity
+DENSE_LIMIT = 2000  # most maps solved by LAPACK, which is exact where a graph in parts has equal eigenvalues
+SAME = 1 - 1e-9  # affinity above which two maps are equal up to rounding
+EIGEN_TOLERANCE = 1e-12  # residual of an eigenpair; eigenvalues further apart than this are told apart
+WEAK_EDGE = 1e-9  # normalised affinity; parts joined by nothing stronger have equal eigenvalues for an iteration
+NO_EDGE = 1e-10  # affinity below which maps are not joined: their distance is over 6.7 scales
+KEPT_NEIGHBOURS = 50  # nearest maps kept per row of a sparse affinity
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Clustering:
 
     Attributes
     ----------
-    labels : (n,) cluster of each map, 1 is the largest; equal sizes by their first member.
-    eigenvalues : the largest q + 1 of the normalised affinity, descending.
-    seeds : (s, n) clusters by each k-means seed, in its own numbers.
-    n_isolated : maps that no other map is near.
-    n_components : connected parts of the affinity graph.
-    is_exact : every pair of maps has its affinity; otherwise nearest neighbours alone.
+    labels : (n,) cluster of each map; 1 is the largest, and equal sizes are ordered by their first member.
+    eigenvalues : (q + 1,) largest eigenvalues of the normalised affinity, descending.
+    seeds : (s, n) clusters by each k-means seed, each with its own numbering.
+    n_isolated : number of maps that no other map is near.
+    n_components : number of connected parts of the affinity graph.
+    is_exact : whether all pairs of maps have their affinity; otherwise only nearest neighbours have.
     """
 
     labels: NDArray[np.int64]
@@ -54,30 +54,30 @@ class Clustering:
 
     @cached_property
     def stability(self) -> float:
-        """Mean adjusted Rand index between the k-means seeds: 1 is perfect."""
+        """Return the mean adjusted Rand index between the k-means seeds; 1 is perfect agreement."""
         pairs = [adjusted_rand_score(a, b) for a, b in itertools.combinations(self.seeds, 2)]
         return float(np.mean(pairs)) if pairs else 1.0
 
     @property
     def eigengap(self) -> float:
-        """Between the q-th and the next eigenvalue: a small one says that q is arbitrary."""
+        """Return the gap between the q-th and the next eigenvalue; a small gap says that q is arbitrary."""
         return float(self.eigenvalues[-2] - self.eigenvalues[-1])
 
 
 def cluster_maps(
     coordinates: Floats, reading: Affinity, scale: float, q: int, n_seeds: int, seed: int, max_exact: int
 ) -> Clustering:
-    """Cluster maps by their coordinates (n, c): from all affinities, or above `max_exact` maps from a sparse affinity.
+    """Cluster maps by their coordinates (n, c), with a sparse affinity above `max_exact` maps.
 
-    The two agree on clusters that lie apart, not where they run into each other.
+    Dense and sparse affinity give the same clusters where these lie apart, but not where they run into each other.
 
     Raises
     ------
-    InputError : as `spectral_clusters`.
+    InputError : no two maps are near each other at this kernel scale, or fewer different maps than clusters.
     """
     if len(coordinates) <= max_exact:
         return spectral_clusters(affinity_matrix(coordinates, reading, scale), q, n_seeds, seed)
-    n_different = count_patterns(coordinates, q)  # neighbourhoods among equal maps are arbitrary, and fall apart
+    n_different = count_patterns(coordinates, q)  # neighbours among equal maps are arbitrary and form separate parts
     if n_different < q:
         raise too_few_patterns(n_different, len(coordinates), q)
     affinity = sparse_affinity(coordinates, reading, scale, min(KEPT_NEIGHBOURS, len(coordinates) - 1))
@@ -85,9 +85,9 @@ def cluster_maps(
 
 
 def spectral_embedding(affinity: Floats | csr_array, q: int) -> tuple[Floats, Floats]:
-    """Rows of unit length from the top q eigenvectors of D^-1/2 A D^-1/2, and the top q + 1 eigenvalues.
+    """Return the embedding (n, q) and the top q + 1 eigenvalues of D^-1/2 A D^-1/2.
 
-    Maps without neighbours keep a zero row.
+    Rows are those of the top q eigenvectors, scaled to length 1. Maps without neighbours keep a zero row.
     """
     degree = affinity.sum(axis=1)
     inverse_root = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0)
@@ -99,12 +99,13 @@ def spectral_embedding(affinity: Floats | csr_array, q: int) -> tuple[Floats, Fl
 
 
 def top_eigenvectors_by_part(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """As `top_eigenvectors`, of each connected part of the graph by itself and the largest of them all.
+    """Return the largest eigenpairs of all connected parts of the graph, each part solved by itself.
 
-    Every part has the eigenvalue 1 (eigenvector D^1/2 1), and iteration from one start finds one vector of a repeated
-    eigenvalue, others by rounding or never (Parlett 1998, DOI 10.1137/1.9781611971163, on Lanczos). In one part the
-    largest is simple (Perron & Frobenius). Of equal eigenvalues those of the largest parts come first. What is cut
-    between parts moves no eigenvalue by more than n `WEAK_EDGE`.
+    Shapes are those of `top_eigenvectors`. Every part has the eigenvalue 1 (eigenvector D^1/2 1). Iteration from one
+    start finds one vector of a repeated eigenvalue, and others by rounding or never (Parlett 1998,
+    DOI 10.1137/1.9781611971163, on Lanczos). Within one part the largest eigenvalue is simple (Perron & Frobenius).
+    Equal eigenvalues are ordered by the size of their part, largest first. Edges cut between parts move no eigenvalue
+    by more than n `WEAK_EDGE`.
     """
     member = graph_parts(affinity, WEAK_EDGE, inverse_root)
     found = list[tuple[float, NDArray[np.int64], Floats]]()
@@ -121,7 +122,7 @@ def top_eigenvectors_by_part(affinity: Floats | csr_array, inverse_root: Floats,
 
 
 def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """The largest eigenvalues (wanted,) of D^-1/2 A D^-1/2, descending, and eigenvectors (n, wanted)."""
+    """Return the largest eigenvalues (wanted,) of D^-1/2 A D^-1/2, descending, and eigenvectors (n, wanted)."""
     n = len(inverse_root)
     if n <= DENSE_LIMIT:
         whole = affinity if isinstance(affinity, np.ndarray) else affinity.toarray()
@@ -133,23 +134,23 @@ def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted:
 
 
 def _iterate(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """Ascending eigenpairs of the normalised affinity, which is never formed."""
+    """Iterate to the largest eigenpairs, ascending, of the normalised affinity without forming that matrix."""
     n = len(inverse_root)
 
     def product(vector: Floats) -> Floats:
         scaled = inverse_root * vector.ravel()
-        if isinstance(affinity, np.ndarray):  # reads one triangle, hence half the memory
+        if isinstance(affinity, np.ndarray):  # dsymv reads one triangle and so half the memory
             return inverse_root * scipy.linalg.blas.dsymv(1.0, affinity.T, scaled)  # pyright: ignore
         return inverse_root * (affinity @ scaled)
 
     operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=product, dtype=np.float64)  # pyright: ignore
-    start = np.random.default_rng(0).normal(size=n)  # ones are blind to what differs between mirrored halves
+    start = np.random.default_rng(0).normal(size=n)  # a constant start misses vectors that differ in sign by halves
     more = {"ncv": min(n, max(20, 4 * wanted)), "tol": EIGEN_TOLERANCE}
     return scipy.sparse.linalg.eigsh(operator, k=wanted, which="LA", v0=start, **more)  # pyright: ignore
 
 
 def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: int) -> Clustering:
-    """Cluster n maps into q by their affinity (n, n), symmetric; the best of several k-means runs.
+    """Cluster n maps into q clusters by their symmetric affinity (n, n), with the best of several k-means runs.
 
     Raises
     ------
@@ -161,16 +162,16 @@ def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: 
     n_isolated = int((strongest <= NO_EDGE).sum())
     if n_isolated == n:
         raise InputError(
-            f"all {n_isolated} affinities of different maps are zero",
+            f"all affinities between the {n_isolated} saliency maps are zero",
             "Some saliency maps must be near each other at the kernel's scale",
             "raise cluster.scale, or use cluster.affinity = gamma",
         )
     embedding, eigenvalues = spectral_embedding(affinity, q)
-    # Equal maps need not meet in the embedding: the zero diagonal makes eigenvectors of their arbitrary differences.
+    # Equal maps need not coincide in the embedding, because the zero diagonal gives eigenvectors of their differences.
     n_different = min(count_parts(affinity, SAME), len(np.unique(embedding.round(9), axis=0)))
     if n_different < q:
         raise too_few_patterns(n_different, n, q)
-    # scikit-learn's hints take n_init for a string and the inertia for None.
+    # scikit-learn's type hints declare n_init as a string and the inertia as None.
     runs = [KMeans(q, n_init=1, random_state=seed + k, tol=1e-6).fit(embedding) for k in range(n_seeds)]  # pyright: ignore
     seeds = np.asarray([run.labels_ for run in runs], np.int64)
     best = int(np.argmin(np.asarray([run.inertia_ for run in runs], np.float64)))
@@ -179,24 +180,24 @@ def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: 
 
 
 def too_few_patterns(n_different: int, n: int, q: int) -> InputError:
-    """The refusal of fewer different maps than clusters."""
+    """Return the error for fewer different maps than clusters."""
     return InputError(
-        f"{n_different} different ones among {n}",
+        f"{n} saliency maps show only {n_different} different pattern{'s' * (n_different != 1)}, for {q} clusters",
         f"The saliency maps must show at least as many patterns as clusters ({q})",
         "lower cluster.n_clusters, or check whether the classifier answers from the image at all",
     )
 
 
 def count_parts(affinity: Floats | csr_array, least: float) -> int:
-    """Connected parts of the graph whose edges are affinities (n, n) above `least`."""
+    """Count the connected parts of the graph whose edges are affinities (n, n) above `least`."""
     return int(graph_parts(affinity, least).max()) + 1
 
 
 def graph_parts(affinity: Floats | csr_array, least: float, weights: Floats | None = None) -> NDArray[np.int64]:
-    """Connected part (n,) of each map, from 0, in the graph whose edges are affinities (n, n) above `least`.
+    """Return the connected part (n,) of each map, from 0, in the graph of affinities (n, n) above `least`.
 
-    With weights (n,) an affinity counts times those of its two maps. scipy's takes a dense matrix by way of a list of
-    all its edges, which would be larger than the matrix.
+    With weights (n,), an affinity is first multiplied by the weights of its two maps. A dense matrix is searched here,
+    because scipy would turn it into a list of edges that is larger than the matrix.
     """
     if not isinstance(affinity, np.ndarray):
         edges = affinity if weights is None else weights[:, None] * affinity * weights
@@ -216,7 +217,7 @@ def graph_parts(affinity: Floats | csr_array, least: float, weights: Floats | No
 
 
 def canonical_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Clusters numbered from 1 by size, descending, then by first member: independent of k-means' own numbers."""
+    """Number clusters from 1 by descending size, then by first member, whatever numbers k-means gave them."""
     names, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     order = np.lexsort((first, -sizes))
     number = np.empty(len(names), np.int64)
@@ -225,11 +226,14 @@ def canonical_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def match_clusters(prototypes: NDArray[np.floating], earlier: NDArray[np.floating]) -> tuple[NDArray[np.int64], Floats]:
-    """Which cluster of an earlier fit each cluster looks like, one to one, and how much.
+    """Match each cluster with the most similar cluster of an earlier fit, one to one.
 
-    Likeness is the cosine of the prototypes (q, rows, cols) and (p, rows2, cols2), upsampled to a common grid; zero
-    prototypes are like nothing. Matches have the largest total likeness (Kuhn 1955). Returns cluster numbers (q,) from
-    1, 0 where the earlier fit has too few, and likeness (q,) in -1..1, 0 there.
+    Likeness is the cosine of the prototypes (q, rows, cols) and (p, rows2, cols2), upsampled to a common grid. A zero
+    prototype has likeness 0. Matches have the largest total likeness (Kuhn 1955).
+
+    Returns
+    -------
+    Numbers (q,) of earlier clusters from 1, and likeness (q,) in -1..1. Both are 0 where the earlier fit has too few.
     """
     height, width = np.maximum(prototypes.shape[1:], earlier.shape[1:]).tolist()
     ours, theirs = (upsample(maps, height, width).reshape(len(maps), -1) for maps in (prototypes, earlier))

@@ -128,7 +128,7 @@ def test_nothing_is_said_where_nothing_stands_out() -> None:
     [
         pytest.param(said_of(9, GOOD), "PCA has 9 dimensions, not 50", id="few dimensions"),
         pytest.param(said_of(50, GOOD, n_zero=3), "3 of 50 maps are zero everywhere", id="zero maps"),
-        pytest.param(said_of(50, GOOD, n_constant=4), "4 of 50 maps hold one value everywhere", id="constant maps"),
+        pytest.param(said_of(50, GOOD, n_constant=4), "4 of 50 maps have the same value", id="constant maps"),
         pytest.param(
             said_of(50, clustering((20, 15, 10, 5), n_isolated=2)), "2 of 50 maps have no neighbour", id="isolated"
         ),

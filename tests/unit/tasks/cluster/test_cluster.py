@@ -230,7 +230,7 @@ def test_zero_and_constant_validation_maps_are_counted_apart(tmp_path: Path) -> 
         "1 of 26 maps are zero everywhere: nothing in the image spoke for the explained class"
         in (clusters.summary["warnings"])
     )
-    assert any("3 of 26 maps hold one value everywhere, not zero" in said for said in clusters.summary["warnings"])
+    assert any("3 of 26 maps have the same value everywhere, not zero" in said for said in clusters.summary["warnings"])
     assert sum(assign_all(store, dates, clusters.ref)[0]["is_flat_map"]) == 4
 
 

@@ -172,7 +172,10 @@ def test_folds_without_clusters_are_told(tmp_path: Path) -> None:
     dates = plant_season(store, season())
     artifact = store.open(crossfit(store, dates, fit(store, dates, params), params))
     (warning,) = artifact.summary["warnings"]
-    assert warning.startswith("in 5 of 5 folds the other maps could not be clustered (32 different ones among 32)")
+    assert warning.startswith(
+        "in 5 of 5 folds the other maps could not be clustered "
+        "(32 saliency maps show only 32 different patterns, for 40 clusters)"
+    )
     table = read_table(artifact, CROSSFIT)
     label, predicted, folds = (np.asarray(table[name]) for name in ("label", "predicted", "fold"))
     for fold, share in zip(table["fold"], table["error_share"], strict=True):

@@ -221,7 +221,7 @@ def test_two_plants_are_judged_by_each_other() -> None:
     assert sorted(set(crossed.fold.tolist())) == [1, 2]
     for fold, counts in crossed.clusters.items():
         out = crossed.fold == fold
-        assert counts.n == [2] and counts.problem.startswith("2 different ones among 2")
+        assert counts.n == [2] and counts.problem.startswith("2 saliency maps show only 2 different")
         assert set(crossed.signals["error_share"][out]) == {found.is_wrong[~out].mean()}
 
 
@@ -229,7 +229,7 @@ def test_where_maps_cannot_be_clustered_the_share_of_all_errors_stands() -> None
     found = planted()
     counts, evidence = fold_clusters(found.vectors, found.is_wrong, PARAMS, Kernel("sigma", 1e-4))
     assert counts.n == [30] and counts.n_wrong == [found.is_wrong.sum()]
-    assert "affinities of different maps are zero" in counts.problem
+    assert counts.problem == "all affinities between the 30 saliency maps are zero"
     assert evidence.error_shares.tolist() == [found.is_wrong.mean()] and set(evidence.labels) == {1}
 
 

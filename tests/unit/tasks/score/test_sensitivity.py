@@ -111,7 +111,7 @@ def test_choices_without_clusters_say_why(tmp_path: Path) -> None:
     too_many = [row for row in found if row["n_clusters"] > 9]
     assert [row["n_clusters"] for row in too_many] == [10, 12]
     for row in too_many:
-        assert row["problem"] == "9 different ones among 9"
+        assert row["problem"] == f"9 saliency maps show only 9 different patterns, for {row['n_clusters']} clusters"
         assert [row[name] for name in FOUND[:-1]] == [None] * 6
     assert all(row["accuracy"] is not None for row in found if row["n_clusters"] < 9)
 
