@@ -2,16 +2,27 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test serve chaos screenshots bench bench-scale study check lint types imports docs constraints clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow nightly chaos serve screenshots bench bench-scale study check lint types imports docs docs-check constraints clean
+# One thread for each process and what it starts: more threads than cores only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+help:  ## print the targets
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
 	$(BIN)/harvest demo
 
-# Two processes, and one thread for each of them and what they start: more threads than cores only wait for each other.
-test: $(INSTALLED)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED)  ## run the quick tests: under five minutes; no server, database or browser
+	$(PYTEST)
 
-serve: $(INSTALLED)  ## the service on this host, until Ctrl-C: database, Prefect server, reports, workers; see deployments/README.md
+test-slow: $(INSTALLED)  ## run the slow tests, of servers, browsers, buckets, Dask and killed processes: a quarter of an hour; needs PostgreSQL and Chromium
+	$(PYTEST) -m 'slow and not nightly'
+
+nightly: $(INSTALLED)  ## run the tests that are too long for every change; needs PostgreSQL
+	$(PYTEST) -m nightly
+
+serve: $(INSTALLED)  ## start the service on this host, until Ctrl-C: database, Prefect server, reports, workers
 	deployments/start
 
 chaos: $(INSTALLED)  ## kill the service's processes at random moments and compare tables: a quarter of an hour; needs PostgreSQL
@@ -24,26 +35,29 @@ screenshots: demo  ## pictures of the demo's report and the Prefect UI, into doc
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks
 
-bench-scale: $(INSTALLED)  ## time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: half an hour on a quiet machine
+bench-scale: $(INSTALLED)  ## measure time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks.scale
 
-study: $(INSTALLED)  ## thirty synthetic campaigns: the README's tables of accuracy and scores; an hour and a half on two cores
+study: $(INSTALLED)  ## analyse thirty synthetic campaigns for the tables of accuracy and scores: an hour and a half on two cores
 	$(BIN)/python -m tests.benchmarks.study
 
-check: lint types imports test  ## everything CI runs
+check: lint types imports docs-check test test-slow  ## run everything that CI runs
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)  ## check style and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
+types: $(INSTALLED)  ## check types with pyright
 	$(BIN)/pyright
 
-imports: $(INSTALLED)
+imports: $(INSTALLED)  ## check the order of layers and packages
 	$(BIN)/lint-imports
 
 docs: $(INSTALLED)  ## write the reference pages of the documentation from the code
 	$(BIN)/python -m docs.generate
+
+docs-check: $(INSTALLED)  ## check that the documentation agrees with the code
+	$(BIN)/pytest -q tests/unit/docs
 
 # torch and torchvision come together from the default index: builds of different kinds do not import together.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -57,5 +71,5 @@ constraints: $(INSTALLED)  ## pin what is installed now, after a change of pypro
 	(echo '# Every dependency, direct and indirect, at the version that was tested. Made by `make constraints`.'; \
 	 $(BIN)/python -m pip freeze --all --exclude-editable | grep == | grep -v ^pip==) > constraints.txt
 
-clean:
+clean:  ## remove everything that make has made
 	rm -rf .venv build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ from tasks.sources.folder.source import FolderSource
 from tasks.sources.synthetic.layouts import write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
-from tests.integration.conftest import DATES, contents, small_campaign, task_runs
+from tests.support.campaigns import DATES, contents, small_campaign, task_runs
 from tests.support.local_stores import local
 
 N_UNLABELLED = 3

@@ -24,7 +24,7 @@ from tasks.export.rows import ExportParams
 from tasks.parameters import Runtime
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES, Finished, explain_names, run_small, small_campaign
+from tests.support.campaigns import DATES, Finished, explain_names, run_small, small_campaign
 from tests.support.local_stores import local
 
 ALWAYS_RUN = {"survey small", "rehearse small", "publish small"}
@@ -121,24 +121,24 @@ def test_runtime_enters_no_digest_and_exports_only_their_own(first: Finished, st
 
 
 def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Path) -> None:
-    before, files = table_bytes(store), Store(store)
-    shutil.rmtree(local(files.folder(first.record.artifacts["predictions 2022-08-25"])))
-    saliency = files.folder(first.record.artifacts["saliency gradcam 2022-09-03"])
+    before, opened = table_bytes(store), Store(store)
+    shutil.rmtree(local(opened.folder(first.record.artifacts["predictions 2022-08-25"])))
+    saliency = opened.folder(first.record.artifacts["saliency gradcam 2022-09-03"])
     shard = next(path for path in (local(saliency / "saliency.zarr" / "c")).rglob("*") if path.is_file())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)  # the same file is the shard's of its own
     export(store, DATES[0], "geojson").unlink()
-    problems = verify_store(files).problems
+    problems = verify_store(opened).problems
     assert {text.split("/")[1] for text in problems if "changed content" in text} == {"saliency", "saliency_shard"}
     assert "exports/small/2022-08-25: file small_2022-08-25_gradcam.geojson is missing" in problems
     third = run_small(small_campaign(), store)
     again = {name for name, state in third.states().items() if state != "Cached"}
     (explained,) = (name for name in explain_names(first, store) if "2022-09-03" in name)
     assert again - ALWAYS_RUN == {"predict small 2022-08-25", explained, "gather small 2022-09-03 gradcam"}
-    assert verify_store(files).problems == []
+    assert verify_store(opened).problems == []
     assert table_bytes(store) == before
-    decisions = files.open(first.record.artifacts[f"decisions gradcam {DATES[0]}"])
+    decisions = opened.open(first.record.artifacts[f"decisions gradcam {DATES[0]}"])
     assert export(store, DATES[0], "geojson").read_bytes() == decisions.read_bytes("decisions.geojson")
 
 

@@ -34,7 +34,7 @@ from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tasks.stage import versions
-from tests.integration.conftest import Finished, contents, run_small, small_campaign, wait_until
+from tests.support.campaigns import Finished, contents, run_small, small_campaign, wait_until
 from tests.support.dask_cluster import Cluster, cluster, forwarded, namespaces, why_no_namespaces
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -39,7 +39,7 @@ from tasks.explain.methods import ExplainParams, Method, prepare_explainer
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tasks.stage import PROGRESS_SECONDS, progress
-from tests.integration.conftest import DATES, contents, run_command, run_small, task_runs
+from tests.support.campaigns import DATES, contents, run_command, run_small, task_runs
 from tests.support.local_stores import local
 from tests.support.planted_campaign import all_maps
 from tests.support.repository import ROOT

@@ -35,7 +35,7 @@ from tasks.parameters import Runtime
 from tasks.sources.contract import SourceImage
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES, contents, run_command, run_small, small_campaign, task_runs
+from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs
 from tests.support.local_stores import local
 
 ATTEMPTS: Counter[str] = Counter()
@@ -49,7 +49,7 @@ class FaultySource(SyntheticSource):
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         ATTEMPTS[self.fault] += 1
         if self.fault == "bad input":
-            raise InputError("images are good", "a bad one", "mend it")
+            raise InputError("a bad one", "images are good", "mend it")
         if ATTEMPTS[self.fault] == 1:
             raise torch.OutOfMemoryError("the GPU is full") if self.fault == "memory" else OSError(errno.EIO, "I/O")
         return super().read_image(image)

@@ -20,7 +20,7 @@ from tasks.classify.training import TrainParams
 from tasks.parameters import Runtime
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES, HARVEST, run_small, small_campaign, wait_until
+from tests.support.campaigns import DATES, HARVEST, run_small, small_campaign, wait_until
 from tests.support.dask_cluster import cluster
 from tests.support.object_servers import CREDENTIALS, ObjectServer, faulty_line, running_server
 

@@ -21,7 +21,7 @@ from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tasks.plan.rehearse import rehearse
-from tests.integration.conftest import Finished, run_small, small_campaign
+from tests.support.campaigns import Finished, run_small, small_campaign
 
 METHODS = ("gradcam", "occlusion", "lime")
 SMALL = ExplainParams(

@@ -37,7 +37,7 @@ from tasks.adjust.review_choices import ReviewParams
 from tasks.ingest.arrival import ArrivalParams
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES, small_campaign, wait_until
+from tests.support.campaigns import DATES, small_campaign, wait_until
 from tests.support.local_stores import local
 
 NEW_DAY = date(2022, 8, 30)

@@ -19,7 +19,7 @@ from flows.running.errors import RunFailedError
 from flows.running.restarts import MAX_RUNS, refuse_endless_restarts
 from flows.running.sending import find_runs, is_deployed, run_elsewhere, send
 from storage.errors import InputError
-from tests.integration.conftest import wait_until
+from tests.support.campaigns import wait_until
 
 NAME = "weigh-heads/weigh-heads"
 

@@ -31,7 +31,7 @@ from tasks.sources.synthetic.layouts import write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import HARVEST, most_at_once, small_campaign
+from tests.support.campaigns import HARVEST, most_at_once, small_campaign
 from tests.support.field import FITTED, NEW, Field, tables
 from tests.support.service import Service, wait_until
 

@@ -13,8 +13,8 @@ from storage.records.campaigns import read_record
 from storage.tables import ADJUSTED, METRICS, RELIABILITIES, REVIEWS, SWAPS
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import ReviewParams
-from tests.integration.conftest import small_campaign
 from tests.operations.screenshots import opened
+from tests.support.campaigns import small_campaign
 from tests.support.service import Service, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -31,7 +31,7 @@ from flows.fit import GPU_LIMIT, SLOT_LEASE
 from flows.running.restarts import MAX_RUNS
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES, small_campaign
+from tests.support.campaigns import DATES, small_campaign
 from tests.support.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
 
 DEPLOYMENTS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.conftest import wait_until
+from tests.support.campaigns import wait_until
 
 DASK = str(Path(sysconfig.get_path("scripts")) / "dask")
 FORWARD = """

@@ -12,7 +12,7 @@ from storage.tables import TABLES
 from tasks.sources.synthetic.layouts import write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
-from tests.integration.conftest import HARVEST, contents
+from tests.support.campaigns import HARVEST, contents
 
 FITTED = (date(2022, 8, 25), date(2022, 9, 3))
 NEW = (date(2022, 8, 28), date(2022, 8, 30))

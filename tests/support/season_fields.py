@@ -9,7 +9,7 @@ from tasks.ingest.arrival import ArrivalParams
 from tasks.sources.synthetic.layouts import write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
-from tests.integration.conftest import DATES
+from tests.support.campaigns import DATES
 
 BAD, NEW, LATE = date(2022, 8, 27), date(2022, 8, 30), date(2022, 9, 1)
 YEAR_LATER = (date(2023, 8, 25), date(2023, 8, 28), date(2023, 8, 31), date(2023, 9, 3))

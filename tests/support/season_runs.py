@@ -21,7 +21,7 @@ from storage.records.acquisitions import AcquisitionRecord
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
-from tests.integration.conftest import task_runs
+from tests.support.campaigns import task_runs
 from tests.support.local_stores import local
 from tests.support.season_fields import AT_ONCE, NEW
 

@@ -8,9 +8,10 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from flows.campaign import analyse_campaign
 from storage.records.campaigns import CampaignRecord
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.integration.conftest import DATES, analyse_campaign, small_campaign
+from tests.support.campaigns import DATES, small_campaign
 from tests.support.season_fields import NEW, arrive, own_dates, write_field
 from tests.support.season_runs import Scored, score
 

@@ -24,7 +24,7 @@ from storage.records.arrivals import arrival_path
 from storage.records.campaigns import CampaignRecord
 from tasks.ingest.arrival import ArrivalParams, NotSettled
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.integration.conftest import wait_until
+from tests.support.campaigns import wait_until
 from tests.support.local_stores import local
 from tests.support.season_fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, arrive, day_folder, write_field
 from tests.support.season_runs import Scored, flow_runs, one_slot_of, rows, score

@@ -19,7 +19,7 @@ from storage.tables import TABLES
 from storage.tables.parquet import load_table
 from storage.verify import verify_store
 from tasks.sources.synthetic.params import SeasonParams
-from tests.integration.conftest import most_at_once, task_runs
+from tests.support.campaigns import most_at_once, task_runs
 from tests.support.season_fields import TINY, YEAR_LATER, arrive, spoil, write_field
 from tests.support.season_runs import artifacts_of, flow_runs, table_bytes
 

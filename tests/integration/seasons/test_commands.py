@@ -13,7 +13,7 @@ from flows.acquisition import acquisition_rows
 from flows.cli import main as cli
 from storage.artifacts import Store
 from storage.records.campaigns import CampaignRecord
-from tests.integration.conftest import DATES, wait_until
+from tests.support.campaigns import DATES, wait_until
 from tests.support.season_fields import LATE, NEW, TINY, YEAR_LATER, write_field
 from tests.support.season_runs import Scored
 

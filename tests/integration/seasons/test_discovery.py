@@ -21,7 +21,7 @@ from storage.verify import verify_store
 from tasks.ingest.arrival import Arrival, ArrivalParams, look_again
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES
+from tests.support.campaigns import DATES
 from tests.support.season_fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, own_dates, spoil, write_field
 from tests.support.season_runs import artifacts_of, copy_of, flow_runs
 

@@ -11,7 +11,7 @@ from storage.artifacts import ArtifactRef
 from storage.records.acquisitions import AcquisitionRecord
 from storage.records.campaigns import CampaignRecord
 from tasks.parameters import Runtime
-from tests.integration.conftest import DATES, task_runs
+from tests.support.campaigns import DATES, task_runs
 from tests.support.season_fields import NEW
 from tests.support.season_runs import Scored, artifacts_of, flow_runs, one_slot_of, params_of
 

@@ -22,7 +22,7 @@ from tasks.classify.loading import load_classifier
 from tasks.classify.model import predict_logits, softmax
 from tasks.cluster.axes import map_vectors
 from tasks.parameters import Runtime
-from tests.integration.conftest import DATES
+from tests.support.campaigns import DATES
 from tests.support.planted_campaign import all_maps
 from tests.support.season_fields import NEW, day_folder
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
@@ -109,8 +109,8 @@ def test_every_image_is_explained_whatever_its_split(scored: Scored, store: Path
 
 
 def test_clusters_are_those_of_the_nearest_validation_maps(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
-    files = Store(store)
-    fit, maps = (files.open(ref) for ref in (fitted.artifacts["clusters gradcam"], saliency_of(scored)))
+    opened = Store(store)
+    fit, maps = (opened.open(ref) for ref in (fitted.artifacts["clusters gradcam"], saliency_of(scored)))
     assigned = rows(store, "assignments", scored.record.fit)
     by_row = dict(zip(assigned["row"], assigned["cluster"], strict=True))
     nearest = {int(row): cluster for row, cluster in zip(read_array(maps, ROWS), vote(fit, maps), strict=True)}

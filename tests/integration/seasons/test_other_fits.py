@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from flows.acquisition import score_acquisition
+from flows.campaign import analyse_campaign
 from storage.artifacts import Store
 from storage.records.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord
@@ -17,7 +18,7 @@ from storage.verify import verify_store
 from tasks.cluster.params import ClusterParams
 from tasks.score.rating import ScoreParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.integration.conftest import DATES, analyse_campaign, small_campaign
+from tests.support.campaigns import DATES, small_campaign
 from tests.support.season_fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
 

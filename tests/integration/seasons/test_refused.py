@@ -17,7 +17,7 @@ from storage.records.campaigns import CampaignRecord
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.integration.conftest import DATES
+from tests.support.campaigns import DATES
 from tests.support.season_fields import AT_ONCE, LATE, NEW, TINY, YEAR_LATER, spoil, write_field
 from tests.support.season_runs import Scored, copy_of
 
