@@ -12,8 +12,8 @@ def tables_page() -> str:
     parts = [head("Columns of the tables", lead)]
     for spec in TABLES.values():
         place = "date" if spec.per_date else spec.partitioned_by
-        parts += [f"## `{spec.name}`", "", f"One file a {place}, version {spec.version}: {spec.meaning}.", ""]
-        parts += [*_column_lines(spec), ""]
+        meaning = f"{spec.meaning[0].upper()}{spec.meaning[1:]}. One file per {place}, version {spec.version}."
+        parts += [f"## `{spec.name}`", "", meaning, "", *_column_lines(spec), ""]
     return "\n".join(parts)
 
 

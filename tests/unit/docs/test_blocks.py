@@ -29,6 +29,7 @@ from tasks.sources.synthetic.season import grow_season
 from tests.support.documented_store import CAMPAIGN, DAY, PLANT, write_documented_store
 from tests.support.markdown import SCRIPT, Block, blocks
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
+from tests.support.repository import ROOT
 
 RUN = [block for block in blocks("python") if block.not_run is None]
 
@@ -191,6 +192,13 @@ CHECKS = {
 
 def test_every_check_has_its_block() -> None:
     assert len(RUN) == len(CHECKS)
+
+
+def test_the_outline_of_a_task_is_that_of_the_code() -> None:
+    (outline,) = [block.content for block in blocks("python") if "made_once" in block.content]
+    *lines, _body = (line for line in outline.splitlines() if line)
+    code = (ROOT / "tasks/adjust/adjust.py").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line not in code] == []
 
 
 def table_queries() -> list[str]:

@@ -66,7 +66,7 @@ def meanings(model: type[BaseModel], table: str = "") -> Iterator[tuple[str, str
 
 def is_fragment(meaning: str) -> bool:
     """Whether a meaning cannot stand alone: too short, or the end of a sentence whose beginning is elsewhere."""
-    return len(meaning.split()) < LEAST_WORDS or meaning.startswith(FRAGMENTS)
+    return len(meaning.split()) < LEAST_WORDS or meaning.lower().startswith(FRAGMENTS)
 
 
 @pytest.mark.parametrize("model", [CampaignParams, BackfillParams, Runtime])

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 import yaml
@@ -17,6 +17,7 @@ from flows.cli.seasons_file import load_seasons_file
 from flows.parameters import BackfillParams, CampaignParams, Season
 from storage.published.decisions import DECISIONS
 from storage.tables import TABLES
+from tasks.explain.methods import Method
 from tasks.parameters import Runtime
 from tasks.sources.synthetic.params import SeasonParams
 from tests.support.markdown import text_of
@@ -122,6 +123,10 @@ def test_the_table_of_deployments_is_that_of_prefect_yaml() -> None:
     wanted = [(one["name"], one["work_pool"]["name"], slot.get(one["name"], limits[one["name"]])) for one in made]
     rows = re.findall(r"^\| `([a-z-]+)` \| (cpu|gpu) \| (.*?) ?\|", text_of("docs/service.md"), re.MULTILINE)
     assert rows == wanted
+
+
+def test_every_saliency_method_has_a_row() -> None:
+    assert re.findall(r"^\| `(\w+)`", text_of("docs/saliency.md"), re.MULTILINE) == list(get_args(Method))
 
 
 def test_the_documentation_is_not_installed() -> None:
