@@ -1,19 +1,20 @@
-"""Explain: one saliency map per image, for the class named by `explained_class`.
+"""Explain each image by one saliency map, for the class named by `explained_class`.
 
-Reads `images`, `classifier` and `predictions`. `explain_shards` makes artefacts `saliency_shard`, one for each shard of
-a date's maps: maps at native resolution divided by their peak (float16 would lose small ones), the peaks, and which row
-and class each map explains. `gather_maps` makes the date's `saliency` of them, whose array is made of the same files.
-Training images are not explained: no later stage reads their maps.
+Reads `images`, `classifier` and `predictions`. `explain_shards` writes artefacts `saliency_shard`, one for each shard
+of a date's maps. A shard holds maps at native resolution, divided by their peak because float16 would lose small ones.
+It also holds the peaks, and the row and class that each map explains. `gather_maps` joins the shards to the date's
+`saliency`, whose array consists of the same files. Training images are not explained, because no later stage reads
+their maps.
 
-A shard is what is owned by one writer, and what a killed run loses: a later run goes on at the first missing one. A
-shard that was deleted is made again, also where the date's maps are still there.
+A shard has one writer. A killed run loses at most one shard per task, and a later run continues at the first missing
+one. A deleted shard is made again, even if the date's maps still exist.
 
-Memory: classifier + a shard of images + those of one call (`runtime.batch_size` for Grad-CAM, one for the other
-methods, which take as many perturbed copies at a time) + a shard of maps, however many images a date has.
+Memory: the classifier, a shard of images, the images of one call and a shard of maps, however many images a date has.
+A call takes `runtime.batch_size` images for Grad-CAM. The other methods take one image, with as many perturbed copies.
 
-`explained_class = label` explains the true class. After Grad-CAM's ReLU a wrongly classified image then has an almost
-empty map, so the maps carry the label. It exists to reproduce the paper's numbers, marks every table, and is refused
-for images without a label.
+`explained_class = label` explains the true class. After Grad-CAM's ReLU, a wrongly classified image then has an almost
+empty map, so the maps carry the label. The choice exists to reproduce the paper's numbers. It is marked in every table
+and refused for images without a label.
 """
 
 from collections.abc import Callable
@@ -52,11 +53,11 @@ REVISION = 2
 
 
 def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: list[int]) -> NDArray[np.int64]:
-    """Class to explain for each of some rows of a table of predictions, shape (len(rows),).
+    """Return the class to explain for each of some rows of a table of predictions, shape (len(rows),).
 
     Raises
     ------
-    InputError : neither `predicted`, `label` nor a class; `label` for images without one.
+    InputError : the choice is neither `predicted`, `label` nor a class, or is `label` and an image has none.
     """
     if choice == "predicted":
         return np.asarray([predictions["predicted"][i] for i in rows], np.int64)
@@ -66,24 +67,28 @@ def explained_classes(choice: str, classes: list[str], predictions: Rows, rows: 
     missing = [predictions["plant_id"][i] for i in rows if predictions["label"][i] is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(rows)} images have none, e.g. {', '.join(missing[:3])}",
-            "explained_class = label needs the label of every explained image",
+            f"{len(missing)} of {len(rows)} images to explain have no label, e.g. {', '.join(missing[:3])}",
+            "With explained_class = label, every explained image must have a label",
             "use explained_class = predicted, which exists for unseen data too",
         )
     return np.asarray([predictions["label"][i] for i in rows], np.int64)
 
 
 def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Maps (n, rows, cols) divided by their largest value, and those values (n,); zero maps stay zero.
+    """Divide maps (n, rows, cols) by their largest magnitude; returns them with those magnitudes (n,).
+
+    Zero maps stay zero.
 
     Raises
     ------
-    InputError : NaN or infinite values.
+    InputError : the maps have NaN or infinite values.
     """
     n_bad = int((~np.isfinite(maps)).any(axis=(1, 2)).sum())
     if n_bad:
         raise InputError(
-            f"{n_bad} of {len(maps)} do not", "Saliency maps hold finite numbers", "check the classifier's weights"
+            f"{n_bad} of {len(maps)} saliency maps have NaN or infinite values",
+            "Saliency maps must hold finite numbers",
+            "check the classifier's weights",
         )
     peaks = np.abs(maps).max(axis=(1, 2)).astype(np.float32)
     scaled = maps / np.where(peaks > 0, peaks, 1)[:, None, None]
@@ -91,17 +96,17 @@ def scale_to_peak(maps: NDArray[np.floating]) -> tuple[NDArray[np.float16], NDAr
 
 
 def n_constant(maps: NDArray[np.floating]) -> int:
-    """How many of some maps (n, rows, cols), as stored, say nothing about where: one value everywhere, not zero."""
+    """Count stored maps (n, rows, cols) that have the same value everywhere, not zero."""
     return int((flat_maps(maps) & maps.any(axis=(1, 2))).sum())
 
 
 def explained_images(predictions: Rows) -> list[int]:
-    """Which rows of a table of predictions are explained: all but training images."""
+    """Return the rows of a table of predictions that are explained: all but training images."""
     return [i for i, split in enumerate(predictions["split"]) if split != "train"]
 
 
 def date_groups(store: Store, method: Method, predictions: ArtifactRef) -> list[tuple[int, int]]:
-    """The same for the images of a date with these predictions."""
+    """Split the explained images of a date into tasks; returns the first and the last map of each (`map_groups`)."""
     return map_groups(len(explained_images(read_table(store.open(predictions), PREDICTIONS))), method)
 
 
@@ -113,7 +118,10 @@ def saliency_recipe(
     predictions: ArtifactRef,
     runtime: Runtime,
 ) -> Recipe:
-    """What makes a date's saliency maps by one method; a precision beside float32 gives other maps."""
+    """Return the recipe of a date's saliency maps by one method.
+
+    The precision is part of it only if it is not float32, because it changes the maps.
+    """
     precision = {} if runtime.saliency_precision == "float32" else {"precision": runtime.saliency_precision}
     fields = {
         **params.of_method(method).model_dump(mode="json"),
@@ -137,7 +145,7 @@ def shard_recipes(
     first: int,
     last: int,
 ) -> list[Recipe]:
-    """What makes each shard of maps `first` to `last` of a date."""
+    """Return the recipe of each shard of maps `first` to `last` of a date."""
     whole = saliency_recipe(params, method, images, classifier, predictions, runtime)
     starts = range(first, last + 1, SHARD_MAPS[method])
     ends = [*(start - 1 for start in starts[1:]), last]
@@ -155,7 +163,7 @@ def explain_rows(
     size: int,
     advance: Callable[[int], None],
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Scaled maps (n, r, c) and peaks (n,) of some rows of an array (m, h, w, 3), read `size` images at a time."""
+    """Explain some rows of an array of images (m, h, w, 3), `size` at a time; returns scaled maps and peaks (n,)."""
     parts: list[tuple[NDArray[np.float16], NDArray[np.float32]]] = []
     for part, images in zip(batches(len(rows), size), iter_images(pixels, rows, size), strict=True):
         parts.append(scale_to_peak(explain(rgb_images(images), explained[part])))
@@ -166,7 +174,7 @@ def explain_rows(
 def make_shards(
     store: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
 ) -> None:
-    """Make those shards of a date and method that the store does not hold, one after another."""
+    """Make the shards of a date and method that are not yet in the store, one after another."""
     method, inputs = recipes[0].params["method"], recipes[0].inputs
     model = load_classifier(store.open(inputs["classifier"]), runtime, runtime.saliency_precision)
     table = read_table(store.open(inputs["predictions"]), PREDICTIONS)
@@ -178,7 +186,7 @@ def make_shards(
     size = runtime.batch_size if method == "gradcam" else 1
     for recipe in recipes:
         own = slice(recipe.params["first"], recipe.params["last"] + 1)
-        if store.holds(recipe.ref):  # made by an earlier run, or by another at the same time
+        if store.holds(recipe.ref):  # an earlier run made it, or a parallel one
             advance(own.stop - own.start)
             continue
         maps, peaks = explain_rows(explain, pixels, rows[own], explained[own], size, advance)
@@ -197,7 +205,7 @@ def make_shards(
 def write_vectors(
     draft: Draft, peaks: NDArray[np.floating], rows: NDArray[np.integer], explained: NDArray[np.integer]
 ) -> None:
-    """Write what belongs to each map, all (n,)."""
+    """Write the arrays (n,) that belong to maps: peaks, rows and explained classes."""
     for spec, values in ((PEAK, peaks), (ROWS, rows), (EXPLAINED_CLASS, explained)):
         write_array(draft, spec, values)
 
@@ -215,7 +223,7 @@ def explain_shards(
     first: int,
     last: int,
 ) -> list[ArtifactRef]:
-    """Explain images `first` to `last` of those of a date that are not for training (see `map_groups`)."""
+    """Explain images `first` to `last` among those of a date that are not for training (see `map_groups`)."""
     recipes = shard_recipes(params, method, images, classifier, predictions, runtime, first, last)
     refs, opened = [recipe.ref for recipe in recipes], Store(store)
     if not all(opened.holds(ref) for ref in refs):
@@ -238,7 +246,7 @@ def gather_maps(
     runtime: Runtime,
     shards: list[list[ArtifactRef]],
 ) -> None:
-    """Make the maps of a date of their shards, as `explain_shards` named them."""
+    """Join the shards that `explain_shards` made to the saliency maps of a date."""
     parts = [store.open(ref) for group in shards for ref in group]
     n_maps = len(explained_images(read_table(store.open(predictions), PREDICTIONS)))
     link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
@@ -248,5 +256,5 @@ def gather_maps(
 
 
 def joined(parts: list[Artifact], spec: ArraySpec) -> NDArray[Any]:
-    """One array (n,) of those of its parts."""
+    """Join one array (n,) from those of its parts."""
     return np.concatenate([np.zeros(0, spec.dtype), *(read_array(part, spec) for part in parts)])

@@ -1,6 +1,7 @@
-"""Grad-CAM (Selvaraju et al. 2017, DOI 10.1109/ICCV.2017.74): where the last convolutions see evidence for a class.
+"""Compute Grad-CAM maps, which show where the last convolutions see evidence for a class.
 
-The trunk below the explained layer needs no gradient; only the tail above it is differentiated, a whole batch at once.
+Selvaraju et al. 2017, DOI 10.1109/ICCV.2017.74. Layers below the explained one need no gradient. Only the layers above
+it are differentiated, a whole batch at once.
 """
 
 from collections.abc import Generator
@@ -22,23 +23,26 @@ from tasks.parameters import Params, Runtime
 
 
 class GradcamParams(Params):
-    """Grad-CAM."""
+    """Parameters of Grad-CAM."""
 
-    layer: str | None = Field(default=None, description="any named layer; null: the last convolutional stage")
+    layer: str | None = Field(
+        default=None,
+        description="Name of the layer that Grad-CAM explains; by default the last convolutional stage",
+    )
 
 
 class GradCam:
-    """Grad-CAM made ready for a classifier; called with images and the class to explain for each.
+    """Explainer by Grad-CAM for one classifier, called with images and the class to explain for each.
 
-    Everything below the layer runs as in any fast forward pass; only what is above it is differentiated.
+    Layers below the explained one run as in any fast forward pass. Only those above it are differentiated.
     """
 
     def __init__(self, classifier: Classifier, params: GradcamParams, runtime: Runtime) -> None:
         self.classifier, self.params, self.runtime = classifier, params, runtime
-        self.models: dict[str, nn.Module] = {}  # by explained layer
+        self.models: dict[str, nn.Module] = {}  # fast models by explained layer
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Maps of images (n, 3, h, w) in 0..1 for the classes (n,), see `gradcam_maps`."""
+        """Explain images (n, 3, h, w) in 0..1 for the classes (n,) (see `gradcam_maps`)."""
         check_inputs(self.classifier, images, explained)
         if not len(images):
             return np.zeros((0, 0, 0), np.float32)
@@ -70,7 +74,7 @@ def gradcam_maps(
     params: GradcamParams,
     runtime: Runtime,
 ) -> NDArray[np.float32]:
-    """Grad-CAM maps at the layer's own resolution.
+    """Compute Grad-CAM maps at the resolution of the explained layer.
 
     Parameters
     ----------
@@ -78,16 +82,16 @@ def gradcam_maps(
     images : (n, 3, h, w) float32, RGB in 0..1.
     explained : (n,) class to explain for each image.
     params : the layer; by default the last convolutional stage (see `last_convolutional_stage`).
-    runtime : images a pass; changes no number beyond float tolerance.
+    runtime : images per pass; it changes numbers only by float rounding.
 
     Returns
     -------
-    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the channels' sum, each weighted by the
-    mean gradient of the explained class's logit.
+    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the sum of the channels, each weighted by
+    the mean gradient of the explained class's logit.
 
     Raises
     ------
-    InputError : no such layer, a layer without a spatial output, images or classes the classifier cannot take.
+    InputError : no such layer, a layer without a spatial output, or images or classes that the classifier cannot take.
     """
     return GradCam(classifier, params, runtime)(images, explained)
 
@@ -97,20 +101,20 @@ def check_layer(model: nn.Module, layer: str) -> None:
 
     Raises
     ------
-    InputError : naming the layers it has.
+    InputError : there is no such layer; the message lists those with convolutions.
     """
     modules = dict(model.named_modules())
     if layer not in modules or not layer:
         raise InputError(
-            repr(layer),
-            "explain.gradcam.layer is the name of a layer of the classifier",
+            f"the classifier has no layer {layer!r}",
+            "explain.gradcam.layer must be the name of a layer of the classifier",
             "use one of: " + ", ".join(name for name, module in modules.items() if _has_convolution(module) and name),
         )
 
 
 @contextmanager
 def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor]]:
-    """Cut the gradient below a layer and record its output, to be differentiated by; restores the model after."""
+    """Record the output of a layer, as the variable of a gradient that stops there; restores the model at the end."""
     recorded: list[torch.Tensor] = []
 
     def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -118,7 +122,7 @@ def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor
             return output
         leaf = output.detach().requires_grad_(True)
         recorded.append(leaf)
-        return leaf.clone()  # a following in-place ReLU must not write into what was recorded
+        return leaf.clone()  # a following in-place ReLU must not overwrite the recorded output
 
     handle = model.get_submodule(layer).register_forward_hook(cut)
     try:
@@ -129,40 +133,40 @@ def recorded_output(model: nn.Module, layer: str) -> Generator[list[torch.Tensor
 
 
 def _only(recorded: list[torch.Tensor], layer: str) -> torch.Tensor:
-    """The recorded output, which must be one tensor with a spatial extent."""
+    """Return the recorded output, which must be one tensor with a spatial extent."""
     if len(recorded) != 1 or recorded[0].ndim != 4:
         shapes = [tuple(tensor.shape) for tensor in recorded]
         raise InputError(
-            f"{layer} gave {shapes}",
-            "Grad-CAM needs a layer that runs once and gives (images, channels, rows, cols)",
+            f"the layer {layer} has outputs of the shapes {shapes}",
+            "Grad-CAM must explain a layer that runs once and gives (images, channels, rows, cols)",
             "choose a convolutional layer with explain.gradcam.layer",
         )
     return recorded[0]
 
 
 def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32]) -> str:
-    """Name of the last module holding a convolution whose output has more than one position (`layer4` in a ResNet).
+    """Return the name of the last module that holds a convolution (`layer4` in a ResNet).
 
-    Modules are taken in the order in which they finish, so a stage comes after the convolutions in it.
+    Modules are ordered by when they finish, so a stage comes after the convolutions in it.
 
     Raises
     ------
-    InputError : there is none, as for images so small that the last stage sees a single position only; or attention
-        follows it, as in a transformer, whose first convolution says little about the answer.
+    InputError : the output of that module has a single position, as for very small images. Or attention follows it, as
+        in a transformer, whose first convolution says little about the answer.
     """
     finished = outputs_in_order(classifier, image)
     telling = [(name, _is_attention(m)) for name, m, _ in finished if _is_attention(m) or isinstance(m, nn.Conv2d)]
     if telling and telling[-1][1]:
         raise InputError(
             f"the attention layer {telling[-1][0]} comes after the last convolution",
-            "Grad-CAM needs a classifier whose last stage is convolutional",
+            "Grad-CAM can explain only a classifier whose last stage is convolutional",
             "use the method occlusion or lime, or name a layer with explain.gradcam.layer",
         )
     stages = [(name, shape) for name, module, shape in finished if len(shape) == 4 and _has_convolution(module)]
     if not stages or max(stages[-1][1][2:]) < 2:
         raise InputError(
-            f"outputs {stages[-3:]} for images of {image.shape[2]} x {image.shape[3]} pixels",
-            "Grad-CAM needs a last convolutional stage with more than one position",
+            f"images of {image.shape[2]} x {image.shape[3]} pixels have the last convolutional outputs {stages[-3:]}",
+            "The last convolutional stage must have an output of more than one position",
             "use larger images (ingest.image_size), another architecture, or name a layer with explain.gradcam.layer",
         )
     return stages[-1][0]
@@ -171,7 +175,10 @@ def last_convolutional_stage(classifier: Classifier, image: NDArray[np.float32])
 def outputs_in_order(
     classifier: Classifier, image: NDArray[np.float32]
 ) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
-    """Modules in the order in which they finish, with the shape of their output (of its first part)."""
+    """Run one image and return the modules in the order in which they finish, with the shape of their output.
+
+    If the output is a tuple, the shape is that of its first part.
+    """
     finished: list[tuple[str, nn.Module, tuple[int, ...]]] = []
 
     def note(name: str) -> Any:
@@ -194,10 +201,10 @@ def outputs_in_order(
 
 
 def _is_attention(module: nn.Module) -> bool:
-    """Whether a module is attention, by the names that torch and torchvision give it."""
+    """Return whether a module is attention, judged by the names that torch and torchvision use."""
     return "Attention" in type(module).__name__
 
 
 def _has_convolution(module: nn.Module) -> bool:
-    """Whether a module holds a kernel (out, in, rows, cols); an exported program's layers have lost their class."""
+    """Return whether a module holds a kernel (out, in, rows, cols); layers of an exported program have no class."""
     return any(parameter.ndim == 4 for parameter in module.parameters())

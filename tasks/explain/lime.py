@@ -1,9 +1,12 @@
-"""LIME (Ribeiro, Singh & Guestrin 2016, DOI 10.1145/2939672.2939778): what each superpixel adds to a class.
+"""Compute LIME maps, which show what each superpixel adds to the score of a class.
 
-Superpixels are hidden at random, the classifier scores each perturbed image, and a weighted linear regression of the
-scores on what was shown gives one weight a superpixel. Defaults are those of the package `lime` 0.2.0.1, which also
-makes the fit, with two differences: least squares instead of ridge, and random numbers that depend on the image alone
-(the package's depend on the images explained before, and it loses the seed of the segmentation).
+Ribeiro, Singh & Guestrin 2016, DOI 10.1145/2939672.2939778. Superpixels are hidden at random, and the classifier scores
+each perturbed image. A weighted linear regression of the scores on the shown superpixels gives one weight per
+superpixel.
+
+Defaults are those of the package `lime` 0.2.0.1, which also makes the fit, with two differences. The regression is
+least squares instead of ridge. Random numbers depend on the image alone, while the package's depend on the images
+explained before, and it loses the seed of the segmentation.
 """
 
 import hashlib
@@ -25,24 +28,35 @@ from tasks.explain.checks import check_inputs
 from tasks.explain.engine.forward import Forward, class_scores, fast_forward
 from tasks.parameters import Params, Runtime
 
-KERNEL_WIDTH = 0.25  # of the weights by cosine distance, as in the package
+KERNEL_WIDTH = 0.25  # width of the kernel that weights samples by cosine distance, as in the package
 
 
 class LimeParams(Params):
-    """LIME: superpixels hidden at random, and a linear regression of the score on what is shown."""
+    """Parameters of LIME: superpixels hidden at random, and a linear regression of the score on what is shown."""
 
-    n_samples: int = Field(default=1000, ge=2, le=100_000, description="perturbed images an image, each a forward pass")
-    segments: Literal["quickshift", "slic"] = Field(default="quickshift", description="slic: about 100")
-    regressor: Literal["least_squares", "ridge"] = Field(
-        default="least_squares", description="ridge: alpha 1, the lime package's own default"
+    n_samples: int = Field(
+        default=1000,
+        ge=2,
+        le=100_000,
+        description="Number of perturbed copies per image; each costs a forward pass, and more make the map less noisy",
     )
-    seed: int = Field(default=0, description="mixed with each image's content")
+    segments: Literal["quickshift", "slic"] = Field(
+        default="quickshift",
+        description="Segmentation into superpixels: quickshift as in the lime package, or slic, about 100 per image",
+    )
+    regressor: Literal["least_squares", "ridge"] = Field(
+        default="least_squares",
+        description="Regression that gives the weights of superpixels; ridge has alpha 1, the lime package's default",
+    )
+    seed: int = Field(
+        default=0, description="Random seed of segmentation and perturbations, mixed with each image's content"
+    )
 
 
 def prepare_lime(
     classifier: Classifier, params: LimeParams, runtime: Runtime
 ) -> Callable[[NDArray[np.float32], NDArray[np.integer]], NDArray[np.float32]]:
-    """`lime_maps` made ready for a classifier, whose folding is then done once."""
+    """Prepare `lime_maps` for a classifier, so that batch normalisation is folded only once."""
     forward = fast_forward(classifier, runtime)
 
     def explain(images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -52,7 +66,7 @@ def prepare_lime(
             seed = seed_of(image, params.seed)
             segments = superpixels(image, params.segments, seed)
             hidden = mean_colours(image, segments)
-            if np.array_equal(image, hidden):  # nothing to hide; the regression would find float rounding
+            if np.array_equal(image, hidden):  # nothing to hide; a regression would fit float rounding
                 maps[i] = 0
                 continue
             n_segments = int(segments.max()) + 1
@@ -74,7 +88,7 @@ def lime_maps(
     params: LimeParams,
     runtime: Runtime,
 ) -> NDArray[np.float32]:
-    """LIME maps at the images' resolution.
+    """Compute LIME maps at the images' resolution.
 
     Parameters
     ----------
@@ -82,34 +96,34 @@ def lime_maps(
     images : (n, 3, h, w) float32, RGB in 0..1.
     explained : (n,) class to explain for each image.
     params : the perturbations and the regression.
-    runtime : images a pass; changes no number beyond float tolerance.
+    runtime : images per pass; it changes numbers only by float rounding.
 
     Returns
     -------
-    (n, h, w) float32: on each pixel the regression weight of its superpixel, which is the change in the explained
-    class's probability when the superpixel is shown; negative where it speaks against the class. Exactly zero for an
-    image that its superpixels' mean colours leave as it is.
+    (n, h, w) float32: on each pixel the regression weight of its superpixel. The weight is the change in the explained
+    class's probability when the superpixel is shown; it is negative where the superpixel speaks against the class. The
+    map is exactly zero if the mean colours of its superpixels are the image itself.
 
     Raises
     ------
-    InputError : images or classes the classifier cannot take; least squares with as many superpixels as samples.
+    InputError : images or classes that the classifier cannot take; least squares with no more samples than superpixels.
     """
     return prepare_lime(classifier, params, runtime)(images, explained)
 
 
 def seed_of(image: NDArray[np.float32], seed: int) -> int:
-    """Seed from an image's content and a seed: the same whatever is explained beside or before it.
+    """Return a seed in 0..2**31-1 from an image's content and a seed.
 
-    In 0..2**31-1, as quickshift takes it.
+    It does not depend on the images that are explained beside or before this one.
     """
     digest = hashlib.sha256(f"{seed} {image.shape} ".encode() + np.ascontiguousarray(image).tobytes()).digest()
     return int.from_bytes(digest[:4], "little") % 2**31
 
 
 def superpixels(image: NDArray[np.float32], method: Literal["quickshift", "slic"], seed: int) -> NDArray[np.intp]:
-    """Superpixel (h, w) of each pixel of an image (3, h, w), numbered from 0 without gaps.
+    """Return the superpixel (h, w) of each pixel of an image (3, h, w), numbered from 0 without gaps.
 
-    Quickshift as in the package; its seed decides between equals. SLIC with scikit-image's defaults.
+    Quickshift has the settings of the package, and the seed decides ties. SLIC has scikit-image's defaults.
     """
     pixels = image.transpose(1, 2, 0).astype(np.float64)
     if method == "slic":
@@ -118,7 +132,7 @@ def superpixels(image: NDArray[np.float32], method: Literal["quickshift", "slic"
 
 
 def mean_colours(image: NDArray[np.float32], segments: NDArray[np.intp]) -> NDArray[np.float32]:
-    """The image (3, h, w) with every superpixel in its mean colour."""
+    """Return the image (3, h, w) with every superpixel in its mean colour."""
     flat = segments.ravel()
     sizes = np.bincount(flat)
     means = np.stack([np.bincount(flat, channel.ravel()) / sizes for channel in image])
@@ -126,7 +140,7 @@ def mean_colours(image: NDArray[np.float32], segments: NDArray[np.intp]) -> NDAr
 
 
 def random_samples(n_samples: int, n_segments: int, seed: int) -> NDArray[np.int64]:
-    """Which superpixels each sample shows, (n_samples, n_segments) of 0 and 1, in the package's order of draws.
+    """Draw which superpixels each sample shows, (n_samples, n_segments) of 0 and 1, in the package's order of draws.
 
     The first sample is the image itself.
     """
@@ -138,13 +152,13 @@ def random_samples(n_samples: int, n_segments: int, seed: int) -> NDArray[np.int
 def sample_scores(
     forward: Forward, pair: torch.Tensor, segments: NDArray[np.intp], on: NDArray[np.int64], explained: int, batch: int
 ) -> NDArray[np.float64]:
-    """Probability (n_samples,) of a class for every sample; memory is that of one batch.
+    """Return the probability (n_samples,) of a class for every sample, with the memory of one batch.
 
     Parameters
     ----------
-    forward : logits of normalised inputs.
-    pair : (2, 3, h, w), the normalised image and the one in its superpixels' mean colours. Normalisation is affine, so
-        hiding before and after it is the same.
+    forward : function of normalised inputs that returns logits.
+    pair : (2, 3, h, w), the normalised image, and the image in the mean colours of its superpixels. Normalisation is
+        affine, so it makes no difference whether superpixels are hidden before or after it.
     segments : (h, w) superpixel of each pixel.
     on : (n_samples, n_segments), which superpixels are shown.
     explained : the class.
@@ -166,35 +180,35 @@ def sample_scores(
 def coefficients(
     on: NDArray[np.int64], scores: NDArray[np.float64], regressor: Literal["least_squares", "ridge"]
 ) -> NDArray[np.float64]:
-    """Regression weight (n_segments,) of every superpixel.
+    """Return the regression weight (n_segments,) of every superpixel.
 
     Parameters
     ----------
     on : (n_samples, n_segments) of 0 and 1, which superpixels each sample shows.
-    scores : (n_samples,) of the samples.
+    scores : (n_samples,) score of each sample.
     regressor : weighted least squares, or weighted ridge with alpha 1, both with an intercept.
     """
-    # 1 - cos(sample, all ones), where the cosine of m shown among k is m / sqrt(m k); nothing shown is at distance 1.
+    # The distance is 1 - cos(sample, all ones). With m of k shown, the cosine is m / sqrt(m k); with none, it is 0.
     distances = 1 - np.sqrt(on.mean(axis=1))
-    base: Any = LimeBase(similarity)  # untyped
+    base: Any = LimeBase(similarity)  # the package has no types
     model = LinearRegression() if regressor == "least_squares" else None
     everything = {"label": 0, "num_features": on.shape[1], "feature_selection": "none"}
     _, weights, _, _ = base.explain_instance_with_data(
         on, scores[:, None], distances, model_regressor=model, **everything
     )
-    weight_of = dict(weights)  # given in the order of their magnitude
+    weight_of = dict(weights)  # the package orders them by magnitude
     return np.asarray([weight_of[segment] for segment in range(on.shape[1])], np.float64)
 
 
 def similarity(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (n,) in 0..1 of samples at some distances from the image: the package's exponential kernel."""
+    """Return weights (n,) in 0..1 of samples by their distance from the image, by the package's exponential kernel."""
     return np.sqrt(np.exp(-((distances / KERNEL_WIDTH) ** 2)))
 
 
 def too_few_samples(n_samples: int, n_segments: int) -> InputError:
-    """Refusal of a regression with more unknowns (the superpixels and the intercept) than samples."""
+    """Return the error for a regression with more unknowns (superpixels and intercept) than samples."""
     return InputError(
-        f"{n_samples} samples, {n_segments} superpixels in an image",
-        "LIME's least squares needs more samples than an image has superpixels",
+        f"explain.lime.n_samples is {n_samples}, and an image has {n_segments} superpixels",
+        "Least squares in LIME must have more samples than an image has superpixels",
         'raise explain.lime.n_samples, or use explain.lime.segments = "slic" or explain.lime.regressor = "ridge"',
     )

@@ -1,4 +1,4 @@
-"""The saliency methods by name: what a campaign can ask for, and how each makes its maps."""
+"""List the saliency methods by name, with their parameters, explainers and sizes of shards and tasks."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ from tasks.explain.lime import LimeParams, prepare_lime
 from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview
 from tasks.parameters import Params, Runtime
 
-# Methods whose maps are approximate: clusters see the difference.
+# Methods whose maps are approximate, which changes the clusters.
 APPROXIMATE: tuple[str, ...] = ("occlusion_preview",)
 Method = Literal["gradcam", "occlusion", "occlusion_preview", "lime"]
 # Images (n, 3, h, w) float32 in 0..1 and the class to explain for each (n,) -> maps (n, rows, cols) float32.
@@ -22,28 +22,29 @@ Explainer = Callable[[NDArray[np.float32], NDArray[np.integer]], NDArray[np.floa
 
 
 class ExplainParams(Params):
-    """Saliency maps."""
+    """Parameters of the saliency maps and their methods."""
 
     methods: tuple[Method, ...] = Field(
         default=("gradcam",),
         min_length=1,
-        description="side by side, each with clusters and scores of its own; occlusion_preview is approximate",
+        description="Saliency methods to run, each with its own clusters and scores; occlusion_preview is approximate",
     )
     explained_class: str = Field(
         default="predicted",
-        description="predicted, the name of a class, or label (uses ground truth; not valid for unseen data)",
+        description="Class that maps explain: predicted, the name of a class, or label (uses ground truth; not valid "
+        "for unseen data)",
     )
     gradcam: GradcamParams = GradcamParams()
     occlusion: OcclusionParams = OcclusionParams()
     lime: LimeParams = LimeParams()
 
     def of_method(self, method: Method) -> Params:
-        """Parameters of one method."""
+        """Return the parameters of one method."""
         return self.gradcam if method == "gradcam" else self.lime if method == "lime" else self.occlusion
 
 
 def prepare_explainer(method: Method, classifier: Classifier, params: ExplainParams, runtime: Runtime) -> Explainer:
-    """A method made ready for a classifier: what need not be done again for every image is done here.
+    """Prepare a method for a classifier: work that is the same for every image is done once, here.
 
     Raises
     ------
@@ -57,18 +58,18 @@ def prepare_explainer(method: Method, classifier: Classifier, params: ExplainPar
     return kind(classifier, params.occlusion, runtime)
 
 
-# Maps a shard. At 256 pixels a core takes half a minute for 512 Grad-CAM maps and half an hour for 16 occlusion maps.
+# Maps per shard. At 256 pixels a core takes half a minute for 512 Grad-CAM maps, half an hour for 16 occlusion maps.
 SHARD_MAPS: dict[Method, int] = {"gradcam": 512, "occlusion": 16, "occlusion_preview": 16, "lime": 16}
-# Shards a task. Starting one costs up to a few seconds (Dask, loading the classifier), so it should run for minutes
-# also on a GPU; shards are kept one by one, so that a long task loses no more than a short one.
+# Shards per task. Starting a task costs up to a few seconds (Dask, loading the classifier), so it should run for
+# minutes, also on a GPU. Every finished shard is stored, so a killed task loses at most one.
 TASK_SHARDS: dict[Method, int] = {"gradcam": 4, "occlusion": 8, "occlusion_preview": 16, "lime": 8}
 
 
 def map_groups(n: int, method: Method) -> list[tuple[int, int]]:
-    """First and last map of each task that explains some of `n` images: whole shards, as many as a task takes."""
+    """Split `n` images into tasks of whole shards; returns the first and the last map of each task."""
     return [(part.start, part.stop - 1) for part in batches(n, SHARD_MAPS[method] * TASK_SHARDS[method])]
 
 
 def flat_maps(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which of some maps (n, rows, cols) are the same everywhere, (n,): they say nothing about where."""
+    """Return whether each of some maps (n, rows, cols) has one value everywhere, (n,); such a map shows no place."""
     return (maps == maps[:, :1, :1]).all(axis=(1, 2))

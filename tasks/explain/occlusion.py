@@ -1,8 +1,9 @@
-"""Occlusion sensitivity (Zeiler & Fergus 2014, DOI 10.1007/978-3-319-10590-1_53): what a class loses by a hidden patch.
+"""Compute occlusion sensitivity maps, which show how much score a class loses when a patch is hidden.
 
-A square patch is filled with the normalised zero (the mean colour) at every valid position; the map is
-score(original) - score(occluded) of the explained class: positive where evidence for the class was hidden, negative
-where evidence against it was. Reads no files; which engine makes the logits changes float rounding only.
+Zeiler & Fergus 2014, DOI 10.1007/978-3-319-10590-1_53. At every valid position, a square patch is filled with the
+normalised zero (the mean colour). The map is score(original) - score(occluded) of the explained class. It is positive
+where evidence for the class was hidden, and negative where evidence against it was. Reads no files. The engine that
+computes the logits changes numbers only by float rounding.
 """
 
 import warnings
@@ -21,54 +22,71 @@ from tasks.explain.engine.forward import Forward, class_scores, fast_forward
 from tasks.explain.engine.incremental import Network, OccludedImage, take_apart
 from tasks.parameters import Params, Runtime
 
-TOLERANCE = 1e-4  # of the map's range, between the incremental engine and the loop
-# Of a logit, and of 1 because a small logit is a difference of larger terms: no forward pass is more exact.
+TOLERANCE = 1e-4  # largest difference between the incremental engine and the loop, as a share of the map's range
+# Rounding of a forward pass, as a share of 1 + |logit|: a small logit is a difference of larger terms.
 ROUNDING = 32 * torch.finfo(torch.float32).eps
-# Windows a pass of the incremental engine, times `runtime.batch_size`: a GPU waits for kernels to start with few.
+# Windows per pass of the incremental engine, in multiples of `runtime.batch_size`. With few, a GPU waits for kernels.
 WINDOW_BATCHES = {"cpu": 2, "cuda": 32}
 
 
 class OcclusionParams(Params):
-    """Occlusion sensitivity; the last two keys are those of occlusion_preview."""
+    """Parameters of occlusion sensitivity; the last two keys apply to the method occlusion_preview only."""
 
-    patch: int = Field(default=11, ge=1, description="side of the hidden square, pixels")
-    stride: int = Field(default=2, ge=1, description="between neighbouring windows, pixels")
-    score: Literal["probability", "logit"] = Field(default="probability", description="of the explained class")
-    preview_step: int = Field(default=4, ge=2, description="a preview computes every so many windows along a side")
+    patch: int = Field(default=11, ge=1, description="Side of the hidden square, in pixels")
+    stride: int = Field(
+        default=2,
+        ge=1,
+        description="Distance between neighbouring windows, in pixels; a larger one makes coarser maps, faster",
+    )
+    score: Literal["probability", "logit"] = Field(
+        default="probability", description="Score of the explained class whose loss the map shows"
+    )
+    preview_step: int = Field(
+        default=4,
+        ge=2,
+        description="Method `occlusion_preview` only: windows along a side of which one is computed exactly",
+    )
     preview_refined: float = Field(
-        default=0.1, ge=0, le=1, description="and this share of all windows, where the gradient is strongest"
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Method `occlusion_preview` only: share of all windows computed exactly besides, where the "
+        "gradient is strongest",
     )
 
 
 def n_windows(side: int, params: OcclusionParams) -> int:
-    """Valid windows along a side of an image: those that lie wholly inside.
+    """Count the valid windows along a side of an image: those that lie wholly inside.
 
     Raises
     ------
-    InputError : a patch or stride beyond the image.
+    InputError : the patch or the stride is larger than the image.
     """
     if params.patch > side or params.stride > side:
         raise InputError(
-            f"patch {params.patch} and stride {params.stride} for an image side of {side} pixels",
-            "The hidden patch and its stride fit into the image",
+            f"the patch is {params.patch} pixels, its stride {params.stride}, and an image side {side} pixels",
+            "The hidden patch and its stride must fit into the image",
             "lower explain.occlusion.patch or explain.occlusion.stride, or raise ingest.image_size",
         )
     return (side - params.patch) // params.stride + 1
 
 
 def windows_a_pass(device: str, batch_size: int) -> int:
-    """Windows that the incremental engine computes at once on a cpu or cuda."""
+    """Return how many windows the incremental engine computes at once on a device `cpu` or `cuda`."""
     return WINDOW_BATCHES[device] * batch_size
 
 
 def window_corners(height: int, width: int, params: OcclusionParams) -> torch.Tensor:
-    """Upper left corners (rows, cols, 2) of the windows of an image."""
+    """Return the upper left corners (rows, cols, 2) of the windows of an image."""
     rows, cols = (torch.arange(n_windows(side, params)) * params.stride for side in (height, width))
     return torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=2)
 
 
 def loop_logits(forward: Forward, image: torch.Tensor, corners: torch.Tensor, patch: int, batch: int) -> torch.Tensor:
-    """Logits (n, classes) of a normalised image (1, 3, h, w) hidden at each corner (n, 2), a forward pass for each."""
+    """Return logits (n, classes) of a normalised image (1, 3, h, w) with the patch hidden at each corner (n, 2).
+
+    Each window takes a whole forward pass.
+    """
     rows, cols = (torch.arange(side, device=image.device) for side in image.shape[2:])
     top, left = corners.to(image.device)[:, :, None].unbind(1)
     is_row, is_col = (rows >= top) & (rows < top + patch), (cols >= left) & (cols < left + patch)
@@ -82,16 +100,19 @@ def loop_logits(forward: Forward, image: torch.Tensor, corners: torch.Tensor, pa
 def incremental_logits(
     network: Network, image: torch.Tensor, corners: torch.Tensor, patch: int, batch: int
 ) -> torch.Tensor:
-    """The same from what the windows change alone."""
+    """Return logits (n, classes) of a normalised image with the patch hidden at each corner (n, 2).
+
+    In each layer, only what a window changes is computed.
+    """
     with torch.inference_mode():
         occluded = OccludedImage(network, image)
         return torch.cat([occluded.logits(corners[part], patch) for part in batches(len(corners), batch)])
 
 
 def score_drops(logits: torch.Tensor, explained: int, score: str) -> torch.Tensor:
-    """What the score of a class loses from the first of some logits (1 + n, classes) to each other, (n,) float64.
+    """Return the loss of a class's score from the first of some logits (1 + n, classes) to each other, (n,) float64.
 
-    Zero everywhere where no loss stands out from rounding: divided by its peak, rounding would look like evidence.
+    All are zero if none exceeds rounding. Divided by its peak, a map of rounding would look like evidence.
     """
     scores = class_scores(logits, explained, score)
     drops = scores[0] - scores[1:]
@@ -99,7 +120,7 @@ def score_drops(logits: torch.Tensor, explained: int, score: str) -> torch.Tenso
 
 
 def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
-    """How exact the score of a class is at best, by the float32 arithmetic of logits (n, classes)."""
+    """Return the rounding of a class's score that comes from float32 logits (n, classes)."""
     slope = 1.0
     if score == "probability":
         chance = class_scores(logits, explained, score)
@@ -108,25 +129,25 @@ def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
 
 
 class Occlusion:
-    """Occlusion made ready for a classifier; called with images and the class to explain for each.
+    """Explainer by occlusion for one classifier, called with images and the class to explain for each.
 
-    The incremental engine serves plain ResNets in float32, the loop everything else. At the first image of each size
-    nine windows are computed by the plain loop too, and where they differ the loop takes over for good.
+    The incremental engine serves plain ResNets in float32, and the loop everything else. For the first image of each
+    size, the loop computes nine windows too. If they differ, the loop is used from then on.
     """
 
     def __init__(self, classifier: Classifier, params: OcclusionParams, runtime: Runtime) -> None:
         self.classifier, self.params, self.batch = classifier, params, runtime.batch_size
         self.network = take_apart(classifier.model) if runtime.saliency_precision == "float32" else None
-        # Of the plain kind where it is what the engine is checked against.
+        # Where the loop is the reference of the incremental engine, it uses torch's own convolutions.
         self.forward = fast_forward(classifier, runtime, tiled=self.network is None)
         self.checked: set[torch.Size] = set()
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Maps (n, rows, cols) float32 of images (n, 3, h, w) in 0..1, for the classes (n,).
+        """Return maps (n, rows, cols) float32 of images (n, 3, h, w) in 0..1, for the classes (n,).
 
         Raises
         ------
-        InputError : images or classes the classifier cannot take, a patch or stride beyond the image.
+        InputError : images or classes that the classifier cannot take, or a patch or stride larger than the image.
         """
         check_inputs(self.classifier, images, explained)
         corners = window_corners(images.shape[2], images.shape[3], self.params)
@@ -135,13 +156,13 @@ class Occlusion:
         return torch.stack(maps).float().cpu().numpy() if maps else np.zeros((0, *corners.shape[:2]), np.float32)
 
     def one_map(self, image: torch.Tensor, explained: int, corners: torch.Tensor) -> torch.Tensor:
-        """Map (rows, cols) float64 of one normalised image (1, 3, h, w)."""
+        """Return the map (rows, cols) float64 of one normalised image (1, 3, h, w)."""
         whole = self.forward(image)
         hidden = self.logits(image, corners.flatten(0, 1), explained)
         return score_drops(torch.cat([whole, hidden]), explained, self.params.score).view(corners.shape[:2])
 
     def logits(self, image: torch.Tensor, corners: torch.Tensor, explained: int) -> torch.Tensor:
-        """Logits (n, classes) with the patch hidden at each of these corners (n, 2)."""
+        """Return logits (n, classes) with the patch hidden at each of these corners (n, 2)."""
         if self.network is None:
             return self._loop(image, corners)
         corners = corners.to(image.device)
@@ -157,7 +178,7 @@ class Occlusion:
         return loop_logits(self.forward, image, corners, self.params.patch, self.batch)
 
     def _agrees(self, image: torch.Tensor, corners: torch.Tensor, hidden: torch.Tensor, explained: int) -> bool:
-        """Whether the loop gives the same scores at nine windows from the first to the last."""
+        """Return whether the loop gives the same scores at nine windows spread from the first to the last."""
         some = torch.linspace(0, len(corners) - 1, 9, device=corners.device).round().long()
         expected = class_scores(self._loop(image, corners[some]), explained, self.params.score)
         scores = class_scores(hidden, explained, self.params.score)
@@ -166,8 +187,8 @@ class Occlusion:
         if difference <= max(TOLERANCE * span, rounding(hidden, explained, self.params.score)):
             return True
         warnings.warn(
-            f"incremental occlusion differs from the plain loop by {difference:.2g}, the map's range is {span:.2g}:"
-            " the loop is used, which gives the right maps several times more slowly",
+            f"incremental occlusion differs from the plain loop by {difference:.2g}, the map's range is {span:.2g}."
+            " From now on the loop is used: the maps are right, but take several times as long",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -181,7 +202,7 @@ def occlusion_maps(
     params: OcclusionParams,
     runtime: Runtime,
 ) -> NDArray[np.float32]:
-    """Occlusion maps at the resolution of the windows.
+    """Compute occlusion maps at the resolution of the windows.
 
     Parameters
     ----------
@@ -189,7 +210,8 @@ def occlusion_maps(
     images : (n, 3, h, w) float32, RGB in 0..1.
     explained : (n,) class to explain for each image.
     params : patch, stride and score.
-    runtime : windows a pass (of the incremental engine see `windows_a_pass`); changes no number beyond float tolerance.
+    runtime : windows per pass (for the incremental engine see `windows_a_pass`); it changes numbers only by float
+        rounding.
 
     Returns
     -------
@@ -197,16 +219,16 @@ def occlusion_maps(
 
     Raises
     ------
-    InputError : images or classes the classifier cannot take, a patch or stride beyond the image.
+    InputError : images or classes that the classifier cannot take, or a patch or stride larger than the image.
     """
     return Occlusion(classifier, params, runtime)(images, explained)
 
 
 class OcclusionPreview(Occlusion):
-    """Approximate occlusion made ready for a classifier."""
+    """Explainer by approximate occlusion for one classifier: some windows are exact, the others interpolated."""
 
     def one_map(self, image: torch.Tensor, explained: int, corners: torch.Tensor) -> torch.Tensor:
-        """Map (rows, cols) float64 of one normalised image (1, 3, h, w), exact at the windows that were computed."""
+        """Return the map (rows, cols) float64 of one normalised image (1, 3, h, w), exact at the computed windows."""
         coarse = [coarse_steps(side, self.params.preview_step) for side in corners.shape[:2]]
         is_exact = torch.zeros(corners.shape[:2], dtype=torch.bool)
         is_exact[np.ix_(*coarse)] = True
@@ -221,7 +243,7 @@ class OcclusionPreview(Occlusion):
         return torch.where(is_exact, found, interpolated(found, *coarse))
 
     def _strength(self, image: torch.Tensor, explained: int) -> torch.Tensor:
-        """First-order guess of each window's effect, (rows, cols): the gradient times the pixels it would hide."""
+        """Estimate each window's effect, (rows, cols), to first order: the gradient times the hidden pixels."""
         inputs = image.detach().clone().requires_grad_(True)
         with torch.enable_grad():
             score = self.classifier.model(inputs)[0, explained]
@@ -232,17 +254,17 @@ class OcclusionPreview(Occlusion):
 
 
 def coarse_steps(n: int, step: int) -> NDArray[np.int64]:
-    """Every `step`-th of n windows, and the last."""
+    """Return every `step`-th of n windows, and the last."""
     return np.unique(np.append(np.arange(0, n, step), n - 1))
 
 
 def interpolated(values: torch.Tensor, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> torch.Tensor:
-    """Values (h, w) that are known at some rows and columns, bilinear in between."""
+    """Interpolate values (h, w) bilinearly between the rows and columns where they are known."""
     known = values.numpy()[np.ix_(rows, cols)]
     down, across = (_weights(n, at) for n, at in zip(values.shape, (rows, cols), strict=True))
     return torch.from_numpy(down @ known @ across.T)
 
 
 def _weights(n: int, known: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights (n, len(known)) of the known points in each of n."""
+    """Return the weights (n, len(known)) of the known points in each of n points."""
     return np.stack([np.interp(np.arange(n), known, unit) for unit in np.eye(len(known))], axis=1)

@@ -1,9 +1,11 @@
-"""Upsampling on read: maps are stored at native resolution and shown or compared at another, always bilinearly.
+"""Upsample saliency maps bilinearly. Maps are stored at native resolution, and shown or compared at another one.
 
-One operator serves overlays, prototypes and the distances of `tasks.axes`: what is compared is what is shown.
-Samples are centres of equal cells (`align_corners=False` of `torch.nn.functional.interpolate`), and beyond the centres
-of the outer cells their value goes on. An occlusion map is spread over the whole image like any other, although the
-centres of its outermost windows lie half a patch inside: near the borders it is shown up to half a patch too far out.
+The same operator serves overlays, prototypes and the distances of `tasks.cluster.axes`, so what is compared is what is
+shown. Samples are centres of equal cells (`align_corners=False` of `torch.nn.functional.interpolate`). Beyond the
+centres of the outer cells, their value continues.
+
+An occlusion map is spread over the whole image like any other. The centres of its outermost windows lie half a patch
+inside, so near the borders it is shown up to half a patch too far out.
 """
 
 import numpy as np
@@ -13,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def upsampling_weights(native: int, size: int) -> Floats:
-    """Weights U (size, native) of linear upsampling along one axis: rows sum to 1 and hold at most two entries."""
+    """Return weights U (size, native) of linear upsampling along one axis; rows sum to 1, with at most two entries."""
     position = np.clip((np.arange(size) + 0.5) * (native / size) - 0.5, 0, native - 1)
     lower = np.floor(position).astype(np.int64)
     upper = np.minimum(lower + 1, native - 1)
@@ -24,6 +26,6 @@ def upsampling_weights(native: int, size: int) -> Floats:
 
 
 def upsample(maps: NDArray[np.floating], height: int, width: int) -> Floats:
-    """Maps (..., rows, cols) as (..., height, width) float64, in the same unit and within the range of each map."""
+    """Upsample maps (..., rows, cols) to (..., height, width) float64, in the same unit and range."""
     rows, cols = maps.shape[-2:]
     return upsampling_weights(rows, height) @ maps.astype(np.float64) @ upsampling_weights(cols, width).T

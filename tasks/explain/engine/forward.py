@@ -1,7 +1,7 @@
-"""Forward passes for saliency methods that ask the classifier thousands of times an image.
+"""Speed up forward passes for saliency methods that run the classifier thousands of times per image.
 
-Batch normalisation is folded into the convolutions, tensors are laid out channels last, which oneDNN and cuDNN prefer,
-and 3x3 convolutions with many channels run as Winograd tiles on a CPU. All three change float rounding only.
+Batch normalisation is folded into the convolutions. Tensors are laid out channels last, which oneDNN and cuDNN prefer.
+On a CPU, 3x3 convolutions with many channels run as Winograd tiles. All three change numbers only by float rounding.
 """
 
 import copy
@@ -24,10 +24,10 @@ Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised inputs (n, 3, h, 
 
 
 def fast_model(classifier: Classifier, runtime: Runtime, tiled: bool = True, keep: str | None = None) -> nn.Module:
-    """A copy of the classifier's model for many forward passes, with the same modules under the same names.
+    """Copy the classifier's model for many forward passes, with the same modules under the same names.
 
-    With `tiled` false the convolutions are torch's own, as an independent reference. The output of the layer `keep`
-    stays what it was: a normalisation that follows it is not folded into it.
+    With `tiled` false, the convolutions are torch's own, as an independent reference. The layer `keep` keeps its
+    output: a normalisation that follows it is not folded into it.
     """
     if isinstance(classifier.model, torch.export.UnflattenedModule):
         return classifier.model  # an exported program can be neither copied nor changed
@@ -41,14 +41,14 @@ def fast_model(classifier: Classifier, runtime: Runtime, tiled: bool = True, kee
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-TRACING = threading.Lock()  # the tracer keeps its patches in a global
+TRACING = threading.Lock()  # allows one trace at a time, because the tracer keeps its patches in a global
 
 
 class ThreadTracer(torch.fx.Tracer):
-    """Traces the calls of one thread.
+    """Tracer that records only the calls of its own thread.
 
-    Tracing replaces `nn.Module.__call__` for the whole process; without this, a model that another task runs at that
-    moment fails with `module is not installed as a submodule`.
+    Tracing replaces `nn.Module.__call__` for the whole process. Without this class, a model that another task runs at
+    that moment fails with `module is not installed as a submodule`.
     """
 
     def __init__(self) -> None:
@@ -56,16 +56,16 @@ class ThreadTracer(torch.fx.Tracer):
         self.thread = threading.get_ident()
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Record a call of the tracing thread, and let those of others through."""
+        """Record a call of the tracing thread, and run calls of other threads unchanged."""
         if threading.get_ident() != self.thread:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
 
 def folding_pairs(model: nn.Module) -> list[tuple[str, str]]:
-    """Names of convolutions and of the batch normalisations that alone take their output.
+    """Return the names of convolutions, each with that of the batch normalisation that alone uses its output.
 
-    None where the model cannot be traced because its flow depends on values.
+    The list is empty if the model cannot be traced, because its control flow depends on values.
     """
     tracer = ThreadTracer()
     try:
@@ -74,8 +74,8 @@ def folding_pairs(model: nn.Module) -> list[tuple[str, str]]:
     except (TraceError, TypeError, AttributeError, NotImplementedError):
         return []
     finally:
-        # Tracer and proxies hold each other: with the model in their cycle, that of a finished task would stay until
-        # Python's next full collection, and a process that explains task after task holds several, 400 MB each.
+        # Tracer and proxies refer to each other. With the model in that cycle, it would stay in memory until Python's
+        # next full collection. A process that explains task after task would hold several models, 400 MB each.
         vars(tracer).pop("root", None)
     modules, pairs = dict(model.named_modules()), list[tuple[str, str]]()
     for node in graph.nodes:
@@ -97,7 +97,7 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def fast_forward(classifier: Classifier, runtime: Runtime, tiled: bool = True) -> Forward:
-    """The classifier's logits without gradients, by the `fast_model`."""
+    """Return a function of normalised inputs that gives the classifier's logits, without gradients, by `fast_model`."""
     model = fast_model(classifier, runtime, tiled)
 
     def logits(inputs: torch.Tensor) -> torch.Tensor:
@@ -111,16 +111,16 @@ def fast_forward(classifier: Classifier, runtime: Runtime, tiled: bool = True) -
 
 
 def autocast(classifier: Classifier, runtime: Runtime) -> AbstractContextManager[object]:
-    """Bfloat16 where the runtime asks for it. TF32 is a setting of the process, made with the choice of device."""
+    """Return a context with bfloat16 where the runtime asks for it; TF32 is set for the process with the device."""
     if runtime.saliency_precision != "bfloat16":
         return nullcontext()
     return torch.autocast(classifier.device.type, dtype=torch.bfloat16)
 
 
 def class_scores(logits: torch.Tensor, explained: int, score: str) -> torch.Tensor:
-    """Score (n,) float64 of one class: its softmax probability, or its logit.
+    """Return the score (n,) float64 of one class: its softmax probability, or its logit.
 
-    The softmax is taken in float64: near 0 and 1 a float32 probability has lost the differences that a map is made of.
+    The softmax is computed in float64. Near 0 and 1, a float32 probability loses the differences that make up a map.
     """
     wide = logits.double()
     return wide[:, explained] if score == "logit" else torch.softmax(wide, dim=1)[:, explained]

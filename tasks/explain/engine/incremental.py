@@ -1,9 +1,9 @@
-"""Logits of a ResNet for an image with a window hidden, computing in each layer only what the window changes.
+"""Compute a ResNet's logits for an image with a window hidden, in each layer only where the window changes it.
 
-Exact up to float rounding: in every layer the rectangle that a window can have changed is computed anew, with the halo
-it sees, and everything outside it is the unoccluded image's. At 256x256 pixels and a patch of 11 that leaves 1/41 of
-the work in the first stage, 1/10 in the second, 1/3 in the third and 1/1.2 in the fourth; 3x3 convolutions with many
-channels also run as Winograd tiles.
+The result is exact up to float rounding. In every layer, the rectangle that a window can change is computed again, with
+the halo it sees. Everything outside is taken from the image without a window. At 256x256 pixels and a patch of 11, this
+leaves 1/41 of the work in the first stage, 1/10 in the second, 1/3 in the third and 1/1.2 in the fourth. In addition,
+3x3 convolutions with many channels run as Winograd tiles.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -25,7 +25,7 @@ POOL = (3, 2, 1)  # kernel, stride and padding of a ResNet's max pooling
 
 
 class Convolution:
-    """A square convolution with its batch normalisation folded in."""
+    """Square convolution with its batch normalisation folded in."""
 
     def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
         fused = fuse_conv_bn_eval(cast(nn.Conv2d, convolution), cast(nn.BatchNorm2d, norm))
@@ -36,22 +36,22 @@ class Convolution:
         self.is_tiled = suits(self.weight, self.stride) and self.padding == 1
         if self.is_tiled:
             self.tiles = TileKernel(self.weight)
-        else:  # its rows in the order in which gathered inputs lie: row, column, channel
+        else:  # rows of the matrix have the order of gathered inputs: row, column, channel
             self.matrix = PreparedMatrix(self.weight.permute(2, 3, 1, 0).flatten(0, 2), self.bias)
 
     def whole(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Output for whole activations (n, in, h, w)."""
+        """Return the output for whole activations (n, in, h, w)."""
         return functional.conv2d(inputs, self.weight, self.bias, self.stride, self.padding)
 
     def reached(self, source: Layer, height: int, width: int) -> Positions:
-        """Positions of the output, `height` x `width`, that changes of the input reach."""
+        """Return the positions of the output, `height` x `width`, that changes of the input reach."""
         if self.is_pointwise:
             return source.positions
         rectangles = source.positions.rectangles.through(self.kernel, self.stride, self.padding, height, width)
         return Positions(rectangles, TILE if self.is_tiled else 1)
 
     def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
-        """Output rows at these positions, into `out` (count, channels)."""
+        """Write the output rows at these positions into `out` (count, channels)."""
         if self.is_tiled:
             index = source.index(at.window, *at.grid(TILE + 2, shift=1)).view(-1, len(at.window))
             convolve_tiles(source.gather(index, scratch), self.tiles, scratch, out)
@@ -64,7 +64,7 @@ class Convolution:
 
 
 class Block:
-    """A residual block: convolutions with ReLU between, the input added before the last ReLU."""
+    """Residual block: convolutions with ReLU between them, and the input added before the last ReLU."""
 
     def __init__(self, block: "BasicBlock | Bottleneck") -> None:
         from torchvision.models.resnet import Bottleneck
@@ -76,7 +76,7 @@ class Block:
         self.shortcut = None if block.downsample is None else Convolution(*cast(nn.Sequential, block.downsample))
 
     def whole(self, inputs: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Activations (1, channels, h, w) after each convolution, and what the shortcut adds."""
+        """Return the activations (1, channels, h, w) after each convolution, and what the shortcut adds."""
         made = [inputs]
         for convolution in self.convolutions[:-1]:
             made.append(convolution.whole(made[-1]).relu_())
@@ -85,9 +85,9 @@ class Block:
         return made[1:], added
 
     def changed(self, layers: list[Layer], added: Layer, scratch: Scratch) -> None:
-        """Fill the changed rows of the block's layers from those of its input, the first of `layers`.
+        """Fill the changed rows of the block's layers from those of its input, which is the first of `layers`.
 
-        `added` is what the shortcut adds: the input itself, or a layer of its own, which is filled too.
+        `added` is what the shortcut adds: the input itself, or a separate layer, which is filled too.
         """
         for source, target, convolution in zip(layers, layers[1:], self.convolutions, strict=False):
             _fill(convolution, source, target, scratch)
@@ -106,18 +106,18 @@ def _fill(convolution: Convolution, source: Layer, target: Layer, scratch: Scrat
 
 
 class Network:
-    """A torchvision ResNet taken apart; its layers are the stem's, the pooled stem's and those of every block."""
+    """Parts of a torchvision ResNet; its layers are the stem, the pooled stem and those of every block."""
 
     def __init__(self, model: "ResNet") -> None:
         self.stem = Convolution(model.conv1, model.bn1)
-        self.stem_matrix = self.stem.weight.flatten(1).t().contiguous()  # in the order of functional.unfold
+        self.stem_matrix = self.stem.weight.flatten(1).t().contiguous()  # rows in the order of functional.unfold
         stages = (model.layer1, model.layer2, model.layer3, model.layer4)
         self.blocks = [Block(cast("BasicBlock | Bottleneck", block)) for stage in stages for block in stage]
         self.head = model.fc
 
 
 def can_take_apart(model: nn.Module) -> bool:
-    """Whether a model is a plain torchvision ResNet (18 to 152, wide ones too) that a `Network` can be made of."""
+    """Return whether a model is a plain torchvision ResNet (18 to 152, or wide) that a `Network` can be made of."""
     from torchvision.models.resnet import ResNet
 
     if type(model) is not ResNet:
@@ -130,12 +130,12 @@ def can_take_apart(model: nn.Module) -> bool:
 
 
 def take_apart(model: nn.Module) -> Network | None:
-    """The network of a plain torchvision ResNet; None for any other model."""
+    """Return the `Network` of a plain torchvision ResNet; None for any other model."""
     return Network(cast("ResNet", model)) if can_take_apart(model) else None
 
 
 class OccludedImage:
-    """An image (1, 3, h, w), normalised, to be asked for the logits of its occluded versions."""
+    """Normalised image (1, 3, h, w) whose activations are kept, for the logits of its occluded versions."""
 
     def __init__(self, network: Network, image: torch.Tensor) -> None:
         stem = network.stem
@@ -152,7 +152,7 @@ class OccludedImage:
         self.patches = patches[0].t().contiguous()  # (positions, 3 * kernel * kernel)
 
     def logits(self, corners: torch.Tensor, patch: int) -> torch.Tensor:
-        """Logits (n, classes) with a square of side `patch` hidden at each upper left corner (n, 2)."""
+        """Return logits (n, classes) with a square of side `patch` hidden at each upper left corner (n, 2)."""
         side = torch.full_like(corners[:, 0], patch)
         self._stem(Rectangles(corners[:, 0], corners[:, 1], side, side), patch)
         self._pool()
@@ -176,12 +176,12 @@ class OccludedImage:
     def _pool(self) -> None:
         source, target = self.layers[:2]
         at = Positions(source.positions.rectangles.through(*POOL, target.height, target.width))
-        # The border's zeros do not count as values: what is pooled has passed a ReLU.
+        # The zeros of the border never win, because pooled values have passed a ReLU.
         index = source.index(at.window, *at.grid(*POOL))
         torch.amax(source.gather(index.view(-1, at.count), self.scratch), dim=0, out=target.change(at))
 
     def _features(self, n: int) -> torch.Tensor:
-        """Mean of the last activation of every window, (n, channels)."""
+        """Return the mean of the last activation of every window, (n, channels)."""
         last = self.layers[-1]
         window = torch.arange(n, device=last.table.device)
         rows = torch.arange(last.height, device=window.device)[:, None].expand(-1, n)

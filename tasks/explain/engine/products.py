@@ -1,15 +1,15 @@
-"""Products of many rows with one matrix, which is prepared once."""
+"""Multiply many rows with one matrix, which is prepared once."""
 
 import torch
 
-ROWS_HINT = 512  # rows of a typical product, for the layout that oneDNN chooses
+ROWS_HINT = 512  # rows of a typical product, from which oneDNN chooses its layout
 
 
 class PreparedMatrix:
-    """A matrix (in, out) that rows (n, in) are multiplied with again and again, with an optional bias (out,).
+    """Matrix (in, out) for repeated products with rows (n, in), with an optional bias (out,).
 
-    On a CPU in float32 oneDNN keeps it in a layout of its own, as torch's compiler has it do; packing anew at every
-    product, as plain products do, was measured to cost a tenth of the time. Elsewhere it is a plain product.
+    On a CPU in float32, oneDNN keeps the matrix in its own layout, as it does for torch's compiler. Plain products pack
+    it again each time, which was measured to cost a tenth of the time. Elsewhere products are plain.
     """
 
     def __init__(self, matrix: torch.Tensor, bias: torch.Tensor | None = None) -> None:
@@ -17,7 +17,7 @@ class PreparedMatrix:
         self.is_packed = (
             matrix.device.type == "cpu" and matrix.dtype == torch.float32 and torch.backends.mkldnn.is_available()
         )
-        if self.is_packed:  # in place of the plain one, not beside it: a ResNet18's matrices take 160 MB
+        if self.is_packed:  # replaces the plain matrix to save memory: those of a ResNet18 take 160 MB
             self.matrix = torch.ops.mkldnn._reorder_linear_weight(matrix.detach().t().contiguous(), ROWS_HINT)
 
     def times(self, rows: torch.Tensor, out: torch.Tensor) -> None:

@@ -1,9 +1,9 @@
-"""Activations as rows: what a hidden window changes in a layer, and where each position's channels lie.
+"""Keep activations as tables of rows, to which hidden windows add the positions that they change.
 
-A window changes a rectangle of every early activation and nothing outside it. So a layer is kept as a table of rows,
-one position's channels each: first the activation of the unoccluded image inside a border of zeros, then the changed
-positions of all windows. A convolution gathers the rows it needs by index, so that image borders, rectangles of other
-sizes and residual inputs are no special cases.
+A window changes a rectangle of every early activation and nothing outside it. So a layer is a table in which each row
+holds the channels of one position. First come the rows of the image without a window, inside a border of zeros. Then
+come the changed positions of all windows. A convolution gathers the rows it needs by index. So image borders,
+rectangles of different sizes and residual inputs need no special cases.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from tasks.explain.engine.winograd import Scratch
 
 
 def divided(values: torch.Tensor, divisor: int | torch.Tensor) -> torch.Tensor:
-    """Integer division that rounds down."""
+    """Divide integers, rounding down."""
     return torch.div(values, divisor, rounding_mode="floor")
 
 
 @dataclass(frozen=True)
 class Rectangles:
-    """Changed rectangle of each of n windows in one layer: first row and column, rows and columns, (n,) int64 each."""
+    """Changed rectangle of each of n windows in one layer: first row and column, height and width, (n,) int64 each."""
 
     top: torch.Tensor
     left: torch.Tensor
@@ -28,7 +28,7 @@ class Rectangles:
     cols: torch.Tensor
 
     def through(self, kernel: int, stride: int, padding: int, height: int, width: int) -> "Rectangles":
-        """What a convolution or pooling makes of them in an output of `height` x `width` positions."""
+        """Return the rectangles that a convolution or pooling changes in an output of `height` x `width` positions."""
         top, rows = _through(self.top, self.rows, kernel, stride, padding, height)
         left, cols = _through(self.left, self.cols, kernel, stride, padding, width)
         return Rectangles(top, left, rows, cols)
@@ -37,20 +37,20 @@ class Rectangles:
 def _through(
     start: torch.Tensor, length: torch.Tensor, kernel: int, stride: int, padding: int, limit: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """First output that sees an interval of inputs, and how many do; none where a stride steps over the interval."""
+    """Return the first output that sees an interval of inputs, and how many do; 0 if a stride steps over it."""
     first = divided(start + padding - kernel + stride, stride).clamp(min=0)
     last = divided(start + length - 1 + padding, stride).clamp(max=limit - 1)
     return first, (last - first + 1).clamp(min=0)
 
 
 class Positions:
-    """Positions of every window's rectangle in a flat list, one by one or in square tiles that cover it.
+    """Positions of every window's rectangle in a flat list, either single or in square tiles that cover it.
 
     Attributes
     ----------
-    tile : side of a tile, 1 for single positions.
-    window, row, col : (n,) of each position, or of each tile's first.
-    count : rows of a table that the positions take; those of tiles are ordered by position in the tile, then tile.
+    tile : side of a tile in positions, 1 for single positions.
+    window, row, col : (n,) window, row and column of each position, or of the first position of each tile.
+    count : number of table rows for the positions; in tiles, they are ordered by position in the tile, then by tile.
     """
 
     def __init__(self, rectangles: Rectangles, tile: int = 1) -> None:
@@ -67,17 +67,18 @@ class Positions:
         self.count = len(self.window) * tile * tile
 
     def grid(self, size: int, stride: int = 1, shift: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows and columns (size, n) of a square of inputs that starts at stride * position - shift."""
+        """Return rows and columns (size, n) of a square of inputs that starts at stride * position - shift."""
         steps = torch.arange(size, device=self.row.device)[:, None] - shift
         return self.row * stride + steps, self.col * stride + steps
 
 
 class Layer:
-    """One activation of an image and of its occluded versions.
+    """Activation of one layer for an image and its occluded versions.
 
     Parameters
     ----------
-    base : (channels, height, width) of the unoccluded image.
+    base : (channels, height, width) activation of the image without a window.
+    border : width of the zeros around it, in positions.
     """
 
     def __init__(self, base: torch.Tensor, border: int = 1) -> None:
@@ -91,23 +92,23 @@ class Layer:
 
     @property
     def changed(self) -> torch.Tensor:
-        """Rows (count, channels) of the changed positions."""
+        """Return the rows (count, channels) of the changed positions."""
         return self.table[self.n_base : self.n_base + self.positions.count]
 
     def change(self, positions: Positions) -> torch.Tensor:
         """Make room for the rows of these positions, (count, channels), which the caller fills."""
         self.positions = positions
         needed = self.n_base + positions.count
-        if needed > len(self.table):  # grown once or twice, then reused by every further pass
+        if needed > len(self.table):  # the table grows once or twice, and all further passes reuse it
             table = self.table.new_empty(needed + positions.count // 8, self.table.shape[1])
             table[: self.n_base] = self.table[: self.n_base]
             self.table = table
         return self.changed
 
     def index(self, window: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
-        """Row of the table that holds each position, (a, b, n), for windows (n,), rows (a, n) and columns (b, n).
+        """Return the table row (a, b, n) of each position, for windows (n,), rows (a, n) and columns (b, n).
 
-        A position outside the activation is a zero row of the border.
+        Positions outside the activation have a zero row of the border.
         """
         rows = rows.clamp(-self.border, self.height - 1 + self.border)
         cols = cols.clamp(-self.border, self.width - 1 + self.border)
@@ -122,7 +123,7 @@ class Layer:
         return torch.where(is_row[:, None] & is_col[None], from_row[:, None] + from_col[None], base)
 
     def gather(self, index: torch.Tensor, scratch: Scratch) -> torch.Tensor:
-        """Rows of the table, (*index.shape, channels), in block 0 of `scratch`."""
+        """Copy rows of the table, (*index.shape, channels), into block 0 of `scratch`."""
         flat = index.reshape(-1)
         out = scratch.take(0, self.table, len(flat), self.table.shape[1])
         return torch.index_select(self.table, 0, flat, out=out).view(*index.shape, -1)

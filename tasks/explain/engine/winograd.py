@@ -1,8 +1,8 @@
-"""Winograd's minimal filtering F(4x4, 3x3) for 3x3 convolutions (Lavin & Gray 2016, DOI 10.1109/CVPR.2016.435).
+"""Compute 3x3 convolutions by Winograd's minimal filtering F(4x4, 3x3).
 
-Four outputs along a side take 6 multiplications instead of 12, so a tile of 4x4 outputs takes 36 instead of 144, each a
-row of a matrix product over channels. The result equals the convolution up to float rounding. The transforms cost as
-much as they save where channels are few.
+Lavin & Gray 2016, DOI 10.1109/CVPR.2016.435. Four outputs along a side take 6 multiplications instead of 12. So a tile
+of 4x4 outputs takes 36 instead of 144, each a row of a matrix product over channels. The result equals the convolution
+up to float rounding. With few channels, the transforms cost as much as they save.
 """
 
 import math
@@ -14,10 +14,10 @@ from torch import nn
 from tasks.batches import batches
 from tasks.explain.engine.products import PreparedMatrix
 
-TILE = 4  # outputs of a tile along a side
-SEEN = TILE + 2  # inputs that they see
-MAX_TILES = 1024  # of whole activations in one product: more do not fit into a cache
-MIN_CHANNELS = 64  # of input and output; with fewer the transforms cost what the tiles save
+TILE = 4  # outputs along a side of a tile
+SEEN = TILE + 2  # inputs along a side that a tile sees
+MAX_TILES = 1024  # tiles of whole activations in one product; more do not fit into the processor's cache
+MIN_CHANNELS = 64  # least channels of input and output; with fewer, the transforms cost what the tiles save
 
 # Transforms of input (6 of 6), kernel (6 of 3) and output (4 of 6), for the points 0, 1, -1, 2, -2 and infinity.
 INPUT = (
@@ -45,13 +45,13 @@ OUTPUT = (
 
 
 class Scratch:
-    """Two blocks of memory that steps are computed in by turns: fresh large ones cost page faults at every pass."""
+    """Two blocks of memory that steps use by turns, because new large blocks cost page faults at every pass."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, torch.Tensor] = {}
 
     def take(self, which: int, like: torch.Tensor, *shape: int) -> torch.Tensor:
-        """Block 0 or 1 in this shape, of the type and device of `like`; its content is whatever was left there."""
+        """Return block 0 or 1 in this shape, with the type and device of `like`; its content is arbitrary."""
         needed, block = math.prod(shape), self._blocks.get(which)
         if block is None or needed > len(block):
             block = self._blocks[which] = like.new_empty(needed + needed // 8)
@@ -59,21 +59,21 @@ class Scratch:
 
 
 def suits(weight: torch.Tensor, stride: int) -> bool:
-    """Whether a convolution with this kernel (out, in, rows, cols) can run as tiles, and gains by it."""
+    """Return whether a convolution with this kernel (out, in, rows, cols) can run as tiles and gains by it."""
     return tuple(weight.shape[2:]) == (3, 3) and stride == 1 and min(weight.shape[:2]) >= MIN_CHANNELS
 
 
 def transformed_kernel(weight: torch.Tensor) -> torch.Tensor:
-    """Kernel (out, in, 3, 3) as 36 matrices (36, in, out)."""
+    """Transform a kernel (out, in, 3, 3) into 36 matrices (36, in, out)."""
     side = torch.tensor(KERNEL, dtype=torch.float64, device=weight.device)
-    # One product for both sides at once writes the matrices as they are wanted, without a copy of all 36.
+    # One product for both sides writes the matrices in the wanted layout, without a copy of all 36.
     both = torch.kron(side, side).view(SEEN * SEEN, -1)
     columns = weight.double().permute(2, 3, 1, 0).reshape(both.shape[1], -1)
     return torch.mm(both, columns).to(weight.dtype).view(SEEN * SEEN, weight.shape[1], weight.shape[0])
 
 
 class TileKernel:
-    """A kernel (out, in, 3, 3) made ready for tiles."""
+    """Kernel (out, in, 3, 3) transformed for tiles."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         self.n_outputs = len(weight)
@@ -81,9 +81,9 @@ class TileKernel:
 
 
 def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, out: torch.Tensor) -> None:
-    """Outputs of input tiles (36, n, in), into `out` of 16 * n * outputs values.
+    """Convolve input tiles (36, n, in) into `out`, which has 16 * n * outputs values.
 
-    Tiles are row by row, also in `out`. `tiles` may lie in block 0 of `scratch`; it is overwritten.
+    The positions of a tile are in row order, also in `out`. `tiles` may lie in block 0 of `scratch`; it is overwritten.
     """
     _, n, channels = tiles.shape
     forth, back = tiles.new_tensor(INPUT), tiles.new_tensor(OUTPUT)
@@ -98,7 +98,7 @@ def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, ou
 
 
 class WinogradConvolution(nn.Module):
-    """A 3x3 convolution of stride 1 over whole activations, in place of `nn.Conv2d`."""
+    """3x3 convolution of stride 1 over whole activations, as a replacement of `nn.Conv2d`."""
 
     def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
         super().__init__()
@@ -109,11 +109,11 @@ class WinogradConvolution(nn.Module):
 
     @cached_property
     def kernel(self) -> TileKernel:
-        """Made when it is first wanted: Grad-CAM wants none of those above its layer."""
+        """Return the transformed kernel, made at first use, because Grad-CAM uses none above its layer."""
         return TileKernel(self.plain.weight.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, in, h, w) -> (n, out, h', w'); torch's own convolution where a gradient is wanted."""
+        """Convolve (n, in, h, w) into (n, out, h', w'), with torch's own convolution where a gradient is wanted."""
         if inputs.requires_grad and torch.is_grad_enabled():
             return self.plain(inputs)
         kernel, bias = self.kernel, self.get_buffer("bias")
@@ -135,7 +135,7 @@ class WinogradConvolution(nn.Module):
 
 
 def with_winograd(model: nn.Module) -> nn.Module:
-    """Replace the convolutions that gain by it, in place; returns the model, which one thread at a time may run."""
+    """Replace the convolutions that gain by tiles, in place; returns the model, which one thread at a time may run."""
     scratch = Scratch()
     for parent in list(model.modules()):
         for name, child in parent.named_children():
@@ -145,7 +145,7 @@ def with_winograd(model: nn.Module) -> nn.Module:
 
 
 def is_plain(convolution: nn.Conv2d) -> bool:
-    """Whether a convolution is square, ungrouped, undilated and padded with as many zeros on every side."""
+    """Return whether a convolution is square, ungrouped, undilated and padded with equally many zeros on every side."""
     pairs = (convolution.kernel_size, convolution.stride, convolution.padding)
     return (
         all(isinstance(pair, tuple) and pair[0] == pair[1] for pair in pairs)

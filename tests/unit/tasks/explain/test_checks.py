@@ -44,7 +44,7 @@ def test_values_that_are_not_finite_are_refused_and_counted(value: float) -> Non
     images = images_of(4)
     images[1, 2, 4, 6] = images[3, 0, 0, 0] = images[3, 0, 0, 1] = value
     error = refusal(images, np.zeros(4, np.int64))
-    assert error.rule == "Images to explain hold finite numbers"
+    assert error.rule == "Images to explain must hold finite numbers"
     assert "2 of 4" in error.found and "first in image 1" in error.found
 
 
@@ -53,7 +53,7 @@ def test_values_that_are_not_finite_are_refused_and_counted(value: float) -> Non
 )
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     error = refusal(np.full(shape, 0.5, np.float32), np.zeros(shape[0], np.int64))
-    assert error.rule.startswith("Images to explain are (n, 3, height, width)") and str(shape) in error.found
+    assert error.rule.startswith("Images to explain must be (n, 3, height, width)") and str(shape) in error.found
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1)])
@@ -67,7 +67,7 @@ def test_values_beyond_0_and_1_are_refused(value: float) -> None:
     images = images_of(2)
     images[1, 0, 0, 0] = value
     error = refusal(images, np.zeros(2, np.int64))
-    assert error.rule == "Images to explain hold RGB values in 0..1"
+    assert error.rule == "Images to explain must hold RGB values in 0..1"
     assert f"{value:.4g}" in error.found and "255" in error.remedy
 
 
@@ -81,7 +81,7 @@ def test_stored_pixels_and_normalised_inputs_are_refused() -> None:
 @pytest.mark.parametrize("explained", [[0, 3], [-1, 0], [7, 7]])
 def test_a_class_that_the_classifier_does_not_have_is_refused(explained: list[int]) -> None:
     error = refusal(images_of(2), np.asarray(explained))
-    assert error.rule == "The explained class is one of the classifier's" and "0..2" in error.remedy
+    assert error.rule == "The explained class must be one of the classifier's 3 classes" and "0..2" in error.remedy
     assert str(sorted(set(explained))) in error.found
 
 

@@ -351,7 +351,7 @@ def test_fewer_samples_than_superpixels_are_refused_with_the_way_out() -> None:
     params = LimeParams(n_samples=n_segments)
     with pytest.raises(InputError, match="more samples than an image has superpixels") as caught:
         lime_maps(classifier, images, np.zeros(2, np.int64), params, CPU)
-    assert caught.value.found == f"{n_segments} samples, {n_segments} superpixels in an image"
+    assert caught.value.found == f"explain.lime.n_samples is {n_segments}, and an image has {n_segments} superpixels"
     assert all(name in caught.value.remedy for name in ("explain.lime.n_samples", '"slic"', '"ridge"'))
     for enough in ({"n_samples": n_segments + 1}, {"regressor": "ridge"}):
         maps = lime_maps(classifier, images, np.zeros(2, np.int64), params.model_copy(update=enough), CPU)
