@@ -1,4 +1,4 @@
-"""Errors that a person can act on: what was found, the rule that it breaks, the remedy."""
+"""Define the errors that a person can act on: what was found, the rule that it breaks, the remedy."""
 
 
 class InputError(ValueError):
@@ -6,9 +6,10 @@ class InputError(ValueError):
 
     Parameters
     ----------
-    found : what was found, as a sentence without the final full stop; may continue with a table over several lines.
-    rule : what must hold, as a sentence without the final full stop.
-    remedy : what the reader can do about it.
+    found : what was found, with its values: a whole statement without final full stop. It is the headline of the
+        message, and a table over several lines may follow it.
+    rule : what must hold, as a whole statement without final full stop.
+    remedy : what the reader can do about it, in the imperative.
     """
 
     def __init__(self, found: str, rule: str, remedy: str) -> None:
@@ -20,4 +21,4 @@ class InputError(ValueError):
 
 
 class ArtifactError(RuntimeError):
-    """Report an artefact that is missing, incomplete or damaged, with the name of the artefact and of the file."""
+    """Report an artefact that is missing, incomplete or damaged. The message names the artefact and the file."""

@@ -1,4 +1,4 @@
-"""Re-read a whole store against its manifests."""
+"""Verify a store: read every file again and compare it with its manifest, schema and record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from storage.tables.parquet import load_table
 
 @dataclass(frozen=True)
 class Verification:
-    """What was read and what is wrong.
+    """Result of reading a whole store again.
 
     Attributes
     ----------
-    n_artifacts, n_published, n_files : how much was read.
-    problems : one sentence each, naming the folder and the file.
-    unfinished : folders that a killed run left; nothing reads them.
+    n_artifacts, n_published, n_files : number of artefacts, published folders and files that were read.
+    problems : one sentence per problem, naming the folder and the file.
+    unfinished : names of drafts that killed runs left; nothing reads them.
     """
 
     n_artifacts: int
@@ -39,7 +39,7 @@ class Verification:
 
 
 def verify_store(store: Store) -> Verification:
-    """Re-read every artefact, published table, export, report, review, and record of a campaign or a scored date.
+    """Read every artefact, published table, export, report, review and record again, and list all damage.
 
     Raises
     ------
@@ -47,7 +47,11 @@ def verify_store(store: Store) -> Verification:
     """
     store.check()
     if not (store.root / "artifacts").is_dir():
-        raise InputError(f"none in {store.root}", "A store has a folder `artifacts`", "give the folder of a store")
+        raise InputError(
+            f"{store.root} has no folder `artifacts`",
+            "A store must have a folder `artifacts`",
+            "give the folder of a store",
+        )
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not _is_unfinished(p)]
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))
@@ -62,14 +66,14 @@ def verify_store(store: Store) -> Verification:
 
 
 def _is_unfinished(artifact: Place) -> bool:
-    """Whether what lies there was never an artefact: drafts of a folder, attempts in a bucket without a manifest."""
+    """Return whether a folder is an unfinished draft: `.tmp-` in a local store, no manifest in a bucket."""
     if isinstance(artifact, Path):
         return artifact.name.startswith(".tmp-")
     return not (artifact / MANIFEST).is_file()
 
 
 def _published(tables: Place) -> list[Place]:
-    """Folders that hold, or should hold, a published partition: those without partition folders below them."""
+    """List the folders of published partitions: those without partition folders below them."""
     found: list[Place] = []
     for folder in sorted(tables.glob("*/*=*")):  # campaign=field2, backfill=all-fields
         found += sorted(folder.glob("date=*")) or [folder]
@@ -86,8 +90,8 @@ def _artifact_problems(store: Store, folder: Place) -> list[str]:
     files = folder / manifest.place
     problems = damages(files, manifest.files) + strangers(files, {*manifest.files, MANIFEST})
     if (manifest.kind, manifest.digest) != (ref.kind, ref.digest):
-        problems.append(f"the manifest is that of {manifest.kind}/{manifest.digest}")
-    problems += [] if ref.kind == KIND else _table_problems(files)  # GeoParquet is no table of ours
+        problems.append(f"the manifest belongs to {manifest.kind}/{manifest.digest}")
+    problems += [] if ref.kind == KIND else _table_problems(files)  # GeoParquet files have no schema in `TABLES`
     problems += _array_problems(files)
     return [f"{name}: {problem}" for problem in problems]
 
@@ -102,18 +106,18 @@ def _report_problems(store: Store, folder: Place) -> list[str]:
 
 
 def _partition_problems(store: Store, folder: Place) -> list[str]:
-    """What is wrong with a table's partition: its parts, and the tables in it."""
+    """List what is wrong with a table's partition: its parts, and the tables in it."""
     tables = _table_problems(folder, table=store.name_of(folder).split("/")[1])
     return [*_parts_problems(store, folder), *(f"{store.name_of(folder)}: {problem}" for problem in tables)]
 
 
 def _parts_problems(store: Store, folder: Place) -> list[str]:
-    """What is wrong with the parts of a published folder: every file belongs to exactly one of them."""
+    """List what is wrong with the parts of a published folder; every file must belong to exactly one part."""
     parts, unreadable = read_parts(folder)
     if not parts and not unreadable:
         unreadable = {PART: f"{folder} has no {MANIFEST}: never finished, or deleted"}
     files = {name: record for manifest in parts.values() for name, record in manifest.files.items()}
-    # The table of a part whose manifest cannot be read belongs to nobody, which is said once.
+    # A part whose manifest cannot be read is reported once, so its table is not reported as an unknown file.
     besides = {*map(part_manifest, (*parts, *unreadable)), *map(part_file, unreadable)}
     problems = (
         damages(folder, files)
@@ -131,8 +135,8 @@ def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
 
 
 def _rows_twice(folder: Place, parts: Mapping[str, PublishedManifest]) -> list[str]:
-    """Parts with the rows of an earlier one, as a kill leaves them: publishing either again removes the later."""
-    first: dict[frozenset[ArtifactRef], str] = {}  # a file of the first part with these sources
+    """List parts that repeat an earlier part's rows, as a kill leaves them; publishing again removes the later part."""
+    first: dict[frozenset[ArtifactRef], str] = {}  # one file of the first part, by its sources
     problems: list[str] = []
     for manifest in parts.values():
         there = [name for name in manifest.files if (folder / name).is_file()]
@@ -143,7 +147,7 @@ def _rows_twice(folder: Place, parts: Mapping[str, PublishedManifest]) -> list[s
 
 
 def _record_problems(store: Store) -> list[str]:
-    """Records that cannot be read, and artefacts that a record names but the store has not."""
+    """List campaign records that cannot be read, and artefacts in them that the store lacks."""
     problems: list[str] = []
     for path in sorted((store.root / "campaigns").glob("*.json")):
         try:
@@ -156,7 +160,7 @@ def _record_problems(store: Store) -> list[str]:
 
 
 def _acquisition_problems(store: Store) -> list[str]:
-    """The same of the records of scored dates."""
+    """List records of scored dates that cannot be read, and artefacts in them that the store lacks."""
     problems: list[str] = []
     for path in list_acquisitions(store):
         try:
@@ -167,7 +171,7 @@ def _acquisition_problems(store: Store) -> list[str]:
 
 
 def _review_problems(store: Store) -> list[str]:
-    """Reviews that cannot be read; the scores of one may be gone with a fit that nobody needs any more."""
+    """List reviews that cannot be read. Their scores may be absent: an old fit may have been deleted."""
     problems: list[str] = []
     for path in list_reviews(store):
         try:
@@ -187,12 +191,12 @@ def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> li
 
 
 def _table_problems(folder: Place, table: str | None = None) -> list[str]:
-    """Schema and content of the Parquet files of a folder; files named after their table unless one is given."""
+    """List what is wrong with schema and content of a folder's Parquet files, named after their table or in `table`."""
     problems: list[str] = []
     for path in sorted(folder.glob("*.parquet")):
         spec = TABLES.get(table or path.stem)
         if spec is None:
-            problems.append(f"file {path.name} is no table of this program: {table or path.stem}")
+            problems.append(f"file {path.name} has no schema: this program has no table {table or path.stem}")
             continue
         try:
             load_table(path, spec)
@@ -212,7 +216,7 @@ def _array_problems(folder: Place) -> list[str]:
 
 
 def _unfinished(store: Store) -> list[str]:
-    """What killed runs left: drafts and temporary files of a folder, attempts in a bucket that are no artefact."""
+    """List what killed runs left: drafts and temporary files in a local store, unused attempts in a bucket."""
     if isinstance(store.root, Path):
         return sorted(store.name_of(path) for path in store.root.rglob(".tmp-*"))
     attempts = (store.root / "artifacts").glob("*/*/attempt-*")

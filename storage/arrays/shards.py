@@ -1,8 +1,8 @@
-"""Reading Zarr arrays of a store, in a bucket shard by shard.
+"""Read the Zarr arrays of a store; in a bucket, one whole shard per request.
 
-Zarr asks a bucket for the index of a shard and then for each chunk, two requests an image. A shard is small enough to
-be taken whole, and images are mostly read in order, so that a few shards that are kept answer all but the first of
-these requests. It also spares the range counted from the end that Zarr asks for, which not every server knows.
+Zarr itself requests the index of a shard and then each chunk: two requests an image. A shard fits in memory, and images
+are mostly read in order. So a small cache of whole shards answers all but the first of these requests. It also avoids
+suffix ranges (the last n bytes of an object), which some servers do not support.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from zarr.storage import ObjectStore, WrapperStore
 from storage.places.files import Place
 from storage.places.objects import ObjectPath
 
-KEPT = 4  # shards in memory for each array that is open; one of 64 photographs of 256 pixels has 12 MB
+KEPT = 4  # shards cached for each open array; a shard of 64 photographs of 256 x 256 pixels has 12 MB
 
 
 def reading_store(place: Place) -> Any:
-    """What Zarr reads the array at a place through."""
+    """Return the Zarr store through which the array at a place is read."""
     return ObjectArray(place) if isinstance(place, ObjectPath) else str(place)
 
 
 class ObjectArray(WrapperStore[ObjectStore[Any]]):
-    """An array in a bucket, to be read: the last `KEPT` shards are kept."""
+    """Read-only Zarr store of one array in a bucket; it caches the last `KEPT` shards."""
 
     def __init__(self, place: ObjectPath) -> None:
         super().__init__(ObjectStore(place.bucket.client, read_only=True))
@@ -33,13 +33,13 @@ class ObjectArray(WrapperStore[ObjectStore[Any]]):
         self._reading: OrderedDict[str, asyncio.Task[bytes | None]] = OrderedDict()
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Content of an object, or a range of it; None where there is no such object.
+        """Return the content of an object, or a range of it; None where there is no such object.
 
         Raises
         ------
-        FileNotFoundError, PermissionError, OSError : a shard is lost, or the request failed.
+        FileNotFoundError, PermissionError, OSError : a shard is missing, or the request failed.
         """
-        # All reading of one array is done by one event loop, so nothing happens between these lines.
+        # One event loop does all reading of an array, so no other call comes between these lines.
         if key not in self._reading:
             self._reading[key] = asyncio.ensure_future(asyncio.to_thread(self._read, key))
             if len(self._reading) > KEPT:
@@ -52,7 +52,7 @@ class ObjectArray(WrapperStore[ObjectStore[Any]]):
         try:
             return (self._place / key).read_bytes()
         except FileNotFoundError:
-            # Every shard of a finished array was written; Zarr would take a lost one for zeros.
+            # Every shard of a finished array was written. Zarr would read a missing shard as zeros.
             if key.startswith("c/"):
                 raise
             return None

@@ -1,7 +1,7 @@
-"""Zarr v3 arrays: their layout as data, and writing by whole shards.
+"""Write Zarr v3 arrays by whole shards, link finished shards, and read arrays.
 
-A shard is one file. Two writers inside one shard silently lose each other's chunks, so every shard has one owner:
-blocks that do not cover whole shards are refused, and so are parts that do not tile an array (`link_shards`).
+A shard is one file. Two writers inside one shard silently lose each other's chunks, so every shard has one owner.
+Blocks that do not cover whole shards are refused, and so are parts that do not tile an array (`link_shards`).
 """
 
 from collections.abc import Generator, Sequence
@@ -18,15 +18,15 @@ from storage.arrays.specs import ArraySpec
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
 
-# A file of which one image in so many is wanted is read as a whole: its 64 images take as long as 16 read one by one.
+# Least share of a shard (one image in so many) for which the whole shard is read. Reading all 64 images of a shard
+# takes as long as reading 16 of them one by one.
 WORTH_WHOLE = 4
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> zarr.Array[Any]:
-    """Create an empty array in a draft, `shard` images a file (default: the layout's); fill it with `write_block`."""
+    """Create an empty array for `write_block` in a draft; `shard` is the images per file (default: the spec's)."""
     rest, shard = shape[1:], shard or spec.shard
-    # Zarr refuses empty chunks, and a shard must hold whole chunks also where there are fewer images than a shard
-    # takes.
+    # Zarr refuses empty chunks. A shard must hold whole chunks even where the array has fewer images than a shard.
     chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
     return zarr.create_array(
         store=str(draft.folder / f"{spec.name}.zarr"),
@@ -38,13 +38,13 @@ def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: i
         dimension_names=spec.dims,
         attributes={"meaning": spec.meaning, "unit": spec.unit, "version": spec.version},
         zarr_format=3,
-        # Without this an all-zero shard has no file, and a lost one could not be told from it.
+        # Without this, a shard of zeros has no file, and a missing shard would look the same.
         config={"write_empty_chunks": True},
     )
 
 
 def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None:
-    """Write images `start, start + 1, ...` of an array.
+    """Write a block of images `start, start + 1, ...` into an array.
 
     Raises
     ------
@@ -53,42 +53,42 @@ def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None
     (n, *_), unit, part = array.shape, shard_length(array), range(start, start + len(block))
     if not covers_whole_shards(part, n, unit):
         raise ArtifactError(
-            f"a block must cover whole shards of {unit} images (of {n}): got {_named([part])}; two writers in one "
-            "shard would lose each other's images"
+            f"a block of images {_named([part])} does not cover whole shards of {unit} images (of {n}); two writers "
+            "in one shard would lose each other's images"
         )
     if len(block):
         array[part.start : part.stop] = block
 
 
 def shard_length(array: zarr.Array[Any]) -> int:
-    """Images a file."""
+    """Return the number of images in a file (shard) of an array."""
     return (array.shards or array.chunks)[0]
 
 
 def covers_whole_shards(part: range, n: int, shard: int) -> bool:
-    """Whether some of `n` images are whole shards; the last shard may hold fewer images than the others."""
+    """Return whether a range of `n` images covers whole shards; the last shard may hold fewer images."""
     is_inside = part.start >= 0 and part.stop <= n
     return is_inside and part.start % shard == 0 and (part.stop % shard == 0 or part.stop == n)
 
 
 def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int | None = None) -> None:
-    """Write a whole array at once, `shard` images a file (default: the layout's)."""
+    """Write a whole array at once; `shard` is the images per file (default: the spec's)."""
     array = create_array(draft, spec, values.shape, shard)
     write_block(array, 0, values.astype(spec.dtype))
 
 
 @dataclass(frozen=True)
 class Part:
-    """Images `first, first + 1, ...` of an array, kept by an artefact as an array of the same name."""
+    """Part of an array: images `first, first + 1, ...`, which an artefact holds as an array of the same name."""
 
     first: int
     artifact: Artifact
 
 
 def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) -> None:
-    """Make one array of `n` images from the shards of finished artefacts, which are neither decoded nor copied.
+    """Make one array of `n` images by linking the shards of finished artefacts, without decoding or copying them.
 
-    Without images, and so without parts, the array is empty along all its axes.
+    Without images there are no parts, and the array is empty along all its axes.
 
     Raises
     ------
@@ -110,12 +110,12 @@ def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) ->
 
 
 def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
-    """Make the file `source` of an artefact also the file `name` of a draft: read by nobody.
+    """Link the file `source` of an artefact as the file `name` of a draft, without reading it.
 
     Raises
     ------
     ArtifactError : the artefact has no such file.
-    FileExistsError : the draft has one of this name.
+    FileExistsError : the draft already has a file of this name.
     """
     try:
         draft.link(name, artifact.file(source), artifact.manifest.files[source])
@@ -124,7 +124,7 @@ def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
 
 
 def _shard_file(array: zarr.Array[Any], spec: ArraySpec, start: int) -> str:
-    """Name, in its artefact, of the file that holds image `start`."""
+    """Return the name, within its artefact, of the shard file that begins with image `start`."""
     where = (start // shard_length(array), *(0 for _ in array.shape[1:]))
     return f"{spec.name}.zarr/{array.metadata.encode_chunk_key(where)}"
 
@@ -134,7 +134,7 @@ def check_layout(artifact: Artifact, part: zarr.Array[Any], whole: zarr.Array[An
 
     Raises
     ------
-    ArtifactError : another native shape, length of shard or compression.
+    ArtifactError : the part has another native shape, length of shard or compression.
     """
     what = ("data_type", "fill_value", "chunk_grid", "chunk_key_encoding", "codecs")
     found, expected = (
@@ -144,42 +144,43 @@ def check_layout(artifact: Artifact, part: zarr.Array[Any], whole: zarr.Array[An
     differing = [name for name in expected if found[name] != expected[name]]
     if differing:
         raise ArtifactError(
-            f"the parts of an array have one layout: {artifact.ref} has "
-            + ", ".join(f"{name} {found[name]}, others {expected[name]}" for name in differing)
+            f"{artifact.ref} has "
+            + ", ".join(f"{name} {found[name]}, other parts {expected[name]}" for name in differing)
+            + "; all parts of an array must have one layout"
         )
 
 
 def check_tiling(parts: Sequence[range], n: int, shard: int) -> None:
-    """Refuse parts of `n` images that are not whole shards, each with one owner.
+    """Refuse parts of `n` images that do not tile the array in whole shards, each with one owner.
 
     Raises
     ------
-    ArtifactError : naming the images that two parts hold, or none.
+    ArtifactError : a part cuts a shard, or two parts, or none, hold some images; the message names the images.
     """
     split = [part for part in parts if not covers_whole_shards(part, n, shard)]
     if split:
-        raise ArtifactError(f"a part must hold whole shards of {shard} images (of {n}): got {_named(split)}")
+        raise ArtifactError(f"images {_named(split)} (of {n}) are not whole shards of {shard}; parts must be")
     owners = np.zeros(n, np.int64)
     for part in parts:
         owners[part.start : part.stop] += 1
     for chosen, problem in ((owners > 1, "owned twice"), (owners == 0, "owned by nobody")):
         if chosen.any():
-            raise ArtifactError(f"every shard has one owner: images {_named(_runs(chosen))} (of {n}) are {problem}")
+            raise ArtifactError(f"images {_named(_runs(chosen))} (of {n}) are {problem}; a shard must have one owner")
 
 
 def _runs(chosen: NDArray[np.bool_]) -> list[range]:
-    """Ranges of neighbours that are chosen."""
+    """Return the ranges of consecutive images that are chosen."""
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
     return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _named(parts: Sequence[range]) -> str:
-    """First and last image of each part."""
+    """Return the first and last image of each part as text."""
     return ", ".join(f"{part.start}..{part.stop - 1}" for part in parts)
 
 
 def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
-    """Open an array lazily.
+    """Open an array of an artefact for lazy reading.
 
     Raises
     ------
@@ -198,22 +199,22 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
 
 
 def read_array(artifact: Artifact, spec: ArraySpec) -> NDArray[Any]:
-    """Read a whole array."""
+    """Read a whole array of an artefact into memory."""
     return np.asarray(open_array(artifact, spec)[...])
 
 
 def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
-    """Read images at some positions (n,).
+    """Read the images at positions `rows` (n,), in that order.
 
-    Never by Zarr's index of several positions: it has an entry for every value, 18 MB and 30 ms for each image of 256
-    pixels.
+    Zarr's own indexing by several positions is avoided. It makes an index entry for every value, which costs 18 MB and
+    30 ms for each image of 256 x 256 pixels.
     """
     images = np.empty((len(rows), *array.shape[1:]), array.dtype)
     length = shard_length(array)
     files = rows // length
     for first in (np.unique(files) * length).tolist():
         places = np.flatnonzero(files * length == first)
-        if len(places) * WORTH_WHOLE * array.chunks[0] >= length:  # also where a file is one piece
+        if len(places) * WORTH_WHOLE * array.chunks[0] >= length:  # true also where a file is a single chunk
             images[places] = np.asarray(array[first : first + length])[rows[places] - first]
         else:
             for place in places.tolist():
@@ -222,7 +223,7 @@ def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]
 
 
 def iter_images(array: zarr.Array[Any], rows: NDArray[np.integer], size: int) -> Generator[NDArray[Any]]:
-    """The same, `size` at a time; where positions ascend, each file is read once."""
+    """Yield the images at positions `rows` (n,), `size` at a time; ascending positions read each file once."""
     left = np.empty((0, *array.shape[1:]), array.dtype)
     for of_file in np.split(rows, np.flatnonzero(np.diff(rows // shard_length(array))) + 1):
         left = np.concatenate([left, read_rows(array, of_file)])

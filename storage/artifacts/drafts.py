@@ -1,8 +1,8 @@
-"""Drafts: artefacts being written, which nobody sees before their manifest is there.
+"""Write artefacts as drafts, which readers cannot see until the manifest is committed.
 
-In a folder a draft is a folder aside that is renamed at the end. A bucket knows no rename: there every attempt has a
-prefix of its own below the artefact's name, and the manifest, written last, says which attempt is the artefact. An
-attempt that was not finished is what a killed run left, and no reader comes to it.
+In a local store a draft is a temporary folder that is renamed at the end. A bucket has no rename. There every attempt
+has its own prefix below the artefact's name, and the manifest, written last, says which attempt is the artefact. An
+unfinished attempt is what a killed run left; no reader opens it.
 """
 
 import json
@@ -21,17 +21,17 @@ from storage.places.files import AT_ONCE, FileRecord, Place, describe_file, file
 from storage.places.objects import ObjectPath
 
 MANIFEST = "manifest.json"
-COMMIT_ATTEMPTS = 100  # far beyond the runs that replace one damaged artefact at the same time
+COMMIT_ATTEMPTS = 100  # renames tried by one commit; far more than runs that replace one artefact at the same time
 
 
 class Draft(ABC):
-    """An artefact being written: a folder of this machine, and what its manifest will say beside the files.
+    """An artefact being written: a local folder, and the summary for its manifest.
 
     Attributes
     ----------
-    folder : where its files are written.
-    place : where they will lie below the artefact's name; empty: right there.
-    summary : what the stage says of its result.
+    folder : local folder in which its files are written.
+    place : folder of the files below the artefact's name; empty: the files lie directly below the name.
+    summary : the stage's key figures about its result, as JSON.
     """
 
     place = ""
@@ -41,50 +41,51 @@ class Draft(ABC):
         self.summary: dict[str, Any] = {}
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write one file, once: a name may be a link, and writing to it would change another artefact."""
+        """Write one new file. An existing file is never overwritten: it may be a link to another artefact's file."""
         with (self.folder / name).open("xb") as stream:
             stream.write(content)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one JSON file, readable by people."""
+        """Write one indented JSON file with sorted keys."""
         self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode())
 
     @abstractmethod
     def link(self, name: str, source: Place, record: FileRecord) -> None:
-        """Make a finished artefact's file also the file `name` of this draft, read by nobody.
+        """Link a finished artefact's file as the file `name` of this draft, without reading it.
 
-        Artefacts never change, so what was recorded when the file was written holds for this one too.
+        Artefacts never change, so the size and checksum recorded for the source hold for the link as well.
 
         Raises
         ------
-        FileNotFoundError : there is no such file.
-        FileExistsError : the draft has one of this name.
+        FileNotFoundError : the source does not exist.
+        FileExistsError : the draft already has a file of this name.
         """
 
     @abstractmethod
     def settle(self) -> None:
-        """Say that the shards written so far are final, so that they need not stay on this machine."""
+        """Declare the shards written so far final, so that they can be uploaded and removed from this machine."""
 
     @abstractmethod
     def finish(self) -> dict[str, FileRecord]:
-        """Put every file where it will lie, and describe them."""
+        """Put every file into its final place and return the size and checksum of each."""
 
     @abstractmethod
     def commit(self, manifest: bytes, is_there: Callable[[], bool]) -> None:
-        """Make the artefact appear; one that another run made meanwhile stays, since equal names are equal content.
+        """Make the artefact visible. If another run has made it meanwhile, that one stays: equal names, equal content.
 
         Parameters
         ----------
-        is_there : whether the artefact is there and whole.
+        manifest : content of the manifest.
+        is_there : tells whether the artefact exists and is undamaged.
         """
 
     @abstractmethod
     def discard(self) -> None:
-        """Remove what was not committed, and what lies aside."""
+        """Remove uncommitted and temporary files."""
 
 
 def place_of(final: Place) -> str:
-    """Where a manifest says that the files of the artefact of this name lie; empty: right there, or there is none."""
+    """Return the `place` of an artefact's files by its manifest; empty without one, or if they lie beside it."""
     try:
         return str(json.loads((final / MANIFEST).read_bytes()).get("place", ""))
     except (FileNotFoundError, ValueError, AttributeError):
@@ -92,12 +93,12 @@ def place_of(final: Place) -> str:
 
 
 def begin_draft(final: Place) -> Draft:
-    """A new draft of the artefact of this name."""
+    """Begin a draft of the artefact with this final name."""
     return FolderDraft(final) if isinstance(final, Path) else ObjectDraft(final)
 
 
 class FolderDraft(Draft):
-    """A draft in a folder beside the artefact."""
+    """A draft in a temporary folder beside the artefact."""
 
     def __init__(self, final: Path) -> None:
         super().__init__(final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}"))
@@ -106,7 +107,7 @@ class FolderDraft(Draft):
         self.folder.mkdir(parents=True)
 
     def link(self, name: str, source: Place, record: FileRecord) -> None:
-        """As a hard link, which stays until the last of the artefacts is deleted; a copy where there are none."""
+        """Make a hard link, or a copy on a file system without hard links."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         assert isinstance(source, Path)  # artefacts of one store lie in one place
@@ -119,22 +120,22 @@ class FolderDraft(Draft):
         self._linked[name] = record
 
     def settle(self) -> None:
-        """Nothing: they lie on the disk that they will stay on."""
+        """Do nothing: the shards already lie on their final disk."""
 
     def finish(self) -> dict[str, FileRecord]:
-        """Describe every file."""
+        """Return the size and checksum of every file."""
         return {name: self._linked.get(name) or describe_file(path) for name, path in files_below(self.folder).items()}
 
     def commit(self, manifest: bytes, is_there: Callable[[], bool]) -> None:
-        """Give the folder its final name; a damaged predecessor is moved out of the way first.
+        """Rename the folder to its final name, after moving a damaged predecessor out of the way.
 
-        Other runs may do the same at the same time. Each commits once, so an attempt that fails is one that another
-        run's commit came between.
+        Other runs may do the same at the same time. Each run commits once, so a rename fails only because another run
+        committed in between. It is then tried again.
         """
         write_atomically(self.folder / MANIFEST, manifest)
         for attempt in range(COMMIT_ATTEMPTS):
             try:
-                self.folder.rename(self.final)  # fails where a folder with files has the name
+                self.folder.rename(self.final)  # fails where a folder with files has this name
                 return
             except OSError:
                 if is_there():  # another run was faster
@@ -152,32 +153,32 @@ class FolderDraft(Draft):
 
 
 class ObjectDraft(Draft):
-    """A draft in a bucket: its files are written on this machine, and sent when they are final."""
+    """A draft of an artefact in a bucket: files are written locally and uploaded when they are final."""
 
     def __init__(self, final: ObjectPath) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix=f"harvest-{final.name}-")))
         self.final = final
         self.place = f"attempt-{uuid.uuid4().hex[:8]}"
-        self.may_leave_objects = False  # sent, and not the artefact's
+        self.may_leave_objects = False  # whether uploaded objects may belong to no committed artefact
         self._links: dict[str, tuple[ObjectPath, FileRecord]] = {}
         self._sent: dict[str, FileRecord] = {}
 
     def link(self, name: str, source: Place, record: FileRecord) -> None:
-        """As a copy that the server makes when the draft is finished."""
+        """Note the link; the server copies the object when the draft is finished."""
         if name in self._links or (self.folder / name).exists():
-            raise FileExistsError(f"the draft of {self.final} has a file {name}")
+            raise FileExistsError(f"the draft of {self.final} already has a file {name}")
         assert isinstance(source, ObjectPath)  # artefacts of one store lie in one place
         self._links[name] = source, record
 
     def settle(self) -> None:
-        """Send the shards and remove them from this machine; an array's own description may still change."""
+        """Upload the shards and remove them from this machine. Array metadata stays, as it may still change."""
         shards = {name: path for name, path in files_below(self.folder).items() if ".zarr/c/" in name}
         self._send_all(shards)
         for path in shards.values():
             path.unlink()
 
     def finish(self) -> dict[str, FileRecord]:
-        """Send every file and copy the linked ones, several at a time."""
+        """Upload every file and copy the linked ones, `AT_ONCE` at a time; return the size and checksum of each."""
         self._send_all(files_below(self.folder))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             self._sent.update(zip(self._links, pool.map(self._copy, self._links), strict=True))
@@ -198,9 +199,9 @@ class ObjectDraft(Draft):
         return record.model_copy(update={"etag": target.state().etag})
 
     def commit(self, manifest: bytes, is_there: Callable[[], bool]) -> None:
-        """Write the manifest, after which the artefact is there; the files of a damaged predecessor go afterwards.
+        """Write the manifest, which makes the artefact visible, then delete the files of a damaged predecessor.
 
-        Two runs that commit at the same moment both do; the later manifest counts, and the other's files stay, since
+        If two runs commit at the same moment, the later manifest counts. The files of the other run stay, because
         somebody may be reading them.
         """
         if is_there():
@@ -212,8 +213,8 @@ class ObjectDraft(Draft):
             (self.final / earlier).remove_all()
 
     def discard(self) -> None:
-        """Remove what lies on this machine, and what was sent of an attempt that is not the artefact."""
+        """Remove the local files, and the objects of an attempt that was not committed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.may_leave_objects:
-            with suppress(OSError):  # the server is away: `harvest verify` names what is left
+            with suppress(OSError):  # if the server does not answer, `harvest verify` names the objects left behind
                 (self.final / self.place).remove_all()

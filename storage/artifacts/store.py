@@ -1,9 +1,9 @@
-"""Artefacts: named by what made them, written aside, and there only when their manifest is.
+"""Store artefacts under a digest of what made them, and open them again.
 
 An artefact is a folder `artifacts/<kind>/<digest>` whose `manifest.json` was written last. The digest covers the kind,
-its revision, the parameters and the digests of the inputs, so equal work has one name on every machine. The same name
-gives caching, resume, provenance and crash safety: a folder without a manifest is nobody's, and a manifest whose files
-differ is damage.
+its revision, the parameters and the digests of the inputs, so equal work has one name on every machine. This name
+gives caching, resuming, provenance and crash safety. A folder without a manifest is unfinished, and a manifest whose
+files differ shows damage.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from storage.places.files import FileRecord, Place, damages, relative_name, remo
 
 M = TypeVar("M", bound=BaseModel)
 
-DIGEST_LENGTH = 24  # hex digits: 96 bits, far beyond any collision by chance, and still short enough to read
+DIGEST_LENGTH = 24  # hex digits of a digest: 96 bits exclude chance collisions and are still readable
 
 
 class ArtifactRef(BaseModel):
-    """Name of an artefact: all that travels between tasks."""
+    """Name of an artefact: its kind and digest. Tasks pass references to each other, never content."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,8 +44,11 @@ class Manifest(BaseModel):
 
     Attributes
     ----------
-    files : by their names below `place`.
-    place : where they lie below the artefact's name; empty: beside the manifest.
+    files : size and checksum of each file, by its name below `place`.
+    place : folder of the files below the artefact's name; empty: beside the manifest.
+    summary : the stage's key figures about its result, as JSON.
+    created : when the manifest was written (ISO 8601, UTC).
+    versions : versions of the packages that made the numbers, by name.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,13 +67,13 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes an artefact: the whole of what its digest covers.
+    """Everything that an artefact is made from; its digest covers exactly this.
 
     Attributes
     ----------
-    kind : what is made, e.g. `predictions`.
-    revision : raised when equal parameters would give other numbers.
-    params : JSON values.
+    kind : kind of the artefact, e.g. `predictions`.
+    revision : number that is raised when the code gives other numbers for equal parameters.
+    params : parameters as JSON values.
     inputs : references or digests (or lists of them) by role.
     """
 
@@ -81,13 +84,13 @@ class Recipe:
 
     @property
     def ref(self) -> ArtifactRef:
-        """The artefact's name."""
+        """Return the artefact's name."""
         made_of = [self.kind, self.revision, dict(self.params), _named(self.inputs)]
         return ArtifactRef(kind=self.kind, digest=content_digest(made_of))
 
 
 def content_digest(content: Any) -> str:
-    """Digest of a JSON value, independent of key order."""
+    """Return the digest of a JSON value (`DIGEST_LENGTH` hex digits of SHA-256), independent of key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
@@ -109,15 +112,15 @@ class Artifact:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the stage says of its result in the manifest."""
+        """Return the stage's key figures from the manifest."""
         return self.manifest.summary
 
     def read_bytes(self, name: str) -> bytes:
-        """Content of one file.
+        """Read the content of one file.
 
         Raises
         ------
-        ArtifactError : it is missing.
+        ArtifactError : the file is missing.
         """
         try:
             return self.file(name).read_bytes()
@@ -125,27 +128,27 @@ class Artifact:
             raise self.lacks(name) from None
 
     def read_json(self, name: str) -> Any:
-        """Content of one JSON file."""
+        """Read and parse one JSON file."""
         return json.loads(self.read_bytes(name))
 
     def file(self, name: str) -> Place:
-        """Place of one file or array of this artefact.
+        """Return the place of one file or array of this artefact.
 
         Raises
         ------
-        ArtifactError : the artefact was made without it.
+        ArtifactError : the manifest names no such file or array.
         """
         if not any(one == name or one.startswith(f"{name}/") for one in self.manifest.files):
             raise self.lacks(name)
         return self.folder / name
 
     def lacks(self, name: str) -> ArtifactError:
-        """What to raise where a file of this artefact is not there."""
-        return ArtifactError(f"artefact {self.ref} has no {name}; `harvest verify` tells what else is damaged")
+        """Return the error to raise where a file of this artefact is missing."""
+        return ArtifactError(f"artefact {self.ref} has no {name}; `harvest verify` lists all damage in the store")
 
 
 class Store:
-    """A folder, or a place in a bucket, that holds artefacts, published tables, reports and records of cached tasks.
+    """A folder or bucket prefix that holds artefacts, published tables, reports and records of cached tasks.
 
     Parameters
     ----------
@@ -153,11 +156,12 @@ class Store:
 
     Attributes
     ----------
-    address : the same, complete: what other processes open the store by.
+    root : place of the store, a local path or an object path.
+    address : complete address by which other processes open the store; an absolute path for a folder.
 
     Raises
     ------
-    InputError : an address that is none.
+    InputError : the address is not valid.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -169,27 +173,27 @@ class Store:
             self.address = str(self.root)
 
     def check(self) -> None:
-        """Refuse a bucket that cannot be used, before any work.
+        """Refuse a bucket that cannot be used, before any work starts.
 
         Raises
         ------
-        InputError : no such bucket; wrong or missing credentials.
+        InputError : the bucket does not exist, or the credentials are wrong or missing.
         OSError : the server does not answer.
         """
         if not isinstance(self.root, Path):
             check_bucket(self.root)
 
     def name_of(self, place: Place) -> str:
-        """Where a file or folder of the store lies, relative to it, with `/`."""
+        """Return the path of a file or folder relative to the store, with `/`."""
         return relative_name(place, self.root)
 
     @property
     def results_folder(self) -> Place:
-        """Where Prefect keeps the records of cached tasks, so that other Prefect homes find them too."""
+        """Return where Prefect keeps the records of cached tasks, so that every Prefect home finds them."""
         return self.root / "prefect-results"
 
     def folder(self, ref: ArtifactRef) -> Place:
-        """Where an artefact lies, whether or not it is there."""
+        """Return the folder of an artefact, whether or not it exists."""
         return self.root / "artifacts" / ref.kind / ref.digest
 
     def open(self, ref: ArtifactRef) -> Artifact:
@@ -197,17 +201,18 @@ class Store:
 
         Raises
         ------
-        ArtifactError : no manifest, or one that cannot be read.
+        ArtifactError : the manifest is missing or cannot be read.
         """
         folder = self.folder(ref)
         manifest = read_manifest(folder, Manifest)
         return Artifact(ref, folder / manifest.place, manifest)
 
     def damage(self, ref: ArtifactRef) -> list[str]:
-        """What is wrong with an artefact; empty when it is whole.
+        """List what is wrong with an artefact; empty when it is undamaged.
 
-        Every byte of a folder's files is read. Of a bucket's objects those are whose size or tag is not that of the
-        write, and what else lies there is not looked for, because a listing may be older than the objects.
+        In a folder, every byte is read and files that the manifest does not name are reported. In a bucket, an object
+        is read only if its size or tag differs from the recorded one. Extra objects are not looked for there, because
+        a listing may be out of date.
         """
         try:
             artifact = self.open(ref)
@@ -217,14 +222,14 @@ class Store:
         except ArtifactError as error:
             return [str(error)]
         except FileNotFoundError as error:
-            return [f"artefact {ref} was moved while it was read: {error}"]
+            return [f"artefact {ref} was moved while it was being read: {error}"]
 
     def holds(self, ref: ArtifactRef) -> bool:
-        """Whether the artefact is there and whole."""
+        """Return whether the artefact exists and is undamaged."""
         return not self.damage(ref)
 
     def work_folder(self, ref: ArtifactRef) -> Place:
-        """A place for unfinished work that a later run takes up; `create` clears it when the artefact is there."""
+        """Return a place for checkpoints from which a later run resumes; `create` removes it at the end."""
         folder = self._work_folder(ref)
         if isinstance(folder, Path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -235,10 +240,15 @@ class Store:
 
     @contextmanager
     def create(self, recipe: Recipe, versions: Mapping[str, str] | None = None) -> Generator[Draft]:
-        """Write an artefact aside; when the block ends without an error it appears whole under its name.
+        """Write an artefact as a draft; it becomes visible, complete, when the block ends without an error.
 
-        A block that fails leaves nothing. A process that is killed leaves a folder `.tmp-...`, or in a bucket an
-        attempt, which nobody reads.
+        A block that fails leaves nothing behind. A killed process leaves a folder `.tmp-...`, or an attempt in a
+        bucket; no reader opens either.
+
+        Parameters
+        ----------
+        recipe : everything that the artefact is made from.
+        versions : versions of the packages that made the numbers, for the manifest.
         """
         ref = recipe.ref
         draft = begin_draft(self.folder(ref))
@@ -262,16 +272,16 @@ class Store:
         remove_all(self._work_folder(ref))
 
     def forget_result(self, key: str) -> None:
-        """Drop the record of a cached task, so that the task runs again."""
+        """Delete the record of a cached task, so that the task runs again."""
         (self.results_folder / key).unlink(missing_ok=True)
 
 
 def read_manifest(folder: Place, model: type[M], name: str = MANIFEST) -> M:
-    """Read a folder's manifest, or that of one of its parts.
+    """Read the manifest of a folder, or of one of its parts.
 
     Raises
     ------
-    ArtifactError : it is missing or cannot be understood.
+    ArtifactError : the manifest is missing or cannot be read.
     """
     path = folder / name
     try:

@@ -1,7 +1,7 @@
-"""Files and their content: atomic writes, checksums, and what differs from a list of them.
+"""Write files atomically, compute checksums, and compare files with a manifest.
 
-A file lies in a folder or is an object of a bucket (`Place`). Whether one is there is asked of itself; listings only
-find names.
+A file lies in a local folder or is an object in a bucket (`Place`). Whether a file exists is asked of the file itself.
+Listings, which may be out of date in a bucket, only find names.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from storage.places.objects import ObjectPath
 
 Place = Path | ObjectPath
 
-AT_ONCE = 16  # files asked for or read at the same time; a bucket answers each in some 10 ms
+AT_ONCE = 16  # files read or requested in parallel; a bucket needs about 10 ms per request
 
 
 class FileRecord(BaseModel):
-    """Size in bytes and SHA-256 (hex) of one file, and the tag that a bucket's server gave it."""
+    """Size in bytes and SHA-256 (hex) of one file, and its entity tag if it is an object in a bucket."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ class FileRecord(BaseModel):
 
 
 def describe_file(path: Place) -> FileRecord:
-    """Size and checksum of a file, read block by block."""
+    """Return the size and checksum of a file, read block by block."""
     if isinstance(path, Path):
         with path.open("rb") as stream:
             return FileRecord(size=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
@@ -46,37 +46,38 @@ def describe_file(path: Place) -> FileRecord:
 
 
 def describe_content(content: bytes) -> FileRecord:
-    """Size and checksum of what a file is to hold."""
+    """Return the size and checksum of the content of a file to be written."""
     return FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def relative_name(path: Place, folder: Place) -> str:
-    """Name of a file or folder below a folder, with `/`."""
+    """Return the path of a file or folder relative to a folder, with `/`."""
     return PurePosixPath(*path.parts).relative_to(PurePosixPath(*folder.parts)).as_posix()
 
 
 def list_files(folder: Place) -> dict[str, Place]:
-    """Every file below a folder by its relative name with `/`, in a stable order."""
+    """Return every file below a folder by its relative name with `/`, sorted."""
     if isinstance(folder, ObjectPath):
         return {path.relative_to(folder).as_posix(): path for path in sorted(folder.files())}
     return dict(files_below(folder))
 
 
 def files_below(folder: Path) -> dict[str, Path]:
-    """The same of a folder of this machine."""
+    """Return every file below a local folder by its relative name with `/`, sorted."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def damages(folder: Place, expected: Mapping[str, FileRecord], by_tag: bool = False) -> list[str]:
-    """What is wrong with the files that a folder should hold, one sentence each, naming the file.
+    """List what is wrong with the files that a folder should hold, one sentence each, naming the file.
 
-    Every byte is read: a size alone does not show a flipped bit.
+    Every byte is read, because a size alone does not show a flipped bit.
 
     Parameters
     ----------
-    by_tag : believe a bucket's server that an object of the same size and tag is the one that was written; what has
-        another tag, or none, is read.
+    expected : size and checksum of every file, by its name below the folder.
+    by_tag : trust the server of a bucket that an object of the same size and tag is unchanged. An object with another
+        tag, or none, is read.
     """
     with ThreadPoolExecutor(min(AT_ONCE, max(1, len(expected)))) as pool:
         found = pool.map(lambda name: _damage(folder, name, expected[name], by_tag), expected)
@@ -99,19 +100,19 @@ def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str |
 
 
 def strangers(folder: Place, known: Collection[str]) -> list[str]:
-    """Files that lie in a folder and are none of those known, one sentence each."""
-    # A killed `write_atomically` leaves a `.tmp-` file, which nobody reads.
+    """List the files in a folder whose names are not among the known ones, one sentence each."""
+    # A killed `write_atomically` leaves a `.tmp-` file, which no reader opens.
     extra = [name for name, path in list_files(folder).items() if name not in known and path.name[:5] != ".tmp-"]
     return [f"{_thing(name)} {name} is not in the manifest" for name in extra]
 
 
 def _thing(name: str) -> str:
-    """Zarr v3 keeps its shards under `<array>/c/`; everything else is a plain file to the reader."""
+    """Return the word for a file: Zarr v3 keeps its shards under `<array>/c/`, all others are plain files."""
     return "shard" if ".zarr/c" in f"/{name}" else "file"
 
 
 def write_atomically(path: Place, content: bytes) -> None:
-    """Replace a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+    """Replace a file atomically: a reader, or a kill at any moment, finds the old content or the new, never a part."""
     if isinstance(path, ObjectPath):
         path.write_bytes(content)
         return
@@ -128,7 +129,7 @@ def write_atomically(path: Place, content: bytes) -> None:
 
 
 def remove_all(folder: Place) -> None:
-    """Remove a folder and all that is in it, where there is one."""
+    """Remove a folder and its content, if it exists."""
     if isinstance(folder, Path):
         shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -136,7 +137,7 @@ def remove_all(folder: Place) -> None:
 
 
 def remove_if_empty(folder: Place) -> None:
-    """Remove a folder that holds nothing; a bucket has none."""
+    """Remove an empty local folder; a bucket has no folders."""
     if isinstance(folder, Path):
-        with suppress(OSError):  # not there, or another run has written into it
+        with suppress(OSError):  # it does not exist, or another run has written into it
             folder.rmdir()

@@ -1,11 +1,11 @@
-"""Objects of a bucket, as far as a store needs them, by paths like those of a local folder.
+"""Read and write objects of a bucket through paths that work like `pathlib.Path`.
 
-A bucket has no folders and no rename: an object appears whole when its write ends, or not at all. A listing may be
-older than the objects, so nothing here asks one whether an object is there; it finds names, and shows folders to people
-and to `harvest verify`.
+A bucket has no folders and no rename: an object appears whole when its write ends, or not at all. A listing may be out
+of date, so it never decides whether an object exists. It finds names, and shows folders to people and to
+`harvest verify`.
 
-Requests that fail in passing (5xx, lost connections, timeouts) are repeated with growing pauses for up to
-`RETRY_SECONDS`; what fails for longer is an `OSError`, as it is from a disk.
+Requests with transient failures (5xx, lost connections, timeouts) are retried with growing pauses for up to
+`RETRY_SECONDS`. After that they raise an `OSError`, as a disk does.
 """
 
 import hashlib
@@ -24,25 +24,25 @@ from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, U
 from obstore.store import S3Store
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
-if TYPE_CHECKING:  # they do not exist when the program runs
+if TYPE_CHECKING:  # these types do not exist at run time
     from obstore.store import ClientConfig, RetryConfig
 
 
-RETRY_SECONDS = 180
-RETRIES = 15  # with pauses that double from 0.1 to 15 seconds: a server may be away for about two minutes
-REQUEST_SECONDS = 120
+RETRY_SECONDS = 180  # longest time for which a request is retried
+RETRIES = 15  # most tries of a request; pauses double from 0.1 s to 15 s, which bridges an outage of two minutes
+REQUEST_SECONDS = 120  # timeout of a single request
 
 T = TypeVar("T")
 
 
 def _status(error: BaseException) -> int:
-    """Status of the answer that an error tells of; 0 where there was none. Of listings the client tells it in words."""
+    """Return the HTTP status in an error's text; 0 if there is none. The client has no field for it."""
     found = re.search(r"status code: (\d{3})", str(error))
     return int(found[1]) if found else 0
 
 
 class ObjectState(NamedTuple):
-    """Size in bytes and the server's tag of an object; the tag changes with every write of other content."""
+    """Size in bytes and entity tag of an object; the tag changes with every write of other content."""
 
     size: int
     etag: str | None
@@ -50,14 +50,14 @@ class ObjectState(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """A bucket, and where its server is.
+    """A bucket and the address of its server.
 
     Attributes
     ----------
-    name : of the bucket.
+    name : name of the bucket.
     endpoint : address of an S3 server other than Amazon's, e.g. `http://127.0.0.1:9000`.
-    region : default: that of `AWS_REGION`.
-    retry_seconds : how long requests that fail in passing are repeated.
+    region : region of the bucket; default: the value of `AWS_REGION`, else `us-east-1`.
+    retry_seconds : how long, in seconds, requests with transient failures are retried.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Bucket:
 
     @property
     def client(self) -> S3Store:
-        """What requests go through: one for each process, since its threads do not survive a fork."""
+        """Return the client for requests: one per process, because its threads do not survive a fork."""
         return _client(self, os.getpid())
 
 
@@ -83,21 +83,22 @@ def _client(bucket: Bucket, _process: int) -> S3Store:
         bucket.name,
         endpoint=bucket.endpoint,
         region=region,
-        virtual_hosted_style_request=False,  # which other servers than Amazon's seldom know
+        virtual_hosted_style_request=False,  # few servers other than Amazon's support it
         client_options=options,
         retry_config=retries,
     )
 
 
 class NoBucketError(FileNotFoundError):
-    """There is no such bucket."""
+    """Report a bucket that does not exist."""
 
 
 @cache
 def _again(seconds: int) -> Retrying:
-    """The client repeats a request until its answer begins; answers that break off are left to this.
+    """Return a retry rule for requests whose answers break off.
 
-    What the server understood and refused (4xx) stays refused.
+    The client itself retries a request only until its answer begins. Requests that the server understood and refused
+    (4xx) are not retried.
     """
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, GenericError) and not 400 <= _status(error) < 500),
@@ -108,11 +109,19 @@ def _again(seconds: int) -> Retrying:
 
 
 def request(path: "ObjectPath", ask: Callable[[], T]) -> T:
-    """The answer to a request, all of which may be repeated, with errors as those of a file system.
+    """Send a request, retry it on transient failures, and turn its errors into those of a file system.
+
+    Parameters
+    ----------
+    path : object that the request is about, for the error message.
+    ask : the request; it must be safe to repeat.
 
     Raises
     ------
-    NoBucketError, FileNotFoundError, PermissionError, OSError : what a request for `path` came to.
+    NoBucketError : the bucket does not exist.
+    FileNotFoundError : the object does not exist.
+    PermissionError : the credentials are missing, or the server refused them.
+    OSError : any other failure, after all retries.
     """
     try:
         return _again(path.bucket.retry_seconds)(ask)
@@ -121,23 +130,23 @@ def request(path: "ObjectPath", ask: Callable[[], T]) -> T:
 
 
 def _os_error(path: object, error: Exception) -> OSError:
-    said = str(error).strip().splitlines()[0]  # the lines after it are for developers of the client
+    said = str(error).strip().splitlines()[0]  # the other lines are for developers of the client
     if "NoSuchBucket" in str(error):
-        return NoBucketError(f"no bucket of {path}")
+        return NoBucketError(f"{path} is in a bucket that does not exist")
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"no object {path}")
+        return FileNotFoundError(f"there is no object {path}")
     is_refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or _status(error) in (401, 403)
     return PermissionError(f"{path}: {said}") if is_refused else OSError(f"{path}: {said}")
 
 
 @dataclass(frozen=True, order=True)
 class ObjectPath:
-    """Name of an object or of all that lies below it, with the part of `pathlib.Path` that a store uses.
+    """Path of an object or of a key prefix, with the part of the interface of `pathlib.Path` that a store uses.
 
     Attributes
     ----------
-    bucket : where it lies.
-    key : name in the bucket.
+    bucket : bucket that holds the object.
+    key : name of the object in the bucket.
     """
 
     bucket: Bucket
@@ -151,57 +160,57 @@ class ObjectPath:
 
     @property
     def _below(self) -> str:
-        """What the keys of objects below begin with."""
+        """Return the prefix of the keys of objects below."""
         return "" if self.key == PurePosixPath() else f"{self.key}/"
 
     @property
     def name(self) -> str:
-        """Last part of the key."""
+        """Return the last part of the key."""
         return self.key.name
 
     @property
     def stem(self) -> str:
-        """The name without its last suffix."""
+        """Return the name without its last suffix."""
         return self.key.stem
 
     @property
     def suffix(self) -> str:
-        """Last suffix of the name."""
+        """Return the last suffix of the name."""
         return self.key.suffix
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts of the key."""
+        """Return the parts of the key."""
         return self.key.parts
 
     @property
     def parent(self) -> "ObjectPath":
-        """What it lies below."""
+        """Return the path one level up."""
         return ObjectPath(self.bucket, self.key.parent)
 
     def relative_to(self, other: "ObjectPath") -> PurePosixPath:
-        """The part of the key below another."""
+        """Return the part of the key below another path."""
         return self.key.relative_to(other.key)
 
     def as_uri(self) -> str:
-        """Address, without the server's."""
+        """Return the `s3://` address, without the server."""
         return str(self)
 
     def read_bytes(self) -> bytes:
-        """The object's content.
+        """Return the object's content.
 
         Raises
         ------
-        FileNotFoundError, PermissionError, OSError : there is none, or the request failed.
+        FileNotFoundError, PermissionError, OSError : the object does not exist, or the request failed.
         """
         return request(self, lambda: obstore.get(self.bucket.client, str(self.key)).bytes().to_bytes())
 
     def checksum(self) -> tuple[int, str]:
-        """Size in bytes and SHA-256 (hex) of the content, of which some megabytes are in memory at a time.
+        """Return size in bytes and SHA-256 (hex) of the content, read in blocks of some megabytes.
 
         Raises
         ------
-        FileNotFoundError, PermissionError, OSError : there is none, or the request failed.
+        FileNotFoundError, PermissionError, OSError : the object does not exist, or the request failed.
         """
 
         def read() -> tuple[int, str]:
@@ -214,17 +223,17 @@ class ObjectPath:
         return request(self, read)
 
     def state(self) -> ObjectState:
-        """Size and tag of the object, which is not read.
+        """Return size and tag of the object without reading it.
 
         Raises
         ------
-        FileNotFoundError, PermissionError, OSError : there is none, or the request failed.
+        FileNotFoundError, PermissionError, OSError : the object does not exist, or the request failed.
         """
         found = request(self, lambda: obstore.head(self.bucket.client, str(self.key)))
         return ObjectState(found["size"], found["e_tag"])
 
     def is_file(self) -> bool:
-        """Whether there is such an object; nothing is listed."""
+        """Return whether the object exists, by asking for it and not by a listing."""
         try:
             self.state()
         except FileNotFoundError:
@@ -232,17 +241,17 @@ class ObjectPath:
         return True
 
     def is_dir(self) -> bool:
-        """Whether a listing shows anything below, of which it is asked for the first name alone."""
+        """Return whether a listing shows any object below; only the first name is requested."""
         found = request(self, lambda: next(iter(obstore.list(self.bucket.client, self._below, chunk_size=1)), None))
         return bool(found)
 
     def files(self) -> Iterator["ObjectPath"]:
-        """Every object below, in order, as a listing shows them."""
+        """Yield every object below that a listing shows, sorted by key."""
         listed = request(self, lambda: obstore.list(self.bucket.client, prefix=self._below).collect())
         return (ObjectPath(self.bucket, PurePosixPath(key)) for key in sorted(found["path"] for found in listed))
 
     def glob(self, pattern: str) -> Iterator["ObjectPath"]:
-        """Objects and what they lie below, matched part by part by a pattern with `/`, as a listing shows them."""
+        """Yield objects and prefixes in a listing that match a pattern, part by part between `/`."""
         patterns, seen = PurePosixPath(pattern).parts, set[PurePosixPath]()
         for path in self.files():
             relative = path.relative_to(self)
@@ -253,22 +262,22 @@ class ObjectPath:
                 yield self / there
 
     def write_bytes(self, content: bytes | Path) -> str | None:
-        """Write the object, of bytes or of a file's, and return its tag; it appears whole at the end.
+        """Write bytes, or the content of a file, to the object and return its tag; it appears whole at the end.
 
         Raises
         ------
-        PermissionError, OSError : the request failed; what was there before is still there.
+        PermissionError, OSError : the request failed; the earlier content is unchanged.
         """
         tag = request(self, lambda: obstore.put(self.bucket.client, str(self.key), content))["e_tag"]
-        # Of an object that was sent in parts a server may have another tag later.
+        # After a multipart upload (a tag with a hyphen) some servers report another tag later.
         return tag if tag and "-" not in tag else self.state().etag
 
     def copy_to(self, target: "ObjectPath") -> None:
-        """Let the server copy the object within the bucket."""
+        """Copy the object within the bucket, on the server."""
         request(self, lambda: obstore.copy(self.bucket.client, str(self.key), str(target.key)))
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Delete the object; deleting what is not there is no error on any server."""
+        """Delete the object; no server treats a missing object as an error."""
         del missing_ok
         request(self, lambda: obstore.delete(self.bucket.client, str(self.key)))
 

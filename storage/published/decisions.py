@@ -1,4 +1,4 @@
-"""Decisions about the plants of a date: their columns, and the files of them that other tools open."""
+"""Write the decisions about the plants of a date as a table, and as files that other tools open."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,27 +13,27 @@ from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
 DECISIONS = TableSpec(
     KIND,
-    "what to do about every explained plant of a date, by one saliency method",
+    "what to do with every explained plant of a date, by one saliency method",
     (
         Column("campaign", TEXT, "name of the campaign"),
         Column("date", DAY, "acquisition date"),
         METHOD,
         PLANT,
-        Column("plot", TEXT, "plot that the plant's id names; null where it names none", nullable=True),
+        Column("plot", TEXT, "plot named in the plant's id; null where the id names none", nullable=True),
         Column(
             "decision",
             TEXT,
-            "harvest, leave, or check: the answer should not be acted on; with other classes than not ready and ready "
-            "the answer in place of harvest and leave",
+            "harvest, leave, or check (do not act on the answer); with classes other than not ready and ready, the "
+            "answer replaces harvest and leave",
         ),
-        Column("answer", TEXT, "name of the class after adjustment"),
+        Column("answer", TEXT, "name of the answered class, after adjustment"),
         Column("answer_reliability", SHARE, "probability that this answer is right", "0..1"),
-        Column("abstain_reason", TEXT, "why to check, as in the table `reliability`; else empty"),
-        Column("predicted", TEXT, "name of the class that the classifier answers"),
-        Column("is_swapped", pa.bool_(), "the answer differs from the predicted class"),
+        Column("abstain_reason", TEXT, "reasons to check, as in the table `reliability`; empty without any"),
+        Column("predicted", TEXT, "name of the class that the classifier predicts"),
+        Column("is_swapped", pa.bool_(), "whether the answer differs from the predicted class"),
         CLUSTER,
         RELIABILITY,
-        Column("label", TEXT, "name of the true class; null where nothing is known", nullable=True),
+        Column("label", TEXT, "name of the true class; null where it is not known", nullable=True),
         SPLIT,
         Column("easting", SHARE, "position in the CRS of `export.crs`; null where unknown", "m", nullable=True),
         Column("northing", SHARE, "position in the CRS of `export.crs`; null where unknown", "m", nullable=True),
@@ -47,7 +47,7 @@ def write_decisions(draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, d
 
     Raises
     ------
-    ValueError : rows that are not those of the table.
+    ValueError : the rows do not fit the schema `DECISIONS`.
     """
     table = to_arrow(DECISIONS, rows_to_columns(DECISIONS, rows))
     draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))

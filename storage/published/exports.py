@@ -1,7 +1,7 @@
-"""Exports: decisions about the plants of a date as files for other tools, published as `exports/<campaign>/<date>/`.
+"""Publish decisions about the plants of a date as files for other tools, in `exports/<campaign>/<date>/`.
 
-The files carry campaign, date and saliency method in their names and in every row, because they are sent about. A date
-scored with another fit has its files beside, with the fit in their names.
+The files name campaign, date and saliency method in their names and in every row, because they get sent to others. If
+another fit scores the date, its files lie beside these, with the fit in their names.
 """
 
 from collections.abc import Mapping
@@ -12,25 +12,26 @@ from storage.artifacts import ArtifactRef, Store
 from storage.places.files import Place
 from storage.published.parts import PART, publish_part
 
-EXPORTS = "exports"
-KIND = "decisions"  # of the artefacts that hold the files
+EXPORTS = "exports"  # folder of the store for files of other tools
+KIND = "decisions"  # kind of the artefacts that hold the files
 
 
 def export_folder(store: Store, campaign: str) -> Place:
-    """Where a campaign's files for other tools lie, a folder a date."""
+    """Return the folder of a campaign's files for other tools; it has one folder per date."""
     return store.root / EXPORTS / campaign
 
 
 def publish_decisions(
     store: Store, sources: Mapping[str, ArtifactRef], campaign: str, day: date, part: str = PART
 ) -> Place:
-    """Publish the decisions of a date by every saliency method as one part of the date's folder, which is returned.
+    """Publish a date's decisions by every saliency method as one part of the date's folder; return the folder.
 
-    As with tables other parts are left alone, but the same files are published once.
+    Other parts of the folder are left alone. Files of the same artefacts are published once (see `publish_part`).
 
     Parameters
     ----------
-    sources : artefacts of this kind by saliency method.
+    sources : artefacts of kind `decisions`, by saliency method.
+    part : name of the part; a part other than the first adds its name to the files' names.
     """
     folder = export_folder(store, campaign) / day.isoformat()
     fit = "" if part == PART else f"_{part}"

@@ -1,6 +1,6 @@
-"""A table as files that other tools open: GeoParquet and GeoJSON for maps, CSV for spreadsheets.
+"""Convert a table to files that other tools open: GeoParquet and GeoJSON for maps, CSV for spreadsheets.
 
-The files hold no clock, so equal tables give equal bytes.
+The files hold no timestamps, so equal tables give equal bytes.
 """
 
 import io
@@ -14,17 +14,17 @@ import pyarrow as pa
 
 Decimal = Literal["point", "comma"]
 
-# A spreadsheet takes what begins like this for a formula and runs it. The apostrophe is there so that whoever takes one
-# away gets every text back. See OWASP, CSV injection.
+# First characters of texts that a spreadsheet takes for a formula and runs (OWASP, CSV injection). The apostrophe is
+# among them, so that removing one leading apostrophe restores every text.
 _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
 
 
 def to_geoparquet(table: pa.Table, crs: str) -> bytes:
-    """A table with the columns `easting` and `northing` (m) as GeoParquet 1.0 with points; no position, no geometry.
+    """Return a table with columns `easting` and `northing` (m) as GeoParquet 1.0; null positions give null points.
 
     Parameters
     ----------
-    crs : what the positions are in, as in EPSG:25832.
+    crs : coordinate reference system of the positions, such as `EPSG:25832`.
     """
     sink = io.BytesIO()
     _points(table, crs).to_parquet(sink, index=False, compression="zstd", schema_version="1.0.0")
@@ -32,15 +32,15 @@ def to_geoparquet(table: pa.Table, crs: str) -> bytes:
 
 
 def to_geojson(table: pa.Table, crs: str) -> bytes:
-    """The same as GeoJSON, with the CRS named in the member `crs` (GeoJSON 2008, as GDAL and QGIS read it)."""
+    """Return a table as GeoJSON with the CRS in the member `crs` (GeoJSON 2008, which GDAL and QGIS read)."""
     sink = io.BytesIO()
-    # The layer would else be named after a temporary file.
+    # Without a name, the layer would get that of a temporary file.
     _points(table, crs).to_file(sink, driver="GeoJSON", layer="decisions", engine="pyogrio")
     return sink.getvalue()
 
 
 def _points(table: pa.Table, crs: str) -> geopandas.GeoDataFrame:
-    # Arrow's own types: pandas would make floats of whole numbers beside nulls, and nothing at all of empty columns.
+    # Arrow types, because pandas would turn whole numbers beside nulls into floats, and lose the type of empty columns.
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     x, y = (table.column(name).to_numpy() for name in ("easting", "northing"))
     is_known = np.isfinite(x) & np.isfinite(y)
@@ -50,17 +50,17 @@ def _points(table: pa.Table, crs: str) -> geopandas.GeoDataFrame:
 
 
 def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
-    """A table as CSV for spreadsheets: UTF-8 with a byte order mark, one header line, lines that end with CR LF.
+    """Return a table as CSV for spreadsheets: UTF-8 with a byte order mark, one header line, CR LF line ends.
 
     Parameters
     ----------
-    decimal : `point` separates columns by commas; `comma` by semicolons, as a spreadsheet expects in the countries that
-        write a decimal comma.
+    decimal : `point` separates columns by commas. `comma` separates them by semicolons, as spreadsheets expect in
+        countries with a decimal comma.
 
     Notes
     -----
-    Texts that a spreadsheet could take for a formula get an apostrophe before them. Without the mark Excel reads UTF-8
-    as the code page of the country.
+    Texts that a spreadsheet could take for a formula get a leading apostrophe. Without the byte order mark, Excel
+    reads UTF-8 as the local code page.
     """
     frame: Any = table.to_pandas(types_mapper=pd.ArrowDtype)
     for field in table.schema:
@@ -71,5 +71,5 @@ def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
 
 
 def harmless(text: str) -> str:
-    """A text with an apostrophe before it where a spreadsheet could take it for a formula."""
+    """Return a text, with a leading apostrophe if a spreadsheet could take it for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text

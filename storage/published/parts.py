@@ -1,8 +1,8 @@
-"""Parts of a published folder: each some files and its own manifest, written last.
+"""Write, read and remove parts of a published folder; a part has files and its own manifest, written last.
 
-Parts lie beside each other without knowing of each other: each may be written, replaced or damaged while the others are
-read. Nobody holds a lock, since runs on several machines publish into one store; what two of them do at the same time
-is settled by an order of the parts that all agree on.
+Parts of a folder are independent: each may be written, replaced or damaged while others are read. There are no locks,
+because runs on several machines publish into one store. When two runs publish the same rows at the same time, a fixed
+order of the parts decides which one stays.
 """
 
 import re
@@ -14,12 +14,12 @@ from storage.artifacts import MANIFEST, ArtifactRef, read_manifest
 from storage.errors import ArtifactError
 from storage.places.files import FileRecord, Place, damages, describe_content, list_files, write_atomically
 
-PART = "part-0"
-NAME = re.compile(r"[a-z]+-[0-9a-z]+")
+PART = "part-0"  # name of the first part of a folder
+NAME = re.compile(r"[a-z]+-[0-9a-z]+")  # names that a part may have
 
 
 class PublishedManifest(BaseModel):
-    """What a part of a published folder holds and which artefacts it was taken from."""
+    """Files of a part of a published folder, and the artefacts that they were taken from."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,35 +28,40 @@ class PublishedManifest(BaseModel):
 
 
 def part_file(part: str) -> str:
-    """Name of a part's table."""
+    """Return the file name of a part's table."""
     return f"{part}.parquet"
 
 
 def part_manifest(part: str) -> str:
-    """Name of a part's manifest. A name that could be that of the first part's manifest is a programmer's error."""
+    """Return the file name of a part's manifest.
+
+    Raises
+    ------
+    ValueError : the part's name is not valid; its manifest could get the name of the first part's manifest.
+    """
     if not NAME.fullmatch(part):
-        raise ValueError(f"a part is named like part-0 or fit-0123ab, got {part!r}")
+        raise ValueError(f"{part!r} is not the name of a part: a part is named like part-0 or fit-0123ab")
     return MANIFEST if part == PART else f"{part}.json"
 
 
 def list_parts(folder: Place) -> list[str]:
-    """Parts of a folder that have a manifest, in the order in which they are kept."""
+    """List the parts of a folder that have a manifest, in their fixed order (the first part first)."""
     others = [path.stem for path in folder.glob("*.json") if NAME.fullmatch(path.stem) and path.stem != PART]
     return ([PART] if (folder / MANIFEST).is_file() else []) + sorted(others)
 
 
 def read_part(folder: Place, part: str) -> PublishedManifest:
-    """A part's manifest.
+    """Read a part's manifest.
 
     Raises
     ------
-    ArtifactError : it is missing or cannot be understood.
+    ArtifactError : the manifest is missing or cannot be read.
     """
     return read_manifest(folder, PublishedManifest, part_manifest(part))
 
 
 def is_current(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> bool:
-    """Whether a part is whole and was taken from exactly these artefacts; other files of the folder do not matter."""
+    """Return whether a part is undamaged and was taken from exactly these artefacts."""
     try:
         manifest = read_part(folder, part)
     except ArtifactError:
@@ -71,11 +76,11 @@ def _is_whole(folder: Place, manifest: PublishedManifest) -> bool:
 def write_part(folder: Place, part: str, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]) -> None:
     """Write a part's files, then its manifest.
 
-    The manifest tells what was to be written, not what lies there: where two runs write the same part from other
-    sources at the same time, it can then not vouch for the other's files.
+    The manifest describes the content that was to be written, not the files found afterwards. If two runs write the
+    same part from different sources at the same time, a manifest therefore never covers the files of the other run.
     """
     manifest = folder / part_manifest(part)
-    for name in _files_of(folder, part) - contents.keys():  # of sources that are not there any more
+    for name in _files_of(folder, part) - contents.keys():  # files of earlier sources
         (folder / name).unlink(missing_ok=True)
     manifest.unlink(missing_ok=True)
     for name, content in contents.items():
@@ -86,13 +91,13 @@ def write_part(folder: Place, part: str, sources: Sequence[ArtifactRef], content
 
 
 def remove_part(folder: Place, part: str) -> None:
-    """Remove a part. The manifest goes last, so that what a kill leaves still says where it came from."""
+    """Remove a part, its manifest last, so that a killed removal leaves files that still have their sources."""
     for name in (*_files_of(folder, part), part_file(part), part_manifest(part)):
         (folder / name).unlink(missing_ok=True)
 
 
 def _files_of(folder: Place, part: str) -> set[str]:
-    """Files of a folder that a part's manifest names and no other part's does."""
+    """Return the files of a folder that only this part's manifest names."""
     parts = read_parts(folder)[0]
     own = parts[part].files.keys() & list_files(folder).keys() if part in parts else set[str]()
     return own.difference(*(manifest.files for other, manifest in parts.items() if other != part))
@@ -101,32 +106,39 @@ def _files_of(folder: Place, part: str) -> set[str]:
 def publish_part(
     folder: Place, part: str, sources: Sequence[ArtifactRef], contents: Callable[[], Mapping[str, bytes]]
 ) -> str:
-    """Write a part of these artefacts, unless it or another part has them already; returns the part that has them.
+    """Write a part from these artefacts, unless some part holds their rows already; return the part that holds them.
 
-    Other parts (say, one of every fit that scored a date) lie beside it and are left alone, except that rows of the
-    same artefacts are published once: a part whose rows are there in another is not written, and the first part
-    removes others with its rows. An equal part is left as it is.
+    Other parts, such as those of other fits that scored a date, are left alone. Rows of the same artefacts are
+    published once: a part whose rows another part holds is not written, and the first part removes others with its
+    rows. A part that is already current is not rewritten.
+
+    Parameters
+    ----------
+    folder : published folder.
+    part : name of the part.
+    sources : artefacts that the files are taken from.
+    contents : makes the content of every file by its name; called only if the part is written.
     """
-    part_manifest(part)  # refuses a name that is none, before anything is read
+    part_manifest(part)  # refuses an invalid name before anything is read
     if not is_current(folder, part, sources):
         twin = None if part == PART else find_twin(folder, part, sources)
         if twin is not None:
-            remove_part(folder, part)  # what an earlier run, or a killed one, left under this name
+            remove_part(folder, part)  # left under this name by an earlier or killed run
             return twin
         write_part(folder, part, sources, contents())
     return keep_one(folder, part, sources)
 
 
 def find_twin(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> str | None:
-    """Another part, whole and with the rows of exactly these artefacts; the first where there are several."""
+    """Return the first other part that is undamaged and holds the rows of exactly these artefacts, or None."""
     return next((twin for twin in _parts_of(folder, sources) if twin != part and _holds(folder, twin)), None)
 
 
 def keep_one(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> str:
-    """Of the parts with the rows of these artefacts keep the first whole one, which is returned, and remove the rest.
+    """Keep the first undamaged part with the rows of these artefacts, remove later ones, and return the kept one.
 
-    A part is removed only where one before it in the order is whole. So whichever of two runs comes last sees both
-    parts and both runs keep the same one: rows are neither lost nor there twice.
+    A part is removed only if an earlier one in the fixed order is undamaged. Of two runs, the one that finishes last
+    sees both parts, and both runs keep the same one. So rows are neither lost nor published twice.
     """
     twins = _parts_of(folder, sources)
     kept = next((twin for twin in twins if _holds(folder, twin)), None)
@@ -138,12 +150,12 @@ def keep_one(folder: Place, part: str, sources: Sequence[ArtifactRef]) -> str:
 
 
 def _parts_of(folder: Place, sources: Sequence[ArtifactRef]) -> list[str]:
-    """Parts, whole or not, that were taken from exactly these artefacts, in any order of rows."""
+    """List the parts, damaged or not, that were taken from exactly these artefacts, in any order."""
     return [part for part, found in read_parts(folder)[0].items() if set(found.sources) == set(sources)]
 
 
 def read_parts(folder: Place) -> tuple[dict[str, PublishedManifest], dict[str, str]]:
-    """Manifests of a folder by part, and what is wrong with those that cannot be read."""
+    """Read the manifests of a folder: manifests by part, and the problems of unreadable ones by part."""
     read: dict[str, PublishedManifest] = {}
     unreadable: dict[str, str] = {}
     for part in list_parts(folder):

@@ -1,7 +1,7 @@
-"""Published results: tables in hive layout, reports and the campaign's record, each with a manifest written last.
+"""Publish artefacts under a campaign's name: tables in hive layout and reports, with a manifest written last.
 
-Artefacts are named by content and never change; what is published under a campaign's name is replaced when the campaign
-runs again with other parameters.
+Artefacts have names made from their content and never change. Published files are replaced when the campaign runs again
+with other parameters.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from storage.tables.parquet import TableSpec, load_table, table_bytes
 
 
 def partition(store: Store, spec: TableSpec, campaign: str, day: date | None) -> Place:
-    """Folder of a published table; `campaign` is the value of whatever the table is partitioned by."""
+    """Return the folder of a published table; `campaign` is the value of the column `spec.partitioned_by`."""
     folder = store.root / "tables" / spec.name / f"{spec.partitioned_by}={campaign}"
     return folder if day is None else folder / f"date={day.isoformat()}"
 
@@ -29,9 +29,13 @@ def publish_table(
     day: date | None = None,
     part: str = PART,
 ) -> Place:
-    """Publish one table's rows of one or several artefacts (say, one a saliency method) as one part of a partition.
+    """Publish a table's rows from one or several artefacts as one part of a partition; return its Parquet file.
 
-    What becomes of other parts of the partition, `publish_part` tells. Returns the Parquet file with the rows.
+    Several artefacts are, for example, one per saliency method. `publish_part` says what happens to other parts.
+
+    Raises
+    ------
+    ArtifactError : a table cannot be read, or has another schema or version.
     """
     folder = partition(store, spec, campaign, day)
     kept = publish_part(folder, part, sources, lambda: {part_file(part): _table_content(store, spec, sources)})
@@ -39,7 +43,7 @@ def publish_table(
 
 
 def unpublish_table(store: Store, spec: TableSpec, campaign: str) -> None:
-    """Take away a table of a campaign that a run no longer makes."""
+    """Remove a published table that the campaign's runs no longer make."""
     folder = partition(store, spec, campaign, None)
     remove_part(folder, PART)
     remove_if_empty(folder)
@@ -51,11 +55,11 @@ def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]
 
 
 def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Place:
-    """Publish a report artefact's files, and no others, under `reports/<campaign>`; returns its page."""
+    """Publish a report artefact's files under `reports/<campaign>`, remove all others, and return the page."""
     folder, artifact = store.root / "reports" / campaign, store.open(ref)
     if not is_current(folder, PART, [ref]):
         write_part(folder, PART, [ref], {name: artifact.read_bytes(name) for name in artifact.manifest.files})
     for name, path in list_files(folder).items():
         if name not in (*artifact.manifest.files, MANIFEST) and not path.name.startswith(".tmp-"):
-            path.unlink(missing_ok=True)  # a figure of an earlier report; others write what is temporary
+            path.unlink(missing_ok=True)  # figure of an earlier report; `.tmp-` files belong to other writers
     return folder / "index.html"

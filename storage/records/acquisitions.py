@@ -1,7 +1,7 @@
-"""Acquisitions: the record of a date that was scored with a campaign's fit, one for every fit that scored it.
+"""Write and read the records of scored dates (acquisitions), one for every fit that scored a date.
 
-It is written last, so a date with a record of a fit has all its tables. Scoring a date again with a newer fit adds a
-record beside the old, as it adds parts to the published tables.
+The record is written last, so a date with a record has all its tables. Scoring a date again with a newer fit adds a
+record beside the old one, as it adds parts to the published tables.
 """
 
 import datetime
@@ -15,22 +15,23 @@ from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.errors import ArtifactError
 from storage.places.files import Place, write_atomically
 
-FOLDER = "acquisitions"
-FITTED = ("clusters", "crossfit", "scores", "swaps")  # what every campaign has learned, by saliency method
-# Made of a campaign's own dates: their names tell by which parameters any date is judged.
+FOLDER = "acquisitions"  # folder of the store for records of scored dates
+FITTED = ("clusters", "crossfit", "scores", "swaps")  # kinds that hold what a campaign has learned, per saliency method
+# Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift")
-TELLING = ("images", "reliability", "adjusted", "drift")  # kinds of a scored date that tell of its plants
+TELLING = ("images", "reliability", "adjusted", "drift")  # kinds of a scored date with results about its plants
 
 
 class AcquisitionRecord(BaseModel):
-    """A date that was scored without refitting: with whose fit, by which parameters, and every artefact by role.
+    """Record of a date that was scored without refitting: its fit, its parameters and every artefact by role.
 
     Attributes
     ----------
     campaign : name that the date's tables are published under.
-    fitted_by : campaign whose fit was used; normally the same.
-    fit : digest of that fit, as `fit_digest` tells it.
-    params : the parameters as JSON.
+    date : acquisition date.
+    fitted_by : campaign whose fit was used; normally the same campaign.
+    fit : digest of that fit, from `fit_digest`.
+    params : the campaign's parameters as JSON.
     artifacts : references by role (`images 2021-08-23`, `clusters gradcam`, ...).
     """
 
@@ -45,43 +46,43 @@ class AcquisitionRecord(BaseModel):
 
 
 def learned_artifacts(artifacts: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-    """What a campaign has learned, or a person decided, of its artefacts by role."""
+    """Select the artefacts that hold what a campaign has learned, or a person has decided, by role."""
     return {role: ref for role, ref in artifacts.items() if role.split()[0] in ("classifier", *FITTED, "review")}
 
 
 def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
-    """Digest of a campaign's fit: all that it has learned, and the parameters by which it judges dates.
+    """Return the digest of a campaign's fit: what it has learned, and the parameters by which it judges dates.
 
-    Two fits with one digest make equal rows of a date. Thresholds act only when a date is judged, so that nothing
-    learned depends on them; how the campaign's own dates were judged does.
+    Two fits with the same digest make equal rows for a date. Thresholds act only when a date is judged, so no learned
+    artefact depends on them. The campaign's own reliability and drift artefacts do, and are therefore included.
     """
     judged = {role: ref for role, ref in artifacts.items() if role.split()[0] in JUDGED}
     return content_digest({role: ref.digest for role, ref in {**learned_artifacts(artifacts), **judged}.items()})
 
 
 def write_acquisition(store: Store, record: AcquisitionRecord) -> Place:
-    """Write the record of a scored date: the last thing a run does."""
+    """Write the record of a scored date as the last step of a run; return its path."""
     path = _path(store, record.campaign, record.date, record.fit)
     write_atomically(path, record.model_dump_json(indent=1).encode())
     return path
 
 
 def find_acquisition(store: Store, campaign: str, day: datetime.date, fit: str) -> AcquisitionRecord | None:
-    """The record of a date scored with a fit; None where no run of it was complete.
+    """Return the record of a date scored with a fit; None where no run was completed.
 
     Raises
     ------
-    ArtifactError : the record is damaged, or that of another date, campaign or fit.
+    ArtifactError : the record is damaged, or belongs to another date, campaign or fit.
     """
     path = _path(store, campaign, day, fit)
     return read_acquisition(path) if path.is_file() else None
 
 
 def acquisition_dates(store: Store, campaign: str, fit: str) -> list[datetime.date]:
-    """Dates of a campaign that have a record of a fit, in order; the records are not read."""
+    """List the dates of a campaign that have a record of a fit, ascending; the records are not read."""
     found: list[datetime.date] = []
     for path in (store.root / FOLDER / campaign).glob(f"*/{fit}.json"):
-        with suppress(ValueError):  # no date: nothing of ours, as `harvest verify` tells
+        with suppress(ValueError):  # the folder is not a date; `harvest verify` reports its files
             found.append(datetime.date.fromisoformat(path.parent.name))
     return sorted(found)
 
@@ -89,16 +90,16 @@ def acquisition_dates(store: Store, campaign: str, fit: str) -> list[datetime.da
 def scored_artifacts(
     store: Store, campaign: str, params: Mapping[str, Any], artifacts: Mapping[str, ArtifactRef]
 ) -> tuple[dict[str, ArtifactRef], list[str]]:
-    """What a campaign's present fit made of dates beyond the campaign's own, as far as it tells of plants.
+    """Find the artefacts about plants on dates that a campaign's present fit scored beyond the campaign's own dates.
 
     Parameters
     ----------
-    params, artifacts : of the campaign's record.
+    params, artifacts : parameters and artefacts of the campaign's record.
 
     Returns
     -------
-    References by role (`images 2021-08-23`, `adjusted gradcam 2021-08-23`, ...), and the dates of which some are no
-    longer in the store, or whose record cannot be read.
+    References by role (`images 2021-08-23`, `adjusted gradcam 2021-08-23`, ...), and the dates whose record cannot be
+    read or whose artefacts are no longer all in the store.
     """
     found: dict[str, ArtifactRef] = {}
     lost: list[str] = []
@@ -119,16 +120,16 @@ def scored_artifacts(
 
 
 def list_acquisitions(store: Store) -> list[Place]:
-    """Every record of a scored date."""
+    """List the records of all scored dates, sorted by path."""
     return sorted((store.root / FOLDER).glob("*/*/*.json"))
 
 
 def read_acquisition(path: Place) -> AcquisitionRecord:
-    """Read one record, which must be that of the place it lies in.
+    """Read one record and check that it belongs to its path.
 
     Raises
     ------
-    ArtifactError : it cannot be read, or is another's.
+    ArtifactError : the record cannot be read, or names another campaign, date or fit than its path.
     """
     try:
         record = AcquisitionRecord.model_validate_json(path.read_bytes())

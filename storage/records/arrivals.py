@@ -1,6 +1,6 @@
-"""Arrivals: what was seen of a date's files when somebody last looked whether all of them are there.
+"""Keep what the last check of a date's files found, while a run waits until all files have arrived.
 
-It is a memory between looks and no result: where it is missing or damaged, the next look begins anew.
+This is state between checks and no result. If it is missing or damaged, the next check starts from scratch.
 """
 
 import json
@@ -12,12 +12,12 @@ from storage.places.files import Place, write_atomically
 
 
 def arrival_path(store: Store, campaign: str, day: date) -> Place:
-    """Where the last look at a date's files is kept."""
+    """Return the path of the last check of a date's files."""
     return store.root / "arrivals" / campaign / f"{day.isoformat()}.json"
 
 
 def read_arrival(store: Store, campaign: str, day: date) -> Any:
-    """What the last look found, as JSON; None where nobody has looked or the file is damaged."""
+    """Return what the last check found, as JSON; None where there was no check or the file is damaged."""
     try:
         return json.loads(arrival_path(store, campaign, day).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -25,7 +25,7 @@ def read_arrival(store: Store, campaign: str, day: date) -> Any:
 
 
 def write_arrival(store: Store, campaign: str, day: date, content: dict[str, Any]) -> Place:
-    """Keep what a look found, in place of the last."""
+    """Replace the last check's findings by new ones; return their path."""
     path = arrival_path(store, campaign, day)
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode())
     return path

@@ -1,4 +1,4 @@
-"""Record which artefacts a campaign's last complete run consists of."""
+"""Write and read campaign records: which artefacts a campaign's last complete run consists of."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from storage.places.files import Place, write_atomically
 
 
 class CampaignRecord(BaseModel):
-    """A campaign's last complete run: its parameters and every artefact by role.
+    """Record of a campaign's last complete run: its parameters and every artefact by role.
 
     Attributes
     ----------
     params : the campaign's parameters as JSON.
     artifacts : references by role (`train`, `predict 2021-08-23`, ...).
-    report : where the report lies, relative to the store.
+    report : path of the report, relative to the store.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,14 +28,14 @@ class CampaignRecord(BaseModel):
 
 
 def write_record(store: Store, record: CampaignRecord) -> Place:
-    """Write a campaign's record: the last thing a run does."""
+    """Write a campaign's record as the last step of a run; return its path."""
     path = store.root / "campaigns" / f"{record.campaign}.json"
     write_atomically(path, record.model_dump_json(indent=1).encode())
     return path
 
 
 def find_record(store: Store, campaign: str) -> CampaignRecord | None:
-    """A campaign's record; None where the store knows no complete run of it.
+    """Return a campaign's record; None where the store has no complete run of it.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
 
     Raises
     ------
-    InputError : the store knows no complete run of this campaign.
+    InputError : the store has no complete run of this campaign.
     ArtifactError : the record is damaged.
     """
     folder = store.root / "campaigns"
@@ -58,7 +58,7 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise InputError(
-            f"no record of {campaign!r} in {store.root}; campaigns there: {known}",
+            f"There is no record of {campaign!r} in {store.root}; campaigns there: {known}",
             "The store must hold a complete run of the campaign",
             "run the campaign first, or give another --store",
         )

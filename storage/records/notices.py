@@ -1,4 +1,7 @@
-"""Notices of flow runs that went wrong: lines of one file, or objects of a bucket, which appends to nothing."""
+"""Keep notices of flow runs that failed or crashed.
+
+In a local store they are lines of one file. In a bucket, which cannot append, each is an object.
+"""
 
 import json
 import os
@@ -8,15 +11,15 @@ from pathlib import Path
 from storage.artifacts import Store
 from storage.places.files import write_atomically
 
-NOTICES = "notices"  # the file `notices.jsonl`, or what the objects lie below
+NOTICES = "notices"  # name of the file `notices.jsonl`, or prefix of the objects
 
 
 def keep_notice(store: Store, notice: Mapping[str, str]) -> None:
-    """Keep a notice beside those before.
+    """Add a notice to those already kept.
 
     Parameters
     ----------
-    notice : with at least `time` (ISO 8601) and `id`, by which objects are named and ordered.
+    notice : texts by name; `time` (ISO 8601) and `id` are required, because they name and order the objects.
     """
     line = json.dumps(notice).encode() + b"\n"
     if isinstance(store.root, Path):
@@ -26,7 +29,7 @@ def keep_notice(store: Store, notice: Mapping[str, str]) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append a line in one write, so that lines of several processes never mix."""
+    """Append a line in one write, so that lines of parallel processes never mix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:

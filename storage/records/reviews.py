@@ -1,8 +1,8 @@
-"""Reviews: what a person decided on a campaign's clusters, kept until the clusters change.
+"""Keep reviews: what a person decided on a campaign's clusters, until the clusters change.
 
-A review belongs to the scores it was made on: other clusters have other scores, and so no review. Its file is replaced
-in one step, and everything that is made of it is named by its content, so that a run that is killed or resumed twice
-neither loses a decision nor makes two of it.
+A review belongs to the scores that it was made on. Other clusters have other scores, and so no review. Its file is
+replaced atomically, and everything made from a review is named by the review's content. So a run that is killed or
+resumed neither loses nor duplicates a decision.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from storage.artifacts import ArtifactRef, Store
 from storage.errors import ArtifactError
 from storage.places.files import Place, write_atomically
 
-FOLDER = "reviews"
+FOLDER = "reviews"  # folder of the store for reviews
 Choice = Literal["swap", "keep", "abstain"]
 
 
 class Review(BaseModel):
-    """What a person decided on the clusters of one saliency method.
+    """Decisions of a person on the clusters of one saliency method.
 
     Attributes
     ----------
-    scores : the scores that the person saw; they are made of the clusters.
-    choices : by cluster; the campaign's rule decides on the others.
-    reviewer, reason, decided : who, why and when (UTC).
+    scores : reference of the scores that the person saw; they are made from the clusters.
+    choices : decision by cluster; the campaign's rule decides on clusters without one.
+    reviewer, reason, decided : who decided, why, and when (UTC).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +41,7 @@ class Review(BaseModel):
 
 
 def keep_review(store: Store, review: Review) -> Review:
-    """Keep a review unless a later one of the same scores is there; returns the one that stands."""
+    """Keep a review unless the store has a later one of the same scores; return the valid one."""
     standing = find_review(store, review.campaign, review.scores)
     if standing is not None and standing.decided >= review.decided:
         return standing
@@ -50,18 +50,18 @@ def keep_review(store: Store, review: Review) -> Review:
 
 
 def find_review(store: Store, campaign: str, scores: ArtifactRef) -> Review | None:
-    """The review of these scores; None where the rule decides.
+    """Return the review of these scores; None where there is none and the rule decides.
 
     Raises
     ------
-    ArtifactError : it is damaged, or that of another campaign or other scores.
+    ArtifactError : the review is damaged, or belongs to another campaign or other scores.
     """
     path = _path(store, campaign, scores)
     return read_review(path) if path.is_file() else None
 
 
 def forget_review(store: Store, campaign: str, scores: ArtifactRef) -> bool:
-    """Go back to the rule; whether there was a review."""
+    """Delete the review of these scores, so that the rule decides; return whether there was one."""
     path = _path(store, campaign, scores)
     was_there = path.is_file()
     path.unlink(missing_ok=True)
@@ -69,16 +69,16 @@ def forget_review(store: Store, campaign: str, scores: ArtifactRef) -> bool:
 
 
 def list_reviews(store: Store) -> Iterator[Place]:
-    """The file of every review."""
+    """Yield the file of every review, sorted by path."""
     yield from sorted((store.root / FOLDER).glob("*/*.json"))
 
 
 def read_review(path: Place) -> Review:
-    """Read one review, which must be that of the place it lies in.
+    """Read one review and check that it belongs to its path.
 
     Raises
     ------
-    ArtifactError : it cannot be read, or is another's.
+    ArtifactError : the review cannot be read, or names another campaign or other scores than its path.
     """
     try:
         review = Review.model_validate_json(path.read_bytes())

@@ -1,9 +1,9 @@
-"""The tables: one schema each, with the meaning and unit of every column.
+"""Define every table: one schema each, with the meaning and unit of every column.
 
-Campaign and acquisition date are not columns of the files: they are the folders a table is published under
-(`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), which every Parquet reader turns into columns. A
-date scored with another fit has its rows beside, in `fit-<digest>.parquet`; the columns `classifier` and `clusters`
-tell them apart.
+Campaign and acquisition date are not columns of the files. They are the folders under which a table is published
+(`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), and every Parquet reader turns them into columns. If
+another fit scored a date, its rows are in `fit-<digest>.parquet` beside the first file. The columns `classifier` and
+`clusters` tell the fits apart.
 """
 
 from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED

@@ -1,4 +1,4 @@
-"""Tables of what is known of plants and images: data, answers, maps."""
+"""Define the tables about plants and images: survey, training, predictions and clusters."""
 
 import pyarrow as pa
 
@@ -25,86 +25,88 @@ from storage.tables.parquet import Column, TableSpec
 
 PLANTS = TableSpec(
     "plants",
-    "every plant of the campaign's dates",
+    "every plant on the campaign's dates, one row per plant",
     (
         PLANT,
         SPLIT,
-        Column("split_source", TEXT, "where the split was read"),
-        Column("easting", SHARE, "position in the source's own projection", "m", nullable=True),
-        Column("northing", SHARE, "position in the source's own projection", "m", nullable=True),
-        Column("harvest_after", DAY, "last day known to be before the harvest", nullable=True),
+        Column("split_source", TEXT, "where the split was read: utm, samples, folder, manifest, own, or none"),
+        Column("easting", SHARE, "easting in the projection of the source", "m", nullable=True),
+        Column("northing", SHARE, "northing in the projection of the source", "m", nullable=True),
+        Column("harvest_after", DAY, "last day known to be before the harvest; null: none known", nullable=True),
         Column("harvest_by", DAY, "first day known to be on or after the harvest; null: none known", nullable=True),
-        Column("n_observations", WHOLE, "images that went on, over all dates"),
+        Column("n_observations", WHOLE, "accepted images, over all dates"),
     ),
     per_date=False,
 )
 OBSERVATIONS = TableSpec(
     "observations",
-    "every image that went on, one a plant and date",
+    "every accepted image, one row per plant and date",
     (
         PLANT,
         SPLIT,
         LABEL,
         ROW,
-        Column("path", TEXT, "file, relative to the source"),
-        Column("sha256", TEXT, "checksum of the file's content"),
-        Column("height", WHOLE, "of the file, before resizing", "pixel"),
-        Column("width", WHOLE, "of the file, before resizing", "pixel"),
-        Column("flags", TEXT, "remarks that do not exclude, separated by spaces"),
+        Column("path", TEXT, "path of the image file, relative to the source"),
+        Column("sha256", TEXT, "SHA-256 checksum of the file's content"),
+        Column("height", WHOLE, "height of the file's image, before resizing", "pixel"),
+        Column("width", WHOLE, "width of the file's image, before resizing", "pixel"),
+        Column("flags", TEXT, "remarks that do not exclude the image, separated by spaces"),
     ),
 )
 REJECTED = TableSpec(
     "rejected",
-    "every plant-date that was left out, and why",
+    "every plant and date that was rejected, and why",
     (
         PLANT,
-        Column("path", TEXT, "file, relative to the source; empty where there is none"),
-        Column("reason", TEXT, "one word: harvested, ambiguous, unreadable, duplicate, ..."),
-        Column("detail", TEXT, "what was found"),
+        Column("path", TEXT, "path of the image file, relative to the source; empty without a file"),
+        Column("reason", TEXT, "reason as one word: harvested, ambiguous, unreadable, duplicate, ..."),
+        Column("detail", TEXT, "what was found, in words"),
     ),
 )
 AUGMENTATION = TableSpec(
     "augmentation",
-    "one row per training sample",
+    "the augmented training set, one row per sample",
     (
         Column("acquired", DAY, "acquisition date of the image"),
         PLANT,
         ROW,
         Column("label", CLASS, "true class", "class index"),
-        Column("symmetry", CLASS, "element of the square's symmetry group: quarter turns + 4 x flip", "0..7"),
-        Column("photometric_seed", pa.int64(), "seed of the brightness and contrast change; null: none", nullable=True),
+        Column("symmetry", CLASS, "symmetry of the square: number of quarter turns, plus 4 if flipped", "0..7"),
+        Column(
+            "photometric_seed", pa.int64(), "seed of the brightness and contrast change; null: no change", nullable=True
+        ),
     ),
     per_date=False,
 )
 EPOCHS = TableSpec(
     "epochs",
-    "training, one row an epoch",
+    "course of the training, one row per epoch",
     (
-        Column("epoch", WHOLE, "from 1"),
-        Column("learning_rate", SHARE, "of this epoch"),
-        Column("train_loss", SHARE, "mean cross-entropy over the augmented samples, while training", "nat"),
-        Column("train_accuracy", SHARE, "over the augmented samples, while training", "0..1"),
-        Column("val_loss", SHARE, "mean cross-entropy on validation; null without labels", "nat", nullable=True),
-        Column("val_accuracy", SHARE, "on validation; null without labels", "0..1", nullable=True),
+        Column("epoch", WHOLE, "number of the epoch", "from 1"),
+        Column("learning_rate", SHARE, "learning rate in this epoch"),
+        Column("train_loss", SHARE, "mean cross-entropy over the augmented samples, during the epoch", "nat"),
+        Column("train_accuracy", SHARE, "accuracy over the augmented samples, during the epoch", "0..1"),
+        Column("val_loss", SHARE, "mean cross-entropy on validation images; null without labels", "nat", nullable=True),
+        Column("val_accuracy", SHARE, "accuracy on validation images; null without labels", "0..1", nullable=True),
     ),
     per_date=False,
 )
 PREDICTIONS = TableSpec(
     "predictions",
-    "the classifier's answer for every image",
+    "the classifier's answer for every image, one row per image",
     (
         PLANT,
         SPLIT,
         LABEL,
         ROW,
         PREDICTED,
-        Column("probabilities", pa.list_(pa.float32()), "softmax of every class, in class order", "0..1"),
+        Column("probabilities", pa.list_(pa.float32()), "softmax probability of every class, in class order", "0..1"),
         CLASSIFIER,
     ),
 )
 ASSIGNMENTS = TableSpec(
     "assignments",
-    "the cluster of every explained image",
+    "the cluster of every explained image, one row per image",
     (
         PLANT,
         SPLIT,
@@ -117,7 +119,7 @@ ASSIGNMENTS = TableSpec(
         Column(
             "is_flat_map",
             pa.bool_(),
-            "the map is the same everywhere, mostly zero: it says nothing about where the evidence lies",
+            "the map has the same value everywhere (mostly zero), so it does not show where the evidence lies",
         ),
         *FITTED_COLUMNS,
     ),

@@ -1,4 +1,4 @@
-"""Parquet files of one schema each, checked on writing and on reading; `storage.tables` has the schemas."""
+"""Write and read Parquet files, checked against the schemas of `storage.tables` on both ways."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,19 +16,20 @@ from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
 from storage.places.files import Place
 
-VERSION_KEY = b"harvest_reliability.version"
-TABLE_KEY = b"harvest_reliability.table"
-# Of a row group. Measured on a million rows: with fewer a query over all of them is slower, with more one for a plant.
+VERSION_KEY = b"harvest_reliability.version"  # key of the schema's version in the metadata of a file
+TABLE_KEY = b"harvest_reliability.table"  # key of the table's name in the metadata of a file
+# Rows per row group, chosen by queries on a million rows. Smaller groups slow a query over all rows, larger ones a
+# query for one plant.
 GROUP_ROWS = 16_384
-ORDER = "plant_id"
+ORDER = "plant_id"  # column by which rows are sorted, where an artefact has one row per plant
 
 Rows = dict[str, list[Any]]
-ROWS_AT_ONCE = 8192  # of `iter_table`; as Python values a row of the widest table takes 2 kB
+ROWS_AT_ONCE = 8192  # rows per batch of `iter_table`; as Python values, a row of the widest table takes 2 kB
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, unit and meaning."""
+    """One column of a table: its Arrow type, meaning and unit."""
 
     name: str
     type: pa.DataType
@@ -39,11 +40,13 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table. Raise `version` when a column changes its name, type or meaning.
+    """Schema and meaning of one table.
 
     Attributes
     ----------
-    partitioned_by : what the table's top folders are named by, as in `campaign=field2`.
+    per_date : whether the table is published per acquisition date.
+    version : version of the schema; raise it when a column changes its name, type or meaning.
+    partitioned_by : column in the names of the table's top folders, such as `campaign` in `campaign=field2`.
     """
 
     name: str
@@ -55,12 +58,12 @@ class TableSpec:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether rows say which classifier or clusters made them, so that those of several fits can lie together."""
+        """Return whether rows name their classifier or clusters, so that rows of several fits can lie together."""
         return any(column.name in ("classifier", "clusters") for column in self.columns)
 
     @property
     def schema(self) -> pa.Schema:
-        """Arrow schema with meanings and units in its metadata."""
+        """Return the Arrow schema with meanings and units in its metadata."""
         fields = [
             pa.field(c.name, c.type, c.nullable, {b"meaning": c.meaning.encode(), b"unit": c.unit.encode()})
             for c in self.columns
@@ -78,35 +81,38 @@ def write_table(draft: Draft, spec: TableSpec, columns: Mapping[str, Any]) -> No
 
     Raises
     ------
-    ValueError : missing or extra columns, a value of another type, a null where none may be, NaN or infinity.
+    ValueError : columns are missing or unknown, or a value has another type, is NaN or infinite, or is a null in a
+        column that allows none.
     """
     draft.write_bytes(f"{spec.name}.parquet", table_bytes(spec, to_arrow(spec, columns)))
 
 
 def to_arrow(spec: TableSpec, columns: Mapping[str, Any]) -> pa.Table:
-    """Columns as an Arrow table of exactly this schema (see `write_table` for what is refused)."""
+    """Convert columns to an Arrow table of exactly this schema; `write_table` says what is refused."""
     names = [column.name for column in spec.columns]
     if sorted(columns) != sorted(names):
-        raise ValueError(f"table {spec.name} has columns {names}, got {list(columns)}")
+        raise ValueError(f"table {spec.name} got columns {list(columns)}; it must have {names}")
     arrays = [pa.array(columns[c.name], c.type) for c in spec.columns]
     for column, array in zip(spec.columns, arrays, strict=True):
-        # Arrow cuts off the fraction of Python's floats without a word.
+        # Arrow silently truncates Python floats to whole numbers.
         if pa.types.is_integer(column.type) and not all(isinstance(v, Integral | None) for v in columns[column.name]):
-            raise ValueError(f"column {spec.name}.{column.name} holds whole numbers, got others")
+            raise ValueError(f"column {spec.name}.{column.name} got other values than whole numbers")
         if array.null_count and not column.nullable:
-            raise ValueError(f"column {spec.name}.{column.name} may hold no null, got {array.null_count}")
+            raise ValueError(f"column {spec.name}.{column.name} got {array.null_count} nulls, but may hold none")
         known = array.flatten().drop_null() if pa.types.is_list(column.type) else array.drop_null()
         if pa.types.is_floating(known.type) and not np.isfinite(known.to_numpy(zero_copy_only=False)).all():
-            raise ValueError(f"column {spec.name}.{column.name} holds finite numbers, got NaN or infinite ones")
+            raise ValueError(
+                f"column {spec.name}.{column.name} got NaN or infinite values, but must hold finite numbers"
+            )
     return pa.Table.from_arrays(arrays, schema=spec.schema)
 
 
 def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
-    """An Arrow table of this schema as the content of a Parquet file.
+    """Return an Arrow table of this schema as the content of a Parquet file.
 
-    Rows stay in their order, which is by plant where an artefact has one row a plant: then the smallest and largest id
-    of each row group, and of each page, tell a reader of one plant which to pass by. Texts are kept in dictionaries;
-    numbers that rarely repeat would only fill theirs before being written a second time.
+    Rows keep their order. Where an artefact has one row per plant, that order is by plant, and readers of one plant
+    skip row groups and pages by their smallest and largest id. Only texts are dictionary-encoded: numbers rarely
+    repeat, so their dictionaries would overflow and the values would be written a second time.
     """
     sink = pa.BufferOutputStream()
     by_plant = ORDER in table.column_names and is_by_plant(table.column(ORDER).to_pylist())
@@ -117,17 +123,17 @@ def table_bytes(spec: TableSpec, table: pa.Table) -> bytes:
 
 @contextmanager
 def writing_table(draft: Draft, spec: TableSpec, by_plant: bool) -> Generator[Callable[[Mapping[str, Any]], None]]:
-    """Write a table into a draft some rows at a time: yields a function that takes the columns of the next ones.
+    """Write a table into a draft in batches of rows; yields a function that takes the columns of the next batch.
 
-    The file is that of `write_table`; in memory is a row group of it.
+    The file equals that of `write_table`, but only one row group is in memory.
 
     Parameters
     ----------
-    by_plant : whether the rows will come by plant (see `is_by_plant`).
+    by_plant : whether the rows will come in the order of the plants' ids (see `is_by_plant`).
 
     Raises
     ------
-    ValueError : as of `write_table`.
+    ValueError : a batch does not fit the schema; `write_table` gives the reasons.
     """
     waiting, n = spec.schema.empty_table(), 0
     with (
@@ -161,7 +167,7 @@ def _writer(sink: Any, spec: TableSpec, by_plant: bool) -> pq.ParquetWriter:
 
 
 def is_by_plant(ids: Sequence[str]) -> bool:
-    """Whether rows of these plants are in the order of the ids, which their file then says."""
+    """Return whether the ids of rows are in ascending order, which their file then declares."""
     return all(one <= after for one, after in pairwise(ids))
 
 
@@ -171,7 +177,7 @@ def read_table(artifact: Artifact, spec: TableSpec) -> Rows:
 
 
 def read_columns(artifact: Artifact, spec: TableSpec, names: Sequence[str]) -> Rows:
-    """Some columns of a table as Python values, equal texts of some thousand rows as one object."""
+    """Read some columns of a table as Python values; strings repeated within a batch are stored once."""
     found: Rows = {name: [] for name in names}
     for part in iter_table(artifact, spec, names):
         for name, values in part.items():
@@ -180,13 +186,13 @@ def read_columns(artifact: Artifact, spec: TableSpec, names: Sequence[str]) -> R
 
 
 def iter_table(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> Iterator[Rows]:
-    """The same, or some columns of it, at most `ROWS_AT_ONCE` rows at a time: a date's table need not fit in memory.
+    """Yield a table, or some columns of it, in batches of at most `ROWS_AT_ONCE` rows.
 
-    Equal texts of a part are one object, and so small.
+    A date's table therefore need not fit in memory. Strings repeated within a batch are stored once.
 
     Raises
     ------
-    ArtifactError : as of `load_table`.
+    ArtifactError : the table cannot be read, or has another schema or version.
     """
     with _opened(artifact.file(f"{spec.name}.parquet"), spec) as file:
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=None if names is None else list(names)):
@@ -200,11 +206,11 @@ def iter_table(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None 
 
 
 def load_table(path: Place, spec: TableSpec) -> pa.Table:
-    """Read a Parquet file that must have this schema and version.
+    """Read a Parquet file and check its schema and version.
 
     Raises
     ------
-    ArtifactError : it cannot be read, or has another schema or version.
+    ArtifactError : the file cannot be read, or has another schema or version.
     """
     with _opened(path, spec) as file:
         return file.read()
@@ -213,7 +219,7 @@ def load_table(path: Place, spec: TableSpec) -> pa.Table:
 @contextmanager
 def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
     try:
-        # ParquetFile, not a data set: a data set would add the columns `campaign` and `date` of the folders.
+        # Not as a data set, which would add the columns `campaign` and `date` from the folders' names.
         source = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             problem = schema_problem(file.schema_arrow, spec)
@@ -225,7 +231,7 @@ def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
 
 
 def schema_problem(found: pa.Schema, spec: TableSpec) -> str:
-    """What distinguishes a schema from a table's; empty when nothing does."""
+    """Return how a schema differs from that of a table; empty if it does not differ."""
     metadata = found.metadata or {}
     version = metadata.get(VERSION_KEY, b"").decode()
     if version != str(spec.version):

@@ -1,6 +1,6 @@
-"""Rows of a campaign's tables as plain dictionaries.
+"""Read rows of a campaign's tables as plain dictionaries.
 
-A dictionary takes 1 to 3 kB, so tables of all dates are not read whole where they are counted (see `shared_rows`).
+A dictionary takes 1 to 3 kB. Code that only counts rows over all dates therefore uses `shared_rows`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,25 +9,25 @@ from typing import Any
 from storage.artifacts import Artifact
 from storage.tables.parquet import TableSpec, iter_table
 
-Row = Mapping[str, Any]  # a row to read, by column
+Row = Mapping[str, Any]  # read-only row: values by column
 
 
 def rows_of(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """A table, or some columns of it, as one dictionary a row."""
+    """Read a table, or some columns of it, as one dictionary per row."""
     return list(iter_rows(artifact, spec, names))
 
 
 def iter_rows(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The same, one after another."""
+    """Yield the rows of a table, or some columns of them, as one dictionary per row."""
     for part in iter_table(artifact, spec, names):
         for values in zip(*part.values(), strict=True):
             yield dict(zip(part, values, strict=True))
 
 
 def shared_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, names: Sequence[str]) -> list[Row]:
-    """Some columns of a table's rows of every date, equal rows as one object, which nobody may change.
+    """Read some columns of a table on every date; equal rows are one shared object, which must not be changed.
 
-    For columns of few different values: then a row takes the 8 bytes of a reference, of however many dates.
+    Use it for columns with few different values. A row then takes only the 8 bytes of a reference.
     """
     known: dict[tuple[Any, ...], Row] = {}
     rows: list[Row] = []
@@ -44,7 +44,7 @@ def shared_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, na
 def labelled_rows(
     artifacts: dict[str, Artifact], prefix: str, spec: TableSpec, splits: Sequence[str], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Some columns, `split` and `label` among them, of the rows of every date in these splits that have a label."""
+    """Read some columns, including `split` and `label`, of all labelled rows of every date in these splits."""
     return [
         row
         for day in days_of(artifacts, prefix)
@@ -54,11 +54,11 @@ def labelled_rows(
 
 
 def days_of(artifacts: Mapping[str, Artifact], prefix: str) -> list[str]:
-    """Dates of the roles `<prefix> <date>`, ascending."""
+    """List the dates of the roles `<prefix> <date>`, ascending."""
     return sorted(role.split()[-1] for role in artifacts if role.rpartition(" ")[0] == prefix)
 
 
 def dated_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec) -> list[dict[str, Any]]:
-    """A table's rows of every date, each with its date."""
+    """Read a table's rows of every date and add the column `date` to each."""
     days = days_of(artifacts, prefix)
     return [{**row, "date": day} for day in days for row in rows_of(artifacts[f"{prefix} {day}"], spec)]

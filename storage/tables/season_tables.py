@@ -1,4 +1,4 @@
-"""Tables of scored dates and of backfilled seasons: one row tells what became of a whole date."""
+"""Define the tables of scored dates and backfilled seasons; one row sums up a whole date."""
 
 import pyarrow as pa
 
@@ -7,43 +7,50 @@ from storage.tables.parquet import Column, TableSpec
 
 ACQUISITIONS = TableSpec(
     "acquisitions",
-    "what a date scored with an earlier fit comes to, one row a saliency method",
+    "summary of a date scored with an earlier fit, one row per saliency method",
     (
         METHOD,
-        Column("n_images", WHOLE, "images of the date that went on"),
-        Column("n_rejected", WHOLE, "plants of the date that were left out; the table `rejected` says why"),
-        Column("n_explained", WHOLE, "images that have a saliency map and so a cluster"),
-        Column("n_abstain", WHOLE, "of them those whose answer should not be acted on"),
-        Column("n_swapped", WHOLE, "of them those whose answer was swapped"),
-        Column("mean_reliability", SHARE, "mean over explained images; null: none explained", "0..1", nullable=True),
+        Column("n_images", WHOLE, "accepted images of the date"),
+        Column("n_rejected", WHOLE, "rejected plants of the date; the table `rejected` says why"),
+        Column("n_explained", WHOLE, "images that have a saliency map and therefore a cluster"),
+        Column("n_abstain", WHOLE, "explained images on whose answer nobody should act"),
+        Column("n_swapped", WHOLE, "explained images whose answer was swapped"),
+        Column(
+            "mean_reliability",
+            SHARE,
+            "mean reliability of explained images; null: none explained",
+            "0..1",
+            nullable=True,
+        ),
         Column("n_labelled", WHOLE, "explained images whose true class is known"),
-        Column(
-            "accuracy_before", SHARE, "of labelled images, as predicted; null: none labelled", "0..1", nullable=True
-        ),
-        Column(
-            "accuracy_after", SHARE, "of labelled images, after adjustment; null: none labelled", "0..1", nullable=True
-        ),
-        Column("is_outside", pa.bool_(), "the table `drift` says that the date is outside what was validated"),
-        Column("outside_reason", TEXT, "clusters, novelty, both words, or empty"),
+        Column("accuracy_before", SHARE, "accuracy of the predicted classes; null: no labels", "0..1", nullable=True),
+        Column("accuracy_after", SHARE, "accuracy after adjustment; null: no labels", "0..1", nullable=True),
+        Column("is_outside", pa.bool_(), "whether the date differs from the validation data, as in the table `drift`"),
+        Column("outside_reason", TEXT, "what differs: clusters, novelty, both words, or empty"),
         *FITTED_COLUMNS,
     ),
 )
 BACKFILL = TableSpec(
     "backfill",
-    "what became of every season and date of the last backfill of this name; counts are over all saliency methods",
+    "result of every season and date of the last backfill of this name; counts are sums over all saliency methods",
     (
-        Column("season", TEXT, "campaign that the date's tables are published under"),
+        Column("season", TEXT, "campaign under which the date's tables are published"),
         Column("acquired", DAY, "acquisition date"),
         Column("fitted_by", TEXT, "campaign whose fit was used"),
-        Column("state", TEXT, "scored, present (scored with this fit before), or failed"),
-        Column("detail", TEXT, "why it failed; else empty"),
-        Column("fit", TEXT, "digest of the fit: all that makes a date's rows; null: none was found", nullable=True),
-        Column("n_images", WHOLE, "images of the date that went on; null: failed", nullable=True),
-        Column("n_abstain", WHOLE, "answers that should not be acted on; null: failed", nullable=True),
+        Column("state", TEXT, "scored, present (already scored with this fit), or failed"),
+        Column("detail", TEXT, "why the date failed; else empty"),
+        Column("fit", TEXT, "digest of the fit that makes the date's rows; null: no fit was found", nullable=True),
+        Column("n_images", WHOLE, "accepted images of the date; null: failed", nullable=True),
+        Column("n_abstain", WHOLE, "answers on which nobody should act; null: failed", nullable=True),
         Column("n_swapped", WHOLE, "answers that were swapped; null: failed", nullable=True),
-        Column("is_outside", pa.bool_(), "the date is outside what was validated; null: failed", nullable=True),
         Column(
-            "flow_run", TEXT, "id of the Prefect flow run that scored it, or failed to; null: none began", nullable=True
+            "is_outside", pa.bool_(), "whether the date differs from the validation data; null: failed", nullable=True
+        ),
+        Column(
+            "flow_run",
+            TEXT,
+            "id of the Prefect flow run that scored the date or failed; null: none began",
+            nullable=True,
         ),
     ),
     per_date=False,

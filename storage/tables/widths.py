@@ -1,22 +1,22 @@
-"""How much a row of a table takes, for planning a store and a machine before there are rows."""
+"""Estimate the size of a table's row on disk and in memory, to plan a campaign before it runs."""
 
 import pyarrow as pa
 
 from storage.tables import TABLES
 
-TEXT_BYTES = 32  # of a value: ids are shorter, and a digest is stored once a file
-CHECKSUM_BYTES = 64
+TEXT_BYTES = 32  # bytes of a text on disk; ids are shorter, and a repeated digest is stored once per file
+CHECKSUM_BYTES = 64  # bytes of a SHA-256 checksum in hex
 LIST_LENGTH = 2  # values of a list: one for each class
-VALUE_BYTES = 80  # of a Python object in a column as `read_table` gives it: a short text or a number, and its place
+VALUE_BYTES = 80  # bytes of a Python value that `read_table` returns, with its reference
 
 
 def row_bytes(table: str) -> int:
-    """Bytes of one row of a table in a file, before encoding and compression."""
+    """Return the bytes of one row of a table in a file, before encoding and compression."""
     return sum(CHECKSUM_BYTES if c.name == "sha256" else _width(c.type) for c in TABLES[table].columns)
 
 
 def row_in_memory(table: str) -> int:
-    """Bytes of one row of a table that was read as Python values."""
+    """Return the bytes of one row of a table in memory, read as Python values."""
     return VALUE_BYTES * len(TABLES[table].columns)
 
 

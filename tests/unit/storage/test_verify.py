@@ -1,4 +1,4 @@
-"""`harvest verify`: every kind of damage to a store is found, and named by folder and file."""
+"""Check that `harvest verify` finds every kind of damage to a store and names folder and file."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ EPOCHS_AT = "tables/epochs/campaign=field2"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A store with images of two shards, tables of a date and of a campaign, a report and a record."""
+    """Write a store with images of two shards, tables of a date and of a campaign, a report and a record."""
     store = Store(tmp_path / "store")
     with store.create(IMAGES_RECIPE) as draft:
         write_array(draft, IMAGES, np.random.default_rng(0).integers(0, 255, (N_IMAGES, 8, 8, 3)))
@@ -64,7 +64,7 @@ def truncate(path: Path) -> None:
 
 
 def with_other_schema(path: Path) -> None:
-    """Rewrite a table as another tool would: one column as another type, everything else as it was."""
+    """Rewrite a table as another tool would: one column has another type, everything else is unchanged."""
     table = pq.ParquetFile(path).read()
     schema = table.schema.set(1, pa.field("path", pa.large_string(), nullable=False))
     pq.write_table(table.cast(schema), path)
@@ -75,7 +75,7 @@ def with_other_columns(path: Path) -> None:
 
 
 def agree_with_manifest(folder: Path) -> None:
-    """Make a folder's manifest say what is there, so that only the content can be wrong."""
+    """Update a folder's manifest to its files, so that only their content can be wrong."""
     manifest = json.loads((folder / MANIFEST).read_text())
     files = {name: describe_file(path).model_dump() for name, path in list_files(folder).items() if name != MANIFEST}
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": files}))
@@ -121,7 +121,7 @@ def test_damage_is_named(root: Path, damage: Callable[[Path], None], file: str, 
     folder = file.split("/images.zarr")[0] if "/images.zarr" in file else Path(file).parent.as_posix()
     found = problems(root)
     assert any(folder in problem and message in problem for problem in found)
-    assert all(folder in problem for problem in found)  # and nothing else is blamed
+    assert all(folder in problem for problem in found)  # no other folder is reported
 
 
 def test_every_damaged_folder_is_named(root: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_table_with_another_schema(root: Path, file: str, has_matching_manifes
 def test_a_table_that_no_schema_knows(root: Path) -> None:
     shutil.copy(root / f"{IMAGES_AT}/rejected.parquet", root / f"{IMAGES_AT}/surprise.parquet")
     agree_with_manifest(root / IMAGES_AT)
-    assert problems(root) == [f"{IMAGES_AT}: file surprise.parquet is no table of this program: surprise"]
+    assert problems(root) == [f"{IMAGES_AT}: file surprise.parquet has no schema: this program has no table surprise"]
 
 
 def test_an_array_that_cannot_be_opened(root: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_array_that_cannot_be_opened(root: Path) -> None:
 def test_a_folder_under_another_s_name(root: Path) -> None:
     other = f"artifacts/images/{'0' * 24}"
     (root / IMAGES_AT).rename(root / other)
-    assert f"{other}: the manifest is that of {IMAGES_RECIPE.ref}" in problems(root)
+    assert f"{other}: the manifest belongs to {IMAGES_RECIPE.ref}" in problems(root)
 
 
 def test_an_artefact_that_is_gone_whole(root: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_damaged_record(root: Path) -> None:
 
 @pytest.fixture
 def with_fits(root: Path) -> Path:
-    """The store with two more parts of the date's table, a backfill and the record of a scored date."""
+    """Extend the store by two parts of the date's table, a backfill and the record of a scored date."""
     store = Store(root)
     for i, part in enumerate(("fit-11aa", "fit-22bb")):
         recipe = Recipe("images", 1, {"i": i})
@@ -252,7 +252,7 @@ def test_a_file_that_two_manifests_claim(with_fits: Path) -> None:
 
 
 def test_a_part_with_the_rows_of_another(with_fits: Path) -> None:
-    """What a kill leaves between the first part and the removal of one with the same rows."""
+    """Find two parts with the same rows, as a kill leaves them before one is removed."""
     folder = with_fits / TABLE_AT
     one, two = (json.loads((folder / f"{part}.json").read_text()) for part in ("fit-11aa", "fit-22bb"))
     (folder / "fit-22bb.json").write_text(json.dumps({**two, "sources": one["sources"]}))
@@ -312,5 +312,5 @@ def test_a_folder_that_is_no_store(tmp_path: Path, is_there: bool) -> None:
     root = tmp_path / "elsewhere"
     if is_there:
         (root / "tables").mkdir(parents=True)
-    with pytest.raises(InputError, match=f"none in {root}"):
+    with pytest.raises(InputError, match=f"{root} has no folder `artifacts`"):
         verify_store(Store(root))

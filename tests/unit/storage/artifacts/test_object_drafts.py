@@ -1,4 +1,4 @@
-"""Artefacts in a bucket: whole or not there, whatever is killed or overwritten."""
+"""Check that an artefact in a bucket is complete or absent, whatever is killed or overwritten."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def store(address: str) -> Store:
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where drafts are written."""
+    """Return the folder in which drafts are written."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -77,7 +77,7 @@ class TestCreate:
             for start in range(0, len(images), 64):
                 write_block(array, start, images[start : start + 64])
                 draft.settle()
-                assert not list(draft.folder.glob("images.zarr/c/*/*/*/*"))  # sent, so no longer here
+                assert not list(draft.folder.glob("images.zarr/c/*/*/*/*"))  # uploaded and removed locally
             assert not store.holds(RECIPE.ref) and not any(name.endswith(MANIFEST) for name in objects_of(store))
             with pytest.raises(ArtifactError, match="never finished"):
                 store.open(RECIPE.ref)
@@ -193,17 +193,19 @@ class TestDamage:
             case _:
                 (store.folder(RECIPE.ref) / MANIFEST).unlink()
         assert not store.holds(RECIPE.ref)
-        found = verify_store(store)  # without its manifest it is what a killed run leaves: a record would miss it
+        found = verify_store(
+            store
+        )  # without a manifest it looks like a killed run's draft; only a record would miss it
         assert (len(found.problems), len(found.unfinished)) == ((0, 1) if damage == "no manifest" else (1, 0))
         write(store)
         assert store.holds(RECIPE.ref) and verify_store(store).problems == []
-        if damage != "no manifest":  # the files of the damaged one went with it
+        if damage != "no manifest":  # the files of the damaged artefact were deleted
             assert verify_store(store).unfinished == []
 
     def test_an_object_with_another_tag_and_the_same_content_is_whole(
         self, store: Store, object_server: ObjectServer
     ) -> None:
-        """As in a store that was copied to another bucket, whose server numbers its objects differently."""
+        """Check a store that was copied to another bucket, whose server gives other tags."""
         write(store)
         manifest = store.folder(RECIPE.ref) / MANIFEST
         manifest_of = manifest.read_bytes()

@@ -1,4 +1,4 @@
-"""Artefacts: their names, and that they are whole or not there, whatever happens while they are written."""
+"""Check the names of artefacts, and that they are complete or absent, whatever happens during writing."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ with Store(sys.argv[1]).create(Recipe("kind", 1, {"x": 1})) as draft:
 
 
 def shuffled(value: Any, chance: random.Random) -> Any:
-    """The same JSON value with the keys of every object in another order."""
+    """Return a JSON value with the keys of every object in another order."""
     if isinstance(value, dict):
         keys = list(value)
         chance.shuffle(keys)
@@ -61,7 +61,7 @@ def write(store: Store, recipe: Recipe = RECIPE, content: bytes = b"content") ->
 
 @pytest.fixture
 def often_switching() -> Iterator[None]:
-    """Threads take turns so often that a race shows in a few rounds."""
+    """Switch threads so often that a race shows within a few rounds."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -69,7 +69,7 @@ def often_switching() -> Iterator[None]:
 
 
 def typed(value: Any) -> Any:
-    """A JSON value as something to compare in which 1, 1.0 and true differ, and key order does not count."""
+    """Return a JSON value in a form in which 1, 1.0 and true differ, and key order does not count."""
     if isinstance(value, dict):
         return ("object", sorted((key, typed(item)) for key, item in value.items()))
     return ("list", [typed(item) for item in value]) if isinstance(value, list) else (type(value).__name__, repr(value))
@@ -105,7 +105,7 @@ class TestDigest:
         assert len({Recipe("kind", 1, {}, inputs).ref.digest for inputs in orders}) == len(orders)
 
     def test_hand_worked_case(self) -> None:
-        # Written out by hand: names must be the same on every machine and in every later version.
+        # Pinned by hand, because names must be the same on every machine and in every later version.
         text = '["kind",2,{"a":[1,2.5],"b":"\\u00e4"},{"images":"images/00"}]'
         expected = hashlib.sha256(text.encode()).hexdigest()[:24]
         inputs = {"images": ArtifactRef(kind="images", digest="00")}

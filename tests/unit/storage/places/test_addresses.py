@@ -1,4 +1,4 @@
-"""Addresses of stores in buckets."""
+"""Check the parsing of addresses of stores in buckets."""
 
 from pathlib import PurePosixPath
 
@@ -35,17 +35,17 @@ def test_an_address_says_where_a_store_is(address: str, bucket: Bucket, key: str
     [
         ("gs://bucket/store", "the scheme gs"),
         ("file:///tmp/store", "the scheme file"),
-        ("s3:///store", "no bucket"),
-        ("s3://key:secret@bucket/store", "credentials in the address"),
-        ("s3://bucket/store?endpoint=http://key:secret@host", "credentials in the address"),
-        ("s3://bucket/store?access_key=a", "credentials in the address"),
-        ("s3://bucket/store?endpont=http://host", "the option endpont"),
+        ("s3:///store", "names no bucket"),
+        ("s3://key:secret@bucket/store", "contains credentials"),
+        ("s3://bucket/store?endpoint=http://key:secret@host", "contains credentials"),
+        ("s3://bucket/store?access_key=a", "contains credentials"),
+        ("s3://bucket/store?endpont=http://host", "the unknown option endpont"),
         ("s3://bucket/store?endpoint=host:9000", "the endpoint host:9000"),
-        ("s3://bucket/a/../b", "the path /a/../b"),
+        ("s3://bucket/a/../b", "`..` in /a/../b"),
     ],
 )
 def test_what_is_no_address_is_refused(address: str, found: str) -> None:
     with pytest.raises(InputError) as refused:
         Store(address)
-    assert refused.value.found.startswith(found) and "s3://bucket/prefix" in refused.value.rule
+    assert found in refused.value.found and "s3://bucket/prefix" in refused.value.rule
     assert "secret" not in refused.value.found  # which may be on a screen

@@ -1,4 +1,4 @@
-"""Objects of a bucket, on two real servers, and on a line that fails."""
+"""Check objects of a bucket on two real servers, and over a connection that fails."""
 
 import pickle
 import time
@@ -53,7 +53,7 @@ class TestObjectPath:
     def test_what_is_not_there(self, root: ObjectPath) -> None:
         path = root / "none"
         assert not path.is_file() and not path.is_dir() and list(path.files()) == []
-        path.unlink()  # nor is deleting it an error
+        path.unlink()  # deleting a missing object is no error
         path.remove_all()
         for ask in (path.read_bytes, path.state, path.checksum, lambda: path.copy_to(root / "copy")):
             with pytest.raises(FileNotFoundError, match=f"no object {path}"):
@@ -64,7 +64,7 @@ class TestObjectPath:
             (root / name).write_bytes(b"content")
         (root / "a/1").unlink()
         assert [path.relative_to(root).as_posix() for path in root.files()] == ["a/2", "ab/1"]
-        (root / "a").remove_all()  # and nothing whose name only begins so
+        (root / "a").remove_all()  # names that only begin the same way stay
         assert [path.relative_to(root).as_posix() for path in root.files()] == ["ab/1"]
 
     def test_a_copy_is_the_servers(self, root: ObjectPath) -> None:
@@ -103,7 +103,7 @@ class TestStarting:
     def test_a_store_is_checked_by_one_request_however_large_it_is(self, object_server: ObjectServer) -> None:
         with faulty_line(object_server.url, share=0) as line:
             store = Store(f"s3://{BUCKET}/large?endpoint={line.url}")
-            for number in range(1005):  # more than one answer to a listing holds
+            for number in range(1005):  # more than one page of a listing
                 (store.root / f"{number:04}").write_bytes(b"")
             before = line.counts["served"]
             store.check()
@@ -117,7 +117,7 @@ class TestRefusals:
             with pytest.raises(InputError, match="no bucket no-such-bucket"):
                 ask()
 
-    @pytest.mark.parametrize("object_server", ["rclone"], indirect=True)  # moto lets everybody in
+    @pytest.mark.parametrize("object_server", ["rclone"], indirect=True)  # moto checks no credentials
     def test_wrong_credentials(self, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else")
         with pytest.raises(InputError, match="AWS_ACCESS_KEY_ID"):

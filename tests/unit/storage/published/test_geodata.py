@@ -1,4 +1,4 @@
-"""Decisions as GeoParquet, GeoJSON and CSV, opened by the tools that they are for."""
+"""Open decisions as GeoParquet, GeoJSON and CSV with the tools that they are made for."""
 
 import csv
 from datetime import date
@@ -52,7 +52,7 @@ ROWS = [
     decision("=1+1", None, None, decision="check"),
     decision("-7", 365_002.0, None),
 ]
-AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # as the CSV has them
+AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # the texts in the CSV
 
 
 def written(folder: Path, rows: list[dict[str, Any]], crs: str = CRS, decimal: Any = "point") -> Artifact:
@@ -95,7 +95,7 @@ def test_pyogrio_reads_the_geojson(artifact: Artifact) -> None:
 
 
 def check_points(found: geopandas.GeoDataFrame) -> None:
-    """Exactly the positions, in the CRS; plants that lack a coordinate have no geometry."""
+    """Compare positions in the CRS; plants that lack a coordinate must have no geometry."""
     assert found.crs == CRS
     points = [None if point is None else (point.x, point.y) for point in found.geometry]
     assert points == [(365_000.123, 5_609_000.1 + 1 / 3), (365_001.0, 5_609_001.0), None, None]
@@ -116,7 +116,7 @@ def test_a_geojson_is_valid_json_that_names_its_crs(artifact: Artifact) -> None:
 
 @pytest.mark.parametrize(("decimal", "sep", "sign"), [("point", ",", "."), ("comma", ";", ",")])
 def test_a_csv_has_the_same_values(tmp_path: Path, decimal: str, sep: str, sign: str) -> None:
-    """Read as Excel does in English and in German: by its mark as UTF-8, with that language's signs."""
+    """Read the CSV as Excel does in English and German: UTF-8 by its mark, with the separators of the language."""
     path = written(tmp_path, ROWS, decimal=decimal).file("decisions.csv")
     assert path.read_bytes().startswith(b"\xef\xbb\xbfcampaign" + sep.encode() + b"date")
     rows = list(csv.DictReader(local(path).read_text("utf-8-sig").splitlines(), delimiter=sep))
@@ -170,7 +170,7 @@ def test_equal_rows_are_equal_bytes(artifact: Artifact, tmp_path: Path) -> None:
 
 
 def test_a_crs_whose_northing_comes_first_has_easting_as_x(tmp_path: Path) -> None:
-    """Gauss-Krüger, as German maps had it: files have x, y whatever the order of the CRS."""
+    """Write Gauss-Krüger positions, a CRS in the order y, x: files must have x, y all the same."""
     artifact = written(tmp_path, ROWS[:2], crs="EPSG:31466")
     for found in (
         geopandas.read_parquet(local(artifact.file("decisions.parquet"))),
@@ -180,6 +180,6 @@ def test_a_crs_whose_northing_comes_first_has_easting_as_x(tmp_path: Path) -> No
 
 
 def test_rows_of_another_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"decisions\.answer may hold no null"):
+    with pytest.raises(ValueError, match=r"decisions\.answer got \d+ nulls, but may hold none"):
         written(tmp_path, [decision("a", 1.0, 2.0, answer=None)])
     assert not list(tmp_path.rglob("*.csv"))

@@ -1,4 +1,4 @@
-"""Records of scored dates: one for every fit, told apart by all that makes its rows, and never half written."""
+"""Check that every fit of a date has its own record, named by all that makes its rows, and never half written."""
 
 import shutil
 from datetime import date
@@ -79,7 +79,7 @@ class TestFitDigest:
         assert fit_digest({**ROLES, **swapped}) != fit_digest(ROLES)
 
     def test_is_pinned(self) -> None:
-        """Records and parts are named by it: another digest of the same fit would score every date again."""
+        """Pin the digest, which names records and parts: with another digest, every date would be scored again."""
         assert fit_digest(ROLES) == "510dd7bc042800145ad99093"
 
 
@@ -124,7 +124,7 @@ class TestRecord:
         write_acquisition(store, record()).write_bytes(content)
         with pytest.raises(ArtifactError, match=rf"acquisitions/field2/2021-09-03/{FIT}\.json cannot be read"):
             find_acquisition(store, "field2", DAY, FIT)
-        assert acquisition_dates(store, "field2", FIT) == [DAY]  # damage of one date hides no other
+        assert acquisition_dates(store, "field2", FIT) == [DAY]  # a damaged date hides no other date
 
     def test_a_field_that_no_record_has(self, store: Store) -> None:
         path = write_acquisition(store, record())
@@ -149,12 +149,12 @@ class TestRecord:
 
 
 class TestScoredArtifacts:
-    """What the report shows of dates scored since the campaign was fitted."""
+    """Check which dates, scored since the campaign was fitted, the report shows."""
 
     PARAMS: ClassVar = {"dates": ["2021-08-23"]}
 
     def scored(self, store: Store, day: date, fit: str = "") -> dict[str, ArtifactRef]:
-        """Write a date's artefacts and record; returns those that tell of its plants."""
+        """Write a date's artefacts and record; return the artefacts about its plants."""
         made: dict[str, ArtifactRef] = {}
         for kind in ("images", "adjusted", "saliency"):
             recipe = Recipe(kind, 1, {"day": day.isoformat()})
@@ -188,5 +188,5 @@ ROLES_OF_FIT = {role: made for role, made in ROLES.items() if role.split()[0] in
 
 
 def find_path(store: Store, day: date) -> Path:
-    """Where a date's record of the present fit lies."""
+    """Return the path of a date's record of the present fit."""
     return local(next(path for path in list_acquisitions(store) if path.parent.name == day.isoformat()))

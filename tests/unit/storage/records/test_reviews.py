@@ -1,4 +1,4 @@
-"""Reviews in the store: one for the scores it was made on, the latest, never half a one."""
+"""Check that the store keeps one review per scores: the latest, and never half of one."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_a_review_is_of_its_scores_and_campaign(tmp_path: Path) -> None:
 
 
 def test_the_later_decision_stands_whichever_is_written_last(tmp_path: Path) -> None:
-    """A run that begins again after another person decided finds its own older answer."""
+    """Check that a restarted run with an older answer does not replace the later decision of another person."""
     store = Store(tmp_path)
     keep_review(store, review("Ada"))
     assert keep_review(store, review("Bo", 5)).reviewer == "Bo"

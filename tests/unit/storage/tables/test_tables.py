@@ -1,4 +1,4 @@
-"""Parquet tables: each round-trips, what does not fit its schema is refused, and any reader opens what is published."""
+"""Check that tables round-trip, refuse what does not fit their schema, and open in any reader when published."""
 
 import dataclasses
 from datetime import date
@@ -93,17 +93,17 @@ class TestRoundTrip:
         assert len(TABLES) == 21 and all(name == spec.name for name, spec in TABLES.items())
         for spec in TABLES.values():
             names = [column.name for column in spec.columns]
-            # `campaign` and `date` are what the folders become for a reader.
+            # A reader turns the folders into the columns `campaign` and `date`.
             assert len(set(names)) == len(names) and not {"campaign", "date", spec.partitioned_by} & set(names)
 
     def test_rows_of_several_fits_can_be_told_apart(self) -> None:
-        """Of the tables of a date: those of images alone are replaced, the others lie beside each other."""
+        """Check which tables of a date keep rows of several fits: all except those of images alone."""
         images = {spec.name for spec in TABLES.values() if spec.per_date and not spec.is_fitted}
         assert images == {"observations", "rejected"}
         for spec in TABLES.values():
             names = {column.name for column in spec.columns}
             assert spec.is_fitted == bool(names & {"classifier", "clusters"})
-            if spec.per_date and spec.is_fitted:  # the clusters say which classifier's maps they were fitted on
+            if spec.per_date and spec.is_fitted:  # clusters name the classifier whose maps they were fitted on
                 assert "clusters" in names or spec.name == "predictions"
 
     def test_all_but_the_backfill_are_partitioned_by_campaign(self) -> None:
@@ -163,7 +163,7 @@ class TestWrittenInParts:
     def test_rows_that_do_not_fit_leave_no_artefact(self, tmp_path: Path) -> None:
         store, recipe = Store(tmp_path), Recipe("in-parts", 1, {})
         with (
-            pytest.raises(ValueError, match="may hold no null"),
+            pytest.raises(ValueError, match="got 1 nulls, but may hold none"),
             store.create(recipe) as draft,
             writing_table(draft, REJECTED, by_plant=False) as write,
         ):
@@ -183,7 +183,7 @@ class TestRefusedOnWriting:
     def test_missing_and_extra_columns(self, spec: TableSpec) -> None:
         good = columns(spec)
         for name in good:
-            with pytest.raises(ValueError, match=f"table {spec.name} has columns"):
+            with pytest.raises(ValueError, match=f"table {spec.name} got columns"):
                 to_arrow(spec, {key: value for key, value in good.items() if key != name})
         with pytest.raises(ValueError, match="surprise"):
             to_arrow(spec, {**good, "surprise": [1, 2, 3]})
@@ -195,7 +195,7 @@ class TestRefusedOnWriting:
             if column.nullable:
                 assert to_arrow(spec, holed).column(column.name).null_count == 3
             else:
-                with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} may hold no null, got 3"):
+                with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} got 3 nulls, but may hold none"):
                     to_arrow(spec, holed)
 
     @pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
@@ -220,7 +220,7 @@ class TestRefusedOnWriting:
                 bad = [*kept[:2], [0.5, value]]
             else:
                 continue
-            with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} holds finite numbers"):
+            with pytest.raises(ValueError, match=rf"{spec.name}\.{column.name} got NaN or infinite values"):
                 to_arrow(spec, {**columns(spec), column.name: bad})
 
     def test_columns_of_different_length(self) -> None:
@@ -234,7 +234,7 @@ class TestRefusedOnReading:
         return path
 
     def changed(self, name: str, column: Column | None) -> TableSpec:
-        """The table of predictions with one column replaced, or left out."""
+        """Return the table of predictions with one column replaced or left out."""
         kept = [column if c.name == name else c for c in PREDICTIONS.columns]
         return dataclasses.replace(PREDICTIONS, columns=tuple(c for c in kept if c is not None))
 
@@ -272,7 +272,7 @@ class TestRefusedOnReading:
             load_table(path, PREDICTIONS)
 
     def test_a_flipped_byte_in_any_column(self, tmp_path: Path) -> None:
-        """Parquet's own page checksums tell, without the manifest."""
+        """Find damage by Parquet's page checksums, without the manifest."""
         path = self.save(tmp_path / "t.parquet", PREDICTIONS)
         whole = path.read_bytes()
         group = pq.ParquetFile(path).metadata.row_group(0)
@@ -298,19 +298,19 @@ class TestRefusedOnReading:
 
 
 class TestLayoutOfAFile:
-    """Row groups, dictionaries and statistics, as the files say themselves."""
+    """Check row groups, dictionaries and statistics in the metadata of the files."""
 
     N = 2 * GROUP_ROWS + 1000
 
     def rows(self, spec: TableSpec, order: int = 1) -> dict[str, Any]:
-        """Many rows by plant; numbers that do not repeat, texts that do."""
+        """Return many rows sorted by plant, with distinct numbers and repeated texts."""
         found = {column.name: [some_value(column, 1)] * self.N for column in spec.columns}
         plants = [f"2021_Ref_Plot{1 + i // 10_000}_{i % 10_000:04d}" for i in range(self.N)]
         return found | {"plant_id": plants[::order], "reliability": np.random.default_rng(0).random(self.N)}
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        """`adjusted` as it is published."""
+        """Return a published file of the table `adjusted`."""
         store = Store(tmp_path)
         rows = artifact_with(store, ADJUSTED, self.rows(ADJUSTED)).ref
         return local(publish_table(store, ADJUSTED, [rows], "c", DAYS[0]))
@@ -349,11 +349,11 @@ class TestLayoutOfAFile:
             (tmp_path / "t.parquet").write_bytes(table_bytes(ADJUSTED, table))
             found = pq.read_metadata(tmp_path / "t.parquet").row_group(0).sorting_columns
             assert [column.column_index for column in found] == ([] if index is None else [index])
-            assert load_table(tmp_path / "t.parquet", ADJUSTED) == table  # in the order in which it was written
+            assert load_table(tmp_path / "t.parquet", ADJUSTED) == table  # in the order of writing
 
 
 class TestPublishedForAnyReader:
-    """What DuckDB and pyarrow make of the folders, without this project."""
+    """Check what DuckDB and pyarrow read from the folders, without this project."""
 
     @pytest.fixture
     def tables(self, tmp_path: Path) -> Path:
@@ -393,7 +393,7 @@ class TestPublishedForAnyReader:
 
 
 class TestSeveralFits:
-    """A date that two fits scored, as readers without this project see it."""
+    """Check that readers without this project see the rows of both fits of a date."""
 
     FITS = ("fit-11aa", "fit-22bb")
 
@@ -402,7 +402,7 @@ class TestSeveralFits:
         return Store(tmp_path)
 
     def publish(self, store: Store, spec: TableSpec, part: str, made_by: dict[str, str], day: date = DAYS[1]) -> Path:
-        """A part whose rows say what made them."""
+        """Publish a part whose rows name their classifier and clusters."""
         rows = columns(spec) | {name: [digest] * 3 for name, digest in made_by.items()}
         recipe = Recipe("kind", 1, {"table": spec.name, **made_by})
         with store.create(recipe) as draft:
@@ -429,7 +429,7 @@ class TestSeveralFits:
         assert found.count_rows() == 9 and found.count_rows(filter=ds.field("clusters") == "new") == 3
 
     def test_answers_of_one_classifier_are_there_once(self, store: Store) -> None:
-        """Two cluster fits of one classifier: their predictions are the same artefact."""
+        """Check two cluster fits of one classifier, whose predictions are one artefact."""
         for part in (*self.FITS, "part-0"):
             self.publish(store, PREDICTIONS, part, {"classifier": "same"})
         with duckdb.connect() as database:
