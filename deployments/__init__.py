@@ -1,1 +1,1 @@
-"""How this project runs as a service: server, workers, deployments and automations."""
+"""Run this project as a service: server, workers, deployments and automations."""

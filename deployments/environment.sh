@@ -1,20 +1,20 @@
-# Environment of the server, the workers and the commands of one host; sourced by `start` and `env`.
-# Settings of a host that should stay go into settings.env in HARVEST_HOME, one NAME=value a line.
-# Secrets are made once, are kept in a file of mode 600 and travel by environment only.
+# Set the environment of the server, the workers and the commands of one host; sourced by `start` and `env`.
+# Permanent settings of a host belong into settings.env in HARVEST_HOME, one NAME=value a line.
+# Secrets are made once, kept in a file of mode 600, and passed only by environment.
 
-# `start` and any number of `env` may come at once: the first file stays, and is what all of them read. It is on the disk
-# before the database learns the password.
+# Make the file of secrets. `start` and any number of `env` may run this in parallel: the first file stays, and all of
+# them read it. The file is flushed to disk before the database gets the password.
 make_secrets() {
     local made
     random() { head -c "$1" /dev/urandom | base64 -w 0 | tr '+/' '-_'; }
-    made=$(mktemp "$HARVEST_HOME/secrets.XXXXXX") # of mode 600
+    made=$(mktemp "$HARVEST_HOME/secrets.XXXXXX") # has mode 600
     {
         echo "HARVEST_DATABASE_PASSWORD=$(random 24)"
         echo "PREFECT_API_AUTH_STRING=harvest:$(random 24)"
         echo "PREFECT_SERVER_ENCRYPTION_KEY=$(random 32)"
     } >"$made"
     sync "$made"
-    mv -n "$made" "$HARVEST_HOME/secrets.env" || true # some versions call it a failure that there is one
+    mv -n "$made" "$HARVEST_HOME/secrets.env" || true # some versions of mv fail if the file exists
     rm -f "$made"
     sync "$HARVEST_HOME"
 }
@@ -22,7 +22,7 @@ make_secrets() {
 set -a
 HARVEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [[ -z ${HARVEST_HOME:-} ]]; then
-    # PostgreSQL never runs as root, and its user cannot look into root's home.
+    # PostgreSQL never runs as root, and its user cannot read the home of root.
     HARVEST_HOME=$([[ $(id -u) == 0 ]] && echo /var/lib/harvest || echo "$HOME/.harvest")
 fi
 if [[ -f $HARVEST_HOME/settings.env ]]; then
@@ -38,12 +38,12 @@ HARVEST_REPORTS_PORT=${HARVEST_REPORTS_PORT:-4280}
 HARVEST_URL=${HARVEST_URL:-http://127.0.0.1:$HARVEST_PORT}
 [[ $HARVEST_STORE == *://* ]] || HARVEST_REPORTS_URL=${HARVEST_REPORTS_URL:-http://127.0.0.1:$HARVEST_REPORTS_PORT}
 HARVEST_USER=$(id -un)
-# For so long a new date's files must not have changed before they are scored.
+# Seconds for which the files of a new date must be unchanged before they are scored.
 HARVEST_SETTLE_SECONDS=${HARVEST_SETTLE_SECONDS:-60}
 # Whether the worker of the pool `gpu` runs on this host too.
 HARVEST_GPU_HERE=${HARVEST_GPU_HERE:-true}
 if [[ -z ${HARVEST_POSTGRES_BIN:-} ]]; then
-    # The newest, or the one that the data were made with: another major version does not read them.
+    # The newest version, or the one that made the database: another major version cannot read it.
     HARVEST_POSTGRES_BIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1 || true)
     if [[ -r $HARVEST_HOME/postgres/PG_VERSION ]]; then
         HARVEST_POSTGRES_BIN=/usr/lib/postgresql/$(cat "$HARVEST_HOME/postgres/PG_VERSION")/bin
@@ -56,7 +56,7 @@ HARVEST_HOME=$(realpath "$HARVEST_HOME")
 [[ -f $HARVEST_HOME/secrets.env ]] || make_secrets
 source "$HARVEST_HOME/secrets.env"
 
-# In /tmp Prefect's workers share a folder of one name, which belongs to the first user who starts one.
+# Not in /tmp: there all Prefect workers share one folder, which belongs to the first user who starts a worker.
 TMPDIR=$HARVEST_HOME/tmp
 PREFECT_HOME=$HARVEST_HOME/prefect
 PREFECT_API_URL=${HARVEST_API_URL:-http://127.0.0.1:$HARVEST_PORT/api}
@@ -69,13 +69,13 @@ PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS=$HARVEST_URL
 PREFECT_SERVER_UI_API_URL=$HARVEST_URL/api
 PREFECT_SERVER_UI_V2_ENABLED=false
 PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://harvest:$HARVEST_DATABASE_PASSWORD@127.0.0.1:$HARVEST_DATABASE_PORT/harvest
-# Leases in memory are lost with the server, and a concurrency slot without its lease is never freed.
+# On disk, because leases in memory are lost with the server, and a slot without its lease is never freed.
 PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
-# Events that wait for an earlier one would be lost with the server as well, or wait too long.
+# Shorter waiting for events that arrive out of order (see deployments/ordering.py).
 PREFECT_SERVER_EVENTS_CAUSAL_ORDERING=deployments.ordering
 PREFECT_SERVER_ANALYTICS_ENABLED=false
 DO_NOT_TRACK=1
-# The least that Prefect takes; the zombie window holds three of them.
+# Seconds, the least that Prefect accepts; HARVEST_ZOMBIE_SECONDS covers three heartbeats.
 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30
 PYTHONUNBUFFERED=1
 set +a

@@ -1,8 +1,8 @@
-"""How long the server lets an event wait for the one that it follows, before automations see it.
+"""Shorten the time that an event waits in the server for the event that it follows.
 
-The server remembers only while it runs which events it has seen. After a restart, what follows an event from before,
-such as the crash of a run that had begun by then, waits for that in vain: 15 minutes, and crash recovery with it.
-Events that overtake each other do so by less than a second.
+The server remembers the events that it has seen only while it runs. After a restart, an event that follows one from
+before the restart, such as the crash of a run, waits for it for 15 minutes by default. Crash recovery is then delayed
+as long. Events overtake each other by less than a second, so ten seconds are enough.
 """
 
 from datetime import timedelta
@@ -12,4 +12,4 @@ from prefect.server.events.ordering import db
 db.PRECEDING_EVENT_LOOKBACK = timedelta(seconds=10)  # pyright: ignore[reportPrivateImportUsage]
 
 CausalOrdering = db.CausalOrdering
-"""What the server takes from the module that `PREFECT_SERVER_EVENTS_CAUSAL_ORDERING` names."""
+"""Class that the server loads from the module named in `PREFECT_SERVER_EVENTS_CAUSAL_ORDERING`."""

@@ -1,7 +1,7 @@
-"""`python -m deployments.setup`: make everything on the server that the service needs, or bring it up to date.
+"""Make or update everything on the server that the service needs (`python -m deployments.setup`).
 
-A second run changes nothing. Reads the server's address and secrets from Prefect's environment variables, as
-`deployments/env` sets them.
+A second run changes nothing. The server's address and secrets come from Prefect's environment variables, which
+`deployments/env` sets.
 """
 
 import argparse
@@ -26,11 +26,11 @@ PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
 
 
 def main() -> None:
-    """Set up."""
+    """Set up pools, limits, deployments, webhook and automations."""
     argparse.ArgumentParser(prog="python -m deployments.setup", description=__doc__).parse_args()
     for name in ("PREFECT_API_URL", "PREFECT_UI_URL", "HARVEST_STORE"):
         if not os.environ.get(name):
-            sys.exit(f"{name} is not set: use `deployments/env python -m deployments.setup`")
+            sys.exit(f"{name} is not set; run `deployments/env python -m deployments.setup`")
     with get_client(sync_client=True) as client:
         make_pools(client)
         make_limits(client)
@@ -42,13 +42,16 @@ def main() -> None:
 
 
 def deploy() -> None:
-    """Deploy everything of `prefect.yaml`; equal deployments keep their ids and runs."""
+    """Deploy everything in `prefect.yaml`; unchanged deployments keep their ids and runs."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)]
     subprocess.run(command, check=True)
 
 
 def set_arrival(client: SyncPrefectClient) -> None:
-    """When a date's files count as complete; `prefect.yaml` itself can take only texts from the environment."""
+    """Set the deployments' parameter that says when a date's files count as complete.
+
+    `prefect.yaml` itself can take only texts from the environment.
+    """
     for name in ("score-acquisition", "discover-acquisitions"):
         found = client.read_deployment_by_name(f"{name}/{name}")
         update = DeploymentUpdate(parameters={**found.parameters, "arrival": arrival(os.environ)})
@@ -56,13 +59,13 @@ def set_arrival(client: SyncPrefectClient) -> None:
 
 
 def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the host's settings say of arrival, as a flow's parameter; the rest is as `ArrivalParams` has it.
+    """Return the host's settings of arrival as a flow parameter; others keep the defaults of `ArrivalParams`.
 
     Raises
     ------
-    ValidationError : a setting out of bounds.
+    ValidationError : a setting is out of bounds.
     """
-    from tasks.ingest.arrival import ArrivalParams  # with torch, which `sweep`, a program that stays, has no use for
+    from tasks.ingest.arrival import ArrivalParams  # it imports torch, which the long-running `sweep` does not need
 
     settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
     given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
@@ -70,18 +73,18 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def set_automations(client: SyncPrefectClient) -> None:
-    """Crash recovery and notices, for the deployments there are now."""
+    """Make or update the automations, for the present deployments."""
     ui_url = os.environ["PREFECT_UI_URL"].rstrip("/")
     bring_up_to_date(client, automations(deployment_ids(client), zombie_seconds(os.environ), ui_url), PREFIX)
 
 
 def zombie_seconds(environment: Mapping[str, str]) -> float:
-    """How long a running flow run may be silent before it counts as crashed."""
+    """Return how many seconds a running flow run may be silent before it counts as crashed."""
     return float(environment.get("HARVEST_ZOMBIE_SECONDS", "90"))
 
 
 def deployment_ids(client: SyncPrefectClient) -> dict[str, UUID]:
-    """Ids of the deployments of `prefect.yaml` by name; a deployment and its flow have one name."""
+    """Return the ids of the deployments in `prefect.yaml` by name; a deployment has the name of its flow."""
     names: list[str] = [made["name"] for made in yaml.safe_load(PREFECT_FILE.read_text())["deployments"]]
     return {name: client.read_deployment_by_name(f"{name}/{name}").id for name in names}
 

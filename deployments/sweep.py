@@ -1,8 +1,8 @@
-"""`python -m deployments.sweep`: crash recovery for what automations miss.
+"""Recover crashed runs that the automations miss (`python -m deployments.sweep`).
 
-An automation acts on events, and a server that is killed takes the events of its last second with it. So once a minute
-every unfinished run is judged by what the database says. The limits are longer than those of the automations, which are
-the rule; what is found here is the exception, and is printed.
+Automations act on events, and a killed server loses the events of its last second. So every unfinished run is checked
+against the database once a minute. The time limits are longer than those of the automations, which normally act first.
+Every run that is recovered here is printed.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from prefect.states import AwaitingRetry, Crashed
 from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED
 from deployments.setup import deployment_ids, zombie_seconds
 
-EVERY_SECONDS = 60
-PAGE = 200
-UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED]
+EVERY_SECONDS = 60  # pause between two sweeps
+PAGE = 200  # flow runs per request
+UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED]  # states of runs that are checked
 
 
 def main() -> None:
-    """Sweep until stopped; a server that is away is waited for."""
+    """Sweep until stopped; wait while the server is unreachable."""
     argparse.ArgumentParser(prog="python -m deployments.sweep", description=__doc__).parse_args()
     patience = timedelta(seconds=zombie_seconds(os.environ))
     while True:
@@ -50,12 +50,13 @@ def main() -> None:
 def sweep(
     client: SyncPrefectClient, deployments: Mapping[str, UUID], patience: timedelta, now: datetime
 ) -> Iterator[str]:
-    """Set the state of every run that nobody cares for any more; yields what was done.
+    """Set the state of every run that was abandoned; yield one line of text per run.
 
     Parameters
     ----------
-    deployments : ids by name; runs of others are left alone.
-    patience : how long a running flow run may be silent before automations call it crashed.
+    deployments : ids by name; runs of other deployments are left alone.
+    patience : how long a running flow run may be silent before automations count it as crashed.
+    now : current time.
     """
     names = {found: name for name, found in deployments.items()}
     for run in unfinished(client, list(names)):
@@ -72,7 +73,7 @@ def sweep(
 def overdue(
     deployment: str, state: State[object], run_count: int, silent: timedelta, patience: timedelta
 ) -> State[object] | None:
-    """The state that a run should be in, where it is silent for too long; None where it is well as it is."""
+    """Return the state that a run should get if it was silent for too long, else None."""
     why = f"{state.name} for {silent.total_seconds():.0f} s, and no automation has seen it"
     if state.is_pending() and silent > 4 * patience:
         return AwaitingRetry(message=f"begins again: {why}")
@@ -85,7 +86,7 @@ def overdue(
 
 
 def unfinished(client: SyncPrefectClient, deployments: list[UUID]) -> list[FlowRun]:
-    """Runs of some deployments that wait for a process, run, or crashed."""
+    """Return all runs of some deployments that are pending, running or crashed."""
     wanted = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=deployments),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)),
@@ -97,7 +98,7 @@ def unfinished(client: SyncPrefectClient, deployments: list[UUID]) -> list[FlowR
 
 
 def last_sign(client: SyncPrefectClient, run: FlowRun, state: State[object]) -> datetime:
-    """When a running flow run last showed that it lives."""
+    """Return when a running flow run last sent a heartbeat or changed its state."""
     heartbeats = EventFilter(
         occurred=EventOccurredFilter.model_validate({"since": state.timestamp}),
         event=EventNameFilter(name=[HEARTBEAT]),

@@ -1,4 +1,4 @@
-"""Automations on the server, made as they should be and changed no more than needed."""
+"""Create, update and delete automations on the server, with as few changes as possible."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,10 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 
 
 def bring_up_to_date(client: SyncPrefectClient, wanted: Iterable[AutomationCore], prefix: str) -> None:
-    """Make or change what differs and nothing else: a changed automation forgets the runs that it is watching.
+    """Create or update only the automations that differ, because an update forgets the runs that it is watching.
 
-    One that a person has switched off stays off. Others whose name begins with the prefix are of an earlier version of
-    this project, and go.
+    An automation that a person has disabled stays disabled. Other automations whose name begins with the prefix come
+    from an earlier version of this project and are deleted.
     """
     there = {found.name: found for found in client.read_automations() if found.name.startswith(prefix)}
     for automation in wanted:
@@ -24,13 +24,13 @@ def bring_up_to_date(client: SyncPrefectClient, wanted: Iterable[AutomationCore]
 
 
 def differs(there: Automation, wanted: AutomationCore) -> bool:
-    """Whether an automation is another one, switched off or not."""
+    """Return whether two automations differ, apart from being enabled."""
     return complete(there) != complete(wanted.model_copy(update={"enabled": there.enabled}))
 
 
 def complete(automation: AutomationCore) -> AutomationCore:
-    """With every field set, and of the type that it has when it comes from the server.
+    """Return an automation with every field set, with the types of an answer from the server.
 
-    An update leaves out fields that are not set, and the server then refuses it; it also refuses an owner.
+    An update omits fields that are not set, and the server then refuses it. The server also refuses an owner.
     """
     return AutomationCore.model_validate_json(automation.model_dump_json(exclude={"id", "owner_resource"}))

@@ -1,7 +1,7 @@
-"""`python -m deployments.watch CAMPAIGN`: look for a campaign's new dates every so many minutes.
+"""Look for new dates of a campaign at fixed intervals (`python -m deployments.watch CAMPAIGN`).
 
-Makes a schedule of `discover-acquisitions` for the campaign. Schedules are not in `prefect.yaml`, which knows no
-campaigns, and another set-up leaves them as they are.
+The command makes a schedule of `discover-acquisitions` for the campaign. Schedules are not in `prefect.yaml`, which
+names no campaigns. Running the set-up again does not change them.
 """
 
 import argparse
@@ -13,18 +13,18 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.schedules import IntervalSchedule
 
-DISCOVER = "discover-acquisitions/discover-acquisitions"
+DISCOVER = "discover-acquisitions/discover-acquisitions"  # flow and deployment that look for new dates
 
 
 def main() -> None:
-    """Watch campaigns, or no longer."""
+    """Begin or stop watching a campaign."""
     parser = argparse.ArgumentParser(prog="python -m deployments.watch", description=__doc__)
-    parser.add_argument("campaign", help="name of a campaign that was run")
-    parser.add_argument("--minutes", type=float, default=15, help="between two looks (default: %(default)g)")
-    parser.add_argument("--stop", action="store_true", help="look no longer")
+    parser.add_argument("campaign", help="Name of a campaign that has been run")
+    parser.add_argument("--minutes", type=float, default=15, help="Minutes between two searches (default: %(default)g)")
+    parser.add_argument("--stop", action="store_true", help="Stop looking for new dates of the campaign")
     wanted = parser.parse_args()
     if not wanted.minutes >= 1:
-        parser.error("--minutes must be at least 1")
+        parser.error(f"--minutes is {wanted.minutes:g}; it must be at least 1")
     with get_client(sync_client=True) as client:
         if wanted.stop:
             unwatch(client, wanted.campaign)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def watch(client: SyncPrefectClient, campaign: str, minutes: float) -> None:
-    """Look for a campaign's new dates every so many minutes; a pause that a person has set stays."""
+    """Schedule the search for a campaign's new dates every so many minutes; a paused schedule stays paused."""
     every = timedelta(minutes=minutes)
     deployment, found = schedules_of(client, campaign)
     if not found:
@@ -47,14 +47,14 @@ def watch(client: SyncPrefectClient, campaign: str, minutes: float) -> None:
 
 
 def unwatch(client: SyncPrefectClient, campaign: str) -> None:
-    """Look for a campaign's new dates no longer."""
+    """Delete the schedules that look for a campaign's new dates."""
     deployment, found = schedules_of(client, campaign)
     for schedule in found:
         client.delete_deployment_schedule(deployment, schedule.id)
 
 
 def schedules_of(client: SyncPrefectClient, campaign: str) -> tuple[UUID, list[DeploymentSchedule]]:
-    """The deployment's id, and those of its schedules that watch a campaign."""
+    """Return the deployment's id and its schedules for a campaign."""
     deployment = client.read_deployment_by_name(DISCOVER).id
     found = client.read_deployment_schedules(deployment)
     return deployment, [schedule for schedule in found if schedule.parameters.get("campaign") == campaign]

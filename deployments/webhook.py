@@ -1,7 +1,8 @@
-"""Where notices are posted to, say a chat's incoming webhook.
+"""Set the webhook to which notices are posted, for example a chat's incoming webhook.
 
-Who knows such an address can post to it. So it is a secret, in an encrypted block that the flow `note_failure` reads.
-An automation could post by itself, but where the receiver refuses, the server's log then has the address.
+Anyone who knows such an address can post to it. So it is a secret, kept in an encrypted block that the flow
+`note_failure` reads. An automation could post by itself, but if the receiver refuses, the address is in the server's
+log.
 """
 
 from prefect.blocks.system import Secret
@@ -14,16 +15,20 @@ from storage.errors import InputError
 
 
 def set_webhook(client: SyncPrefectClient, url: str | None) -> None:
-    """Have notices posted to an address, or to none.
+    """Save the address to which notices are posted, or delete it if there is none.
 
     Raises
     ------
-    InputError : it is no address of the web.
+    InputError : the address does not begin with http:// or https://.
     """
     if url:
         if not url.startswith(("http://", "https://")):
-            raise InputError("HARVEST_NOTIFY_URL is an address", "one without http:// or https://", "correct it")
-        block: Secret[str] = Secret(value=SecretStr(url))  # `Secret[str](...)` would be of a block type of that name
+            raise InputError(
+                "HARVEST_NOTIFY_URL does not begin with http:// or https://",
+                "HARVEST_NOTIFY_URL must be the address of a webhook",
+                "give the whole address, or leave HARVEST_NOTIFY_URL unset",
+            )
+        block: Secret[str] = Secret(value=SecretStr(url))  # `Secret[str](...)` would make a block type of that name
         block.save(WEBHOOK, overwrite=True)
         return
     try:
