@@ -1,6 +1,6 @@
-"""`make bench`: one table on the terminal, and the same rows in build/bench.json.
+"""Run the benchmarks (`make bench`), print their table and write its rows to build/bench.json.
 
-Needs a quiet machine and half an hour, most of it captum's. With a CUDA device its table follows.
+The benchmarks need a quiet machine and half an hour, most of which captum takes. With a CUDA device, its rows follow.
 """
 
 import json
@@ -18,8 +18,8 @@ RESULT = Path("build/bench.json")
 
 
 def main() -> None:
-    """Run everything; rows are written as they come, so that an interrupted run keeps what it measured."""
-    warnings.simplefilter("ignore")  # captum and lime warn of their own
+    """Run all benchmarks, and write rows after each one, so that an interrupted run keeps what it measured."""
+    warnings.simplefilter("ignore")  # warnings of captum and lime
     use_one_core()
     RESULT.parent.mkdir(exist_ok=True)
     rows: list[Row] = []
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def show(rows: list[Row]) -> None:
-    """Print the table."""
+    """Print all rows as a table."""
     table = Table(title=rows[0].machine)
     for name in ("what", "ours, s", "peer", "peer, s", "ratio", "difference / range"):
         table.add_column(name, justify="left" if name in ("what", "peer") else "right")

@@ -1,4 +1,4 @@
-"""Spectral clusters of 10,000 maps and PCA of 2,000 against scikit-learn's, one core."""
+"""Compare spectral clustering of 10,000 maps and PCA of 2,000 maps with scikit-learn, on one core."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ N_MAPS, SIDE, SIZE, N_COMPONENTS = 2000, 8, 256, 50
 
 
 def cluster_rows() -> list[Row]:
-    """Both comparisons; the difference of labels is 1 - their adjusted Rand index, that of axes the coordinates'."""
+    """Run both comparisons. Labels differ by 1 - adjusted Rand index, axes by the largest difference of coordinates."""
     return [*spectral_rows(), *pca_rows()]
 
 
 def points() -> NDArray[np.float64]:
-    """Coordinates (10000, 50) around eight centres of length one half, with noise of half that length."""
+    """Draw coordinates (10000, 50) around eight centres of length one half, with noise of half that length."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(N_CLUSTERS, N_COMPONENTS))
     centres *= 0.5 / np.linalg.norm(centres, axis=1, keepdims=True)
@@ -30,9 +30,9 @@ def points() -> NDArray[np.float64]:
 
 
 def spectral_rows() -> list[Row]:
-    """From coordinates to labels with the paper's kernel: the same kernel, clusters and k-means runs for both.
+    """Compare the step from coordinates to labels, with the same kernel, clusters and k-means runs for both.
 
-    The peer shifts and inverts, hence factorises the matrix, which takes minutes and gigabytes: it runs once.
+    The peer factorises the matrix for shift-invert, which takes minutes and gigabytes. So it runs only once.
     """
     coordinates, found = points(), list[Clustering]()
     peer = SpectralClustering(
@@ -46,7 +46,7 @@ def spectral_rows() -> list[Row]:
 
 
 def grad_cam_maps() -> NDArray[np.float32]:
-    """Maps (2000, 8, 8) as Grad-CAM gives them: never negative, a few blobs of any strength."""
+    """Draw maps (2000, 8, 8) like those of Grad-CAM: not negative, a few blobs of random strength."""
     rng = np.random.default_rng(0)
     rows, cols = np.mgrid[:SIDE, :SIDE]
     centres, widths = rng.uniform(0, SIDE, (N_MAPS, 3, 2, 1, 1)), rng.uniform(0.7, 2.5, (N_MAPS, 3, 1, 1))
@@ -56,9 +56,9 @@ def grad_cam_maps() -> NDArray[np.float32]:
 
 
 def pca_rows() -> list[Row]:
-    """Coordinates of maps on 50 axes, against PCA of every pixel; upsampling to these pixels is not counted.
+    """Compare coordinates of maps on 50 axes with PCA of every pixel; the peer's upsampling is not timed.
 
-    The peer's default solver is randomised, so the difference is that from its exact one.
+    The peer's default solver is randomised, so the difference is measured from its exact solver.
     """
     maps = grad_cam_maps()
     pixels = upsampled_to_unit_length(maps)
@@ -71,13 +71,13 @@ def pca_rows() -> list[Row]:
 
 
 def axes_coordinates(maps: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Coordinates (n, 50) from native maps."""
+    """Return coordinates (n, 50) of native maps."""
     vectors = map_vectors(maps, SIZE)
     return fit_axes(vectors, N_COMPONENTS).coordinates(vectors)
 
 
 def upsampled_to_unit_length(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every pixel, (n, 65536), of maps scaled to length 1 when upsampled."""
+    """Return the pixels (n, 65536) of upsampled maps, scaled to length 1."""
     pixels = np.empty((len(maps), SIZE * SIZE), np.float32)
     for start in range(0, len(maps), 100):
         block = upsample(maps[start : start + 100], SIZE, SIZE).reshape(-1, SIZE * SIZE)

@@ -1,4 +1,4 @@
-"""On a CUDA device: occlusion by whole passes and by the incremental engine, and a campaign's Grad-CAM maps."""
+"""Benchmark a CUDA device: occlusion by full passes and by the incremental engine, and Grad-CAM maps."""
 
 from functools import partial
 
@@ -19,8 +19,8 @@ CAMPAIGN_IMAGES = 390  # validation and test images of the paper
 
 
 def gpu_rows() -> list[Row]:
-    """One occlusion map by the loop and by the incremental engine, and Grad-CAM maps of a campaign."""
-    choose_device(Runtime(device="cuda"))  # sums as exact as in a run
+    """Compare one occlusion map by the loop and by the incremental engine, and time Grad-CAM for a campaign."""
+    choose_device(Runtime(device="cuda"))  # the precision settings of a run
     model, params, name = classifier("cuda"), OcclusionParams(), torch.cuda.get_device_name()
     image, corners = model.normalised(images(1)), window_corners(SIZE, SIZE, params).flatten(0, 1).cuda()
     network = take_apart(model.model)

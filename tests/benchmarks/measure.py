@@ -1,4 +1,4 @@
-"""How a benchmark is timed, and the row it becomes."""
+"""Time benchmarks, and hold their results as rows."""
 
 import os
 import platform
@@ -13,15 +13,15 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """Result of one comparison.
 
     Attributes
     ----------
-    name : what was done.
-    ours_s, peer_s : seconds, the shortest of the repetitions.
-    peer : what did the same.
-    ratio : peer_s / ours_s, how many times faster.
-    max_difference : between the two results, as a share of the range of the peer's; None where nothing is compared.
+    name : the work that was timed.
+    ours_s, peer_s : shortest time of the repetitions, in seconds.
+    peer : the other implementation.
+    ratio : peer_s / ours_s, how many times faster this project is.
+    max_difference : largest difference of the results, as a share of the peer's range; None where none was measured.
     machine : processor (or GPU) and number of cores used.
     """
 
@@ -34,17 +34,17 @@ class Row:
     machine: str
 
     def as_json(self) -> dict[str, Any]:
-        """The row of `build/bench.json`."""
+        """Return the row of `build/bench.json`."""
         return asdict(self)
 
 
 def compare(name: str, ours: float, peer: str, peers: float, difference: float | None = None, device: str = "") -> Row:
-    """A row from two times in seconds."""
+    """Make a row from two times in seconds."""
     return Row(name, ours, peer, peers, peers / ours, difference, device or machine())
 
 
 def machine() -> str:
-    """Processor and cores in use."""
+    """Return the name of the processor and the number of cores in use."""
     names = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} core"
 
@@ -55,14 +55,14 @@ def _cpu_lines() -> list[str]:
 
 
 def use_one_core() -> None:
-    """Hold this process on one core, so that no library's thread pool makes the difference."""
+    """Pin this process to one core, so that thread pools of libraries do not distort the comparison."""
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def seconds(run: Callable[[], object], repeats: int = 3, warm_up: bool = True) -> float:
-    """Shortest of some repetitions, after one that is not counted."""
+    """Return the shortest time of some repetitions in seconds, after one warm-up that is not counted."""
     if warm_up:
         run()
     times: list[float] = []
@@ -74,7 +74,7 @@ def seconds(run: Callable[[], object], repeats: int = 3, warm_up: bool = True) -
 
 
 def alternating(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 3) -> tuple[float, float]:
-    """Shortest times of two, taken by turns so that a machine that slows down slows both."""
+    """Return the shortest times of two in seconds, timed in turns so that a slowdown of the machine affects both."""
     ours()
     peer()
     pairs = [(seconds(ours, 1, warm_up=False), seconds(peer, 1, warm_up=False)) for _ in range(repeats)]

@@ -1,4 +1,4 @@
-"""The saliency methods against captum and the lime package: ResNet18, 256x256 pixels, one core."""
+"""Compare the saliency methods with captum and the lime package: ResNet18, 256x256 pixels, one core."""
 
 import contextlib
 import io
@@ -28,8 +28,10 @@ ONE = np.asarray([1])
 
 @cache
 def classifier(device: str = "cpu") -> Classifier:
-    """As costly as a trained one; the head is scaled up, for otherwise every probability is near one half and there is
-    nothing to explain.
+    """Make a classifier that costs as much as a trained one.
+
+    The last layer is scaled up. Otherwise every probability would be near one half, and there would be nothing to
+    explain.
     """
     model = fitted_to_noise("resnet18", seed=0, n=4, side=128)
     with torch.no_grad():
@@ -38,7 +40,7 @@ def classifier(device: str = "cpu") -> Classifier:
 
 
 def images(n: int) -> NDArray[np.float32]:
-    """Blobs on noise (n, 3, 256, 256) in 0..1; noise alone has no superpixels."""
+    """Draw blobs on noise (n, 3, 256, 256) in 0..1, because noise alone has no superpixels."""
     rng = np.random.default_rng(0)
     rows, cols = np.mgrid[:SIZE, :SIZE]
     centres, widths = rng.random((n, 12, 2, 1, 1)) * SIZE, rng.uniform(10, 40, (n, 12, 1, 1))
@@ -49,12 +51,12 @@ def images(n: int) -> NDArray[np.float32]:
 
 
 def share(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
-    """Largest difference as a share of the expected range."""
+    """Return the largest difference as a share of the expected range."""
     return float(np.abs(found - expected).max() / np.ptp(expected))
 
 
 def occlusion_rows() -> list[Row]:
-    """A whole map against captum's, and against the fastest plain convolution of this core."""
+    """Compare a whole occlusion map with captum, and with the peak convolution speed of this core."""
     image, params = images(1), OcclusionParams(score="logit")
     inputs, corners = classifier().normalised(image), window_corners(SIZE, SIZE, params)
     method = CaptumOcclusion(classifier().model)
@@ -70,7 +72,7 @@ def occlusion_rows() -> list[Row]:
     attributions: list[torch.Tensor] = []
     peer = seconds(lambda: attributions.append(captum(params.stride, tuned)), 1, warm_up=False)
     after = seconds(lambda: occlusion_maps(classifier(), image, ONE, params, RUNTIME), 1, warm_up=False)
-    ours = (before + after) / 2  # the peer's long run lies between
+    ours = (before + after) / 2  # the long run of the peer lies between the two
     difference = difference_from_captum(found[0][0], attributions[0][0, 0].numpy(), params)
     n = corners.shape[0] * corners.shape[1]
     name = f"occlusion map, {n:,} windows (before {before:.1f} s, after {after:.1f} s)"
@@ -83,7 +85,11 @@ def occlusion_rows() -> list[Row]:
 
 
 def difference_from_captum(ours: NDArray[np.float32], theirs: NDArray[np.float32], params: OcclusionParams) -> float:
-    """Captum averages over the windows that cover a pixel, and adds a clipped one at the far borders: left out here."""
+    """Return the largest difference from captum's map, as a share of its range.
+
+    Captum averages over all windows that cover a pixel. It adds a clipped window at the far borders, which are left
+    out here.
+    """
     total, n_covering = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE))
     corners = window_corners(SIZE, SIZE, params).flatten(0, 1).tolist()
     for (row, col), value in zip(corners, ours.ravel().tolist(), strict=True):
@@ -97,7 +103,7 @@ def difference_from_captum(ours: NDArray[np.float32], theirs: NDArray[np.float32
 
 @cache
 def convolution_peak() -> float:
-    """FLOP/s of a 3x3 convolution that suits the machine: batch 16, 256 channels, 16x16 positions."""
+    """Measure FLOP/s of a 3x3 convolution of convenient size: batch 16, 256 channels, 16x16 positions."""
     convolution = torch.nn.Conv2d(256, 256, 3, padding=1).to(memory_format=torch.channels_last)
     inputs = torch.randn(16, 256, 16, 16).to(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -105,7 +111,7 @@ def convolution_peak() -> float:
 
 
 def gradcam_rows(n: int = 32) -> list[Row]:
-    """Maps of 32 images against captum's, one at a time as in its tutorials and a batch at a time."""
+    """Compare Grad-CAM maps of 32 images with captum, one image at a time as in its tutorials, and in batches."""
     scene, explained = images(n), np.arange(n) % 2
     inputs, target = classifier().normalised(scene), torch.from_numpy(explained)
     method = LayerGradCam(classifier().model, classifier().model.get_submodule("layer4"))
@@ -115,7 +121,7 @@ def gradcam_rows(n: int = 32) -> list[Row]:
         maps = [method.attribute(x.requires_grad_(True), target=c, relu_attributions=True) for x, c in parts]
         return torch.cat(maps)[:, 0].detach().numpy()  # type: ignore[arg-type]
 
-    ours = GradCam(classifier(), GradcamParams(), RUNTIME)  # once for a task, as the explain stage does
+    ours = GradCam(classifier(), GradcamParams(), RUNTIME)  # prepared once per task, as in the explain stage
     difference = share(ours(scene, explained), captum(8))
     rows: list[Row] = []
     for size in (1, 16):
@@ -125,7 +131,7 @@ def gradcam_rows(n: int = 32) -> list[Row]:
 
 
 def lime_rows() -> list[Row]:
-    """One map of 1,000 samples against the package's, with the same superpixels and samples."""
+    """Compare one LIME map of 1,000 samples with the lime package, with the same superpixels and samples."""
     scene, params = images(1), LimeParams()
     seed = lime.seed_of(scene[0], params.seed)
     segments = lime.superpixels(scene[0], params.segments, seed)
@@ -144,7 +150,7 @@ def lime_rows() -> list[Row]:
                 num_samples=params.n_samples,
                 segmentation_fn=lambda _: lime.superpixels(scene[0], params.segments, seed),
                 model_regressor=LinearRegression(),
-                random_seed=seed,  # or a first draw would shift the samples
+                random_seed=seed,  # without it, a first random draw would shift the samples
             )
         weights.append(dict(explanation.local_exp[1]))
 
@@ -157,7 +163,7 @@ def lime_rows() -> list[Row]:
 
 
 def probabilities(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the package asks: probabilities (n, 2) of images (n, h, w, 3)."""
+    """Return probabilities (n, 2) of images (n, h, w, 3), as the lime package requires."""
     with torch.no_grad():
         inputs = classifier().normalised(np.asarray(pixels, np.float32).transpose(0, 3, 1, 2))
         return torch.softmax(classifier().model(inputs).double(), dim=1).numpy()

@@ -1,8 +1,9 @@
-"""`make bench-scale`: how every stage grows with the number of plant-dates, and two workers against one.
+"""Measure how every stage grows with the number of plant-dates, and compare two workers with one.
 
-Draws small campaigns of several sizes (see `scale_field`) and runs each stage's task functions in a process of its own
-on one core, so that its peak memory is that of the stage. Prints tables and writes `build/bench-scale.json`. The
-default sizes, 1,000, 10,000 and 100,000, take half an hour on a quiet machine; what is drawn stays in the folder.
+`make bench-scale` runs it. It draws small campaigns of several sizes (see `scale_field`) and runs each stage's task
+functions in its own process on one core, so that the peak memory is that of the stage. It prints tables and writes
+`build/bench-scale.json`. The default sizes (1,000, 10,000 and 100,000) take half an hour on a quiet machine. The drawn
+campaigns stay in the folder.
 """
 
 import argparse
@@ -26,13 +27,16 @@ from tests.benchmarks.scale_stages import STAGES
 
 RESULT, FOLDER = Path("build/bench-scale.json"), Path("build/scale")
 SIZES = 1_000, 10_000, 100_000
-WORKERS = {SIDE: 10_000, PAPERS_SIDE: 2_000}  # plant-dates, by the size of their images: minutes for each of three runs
+WORKERS = {
+    SIDE: 10_000,
+    PAPERS_SIDE: 2_000,
+}  # plant-dates by side of their images in pixels; each of three runs takes minutes
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-NOT_MEASURED = "classify"
+NOT_MEASURED = "classify"  # stage that is run but not measured
 
 
 def run_module(module: str, *arguments: str) -> dict[str, Any]:
-    """JSON that a module prints last, run in a process of its own with one thread of computation."""
+    """Run a module in its own process with one computing thread, and return the JSON that it prints last."""
     command = [sys.executable, "-m", module, *arguments]
     found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
     if found.returncode:
@@ -41,12 +45,12 @@ def run_module(module: str, *arguments: str) -> dict[str, Any]:
 
 
 def run_stage(stage: str, field: Field, weights: str) -> Measured:
-    """Seconds and memory of one stage."""
+    """Run one stage and return its seconds and memory."""
     return Measured(**run_module("tests.benchmarks.scale_stages", stage, weights, *field.arguments))
 
 
 def trained_weights(field: Field) -> str:
-    """Weights of a classifier trained for an epoch on a campaign, which serve all sizes."""
+    """Train a classifier for one epoch on a campaign, for use at all sizes; return the path of its weights."""
     for stage in ("ingest", "classify"):
         run_stage(stage, field, "")
     (found,) = Path(field.store).glob("artifacts/classifier/*/weights.pt")
@@ -58,7 +62,7 @@ def trained_weights(field: Field) -> str:
 def measure_stages(
     fields: Sequence[Field], weights: str, console: Console, stages: Sequence[str] = tuple(STAGES)
 ) -> dict[str, list[Measured]]:
-    """Every stage at every size, the smallest first."""
+    """Measure every stage at every size, the smallest size first."""
     rows: dict[str, list[Measured]] = {stage: [] for stage in stages if stage != NOT_MEASURED}
     for field in fields:
         for stage in stages:
@@ -70,9 +74,10 @@ def measure_stages(
 
 
 def compare_workers(field: Field, weights: str) -> dict[str, Any]:
-    """Seconds of predicting and explaining a campaign by the flow's own tasks: one worker, two threads, two processes.
+    """Time predicting and explaining a campaign with one worker, two threads and two processes of Dask.
 
-    Each run has a copy of the store as it is after ingest. The processes are Dask's, whose start and end count.
+    The flow's own tasks run, each time on a copy of the store after ingest. Starting and ending Dask's processes is
+    included in the time.
     """
     for stage in ("ingest", "classify"):
         run_stage(stage, field, weights)
@@ -93,7 +98,7 @@ def compare_workers(field: Field, weights: str) -> dict[str, Any]:
 
 
 def show(stages: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print the table of stages."""
+    """Print the table of all stages."""
     table = Table(title=f"{processor()}; one thread a stage")
     names = [f"{size['n']:,}" for size in stages[0]["sizes"]]
     for name in ("stage", *(f"{n}: s" for n in names), *(f"{n}: /s" for n in names), *(f"{n}: MB" for n in names)):
@@ -114,30 +119,32 @@ def show(stages: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def processor() -> str:
-    """Its name."""
+    """Return the name of the processor."""
     return machine().rpartition(",")[0]
 
 
 def machine_json() -> dict[str, Any]:
-    """The machine, for the record."""
+    """Return a description of the machine, for the result file."""
     return {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(), "threads": 1}
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Options of the command line."""
+    """Read the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="plant-dates, ascending")
-    parser.add_argument("--dates", type=int, default=N_DATES, help="acquisition dates of each campaign")
     parser.add_argument(
-        "--workers", action=argparse.BooleanOptionalAction, default=True, help="compare two workers with one"
+        "--sizes", type=int, nargs="+", default=list(SIZES), help="Sizes of the campaigns, in plant-dates"
     )
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where campaigns are drawn and analysed")
-    parser.add_argument("--result", type=Path, default=RESULT, help="JSON file")
+    parser.add_argument("--dates", type=int, default=N_DATES, help="Number of acquisition dates of each campaign")
+    parser.add_argument(
+        "--workers", action=argparse.BooleanOptionalAction, default=True, help="Compare two workers with one"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="Folder in which campaigns are drawn and analysed")
+    parser.add_argument("--result", type=Path, default=RESULT, help="JSON file for the results")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw, measure, print and write; what was measured is written as it comes."""
+    """Draw campaigns, measure stages and workers, print tables, and write results after each step."""
     options, console = read_arguments(arguments), Console(width=250)
     sizes = sorted({*options.sizes})
     fields = [Field(options.folder / str(n), n, options.dates) for n in sizes]

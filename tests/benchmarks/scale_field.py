@@ -1,13 +1,13 @@
-"""Campaigns of any size for `make bench-scale`: small images in the layout of a plain folder, read by its own reader.
+"""Draw campaigns of any size for `make bench-scale`, as small images in the layout of a plain folder.
 
-A campaign has 20 dates, and plants in proportion: n plant-dates are n / 20 plants. Validation and training do not grow
-with them (about 200 plant-dates each, as the paper's 196 validation images; a quarter each in a tiny campaign), for
-clusters belong to a campaign and not to the plants scored with it. Of the other plants one in ten is a labelled test
-plant, the rest are `new` and without label.
+A campaign has 20 dates, so n plant-dates are n / 20 plants. Validation and training have about 200 plant-dates each at
+any size, like the paper's 196 validation images, and a quarter each in a tiny campaign. They do not grow, because
+clusters belong to a campaign and not to the plants scored with it. One in ten of the other plants is a labelled test
+plant; the rest are `new` and without label.
 
-Images are 32 pixel wide, and Grad-CAM explains ResNet18's first stage: its maps have 8 x 8 positions there, as many as
-those of the last stage have for the paper's images of 256 pixel. Workers are compared on images of that size too, which
-are the same ones enlarged.
+Images are 32 pixels wide, and Grad-CAM explains the first stage of ResNet18. Its maps have 8 x 8 positions there, as
+many as those of the last stage have for the paper's images of 256 pixels. Workers are also compared on the same images
+enlarged to 256 pixels.
 """
 
 from collections.abc import Sequence
@@ -31,18 +31,18 @@ from tasks.sources.contract import SourceListing
 from tasks.sources.folder.source import FolderSource
 
 FIRST_DATE, N_DATES = date(2022, 8, 1), 20
-N_FITTED = 200  # plant-dates of validation, and as many of training
-TEST_EVERY = 10  # plants that are neither
+N_FITTED = 200  # plant-dates of validation, and of training
+TEST_EVERY = 10  # one in so many other plants is a test plant
 SIDE, LAYER, PAPERS_SIDE = 32, "layer1", 256
 PER_ROW, SPACING = 200, 0.5  # plants a row of the field, and metres between them
 CLASSES = ("not_ready", "ready")
 
 
 class PlacedFolder(FolderSource):
-    """A plain folder whose plants stand on a grid: the layout has no positions, and the harvest map needs some."""
+    """Plain folder whose plants get positions on a grid; the layout has none, and the harvest map needs them."""
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
-        """The folder's images, each plant at the place that its id names."""
+        """List the folder's images, with the position that each plant's id names."""
         found = super().list_images(dates)
         places = ((i, *divmod(int(i.plant_id.rpartition("_")[2]), PER_ROW)) for i in found.images)
         images = (replace(i, northing=SPACING * row, easting=SPACING * column) for i, row, column in places)
@@ -51,9 +51,12 @@ class PlacedFolder(FolderSource):
 
 @dataclass(frozen=True)
 class Field:
-    """A campaign of n plant-dates in a folder of its own: `field` has the images, `store` what is made of them.
+    """Campaign in its own folder, with its images in `field` and its artefacts in `store`.
 
-    `side` is that of its images, `SIDE` or `PAPERS_SIDE` pixels.
+    Attributes
+    ----------
+    n : number of plant-dates.
+    side : side of the images in pixels, `SIDE` or `PAPERS_SIDE`.
     """
 
     folder: Path
@@ -63,26 +66,26 @@ class Field:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What `named_field` finds it by in another process."""
+        """Return the arguments from which `named_field` makes the field in another process."""
         return str(self.folder), str(self.n), str(self.n_dates), str(self.side)
 
     @property
     def dates(self) -> tuple[date, ...]:
-        """Acquisition dates, two days apart."""
+        """Return the acquisition dates, two days apart."""
         return tuple(FIRST_DATE + timedelta(days=2 * k) for k in range(self.n_dates))
 
     @property
     def store(self) -> str:
-        """Where its artefacts are."""
+        """Return the address of the store."""
         return str(self.folder / "store")
 
     @property
     def source(self) -> PlacedFolder:
-        """Its images."""
+        """Return the source that reads the images."""
         return PlacedFolder(root=str(self.folder / "field"), classes=CLASSES)
 
     def params(self, weights: str | None) -> CampaignParams:
-        """The paper's campaign but for small images and a given classifier; None trains one, shortly."""
+        """Return the paper's parameters for small images; without weights, a classifier is trained for one epoch."""
         return CampaignParams(
             campaign="scale",
             source=FolderSource(root=str(self.folder / "field"), classes=CLASSES),
@@ -96,19 +99,19 @@ class Field:
 
 
 def named_field(folder: str, n: str, n_dates: str, side: str) -> Field:
-    """The field that has these `arguments`."""
+    """Return the field with these `arguments`."""
     return Field(Path(folder), int(n), int(n_dates), int(side))
 
 
 def splits_of(n_plants: int, n_dates: int) -> list[str]:
-    """Split of each plant."""
+    """Return the split of each plant."""
     n_fitted = min(N_FITTED // n_dates, n_plants // 4)
     rest = ["test" if k % TEST_EVERY == 0 else "new" for k in range(n_plants - 2 * n_fitted)]
     return ["val"] * n_fitted + ["train"] * n_fitted + rest
 
 
 def draw_field(field: Field) -> None:
-    """Draw a campaign's images and manifest, once."""
+    """Draw a campaign's images and manifest, unless they exist."""
     root, n_plants = field.folder / "field", field.n // field.n_dates
     if (root / "manifest.csv").exists():
         return
@@ -128,7 +131,7 @@ def draw_field(field: Field) -> None:
 
 
 def picture(ripeness: float, ground: NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
-    """A bright curd on leaves and soil, the larger the riper; a speck of noise makes every file another one."""
+    """Draw a bright curd on leaves and soil; riper ones are larger, and noise makes every file different."""
     pixels = ground.copy()
     y, x = np.ogrid[:SIDE, :SIDE]
     row, column = rng.uniform(12, 20, 2)
@@ -140,7 +143,7 @@ def picture(ripeness: float, ground: NDArray[np.uint8], rng: np.random.Generator
 
 
 def composition() -> dict[str, Any]:
-    """What campaigns are made of, for the record."""
+    """Return a description of the campaigns, for the result file."""
     return {
         "dates": N_DATES,
         "validation and training": f"{N_FITTED} plant-dates each, whatever the size",

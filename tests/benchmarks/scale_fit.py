@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of plant-dates: fits and their words. Pure functions."""
+"""Fit how time and memory grow with the number of plant-dates. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ GIB, MB = 2**30, 1e6
 
 @dataclass(frozen=True)
 class Measured:
-    """One stage at one size: seconds, and megabytes (10^6 bytes) of the process before and at most."""
+    """Measurement of one stage at one size: seconds, and megabytes (10^6 bytes) before the stage and at the peak."""
 
     n: int
     seconds: float
@@ -22,17 +22,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Growth:
-    """How a stage grows.
+    """Growth of a stage's time and memory with the number of plant-dates.
 
     Attributes
     ----------
-    exponent : slope of log seconds over log size through all sizes, fixed costs included.
-    fixed_s : seconds that a line through the two smallest sizes leaves at size 0: loading the classifier, drawing
-        figures, resampling. 0 where the line leaves less than nothing.
-    exponent_of_work : the slope between the two largest sizes without them; None with fewer than three sizes, where
-        nothing would be left to tell.
-    bytes_each : slope of peak memory over size, least squares.
-    gib_at_million : the same line at 1,000,000 plant-dates.
+    exponent : slope of log seconds over log size through all sizes, including fixed costs.
+    fixed_s : fixed costs in seconds, such as loading the classifier, drawing figures and resampling: the value at
+        size 0 of a line through the two smallest sizes, at least 0.
+    exponent_of_work : slope between the two largest sizes without fixed costs; None with fewer than three sizes.
+    bytes_each : slope of peak memory over size by least squares, in bytes per plant-date.
+    gib_at_million : peak memory in GiB at 1,000,000 plant-dates, by the same line.
     """
 
     exponent: float
@@ -43,12 +42,12 @@ class Growth:
 
     @property
     def fits(self) -> bool:
-        """Whether memory at 1,000,000 plant-dates stays under 4 GiB by this line."""
+        """Return whether extrapolated memory at 1,000,000 plant-dates stays under 4 GiB."""
         return self.gib_at_million < LIMIT_GIB
 
 
 def growth(rows: Sequence[Measured]) -> Growth:
-    """Growth of one stage over at least two sizes, ascending."""
+    """Fit the growth of one stage over at least two ascending sizes."""
     n, seconds = (np.asarray([getattr(row, name) for row in rows], np.float64) for name in ("n", "seconds"))
     fixed = max(0.0, float(seconds[0] - n[0] * (seconds[1] - seconds[0]) / (n[1] - n[0])))
     exponent = float(np.polyfit(np.log(n), np.log(seconds), 1)[0])
@@ -62,7 +61,7 @@ def growth(rows: Sequence[Measured]) -> Growth:
 
 
 def as_json(stage: str, rows: Sequence[Measured]) -> dict[str, Any]:
-    """A stage's entry of `build/bench-scale.json`."""
+    """Return a stage's entry of `build/bench-scale.json`."""
     sizes = [{**vars(row), "per_second": row.n / row.seconds} for row in rows]
     if len(rows) < 2:
         return {"stage": stage, "sizes": sizes}

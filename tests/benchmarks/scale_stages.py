@@ -1,7 +1,7 @@
-"""One stage of a campaign in a process of its own, so that its peak memory is that of the stage alone.
+"""Run one stage of a campaign in its own process, so that the peak memory is that of the stage alone.
 
-Runs the stage's task functions as a flow would, without a Prefect server. Stages find what earlier ones made by the
-references that these left in `roles.json`. Prints JSON.
+The stage's task functions run as in a flow, but without a Prefect server. Stages find the artefacts of earlier ones by
+the references in `roles.json`. The module prints JSON.
 """
 
 import json
@@ -42,7 +42,7 @@ Roles = dict[str, ArtifactRef]
 
 
 class Run:
-    """A campaign's artefacts so far, and its stages."""
+    """Campaign in progress: its artefacts so far, and its stages as methods."""
 
     def __init__(self, field: Field, weights: str | None) -> None:
         self.field, self.params = field, field.params(weights)
@@ -52,15 +52,15 @@ class Run:
         self.roles: Roles = {role: ArtifactRef.model_validate(ref) for role, ref in written.items()}
 
     def save(self) -> None:
-        """Leave the references to the next stage."""
+        """Save the references for the next stage."""
         self.known.write_text(json.dumps({role: ref.model_dump() for role, ref in self.roles.items()}))
 
     def of_dates(self, kind: str) -> list[ArtifactRef]:
-        """Artefacts of a kind of every date."""
+        """Return the artefacts of a kind on every date."""
         return [self.roles[f"{kind} {day}"] for day in self.params.dates]
 
     def ingest(self) -> None:
-        """Listing, images and plants of every date."""
+        """Make the listing, images and plants of every date."""
         given: dict[str, Any] = {"params": self.params.ingest}
         checks: dict[str, Any] = {"n_needed": 8, "is_trained": self.params.classifier is None}
         found = survey_source.fn(self.address, source=self.field.source, dates=self.params.dates, **given, **checks)
@@ -72,7 +72,7 @@ class Run:
         self.roles["plants"] = check_campaign.fn(self.address, images=self.of_dates("images"), **given, **checks)
 
     def classify(self) -> None:
-        """A classifier, trained or given."""
+        """Train a classifier, or take the given one."""
         images = self.of_dates("images")
         if self.params.classifier is not None:
             self.roles["classifier"] = take_classifier.fn(self.address, given=self.params.classifier, classes=CLASSES)
@@ -83,7 +83,7 @@ class Run:
         )
 
     def predict(self) -> None:
-        """Answers of every date."""
+        """Predict the images of every date."""
         for day in self.params.dates:
             self.roles[f"predictions {day}"] = predict_images.fn(
                 self.address,
@@ -94,7 +94,7 @@ class Run:
             )
 
     def explain(self) -> None:
-        """Maps of every date."""
+        """Explain the images of every date."""
         store = Store(self.field.store)
         for day in self.params.dates:
             given: dict[str, Any] = {
@@ -111,7 +111,7 @@ class Run:
             self.roles[f"saliency {METHOD} {day}"] = gather_maps.fn(self.address, shards=shards, **given)
 
     def on_maps(self) -> dict[str, Any]:
-        """What every task on the validation maps takes."""
+        """Return the arguments shared by all tasks on the validation maps."""
         return {
             "method": METHOD,
             "params": self.params.cluster,
@@ -121,7 +121,7 @@ class Run:
         }
 
     def cluster(self) -> None:
-        """Clusters of the validation maps, cross-fitted, and what other parameters would give."""
+        """Cluster the validation maps, cross-fit them, and measure the sensitivity to other parameters."""
         given = self.on_maps()
         clusters = self.roles["clusters" + ON_MAPS] = fit_clusters.fn(self.address, **given)
         self.roles["crossfit" + ON_MAPS] = cross_fit_validation.fn(self.address, clusters=clusters, **given)
@@ -130,7 +130,7 @@ class Run:
         )
 
     def assign(self) -> None:
-        """The cluster of every image of every date."""
+        """Assign the images of every date to clusters."""
         for day in self.params.dates:
             self.roles[f"assignments {METHOD} {day}"] = assign_images.fn(
                 self.address,
@@ -143,7 +143,7 @@ class Run:
             )
 
     def score(self) -> None:
-        """Scores, swaps, reliability and adjusted answers of every date, drift, accuracy and evaluation."""
+        """Make scores and swaps, and the reliability, adjusted answers and drift of every date."""
         given: dict[str, Any] = {"method": METHOD}
         crossfit, clusters = self.roles["crossfit" + ON_MAPS], self.roles["clusters" + ON_MAPS]
         scores = self.roles["scores" + ON_MAPS] = score_clusters.fn(
@@ -178,7 +178,7 @@ class Run:
             )
 
     def measure(self) -> None:
-        """Accuracy and error detection over all dates."""
+        """Measure accuracy and error detection over all dates."""
         given: dict[str, Any] = {"method": METHOD, "crossfit": self.roles["crossfit" + ON_MAPS]}
         self.roles["metrics" + ON_MAPS] = measure_accuracy.fn(
             self.address,
@@ -192,7 +192,7 @@ class Run:
         )
 
     def report(self) -> None:
-        """The page."""
+        """Write the report."""
         shown = {role: ref for role, ref in self.roles.items() if role.split()[0] not in ("report", "decisions")}
         self.roles["report"] = write_report.fn(
             self.address,
@@ -205,7 +205,7 @@ class Run:
         )
 
     def export(self) -> None:
-        """Files for other tools of every date."""
+        """Export the decisions of every date."""
         for day in self.params.dates:
             self.roles[f"decisions {METHOD} {day}"] = export_decisions.fn(
                 self.address,
@@ -219,7 +219,7 @@ class Run:
             )
 
 
-# In this order; `classify` is set up and not measured.
+# Stages in the order in which they run; `classify` only prepares and is not measured.
 STAGES: dict[str, Callable[[Run], None]] = {
     "ingest": Run.ingest,
     "classify": Run.classify,
@@ -235,9 +235,9 @@ STAGES: dict[str, Callable[[Run], None]] = {
 
 
 def main(name: str, weights: str, *field: str) -> None:
-    """Run a stage anew and print its seconds and megabytes; imports and references are there before it begins."""
+    """Run a stage and print its seconds and megabytes; imports and references are loaded before timing begins."""
     warnings.simplefilter("ignore")
-    # There is no server here to show progress.
+    # Without a server, progress artefacts cannot be made.
     stage.create_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
     stage.update_progress_artifact = lambda **_: uuid.uuid4()  # pyright: ignore
     run = Run(named_field(*field), weights or None)

@@ -1,6 +1,6 @@
-"""Predicting and explaining a campaign by the flow's own tasks with some workers, in a process of its own.
+"""Time the flow's tasks that predict and explain a campaign, with some workers, in a separate process.
 
-The time is that inside the flow, after Prefect's server has started. Prints JSON.
+Only the time inside the flow counts, after Prefect's server has started. The module prints JSON.
 """
 
 import json
@@ -23,14 +23,14 @@ from tests.benchmarks.scale_stages import Run  # noqa: E402
 
 @flow(name="bench-scale", validate_parameters=False)
 def fit_timed(params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime) -> float:
-    """Seconds of `fit_artifacts`."""
+    """Return the seconds that `fit_artifacts` takes."""
     begun = time.perf_counter()
     fit_artifacts(params, store, artifacts, runtime)
     return time.perf_counter() - begun
 
 
 def main(store: str, workers: str, runner: str, weights: str, *field: str) -> None:
-    """Run and print."""
+    """Run the flow and print its seconds as JSON."""
     run = Run(named_field(*field), weights)
     given = {role: ref for role, ref in run.roles.items() if role == "classifier" or role.startswith("images ")}
     runtime = Runtime.model_validate({"device": "cpu", "workers": int(workers), "task_runner": runner})

@@ -1,6 +1,6 @@
-"""10,000 occlusion maps written as shards, gathered and read back, against plain numpy files of the same blocks.
+"""Compare writing, gathering and reading 10,000 occlusion maps as shards with plain numpy files of the same blocks.
 
-Runs in a process of its own, so that its peak memory is that of writing and reading alone.
+It runs in its own process, so that the peak memory is that of writing and reading alone.
 """
 
 import json
@@ -26,15 +26,15 @@ MEGABYTES = N_MAPS * SIDE * SIDE * 2 / 1e6
 
 
 def block(k: int) -> NDArray[np.float16]:
-    """Sixteen maps, smooth with fine noise as occlusion maps are."""
+    """Draw sixteen maps, smooth with fine noise, like occlusion maps."""
     rng = np.random.default_rng(k)
     coarse = rng.random((SHARD, 16, 16)).repeat(8, axis=1).repeat(8, axis=2)[:, :SIDE, :SIDE]
     return (0.9 * coarse + 0.1 * rng.random((SHARD, SIDE, SIDE))).astype(np.float16)
 
 
 def store_rows() -> "list[Row]":
-    """Seconds to write and to read, with MB/s and peak memory in the name."""
-    from tests.benchmarks.measure import compare  # brings torch, which is not to count in the other process
+    """Return rows for writing and for reading, with MB/s and peak memory in their names."""
+    from tests.benchmarks.measure import compare  # imports torch, whose memory must not count in the measured process
 
     command = [sys.executable, "-m", "tests.benchmarks.store"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Seconds of each step; making the maps is not counted."""
+    """Return the seconds of each step, without drawing the maps."""
     times: dict[str, float] = {"written": 0, "saved": 0, "read": 0, "loaded": 0}
     store, parts = Store(folder / "store"), list[Part]()
     for k in range(N_MAPS // SHARD):
@@ -87,7 +87,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def peak_megabytes() -> float:
-    """Largest resident memory of this process so far; getrusage would begin with that of the process it came from."""
+    """Return the peak resident memory of this process in megabytes; `getrusage` would include the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 

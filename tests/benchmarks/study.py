@@ -1,7 +1,7 @@
-"""`make study`: synthetic seasons with known truth: what does adjustment do, and which score knows the errors?
+"""Study on synthetic seasons with known truth what adjustment changes, and which score detects errors best.
 
-Every scenario and seed is a whole campaign, training included: an hour and a half on two cores. What is in
-build/study is not computed again. Prints the README's tables and writes build/study.json.
+`make study` runs it. Every scenario and seed is a whole campaign, including training; together they take an hour and a
+half on two cores. Results in build/study are cached. It prints Markdown tables and writes build/study.json.
 """
 
 import json
@@ -25,7 +25,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "label noise": {"label_noise": 0.15},
     "light drift": {"light_drift": 0.4},
 }
-# The combined model's two constants were settled on seeds 0 to 4.
+# Other seeds than 0 to 4, on which the two constants of the combined model were chosen.
 SEEDS = range(10, 20)
 FOLDER = Path("build/study")
 RESULT = Path("build/study.json")
@@ -33,7 +33,7 @@ UNSEEN = "test"
 
 
 def study_campaign(scenario: str, seed: int) -> CampaignParams:
-    """The demonstration's campaign on another season, drawn in memory."""
+    """Return the demonstration's campaign for another season, which is drawn in memory."""
     season = demo_season(shortcut=False, seed=seed).model_copy(update=SCENARIOS[scenario])
     campaign = demo_campaign(f"{scenario.replace(' ', '-')}-{seed}", Path())
     train = campaign.train.model_copy(update={"seed": seed})
@@ -41,12 +41,12 @@ def study_campaign(scenario: str, seed: int) -> CampaignParams:
 
 
 def run(params: CampaignParams) -> dict[str, Any]:
-    """Results of a campaign, run or taken from the store."""
+    """Return the results of a campaign, which is run unless the store has it."""
     return results(Store(FOLDER), analyse_campaign(params, str(FOLDER.absolute())))
 
 
 def outcome(scenario: str, seed: int) -> dict[str, Any]:
-    """Accuracy by both rules, and how well each score tells errors, on test plants; validation is cross-fitted."""
+    """Return accuracy by both rules and the quality of each score on test plants; validation is cross-fitted."""
     params = study_campaign(scenario, seed)
     found = run(params)
     sure = params.model_copy(
@@ -70,13 +70,13 @@ def outcome(scenario: str, seed: int) -> dict[str, Any]:
 
 
 def accuracy(found: dict[str, Any], split: str, state: str) -> float:
-    """Overall accuracy of a split."""
+    """Return the overall accuracy of a split in a state."""
     (row,) = [row for row in found["metrics"] if (row["split"], row["state"]) == (split, state)]
     return row["overall_accuracy"]
 
 
 def accuracy_table(outcomes: list[dict[str, Any]]) -> str:
-    """Mean accuracy over seeds, and on how many of them adjustment won and lost, as Markdown."""
+    """Format as Markdown the mean accuracy over seeds, and on how many seeds adjustment was better or worse."""
     names = ("before", "paper", "confident", "val before", "val in-sample", "val cross-fitted")
     lines = [
         "| scenario | test before | after, paper's rule | better / worse on seeds | after, confident rule "
@@ -96,7 +96,7 @@ def accuracy_table(outcomes: list[dict[str, Any]]) -> str:
 
 
 def score_table(outcomes: list[dict[str, Any]]) -> str:
-    """Mean of each score's AURC (with its spread over seeds), AUGRC and AUROC on test plants as Markdown."""
+    """Format as Markdown each score's mean AURC (with standard deviation), AUGRC and AUROC on test plants."""
     head = " | ".join(f"{scenario}: AURC | AUGRC | AUROC" for scenario in SCENARIOS)
     lines = [f"| score | {head} |", "|---|" + "---:|" * (3 * len(SCENARIOS))]
     for score in outcomes[0]["scores"]:
@@ -114,7 +114,7 @@ def score_table(outcomes: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Run every campaign and print the tables; what is done is written after each seed."""
+    """Run every campaign and print the tables; write results after each seed."""
     configure_prefect(logs=False)
     RESULT.parent.mkdir(exist_ok=True)
     outcomes: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""The README's queries over a million rows each of `adjusted` and `reliability`, published as a campaign's are.
+"""Time the documentation's queries over a million published rows each of `adjusted` and `reliability`.
 
-The peer is DuckDB on the same rows in files as pyarrow writes them unless told otherwise: a row group a date, and
-dictionaries for numbers too.
+The peer is DuckDB on the same rows, in files with pyarrow's default settings: one row group per date, and dictionaries
+for numbers as well.
 """
 
 import tempfile
@@ -20,14 +20,14 @@ from storage.published.publish import publish_table
 from storage.tables import ADJUSTED, RELIABILITIES
 from storage.tables.parquet import TableSpec, load_table, write_table
 from tests.benchmarks.measure import Row, alternating, compare
-from tests.unit.test_readme import readme_queries
+from tests.support.markdown import blocks
 
 CAMPAIGN, N_DATES, N_PLANTS = "field2-2021", 20, 50_000
 NAMES = ("a season, date by date", "a season joined with a second table", "a plant's season")
 
 
 def table_rows() -> list[Row]:
-    """A row for each query, with the best of some repetitions."""
+    """Return a row for each query, with the shortest of some repetitions."""
     with tempfile.TemporaryDirectory() as folder:
         ours, peers = Path(folder) / "harvest-store", Path(folder) / "plain"
         publish_season(ours)
@@ -35,11 +35,12 @@ def table_rows() -> list[Row]:
             plain = peers / path.relative_to(ours)
             plain.parent.mkdir(parents=True)
             pq.write_table(load_table(path, _spec(path)), plain, compression="zstd")
-        return [_compared(name, query, ours, peers) for name, query in zip(NAMES, readme_queries(), strict=True)]
+        queries = [block.content for block in blocks("sql") if "/tables/" in block.content]
+        return [_compared(name, query, ours, peers) for name, query in zip(NAMES, queries, strict=True)]
 
 
 def publish_season(store: Path) -> None:
-    """Artefacts of every date written and published by the code that writes and publishes any campaign's."""
+    """Write and publish artefacts of every date with the code that publishes campaigns."""
     opened = Store(store)
     for i in range(N_DATES):
         day = date(2021, 8, 1) + timedelta(days=i)
@@ -51,7 +52,7 @@ def publish_season(store: Path) -> None:
 
 
 def random_rows(spec: TableSpec, seed: int) -> dict[str, Any]:
-    """Rows of one date: numbers of a cluster repeat, those of a plant do not, and texts have a few values each."""
+    """Draw rows of one date: values of a cluster repeat, values of a plant do not, and texts have few values."""
     rng = np.random.default_rng(seed)
     cluster = rng.integers(1, 9, N_PLANTS)
     share = rng.random(9)

@@ -1,4 +1,4 @@
-"""Numbers of the stages from images to saliency maps, from inputs without a random number generator."""
+"""Compute pinned numbers of the stages from images to saliency maps, from inputs without a random generator."""
 
 from datetime import date, timedelta
 from typing import Any, get_args
@@ -34,13 +34,13 @@ def digests(*refs: ArtifactRef) -> list[str]:
 
 
 def small_images(n: int, size: int = 12) -> NDArray[np.uint8]:
-    """Images without a random number generator: remainders of squares."""
+    """Make images without a random generator: remainders of squares."""
     number = np.arange(n * size * size * 3, dtype=np.int64)
     return (number * number % 251).astype(np.uint8).reshape(n, size, size, 3)
 
 
 class Bent(nn.Module):
-    """A convolution, a bend and a head, with weights from sines."""
+    """Small classifier: a convolution, tanh and a linear layer, with weights from sines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def bent_classifier() -> Any:
 
 
 def golden_ingest() -> dict[str, Any]:
-    """Every outcome of the label rule around an acquisition date, and images of several sizes made square."""
+    """Compute every outcome of the label rule around an acquisition date, and images that were made square."""
     day = date(2021, 8, 23)
 
     def outcomes(window: int, same_day: SameDay) -> dict[str, list[str]]:
@@ -120,7 +120,7 @@ def golden_predict() -> dict[str, Any]:
 
 
 def golden_lime() -> NDArray[np.float32]:
-    """A map of a picture of 36 squares, one value each: superpixels need larger images than the small classifier's."""
+    """Explain an image of 36 uniform squares, one value each, because superpixels need larger images than others."""
     squares = small_images(1, 6).repeat(8, axis=1).repeat(8, axis=2)
     model = nn.Sequential(nn.AdaptiveAvgPool2d(12), Bent())
     classifier = freeze(model, ("a", "b"), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Numbers of the stages from clusters to drift, from inputs without a random number generator."""
+"""Compute pinned numbers of the stages from clusters to drift, from inputs without a random generator."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -34,7 +34,7 @@ PAPER = rules.AdjustParams()
 
 
 def small_maps() -> NDArray[np.float64]:
-    """Eighteen maps of three patterns: a corner, a column and a slope, with ripples and of many strengths."""
+    """Make eighteen maps of three patterns (a corner, a column, a slope), with ripples and various strengths."""
     number = np.arange(18)
     y, x = np.mgrid[0:4, 0:4]
     patterns = np.stack([(y < 2) & (x < 2), x == 3, (y + x) / 6.0]).astype(np.float64)
@@ -43,7 +43,7 @@ def small_maps() -> NDArray[np.float64]:
 
 
 def golden_acquisition() -> dict[str, Any]:
-    """Ten images, every third without a label; and three of which none has one."""
+    """Summarise ten images, every third without a label, and three images without labels."""
     number = range(10)
     marks = dict.fromkeys(MARKS, "-")
     rated: list[Any] = [{**marks, "reliability": i * i % 10 / 10, "abstain": i % 4 == 1} for i in number]
@@ -113,7 +113,7 @@ def golden_score() -> dict[str, Any]:
 
 
 def judged_maps() -> Validation:
-    """Eighteen maps, none equal to another, of nine plants; the first pattern's answers are wrong more often."""
+    """Make eighteen different maps of nine plants; answers with the first pattern are wrong more often."""
     number = np.arange(18)
     y, x = np.mgrid[0:4, 0:4]
     maps = small_maps() * (1 + 0.1 * np.sin(number[:, None, None] * 1.7 + y * 2.3 + x * 0.9))
@@ -180,7 +180,7 @@ def golden_adjust() -> dict[str, Any]:
 
 
 def judged_tables() -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """Columns of 60 images of three splits, and of those of validation as cross-fitting gives them."""
+    """Make columns of 60 images of three splits, and the cross-fitted columns of the validation images."""
     number = np.arange(60)
     predicted = number * 7 % 3 % 2
     whole: dict[str, list[Any]] = {
@@ -236,7 +236,7 @@ def golden_drift() -> dict[str, Any]:
 
 
 def golden_audit() -> dict[str, Any]:
-    """Without its digest, which holds the page's template."""
+    """Audit forty images. The digest is left out, because it covers the page's template."""
     number = np.arange(40)
     images = audit.Judged(np.sin(number * 1.3) ** 2, number % 4 + 1, (number % 4 == 3) | (number % 9 == 0))
     marks = dict.fromkeys((*MARKS, "split"), "-") | {"split": "val", "n": 40}
@@ -247,7 +247,7 @@ def golden_audit() -> dict[str, Any]:
 
 
 def golden_export() -> dict[str, Any]:
-    """Eight plants of which two have no position, two a label and three an answer not to act on."""
+    """Export eight plants: two without position, two with a label, three on whose answer nobody should act."""
     marks, day = {**dict.fromkeys(MARKS, "-"), "split": "test"}, date(2021, 8, 23)
     plants = [f"2021_Ref_Plot{i % 3}_A{i}" for i in range(8)]
     places: list[Any] = [{"plant_id": p, "easting": 365_000.5 + i, "northing": 5.6e6} for i, p in enumerate(plants)]
@@ -287,7 +287,7 @@ def golden_reuse() -> dict[str, Any]:
 
 
 def golden_review() -> dict[str, Any]:
-    """Four clusters, two of which a person decided on; and the same where nobody answered in time."""
+    """Review four clusters: once with a person's decision on two of them, once without an answer in time."""
     said = {"n": 20, "error_share": 0.5, **dict.fromkeys(MARKS, "-"), "decided_by": "rule", "reviewer": None}
     swaps: list[dict[str, Any]] = [
         {**said, "cluster": c, "n_wrong": 5 * c, "is_proposed": c > 2, "is_swapped": c > 2, "reason": "by the rule"}

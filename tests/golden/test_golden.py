@@ -1,9 +1,9 @@
-"""Numbers pinned to the revisions of the stages that make them.
+"""Check that the numbers of every stage change only together with its REVISION.
 
-An artefact is named by its parameters, inputs and its stage's REVISION. Where a stage gives other numbers under the
-same revision, old and new artefacts share a name and a store mixes them: numbers change only together with REVISION.
+An artefact is named by its parameters, inputs and its stage's REVISION. If a stage gave other numbers under the same
+revision, old and new artefacts would share a name, and a store would mix them.
 
-`python -m tests.golden.test_golden` writes the numbers anew; look at the difference before committing it.
+`python -m tests.golden.test_golden` writes the numbers again; check the difference before you commit it.
 """
 
 import json
@@ -53,12 +53,12 @@ STAGES: dict[str, tuple[tuple[ModuleType, ...], Callable[[], dict[str, Any]]]] =
 
 
 def revisions(modules: tuple[ModuleType, ...]) -> dict[str, int]:
-    """Revision of every module of a stage, by its name."""
+    """Return the revision of every module of a stage, by the module's name."""
     return {module.__name__: module.REVISION for module in modules}
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Single values of a JSON value by where they are."""
+    """Return the single values inside a JSON value by their path."""
     if isinstance(value, dict):
         return {k: v for name, part in value.items() for k, v in leaves(part, f"{path}/{name}").items()}
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def changes(found: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
-    """What differs; floats may by rounding (float32, and the last bits of another processor)."""
+    """List what differs; floats may differ by rounding (float32, and the last bits on another processor)."""
     new, old = leaves(found), leaves(pinned)
     return [
         f"{path}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}"
@@ -120,7 +120,7 @@ def test_changes_are_seen(new: dict[str, Any], old: dict[str, Any], n_changes: i
 
 
 def write_golden() -> None:
-    """Write the numbers of every stage, one line for each of its results."""
+    """Write the numbers of every stage, one line per result."""
     for stage, (modules, compute) in STAGES.items():
         lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in compute().items()]
         text = (
