@@ -1,4 +1,4 @@
-"""A small store with everything that the documentation's Python and SQL blocks read."""
+"""Write a small store with everything that the documentation's Python and SQL blocks read."""
 
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ CAMPAIGN, DAY, PLANT = "field2-2021", DAYS[0], "2021_Ref_Plot2_E18"
 
 
 def write_documented_store(folder: Path) -> FakeCampaign:
-    """Write a made-up campaign and publish its tables, exports and record as a run does."""
+    """Write an invented campaign, and publish its tables, exports and record as a run does."""
     campaign = FakeCampaign(folder, campaign=CAMPAIGN, first_plant=PLANT, has_places=True)
     for day in DAYS:
         campaign.roles[f"decisions gradcam {day}"] = export_decisions.fn(
@@ -32,5 +32,5 @@ def write_documented_store(folder: Path) -> FakeCampaign:
 
 
 def write_page(draft: Draft) -> None:
-    """Write the least page: rendering a report is tested elsewhere and takes seconds."""
+    """Write a minimal page, because rendering a report takes seconds and is tested elsewhere."""
     draft.write_bytes("index.html", b"<!doctype html>")

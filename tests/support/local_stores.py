@@ -1,4 +1,4 @@
-"""Stores in a folder of this machine, as most tests have them."""
+"""Help with stores in a local folder, which most tests use."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ from storage.places.files import Place
 
 
 def local(place: Place) -> Path:
-    """A place of such a store."""
+    """Return a place of a local store as a path."""
     assert isinstance(place, Path)
     return place

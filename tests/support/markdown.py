@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.repository import ROOT
 
 PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")))
-WRITTEN = tuple(page for page in PAGES if not page.startswith("docs/reference/"))  # by hand
+WRITTEN = tuple(page for page in PAGES if not page.startswith("docs/reference/"))  # pages that are written by hand
 
 SCRIPT = "photos="  # beginning of the shell block that a test runs
 
@@ -43,13 +43,13 @@ class Block:
 
 @cache
 def text_of(page: str) -> str:
-    """Content of a page, named by its path in the repository."""
+    """Return the content of a page, named by its path in the repository."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 @cache
 def blocks(*languages: str) -> tuple[Block, ...]:
-    """Fenced blocks of every page, of some languages or of all."""
+    """Return the fenced blocks of every page, in some languages or in all."""
     found = [block for page in PAGES for block in _blocks(page)]
     return tuple(block for block in found if not languages or block.language in languages)
 
@@ -65,22 +65,22 @@ def _blocks(page: str) -> Iterator[Block]:
 
 @cache
 def prose(page: str) -> str:
-    """A page without its fenced blocks and comments."""
+    """Return a page without its fenced blocks and comments."""
     return re.sub(r"<!--.*?-->", "", FENCE.sub("", text_of(page)), flags=re.DOTALL)
 
 
 def spans(page: str) -> list[str]:
-    """Code spans of a page's prose."""
+    """List the code spans in a page's prose."""
     return SPAN.findall(prose(page))
 
 
 def links(page: str) -> list[str]:
-    """Targets of a page's links and pictures."""
+    """List the targets of a page's links and pictures."""
     return [markdown or html for markdown, html in LINK.findall(SPAN.sub("", prose(page)))]
 
 
 def anchors(page: str) -> set[str]:
-    """Anchors that a page's headings have on GitHub: a repeated one gets a number."""
+    """Return the anchors of a page's headings on GitHub, which numbers repeated ones."""
     found: set[str] = set()
     for heading in HEADING.findall(prose(page)):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -91,7 +91,7 @@ def anchors(page: str) -> set[str]:
 
 
 def sentences(page: str) -> list[str]:
-    """Sentences of a page's prose and list items, without tables, headings and pictures."""
+    """List the sentences of a page's prose and list items, without tables, headings and pictures."""
     lines = [line for line in prose(page).splitlines() if not re.match(r"\s*(\||#|!\[|<)", line)]
     paragraphs = re.split(r"\n\s*\n|\n\s*(?=- |\d+\. )", "\n".join(lines))
     plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(one.split())) for one in paragraphs)
@@ -99,6 +99,6 @@ def sentences(page: str) -> list[str]:
 
 
 def relative_target(page: str, link: str) -> tuple[Path, str]:
-    """File that a relative link leads to, and its anchor (empty for none)."""
+    """Return the file that a relative link leads to, and its anchor (empty for none)."""
     name, _, anchor = link.partition("#")
     return ((ROOT / page).parent / name if name else ROOT / page), anchor

@@ -1,4 +1,4 @@
-"""Networks whose activations are as large as those of trained ones."""
+"""Make networks with activations as large as those of trained networks."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from tasks.classify.architectures import build_model
 
 
 def fitted_to_noise(architecture: str, seed: int, n: int, side: int) -> nn.Module:
-    """Random weights of two classes, with normalisation fitted to n images of noise; in training mode."""
+    """Make a network of two classes in training mode, with random weights, normalised on n images of noise."""
     model = build_model(architecture, 2, "none", seed)
     noise = torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A workload to plan, in the paper's numbers unless a test says otherwise."""
+"""Make a workload to plan, with the paper's numbers unless a test changes some."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ RESNET18 = Network(
     is_incremental=True,
     device="cpu",
 )
-# 541 training, 196 validation and 194 test images, as Kierdorf & Roscher's; how they lie on dates is made up.
+# 541 training, 196 validation and 194 test images, as in Kierdorf & Roscher. Their split over dates is invented.
 DATES = (
     DateCounts("2021-08-23", 300, 120, 60),
     DateCounts("2021-08-25", 300, 120, 60),
@@ -29,7 +29,7 @@ DATES = (
 
 
 def workload(**changes: Any) -> Workload:
-    """The paper's campaign with some fields changed."""
+    """Return the paper's campaign with some fields changed."""
     fields: dict[str, Any] = {
         "dates": DATES,
         "n_classes": 2,

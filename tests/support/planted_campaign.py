@@ -1,4 +1,4 @@
-"""A campaign with planted saliency patterns in a real store, and the stages that judge its answers, run one by one."""
+"""Write a campaign with planted saliency patterns to a real store, and run the stages that judge its answers."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
@@ -28,14 +28,14 @@ from tasks.score.rating import ScoreParams
 from tasks.score.score import rate_images, score_clusters
 
 DAYS = ("2021-08-23", "2021-09-03")
-SIZE = 64  # pixels that maps are compared at
+SIZE = 64  # side of the upsampled maps that are compared, in pixels
 PARAMS = ClusterParams(n_clusters=3, n_seeds=2, neighbours=3)
-CORNERS = ((0, 0), (0, 3), (3, 0), (3, 3))  # the bright one of each pattern
+CORNERS = ((0, 0), (0, 3), (3, 0), (3, 3))  # bright corner of each pattern, as row and column
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One image: its plant, what is known and answered, and the pattern of its map."""
+    """One image: its plant, true and predicted class, and the pattern of its map."""
 
     plant: str
     split: str
@@ -46,12 +46,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Planted:
-    """One date's artefacts and what was planted in it.
+    """Artefacts of one date, and the patterns that were planted.
 
     Attributes
     ----------
     table : columns of the predictions.
-    pattern : which pattern the map of an array row shows.
+    pattern : number of the map's pattern, by row of the array.
     """
 
     day: str
@@ -62,18 +62,18 @@ class Planted:
 
     @property
     def members(self) -> list[int]:
-        """Array rows of the labelled validation images in the order of the table."""
+        """Return the array rows of the labelled validation images, in the order of the table."""
         rows = zip(self.table["row"], self.table["split"], self.table["label"], strict=True)
         return [row for row, split, label in rows if split == "val" and label is not None]
 
 
 def chance_of(image: Shown, day: str) -> np.random.Generator:
-    """Random numbers of an image alone, wherever it stands among others."""
+    """Return a generator that depends only on the image, not on its position among others."""
     return np.random.default_rng(crc32(f"{image.plant} {day}".encode()))
 
 
 def pattern_map(image: Shown, day: str) -> NDArray[np.float32]:
-    """A map (4, 4) with one bright corner, a little noise and any strength."""
+    """Return a map (4, 4) with one bright corner, a little noise and a random strength."""
     generator = chance_of(image, day)
     values = 0.1 * generator.uniform(size=(4, 4))
     values[CORNERS[image.pattern]] = 1
@@ -81,7 +81,7 @@ def pattern_map(image: Shown, day: str) -> NDArray[np.float32]:
 
 
 def answer_of(image: Shown, day: str, n_classes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (n_classes,), largest for the class that is predicted, and features (6,) that lean to it."""
+    """Return logits (n_classes,), largest for the predicted class, and features (6,) that point to it."""
     generator = chance_of(image, day)
     logits, features = generator.uniform(-1, 0, n_classes), generator.normal(size=6)
     logits[image.predicted] = generator.uniform(0.1, 3)
@@ -102,9 +102,9 @@ def plant(
 
     Parameters
     ----------
-    maps : (n, rows, cols) of the images that are explained; without, their patterns'.
-    rows : position of each image in the date's images array; without, as given.
-    summary : of the saliency artefact.
+    maps : maps (n, rows, cols) of the explained images; default: maps of their patterns.
+    rows : position of each image in the date's images array; default: in the order given.
+    summary : summary of the saliency artefact.
     """
     array_row = np.arange(len(images)) if rows is None else np.asarray(rows)
     shown = [i for i, image in enumerate(images) if image.split != "train"]
@@ -147,7 +147,7 @@ def plant(
 
 
 def season(n_val: int = 20, n_test: int = 8, n_new: int = 2) -> list[list[Shown]]:
-    """Two dates of the same plants: the third pattern's answers are wrong, and one in ten of the others'."""
+    """Return two dates of the same plants; all answers with the third pattern are wrong, and one in ten others."""
     splits = ["val"] * n_val + ["test"] * n_test + ["new"] * n_new + ["train"] * 2
     pattern = [(0, 1, 0, 2, 1, 0, 2, 0, 1, 2)[i % 10] for i in range(len(splits))]
     dates: list[list[Shown]] = []
@@ -164,7 +164,7 @@ def season(n_val: int = 20, n_test: int = 8, n_new: int = 2) -> list[list[Shown]
 
 
 def plant_season(store: Store, dates: Sequence[Sequence[Shown]], **options: Any) -> list[Planted]:
-    """Write the dates of a season; options as of `plant`."""
+    """Write the dates of a season; options are those of `plant`."""
     return [plant(store, day, images, **options) for day, images in zip(DAYS, dates, strict=True)]
 
 
@@ -177,20 +177,20 @@ def fit(store: Store, dates: Sequence[Planted], params: ClusterParams = PARAMS, 
 def crossfit(
     store: Store, dates: Sequence[Planted], clusters: ArtifactRef, params: ClusterParams = PARAMS
 ) -> ArtifactRef:
-    """Judge validation images without their fold."""
+    """Cross-fit the validation images: judge each without its fold."""
     refs = [d.saliency for d in dates], [d.predictions for d in dates]
     return cross_fit_validation.fn(str(store.root), "gradcam", params, SIZE, clusters, *refs)
 
 
 def assign(store: Store, one: Planted, clusters: ArtifactRef, judged: ArtifactRef) -> ArtifactRef:
-    """Assign the images of a date."""
+    """Assign the images of a date to clusters."""
     named = (str(store.root), date.fromisoformat(one.day), "gradcam")
     return assign_images.fn(*named, clusters, judged, one.saliency, one.predictions)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the stages from clusters to adjusted answers made of some dates."""
+    """Artefacts of some dates, from clusters to adjusted answers."""
 
     store: Store
     dates: list[Planted]
@@ -203,7 +203,7 @@ class Judged:
     adjusted: list[ArtifactRef]
 
     def read(self, spec: TableSpec, day: int = 0) -> Rows:
-        """A table of a date, or of the campaign."""
+        """Read a table of a date, or of the campaign."""
         campaign = {CROSSFIT.name: self.crossfit, CLUSTER_SCORES.name: self.scores, SWAPS.name: self.swaps}
         per_date = {
             ASSIGNMENTS.name: self.assignments,
@@ -238,18 +238,18 @@ def judge(
 
 
 def by_plant(table: Rows) -> dict[tuple[Any, str], dict[str, Any]]:
-    """Rows of a table by date, where it has one, and plant."""
+    """Return the rows of a table by plant, and by date where it has that column."""
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
     return {(row.get("acquired"), row["plant_id"]): row for row in rows}
 
 
 def all_maps(artifact: Artifact) -> NDArray[np.float32]:
-    """Every saliency map of a date in the method's own unit, (n, rows, cols)."""
+    """Read all saliency maps (n, rows, cols) of a date, in the unit of the method."""
     return np.asarray(read_array(artifact, SALIENCY), np.float32) * read_array(artifact, PEAK)[:, None, None]
 
 
 def relabelled(images: Sequence[Shown], chosen: str) -> list[Shown]:
-    """Images with the labels of one plant turned."""
+    """Return the images with the labels of one plant flipped."""
     return [
         replace(image, label=1 - image.label) if image.plant == chosen and image.label is not None else image
         for image in images
@@ -260,13 +260,13 @@ PLAIN: dict[str, Any] = {"string": "x", "int16": 1, "int32": 1, "double": 0.5, "
 
 
 def write_rows(draft: Draft, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of a table; columns that they do not name hold a plain value."""
+    """Write rows of a table; columns that they do not name get a default value."""
     plain = {column.name: PLAIN[str(column.type)] for column in spec.columns}
     write_table(draft, spec, rows_to_columns(spec, [plain | row for row in rows]))
 
 
 def artifact_of(store: Store, spec: TableSpec, rows: Sequence[dict[str, Any]]) -> ArtifactRef:
-    """An artefact with one table."""
+    """Write an artefact with one table and return its reference."""
     recipe = Recipe(spec.name, 1, {"rows": [{name: str(value) for name, value in row.items()} for row in rows]})
     with store.create(recipe) as draft:
         write_rows(draft, spec, rows)

@@ -1,4 +1,4 @@
-"""A campaign's store, small and made up, and a reader of the report's page: for the tests of the report."""
+"""Write a small invented campaign to a store, and read the report's page, for tests of the report."""
 
 import re
 from collections import Counter
@@ -41,7 +41,7 @@ from tasks.statistics.detection import brier, calibration, calibration_error, de
 
 DAYS = ("2021-08-23", "2021-09-03")
 ENDS = (("lower", 0.9), ("upper", 1.1))
-GAINS = (("lower", -0.0765), ("upper", 0.0543))  # of any score over the cluster score's AUROC
+GAINS = (("lower", -0.0765), ("upper", 0.0543))  # interval of any score's AUROC minus that of the cluster score
 SCORES = (
     "reliability",
     "nearest_map_reliability",
@@ -147,7 +147,7 @@ class FakeCampaign:
         self.roles[role] = recipe.ref
 
     def cluster_of(self, method: str, row: dict[str, Any]) -> int:
-        """By Grad-CAM as the errors were made; by the other methods right and wrong answers are mixed."""
+        """Return the cluster of a row: by error rate for Grad-CAM; other methods mix right and wrong answers."""
         return row["cluster"] if method == "gradcam" else 1 + row["row"] // 9 % len(self.error_rates)
 
     def _write_classifier(self) -> None:
@@ -162,7 +162,7 @@ class FakeCampaign:
         self.make("classifier", "classifier", write, {})
 
     def _images(self, seed: int, day: str, n_plants: int, has_pixels: bool = True) -> list[dict[str, Any]]:
-        """The plants of a date with everything that later tables say of them."""
+        """Make the plants of a date, with all values that later tables need."""
         random, n = np.random.default_rng(seed), len(self.classes)
         rows: list[dict[str, Any]] = []
         for i in range(n_plants):
@@ -201,7 +201,7 @@ class FakeCampaign:
         return rows
 
     def place(self, row: int) -> dict[str, float | None]:
-        """Position of a plant: rows of a hundred, half a metre apart; every fiftieth is unknown."""
+        """Return the position of a plant: rows of a hundred, half a metre apart; every fiftieth has none."""
         if not self.has_places or row % 50 == 49:
             return {"easting": None, "northing": None}
         return {"easting": 365_000 + 0.5 * (row % 100), "northing": 5_609_000 + 0.5 * (row // 100)}
@@ -210,7 +210,7 @@ class FakeCampaign:
         return split == "train" or (self.has_labels and (split == "val" or self.has_test_labels))
 
     def draw(self, random: np.random.Generator, n: int) -> NDArray[np.integer]:
-        """Noise, greener than anything."""
+        """Draw n images of greenish noise."""
         return random.integers(60, 120, (n, self.size, self.size, 3)) + np.asarray([0, 60, 0])
 
     def _write_plants(self, days: list[list[dict[str, Any]]]) -> None:
@@ -255,7 +255,7 @@ class FakeCampaign:
         self._fit(method, scores)
 
     def _score_later(self, seed: int, day: str) -> None:
-        """A date whose plants are all answered by the fit, in the first method's words for every method."""
+        """Write a date that was scored later; every method gets the same rows."""
         found = self._images(seed, day, self.n_scored or self.n_plants, has_pixels=False)
         rows: list[dict[str, Any]] = [{**row, "split": "new", "label": None} for row in found]
         for method in self.methods:
@@ -265,7 +265,7 @@ class FakeCampaign:
         self.scored |= {role: self.roles.pop(role) for role in list(self.roles) if role.endswith(day)}
 
     def _score(self, explained: list[dict[str, Any]], cluster: int) -> dict[str, Any]:
-        """Row of the table `clusters`; without labels as if two validation images had none wrong."""
+        """Return a row of the table `clusters`; without labels, as if two validation images were both right."""
         members = [row for row in explained if row["split"] == "val" and row["cluster"] == cluster]
         known = [row for row in members if row["label"] is not None] or [{"label": 1, "predicted": 1}] * 2
         kinds = Counter((row["label"], row["predicted"]) for row in known)
@@ -284,7 +284,7 @@ class FakeCampaign:
         }
 
     def _decide(self, score: dict[str, Any]) -> dict[str, Any]:
-        """Not by the threshold of the parameters: the page must take this from the table."""
+        """Decide by another threshold than the parameters', because the page must take decisions from the table."""
         is_swapped = len(self.classes) == 2 and score["error_share"] > 0.9
         reason = "more than <nine> in ten" if is_swapped else "too few wrong"
         p = {"p_value": 0.01 + score["cluster"] / 100, "p_holm": 0.03 + score["cluster"] / 100}
@@ -296,9 +296,9 @@ class FakeCampaign:
         return {**p, **by_rule, **decision, "is_swapped": is_swapped, "reason": reason}
 
     def _rate(self, row: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
-        """An explained image with every column of the tables `reliability`, `crossfit` and `adjusted`."""
+        """Return an explained image with every column of the tables `reliability`, `crossfit` and `adjusted`."""
         is_swapped = self._decide(score)["is_swapped"]
-        # Whoever knows it: most scores look at the truth, some more than others, so that their order is known.
+        # Most scores use the true label, with different weights, so that their order is known.
         hint = 1.0 if row["true"] == row["predicted"] else 0.0
         noise = (row["row"] * 37 % 48) / 48
         reasons = [word for word, step in (("wide", 5), ("novel", 7)) if row["row"] % step == 0]
@@ -443,7 +443,7 @@ class FakeCampaign:
         self.make(role, role.split()[0], write, summary or {})
 
     def _maps(self, method: str, clusters: list[int]) -> NDArray[np.float64]:
-        """Maps (n, side, side) with their peak at another place in each cluster; beside Grad-CAM's also a trough."""
+        """Return maps (n, side, side) with a peak that depends on the cluster, and a trough except for Grad-CAM."""
         side = {"gradcam": 8, "lime": self.size}.get(method, 13)
         y, x = (8 * axis / side for axis in np.mgrid[:side, :side])
         at = [(2.5 * np.sin(2.4 * c), 2.5 * np.cos(2.4 * c)) for c in clusters]
@@ -454,7 +454,7 @@ class FakeCampaign:
 
 
 class Page(HTMLParser):
-    """Cells of the tables by class, resources, links, identifiers, headings, and whether every tag is closed."""
+    """Parsed page: table cells by class, resources, links, identifiers and headings; every tag must be closed."""
 
     VOID = frozenset({"meta", "link", "img", "br", "input"})
 

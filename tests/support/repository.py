@@ -1,4 +1,4 @@
-"""Where this repository lies."""
+"""Locate this repository."""
 
 from pathlib import Path
 
