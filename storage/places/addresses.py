@@ -78,5 +78,7 @@ def check_bucket(root: ObjectPath) -> None:
         raise InputError(f"There is no bucket {root.bucket.name}", rule, "create it, or correct the address") from None
     except PermissionError as error:
         raise InputError(
-            str(error), rule, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the key read, write and list"
+            f"The server refuses access to {error}",
+            rule,
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the key read, write and list",
         ) from None
