@@ -1,4 +1,4 @@
-"""Print the result of an audit, or give it as JSON values."""
+"""Print the results of `harvest audit`, or return them as JSON values."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tasks.report.words import GROUND_TRUTH, figure_text
 
 
 def audit_results(store: Store, audit: Audit) -> dict[str, Any]:
-    """Rows, what is left out and where the page lies as JSON values."""
+    """Return an audit's rows, its counts of images left out, its warning and its page as JSON values."""
     found = store.open(audit.artifact)
     return {
         "campaign": found.manifest.params["campaign"],
@@ -26,8 +26,8 @@ def audit_results(store: Store, audit: Audit) -> dict[str, Any]:
 
 
 def print_audit(found: dict[str, Any]) -> None:
-    """Print an audit for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose figures.
+    """Print an audit as a table and notes."""
+    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     shares = {"accuracy_before": "before", "accuracy_after": "after", "accuracy_crossfitted": "cross-fitted"}
     numbers = {"auroc": "AUROC", "label_probe": "label probe", "largest_error_share": "largest error share"}
@@ -49,5 +49,5 @@ def print_audit(found: dict[str, Any]) -> None:
         console.print(f"no rows: {problem}", markup=False)
     if found["left_out"]:
         left_out = ", ".join(f"{n} {split}" for split, n in found["left_out"].items())
-        console.print(f"left out by label, as they have none: {left_out}", markup=False)
-    console.out(f"page: {found['page']}")  # never wrapped
+        console.print(f"left out where label is explained, for lack of a label: {left_out}", markup=False)
+    console.out(f"page: {found['page']}")  # plain, so that the path is never wrapped

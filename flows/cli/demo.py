@@ -1,4 +1,7 @@
-"""Synthetic seasons on disk, and the demonstration campaign: small enough for two cores without a GPU."""
+"""Write synthetic seasons to disk, and define the campaign of `harvest demo`.
+
+The demonstration is small enough for two processor cores without a GPU.
+"""
 
 from datetime import date
 from pathlib import Path
@@ -15,13 +18,18 @@ from tasks.sources.synthetic.layouts import WrittenSeason, write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
 
-# Not the dates of the paper's field: its counts are not to be compared with a synthetic season's.
+# Dates of another year than the paper's, so that nobody compares a synthetic season's counts with the paper's.
 DATES = (date(2022, 8, 23), date(2022, 8, 25), date(2022, 8, 30), date(2022, 9, 3))
-IMAGE_SIZE = 96  # ResNet18's last stage then has 3 x 3 positions
+IMAGE_SIZE = 96  # width and height of the demonstration's images, pixels; ResNet18's last stage has 3 x 3 positions
 
 
 def demo_season(shortcut: bool, seed: int = 0) -> SeasonParams:
-    """A season of 300 plants with a few spoiled files; the marker is planted when `shortcut` says so."""
+    """Return the parameters of a season of 300 plants with a few damaged files.
+
+    Parameters
+    ----------
+    shortcut : whether training plants carry the marker that means Ready.
+    """
     return SeasonParams(
         seed=seed,
         dates=DATES,
@@ -35,7 +43,7 @@ def demo_season(shortcut: bool, seed: int = 0) -> SeasonParams:
 
 
 def demo_campaign(name: str, root: Path) -> CampaignParams:
-    """The paper's campaign, but with small images, fewer copies and epochs, and a learning rate to match."""
+    """Return the paper's campaign with small images, fewer augmented copies and epochs, and a larger learning rate."""
     return CampaignParams(
         campaign=name,
         source=GrowliFlowerSource(root=str(root)),
@@ -47,7 +55,7 @@ def demo_campaign(name: str, root: Path) -> CampaignParams:
 
 
 def write_demo_season(folder: Path, shortcut: bool, seed: int = 0) -> Path:
-    """Write the season in the GrowliFlowerR folder layout, once; returns its root."""
+    """Write the season in the GrowliFlowerR folder layout, unless it is there already, and return its root folder."""
     root = folder / f"season-{'shortcut' if shortcut else 'plain'}-{seed}"
     write_synthetic_season(root, "growliflower", demo_season(shortcut, seed))
     return root

@@ -1,7 +1,7 @@
-"""The `harvest` command.
+"""Define the `harvest` command line.
 
-Each command has `--help`, shows progress on a terminal, prints JSON with `--json`, and ends with 0 (done), 1 (failed)
-or 2 (wrong use or bad input). Prefect and torch are imported by the commands that need them, so that help is quick.
+Each command has `--help`, shows progress on a terminal, and prints JSON with `--json`. Its exit code is 0 (done),
+1 (failed) or 2 (wrong use or bad input). Each command imports Prefect and torch itself, so that `--help` is quick.
 """
 
 import json
@@ -13,7 +13,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+)
 from flows.cli.plan import app as plan_app
 from flows.cli.review import app as review_app
 from flows.cli.seasons import app as seasons_app
@@ -24,11 +31,14 @@ from storage.published.publish import publish_report
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.verify import verify_store
 
+SHORTCUT_HELP = "Plant a marker that means Ready in training plants only, so that the classifier learns a shortcut"
+SEED_HELP = "Seed of the season's random numbers: another seed draws other plants"
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Which harvest-readiness answers to believe.",
+    help="Find out which harvest-readiness predictions of a classifier can be relied on.",
 )
 app.add_typer(plan_app)
 app.add_typer(review_app)
@@ -36,7 +46,7 @@ app.add_typer(seasons_app)
 
 
 def main() -> None:
-    """Run the command line; a known error is one message, not a traceback."""
+    """Run the command line, and print a known error as one message without a traceback."""
     try:
         app()
     except (InputError, ArtifactError, RunFailedError, OSError) as error:
@@ -46,15 +56,17 @@ def main() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the season and the store go")] = Path("harvest-demo"),
-    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the season")] = 0,
+    folder: Annotated[Path, typer.Option(help="Folder for the synthetic season and the store of its results")] = Path(
+        "harvest-demo"
+    ),
+    shortcut: Annotated[bool, typer.Option(help=SHORTCUT_HELP)] = True,
+    seed: Annotated[int, typer.Option(min=0, help=SEED_HELP)] = 0,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Draw a synthetic season, analyse it from images to report, and print what came out."""
+    """Draw a synthetic season, analyse it from images to report, and print the results."""
     configure_prefect(logs)
-    import_module("tasks.classify.architectures")  # builds of torch that do not fit are refused before anything starts
+    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
     from flows.campaign import analyse_campaign
     from flows.cli.demo import demo_campaign, write_demo_season
 
@@ -66,25 +78,38 @@ def demo(
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="an empty or new folder")],
+    folder: Annotated[Path, typer.Argument(help="New or empty folder that the season is written to")],
     layout: Annotated[
         Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"],
-        typer.Option(help="folder layout of the release to imitate"),
+        typer.Option(help="Folder layout of the release to imitate"),
     ] = "growliflower",
-    plots: Annotated[int, typer.Option(min=1, max=5)] = 5,
-    plants_per_row: Annotated[int, typer.Option(min=1, max=20, help="in each of a plot's five rows")] = 20,
-    image_size: Annotated[int, typer.Option(min=32, max=1024, help="pixel")] = 256,
+    plots: Annotated[int, typer.Option(min=1, max=5, help="Number of plots in the field")] = 5,
+    plants_per_row: Annotated[
+        int, typer.Option(min=1, max=20, help="Number of plants in each of a plot's five rows")
+    ] = 20,
+    image_size: Annotated[
+        int, typer.Option(min=32, max=1024, help="Width and height of every image, in pixels; an even number")
+    ] = 256,
     dates: Annotated[
-        list[datetime] | None, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date; repeat it")
+        list[datetime] | None,
+        typer.Option(
+            "--date",
+            formats=["%Y-%m-%d"],
+            help="Acquisition date; can be repeated. Default: the paper's four dates in 2021",
+        ),
     ] = None,
-    shortcut: Annotated[bool, typer.Option(help="plant a marker that means Ready in training plants only")] = False,
-    label_noise: Annotated[float, typer.Option(min=0, max=0.5, help="share of plants with a wrong harvest record")] = 0,
-    damaged: Annotated[int, typer.Option(min=0, help="image files of random bytes")] = 0,
-    duplicates: Annotated[int, typer.Option(min=0, help="images stored again under another plant")] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    shortcut: Annotated[bool, typer.Option(help=SHORTCUT_HELP)] = False,
+    label_noise: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of harvested plants whose harvest record is wrong")
+    ] = 0,
+    damaged: Annotated[int, typer.Option(min=0, help="Number of image files that hold random bytes")] = 0,
+    duplicates: Annotated[
+        int, typer.Option(min=0, help="Number of images that are stored again under another plant")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help=SEED_HELP)] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a synthetic season in the layout of a real release."""
+    """Write the images and labels of a synthetic season in the layout of a real release."""
     from flows.cli.demo import write_synthetic_season
     from tasks.sources.synthetic.params import SeasonParams
 
@@ -107,14 +132,20 @@ def synth(
 
 @app.command()
 def run(
-    campaign: Annotated[Path, typer.Argument(help="TOML file with at least `dates` and a table `source`")],
+    campaign: Annotated[
+        Path, typer.Argument(help="TOML file of the campaign, with at least `dates` and a table `source`")
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Analyse a field campaign; what is already in the store is not computed again."""
+    """Analyse a field campaign from images to tables and a report.
+
+    Results are cached in the store. A run that was interrupted continues where it stopped, and a second run computes
+    only what changed.
+    """
     configure_prefect(logs)
-    import_module("tasks.classify.architectures")  # builds of torch that do not fit are refused before anything starts
+    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
     from flows.campaign import analyse_campaign
     from flows.cli.run_file import load_run_file
 
@@ -124,11 +155,15 @@ def run(
 
 @app.command()
 def report(
-    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    campaign: CampaignArgument,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a campaign's report again from its artefacts and those of scored dates, and print its results."""
+    """Write a campaign's report again, and print its results.
+
+    The report shows the campaign and every date that its fit has scored. It is made from artefacts in the store:
+    nothing is trained or explained again.
+    """
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs=False)
@@ -146,17 +181,22 @@ def report(
 
 @app.command()
 def audit(
-    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    campaign: CampaignArgument,
     methods: Annotated[
-        list[str] | None, typer.Option("--method", help="saliency method of the campaign; repeat it; default: all")
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="Saliency method of the campaign to audit; can be repeated. Default: all its methods",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Compare what explaining `predicted`, the positive class and `label` would claim, and say why not to use `label`.
+    """Compare what the explained classes `predicted`, the positive class and `label` would claim for a campaign.
 
-    The maps of the explained classes that the campaign did not use are made; the campaign stays as it is.
+    `label` explains the true class: the audit shows how far its claims come from ground truth. Saliency maps for
+    explained classes that the campaign did not use are computed. The campaign's own results do not change.
     """
     read_record(Store(store), campaign)
     configure_prefect(logs)
@@ -173,10 +213,16 @@ def audit(
 
 @app.command()
 def verify(
-    store: Annotated[str, typer.Argument(help="folder of a store, or its address in a bucket")] = DEFAULT_STORE,
+    store: Annotated[
+        str, typer.Argument(help="Folder of the store, or its address in a bucket: s3://bucket/prefix")
+    ] = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Re-read every artefact, table and report against its manifest; exit code 1 when something is wrong."""
+    """Read every file of a store, and compare it with its manifest.
+
+    Artefacts, tables, reports and exports are read. The exit code is 1 if a file is missing or damaged, or is not the
+    one that was written.
+    """
     found = verify_store(Store(store))
     if as_json:
         print(json.dumps(vars(found), indent=1))

@@ -1,41 +1,59 @@
-"""Options that several commands of `harvest` share, and how they set up Prefect."""
+"""Define the arguments and options that several commands of `harvest` share, and set up Prefect for them."""
 
+import logging
 import os
+import sys
 from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
 from storage.artifacts import Store
 
 
 def checked(store: str) -> str:
-    """The store of a command, whose bucket, where it lies in one, can be used."""
+    """Return a store's address after checking that its bucket, if it is in one, can be used."""
     Store(store).check()
     return store
 
 
+CampaignArgument = Annotated[str, typer.Argument(help="Name of a campaign that was run on this store")]
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
         callback=checked,
         envvar="HARVEST_STORE",
-        help="folder of artefacts and tables, or s3://bucket/prefix?endpoint=http://host:port with credentials in the "
-        "environment",
+        help="Folder of the store of artefacts, tables and reports, or its address in a bucket: "
+        "s3://bucket/prefix?endpoint=http://host:port, with credentials in the environment",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document for machines")]
-LogsOption = Annotated[bool, typer.Option("--logs", help="show Prefect's logs here too; its UI always has them")]
-DEFAULT_STORE = "harvest-store"
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text and tables")]
+LogsOption = Annotated[bool, typer.Option("--logs", help="Show Prefect's logs on the terminal; its UI always has them")]
+DEFAULT_STORE = "harvest-store"  # folder below the working directory
+
+
+class TerminalNotices(logging.Handler):
+    """Print warnings of the package `flows` on standard error, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message without its level and time."""
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+NOTICES = TerminalNotices(logging.WARNING)
 
 
 def configure_prefect(logs: bool) -> None:
-    """Set what Prefect reads when it is first imported, where the environment does not say otherwise.
+    """Set the environment variables that Prefect reads when it is first imported, unless they are set already.
 
-    The UI's logs come from another handler than the terminal's and keep every level.
+    The level applies to the terminal only: the UI's logs have a handler of their own and keep every level. Warnings of
+    `flows` outside Prefect's loggers are shown on the terminal in any case.
     """
+    if not logs:  # Prefect's own handler shows them otherwise
+        logging.getLogger("flows").addHandler(NOTICES)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # A new database on a slow disk takes longer than the default of 20 seconds.
+    # Prefect's own limit is 20 seconds, and creating a new database on a slow disk takes longer.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

@@ -1,4 +1,4 @@
-"""The command that plans a campaign, and what it prints."""
+"""Define `harvest plan`, which estimates a campaign before it is run."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,17 @@ app = typer.Typer()
 
 @app.command()
 def plan(
-    campaign: Annotated[Path, typer.Argument(help="TOML file with at least `dates` and a table `source`")],
+    campaign: Annotated[
+        Path, typer.Argument(help="TOML file of the campaign, with at least `dates` and a table `source`")
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a campaign will do, store and take on this machine, without running it; refuse what cannot fit.
+    """Estimate a campaign's work, memory, storage and time on this machine, without running it.
 
-    Reads the source's lists and sixteen images, and measures the classifier for some seconds. Exit code 2 when a stage
-    needs more memory than there is, or the store more room than the disk has: the message says what to change.
+    The command reads the source's lists and sixteen images, and measures the classifier for some seconds. The exit code
+    is 2 if a stage needs more memory than the machine has, or the store more room than its disk has free. The message
+    then names the keys to change and values that fit.
     """
     configure_prefect(logs=False)
     from flows.cli.run_file import load_run_file
@@ -39,8 +42,8 @@ def plan(
 
 
 def print_plan(found: dict[str, Any]) -> None:
-    """Print a plan for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose figures.
+    """Print a plan as tables and notes."""
+    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     console.print(_stages_table(found))
     console.print(_store_table(found))
@@ -79,39 +82,41 @@ def _store_table(found: dict[str, Any]) -> Table:
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
-    """What the figures rest on, a line each."""
+    """Return one line for each assumption behind the figures."""
     rates, machine, sample = found["rates"], found["machine"], found["sampled_images"]
-    disk = "" if machine["disk"] is None else f", {size_text(machine['disk'])} of disk free"
+    disk = "" if machine["disk"] is None else f", and {size_text(machine['disk'])} of free disk"
     measured = [
         f"{said} {1000 * rates[name]:.3g} ms"
         for name, said in (
             ("forward", "a forward pass"),
             ("train", "a training sample"),
             ("gradcam", "a Grad-CAM map"),
-            ("fast", "a prepared pass"),
-            ("window", "a hidden window"),
+            ("fast", "a pass with prepared weights"),
+            ("window", "an occlusion window"),
             ("segment", "an image's superpixels"),
             ("ingest", "reading an image"),
         )
         if rates[name] is not None
     ]
     return [
-        f"measured now on {rates['device']}, {rates['n_threads']} threads a task, batches of "
-        f"{found['runtime']['batch_size']}: {', '.join(measured)}; {rates['n_side']} tasks side by side do "
-        f"{rates['speedup']:.2f} times as much.",
-        "Times are estimates: those of reading images and of the classifier, on a machine as busy as it is now; "
-        "clustering, scores and report come on top.",
-        f"Counts are those of the source's lists: damaged and duplicate files still count. Images are taken as they "
-        f"compress in {sample['n']} that were read ({sample['share']:.0%} of their pixels), all else without "
-        f"compression; with nothing compressed the store has {size_text(found['store_upper_bound'])}.",
-        f"Memory is an upper bound beside {size_text(machine['own'])} of Python and its libraries. This machine: "
-        f"{size_text(machine['memory'])} of memory, {size_text(machine['available'])} not taken by others now{disk}.",
-        "Planned from nothing: what the store has already is not computed again.",
+        f"Measured now on {rates['device']} with {rates['n_threads']} threads per task and batches of "
+        f"{found['runtime']['batch_size']}: {', '.join(measured)}. {rates['n_side']} parallel tasks do "
+        f"{rates['speedup']:.2f} times the work of one.",
+        "Times are estimates for a machine as busy as it is now. They cover reading images and the classifier's "
+        "passes; clustering, scores and report take additional time.",
+        f"Counts are those of the source's lists, damaged and duplicate files included. The size of images is "
+        f"estimated from {sample['n']} that were read: compressed, they take {sample['share']:.0%} of their pixels' "
+        f"bytes. Everything else is counted uncompressed. With no compression at all the store takes "
+        f"{size_text(found['store_upper_bound'])}.",
+        f"Memory is an upper bound, and comes on top of {size_text(machine['own'])} for Python and its libraries. This "
+        f"machine has {size_text(machine['memory'])} of memory, {size_text(machine['available'])} of it not used by "
+        f"other processes now{disk}.",
+        "The plan is for an empty store: a run computes nothing again that its store has already.",
     ]
 
 
 def time_text(seconds: float) -> str:
-    """Seconds for people, e.g. `3 h 20 min`."""
+    """Write a duration in seconds for people, for example `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

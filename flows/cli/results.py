@@ -1,4 +1,4 @@
-"""What the command line says of a finished campaign."""
+"""Print the results of a finished campaign, or return them as JSON values."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.report.exports import export_lines, exports_of
+from flows.report.exports import Exports, exports_of
 from storage.artifacts import Artifact, Store
 from storage.records.campaigns import CampaignRecord
 from storage.tables import ADJUSTED, CLUSTER_SCORES, DRIFT, EVALUATION, METRICS, RELIABILITIES, SWAPS
@@ -21,10 +21,11 @@ Row = dict[str, Any]
 
 
 def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
-    """Metrics, clusters, scores, doubts, warnings and places of a campaign as JSON values.
+    """Return a campaign's metrics, clusters, scores, warnings and paths as JSON values.
 
-    `abstained` has a row a method and split: images, how many abstain and why, and `(n_labelled, n_right)` of the
-    answers kept and abstained. The other tables are those of their names.
+    `abstained` has a row for each method and split: the number of images, how many abstain and why, and
+    `(n_labelled, n_right)` of the answers that are kept and of those that abstain. The other lists have the rows of the
+    tables of the same name.
     """
     params = record.params
     artifacts = {role: store.open(ref) for role, ref in record.artifacts.items()}
@@ -57,7 +58,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
 
 
 def _kernel(params: Row, clusters: list[Row]) -> str:
-    """The kernel that was used, which may have been chosen for each method."""
+    """Name the kernels that were used; `cluster.choose_kernel` may have chosen another one for each method."""
     used = [summary.get("kernel", (params["affinity"], params["scale"])) for summary in clusters]
     return "; ".join(dict.fromkeys(f"{affinity} = {scale}" for affinity, scale in used))
 
@@ -73,8 +74,8 @@ def _abstained(artifacts: dict[str, Artifact], method: str) -> list[Row]:
 
 
 def print_results(found: dict[str, Any]) -> None:
-    """Print results for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose figures.
+    """Print a campaign's results as tables and notes."""
+    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     console.print(_metrics_table(found))
     console.print(_clusters_table(found))
@@ -88,6 +89,20 @@ def print_results(found: dict[str, Any]) -> None:
         print(f"{name + ':':8} {found[name]}")  # plain, so that a path is never wrapped
     if found["exports"]:
         print(*export_lines(found["exports"]), sep="\n")
+
+
+def export_lines(found: Exports) -> list[str]:
+    """Return the lines that name the folder of exports, and say how many of their rows have no position."""
+    n_rows, n_without = found["n_rows"], found["n_without_position"]
+    lines = [f"{'exports:':8} {found['folder']}"]
+    if n_without == n_rows:
+        lines.append("note: no plant has a position: the exports are CSV alone, without GeoParquet and GeoJSON")
+    elif n_without:
+        lines.append(
+            f"note: {n_without} of {n_rows} rows of the exports have no position: in GeoParquet and GeoJSON they have "
+            "no geometry"
+        )
+    return lines
 
 
 def _metrics_table(found: dict[str, Any]) -> Table:
@@ -110,7 +125,7 @@ def _share(row: Row, name: str) -> str:
 
 
 def _gain(row: Row) -> str:
-    """Points of overall accuracy that adjustment gains, with the interval of plants drawn anew."""
+    """Write adjustment's gain of overall accuracy in percentage points, with its interval over resampled plants."""
     low, high = row["gain_lower"], row["gain_upper"]
     if row["state"] == "before":
         return ""
@@ -151,7 +166,7 @@ def _decision(row: Row) -> str:
 
 
 def _scores_table(found: dict[str, Any]) -> Table:
-    """Every score of every method on unseen plants, else on cross-fitted validation plants."""
+    """Tabulate every score of every method: on unseen plants if they have labels, else on cross-fitted validation."""
     by_method: dict[str, list[Row]] = {}
     for row in found["evaluation"]:
         by_method.setdefault(row["method"], []).append(row)
@@ -171,7 +186,7 @@ def _scores_table(found: dict[str, Any]) -> Table:
 
 
 def _doubts(found: dict[str, Any]) -> list[str]:
-    """What not to act on, a line each: answers that abstain, and dates outside what was validated."""
+    """Return one line for each caution: reviews, answers that abstain, and dates outside what was validated."""
     lines: list[str] = []
     for method in dict.fromkeys(row["method"] for row in found["abstained"]):
         abstained, drift = ([row for row in found[name] if row["method"] == method] for name in ("abstained", "drift"))

@@ -1,4 +1,4 @@
-"""Commands for a person who looks at clusters: decide on them, and see their examples."""
+"""Define the commands for reviewing clusters: `harvest review` decides on them, `harvest gallery` shows examples."""
 
 import json
 from collections import Counter
@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+)
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord, read_record
@@ -21,33 +28,52 @@ from storage.tables.rows import Row, rows_of
 from tasks.adjust.review_choices import check_choices, check_words, rule_choice
 
 app = typer.Typer()
-CampaignArgument = Annotated[str, typer.Argument(help="name of a campaign that was run")]
-MethodOption = Annotated[str | None, typer.Option("--method", help="saliency method; needed where there are several")]
+MethodOption = Annotated[
+    str | None,
+    typer.Option("--method", help="Saliency method whose clusters are meant; required if the campaign has several"),
+]
 Clusters = list[int]
 
 
 @app.command()
 def review(
     campaign: CampaignArgument,
-    swap: Annotated[Clusters | None, typer.Option(help="turn the answers of this cluster round; repeat it")] = None,
-    keep: Annotated[Clusters | None, typer.Option(help="leave the answers of this cluster; repeat it")] = None,
-    abstain: Annotated[Clusters | None, typer.Option(help="act on no answer of this cluster; repeat it")] = None,
-    reviewer: Annotated[str, typer.Option(help="who decides; published")] = "",
-    reason: Annotated[str, typer.Option(help="why; published")] = "",
-    forget: Annotated[bool, typer.Option("--forget", help="go back to the campaign's rule")] = False,
+    swap: Annotated[
+        Clusters | None,
+        typer.Option(help="Number of a cluster whose answers are swapped for the other class; can be repeated"),
+    ] = None,
+    keep: Annotated[
+        Clusters | None, typer.Option(help="Number of a cluster whose answers stay as they are; can be repeated")
+    ] = None,
+    abstain: Annotated[
+        Clusters | None,
+        typer.Option(help="Number of a cluster none of whose answers should be acted on; can be repeated"),
+    ] = None,
+    reviewer: Annotated[
+        str, typer.Option(help="Name of the person who decides; required for a decision, and published with it")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Reason of the decision; required for it, and published with it")] = "",
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Delete the review of one method's clusters, so that the rule decides again"),
+    ] = False,
     method: MethodOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Show a campaign's clusters, or decide on some of them; on the others its rule decides.
+    """Show a campaign's clusters, or decide which of them to swap, to keep or to abstain from.
 
-    A decision replaces the one before. Answers, tables and report are renewed from the store, also those of dates that
-    were scored with the campaign's fit.
+    The campaign's rule decides on clusters that are not named. A review replaces the one before. Answers, tables and
+    report are then made again from the store, and so are those of dates that were scored with the campaign's fit.
     """
     choices = chosen({"swap": swap or (), "keep": keep or (), "abstain": abstain or ()})
     if forget and choices:
-        raise InputError("both", "A review is made or forgotten", "give --forget alone, or decisions alone")
+        raise InputError(
+            "--forget is given together with decisions",
+            "A review is either made or forgotten",
+            "give --forget alone, or decisions alone",
+        )
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs)
@@ -71,19 +97,19 @@ def review(
 
 
 def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
-    """Decisions by cluster, of clusters by decision.
+    """Turn clusters by decision into decisions by cluster.
 
     Raises
     ------
-    InputError : two decisions on one cluster.
+    InputError : a cluster is named more than once.
     """
     named = [(cluster, choice) for choice, clusters in choices.items() for cluster in clusters]
     tally = Counter(cluster for cluster, _ in named)
     if twice := sorted(cluster for cluster, count in tally.items() if count > 1):
         raise InputError(
             f"cluster {', '.join(map(str, twice))} is named more than once",
-            "A review says one thing of a cluster",
-            "name each once",
+            "A review has one decision for each cluster",
+            "name each cluster once",
         )
     return dict(named)
 
@@ -91,15 +117,19 @@ def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
 @app.command()
 def gallery(
     campaign: CampaignArgument,
-    cluster: Annotated[int, typer.Option(min=1, help="number of the cluster")],
+    cluster: Annotated[int, typer.Option(min=1, help="Number of the cluster to show")],
     n: Annotated[
-        int, typer.Option("--n", min=1, max=500, help="images of validation, and as many of unseen plants")
+        int,
+        typer.Option("--n", min=1, max=500, help="Largest number of validation images, and of images of unseen plants"),
     ] = 24,
     method: MethodOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page with a cluster's nearest examples: image, map, prediction and truth; nothing is computed again."""
+    """Write a page with a cluster's nearest examples: image, saliency map, prediction and label.
+
+    The page lies beside the campaign's report. It is made from artefacts in the store: nothing is computed again.
+    """
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs=False)
@@ -113,11 +143,11 @@ def gallery(
 def decide(
     store: Store, record: CampaignRecord, method: str, choices: Mapping[int, str], reviewer: str, reason: str
 ) -> Review:
-    """Keep a person's decisions on the clusters of one saliency method, in place of what was decided before.
+    """Store a person's decisions on the clusters of one saliency method, in place of an earlier review.
 
     Raises
     ------
-    InputError : decisions that cannot be honoured, or without who and why.
+    InputError : a decision cannot be applied, or reviewer or reason is missing.
     """
     check_words(reviewer, reason)
     n_classes = len(store.open(record.artifacts["plants"]).summary["classes"])
@@ -138,31 +168,32 @@ def decide(
 
 
 def forget(store: Store, record: CampaignRecord, method: str) -> bool:
-    """Go back to the rule on the clusters of one saliency method; whether a person had decided."""
+    """Delete the review of one saliency method's clusters, and return whether there was one."""
     return forget_review(store, record.campaign, record.artifacts[f"scores {method}"])
 
 
 def chosen_method(record: CampaignRecord, method: str | None) -> str:
-    """The saliency method whose clusters are meant: the campaign's only one, where none is named.
+    """Return the saliency method whose clusters are meant; if none is named, the campaign's only one.
 
     Raises
     ------
-    InputError : a method that the campaign did not use, or none where it used several.
+    InputError : the campaign did not use the method, or none is named and it used several.
     """
     known: list[str] = record.params["explain"]["methods"]
     if method is None and len(known) == 1:
         return known[0]
     if method not in known:
         raise InputError(
-            f"{method or 'none named'}; the campaign has {', '.join(known)}",
+            f"{'no saliency method is named' if method is None else f'the saliency method is {method}'}; the campaign "
+            f"has {', '.join(known)}",
             "Clusters belong to a saliency method of the campaign",
-            "name one with --method",
+            "name one of these with --method",
         )
     return method
 
 
 def review_results(store: Store, record: CampaignRecord) -> dict[str, Any]:
-    """The clusters of a campaign, with what the rule proposes and what stands, and the reviews, as JSON values."""
+    """Return a campaign's clusters with the rule's proposal and the decision, and its reviews, as JSON values."""
     clusters: list[Row] = []
     reviews: list[dict[str, Any]] = []
     for method in record.params["explain"]["methods"]:
@@ -189,7 +220,7 @@ def _cluster(row: Row, swap: Row) -> Row:
 
 
 def print_review(found: dict[str, Any]) -> None:
-    """Print the clusters for a person."""
+    """Print a campaign's clusters as a table, and its reviews as notes."""
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     table = Table(title=f"{found['campaign']}: clusters of validation maps", title_justify="left")
     interval = f"{found['confidence']:.4g} interval"

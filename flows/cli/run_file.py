@@ -1,4 +1,4 @@
-"""The TOML file of `harvest run`: a campaign's parameters, and how to run them."""
+"""Read the TOML file of `harvest run`: a campaign's parameters and the runtime settings."""
 
 import difflib
 import re
@@ -13,17 +13,19 @@ from storage.errors import InputError
 from tasks.parameters import Runtime
 
 P = TypeVar("P", bound=BaseModel)
+# Page in docs/reference that lists every key, by what the file describes.
+PAGES = {"campaign": "parameters", "backfill": "seasons"}
 
 
 def load_run_file(path: Path) -> tuple[CampaignParams, Runtime]:
     """Read a campaign's TOML file.
 
-    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name; `source.root`
+    The keys are those of `CampaignParams`, and a table `runtime`. `campaign` defaults to the file's name. `source.root`
     and `classifier.path` are relative to the file.
 
     Raises
     ------
-    InputError : no such file, no TOML, unknown keys or values out of bounds, each named.
+    InputError : there is no such file, it is not TOML, or it has unknown keys or values out of bounds; all are named.
     """
     content = read_toml(path, "harvest run")
     runtime = content.pop("runtime", {})
@@ -38,38 +40,42 @@ def read_toml(path: Path, command: str) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : no such file, or no TOML.
+    InputError : there is no such file, or it is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no file {path}", f"{command} takes a TOML file", "give the path of one") from None
+        raise InputError(
+            f"There is no file {path}", f"{command} takes a TOML file", "give the path of a TOML file"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: {error}", f"{command} takes a TOML file", "mend the line it names") from None
+        raise InputError(
+            f"{path} cannot be read as TOML: {error}", f"{command} takes a TOML file", "correct the line that it names"
+        ) from None
 
 
 def name_of(path: Path) -> str:
-    """Name in tables and paths that a file stands for."""
+    """Return the name in tables and paths that a TOML file's own name gives: lower case, other characters as `-`."""
     return re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower())
 
 
 def anchor(content: dict[str, Any], table: str, key: str, folder: Path) -> None:
-    """Make a relative path in the file relative to the file."""
+    """Resolve a relative path in a TOML file against the file's folder, in place."""
     section = content.get(table)
     if isinstance(section, dict) and isinstance(section.get(key), str):
         section[key] = str((folder / Path(section[key]).expanduser()).resolve())
 
 
 def read_models(path: Path, thing: str, model: type[P], content: dict[str, Any], runtime: Any) -> tuple[P, Runtime]:
-    """Make of a file's content what it describes, and how to run it.
+    """Make the model that a file's content describes, and its runtime settings.
 
     Parameters
     ----------
-    thing : what `model` is to people, e.g. campaign.
+    thing : name of `model` for people, for example campaign.
 
     Raises
     ------
-    InputError : unknown keys or values out of bounds, each named.
+    InputError : the content has unknown keys or values out of bounds; all are named.
     """
     try:
         return model.model_validate(content), Runtime.model_validate(runtime)
@@ -77,14 +83,19 @@ def read_models(path: Path, thing: str, model: type[P], content: dict[str, Any],
         table = ("runtime",) if error.title == Runtime.__name__ else ()
         known = _known_keys(model, Runtime)
         raise InputError(
-            "\n    ".join(["", *(_describe(table, one, known) for one in _without_echoes(error))]),
-            f"The keys and values of {path.name} are those of a {thing}",
-            "mend them; the README lists every key",
+            "\n    ".join(
+                [
+                    f"{path.name} has wrong keys or values:",
+                    *(_describe(table, one, known) for one in _without_echoes(error)),
+                ]
+            ),
+            f"The keys and values of {path.name} must be those of a {thing}",
+            f"correct them; every key is in docs/reference/{PAGES[thing]}.md",
         ) from None
 
 
 def _without_echoes(error: ValidationError) -> list[Any]:
-    """Every mistake but that a list is too short, where it only seems so because its items are wrong."""
+    """Return every mistake, except `list too short` where the list's items are wrong and so do not count."""
     found: list[Any] = list(error.errors())
     wrong = {one["loc"][:i] for one in found for i in range(len(one["loc"]))}
     return [one for one in found if not (one["type"] == "too_short" and one["loc"] in wrong)]
@@ -95,7 +106,7 @@ def _describe(table: tuple[str, ...], error: Any, known: list[str]) -> str:
     if error["type"] == "missing":
         return f"{name}: missing"
     if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg']}, got {error['input']!r}"
+        return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
     key = str(error["loc"][-1])
     if key in known:
         return f"{name}: unknown key here; it belongs to another table"
@@ -104,7 +115,7 @@ def _describe(table: tuple[str, ...], error: Any, known: list[str]) -> str:
 
 
 def _known_keys(*models: type[BaseModel]) -> list[str]:
-    """Every key of some models' tables."""
+    """Return every key of the models and of the tables inside them."""
     schemas = [model.model_json_schema() for model in models]
     tables = [s for schema in schemas for s in (schema, *schema.get("$defs", {}).values())]
     return sorted({key for table in tables for key in table.get("properties", {})})

@@ -1,4 +1,4 @@
-"""Commands for what comes after a campaign's first run: new dates, and many seasons."""
+"""Define the commands that score new acquisition dates: `harvest score`, `announce` and `backfill`."""
 
 import asyncio
 import json
@@ -12,15 +12,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.backfill import Row
-from flows.cli.options import DEFAULT_STORE, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+)
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.records.campaigns import read_record
 
 
 def print_rows(rows: list[Row]) -> None:
-    """Print what became of every date, for a person."""
-    # A pipe has no width; tables cut to 80 columns would lose words.
+    """Print a backfill's rows as a table."""
+    # A pipe has no width, and rich would cut its tables to 80 columns and lose words.
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     table = Table(title="backfill", title_justify="left")
     names = ("season", "acquired", "state", "n_images", "n_abstain", "n_swapped", "is_outside", "fit", "detail")
@@ -32,23 +39,28 @@ def print_rows(rows: list[Row]) -> None:
 
 
 app = typer.Typer()
-DateOption = Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="acquisition date")]
+DateOption = Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Acquisition date of the images")]
 
 
 @app.command()
 def score(
-    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    campaign: CampaignArgument,
     acquired: DateOption,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Score a new acquisition date, as its files are now, with what a campaign has learned; it needs no labels."""
+    """Score a new acquisition date with a campaign's classifier and clusters.
+
+    The date needs no labels, and nothing is trained. Its files are read as they are now: the command does not wait for
+    a copy that is still going on.
+    """
     read_record(Store(store), campaign)
     configure_prefect(logs)
     from flows.acquisition import acquisition_rows, score_acquisition, sentence
+    from flows.cli.results import export_lines
     from flows.parameters import check_campaign_name
-    from flows.report.exports import export_lines, exports_of
+    from flows.report.exports import exports_of
     from tasks.ingest.arrival import ArrivalParams, NotSettled
 
     check_campaign_name(campaign)
@@ -56,36 +68,39 @@ def score(
     try:
         record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
     except NotSettled as error:
-        found, remedy = str(error), "give another date, or try again when its files are copied"
-        raise InputError(found, "A date is scored when all its files are there", remedy) from None
+        found, remedy = str(error), "give another date, or try again when all its files are copied"
+        raise InputError(found, "A date is scored only when all its files are there", remedy) from None
     rows, exports = acquisition_rows(Store(store), record), exports_of(Store(store), campaign, record.artifacts)
     if as_json:
         of_date = {"campaign": campaign, "date": str(record.date), "fit": record.fit}
         print(json.dumps({**of_date, "rows": rows, "exports": exports}, indent=1))
     else:
         lines = [*map(sentence, rows), *(export_lines(exports) if exports else ())]
-        print(f"{campaign} {record.date}, by the fit {record.fit}:", *lines, sep="\n")
+        print(f"{campaign} {record.date}, scored by the fit {record.fit}:", *lines, sep="\n")
 
 
 @app.command()
 def announce(
-    campaign: Annotated[str, typer.Argument(help="name of a campaign that was run")],
+    campaign: Annotated[str, typer.Argument(help="Name of a campaign that the server's workers can score dates of")],
     acquired: DateOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the Prefect server that images of a date have arrived: its workers score the date, once."""
+    """Tell the Prefect server that the images of a date have arrived, so that its workers score the date.
+
+    A date that is announced several times is scored once.
+    """
     configure_prefect(logs=False)
     event = asyncio.run(emit_arrival(campaign, acquired.date()))
     print(json.dumps({"event": event}) if as_json else f"announced {campaign} {acquired.date()}: event {event}")
 
 
 async def emit_arrival(campaign: str, acquired: date) -> str:
-    """Emit the event `acquisition.arrived`, and return its id when the server has it.
+    """Send the event `acquisition.arrived` to the Prefect server, and return the event's id once it is received.
 
     Raises
     ------
     InputError : no server is set.
-    ConnectionError : it cannot be reached, or does not take the event.
+    ConnectionError : the server cannot be reached, or does not accept the event.
     """
     import httpx
     from prefect.events import Event, Resource
@@ -96,8 +111,8 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
     if not PREFECT_API_URL.value():
         raise InputError(
             "PREFECT_API_URL is not set",
-            "Announcing needs a Prefect server with workers",
-            "set it, or score the date here: harvest score",
+            "A date is announced to a Prefect server with workers",
+            "set PREFECT_API_URL to the server's address, or score the date on this machine: harvest score",
         )
     resource = {"prefect.resource.id": f"harvest.campaign.{campaign}", "prefect.resource.name": campaign}
     event = Event(
@@ -106,21 +121,27 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
         payload={"campaign": campaign, "date": acquired.isoformat()},
     )
     try:
-        async with PrefectEventsClient(checkpoint_every=1) as client:  # waits for an answer after each event
+        async with PrefectEventsClient(checkpoint_every=1) as client:  # 1: wait for an answer after each event
             await client.emit(event)
-    except (OSError, httpx.HTTPError, WebSocketException) as error:  # not reached, not let in, cut off
+    except (OSError, httpx.HTTPError, WebSocketException) as error:  # no connection, no access, or cut off
         raise ConnectionError(f"the Prefect server did not take the announcement: {error}") from error
     return str(event.id)
 
 
 @app.command()
 def backfill(
-    seasons: Annotated[Path, typer.Argument(help="TOML file with a table `seasons` for each")],
+    seasons: Annotated[
+        Path, typer.Argument(help="TOML file of the backfill, with one table `[[seasons]]` for each season")
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Score many seasons and dates; what is scored by the same fit already is not scored again."""
+    """Score the acquisition dates of many seasons.
+
+    A date that the same fit has scored already is not scored again. A date that fails does not stop the others; the
+    exit code is then 1.
+    """
     configure_prefect(logs)
     from flows.backfill import BackfillError, backfill_seasons
     from flows.cli.seasons import print_rows

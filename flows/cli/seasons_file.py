@@ -1,4 +1,4 @@
-"""The TOML file of `harvest backfill`: seasons whose dates are scored with what campaigns have learned."""
+"""Read the TOML file of `harvest backfill`, which lists the seasons whose dates are scored."""
 
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ def load_seasons_file(path: Path) -> tuple[BackfillParams, Runtime]:
     """Read the TOML file of a backfill.
 
     The keys are those of `BackfillParams`, with a table `[[seasons]]` for each season, and a table `runtime`. `name`
-    defaults to the file's name; a season's `source.root` is relative to the file.
+    defaults to the file's name. A season's `source.root` is relative to the file.
 
     Raises
     ------
-    InputError : no such file, no TOML, unknown keys or values out of bounds, each named.
+    InputError : there is no such file, it is not TOML, or it has unknown keys or values out of bounds; all are named.
     """
     content = read_toml(path, "harvest backfill")
     runtime = content.pop("runtime", {})
@@ -27,5 +27,5 @@ def load_seasons_file(path: Path) -> tuple[BackfillParams, Runtime]:
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:
-    """The tables of a list; what else may stand there is refused later, by name."""
+    """Return the tables of a list. Anything else in it is refused by name when the model is made."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

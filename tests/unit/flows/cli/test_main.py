@@ -1,4 +1,4 @@
-"""The `harvest` command: exit codes, one message for a known error, JSON for machines."""
+"""Tests of the `harvest` command: exit codes, one message for a known error, JSON for machines."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def harvest(*arguments: str | Path, environment: dict[str, str] | None = None) -
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """Exit code of the same entry point in this process, which is quicker."""
+    """Run the command in this process, which is quicker, and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["harvest", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -36,7 +36,7 @@ def main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 
 def is_one_message(text: str) -> bool:
-    """Rule, finding and remedy, said once and without a traceback."""
+    """Tell whether a text is one error message: finding, rule and remedy, without a traceback."""
     heads = [line for line in text.splitlines() if not line.startswith("  ")]
     return len(heads) == 1 and heads[0].startswith("error: ") and "Traceback" not in text
 
@@ -56,7 +56,7 @@ def file(store: Store) -> Path:
 
 @pytest.fixture
 def fake_torchvision(tmp_path: Path) -> dict[str, str]:
-    """An environment in which torchvision fails as a CPU build beside a CUDA build of torch does."""
+    """Make an environment where torchvision fails like a CPU build beside a CUDA build of torch."""
     package = tmp_path / "modules/torchvision"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
@@ -102,7 +102,7 @@ class TestVerify:
         assert harvest("verify", local(store.root)).returncode == 1
         wrong = harvest("verify", tmp_path / "absent")
         assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert is_one_message(wrong.stderr) and f"none in {tmp_path / 'absent'}" in wrong.stderr
+        assert is_one_message(wrong.stderr) and f"{tmp_path / 'absent'} has no folder `artifacts`" in wrong.stderr
 
 
 class TestWrongUse:
@@ -191,5 +191,5 @@ class TestRun:
             command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **fake_torchvision}, check=False
         )
         assert ended.returncode == 1
-        assert "rule: torch and torchvision must be builds of the same kind" in ended.stderr
+        assert "rule: torch and torchvision must be matching builds" in ended.stderr
         assert "remedy: install both together from the default index: pip install" in ended.stderr

@@ -1,4 +1,4 @@
-"""`harvest plan`: figures before anything runs, and exit code 2 for what cannot fit."""
+"""Tests of `harvest plan`: figures before anything runs, and exit code 2 for a campaign that cannot fit."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_figures(campaign: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     n = sum(day["n_images"] for day in found["dates"])
     assert stages["predict"]["forward"] == n and stages["train"]["backward"] > 0
     assert found["seconds"] == pytest.approx(sum(row["seconds"] or 0 for row in stages.values()))
-    # A rate times a count.
+    # The time is a rate times a count.
     assert stages["train"]["seconds"] == pytest.approx(
         stages["train"]["backward"] * found["rates"]["train"]
         + (stages["train"]["forward"] - stages["train"]["backward"]) * found["rates"]["forward"]
@@ -74,22 +74,22 @@ def test_what_does_not_fit_is_refused_before_it_is_measured(
     campaign: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign.write_text(CAMPAIGN + "\n[runtime]\nbatch_size = 4096\nworkers = 8\n")
-    limit = psutil.Process().memory_info().rss + 3 * 10**9  # beside what tests before have left in this process
+    limit = psutil.Process().memory_info().rss + 3 * 10**9  # besides what earlier tests have left in this process
     monkeypatch.setattr(planning, "memory_limit", lambda: limit)
     monkeypatch.setattr(planning, "measure_rates", None)
     assert main(monkeypatch, "plan", campaign) == 2
     said = capsys.readouterr().err
-    assert f"of {size_text(limit)}" in said and "runtime.batch_size = " in said
+    assert f"this machine has {size_text(limit)}" in said and "set runtime.batch_size = " in said
 
 
 def test_a_full_disk(campaign: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "free_disk", lambda _store: 10**6)
     assert main(monkeypatch, "plan", campaign) == 2
-    assert "that are free" in capsys.readouterr().err
+    assert "the store's disk has 1.0 MB free" in capsys.readouterr().err
 
 
 def test_a_hopeless_campaign(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused as a run refuses it, by the source's lists alone."""
+    """Refuse it by the source's lists alone, as a run does."""
     campaign.write_text(CAMPAIGN.replace("n_clusters = 3", "n_clusters = 100"))
     monkeypatch.setattr(planning, "sample_images", None)
     assert main(monkeypatch, "plan", campaign) == 2

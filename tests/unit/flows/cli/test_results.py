@@ -1,4 +1,4 @@
-"""What the command line says of a campaign: every number of it is a table's."""
+"""Tests of the printed results of a campaign: every number comes from a table."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.cli.results import print_results, results
+from flows.cli.results import export_lines, print_results, results
+from flows.report.exports import Exports
 from storage.artifacts import Recipe
 from storage.errors import InputError
 from storage.tables import EVALUATION, METRICS, SWAPS
@@ -105,7 +106,7 @@ def test_results_hold_together_whatever_is_missing(
 
 
 def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run by an earlier version wrote none, and says nothing of them."""
+    """Print nothing about exports for a run of an earlier version, which wrote none."""
     assert results(campaign.store, campaign.record())["exports"] is None
     assert "exports" not in printed(campaign, capsys)
     record, recipes = campaign.record(), {day: Recipe("decisions", 1, {"day": day}) for day in DAYS}
@@ -118,6 +119,20 @@ def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys
     assert found["exports"] == {"folder": folder, "n_rows": 20 * len(DAYS), "n_without_position": 3 * len(DAYS)}
     print_results(found)
     assert f"exports: {folder}\nnote: 6 of 40 rows of the exports have no position" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("n_without", "note"),
+    [
+        (0, None),
+        (2, "note: 2 of 5 rows of the exports have no position"),
+        (5, "note: no plant has a position: the exports are CSV alone"),
+    ],
+)
+def test_plants_without_a_position_are_told_of(n_without: int, note: str | None) -> None:
+    place, *notes = export_lines(Exports(folder="store/exports/field2", n_rows=5, n_without_position=n_without))
+    assert place == "exports: store/exports/field2"
+    assert [line.startswith(note or "?") for line in notes] == ([True] if note else [])
 
 
 def test_a_run_by_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:

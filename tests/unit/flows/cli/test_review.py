@@ -1,4 +1,4 @@
-"""`harvest review` and `harvest gallery`: what they show, what they refuse, what they write."""
+"""Tests of `harvest review` and `harvest gallery`: what they show, refuse and write."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def record(campaign: FakeCampaign) -> CampaignRecord:
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the command sets ends with the test."""
+    """Restore the environment variables that the command sets after each test."""
     for name in (
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
         "PREFECT_SERVER_ANALYTICS_ENABLED",
@@ -65,13 +65,16 @@ def test_clusters_are_shown_with_the_rules_proposal(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--swap", "1", *WHO), "name one with --method"),
-        (("--swap", "1", *WHO, "--method", "occlusion"), "occlusion; the campaign has gradcam, lime"),
-        (("--swap", "9", *WHO, "--method", "lime"), "clusters 9"),
+        (("--swap", "1", *WHO), "no saliency method is named; the campaign has gradcam, lime"),
+        (
+            ("--swap", "1", *WHO, "--method", "occlusion"),
+            "method is occlusion; the campaign has gradcam, lime",
+        ),
+        (("--swap", "9", *WHO, "--method", "lime"), "The campaign has no cluster 9"),
         (("--swap", "1", "--keep", "1", *WHO, "--method", "lime"), "cluster 1 is named more than once"),
-        (("--swap", "1", "--reviewer", "Ada", "--method", "lime"), "reason ''"),
-        ((*WHO, "--method", "lime"), "no cluster"),
-        (("--swap", "1", "--forget", "--method", "lime"), "give --forget alone"),
+        (("--swap", "1", "--reviewer", "Ada", "--method", "lime"), "the reason is ''"),
+        ((*WHO, "--method", "lime"), "The review has no decision"),
+        (("--swap", "1", "--forget", "--method", "lime"), "--forget is given together with decisions"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(
@@ -108,7 +111,7 @@ def test_three_classes_cannot_be_swapped(tmp_path: Path) -> None:
 
 
 def captions(page: str) -> list[tuple[bool, str, str, float]]:
-    """Of every picture: right or not (as it says), plant, date, distance."""
+    """Read from every caption whether the answer is right, the plant, the date and the distance."""
     found = re.findall(
         r'class="(good|bad|soft)">[^<]*</span>\s+· predicted (\w+).*?<br>\s*(\S+) · (\S+) · \w+ · distance ([\d.]+)',
         page,
@@ -118,7 +121,7 @@ def captions(page: str) -> list[tuple[bool, str, str, float]]:
 
 
 def expected(campaign: FakeCampaign, method: str, cluster: int) -> dict[tuple[str, str], float]:
-    """Distance of every map of a cluster to its prototype, by an explicit cosine, by plant and date."""
+    """Compute the distance of every map of a cluster to its prototype by an explicit cosine, by plant and date."""
     prototype = read_array(campaign.store.open(campaign.roles[f"clusters {method}"]), PROTOTYPES)[cluster - 1]
     found: dict[tuple[str, str], float] = {}
     for day in DAYS:
@@ -144,7 +147,7 @@ def test_the_gallery_shows_the_nearest_first_and_only_the_clusters_own(
         distances = [distance for *_, distance in part]
         assert distances == sorted(distances)
     for is_right, plant, day, distance in shown:
-        assert distance == pytest.approx(wanted[plant, day], abs=2e-3)  # maps are kept in half precision
+        assert distance == pytest.approx(wanted[plant, day], abs=2e-3)  # maps are stored in half precision
         (row,) = [r for r in table_rows(campaign, f"adjusted {method} {day}", ADJUSTED) if r["plant_id"] == plant]
         assert is_right is (row["label"] == row["predicted"])
     assert text.count("data:image/jpeg;base64,") == 2 * n_shown

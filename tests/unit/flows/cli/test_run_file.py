@@ -1,4 +1,4 @@
-"""The TOML file of `harvest run`: the paper's defaults, and every mistake named."""
+"""Tests of the TOML file of `harvest run`: the paper's defaults, and every mistake named."""
 
 import re
 from datetime import date
@@ -32,13 +32,15 @@ def refusal(path: Path) -> InputError:
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """The lines of a refusal, one a key."""
-    return [line.strip() for line in refusal(write(folder, text)).found.strip().splitlines()]
+    """Return the lines of a refusal below its headline, one for each key."""
+    headline, *lines = refusal(write(folder, text)).found.splitlines()
+    assert headline.endswith(".toml has wrong keys or values:")
+    return [line.strip() for line in lines]
 
 
 class TestDefaults:
     def test_source_and_dates_alone_are_the_papers_experiment(self, tmp_path: Path) -> None:
-        """Numbers of Kierdorf & Roscher 2023, and of shared/reference/method.md where the paper leaves them open."""
+        """Compare the defaults with Kierdorf & Roscher 2023; numbers that the paper leaves open are this project's."""
         params, runtime = load_run_file(write(tmp_path, LEAST))
         assert (params.ingest.image_size, params.ingest.window_days) == (256, 3)
         assert (params.augment.plan, params.augment.copies) == ("copies", (8, 16))
@@ -164,9 +166,9 @@ class TestMistakes:
         [
             (
                 "scheduler = 'tcp://head:8786'",
-                'a scheduler is for runtime.task_runner = "dask", and tasks run in threads',
+                'a scheduler is given, but runtime.task_runner is "threads"',
             ),
-            ("task_runner = 'dask'\nscheduler = 'head'", "protocol, host and port, as tcp://host:8786, got 'head'"),
+            ("task_runner = 'dask'\nscheduler = 'head'", "'head' is no address of a Dask scheduler"),
             ("task_runner = 'ray'", "Input should be 'threads' or 'dask', got 'ray'"),
         ],
     )
@@ -210,6 +212,5 @@ class TestMistakes:
 
     def test_the_remedy_names_nothing_that_is_not_there(self, tmp_path: Path) -> None:
         remedy = refusal(write(tmp_path, LEAST + "[train]\nepoch = 1\n")).remedy
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        assert "README lists every key" in remedy and "--" not in remedy
-        assert "### Every key" in readme
+        page = re.findall(r"docs/reference/\S+\.md", remedy)[0]
+        assert "| `train.epochs` |" in (ROOT / page).read_text(encoding="utf-8") and "--" not in remedy

@@ -1,4 +1,4 @@
-"""The commands for new dates and many seasons: what they refuse, without a server or a fitted campaign."""
+"""Tests of the commands for new dates and many seasons: what they refuse without a server or a fitted campaign."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ SEASONS = '[[seasons]]\ncampaign = "field2"\n'
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command sets ends with its test."""
+    """Restore the environment variables that a command sets after each test."""
     for name in (
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
         "PREFECT_SERVER_ANALYTICS_ENABLED",
@@ -100,7 +100,7 @@ class TestBackfill:
 
 class TestAnnounce:
     def test_without_a_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In a process of its own: this one may have a server's address from other tests."""
+        """Run the command in a process of its own, as this one may have a server's address from other tests."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             monkeypatch.delenv(name)
         home = {"PREFECT_HOME": str(tmp_path)}
@@ -122,7 +122,7 @@ class TestAnnounce:
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """Answers everybody with 401, as a server does without the right password."""
+    """Server that answers every request with 401, as one does without the right password."""
 
     def do_GET(self) -> None:
         self.send_error(401)

@@ -1,5 +1,6 @@
-"""The TOML file of `harvest backfill`: defaults, paths, and every mistake named."""
+"""Tests of the TOML file of `harvest backfill`: defaults, paths, and every mistake named."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tasks.ingest.arrival import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.support.repository import ROOT
 
 LEAST = '[[seasons]]\ncampaign = "field2-2021"\n'
 SECOND = '[[seasons]]\ncampaign = "field2-2022"\n'
@@ -32,8 +34,10 @@ def refusal(path: Path) -> InputError:
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """The lines of a refusal, one a key."""
-    return [line.strip() for line in refusal(write(folder, text)).found.strip().splitlines()]
+    """Return the lines of a refusal below its headline, one for each key."""
+    headline, *lines = refusal(write(folder, text)).found.splitlines()
+    assert headline.endswith(".toml has wrong keys or values:")
+    return [line.strip() for line in lines]
 
 
 class TestContent:
@@ -135,7 +139,7 @@ class TestMistakes:
         (twice,) = problems(tmp_path, LEAST + "dates = ['2021-08-25', '2021-08-25']\n")
         assert twice.startswith("seasons.0.dates: ") and "every acquisition date once" in twice
         (again,) = problems(tmp_path, LEAST + SECOND + LEAST + "fitted_by = 'x'\n")
-        assert again.startswith("seasons: ") and "every season once, but field2-2021 is there again" in again
+        assert again.startswith("seasons: ") and "field2-2021 is there more than once" in again
 
     def test_an_unknown_source_lists_the_known(self, tmp_path: Path) -> None:
         (problem,) = problems(tmp_path, LEAST + "[seasons.source]\nkind = 'coco'\n")
@@ -152,7 +156,9 @@ class TestMistakes:
 
     def test_words_of_the_refusal(self, tmp_path: Path) -> None:
         error = refusal(write(tmp_path, "at_most = 0\n" + LEAST))
-        assert error.rule == "The keys and values of seasons.toml are those of a backfill"
+        assert error.rule == "The keys and values of seasons.toml must be those of a backfill"
+        page = re.findall(r"docs/reference/\S+\.md", error.remedy)[0]
+        assert "| `at_most` |" in (ROOT / page).read_text(encoding="utf-8")
 
     def test_bad_toml_no_text_no_file_and_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / "image.toml").write_bytes(b"\x89PNG\xff\xfe")

@@ -1,0 +1,33 @@
+"""Tests of how commands set up Prefect and the terminal."""
+
+import logging
+
+import pytest
+
+from flows.cli.options import NOTICES, configure_prefect
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the environment variables that the set-up writes after each test."""
+    for name in (
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS",
+        "DO_NOT_TRACK",
+    ):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_warnings_of_flows_are_printed_once(n_times: int, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(n_times):
+        configure_prefect(logs=False)
+    try:
+        logging.getLogger("flows.review.waiting").warning("waiting for %s", "an answer")
+        logging.getLogger("flows.review.waiting").info("not for a person")
+    finally:
+        logging.getLogger("flows").removeHandler(NOTICES)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "waiting for an answer\n")
