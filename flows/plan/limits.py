@@ -1,6 +1,6 @@
-"""What a campaign needs against what the machine has: refusals, and which change of a parameter would do.
+"""Refuse a campaign that needs more than the machine has, and name changes of a parameter with which it fits.
 
-A remedy is found by planning again with other values, so what it names does fit.
+A remedy is found by planning again with other values, so a campaign with the named values does fit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +13,21 @@ from tasks.plan.memory import StageMemory, plan_memory
 from tasks.plan.store import plan_store
 from tasks.plan.workload import Workload
 
-SIZES = (512, 384, 256, 224, 192, 160, 128, 96, 64, 32)  # pixel, that images may be made smaller to
-N_REMEDIES = 3
+SIZES = (512, 384, 256, 224, 192, 160, 128, 96, 64, 32)  # image sizes that a remedy tries, pixels
+N_REMEDIES = 3  # most changes that a remedy names
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What may be used, in bytes.
+    """Memory and disk that a run may use, in bytes.
 
     Attributes
     ----------
-    memory : of all processes together; available : of it what others leave just now.
-    own : what the run's processes take already, Python and its libraries.
-    gpu : of the CUDA device that would compute; None on a CPU.
-    disk : free where the store is; None where it is elsewhere.
+    memory : memory for all processes together.
+    available : memory that other processes leave free now.
+    own : memory that the run's processes take for Python and its libraries.
+    gpu : memory of the CUDA device that would compute; None on a CPU.
+    disk : free space where the store is; None if the store is not on this machine.
     """
 
     memory: int
@@ -36,10 +37,10 @@ class Machine:
     disk: int | None
 
     def needed(self, stages: Sequence[StageMemory]) -> list[int]:
-        """Memory of the process during each stage, with as many tasks of it as run side by side.
+        """Estimate the memory of the process during each stage with its parallel tasks, in bytes.
 
-        What a task has freed the allocator keeps in part, for its thread alone. So the largest of those before counts
-        once more.
+        The allocator keeps part of the memory that a task has freed, for that task's thread. So the largest task of the
+        earlier stages is added once more.
         """
         own = [stage.worker if self.gpu is None else stage.host for stage in stages]
         return [
@@ -48,18 +49,18 @@ class Machine:
         ]
 
     def holds(self, work: Workload) -> bool:
-        """Whether all stages fit into memory, the machine's and the GPU's."""
+        """Tell whether all stages fit into the memory of the machine and of its GPU."""
         stages = plan_memory(work)
         on_gpu = max(stage.n_at_once * stage.passes for stage in stages)
         return max(self.needed(stages)) <= self.memory and (self.gpu is None or on_gpu <= self.gpu)
 
 
 def check_memory(work: Workload, machine: Machine) -> None:
-    """Refuse a campaign of which a stage needs more memory than there is.
+    """Refuse a campaign if a stage needs more memory than the machine or its GPU has.
 
     Raises
     ------
-    InputError : naming the largest stage and values with which everything fits.
+    InputError : a stage does not fit. The error names the largest stage, and values with which everything fits.
     """
     if machine.holds(work):
         return
@@ -72,19 +73,24 @@ def check_memory(work: Workload, machine: Machine) -> None:
         worst = max(stages, key=lambda stage: stage.n_at_once * stage.passes)
         need, there, where = worst.n_at_once * worst.passes, machine.gpu, "GPU memory"
     raise InputError(
-        f"{stage_name(worst)} needs {size_text(need)} of {size_text(there)}: {worst.n_at_once} at once, each "
-        f"{size_text(worst.worker)}, beside Python, its libraries and what stages before leave",
-        f"Every stage of a campaign fits into the machine's {where}",
-        remedy(work, machine.holds, f"a machine with {size_text(need)} of {where}, or fewer dates"),
+        f"{stage_name(worst)} needs {size_text(need)} of {where}, this machine has {size_text(there)}: "
+        f"{worst.n_at_once} parallel tasks of {size_text(worst.worker)} each, besides Python, its libraries and what "
+        "earlier stages leave",
+        f"Every stage of a campaign must fit into the machine's {where}",
+        remedy(work, machine.holds, f"use a machine with {size_text(need)} of {where}, or fewer dates"),
     )
 
 
 def check_disk(work: Workload, machine: Machine, image_share: float) -> None:
     """Refuse a campaign whose artefacts do not fit on the disk of the store.
 
+    Parameters
+    ----------
+    image_share : stored bytes of an image as a share of its pixels' bytes.
+
     Raises
     ------
-    InputError : naming the largest kind of artefact and values with which everything fits.
+    InputError : the artefacts do not fit. The error names the largest kind, and values with which everything fits.
     """
     sizes = plan_store(work, image_share)
     need, free = sum(size.bytes for size in sizes), machine.disk
@@ -92,64 +98,69 @@ def check_disk(work: Workload, machine: Machine, image_share: float) -> None:
         return
     largest = max(sizes, key=lambda size: size.bytes)
     raise InputError(
-        f"{size_text(need)} for {size_text(free)} that are free; {size_text(largest.bytes)} are "
-        f"{largest.kind}{f' by {largest.method}' if largest.method else ''}",
-        "A campaign's artefacts fit on the disk of the store",
+        f"The campaign's artefacts need {size_text(need)}, the store's disk has {size_text(free)} free; "
+        f"{size_text(largest.bytes)} are {largest.kind}{f' by {largest.method}' if largest.method else ''}",
+        "A campaign's artefacts must fit on the disk of the store",
         remedy(
             work,
             lambda changed: sum(size.bytes for size in plan_store(changed, image_share)) <= free,
-            f"a disk with {size_text(need)} free (--store), or fewer dates",
+            f"use a disk with {size_text(need)} free (--store), or fewer dates",
         ),
     )
 
 
 def stage_name(stage: StageMemory) -> str:
-    """A stage with its saliency method, where it has one."""
+    """Name a stage, with its saliency method if it has one."""
     return f"{stage.stage} {stage.method}" if stage.method else stage.stage
 
 
 def remedy(work: Workload, fits: Callable[[Workload], bool], otherwise: str) -> str:
-    """The first changes of one parameter each with which a campaign fits; `otherwise` in any case."""
+    """Name the smallest changes of single parameters with which a campaign fits, and `otherwise` in any case."""
     found = (next((said for said, changed in some if fits(changed)), None) for some in changes(work))
     return ", or ".join([*islice((said for said in found if said), N_REMEDIES), otherwise])
 
 
 def changes(work: Workload) -> Iterator[Iterator[tuple[str, Workload]]]:
-    """Changes of each parameter that costs memory or room, what changes no number first, smaller ones first."""
+    """Yield changes of each parameter that costs memory or disk: smaller ones first, those that change results last."""
     runtime, cluster, train = work.runtime, work.cluster, work.train
     yield (
-        (f"runtime.workers = {n}", replace(work, runtime=runtime.model_copy(update={"workers": n})))
+        (f"set runtime.workers = {n}", replace(work, runtime=runtime.model_copy(update={"workers": n})))
         for n in range(runtime.workers - 1, 0, -1)
     )
     yield (
-        (f"runtime.batch_size = {n}", replace(work, runtime=runtime.model_copy(update={"batch_size": n})))
+        (f"set runtime.batch_size = {n}", replace(work, runtime=runtime.model_copy(update={"batch_size": n})))
         for n in halves(runtime.batch_size, 1)
     )
     yield (
-        (f"cluster.max_exact = {n}", replace(work, cluster=cluster.model_copy(update={"max_exact": n})))
+        (f"set cluster.max_exact = {n}", replace(work, cluster=cluster.model_copy(update={"max_exact": n})))
         for n in halves(min(cluster.max_exact, work.n_validation), 2)
     )
     if train is not None:
         yield (
-            (f"train.batch_size = {n} (other weights)", replace(work, train=train.model_copy(update={"batch_size": n})))
+            (
+                f"set train.batch_size = {n} (trains other weights)",
+                replace(work, train=train.model_copy(update={"batch_size": n})),
+            )
             for n in halves(train.batch_size, 2)
         )
-    yield ((f"explain.methods without {left}", changed) for left, changed in fewer_methods(work))
+    yield ((f"leave {left} out of explain.methods", changed) for left, changed in fewer_methods(work))
     least = work.explain.occlusion.patch
     yield (
-        (f"ingest.image_size = {size}", resized(work, size)) for size in SIZES if least < size < work.ingest.image_size
+        (f"set ingest.image_size = {size}", resized(work, size))
+        for size in SIZES
+        if least < size < work.ingest.image_size
     )
 
 
 def halves(value: int, least: int) -> Iterator[int]:
-    """Half of a value, a quarter and so on, down to `least`."""
+    """Yield half of a value, a quarter of it and so on, down to `least`."""
     while value // 2 >= least:
         value //= 2
         yield value
 
 
 def fewer_methods(work: Workload) -> Iterator[tuple[str, Workload]]:
-    """The same campaign with one saliency method less, where there are several; that of the largest maps first."""
+    """Yield the campaign without one of its saliency methods, the one with the largest maps first."""
     methods = work.explain.methods
     for left in sorted(methods, key=work.map_shape, reverse=True) if len(methods) > 1 else ():
         others = tuple(method for method in methods if method != left)
@@ -157,9 +168,10 @@ def fewer_methods(work: Workload) -> Iterator[tuple[str, Workload]]:
 
 
 def resized(work: Workload, size: int) -> Workload:
-    """The same campaign with smaller images; layers' outputs go with the pixels, as a convolutional network's do.
+    """Return the campaign with smaller images.
 
-    The shape of Grad-CAM maps stays, which is on the safe side.
+    The bytes of layers' outputs scale with the number of pixels, as in a convolutional network. The shape of Grad-CAM
+    maps stays, which overestimates their size.
     """
     share = (size / work.ingest.image_size) ** 2
     network = work.network

@@ -1,4 +1,4 @@
-"""What this machine has: memory, as far as it may be used, and room on a disk."""
+"""Measure what this machine has: memory that may be used, free disk space and processors."""
 
 import math
 import os
@@ -8,22 +8,24 @@ from pathlib import Path
 
 import psutil
 
-CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # of version 2 and 1
+CGROUPS = Path("/sys/fs/cgroup")  # folder of all control groups
+OWN_CGROUP = Path("/proc/self/cgroup")  # file that names the control groups of this process
+LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # files with a limit in bytes, of cgroups version 2 and 1
 
 
 def memory_limit(own: Path = OWN_CGROUP, groups: Path = CGROUPS) -> int:
-    """Bytes of memory that processes here may take: the machine's, or less where a control group says so.
+    """Return the bytes of memory that processes here may take: the machine's, or less by a control group's limit.
 
     Parameters
     ----------
-    own : file that names this process's control groups; groups : folder of all. Neither need be there.
+    own : file that names this process's control groups; may be missing.
+    groups : folder of all control groups; may be missing.
     """
     return min([psutil.virtual_memory().total, *_cgroup_limits(own, groups)])
 
 
 def _cgroup_limits(own: Path, groups: Path) -> Iterator[int]:
-    """Limits of this process's control groups and of those they are in; a container sees its own as the root."""
+    """Yield the limits of this process's control groups and their parents; a container sees its own as the root."""
     lines = own.read_text().splitlines() if own.is_file() else []
     folders = {groups, groups / "memory"}
     for line in lines:
@@ -38,7 +40,7 @@ def _cgroup_limits(own: Path, groups: Path) -> Iterator[int]:
 
 
 def free_disk(store: str) -> int | None:
-    """Bytes free where a store lies or will lie; None where it is no folder of this machine."""
+    """Return the free bytes on the disk of a store, which need not exist yet; None for a store in a bucket."""
     if "://" in store:
         return None
     folder = Path(store).absolute()
@@ -48,11 +50,11 @@ def free_disk(store: str) -> int | None:
 
 
 def n_processors() -> int:
-    """Processors that this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def size_text(n_bytes: float) -> str:
-    """Bytes for people, e.g. `1.3 GB`."""
+    """Write a number of bytes for people, for example `1.3 GB`."""
     power = min(4, max(1, int(math.log(max(n_bytes, 1), 1000))))
     return f"{n_bytes / 1000**power:.{1 if n_bytes < 100 * 1000**power else 0}f} {'kMGT'[power - 1]}B"

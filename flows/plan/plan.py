@@ -1,7 +1,7 @@
-"""The plan of a campaign: what it will do and take, before anything of it runs.
+"""Plan a campaign: estimate its work, memory, storage and time before it runs.
 
-Read are the source's own lists and the size of a classifier, and a few images, which are written to a temporary folder
-to see how far they can be compressed. Nothing is written to the store.
+The plan reads the source's own lists, the size of a classifier, and a few images. The images are written to a temporary
+folder, to measure how far they can be compressed. Nothing is written to the store.
 """
 
 import time
@@ -39,12 +39,19 @@ from tasks.plan.store import Size, plan_store
 from tasks.plan.workload import Workload, count_date, measure_network
 from tasks.sources.contract import Source, SourceImage, UnreadableImage
 
-N_SAMPLED = 16  # images that are read
+N_SAMPLED = 16  # images that are read to measure reading time and compression
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a few images of a source tell: seconds an image to read, and stored bytes in bytes of pixels."""
+    """Measurements on a few images of a source.
+
+    Attributes
+    ----------
+    n : number of images that could be read.
+    seconds : time to read and prepare one image.
+    share : stored bytes as a share of the pixels' bytes.
+    """
 
     n: int
     seconds: float
@@ -53,13 +60,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a campaign will do and take.
+    """Estimated work, memory, storage and time of a campaign.
 
     Attributes
     ----------
-    stages, memory : by stage, in the order of the DAG. sizes : by kind of artefact, images as compressed as a sample
-        of them; upper_bound : bytes of all, with nothing compressed.
-    seconds : of each of `stages` at the measured rates; None where no rate is measured.
+    stages : work of each stage, in the order of the DAG.
+    memory : memory of each stage, in the order of the DAG.
+    sizes : stored bytes of each kind of artefact, with images compressed like those of the sample.
+    upper_bound : stored bytes of all artefacts with nothing compressed.
+    seconds : time of each of `stages` at the measured rates; None where no rate is measured.
     """
 
     campaign: str
@@ -75,14 +84,14 @@ class Plan:
 
 
 def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
-    """Plan a campaign from nothing: what a store has of it already is computed no more, but planned here.
+    """Plan a campaign for an empty store, even if the store has some of its artefacts already.
 
     Raises
     ------
-    InputError : what `analyse_campaign` refuses without opening images; what does not fit into memory or on the disk.
+    InputError : the campaign would be refused before any image is opened, or does not fit into memory or on the disk.
     """
     check_run(params, runtime, is_here=True)
-    imported = psutil.Process().memory_info().rss  # as a run does, and each worker process of its own
+    imported = psutil.Process().memory_info().rss  # a run, and each of its worker processes, takes as much
     available = min(memory_limit(), psutil.virtual_memory().available + imported)
     libraries = imported * (1 + own_processes(runtime))
     images, work, classifier = look(params, runtime)
@@ -109,16 +118,16 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
 
 
 def own_processes(runtime: Runtime) -> int:
-    """Worker processes that a run starts on this machine."""
+    """Count the worker processes that a run starts on this machine."""
     return runtime.workers if runtime.task_runner == "dask" and runtime.scheduler is None else 0
 
 
 def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], Workload, Classifier]:
-    """Images that the source lists, the workload that they and the parameters make, and a classifier of its kind.
+    """List the source's images, and derive the workload and a classifier of the campaign's architecture.
 
     Raises
     ------
-    InputError : as `plan_campaign`.
+    InputError : the campaign would be refused before any image is opened.
     """
     classes, by_date = preview(params.source, params.dates, params.ingest)
     images = [image for of_date in by_date.values() for image in of_date]
@@ -147,7 +156,12 @@ def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], W
 def refuse_hopeless(
     params: CampaignParams, classes: tuple[str, ...], by_date: Mapping[date, Sequence[SourceImage]]
 ) -> None:
-    """Refuse a campaign whose listed images are too few, before anything is opened."""
+    """Refuse a campaign that lists too few images, before any image is opened.
+
+    Raises
+    ------
+    InputError : there are too few images or plants of a split or class.
+    """
     listings = [
         {
             "date": day.isoformat(),
@@ -161,7 +175,7 @@ def refuse_hopeless(
 
 
 def like_the_campaigns(params: CampaignParams, classes: tuple[str, ...], runtime: Runtime) -> Classifier:
-    """The given classifier, or an untrained one of the architecture that will be trained."""
+    """Load the given classifier, or build an untrained one of the architecture that will be trained."""
     given = params.classifier
     if given is None:
         model = build_model(params.train.architecture, len(classes), "none", params.train.seed)
@@ -171,12 +185,12 @@ def like_the_campaigns(params: CampaignParams, classes: tuple[str, ...], runtime
 
 
 def gpu_memory(classifier: Classifier) -> int | None:
-    """Bytes of the GPU that would compute; None on a CPU."""
+    """Return the bytes of memory of the GPU that would compute; None on a CPU."""
     return torch.cuda.mem_get_info(classifier.device)[1] if classifier.device.type == "cuda" else None
 
 
 def sample_images(source: Source, images: Sequence[SourceImage], size: int) -> Sample:
-    """Read images from all over the list, and write them as ingest would; one that cannot be read is passed by."""
+    """Read images spread over the list and write them as ingest does; images that cannot be read are skipped."""
     chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, N_SAMPLED).round().astype(int))]
     start, read = time.perf_counter(), list[NDArray[np.uint8]]()
     for image in chosen:
@@ -195,7 +209,7 @@ def sample_images(source: Source, images: Sequence[SourceImage], size: int) -> S
 
 
 def plan_rows(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values: stages, artefacts, and what was read and measured; bytes, seconds, counts."""
+    """Return a plan as JSON values: counts, bytes and seconds of stages and artefacts, and the measurements."""
     needed = plan.machine.needed(plan.memory)
     memory = {(stage.stage, stage.method): (stage, need) for stage, need in zip(plan.memory, needed, strict=True)}
     rows = [

@@ -1,4 +1,4 @@
-"""What cannot fit is refused, with a value that fits."""
+"""Tests that a campaign that cannot fit is refused, with values that fit."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ def refused(work: Workload, there: Machine) -> InputError:
 
 
 def changed(work: Workload, said: str) -> Workload:
-    """The workload with the change that a remedy names."""
+    """Return the workload with the change that a remedy names."""
     return next(work for some in changes(work) for name, work in some if name == said)
 
 
@@ -47,30 +47,30 @@ def test_too_many_workers_with_too_large_batches() -> None:
     work, there = workload(runtime=Runtime(batch_size=512, workers=4)), machine(8 * GB)
     error = refused(work, there)
     workers = int(re.findall(r"runtime\.workers = (\d+)", error.remedy)[0])
-    assert there.holds(changed(work, f"runtime.workers = {workers}"))
-    assert not there.holds(changed(work, f"runtime.workers = {workers + 1}")) if workers < 3 else True
+    assert there.holds(changed(work, f"set runtime.workers = {workers}"))
+    assert not there.holds(changed(work, f"set runtime.workers = {workers + 1}")) if workers < 3 else True
     batch = int(re.findall(r"runtime\.batch_size = (\d+)", error.remedy)[0])
-    assert there.holds(changed(work, f"runtime.batch_size = {batch}"))
-    assert "of 8.0 GB" in error.found and "at once" in error.found
+    assert there.holds(changed(work, f"set runtime.batch_size = {batch}"))
+    assert "this machine has 8.0 GB" in error.found and "parallel tasks" in error.found
 
 
 def test_affinity_of_all_pairs() -> None:
-    """30,000 validation maps have 7 GB of affinities, three times in memory."""
+    """Refuse 30,000 validation maps, whose affinities take 7 GB and are in memory three times."""
     work = workload(dates=MANY, cluster=ClusterParams(max_exact=40_000), train=None)
     error = refused(work, machine(16 * GB))
     assert error.found.startswith("cluster needs")
-    assert re.match(r"cluster\.max_exact = 15000,? or", error.remedy)
-    check_memory(changed(work, "cluster.max_exact = 15000"), machine(16 * GB))
+    assert re.match(r"set cluster\.max_exact = 15000,? or", error.remedy)
+    check_memory(changed(work, "set cluster.max_exact = 15000"), machine(16 * GB))
 
 
 def test_maps_of_many_pixels_of_many_images() -> None:
     work = workload(dates=MANY, explain=ExplainParams(methods=("gradcam", "lime")), train=None)
-    assert refused(work, machine(16 * GB)).remedy.startswith("explain.methods without lime")
+    assert refused(work, machine(16 * GB)).remedy.startswith("leave lime out of explain.methods")
 
 
 def test_nothing_helps_but_memory() -> None:
     error = refused(workload(), machine(1.2 * GB))
-    assert re.fullmatch(r"a machine with .* of memory, or fewer dates", error.remedy)
+    assert re.fullmatch(r"use a machine with .* of memory, or fewer dates", error.remedy)
 
 
 def test_a_gpu_has_a_memory_of_its_own() -> None:
@@ -85,9 +85,9 @@ def test_a_full_disk() -> None:
     need = sum(size.bytes for size in plan_store(work, 1))
     error = refused(work, machine(10**13, disk=need - 1))
     assert "are images" in error.found and "--store" in error.remedy
-    assert "explain.methods without occlusion" in error.remedy and "ingest.image_size" in error.remedy
+    assert "leave occlusion out of explain.methods" in error.remedy and "ingest.image_size" in error.remedy
     check_disk(work, machine(disk=need), image_share=1)
-    check_disk(work, machine(disk=None), image_share=1)  # an object store has no end
+    check_disk(work, machine(disk=None), image_share=1)  # the room in a bucket is not known
 
 
 class TestMachine:
