@@ -1,13 +1,16 @@
-"""Errors that a person sees as one message; imported without Prefect, so that help is quick."""
+"""Define an error that a person sees as one message.
+
+The module is imported without Prefect, so that `--help` is quick.
+"""
 
 
 class RunFailedError(RuntimeError):
-    """A flow run that was waited for ended in another state than Completed.
+    """Report that an awaited flow run did not end as Completed.
 
     Attributes
     ----------
-    is_crash : it did not fail by itself, so that another may do better.
-    flow_run : its id.
+    is_crash : whether its process was killed, so that another run may succeed.
+    flow_run : id of the flow run.
     """
 
     def __init__(self, said: str, is_crash: bool, flow_run: str) -> None:

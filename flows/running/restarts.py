@@ -1,4 +1,4 @@
-"""Which flow runs begin anew after they have ended, and how often."""
+"""Decide which flow runs are restarted after they have ended, and how often."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from prefect.runtime import flow_run
 
 from storage.errors import InputError
 
-MAX_RUNS = 10  # a host that is restarted often needs some; what crashes by itself would crash for ever
-# What a run says at its end that could not reach the server, which is no fault of its own. A new client does not try
-# again.
+# Most starts of one flow run. Restarts of a host need a few; a run that crashes by itself would never stop.
+MAX_RUNS = 10
+# Parts of the message of a run that failed because the server was away. A new Prefect client does not retry, so the run
+# itself is restarted.
 LOST_SERVER = tuple(
     f"encountered an exception: {error}"
     for error in (
@@ -26,21 +27,22 @@ LOST_SERVER = tuple(
 
 
 def is_begun_again(state: State[Any]) -> bool:
-    """Whether the automations of `deployments/automations.py` begin a run again that has ended in this state."""
+    """Tell whether the automations of `deployments/automations.py` restart a run that has ended in this state."""
     return state.is_crashed() or (state.is_failed() and any(said in (state.message or "") for said in LOST_SERVER))
 
 
 def refuse_endless_restarts() -> None:
-    """Stop a flow run that is scheduled again and again after crashes, before it begins anew.
+    """Stop a flow run that is restarted again and again after crashes.
 
     Raises
     ------
-    InputError : more runs of this flow run than `MAX_RUNS`; a FAILED run is not scheduled again by itself.
+    InputError : the flow run was started more than `MAX_RUNS` times. The run then fails, and failed runs are not
+        restarted.
     """
     n_runs = flow_run.run_count
     if n_runs > MAX_RUNS:
         raise InputError(
-            f"this is its run {n_runs}, and none came to an end",
-            f"A flow run begins at most {MAX_RUNS} times",
-            "look for what kills it (memory, disk, the host) in the worker's log, then start a new flow run",
+            f"This is start {n_runs} of one flow run, and every start before it crashed",
+            f"A flow run is started at most {MAX_RUNS} times",
+            "find what kills it (memory, disk, the host) in the worker's log, then start a new flow run",
         )

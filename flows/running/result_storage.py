@@ -1,4 +1,4 @@
-"""Where Prefect keeps the results of cached tasks: in the store, so that other machines and Prefect homes find them."""
+"""Keep Prefect's records of cached tasks in the store, so that other machines and Prefect homes find them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,47 +11,47 @@ from storage.places.files import write_atomically
 
 
 class StoreRecords(WritableFileSystem):
-    """Records of cached tasks in a store, by their plain names.
+    """Prefect file system that reads and writes the records of cached tasks in a store.
 
-    Prefect calls the plain methods with `_sync`, and those with an `a` before their names from where it awaits.
+    Prefect calls the plain methods with `_sync`, and the methods whose names begin with `a` from asynchronous code.
 
     Attributes
     ----------
-    store : address of the store; credentials are those of the process.
+    store : address of the store. Credentials are those of the process.
     """
 
     store: str
 
     def _resolve_path(self, path: str) -> None:
-        """Prefect would else make local paths of the names."""
+        """Do nothing: Prefect's own method would turn names into local paths."""
 
     def read_path(self, path: str, _sync: bool = True) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Content of a record.
+        """Read a record's content.
 
         Raises
         ------
-        FileNotFoundError, OSError : there is none, or the request failed.
+        FileNotFoundError, OSError : there is no such record, or the request failed.
         """
         return (Store(self.store).results_folder / path).read_bytes()
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:  # pyright: ignore
-        """Write a record, whole or not at all."""
+        """Write a record atomically: readers see all of it or none."""
         write_atomically(Store(self.store).results_folder / path, content)
 
     async def aread_path(self, path: str) -> bytes:
-        """As `read_path`."""
+        """Read a record's content, called by asynchronous code; see `read_path`."""
         return self.read_path(path)
 
     async def awrite_path(self, path: str, content: bytes) -> None:
-        """As `write_path`."""
+        """Write a record atomically, called by asynchronous code; see `write_path`."""
         self.write_path(path, content)
 
 
 def result_storage(store: Store) -> Any:
-    """The result storage of tasks that write into a store.
+    """Return the result storage of tasks that write into a store.
 
-    Prefect takes a folder as it is, anything else only as a block that its server knows; that one holds an address and
-    no secret.
+    For a local store it is a folder. For a bucket Prefect needs a block that its server knows; the block holds the
+    store's address and no secret.
     """
     folder = store.results_folder
     if isinstance(folder, Path):
@@ -59,6 +59,6 @@ def result_storage(store: Store) -> Any:
     records, name = StoreRecords(store=store.address), f"harvest-{content_digest(store.address)}"
     try:
         records.save(name, overwrite=True)
-    except ObjectAlreadyExists:  # another run has made it at the same moment
+    except ObjectAlreadyExists:  # another run has saved the block at the same moment
         records.save(name, overwrite=True)
     return records

@@ -1,8 +1,9 @@
-"""Flow runs of other deployments: sent for once, waited for, followed by another when their work is wanted again.
+"""Submit flow runs of other deployments once, wait for them, and submit new ones when their work is needed again.
 
-A key names what a run does: words for people, then a digest. The server makes one run for a key however often, and from
-wherever, it is sent for. A run that has ended keeps its parameters and its count of restarts, so a new one follows it,
-under the key's next number; who sends at the same time counts alike, and gets the same run.
+An idempotency key names the work of a run: words for people, then a digest. The server makes one run for each key,
+however often and from wherever it is submitted. A run that has ended keeps its parameters and its count of restarts.
+So work that is needed again gets a new run, under the key's next number. Callers at the same moment find the same
+number, and so get the same run.
 """
 
 import time
@@ -21,19 +22,19 @@ from prefect.tasks import Task
 from flows.running.errors import RunFailedError
 from flows.running.restarts import MAX_RUNS, is_begun_again
 
-POLL_SECONDS = 2
-# Before a crashed run is followed by another: what kills at once should not kill ten times in a second. A crash that is
-# reported twice, by its runner and later by its worker, does no harm: both reports are about the run that crashed.
+POLL_SECONDS = 2  # between looks at the state of an awaited run
+# Delay before a crashed run is followed by another, so that a run that is killed at once is not started ten times in a
+# second. The runner and later the worker may report the same crash; this does no harm, as both name the crashed run.
 AFTER_CRASH_SECONDS = 10
-MAX_CRASHES = 10
-# The server's automations begin a crashed run again within a minute, and the sweep, which does what they miss, within
-# four. One that lies longer has nobody who does.
+MAX_CRASHES = 10  # most runs that are submitted anew after crashes
+# Age after which a crashed run counts as abandoned. The server's automations restart a run within a minute, and the
+# sweep, which handles what they miss, within four.
 FORSAKEN_SECONDS = 900
-NUMBERS_AT_ONCE = 50
+NUMBERS_AT_ONCE = 50  # numbered keys that are looked up in one request
 
 
 def is_deployed(deployment: str) -> bool:
-    """Whether the server of this run has a deployment, `<flow>/<deployment>`."""
+    """Tell whether this run's Prefect server has a deployment, named `<flow>/<deployment>`."""
     with get_client(sync_client=True) as client:
         try:
             client.read_deployment_by_name(deployment)
@@ -43,12 +44,12 @@ def is_deployed(deployment: str) -> bool:
 
 
 def numbered(key: str, number: int) -> str:
-    """The key of the run of this number, from 1, among those that were sent for with one key."""
+    """Return the idempotency key of the run with this number, from 1, among those submitted under one key."""
     return key if number == 1 else f"{key} {number}"
 
 
 def find_runs(key: str) -> dict[int, FlowRun]:
-    """The flow runs that were sent for with this key, by number; a person may have deleted some."""
+    """Find the flow runs that were submitted under a key, by number; numbers of deleted runs are missing."""
     found: dict[int, FlowRun] = {}
     with get_client(sync_client=True) as client:
         for first in count(1, NUMBERS_AT_ONCE):
@@ -62,11 +63,11 @@ def find_runs(key: str) -> dict[int, FlowRun]:
 
 
 def is_over(run: FlowRun, begins_again: bool) -> bool:
-    """Whether a run has ended and nobody will begin it again.
+    """Tell whether a run has ended and will not be restarted.
 
     Parameters
     ----------
-    begins_again : the server's automations begin runs of its deployment again that crashed or lost the server.
+    begins_again : whether the server's automations restart runs of its deployment that crashed or lost the server.
     """
     state = run.state
     if state is None or not state.is_final():
@@ -86,16 +87,17 @@ def send(
     begins_again: bool = True,
     after_failure: bool = True,
 ) -> FlowRun:
-    """Send for a deployment's run, once for a key, and return it as it is now.
+    """Submit a deployment's run once for a key, and return the run as it is now.
 
-    After a run that is over a new one is made: who sends for it has looked for what it leaves, in vain. One that
-    crashed is not over while automations may begin it again; a new one would be a second process beside it.
+    If the key's latest run is over, a new one is made, because the caller has not found that run's results. A crashed
+    run is not over while automations may restart it: a new run would be a second process beside it.
 
     Parameters
     ----------
-    campaign : becomes a tag of the run.
-    begins_again : as in `is_over`.
-    after_failure : make a new run also after one that failed, was cancelled, or crashed for good.
+    key : words for people, then a space and a digest.
+    campaign : name that becomes a tag of the run.
+    begins_again : whether automations restart crashed runs of the deployment.
+    after_failure : whether a new run follows one that failed, was cancelled, or crashed for good.
     """
     runs = find_runs(key)
     number = max(runs, default=0)
@@ -109,21 +111,21 @@ def send(
         deployment,
         parameters=parameters,
         idempotency_key=numbered(key, number + 1),
-        flow_run_name=key.rpartition(" ")[0],  # until it begins, and has a name of its own
+        flow_run_name=key.rpartition(" ")[0],  # until it starts, and its flow names it
         tags=[campaign],
         timeout=0,
     )
 
 
 def give_up(run: FlowRun) -> None:
-    """Cancel a run that may be begun again, so that nobody does when another has taken its place."""
+    """Cancel a run that automations may still restart, because another run takes its place."""
     if run.state is not None and is_begun_again(run.state):
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run.id, Cancelled(message="another run takes its place"))
 
 
 def await_end(run: FlowRun, begins_again: bool) -> FlowRun:
-    """Wait until a run is over; returns it as it is then."""
+    """Wait until a run is over, and return it as it is then."""
     with get_client(sync_client=True) as client:
         while not is_over(run, begins_again):
             time.sleep(POLL_SECONDS)
@@ -132,7 +134,7 @@ def await_end(run: FlowRun, begins_again: bool) -> FlowRun:
 
 
 def retry_after_crash(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Send again after a run that was killed; one that failed would fail again."""
+    """Retry after a run that was killed; a run that failed would fail again."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, RunFailedError) and error.is_crash
 
@@ -147,15 +149,16 @@ def retry_after_crash(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
 def run_elsewhere(
     campaign: str, store: str, deployment: str, parameters: dict[str, Any], key: str, begins_again: bool = True
 ) -> str:
-    """Have a deployment's run done by a worker of its pool, wait for its end and return its id.
+    """Submit a deployment's run to the workers of its pool, wait until it is over, and return its id.
 
     Parameters
     ----------
-    begins_again : as in `is_over`. Where not, this task sends for another run after a crash.
+    begins_again : whether automations restart crashed runs of the deployment. If not, this task submits another run
+        after a crash.
 
     Raises
     ------
-    RunFailedError : it failed or was cancelled, or crashed too often.
+    RunFailedError : the run failed, was cancelled, or crashed too often.
     """
     run = await_end(send(deployment, parameters, key, campaign, begins_again=begins_again), begins_again)
     state = run.state

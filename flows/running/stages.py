@@ -1,4 +1,4 @@
-"""Tasks of one run: submitted with their results kept in the store, counted, waited for."""
+"""Submit the tasks of one run with results kept in the store, count finished ones, and wait for them."""
 
 import inspect
 from collections.abc import Iterable
@@ -26,14 +26,15 @@ Roles = dict[str, Future]
 
 
 class Stages:
-    """Submits the tasks of one run with their results kept in the store, and counts the finished ones.
+    """Runner of one run's tasks, which keeps their results in the store and counts the finished ones.
 
-    Tasks run in threads of its own and not in those of the flow, whose number is fixed before parameters are known.
+    Tasks run in a thread pool of their own. The flow's task runner cannot be used: its number of threads is fixed
+    before the run's parameters are known.
 
     Parameters
     ----------
-    n_expected : task runs to count on; `expect` corrects it when more is known.
-    runtime : how many tasks run at the same time, and whether some of them run on workers of Dask.
+    n_expected : expected number of task runs, for the progress bar; `expect` corrects it later.
+    runtime : settings that say how many tasks run in parallel, and whether some of them run on Dask's workers.
     """
 
     def __init__(self, campaign: str, store: str, n_expected: int, runtime: Runtime) -> None:
@@ -59,13 +60,13 @@ class Stages:
         self.bar.close()
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-        """Start a task as soon as its inputs are there, in a thread of this process."""
+        """Run a task in a thread of this process as soon as its inputs are there."""
         return self._counted(self.runner.submit(self._of_run(task), self._given(task, parameters)))
 
     def spread(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-        """Start one of many tasks that need only the store: on a worker of Dask, where the run has any.
+        """Run a task that needs only the store, on a Dask worker if the run has any, else in a thread.
 
-        Waits there for inputs, so those that need others of the same kind are started after these.
+        With Dask this call waits until the inputs are there, so submit tasks after those that they depend on.
         """
         if self.workers is None:
             return self.submit(task, **parameters)
@@ -86,7 +87,7 @@ class Stages:
         return future
 
     def expect(self, n_more: int) -> None:
-        """Count on more (or fewer) tasks than could be told before."""
+        """Correct the expected number of task runs by `n_more`, which may be negative."""
         self.bar.total += n_more
         self.bar.refresh()
 
@@ -104,14 +105,14 @@ def name_in_campaign(name: str, campaign: str) -> str:
 
 
 def dask_workers(runtime: Runtime) -> "DaskWorkers":
-    """Workers of a run; Dask is imported by the runs that need it."""
+    """Make a run's Dask workers; Dask is imported only by runs that need it."""
     from flows.running.workers import DaskWorkers
 
     return DaskWorkers(runtime)
 
 
 def run_name() -> str:
-    """Campaign and dates of a flow run by its parameter `params`, e.g. `field2-2021 2021-08-23..2021-09-03`."""
+    """Name a flow run by campaign and dates in its parameter `params`: `field2-2021 2021-08-23..2021-09-03`."""
     params = flow_run.parameters["params"]
     fields = params if isinstance(params, dict) else params.model_dump(mode="json")
     dates = sorted(str(day) for day in fields["dates"])
@@ -119,13 +120,13 @@ def run_name() -> str:
 
 
 def n_tasks(params: CampaignParams) -> int:
-    """Task runs of a campaign whose maps by one method and of one date are explained by one task."""
+    """Count a campaign's task runs, assuming that one task explains the images of one date by one method."""
     dates, methods = len(params.dates), len(params.explain.methods)
     classifier = 2 if params.classifier is None else 1
     return 5 + classifier + 2 * dates + methods * (7 + 7 * dates)
 
 
 def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:
-    """Wait, and raise the first error in the order of the DAG."""
+    """Wait for every task run in order, and raise the first error in the order of the DAG."""
     for future in futures:
         future.result()

@@ -1,10 +1,10 @@
-"""Dask's workers: processes of this machine or of others, in which a run predicts, explains and scores.
+"""Run tasks on Dask's workers: processes of this or other machines that predict, explain and score.
 
-What reads sources, trains, fits and publishes stays in the flow's process: a source need not be within reach of other
-machines, and the classifier is trained where the flow runs. Only references travel to the workers and back, so they
-need the store and the Prefect server, and load the classifier from the store, once a process.
+Tasks that read sources, train, fit and publish stay in the flow's process. So other machines need not reach the source,
+and the classifier is trained where the flow runs. Only references travel to the workers and back. Workers need the
+store and the Prefect server, and load the classifier from the store once in each process.
 
-A killed worker's tasks are begun again by others under the same task run; shards that were finished are not made again.
+Tasks of a killed worker are started again by other workers under the same task run, without the finished shards.
 """
 
 import threading
@@ -34,21 +34,21 @@ from storage.errors import InputError
 from tasks.parameters import Runtime
 from tasks.stage import versions
 
-CONNECT_SECONDS = 10
-CHECK_SECONDS = 5  # between looks at whether the scheduler and any worker are still there
-NO_WORKER_SECONDS = 120  # a service manager, or the worker's nanny, has started another by then
-# Not what Dask sets for its processes, see `gives_memory_back`.
+CONNECT_SECONDS = 10  # timeout of the connection to a scheduler
+CHECK_SECONDS = 5  # between checks that the scheduler and any worker are still there
+NO_WORKER_SECONDS = 120  # wait for a worker; a service manager or the worker's nanny has started another by then
+# Setting that removes Dask's own for its processes, see `gives_memory_back`.
 KEEP_MEMORY = {f"distributed.nanny.pre-spawn-environ.{ALLOCATOR}": None}
 
 
 class LostWorkersError(ConnectionError):
-    """The scheduler, or all of its workers, are gone: nothing that was sent to them will come back."""
+    """Report that the scheduler or all of its workers are gone, so that submitted tasks will never end."""
 
 
 class WorkerFuture(PrefectDaskFuture[Any]):
-    """A task run on a worker, whose end is taken over from the scheduler as soon as it is known.
+    """Future of a task run on a worker, which fetches the final state from the scheduler as soon as it is known.
 
-    What the scheduler still held for us would be computed anew when the worker that holds it dies.
+    A result that is left with the scheduler would be computed again if the worker that holds it died.
     """
 
     def __init__(self, task_run_id: UUID, wrapped_future: Any, workers: "DaskWorkers") -> None:
@@ -57,23 +57,23 @@ class WorkerFuture(PrefectDaskFuture[Any]):
 
     @property
     def is_known(self) -> bool:
-        """Whether the scheduler has, or had, what the task came to: its worker has told the server too."""
+        """Tell whether the final state is known. The worker has then reported it to the server too."""
         return bool(self._final_state) or self._wrapped_future.status == "finished"
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the end; an error of Dask's own is raised by `result`."""
+        """Wait for the end of the task; `result` raises the errors of Dask itself."""
         try:
             self._take(timeout)
         except (LostWorkersError, TimeoutError):
             return
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """What the task returned.
+        """Return what the task returned.
 
         Raises
         ------
-        LostWorkersError : the scheduler or all its workers are gone, or this task killed several.
-        TimeoutError : not yet there.
+        LostWorkersError : the scheduler or all its workers are gone, or several workers died of this task.
+        TimeoutError : the task is not finished yet.
         """
         self._take(timeout)
         return super().result(raise_on_failure=raise_on_failure)
@@ -98,9 +98,9 @@ class WorkerFuture(PrefectDaskFuture[Any]):
 
 
 class DaskWorkers:
-    """The workers of one run: those of a scheduler that is there, or a process each for `runtime.workers`.
+    """Workers of one run: those of a running scheduler, or `runtime.workers` processes of this machine.
 
-    A scheduler is connected to at once, so that one that is not there stops the run before it has done anything;
+    The run connects to a scheduler at once, so that a missing one stops the run before any work is done. Its own
     processes are started with the first task, which may be an hour later.
     """
 
@@ -110,10 +110,10 @@ class DaskWorkers:
         local = {
             "n_workers": runtime.workers,
             "threads_per_worker": 1,
-            # Of their pages: None is port 8787 of every address, which another run may have, and any port of it.
+            # Dask's pages get any free port of this host. The default is port 8787, which another run may have.
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": "127.0.0.1:0",
-            # Dask would kill a worker that takes more than its share of the memory, and the flow's process has one too.
+            # No limit: Dask would kill a worker above its share of the memory, without counting the flow's process.
             "memory_limit": None,
         }
         self.runner: DaskTaskRunner = (
@@ -128,51 +128,55 @@ class DaskWorkers:
         if self.address:
             self.connect()
         else:
-            dask.config.set(KEEP_MEMORY)  # of this process: its nannies read it when they start workers
+            dask.config.set(KEEP_MEMORY)  # set in this process, whose nannies read it when they start workers
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self.address and self.is_checked:
-            with suppress(Exception):  # an error of the run itself is the one to tell
+            with suppress(Exception):  # must not hide an error of the run itself
                 self.client.run(send_events)
         left = [future.task_run_id for future in self.sent if not future.is_known]
         self.runner.__exit__(kind, error, trace)
         if error is not None:
-            with suppress(Exception):  # the same
-                show_crashed(left, f"its worker died, or the run ended before it: {error}")
+            with suppress(Exception):  # must not hide the run's error
+                show_crashed(left, f"the worker died, or the run ended before this task: {error}")
 
     def connect(self) -> None:
         """Connect to the scheduler that the run was given.
 
         Raises
         ------
-        InputError : its workers could not reach the server, which only this process knows.
+        InputError : the run's Prefect server is one of its own, which the workers cannot reach.
         LostWorkersError : no scheduler answers.
         """
         if not PREFECT_API_URL.value():
             raise InputError(
-                f"runtime.scheduler = {self.address}, and PREFECT_API_URL is not set: this run's server is its own",
-                "Workers of another scheduler report to a Prefect server that they can reach",
+                f"runtime.scheduler is {self.address}, but PREFECT_API_URL is not set, so this run's Prefect server is "
+                "its own",
+                "Workers of a running scheduler report to a Prefect server that they can reach",
                 "start a server (prefect server start, or make serve) and set PREFECT_API_URL to an address that all "
-                "workers can reach, or leave runtime.scheduler out",
+                "workers can reach; or remove runtime.scheduler",
             )
         try:
             _ = self.client
         except (OSError, ValueError) as error:
             raise LostWorkersError(
-                f"no Dask scheduler answers at runtime.scheduler = {self.address} ({error}): start one with "
-                "`dask scheduler` and workers with `dask worker ADDRESS`, or mend the address"
+                f"No Dask scheduler answers at runtime.scheduler = {self.address} ({error}): start one with "
+                "`dask scheduler` and workers with `dask worker ADDRESS`, or correct the address"
             ) from error
 
     @property
     def client(self) -> PrefectDaskClient:
-        """The connection to the scheduler; the first time starts the run's own processes."""
+        """Return the connection to the scheduler. The first call starts the run's own processes, if it has any."""
         return self.runner.client
 
     def submit(self, task: Task[..., Any], parameters: dict[str, Any]) -> WorkerFuture:
-        """Start a task on a worker; waits for inputs that are not there yet, because only references can travel."""
+        """Run a task on a worker.
+
+        This call waits for the task's inputs, because only references to results can travel, not futures.
+        """
         dependencies = {name: collect_task_run_inputs_sync(value) for name, value in parameters.items()}
         settled: dict[str, Any] = visit_collection(parameters, visit_fn=settle, return_data=True)
         with temporary_settings({PREFECT_API_URL: server_address()}), without_results():
@@ -183,12 +187,12 @@ class DaskWorkers:
         return self.sent[-1]
 
     def check(self, parameters: dict[str, Any]) -> None:
-        """See that the workers there are can do what they are for.
+        """Check that every worker can do this run's tasks.
 
         Raises
         ------
         InputError : a worker cannot reach the server or the store, or has other versions than this process.
-        LostWorkersError : there is no worker for `NO_WORKER_SECONDS`.
+        LostWorkersError : no worker came within `NO_WORKER_SECONDS`.
         """
         try:
             self.client.wait_for_workers(1, timeout=NO_WORKER_SECONDS)
@@ -200,20 +204,20 @@ class DaskWorkers:
         problems = [f"{worker}: {problem}" for worker, problem in found.items() if problem]
         if problems:
             raise InputError(
-                "\n    ".join(["", *problems]),
+                "\n    ".join([f"{len(problems)} of {len(found)} Dask workers cannot do this run's tasks:", *problems]),
                 "Dask's workers reach the Prefect server and the store under the run's addresses, with its versions",
-                "see `Several machines` in the README",
+                "set up the workers as docs/dask.md says",
             )
         if slow := [worker for worker, is_slow in self.client.run(gives_memory_back).items() if is_slow]:  # type: ignore[attr-defined]
             get_run_logger().warning(
-                "%d of %d workers give memory back after every batch (%s, which Dask sets), and take twice as long by "
-                "that, %s among them: start them as `Several machines` in the README says",
+                "%d of %d workers give memory back after every batch (%s, which Dask sets), and so take twice as long, "
+                "%s among them: start them as docs/dask.md says",
                 *(len(slow), len(found), ALLOCATOR, slow[0]),
             )
         self.is_checked = True
 
     def check_alive(self) -> None:
-        """Refuse to wait any longer where nobody is left to work.
+        """Stop waiting when no worker is left.
 
         Raises
         ------
@@ -229,32 +233,34 @@ class DaskWorkers:
             raise self.lost(f"no worker for {NO_WORKER_SECONDS} seconds")
 
     def lost(self, said: str) -> LostWorkersError:
-        """The error that says so; the same run again goes on where this one stopped."""
+        """Make the error for lost workers. A new run continues where this one stopped."""
         where = f"of {self.address}" if self.address else "of this machine"
         return LostWorkersError(
-            f"Dask's scheduler {where} is gone, or has no workers ({said}): start it and its workers, and run again; "
-            "what was finished is not computed again"
+            f"Dask's scheduler {where} is gone, or has no workers ({said}): start it and its workers, then run again; "
+            "finished tasks are cached"
         )
 
 
 def settle(value: Any) -> Any:
-    """The result of a task run, anything else as it is."""
+    """Wait for the result of a task run; return any other value unchanged."""
     return value.result() if isinstance(value, PrefectFuture) else value
 
 
 def without_results() -> AbstractContextManager[object]:
-    """The flow run's context without what its tasks returned.
+    """Return the flow run's context without the results of its tasks.
 
-    Prefect looks there for the runs that a task's inputs come from, by their place in memory, which others have taken.
+    Prefect looks there for the runs that a task's inputs come from, by memory address. Other objects may have these
+    addresses by now.
     """
     context = FlowRunContext.get()
     return nullcontext() if context is None else context.model_copy(update={"run_results": {}})
 
 
 def server_address() -> str:
-    """Where this process's Prefect server is, also where it started one of its own: workers must not start more."""
+    """Return the address of this process's Prefect server, even one of its own: workers must not start another."""
     if address := PREFECT_API_URL.value():
         return address
-    from prefect.server.api.server import SubprocessASGIServer  # takes seconds, and is loaded where it is the server
+    # Importing takes seconds, and the module is loaded already if this process has a server.
+    from prefect.server.api.server import SubprocessASGIServer
 
     return SubprocessASGIServer().api_url

@@ -290,7 +290,7 @@ class TestRestarts:
             run = client.read_flow_run(run.id)
         assert run.run_count == n_before
         if is_refused:
-            with pytest.raises(InputError, match=rf"(?s)at most {MAX_RUNS} times.*this is its run {MAX_RUNS + 1}"):
+            with pytest.raises(InputError, match=rf"(?s)This is start {MAX_RUNS + 1} .*at most {MAX_RUNS} times"):
                 run_flow(begin, flow_run=run)
             assert read(run).state_name == "Failed"
         else:
