@@ -1,4 +1,4 @@
-"""A cluster's examples as a page beside the campaign's report, made on demand."""
+"""Publish a page with a cluster's examples beside the campaign's report, on demand."""
 
 from storage.artifacts import Artifact, Recipe, Store, content_digest
 from storage.places.files import Place
@@ -10,7 +10,11 @@ from tasks.stage import versions
 
 
 def write_gallery(store: Store, record: CampaignRecord, method: str, cluster: int, n: int) -> tuple[Place, int]:
-    """Publish the page, and return where it lies and how many images it shows.
+    """Publish the page of a cluster, and return its path and the number of images on it.
+
+    Parameters
+    ----------
+    n : largest number of validation images, and of images of unseen plants.
 
     Raises
     ------
@@ -21,12 +25,12 @@ def write_gallery(store: Store, record: CampaignRecord, method: str, cluster: in
     if not store.holds(recipe.ref):
         with store.create(recipe, versions()) as draft:
             draft.write_bytes("index.html", page.encode())
-    # No campaign has a plus in its name, and a report's folder holds that report's files alone.
+    # The page has a folder of its own, as a report's folder is replaced with the report. No campaign's name has a +.
     return publish_report(store, recipe.ref, f"{record.campaign}+{method}-cluster-{cluster}"), n_shown
 
 
 def campaign_artifacts(store: Store, record: CampaignRecord) -> dict[str, Artifact]:
-    """The campaign's artefacts by role, with those of the dates that were scored with its fit."""
+    """Open the campaign's artefacts, and those of dates that were scored with its fit, by role."""
     refs = dict(record.artifacts)
     fit = fit_digest(record.artifacts)
     for day in acquisition_dates(store, record.campaign, fit):

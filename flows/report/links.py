@@ -1,18 +1,18 @@
-"""Where the Prefect UI leads to for a campaign's report."""
+"""Make the addresses under which the Prefect UI links to reports."""
 
 import os
 
 from storage.artifacts import Store
 from storage.records.campaigns import CampaignRecord
 
-REPORTS_URL = "HARVEST_REPORTS_URL"
+REPORTS_URL = "HARVEST_REPORTS_URL"  # environment variable with the address that serves the store's folder `reports`
 
 
 def report_link(store: Store, record: CampaignRecord) -> str:
-    """Address of a campaign's report.
+    """Return the address of a campaign's report.
 
-    Where `HARVEST_REPORTS_URL` says under which address the store's folder `reports` is served, it is a page of that;
-    otherwise the file, which a browser opens only from the same machine and not by a click.
+    It is a page below `HARVEST_REPORTS_URL` if that is set. Otherwise it is the file's address, which works on the same
+    machine only, and which browsers do not open by a click.
     """
     served = os.environ.get(REPORTS_URL)
     page = record.report.removeprefix("reports/")

@@ -1,8 +1,8 @@
-"""A campaign's report while dates are scored with its fit: it shows every date that has a record.
+"""Renew a campaign's report while dates are scored with its fit, so that it shows every date that has a record.
 
-Several dates may be scored at the same time, on several machines, and each of their runs renews the report at its end.
-Nobody holds a lock. A date's record is written before its run looks, and whoever publishes looks again afterwards; so
-the last to publish has seen every record that there is, and no date stays out of the report.
+Several dates may be scored in parallel, on several machines, and each of their runs renews the report at its end.
+There is no lock. A run writes its date's record before it reads all records, and reads them again after publishing. So
+the last run to publish has read every record, and no date is missing in the report.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from tasks.report.report import write_report
 
 @dataclass(frozen=True)
 class Shown:
-    """What a report is made from; the fields are parameters of `tasks.report.write_report`."""
+    """Inputs of a report. The fields are parameters of `tasks.report.report.write_report`."""
 
     params: dict[str, Any]
     differing: dict[str, Any]
@@ -31,11 +31,11 @@ class Shown:
 
 
 def shown_now(store: Store, campaign: str) -> Shown:
-    """What a campaign's report should show at this moment.
+    """Read what a campaign's report should show at this moment.
 
     Raises
     ------
-    InputError : the store knows no complete run of this campaign.
+    InputError : the store has no complete run of this campaign.
     """
     record = read_record(store, campaign)
     params = CampaignParams.model_validate(record.params)
@@ -44,7 +44,7 @@ def shown_now(store: Store, campaign: str) -> Shown:
 
 
 def what_to_show(store: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
-    """What the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
+    """Collect what the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
     fields = params.of_numbers()
     scored, lost = scored_artifacts(store, params.campaign, fields, artifacts)
     return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
@@ -57,13 +57,13 @@ def renew_report(
     publish: Callable[[ArtifactRef], Any],
     published: Shown | None = None,
 ) -> None:
-    """Publish a campaign's report until nothing that it should show was added meanwhile.
+    """Publish a campaign's report again until no date was added in the meantime.
 
     Parameters
     ----------
-    write : makes the report's artefact from the fields of `Shown`.
-    publish : puts it in place of the campaign's report.
-    published : what the report shows that the caller has just published.
+    write : function that makes the report's artefact from the fields of `Shown`.
+    publish : function that replaces the campaign's report by an artefact.
+    published : inputs of the report that the caller has just published, if any.
     """
     while (shown := shown_now(store, campaign)) != published:
         report = write(**vars(shown))
@@ -73,7 +73,7 @@ def renew_report(
 
 
 def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None) -> None:
-    """`renew_report` by tasks of a run."""
+    """Renew a campaign's report by tasks of a run; see `renew_report`."""
 
     def write(**shown: Any) -> ArtifactRef:
         stages.expect(1)

@@ -1,7 +1,7 @@
-"""Review by a person: which clusters' answers are swapped, kept, or not to be acted on.
+"""Ask a person which clusters' answers are swapped, kept, or not to be acted on, and apply the decisions.
 
-The question is asked once for the clusters of all saliency methods. A decision is kept in the store under the scores it
-was made on, so later runs of the campaign take it up until the clusters change, whether they ask or not.
+One question covers the clusters of all saliency methods. A decision is stored under the scores that it was made on. So
+later runs of the campaign use it, whether they ask or not, until the clusters change.
 """
 
 import base64
@@ -28,19 +28,26 @@ from tasks.adjust.review_choices import ReviewParams, allowed_choices, check_cho
 from tasks.report.review_sheets import cluster_sheets
 from tasks.report.words import method_name
 
-WORDS = r"\S"  # at least one letter
+WORDS = r"\S"  # pattern of a text that is not blank
 
 
 class ReviewForm(RunInput):
-    """Who decides, and why; the clusters are added for each question."""
+    """Form of a review, with reviewer and reason; each question adds one field for each cluster."""
 
-    reviewer: str = Field(pattern=WORDS, description="your name; it is published with the decision")
-    reason: str = Field(pattern=WORDS, description="why; it is published with the decision")
+    reviewer: str = Field(pattern=WORDS, description="Your name; it is published with the decision")
+    reason: str = Field(pattern=WORDS, description="Reason of the decision; it is published with it")
 
 
 @dataclass(frozen=True)
 class Question:
-    """Clusters of one saliency method: rows of the tables `clusters` and `swaps`, the latter by the rule."""
+    """Clusters of one saliency method that a person is asked about.
+
+    Attributes
+    ----------
+    scores : artefact that a decision is stored under.
+    clusters : rows of the table `clusters`.
+    swaps : rows of the table `swaps` by the rule.
+    """
 
     method: str
     n_classes: int
@@ -50,22 +57,27 @@ class Question:
 
 
 def check_somebody_can_answer(params: ReviewParams) -> None:
-    """Refuse to ask where no form can be shown.
+    """Refuse a run that asks for a review where no form can be shown.
 
     Raises
     ------
-    InputError : a review is asked for without a Prefect server: the embedded one shows no UI.
+    InputError : a review is asked for without a Prefect server; the embedded server has no UI.
     """
     if params.ask and not PREFECT_API_URL.value():
         raise InputError(
-            "review.ask = true, and PREFECT_API_URL is not set",
+            "review.ask is true, but PREFECT_API_URL is not set",
             "A review is asked for in the UI of a Prefect server",
-            "set it; or run without review.ask and decide afterwards: harvest review",
+            "set PREFECT_API_URL to a server's address, or set review.ask = false and decide later: harvest review",
         )
 
 
 def review_clusters(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
-    """What a person decided on the clusters, and which answers are swapped then; nothing where the rule decides."""
+    """Ask a person about the clusters if the campaign says so, and apply the decisions.
+
+    Returns
+    -------
+    `review <method>` and `swaps <method>` for each method that has a review; nothing where the rule decides.
+    """
     methods = params.explain.methods
     scores = {method: roles[f"scores {method}"].result() for method in methods}
     unanswered = [m for m, ref in scores.items() if find_review(stages.store, params.campaign, ref) is None]
@@ -85,11 +97,11 @@ def review_clusters(stages: Stages, params: CampaignParams, roles: Roles) -> Rol
 
 
 def honour(stages: Stages, params: CampaignParams, roles: Roles, missed: Sequence[str] = ()) -> Roles:
-    """The reviews that there are, and the decisions that follow.
+    """Apply the reviews that the store has, in place of the rule.
 
     Parameters
     ----------
-    roles : `swaps <method>` by the rule.
+    roles : `scores <method>`, and `swaps <method>` by the rule; others are ignored.
     missed : methods whose clusters nobody decided on in time.
     """
     made: Roles = {}
@@ -106,8 +118,8 @@ def honour(stages: Stages, params: CampaignParams, roles: Roles, missed: Sequenc
 
 
 def ask(stages: Stages, params: CampaignParams, roles: Roles, questions: Sequence[Question]) -> Answer | None:
-    """What a person says of the clusters of some saliency methods; None where nobody does in time."""
-    # About all methods, of which an earlier process of this run may have written down some.
+    """Ask a person about the clusters of some saliency methods; None if nobody answers in time."""
+    # The key covers all methods, because an earlier process of this run may have stored decisions for some of them.
     about = [str(roles[f"scores {method}"].result()) for method in params.explain.methods]
     key = f"review-{content_digest(about)}"
     answer = find_answer(key)
@@ -120,7 +132,7 @@ def ask(stages: Stages, params: CampaignParams, roles: Roles, questions: Sequenc
 
 
 def question(stages: Stages, method: str, roles: Roles) -> Question:
-    """What is asked of one saliency method's clusters."""
+    """Collect what a person is asked about one saliency method's clusters."""
     plants, scores, swaps = (
         stages.store.open(roles[role].result()) for role in ("plants", f"scores {method}", f"swaps {method}")
     )
@@ -129,7 +141,7 @@ def question(stages: Stages, method: str, roles: Roles) -> Question:
 
 
 def review_form(params: CampaignParams, questions: Sequence[Question]) -> type[ReviewForm]:
-    """The form: a choice a cluster, at first the rule's, then who and why."""
+    """Make the form: one choice for each cluster, preset to the rule's, then reviewer and reason."""
     fields: dict[str, Any] = {
         field_name(one.method, swap["cluster"]): (
             Literal[allowed_choices(one.n_classes)],
@@ -144,20 +156,20 @@ def review_form(params: CampaignParams, questions: Sequence[Question]) -> type[R
     }
     form = create_model("Review", __base__=ReviewForm, **fields)
     return form.with_initial_data(
-        description=f"**{params.campaign}**: what to do about the answers of each cluster? Prototypes and example "
-        "images are on the tab *Artifacts* of this run. **swap**: the answers are turned round; **keep**: they stay; "
-        f"**abstain**: none of them should be acted on. Without an answer within {params.review.timeout_hours:g} hours "
-        "the rule decides."
+        description=f"**{params.campaign}**: what should be done with the answers of each cluster? Prototypes and "
+        "example images are on the tab *Artifacts* of this run. **swap**: the answers are swapped for the other class; "
+        "**keep**: they stay as they are; **abstain**: none of them should be acted on. Without an answer within "
+        f"{params.review.timeout_hours:g} hours the rule decides."
     )
 
 
 def field_name(method: str, cluster: int) -> str:
-    """Name of a cluster's field in the form."""
+    """Return the name of a cluster's field in the form."""
     return f"{method}_cluster_{cluster}"
 
 
 def cluster_sentence(row: Row, swap: Row) -> str:
-    """A cluster's counts and the rule's proposal."""
+    """Write a cluster's counts and the rule's proposal as a sentence."""
     return (
         f"{row['n_wrong']} of {row['n']} validation images wrong ({row['error_share']:.0%}, interval "
         f"{row['error_share_lower']:.0%} to {row['error_share_upper']:.0%}). "
@@ -166,7 +178,7 @@ def cluster_sentence(row: Row, swap: Row) -> str:
 
 
 def review_of(answer: Answer, campaign: str, asked: Question) -> Review:
-    """What an answer says of one saliency method's clusters; who leaves a field as it was agrees with the rule."""
+    """Make the review of one saliency method's clusters from an answer; a field left unchanged agrees with the rule."""
     reviewer, reason = (str(answer.fields[name]).strip() for name in ("reviewer", "reason"))
     check_words(reviewer, reason)
     choices = {
@@ -188,7 +200,7 @@ def review_of(answer: Answer, campaign: str, asked: Question) -> Review:
 
 
 def show_question(artifacts: dict[str, Artifact], params: CampaignParams, questions: Sequence[Question]) -> None:
-    """What the flow run shows of the clusters while it waits: counts, and a picture of each."""
+    """Show counts and a picture of each cluster among the flow run's artifacts while it waits."""
     for one in questions:
         slug = one.method.replace("_", "-")  # Prefect's keys take no underscore
         lines = [f"## Clusters of {params.campaign} by {method_name(one.method)}: what to do about their answers?", ""]
@@ -208,7 +220,7 @@ def show_question(artifacts: dict[str, Artifact], params: CampaignParams, questi
 
 
 def show_decisions(stages: Stages, params: CampaignParams, made: Roles) -> None:
-    """What the flow run shows of the decisions: who, why, and what nobody decided."""
+    """Show the decisions among the flow run's artifacts, with who decided and why."""
     lines = ["| method | cluster | the rule said | decision | by | why |", "|---|---:|---|---|---|---|"]
     for role, future in made.items():
         for row in rows_of(stages.store.open(future.result()), REVIEWS) if role.startswith("review ") else []:

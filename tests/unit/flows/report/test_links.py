@@ -1,4 +1,4 @@
-"""Where the Prefect UI leads to for a report."""
+"""Tests of the addresses under which the Prefect UI links to reports."""
 
 from pathlib import Path
 

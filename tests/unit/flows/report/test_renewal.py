@@ -1,4 +1,4 @@
-"""A campaign's report while dates are scored: no date stays out of it, whatever comes between."""
+"""Tests that no scored date is missing in a campaign's report, in whatever order runs write and publish."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def made(store: Store, kind: str, **params: Any) -> ArtifactRef:
 
 
 def fit(store: Store, seed: str) -> dict[str, ArtifactRef]:
-    """Record a run of the campaign whose classifier is another with another seed."""
+    """Record a run of the campaign; each seed has a classifier of its own."""
     artifacts = {kind: made(store, kind.split()[0], seed=seed) for kind in ("classifier", "clusters gradcam")}
     report = made(store, "report", seed=seed)
     fields: dict[str, Any] = {"params": PARAMS.model_dump(mode="json"), "artifacts": {**artifacts, "report": report}}
@@ -50,7 +50,7 @@ def fit(store: Store, seed: str) -> dict[str, ArtifactRef]:
 
 
 def score(store: Store, day: date) -> None:
-    """Record a date as scored by the present fit."""
+    """Record a date as scored by the current fit."""
     artifacts = {f"images {day}": made(store, "images", day=day.isoformat())}
     present = fit_digest(shown_now(store, "field2").artifacts)
     fields: dict[str, Any] = {"params": {}, "artifacts": artifacts, "fit": present}
@@ -58,7 +58,7 @@ def score(store: Store, day: date) -> None:
 
 
 def write(store: Store, **shown: Any) -> ArtifactRef:
-    """A report that is the list of its dates and the name of its classifier."""
+    """Write a report that lists its dates and the digest of its classifier."""
     text = " ".join([*shown["scored"], shown["artifacts"]["classifier"].digest])
     recipe = Recipe("report", 1, {"text": text})
     if not store.holds(recipe.ref):
@@ -68,7 +68,7 @@ def write(store: Store, **shown: Any) -> ArtifactRef:
 
 
 def renew(store: Store, before_publishing: Callable[[], None] = lambda: None, **changes: Any) -> list[str]:
-    """Renew the report; returns what was published, one after another."""
+    """Renew the report, and return every text that was published, in order."""
     published: list[str] = []
 
     def publish(report: ArtifactRef) -> None:
@@ -125,7 +125,7 @@ def test_a_date_scored_while_the_report_is_published_is_in_the_next(store: Store
 
 
 def test_a_new_fit_s_report_replaces_that_of_the_old(store: Store) -> None:
-    """The old fit's dates are not of the new one, and its report does not stay."""
+    """Show neither the old fit's dates nor its report after a new fit."""
     score(store, NEW[0])
     newer: list[dict[str, ArtifactRef]] = []
 
@@ -138,7 +138,7 @@ def test_a_new_fit_s_report_replaces_that_of_the_old(store: Store) -> None:
 
 
 def test_dates_scored_at_the_same_time_are_all_shown(store: Store) -> None:
-    """Whoever publishes last has seen every record."""
+    """Publish from several threads: the last one to publish has read every record."""
     together, guard = Barrier(len(NEW)), Lock()
 
     def score_and_renew(day: date) -> None:

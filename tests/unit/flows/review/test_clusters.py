@@ -1,4 +1,4 @@
-"""The form of a review: what it offers, what it takes, and what its answers come to."""
+"""Tests of the form of a review: its fields, the values it accepts, and the review that an answer makes."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,7 +20,7 @@ PARAMS = CampaignParams(campaign="field", source=FolderSource(root="/data"), dat
 
 
 def question(n_classes: int = 2) -> Question:
-    """Clusters 1 and 3, of which the rule swaps the second."""
+    """Make a question about clusters 1 and 3, of which the rule swaps the second."""
     ends = {"error_share_lower": 0.1, "error_share_upper": 0.9}
     clusters = [{"cluster": c, "n": 10, "n_wrong": w, "error_share": w / 10, **ends} for c, w in ((1, 2), (3, 8))]
     swaps = [{"cluster": c, "is_proposed": c == 3, "reason": "the share"} for c in (1, 3)]
@@ -54,7 +54,7 @@ def test_bad_input_is_no_answer(wrong: dict[str, Any]) -> None:
 
 
 def test_an_answer_is_a_review_of_its_method_and_time() -> None:
-    """A field that was left alone agrees with the rule; those of another method are not this review's."""
+    """Take an unchanged field as the rule's choice, and ignore the fields of another method."""
     when = datetime(2021, 9, 10, 8, 30, 1, 999, tzinfo=UTC)
     fields = {**WHO, "occlusion_preview_cluster_1": "abstain", "occlusion_cluster_3": "keep"}
     review = review_of(Answer(fields, when), "field", question())
