@@ -1,7 +1,7 @@
-"""Score a new acquisition date with what a campaign has learned: nothing is trained and nothing is fitted.
+"""Score a new acquisition date with a campaign's classifier and clusters; nothing is trained or fitted.
 
-The date needs no labels. Its tables appear under its own partition, in a part named by the fit that made them, so that
-scoring again with a newer fit writes beside the old.
+The date needs no labels. Its tables have a partition of their own, with one part for each fit. Scoring the date again
+with a newer fit writes a new part beside the old one.
 """
 
 from collections.abc import Generator
@@ -42,7 +42,7 @@ from tasks.report.field.summary import decision_sentence, summarise
 from tasks.sources import AnySource
 
 DEPLOYED = "score-acquisition/score-acquisition"
-SCORING_SLOTS = "scoring"  # the server's concurrency limit
+SCORING_SLOTS = "scoring"  # name of the server's concurrency limit for dates that are being computed
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 
@@ -56,18 +56,21 @@ def score_acquisition(
     arrival: ArrivalParams = DEFAULT_ARRIVAL,
     runtime: Runtime = DEFAULT_RUNTIME,
 ) -> AcquisitionRecord:
-    """Say of every plant of a new date how far the classifier's answer can be relied on.
+    """Estimate for every plant of a new date how far the classifier's answer can be relied on.
 
     Parameters
     ----------
-    campaign : name that the tables go under.
+    campaign : name under which the tables are published.
+    date : acquisition date to score.
+    store : address of the store.
     fitted_by : campaign whose classifier and clusters are used; default: the campaign itself.
-    source : where the images are; default: the source of that campaign.
+    source : source of the images; default: the source of the campaign that made the fit.
 
     Raises
     ------
-    InputError : no such campaign; a date that it was fitted on; images of other classes, or too many bad files.
-    NotSettled : the date's files were still changing when patience was over.
+    InputError : the campaign is unknown or was fitted on this date, the images have other classes, or too many files
+        are bad.
+    NotSettled : the date's files were still changing when the waiting time was over.
     ArtifactError : an artefact of the fit is missing or damaged.
     """
     refuse_endless_restarts()
@@ -83,7 +86,7 @@ def score_acquisition(
             role: stages.submit(reuse_artifact, role=role, ref=ref)
             for role, ref in learned_artifacts(fitted.artifacts).items()
         }
-        stages.expect(len(learned) - 1 - len(params.explain.methods) * len(FITTED))  # what a person decided
+        stages.expect(len(learned) - 1 - len(params.explain.methods) * len(FITTED))  # one more task for each review
         wait_for(learned.values())
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)
@@ -94,33 +97,33 @@ def score_acquisition(
 
 
 def refuse_own_date(store: Store, campaign: str, day: date) -> None:
-    """Refuse a date that a campaign was fitted on: its own tables have it.
+    """Refuse a date that the campaign was fitted on, because the campaign's own tables have it.
 
     Raises
     ------
-    InputError : such a date.
+    InputError : the date is one of the campaign's own.
     """
     own = find_record(store, campaign)
     if own and day.isoformat() in own.params["dates"]:
         raise InputError(
-            f"{day} is one of the dates of {campaign}, whose tables have it",
-            "A campaign scores dates that it was not fitted on",
-            "give another date; `harvest run` renews a campaign's own",
+            f"{day} is one of the dates of {campaign}, and is in its tables already",
+            "A campaign scores only dates that it was not fitted on",
+            "give another date, or renew the campaign's own dates with `harvest run`",
         )
 
 
 def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: AnySource | None) -> CampaignParams:
-    """The fit's parameters for one other date, and source.
+    """Return the fit's parameters with another campaign name, date and source.
 
     Raises
     ------
-    InputError : maps that explain the true class, which a new date does not have.
+    InputError : the fit's maps explain the true class, which is unknown for a new date.
     """
     params = CampaignParams.model_validate(fitted.params)
     if params.explain.explained_class == "label":
         raise InputError(
             f"{fitted.campaign} explained the true class (explain.explained_class = label)",
-            "New dates are scored by maps of the predicted class, as they have no labels",
+            "New dates are scored by maps of the predicted class, because they have no labels",
             "run the campaign with explain.explained_class = predicted",
         )
     changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}
@@ -128,14 +131,17 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
 
 
 def n_tasks(params: CampaignParams) -> int:
-    """Task runs of a scored date whose maps by one method are explained by one task."""
+    """Count the task runs of a scored date, assuming that one task explains its images by one method."""
     n_methods = len(params.explain.methods)
     return 8 + n_methods * (len(FITTED) + 7)
 
 
 @contextmanager
 def turn(stages: Stages, params: CampaignParams, arrival: ArrivalParams) -> Generator[None]:
-    """When all files of the date are there and its turn has come; a date that waits for files takes no slot."""
+    """Wait until all files of the date are there, then hold a slot for computing it.
+
+    A date that waits for its files holds no slot.
+    """
     (day,) = params.dates
     waiting = await_arrival.with_options(**arrival_options(arrival))
     wait_for([stages.submit(waiting, params=arrival, date=day, source=params.source)])
@@ -144,14 +150,14 @@ def turn(stages: Stages, params: CampaignParams, arrival: ArrivalParams) -> Gene
 
 
 def scoring_slot() -> AbstractContextManager[None]:
-    """One of the server's slots for dates that are being computed."""
-    # Strict: without the limit on the server, Prefect would let every run through. A slot only spares the machine, so
-    # a run that could not renew it in time goes on.
+    """Hold one of the server's slots for dates that are being computed."""
+    # Strict, because Prefect lets every run through if the server lacks the limit. The slots only limit the machine's
+    # load, so a run that could not renew its slot in time continues.
     return concurrency(SCORING_SLOTS, strict=True, lease_duration=SLOT_LEASE, raise_on_lease_renewal_failure=False)
 
 
 def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> Roles:
-    """The date's images."""
+    """Ingest the date's images, and refuse a date whose images cannot be scored."""
     (day,) = params.dates
     fixed = {"date": day, "source": params.source}
     known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
@@ -164,7 +170,7 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> R
 
 
 def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
-    """Clusters, reliability and adjusted answers of the date by every saliency method, and their sums."""
+    """Assign clusters to the date's images, rate and adjust its answers by every saliency method, and sum them up."""
     (day,) = params.dates
     made: Roles = {}
     for method in params.explain.methods:
@@ -181,7 +187,7 @@ def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
 
 
 def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, roles: Roles) -> AcquisitionRecord:
-    """Files for other tools, tables and record of the date, and the report of the campaign with it."""
+    """Publish exports, tables and record of the date, and renew the campaign's report."""
     (day,) = params.dates
     exports = write_exports(stages, params, roles)
     wait_for(exports.values())
@@ -193,18 +199,18 @@ def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, role
         params=params.model_dump(mode="json"),
         artifacts={**roles, **exports},
     ).result()
-    if fitted.campaign == params.campaign:  # a season scored with another's fit has no report of its own
+    if fitted.campaign == params.campaign:  # a season scored with another campaign's fit has no report
         submit_renewal(stages, params.campaign)
     return record
 
 
 def acquisition_rows(store: Store, record: AcquisitionRecord) -> list[dict[str, Any]]:
-    """The date's sums, a row a saliency method."""
+    """Read the date's counts and means, one row for each saliency method."""
     return rows_of(store.open(record.artifacts[f"acquisition {record.date}"]), ACQUISITIONS)
 
 
 def create_artifacts(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> None:
-    """What the flow run shows in the Prefect UI."""
+    """Show the date's summary, counts and report among the flow run's artifacts in the Prefect UI."""
     rows = acquisition_rows(store, record)
     lines = [f"## {record.campaign} {record.date}", "", f"scored by the fit `{record.fit}` of {record.fitted_by}", ""]
     lines += [decided(store, record, fitted), "", *(sentence(row) for row in rows)]
@@ -215,7 +221,7 @@ def create_artifacts(store: Store, record: AcquisitionRecord, fitted: CampaignRe
 
 
 def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> str:
-    """How many plants to harvest, to leave and to check by hand, by the campaign's first saliency method."""
+    """Say how many plants to harvest, to leave and to check by hand, by the campaign's first saliency method."""
     day, method = record.date.isoformat(), record.params["explain"]["methods"][0]
     artifacts = {role: store.open(ref) for role, ref in record.artifacts.items() if role.split()[-1] == day}
     classes = store.open(fitted.artifacts["classifier"]).summary["classes"]
@@ -224,7 +230,7 @@ def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> 
 
 
 def sentence(row: Row) -> str:
-    """One saliency method's sums in words."""
+    """Write the counts and means of one saliency method as a sentence."""
     outside = f" **Outside what was validated: {row['outside_reason']}.**" if row["is_outside"] else ""
     return (
         f"- {row['method']}: {row['n_explained']} of {row['n_images']} images explained, {row['n_rejected']} left out; "

@@ -1,8 +1,8 @@
-"""Audit a finished campaign: the same answers explained for different classes, and what each would claim.
+"""Audit a finished campaign: explain its answers for different classes, and compare what each choice would claim.
 
-Images, classifier and predictions are those of the campaign's record. What the store has is not computed again: where
-the campaign explained `predicted`, only the positive class and `label` are. `label` uses ground truth, so a deployment
-never runs this flow.
+Images, classifier and predictions are those of the campaign's record. What the store has is not computed again: if the
+campaign explained `predicted`, only the maps of the positive class and of `label` are new. `label` uses ground truth,
+so a deployment never runs this flow.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from tasks.parameters import Runtime
 from tasks.publish.reuse import reuse_artifact, take_labelled
 from tasks.report.words import GROUND_TRUTH
 
-READ = ("saliency", "reliability", "metrics", "evaluation")  # what the audit reads of an analysis, by kind
+READ = ("saliency", "reliability", "metrics", "evaluation")  # kinds of artefacts that the audit reads of an analysis
 DEFAULT_RUNTIME = Runtime()
 DEFAULT_AUDIT = AuditParams()
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A finished audit and where its page lies, relative to the store."""
+    """A finished audit, and the path of its page relative to the store."""
 
     artifact: ArtifactRef
     page: str
@@ -51,11 +51,11 @@ def audit_campaign(
 
     Parameters
     ----------
-    methods : saliency methods of the campaign; none means all.
+    methods : saliency methods of the campaign to audit; empty for all.
 
     Raises
     ------
-    InputError : no such campaign or method; a deployment.
+    InputError : the campaign or a method is unknown, or the flow is run by a deployment.
     ArtifactError : an artefact of the campaign is missing or damaged.
     """
     opened = Store(store)
@@ -82,47 +82,50 @@ def audit_campaign(
 
 
 def chosen_methods(params: CampaignParams, methods: Sequence[str]) -> CampaignParams:
-    """The campaign's parameters with some of its saliency methods; none means all.
+    """Return the campaign's parameters with the given saliency methods alone; none means all.
 
     Raises
     ------
-    InputError : a method that the campaign did not use.
+    InputError : the campaign did not use one of the methods.
     """
     known = params.explain.methods
     unknown = [method for method in methods if method not in known]
     if unknown:
         raise InputError(
-            f"{', '.join(unknown)}; the campaign has {', '.join(known)}",
-            "An audit takes saliency methods of the campaign",
-            "name one of these, or run the campaign with this method too",
+            f"The audit is asked for {', '.join(unknown)}; the campaign has {', '.join(known)}",
+            "An audit takes only saliency methods of the campaign",
+            "name one of these, or run the campaign with the other method too",
         )
     kept = tuple(method for method in known if method in methods or not methods)
     return params.model_copy(update={"explain": params.explain.model_copy(update={"methods": kept})})
 
 
 def explaining(params: CampaignParams, choice: str) -> CampaignParams:
-    """The campaign's parameters with another explained class."""
+    """Return the campaign's parameters with another explained class."""
     return params.model_copy(update={"explain": params.explain.model_copy(update={"explained_class": choice})})
 
 
 def precision(store: Store, record: CampaignRecord) -> str:
-    """Precision of the campaign's saliency maps: that of the audit's, or its own maps would be made again."""
+    """Read the precision of the campaign's saliency maps.
+
+    The audit uses it too: with another one, even the campaign's own maps would be computed again.
+    """
     maps = next(ref for role, ref in record.artifacts.items() if role.startswith("saliency "))
     return store.open(maps).manifest.params.get("precision", "float32")
 
 
 def n_more_tasks(params: CampaignParams, n_variants: int) -> int:
-    """Task runs of an audit beyond those that `n_tasks` tells for the campaign."""
+    """Count the task runs of an audit beyond those that `n_tasks` counts for the campaign."""
     no_method = params.explain.model_copy(update={"methods": ()})
     n_analyses = n_tasks(params) - n_tasks(params.model_copy(update={"explain": no_method}))
-    # An audit tries no other parameters of the clusters, and writes no decisions.
+    # An audit measures no sensitivity to the clusters' parameters, and exports no decisions.
     n_analyses -= len(params.explain.methods) * (1 + len(params.dates))
     reused = 2 + 2 * len(params.dates)
     return reused + len(params.dates) + n_variants * n_analyses + 2 - n_tasks(params)
 
 
 def reuse(stages: Stages, params: CampaignParams, record: CampaignRecord) -> Roles:
-    """Images, plants, classifier and predictions of the campaign's record, as futures."""
+    """Return the images, plants, classifier and predictions of the campaign's record as futures, by role."""
     names = ["plants", "classifier", *(f"{kind} {day}" for kind in ("images", "predictions") for day in params.dates)]
     made: Roles = {name: stages.submit(reuse_artifact, role=name, ref=record.artifacts[name]) for name in names}
     wait_for(made.values())
@@ -132,9 +135,14 @@ def reuse(stages: Stages, params: CampaignParams, record: CampaignRecord) -> Rol
 def analyse_variants(
     stages: Stages, params: CampaignParams, runtime: Runtime, variants: Sequence[str], roles: Roles
 ) -> tuple[dict[str, Roles], list[str]]:
-    """What the audit reads, by explained class and role, and why a method has nothing to read with one.
+    """Analyse the campaign for every explained class.
 
-    `label` is explained for labelled images alone. What fails with `predicted` is an error.
+    `label` is explained for labelled images only. A method that cannot be analysed for `predicted` is an error; for
+    another explained class it is a problem of the audit.
+
+    Returns
+    -------
+    What the audit reads, by explained class and role, and one sentence for each method without results.
     """
     labelled: Roles = {
         f"predictions {day}": stages.submit(take_labelled, date=day, predictions=roles[f"predictions {day}"])
@@ -150,12 +158,12 @@ def analyse_variants(
             except InputError as error:
                 if choice == "predicted":
                     raise
-                problems.append(f"{choice}, {method}: {error.rule}: {error.found}.")
+                problems.append(f"{choice}, {method}: {error.found}; {error.rule}.")
     return found, problems
 
 
 def analyse(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
-    """What the audit reads of one analysis; the rest is waited for, so that no error is lost."""
+    """Run one analysis and return what the audit reads of it; wait for all of it, so that no error is lost."""
     made = explain(stages, params, runtime, method, roles)
     made |= analyse_maps(stages, params, method, {**roles, **made})
     wait_for(made.values())

@@ -1,4 +1,4 @@
-"""Score many seasons and dates with what their campaigns have learned: resumable, some at a time."""
+"""Score the dates of many seasons with their campaigns' fits, a few in parallel; a second run resumes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -26,11 +26,16 @@ from tasks.publish.publish import publish_backfill
 
 Row = dict[str, Any]
 DEFAULT_RUNTIME = Runtime()
-UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside"))
+UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside"))  # columns of a date that failed
 
 
 class BackfillError(RuntimeError):
-    """Some dates failed; `rows` are those of the table `backfill`, which says which and why."""
+    """Report that some dates of a backfill failed.
+
+    Attributes
+    ----------
+    rows : rows of the table `backfill`, which say which dates failed and why.
+    """
 
     def __init__(self, rows: list[Row]) -> None:
         failed = [f"{row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]
@@ -40,7 +45,7 @@ class BackfillError(RuntimeError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One date of a season, and the campaign whose fit scores it."""
+    """One date of a season, with the campaign whose fit scores it and the parameters of its scoring."""
 
     fitted: CampaignRecord
     params: CampaignParams
@@ -48,11 +53,11 @@ class Wanted:
 
     @property
     def fit(self) -> str:
-        """Digest of the fit."""
+        """Return the digest of the fit."""
         return fit_digest(self.fitted.artifacts)
 
     def order(self, store: Store, arrival: ArrivalParams, runtime: Runtime) -> dict[str, Any]:
-        """Parameters of the task that has it scored."""
+        """Return the parameters of the task that has the date scored."""
         return {
             "campaign": self.params.campaign,
             "date": self.day,
@@ -65,13 +70,13 @@ class Wanted:
 
 @flow(name="backfill-seasons", flow_run_name="backfill {params.name}")
 def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> list[Row]:
-    """Score every date of some seasons that is not scored by the same fit yet.
+    """Score every date of some seasons that the same fit has not scored yet.
 
-    A date that fails does not stop the others. The table `backfill` says of every date what became of it.
+    A date that fails does not stop the others. The table `backfill` has the outcome of every date.
 
     Raises
     ------
-    InputError : a season whose campaign was never run or whose source cannot be listed, before anything is scored.
+    InputError : a season's campaign was never run or its source cannot be listed; raised before any date is scored.
     BackfillError : some dates failed; raised after the others are done and the table is published.
     """
     refuse_endless_restarts()
@@ -91,11 +96,11 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
 
 
 def dates_of(store: Store, season: Season) -> list[Wanted]:
-    """The dates of a season that are to be scored.
+    """List the dates of a season that are to be scored.
 
     Raises
     ------
-    InputError : no such campaign; a source that cannot be listed.
+    InputError : the campaign is unknown, or the source cannot be listed.
     """
     fitted = read_record(store, season.fitted_by or season.campaign)
     params = CampaignParams.model_validate(fitted.params)
@@ -108,14 +113,14 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
 
 @task(task_run_name="backfill {campaign} {date}", cache_policy=NO_CACHE, persist_result=False)
 def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
-    """Have a date scored, unless that is done; returns what its row of the table says beside the mark."""
+    """Have a date scored, unless it is scored already, and return its outcome for the table `backfill`."""
     opened, run = Store(store), None
     if (done := find_acquisition(opened, campaign, date, fit)) is None:
         run = have_scored(campaign, store, parameters, key)
         done = find_acquisition(opened, campaign, date, fit)
-        if done is None:  # though the run that writes it has ended as Completed
+        if done is None:  # although the run that writes it is completed
             said = (
-                f"scored, but not by the fit {fit}: its campaign was fitted again meanwhile; start the backfill again"
+                f"scored, but not by the fit {fit}: the campaign was fitted again meanwhile; start the backfill again"
             )
             raise RunFailedError(said, is_crash=False, flow_run=run)
     sums = acquisition_rows(opened, done)
@@ -131,11 +136,11 @@ def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict
 
 
 def have_scored(campaign: str, store: str, parameters: dict[str, Any], key: str) -> str:
-    """Have a date scored by a worker where the server has one, else here; returns the id of the flow run.
+    """Have a date scored, by a worker if the server has the deployment, else here, and return the flow run's id.
 
     Raises
     ------
-    RunFailedError : it did not end as Completed.
+    RunFailedError : the flow run did not end as Completed.
     """
     if is_deployed(DEPLOYED):
         return run_elsewhere(campaign=campaign, store=store, deployment=DEPLOYED, parameters=parameters, key=key)
@@ -147,7 +152,7 @@ def have_scored(campaign: str, store: str, parameters: dict[str, Any], key: str)
 
 
 def row_of(wanted: Wanted, state: State[Row]) -> Row:
-    """A date's row of the table `backfill`."""
+    """Make a date's row of the table `backfill`."""
     mark = {
         "season": wanted.params.campaign,
         "acquired": wanted.day.isoformat(),
@@ -162,7 +167,7 @@ def row_of(wanted: Wanted, state: State[Row]) -> Row:
 
 
 def summary(rows: list[Row]) -> str:
-    """Counts by what became of the dates, and the dates that need somebody's attention."""
+    """Write the number of dates in each state, and list the dates that need a person's attention."""
     counts = Counter(row["state"] for row in rows)
     lines = [", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no date to score", ""]
     lines += [f"- {row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]

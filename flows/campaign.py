@@ -1,7 +1,7 @@
-"""The whole DAG of a field campaign: from a source's images to published tables and a report.
+"""Run the whole DAG of a field campaign: from a source's images to published tables and a report.
 
-Tasks hand each other references; futures are passed on, so that the graph in the UI keeps its edges. The flow waits
-where a stage needs the results of every date, and so that the first error is the one that is raised.
+Tasks pass references to each other as futures, so that Prefect's graph shows the edges. The flow waits after each
+stage: later stages need the results of every date, and the first error is then the one that is raised.
 """
 
 import base64
@@ -42,6 +42,7 @@ from tasks.publish.publish import publish_results
 from tasks.report.report import map_file, report_summary, write_report
 
 DEFAULT_RUNTIME = Runtime()
+# Tables shown among the flow run's artifacts: schema, kind of artefact, description.
 SHOWN_TABLES = (
     (METRICS, "metrics", "accuracy before and after adjustment"),
     (EVALUATION, "evaluation", "how well each score tells right answers from wrong ones"),
@@ -51,11 +52,11 @@ SHOWN_TABLES = (
 
 @flow(name="analyse-campaign", flow_run_name=run_name)
 def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
-    """Take a field campaign from images to tables of reliability and adjusted predictions.
+    """Analyse a field campaign from images to tables of reliability and adjusted predictions.
 
     Raises
     ------
-    InputError : bad input, before expensive work where it can be known before.
+    InputError : the input breaks a rule; raised before expensive work wherever that can be known.
     """
     refuse_endless_restarts()
     Store(store).check()
@@ -79,7 +80,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
 
 
 def publish(stages: Stages, params: CampaignParams, made: Mapping[str, ArtifactRef | Future]) -> CampaignRecord:
-    """Report, files for other tools, tables and record; the report again if dates were scored meanwhile."""
+    """Publish report, exports, tables and record, and the report again if dates were scored meanwhile."""
     refs = {role: one if isinstance(one, ArtifactRef) else one.result() for role, one in made.items()}
     shown = what_to_show(stages.store, params, refs)
     exports = write_exports(stages, params, made)
@@ -93,30 +94,35 @@ def publish(stages: Stages, params: CampaignParams, made: Mapping[str, ArtifactR
 
 
 def check_run(params: CampaignParams, runtime: Runtime, is_here: bool) -> None:
-    """Refuse what can be refused before anything is read.
+    """Refuse parameters that cannot be run, before any image is read.
 
     Parameters
     ----------
-    is_here : whether this machine trains and explains; another's devices it cannot judge.
+    is_here : whether this machine trains and explains. The devices of other machines cannot be checked here.
 
     Raises
     ------
-    InputError : a device that is not there, or cannot compute in this precision; approximate maps that may not be
-        clustered; maps that use ground truth in a deployment.
+    InputError : the device is missing or cannot compute in this precision, approximate maps would be clustered although
+        `cluster.allow_preview` is false, or a deployment would explain the true class.
     """
     if is_here:
         choose_device(runtime, runtime.saliency_precision)
     check_methods(params.explain.methods, params.cluster)
     if params.explain.explained_class == "label" and deployment.id:
         raise InputError(
-            "explain.explained_class = label",
+            "This deployment's run has explain.explained_class = label",
             "A deployment never explains the true class",
-            "use predicted; `label` reproduces the paper's numbers with `harvest run` only",
+            "set explain.explained_class = predicted, or reproduce the paper's numbers with `harvest run`",
         )
 
 
 def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
-    """What the source has; images of every date and the campaign's plants."""
+    """Survey the source, ingest the images of every date, and check the campaign's plants.
+
+    Returns
+    -------
+    The survey, and `images <date>` and `plants` as futures.
+    """
     needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
     checks = {"n_needed": needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
@@ -132,7 +138,7 @@ def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
 
 
 def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
-    """The plan of training samples, or the classifier where one is given, which a rehearsal did not refuse."""
+    """Rehearse the classifier and its explanations, then plan the training samples or read the given classifier."""
     images, plants = [roles[f"images {day}"] for day in params.dates], roles["plants"]
     rehearsal = stages.submit(
         rehearse_classifier,
@@ -153,7 +159,7 @@ def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Ro
 
 
 def create_artifacts(store: Store, record: CampaignRecord) -> None:
-    """What the flow run shows in the Prefect UI: summary, report, metrics, prototypes and the last harvest map."""
+    """Show summary, report, tables, prototypes and the last harvest map among the flow run's artifacts."""
     create_link_artifact(report_link(store, record), link_text=f"report of {record.campaign}", key="report")
     report = store.open(record.artifacts["report"])
     create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
@@ -170,7 +176,7 @@ def create_artifacts(store: Store, record: CampaignRecord) -> None:
     pictures = {name.removesuffix(".png"): name for name in report.manifest.files if name.startswith("prototypes")}
     pictures |= {"harvest-map": map_file(days[-1]["date"])}
     for key, name in sorted(pictures.items()):
-        if name in report.manifest.files:  # without positions there is no map
+        if name in report.manifest.files:  # there is no map if plants have no positions
             picture = base64.b64encode(report.read_bytes(name)).decode()
             create_image_artifact(
                 image_url=f"data:image/png;base64,{picture}", key=key, description=name.removesuffix(".png")

@@ -1,4 +1,4 @@
-"""Look for acquisition dates that a campaign's source has and its tables have not, and have each scored once."""
+"""Find acquisition dates that a campaign's source has and its tables do not have, and have each scored once."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -20,13 +20,18 @@ from tasks.parameters import Runtime
 from tasks.sources import AnySource
 
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
-IN_PLACE = "in place: the server has no deployment of score-acquisition"
-FAILED = "failed"
+IN_PLACE = "in place: the server has no deployment of score-acquisition"  # detail of a date scored by this process
+FAILED = "failed"  # state of a date that could not be scored
 Row = dict[str, str]
 
 
 class DiscoveryError(RuntimeError):
-    """Some dates failed; `rows` are those of all dates."""
+    """Report that some dates failed.
+
+    Attributes
+    ----------
+    rows : rows of all dates, with state and detail.
+    """
 
     def __init__(self, rows: list[Row]) -> None:
         failed = [f"{row['date']}: {row['detail']}" for row in rows if row["state"] == FAILED]
@@ -44,23 +49,22 @@ def discover_acquisitions(
 ) -> list[Row]:
     """Have every new date of a campaign's source scored.
 
-    A date goes on when its files have settled; until then every run of this flow looks at it again. Campaign, date and
-    fit are the key of a scoring run, so a date that is found or announced many times is scored once. What failed is not
-    started again by a schedule, but by an announcement.
+    A date is scored when its files have settled; until then every run of this flow looks at it again. Campaign, date
+    and fit are the key of a scoring run, so a date that is found or announced many times is scored once. A failed
+    scoring is started again by an announcement, but not by a schedule.
 
     Parameters
     ----------
-    date : an announced date, whose scoring starts at once and itself waits for the files.
+    date : an announced date. Its scoring starts at once, and waits for the files itself.
 
     Returns
     -------
-    A row a date: `date`, `state` (`scored`, `waiting`, `failed`, or the state of its flow run) and `detail`.
+    One row for each date: `date`, `state` (`scored`, `waiting`, `failed`, or the state of its flow run) and `detail`.
 
     Raises
     ------
-    InputError : no such campaign, or a source that cannot be listed.
-    DiscoveryError : some dates could not be looked at or sent for, or failed in place; raised after the others are
-        cared for.
+    InputError : the campaign is unknown, or its source cannot be listed.
+    DiscoveryError : some dates could not be looked at or submitted, or failed in place; raised after all other dates.
     """
     opened = Store(store)
     fitted = read_record(opened, campaign)
@@ -70,7 +74,7 @@ def discover_acquisitions(
     for day in days:
         try:
             found = care_for(opened, fitted, params, day, arrival, runtime, is_announced=bool(date))
-        except httpx.TransportError:  # the server is away, for all dates: the run begins again
+        except httpx.TransportError:  # no date can be submitted without the server: the run starts again
             raise
         except Exception as error:
             get_run_logger().exception("%s %s", campaign, day)
@@ -86,7 +90,7 @@ def discover_acquisitions(
 
 
 def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:
-    """Dates that a source has beside those known, ascending."""
+    """List the dates that a source has and that are not known yet, in ascending order."""
     return sorted(set(source.available_dates()) - set(known))
 
 
@@ -99,7 +103,7 @@ def care_for(
     runtime: Runtime,
     is_announced: bool,
 ) -> Row:
-    """Have a date scored if that is not done and it is there; says how it stands."""
+    """Have a date scored if its files are there and it is not scored yet, and return its state and detail."""
     fit = fit_digest(fitted.artifacts)
     scored = {"state": "scored", "detail": f"by the fit {fit}"}
     if find_acquisition(store, fitted.campaign, day, fit):
@@ -110,7 +114,7 @@ def care_for(
     parameters = scoring_parameters(store, fitted, params, day, arrival, runtime)
     if not is_deployed(DEPLOYED):
         return score_in_place(parameters)
-    # A run may have come to its end while the files were looked at; it would be sent for once more.
+    # A run may have ended while the files were looked at, and would be submitted once more.
     if find_acquisition(store, fitted.campaign, day, fit):
         return scored
     key = scoring_key(store, fitted.campaign, day, fit, params.source)
@@ -119,7 +123,7 @@ def care_for(
 
 
 def score_in_place(parameters: dict[str, Any]) -> Row:
-    """Score a date in this process; says how that went."""
+    """Score a date in this process, and return its state and detail."""
     state = score_acquisition(**parameters, return_state=True)
     if state.is_completed():
         return {"state": "scored", "detail": IN_PLACE}
@@ -129,7 +133,13 @@ def score_in_place(parameters: dict[str, Any]) -> Row:
 def scoring_parameters(
     store: Store, fitted: CampaignRecord, params: CampaignParams, day: date, arrival: ArrivalParams, runtime: Runtime
 ) -> dict[str, Any]:
-    """Parameters of `score_acquisition` as JSON values, `params` being those of the date's campaign and source."""
+    """Return the parameters of `score_acquisition` as JSON values.
+
+    Parameters
+    ----------
+    fitted : campaign that made the fit.
+    params : the fit's parameters with the campaign and source of the date.
+    """
     is_other = (
         params.campaign != fitted.campaign or params.source != CampaignParams.model_validate(fitted.params).source
     )
@@ -145,6 +155,6 @@ def scoring_parameters(
 
 
 def scoring_key(store: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
-    """What makes two scorings of a date the same."""
+    """Return the idempotency key of a date's scoring: equal for equal store, fit and source."""
     same = [store.address, fit, source.model_dump(mode="json")]
     return f"score {campaign} {day} {content_digest(same)}"

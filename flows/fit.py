@@ -1,7 +1,7 @@
-"""Fit and explain: what needs a GPU, on the work pool `gpu` where the server has one, else in place.
+"""Train, classify and explain: on the work pool `gpu` if the server has its deployment, else in place.
 
-The run on the GPU makes artefacts, and the run that sent for it then goes through the same tasks and finds them all
-cached. So tables are the same wherever the work was done, and what is missing afterwards is made in place.
+The run on the GPU makes artefacts. The run that submitted it then runs the same tasks and finds their results cached.
+So the tables are the same wherever the work was done, and anything still missing is made in place.
 """
 
 from collections.abc import Mapping
@@ -27,28 +27,27 @@ from tasks.publish.reuse import reuse_artifact
 
 DEFAULT_RUNTIME = Runtime()
 DEPLOYED = "fit-and-explain/fit-and-explain"
-GPU_LIMIT = "gpu"  # the server's concurrency limit
-# Seconds after which the server gives the slot of a killed run to the next; a living one renews in time.
-SLOT_LEASE = 60
+GPU_LIMIT = "gpu"  # name of the server's concurrency limit for runs that use a GPU
+SLOT_LEASE = 60  # seconds before the server frees the slot of a killed run; a run that is alive renews its slot in time
 
 
 @flow(name="fit-and-explain", flow_run_name=run_name)
 def fit_and_explain(
     params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime = DEFAULT_RUNTIME
 ) -> None:
-    """Train, classify and explain, holding a GPU slot of the server.
+    """Train, classify and explain while holding one of the server's GPU slots.
 
     Parameters
     ----------
-    artifacts : `images <date>` of every date, and `augmentation`, or `classifier` where that is not trained here.
+    artifacts : `images <date>` of every date, and `augmentation`, or `classifier` if none is to be trained.
 
     Raises
     ------
-    InputError : a device that is not there, or cannot compute in this precision.
+    InputError : the device is missing, or cannot compute in this precision.
     """
     refuse_endless_restarts()
     choose_device(runtime, runtime.saliency_precision)
-    # Strict: without the limit on the server, Prefect would let every run through.
+    # Strict, because Prefect lets every run through if the server lacks the limit.
     with concurrency(GPU_LIMIT, strict=True, lease_duration=SLOT_LEASE):
         made = fit_artifacts(params, store, artifacts, runtime)
     show(Store(store), params, made)
@@ -57,7 +56,7 @@ def fit_and_explain(
 def fit_artifacts(
     params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime
 ) -> dict[str, ArtifactRef]:
-    """What a fit makes of some artefacts, by role."""
+    """Train, classify and explain with the given artefacts, and return these and all new ones, by role."""
     n_made = 1 + len(params.dates) * (1 + 2 * len(params.explain.methods))
     with Stages(params.campaign, store, len(artifacts) + n_made, runtime) as stages:
         roles: Roles = {role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in artifacts.items()}
@@ -67,11 +66,11 @@ def fit_artifacts(
 
 
 def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
-    """Classifier, predictions and maps of every date, computed where they should be.
+    """Compute classifier, predictions and saliency maps of every date, on a GPU worker or in this process.
 
     Parameters
     ----------
-    roles : as the artefacts of `fit_and_explain`.
+    roles : `images <date>` of every date, and `augmentation` or `classifier`; others are ignored.
     """
     refs = {role: roles[role].result() for role in needed(params, roles)}
     if is_deployed(DEPLOYED) and not all(stages.store.holds(ref) for ref in expected(params, runtime, refs)):
@@ -82,21 +81,21 @@ def fit(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) 
             "artifacts": {role: ref.model_dump() for role, ref in refs.items()},
             "runtime": runtime.model_dump(),
         }
-        # Not by whose hands: a run that differs in nothing else waits for the same fit.
+        # Where the work runs is not part of the key: runs that differ in nothing else wait for one fit.
         named_by = {**given, "runtime": runtime.model_dump(exclude={"task_runner", "scheduler"})}
         key = f"fit {params.campaign} {content_digest(named_by)}"
-        # Automations leave a crashed fit to this run: it knows whether the fit is still needed.
+        # Automations do not restart a crashed fit: this run does, as it knows whether the fit is still needed.
         wait_for([stages.submit(run_elsewhere, deployment=DEPLOYED, parameters=given, key=key, begins_again=False)])
     return fit_in_place(stages, params, runtime, roles)
 
 
 def needed(params: CampaignParams, roles: Mapping[str, object]) -> list[str]:
-    """Roles of what `fit_and_explain` takes."""
+    """List the roles of the artefacts that `fit_and_explain` takes."""
     return ["classifier" if "classifier" in roles else "augmentation", *(f"images {day}" for day in params.dates)]
 
 
 def expected(params: CampaignParams, runtime: Runtime, refs: Mapping[str, ArtifactRef]) -> list[ArtifactRef]:
-    """What `fit_and_explain` makes of these artefacts: names are known before the work is done."""
+    """Return references to the artefacts that `fit_and_explain` will make; they are known before the work is done."""
     images = {day: refs[f"images {day}"] for day in params.dates}
     given = refs.get("classifier")
     classifier = given or classifier_recipe(params.train, refs["augmentation"], list(images.values())).ref
@@ -112,7 +111,7 @@ def expected(params: CampaignParams, runtime: Runtime, refs: Mapping[str, Artifa
 
 
 def fit_in_place(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
-    """The same, in this process."""
+    """Compute classifier, predictions and saliency maps of every date in this process."""
     images = [roles[f"images {day}"] for day in params.dates]
     made: Roles = {}
     if "classifier" not in roles:
@@ -127,7 +126,7 @@ def fit_in_place(stages: Stages, params: CampaignParams, runtime: Runtime, roles
 
 
 def predict(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Roles) -> Roles:
-    """Answers for the images of every date: the parts of large dates side by side, then one artefact a date."""
+    """Predict the images of every date: the parts of large dates in parallel, then one artefact for each date."""
     classifier = roles["classifier"]
     made_from = {
         day: {"date": day, "images": roles[f"images {day}"], "classifier": classifier, "runtime": runtime}
@@ -150,7 +149,7 @@ def predict(stages: Stages, params: CampaignParams, runtime: Runtime, roles: Rol
 
 
 def show(store: Store, params: CampaignParams, made: Mapping[str, ArtifactRef]) -> None:
-    """What the run shows in the Prefect UI: the classifier, its epochs and how many maps there are."""
+    """Show the classifier, its epochs and the number of maps among the flow run's artifacts in the Prefect UI."""
     classifier = store.open(made["classifier"])
     maps = [
         f"- {role.removeprefix('saliency ')}: {store.open(ref).summary['n_maps']} maps"

@@ -1,4 +1,4 @@
-"""From saliency maps to how far answers can be relied on, by one saliency method."""
+"""Submit the stages from saliency maps to reliability, adjusted answers and their evaluation, for one method."""
 
 from datetime import date
 from typing import Any
@@ -30,7 +30,7 @@ def analyse_maps(
     roles: Roles,
     earlier: CampaignRecord | None = None,
 ) -> Roles:
-    """Clusters, scores and answers adjusted by the rule, of one saliency method's maps."""
+    """Cluster and score one saliency method's maps, and adjust, rate and measure the answers by the rule."""
     made = fit_maps(stages, params, method, roles, earlier)
     return made | judge_maps(stages, params, method, {**roles, **made})
 
@@ -38,9 +38,11 @@ def analyse_maps(
 def fit_maps(
     stages: Stages, params: CampaignParams, method: Method, roles: Roles, earlier: CampaignRecord | None = None
 ) -> Roles:
-    """Clusters of one saliency method's maps, their scores, and which answers the rule would swap.
+    """Cluster one saliency method's maps, score the clusters, and let the rule propose which answers to swap.
 
-    `earlier` is the campaign's last run.
+    Parameters
+    ----------
+    earlier : record of the campaign's last run, to whose clusters the new ones are matched.
     """
     parts = of_maps(params, method, roles)
     clusters = stages.submit(fit_clusters, **parts)
@@ -53,14 +55,14 @@ def fit_maps(
 
 
 def try_others(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """What other parameters of the clusters would give."""
+    """Measure how the results would change with other parameters of the clusters."""
     parts, clusters = of_maps(params, method, roles), roles[f"clusters {method}"]
     sheet = stages.submit(measure_sensitivity, adjust=params.adjust, clusters=clusters, **parts)
     return {f"sensitivity {method}": sheet}
 
 
 def of_maps(params: CampaignParams, method: Method, roles: Roles) -> dict[str, Any]:
-    """What every task on the validation maps of all dates takes."""
+    """Return the parameters that every task on the validation maps of all dates takes."""
     return {
         "method": method,
         "params": params.cluster,
@@ -71,7 +73,7 @@ def of_maps(params: CampaignParams, method: Method, roles: Roles) -> dict[str, A
 
 
 def match(stages: Stages, method: Method, clusters: Future, earlier: CampaignRecord | None) -> Roles:
-    """Mapping of the clusters to those of the campaign's fit before; nothing where there is none any more."""
+    """Match the clusters to those of the campaign's previous fit, if the store still has that fit."""
     before = None if earlier is None else fit_before(stages.store, earlier, method, clusters.result())
     if before is None or not stages.store.holds(before):
         return {}
@@ -80,7 +82,10 @@ def match(stages: Stages, method: Method, clusters: Future, earlier: CampaignRec
 
 
 def fit_before(store: Store, earlier: CampaignRecord, method: Method, clusters: ArtifactRef) -> ArtifactRef | None:
-    """The fit before these clusters: that of the last run, or of the one before where the last run's are the same."""
+    """Find the clusters of the fit before this one.
+
+    These are the last run's clusters. If they equal the new ones, they are those that the last run was matched to.
+    """
     last, mapping = (earlier.artifacts.get(f"{kind} {method}") for kind in ("clusters", "matches"))
     if last != clusters:
         return last
@@ -91,7 +96,7 @@ def fit_before(store: Store, earlier: CampaignRecord, method: Method, clusters: 
 
 
 def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:
-    """Maps of every date by one method: groups of shards side by side, then one artefact a date."""
+    """Explain the images of every date by one method: groups of shards in parallel, then one artefact for each date."""
     made_from = {
         day: {
             "date": day,
@@ -123,7 +128,7 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
 
 
 def score(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Scores of fitted clusters, and which answers the rule would swap."""
+    """Score fitted clusters, and let the rule propose which answers to swap."""
     made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles) for day in params.dates}
     scores = stages.submit(
         score_clusters,
@@ -141,14 +146,14 @@ def score(stages: Stages, params: CampaignParams, method: Method, roles: Roles) 
 
 
 def propose(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Which answers the rule would swap."""
+    """Let the rule propose which clusters' answers to swap."""
     scores, crossfit = roles[f"scores {method}"], roles[f"crossfit {method}"]
     swaps = stages.submit(decide_swaps, method=method, params=params.adjust, scores=scores, crossfit=crossfit)
     return {f"swaps {method}": swaps}
 
 
 def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """What scores and decisions say of every date's images, and how well they do."""
+    """Rate and adjust the answers of every date by scores and decisions, and measure the result."""
     made = judge_dates(stages, params, method, roles)
     made |= measure(stages, params, method, {**roles, **made})
     wait_for(made.values())
@@ -156,7 +161,7 @@ def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Ro
 
 
 def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
-    """The cluster of every image of a date."""
+    """Assign a cluster to every image of a date."""
     return stages.spread(
         assign_images,
         date=day,
@@ -169,7 +174,7 @@ def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
 
 
 def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """How far answers can be relied on, the adjusted ones, and how far each date lies from what was validated."""
+    """Rate and adjust the answers of every date, and measure how far each date lies from what was validated."""
     made: Roles = {}
     for day in params.dates:
         assigned, clusters = roles[f"assignments {method} {day}"], roles[f"clusters {method}"]
@@ -197,7 +202,7 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
 
 
 def measure(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Accuracy and error detection over all dates."""
+    """Measure accuracy and error detection over all dates."""
     crossfit, plants, swaps = roles[f"crossfit {method}"], roles["plants"], roles[f"swaps {method}"]
     reliability, adjusted = (
         [roles[f"{kind} {method} {day}"] for day in params.dates] for kind in ("reliability", "adjusted")

@@ -1,4 +1,7 @@
-"""Notices of flow runs that went wrong, for people who do not sit in front of the Prefect UI."""
+"""Report flow runs that went wrong to people who do not watch the Prefect UI.
+
+Every notice is logged, appended to the store's list of notices, and posted to a webhook if the server has one.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -13,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from storage.artifacts import Store
 from storage.records.notices import keep_notice
 
-WEBHOOK = "harvest-notices"  # the secret block with the address that notices are posted to, if there is one
-POST_SECONDS = 10
+WEBHOOK = "harvest-notices"  # name of the secret block that holds the webhook's address, if there is one
+POST_SECONDS = 10  # timeout of a request to the webhook
 
 
 @flow(name="note-failure", flow_run_name="note {state} of {name}")
@@ -33,11 +36,11 @@ def note_failure(store: str, flow_run_id: str, name: str, state: str, message: s
     create_markdown_artifact(f"[{name}]({url}): **{state}**\n\n```\n{message}\n```", key="notice", description=name)
     webhook = find_webhook()
     if webhook and (problem := post(webhook, f"{state}: {name}\n{message}\n{url}")):
-        get_run_logger().warning("the webhook did not take this notice: %s", problem)
+        get_run_logger().warning("the webhook did not accept this notice: %s", problem)
 
 
 def find_webhook() -> str | None:
-    """The address that notices are posted to, which only the server knows."""
+    """Read the webhook's address from the server, which alone knows it; None if it has none."""
     with get_client(sync_client=True) as client:
         try:
             return str(client.read_block_document_by_name(WEBHOOK, "secret").data["value"])
@@ -46,10 +49,10 @@ def find_webhook() -> str | None:
 
 
 def post(address: str, text: str) -> str | None:
-    """Post a text as JSON `{"text": ...}`; what went wrong, if something did.
+    """Post a text as JSON `{"text": ...}`, and return what went wrong, or None.
 
-    The address is a secret, so it is in no log: errors are told without their texts, and by `urllib`, which logs
-    nothing.
+    The address is a secret and must appear in no log. So errors are reported without their texts, and the request is
+    made with `urllib`, which logs nothing.
     """
     try:
         headers = {"Content-Type": "application/json", "User-Agent": "harvest-reliability"}

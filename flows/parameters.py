@@ -1,4 +1,4 @@
-"""Parameters of a whole campaign; the defaults are the paper's."""
+"""Define the parameters of a campaign, whose defaults are the paper's, and those of a backfill of many seasons."""
 
 import re
 from datetime import date
@@ -22,49 +22,52 @@ from tasks.parameters import Params
 from tasks.score.rating import ScoreParams
 from tasks.sources import AnySource
 
-CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-# A flow's parameter: the run form in the Prefect UI shows the pattern, and names become parts of paths.
-CampaignName = Annotated[
-    str, Field(pattern=CAMPAIGN_NAME, description="name in tables and paths: lower case, digits, . _ -")
-]
+CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # pattern of the names of campaigns and backfills
+NAME_RULE = "up to 64 lower-case letters, digits and . _ -, beginning with a letter or digit"
+NAME_MEANING = f"Name of the campaign in tables and paths: {NAME_RULE}"
+# Type of a flow's parameter. Names become parts of paths, and the run form in the Prefect UI checks the pattern.
+CampaignName = Annotated[str, Field(pattern=CAMPAIGN_NAME, description=NAME_MEANING)]
 
 
 def check_campaign_name(name: str) -> None:
-    """Refuse what is no campaign's name, for people on a terminal.
+    """Refuse a text that cannot be a campaign's name.
 
     Raises
     ------
-    InputError : such a name.
+    InputError : the name does not match `CAMPAIGN_NAME`.
     """
     if not re.fullmatch(CAMPAIGN_NAME, name):
         raise InputError(
-            repr(name),
-            "A campaign's name has up to 64 characters: lower case, digits, . _ - and first a letter or digit",
+            f"The campaign's name is {name!r}",
+            f"A campaign's name has {NAME_RULE}",
             "give the name that the campaign was run under",
         )
 
 
 def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
-    """Acquisition dates in order; a date named twice is refused."""
+    """Sort acquisition dates, and refuse a date that is given twice."""
     if len(set(dates)) < len(dates):
-        raise ValueError(f"every acquisition date once, got {[d.isoformat() for d in dates]}")
+        twice = sorted({day.isoformat() for day in dates if dates.count(day) > 1})
+        raise ValueError(f"{', '.join(twice)} is given more than once; give every acquisition date once")
     return tuple(sorted(dates))
 
 
 class CampaignParams(Params):
-    """One field campaign: a field and season, its source and acquisition dates, and every stage's parameters.
+    """Parameters of one field campaign: a field and season, its source and dates, and every stage's parameters.
 
-    With source and dates alone it is the experiment of Kierdorf & Roscher 2023.
+    With source and dates alone they are the experiment of Kierdorf & Roscher 2023.
     """
 
-    campaign: str = Field(pattern=CAMPAIGN_NAME, description="name in tables and paths: lower case, digits, . _ -")
+    campaign: str = Field(pattern=CAMPAIGN_NAME, description=NAME_MEANING)
     source: AnySource
-    dates: tuple[date, ...] = Field(min_length=1, description="acquisition dates, YYYY-MM-DD")
+    dates: tuple[date, ...] = Field(
+        min_length=1, description="Acquisition dates to analyse, each once, as YYYY-MM-DD; their order does not matter"
+    )
     ingest: IngestParams = IngestParams()
     augment: AugmentParams = AugmentParams()
     train: TrainParams = TrainParams()
     classifier: GivenClassifier | None = Field(
-        default=None, description="an already trained classifier, not trained here"
+        default=None, description="File and preparation of a trained classifier that is used instead of training one"
     )
     explain: ExplainParams = ExplainParams()
     cluster: ClusterParams = ClusterParams()
@@ -80,11 +83,11 @@ class CampaignParams(Params):
         return once_each(dates)
 
     def of_numbers(self) -> dict[str, Any]:
-        """Every parameter as JSON but `export`, which changes how decisions are written and no number."""
+        """Return every parameter as JSON values, except `export`, which changes no number."""
         return self.model_dump(mode="json", exclude={"export"})
 
     def differences_from_paper(self) -> dict[str, Any]:
-        """Every parameter beside campaign, source and dates that differs from its default, by dotted name."""
+        """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates."""
         stages = ("ingest", "augment", "train", "explain", "cluster", "score", "review", "adjust", "drift")
         changed: dict[str, Any] = {
             f"{stage}.{name}": value
@@ -95,22 +98,25 @@ class CampaignParams(Params):
 
 
 class Season(Params):
-    """Dates of one field and season, scored with a campaign's fit."""
+    """Parameters of one season of a backfill: dates of a field that are scored with a campaign's fit."""
 
-    campaign: str = Field(pattern=CAMPAIGN_NAME, description="name that the tables go under: lower case, digits, . _ -")
+    campaign: str = Field(
+        pattern=CAMPAIGN_NAME, description=f"Name under which the season's tables are published: {NAME_RULE}"
+    )
     fitted_by: str | None = Field(
         default=None,
         pattern=CAMPAIGN_NAME,
-        description="campaign whose classifier and clusters score it; default: the season itself",
+        description="Name of the campaign whose classifier and clusters score the season; by default the campaign of "
+        "the same name",
     )
     source: AnySource | None = Field(
-        default=None, description="where the images are; default: the source of that campaign"
+        default=None, description="Source of the images; by default the source of the campaign that made the fit"
     )
     dates: tuple[date, ...] | None = Field(
         default=None,
         min_length=1,
-        description="acquisition dates, YYYY-MM-DD; default: every date of the source that the campaign was not "
-        "fitted on",
+        description="Acquisition dates to score, as YYYY-MM-DD; by default every date of the source that the campaign "
+        "was not fitted on",
     )
 
     @field_validator("dates")
@@ -120,23 +126,31 @@ class Season(Params):
 
 
 class BackfillParams(Params):
-    """Many seasons, scored in one run."""
+    """Parameters of a backfill: many seasons that are scored in one run."""
 
-    name: str = Field(pattern=CAMPAIGN_NAME, description="name of the backfill: lower case, digits, . _ -")
+    name: str = Field(
+        pattern=CAMPAIGN_NAME,
+        description=f"Name of the backfill, whose table replaces that of an earlier one of this name: {NAME_RULE}",
+    )
     at_most: int = Field(
         default=2,
         ge=1,
         le=64,
-        description="dates scored at the same time; on a server no more than its limit `scoring` has slots",
+        description="Largest number of dates that are scored in parallel; on a server, its concurrency limit `scoring` "
+        "is an upper bound too",
     )
-    # Dates of past seasons are there or not: nothing is waited for unless the file says so.
+    # Files of past seasons are no longer being copied, so a backfill does not wait for them unless it is told to.
     arrival: ArrivalParams = ArrivalParams(settle_seconds=0, patience_minutes=0)
-    seasons: tuple[Season, ...] = Field(min_length=1, description="each under a name of its own")
+    seasons: tuple[Season, ...] = Field(
+        min_length=1, description="Seasons to score, one table for each; their names must differ"
+    )
 
     @field_validator("seasons")
     @classmethod
     def _one_season_a_name(cls, seasons: tuple[Season, ...]) -> tuple[Season, ...]:
         names = [season.campaign for season in seasons]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"every season once, but {', '.join(twice)} is there again; give all its dates in one")
+            raise ValueError(
+                f"{', '.join(twice)} is there more than once; every season has one table: give all its dates in one"
+            )
         return seasons

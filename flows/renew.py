@@ -1,6 +1,7 @@
-"""Renew what follows from the decisions on a campaign's clusters: nothing is trained or explained again.
+"""Renew everything that follows from the decisions on a campaign's clusters.
 
-Answers, tables and report of the campaign, and the tables of the dates that were scored with its fit.
+These are the answers, tables and report of the campaign, and the tables of dates that were scored with its fit.
+Nothing is trained or explained again.
 """
 
 from prefect import flow
@@ -26,6 +27,7 @@ from tasks.parameters import Runtime
 from tasks.publish.reuse import reuse_artifact
 
 DEFAULT_RUNTIME = Runtime()
+# Kinds of artefacts that follow from decisions on clusters, and so are made again.
 RENEWED = (
     "swaps",
     "review",
@@ -42,11 +44,11 @@ RENEWED = (
 
 @flow(name="renew-campaign", flow_run_name="renew {campaign}")
 def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
-    """Adjust, measure, report and publish a campaign again by the decisions that stand now.
+    """Adjust, measure, report and publish a campaign again with the decisions that are valid now.
 
     Raises
     ------
-    InputError : no such campaign.
+    InputError : the campaign is unknown.
     ArtifactError : an artefact of the campaign is missing or damaged.
     """
     opened = Store(store)
@@ -70,31 +72,31 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
 
 
 def unaffected(artifacts: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-    """What does not follow from decisions, by role."""
+    """Return the artefacts that do not follow from decisions, by role."""
     return {role: ref for role, ref in artifacts.items() if role.split()[0] not in RENEWED}
 
 
 def n_tasks(params: CampaignParams, kept: dict[str, ArtifactRef]) -> int:
-    """Task runs of a campaign's renewal without those of reviews."""
+    """Count the task runs of a campaign's renewal, without those of reviews."""
     return len(kept) + len(params.explain.methods) * (3 + 4 * len(params.dates)) + 2
 
 
 def reuse(stages: Stages, artifacts: dict[str, ArtifactRef]) -> Roles:
-    """Artefacts as they are, by role."""
+    """Return artefacts of the store as futures, by role."""
     roles: Roles = {role: stages.submit(reuse_artifact, role=role, ref=ref) for role, ref in artifacts.items()}
     wait_for(roles.values())
     return roles
 
 
 def scored_dates(store: Store, fitted: CampaignRecord) -> list[AcquisitionRecord]:
-    """Records of the dates, of this campaign and of others, that were scored with the campaign's fit."""
+    """Read the records of all dates, of this campaign and of others, that were scored with the campaign's fit."""
     records = (read_acquisition(path) for path in list_acquisitions(store))
     fit = fit_digest(fitted.artifacts)
     return [one for one in records if one.fitted_by == fitted.campaign and one.fit == fit]
 
 
 def renew_date(fitted: CampaignRecord, scored: AcquisitionRecord, store: str, runtime: Runtime) -> None:
-    """Judge a scored date again by the decisions that stand now."""
+    """Rate, adjust and publish a scored date again with the decisions that are valid now."""
     params = CampaignParams.model_validate(scored.params)
     kept = {**unaffected(scored.artifacts), **learned_artifacts(fitted.artifacts)}
     n_expected = len(kept) + 5 * len(params.explain.methods) + 2

@@ -205,7 +205,8 @@ def test_an_explained_class_that_cannot_be_analysed_is_a_problem_not_the_end(
     found, problems = two_variants()
     assert len(found["predicted"]) == 2 + 2 * len(DATES) and found["unripe"] == []
     assert problems == [
-        "unripe, gradcam: explain.explained_class is predicted, label or the name of a class: 'unripe'."
+        "unripe, gradcam: explain.explained_class is 'unripe'; explain.explained_class must be predicted, label or the "
+        "name of a class."
     ]
 
 

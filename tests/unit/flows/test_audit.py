@@ -1,4 +1,4 @@
-"""What an audit runs and prints, without running it."""
+"""Tests of what an audit would run, and of what its command prints."""
 
 from datetime import date
 from typing import Any
@@ -24,7 +24,7 @@ PARAMS = CampaignParams(
 def test_methods_are_the_campaigns() -> None:
     assert chosen_methods(PARAMS, ()) == PARAMS
     assert chosen_methods(PARAMS, ["lime"]).explain.methods == ("lime",)
-    with pytest.raises(InputError, match="occlusion; the campaign has gradcam, lime"):
+    with pytest.raises(InputError, match="asked for occlusion; the campaign has gradcam, lime"):
         chosen_methods(PARAMS, ["gradcam", "occlusion"])
 
 
@@ -36,9 +36,9 @@ def test_only_the_explained_class_changes() -> None:
 
 @pytest.mark.parametrize("methods", [("gradcam",), ("gradcam", "lime")])
 def test_tasks_are_counted(methods: tuple[str, ...]) -> None:
-    """Reused: 6 artefacts of two dates; predictions of labelled images: 2; writing, publishing: 2.
+    """Count 6 reused artefacts of two dates, 2 predictions of labelled images, and 2 for writing and publishing.
 
-    No sensitivity, and no exports of the two dates.
+    An analysis has no sensitivity and no exports of the two dates.
     """
     params = chosen_methods(PARAMS, methods)
     one, both = (n_tasks(chosen_methods(PARAMS, m)) for m in (("gradcam",), ("gradcam", "lime")))
@@ -46,7 +46,7 @@ def test_tasks_are_counted(methods: tuple[str, ...]) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]], **more: Any) -> str:
-    """What a person reads of these rows."""
+    """Print these rows as the command does, and return the text."""
     print_audit(
         {
             "campaign": "field2-2021",
@@ -86,4 +86,4 @@ def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_has_no_rows_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, [], problems=["label, gradcam: no kernel [groups] them."], left_out={"new": 3, "test": 1})
     assert "no rows: label, gradcam: no kernel [groups] them." in text
-    assert "left out by label, as they have none: 3 new, 1 test" in text
+    assert "left out where label is explained, for lack of a label: 3 new, 1 test" in text

@@ -1,4 +1,4 @@
-"""Notices that are posted: what arrives, and that nothing which goes wrong tells the address."""
+"""Tests of posted notices: what arrives, and that no error reveals the address."""
 
 import json
 from collections.abc import Generator
@@ -11,7 +11,7 @@ from flows.notices import post
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Keeps what is posted to it, and answers with the status at the end of the path."""
+    """Server that stores what is posted to it, and answers with the status at the end of the path."""
 
     received: list[tuple[str | None, bytes]]
 
