@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from storage.artifacts import Artifact
-from storage.tables.parquet import TableSpec, iter_table
+from storage.tables.parquet import Rows, TableSpec, iter_table
 
 Row = Mapping[str, Any]  # read-only row: values by column
 
@@ -62,3 +62,12 @@ def dated_rows(artifacts: dict[str, Artifact], prefix: str, spec: TableSpec) -> 
     """Read a table's rows of every date and add the column `date` to each."""
     days = days_of(artifacts, prefix)
     return [{**row, "date": day} for day in days for row in rows_of(artifacts[f"{prefix} {day}"], spec)]
+
+
+def unlabelled(predictions: Rows) -> list[int]:
+    """Return the rows of a table of predictions that are explained although they have no label."""
+    return [
+        i
+        for i, (label, split) in enumerate(zip(predictions["label"], predictions["split"], strict=True))
+        if label is None and split != "train"
+    ]

@@ -1,16 +1,18 @@
-"""Audit: what each choice of the explained class would claim, side by side, and what gives the true class away.
+"""Audit the explained class: compare the claims of each choice, and show how maps of `label` leak the true class.
 
-Reads, for every explained class, the maps' peaks and the tables `reliability`, `metrics` and `evaluation`; writes the
-table `audit`, its figure and a page. `label` explains the true class, so its rows show what a leak claims: after
-Grad-CAM's ReLU a wrongly classified image has an almost empty map, its peak alone tells that it is wrong, and errors
-gather in one cluster by construction. Three numbers tell such a gathering from a finding:
+Reads, for every explained class, the peaks of the maps and the tables `reliability`, `metrics` and `evaluation`. Writes
+the table `audit`, its figure and a page.
+
+`label` explains the true class, so its rows show what a leak claims. After Grad-CAM's ReLU, a wrongly classified image
+has an almost empty map. Its peak alone tells that it is wrong, and errors gather in one cluster by construction. Three
+numbers tell such an artefact from a finding:
 
 - the label probe: how well the peak of a map alone detects errors;
-- the largest error share among validation clusters, against errors permuted over the same clusters;
-- the heterogeneity of all error shares, against the same permutations.
+- the largest error share among validation clusters, compared with errors permuted over the same clusters;
+- the heterogeneity of all error shares, compared with the same permutations.
 
-An explained class may leave the maps without clusters (say, when most are empty); it then has no rows, and the page
-says why.
+With some explained classes the maps cannot be clustered, for example if most are empty. Such a class has no rows, and
+the page says why.
 """
 
 from collections import Counter
@@ -29,32 +31,38 @@ from storage.published.publish import publish_report, publish_table
 from storage.tables import AUDIT, EVALUATION, METRICS, PREDICTIONS, RELIABILITIES
 from storage.tables.names import CLUSTER_SCORE, MADE_BY
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
-from storage.tables.rows import Row, rows_of
+from storage.tables.rows import Row, rows_of, unlabelled
 from tasks.audit.page import audit_figure, render_audit, template_digest
-from tasks.classify.answers import unlabelled
 from tasks.parameters import Params
 from tasks.stage import always_run, cached_by, made_once
 from tasks.statistics.significance import error_share_permutation, label_probe
 
 REVISION = 1
-LEAST = 5  # members that make a cluster count for the largest error share
-FIGURE = "audit.png"
+LEAST = 5  # fewest members of a cluster that counts for the largest error share
+FIGURE = "audit.png"  # file name of the figure in the artefact
 
 
 class AuditParams(Params):
-    """How chance is told from a finding."""
+    """Parameters of the permutation test that tells a finding from chance."""
 
-    n_permutations: int = Field(default=9_999, ge=99, le=1_000_000, description="of errors over the clusters")
-    seed: int = Field(default=0, ge=0, description="of the permutations")
+    n_permutations: int = Field(
+        default=9_999,
+        ge=99,
+        le=1_000_000,
+        description="Number of permutations of errors over the clusters; p-values are multiples of 1 / (this + 1)",
+    )
+    seed: int = Field(default=0, ge=0, description="Random seed of the permutations")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The n labelled images of a split, as the maps of one explained class see them.
+    """Labelled images of a split, with their maps of one explained class.
 
     Attributes
     ----------
-    peak : (n,) largest magnitude of each saliency map; cluster, is_wrong : (n,).
+    peak : (n,) largest magnitude of each saliency map.
+    cluster : (n,) cluster of each image, from 1.
+    is_wrong : (n,) whether the answer is wrong.
     """
 
     peak: NDArray[np.float64]
@@ -63,12 +71,12 @@ class Judged:
 
 
 def choices(classes: Sequence[str]) -> list[str]:
-    """Explained classes that are compared: `predicted`, the positive class of two, and `label`."""
+    """Return the explained classes to compare: `predicted`, the positive class of two classes, and `label`."""
     return ["predicted", *classes[1:2], "label"] if len(classes) == 2 else ["predicted", "label"]
 
 
 def judged_images(reliability: Sequence[Row], peaks: Sequence[float]) -> dict[str, Judged]:
-    """Labelled images by split, from the rows of the table `reliability` and the peaks of the same images' maps."""
+    """Group labelled images by split, from rows of the table `reliability` and the peaks of the same images' maps."""
     pairs = [(row, peak) for row, peak in zip(reliability, peaks, strict=True) if row["label"] is not None]
     return {
         split: Judged(
@@ -83,12 +91,12 @@ def judged_images(reliability: Sequence[Row], peaks: Sequence[float]) -> dict[st
 def audit_rows(
     metrics: Sequence[Row], evaluation: Sequence[Row], judged: Mapping[str, Judged], params: AuditParams
 ) -> list[Row]:
-    """Rows of the table `audit` of one method and explained class: every split with labelled images.
+    """Return the rows of the table `audit` for one method and explained class, one per split with labelled images.
 
     Parameters
     ----------
     metrics, evaluation : rows of the tables of these names.
-    judged : by split, as of `judged_images`.
+    judged : labelled images by split (see `judged_images`).
     """
     auroc = {row["split"]: row["auroc"] for row in evaluation if row["score"] == CLUSTER_SCORE}
     rows: list[Row] = []
@@ -112,7 +120,10 @@ def audit_rows(
 
 
 def chance_columns(images: Judged, params: AuditParams, is_validation: bool) -> dict[str, float | None]:
-    """How errors gather in clusters against chance; None but for validation, whose maps made the clusters."""
+    """Test whether errors gather in clusters more than by chance; None except for validation images.
+
+    Only validation maps made the clusters.
+    """
     names = ("largest_error_share", "largest_error_share_p", "heterogeneity_p")
     if not is_validation:
         return dict.fromkeys(names)
@@ -121,12 +132,12 @@ def chance_columns(images: Judged, params: AuditParams, is_validation: bool) -> 
 
 
 def count_left_out(predictions: Sequence[Rows]) -> dict[str, int]:
-    """Explained images without a label by split, from a table of predictions a date; maps of `label` leave them out."""
+    """Count explained images without a label by split, from one table of predictions per date."""
     return dict(Counter(table["split"][i] for table in predictions for i in unlabelled(table)))
 
 
 def read_variant(store: Store, roles: Mapping[str, ArtifactRef], method: str, params: AuditParams) -> list[Row]:
-    """Rows of one method and explained class from the artefacts of its analysis by role."""
+    """Read the rows of one method and explained class from the artefacts of its analysis, given by role."""
     found = {role: store.open(ref) for role, ref in roles.items()}
     reliability, peaks = read_images(found, method)
     metrics, evaluation = found[f"metrics {method}"], found[f"evaluation {method}"]
@@ -136,7 +147,7 @@ def read_variant(store: Store, roles: Mapping[str, ArtifactRef], method: str, pa
 
 
 def read_images(found: Mapping[str, Artifact], method: str) -> tuple[list[Row], list[float]]:
-    """Rows of the table `reliability` of all dates and the peak of each one's map."""
+    """Read the rows of the table `reliability` of all dates, and the peak of each row's map."""
     rows: list[Row] = []
     peaks: list[float] = []
     prefix = f"reliability {method} "
@@ -157,7 +168,7 @@ def audit_recipe(
     variants: dict[str, dict[str, ArtifactRef]],
     problems: list[str],
 ) -> Recipe:
-    """What makes a campaign's audit: every explained class's artefacts by role, and the page's template."""
+    """Return the recipe of a campaign's audit: artefacts of every explained class by role, and the page's template."""
     fields = {"campaign": campaign, "methods": methods, "problems": problems, "template": template_digest()}
     inputs = {f"{choice}/{role}": ref for choice, roles in variants.items() for role, ref in roles.items()}
     return Recipe(
@@ -181,9 +192,9 @@ def write_audit(
 
     Parameters
     ----------
-    predictions : of every date, with those of images without a label.
-    variants : artefacts by explained class and role; none of a method without clusters.
-    problems : why there are no clusters, a sentence each.
+    predictions : predictions of every date, including images without a label.
+    variants : artefacts by explained class and role; a method without clusters has none.
+    problems : why a method and explained class have no clusters, one sentence each.
     """
     rows = [
         row
@@ -202,8 +213,8 @@ def write_audit(
 
 @task(task_run_name="publish audit {campaign}", **always_run())
 def publish_audit(store: str, campaign: str, audit: ArtifactRef) -> str:
-    """Publish the table and the page; returns the page's path in the store."""
+    """Publish the table and the page of an audit; returns the page's path in the store."""
     opened = Store(store)
     publish_table(opened, AUDIT, [audit], campaign)
-    # No campaign has a plus in its name, and a report's folder holds that report's files alone.
+    # A folder holds the files of one report only. No campaign has a plus in its name, so this folder is free.
     return opened.name_of(publish_report(opened, audit, f"{campaign}+audit"))

@@ -1,4 +1,4 @@
-"""Hold what a classifier computed of images: logits and the features its last layer decides from."""
+"""Read a classifier's outputs for images: logits, and the features that are the input of its last layer."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from storage.arrays.specs import FEATURES, LOGITS
 from storage.arrays.zarr_files import open_array, read_rows
 from storage.artifacts import Artifact
-from storage.tables.parquet import Rows
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the classifier computed of n images.
+    """Outputs of a classifier for n images.
 
     Attributes
     ----------
-    logits : (n, classes); features : (n, d), what its last layer decides from.
+    logits : (n, classes).
+    features : (n, d), inputs of the last layer.
     """
 
     logits: Floats
@@ -27,7 +27,7 @@ class Answers:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Class of the largest logit, (n,)."""
+        """Return the class of the largest logit, (n,)."""
         return self.logits.argmax(axis=1)
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Answers":
@@ -35,15 +35,12 @@ class Answers:
 
 
 def read_answers(predictions: Artifact, chosen: NDArray[np.integer]) -> Answers:
-    """What the classifier computed of some images of a date; the features of the others are not kept in memory."""
+    """Read the outputs for some images of a date, without keeping the features of the others in memory.
+
+    Parameters
+    ----------
+    predictions : artefact of a date's predictions.
+    chosen : (n,) rows of the images.
+    """
     logits, features = (read_rows(open_array(predictions, spec), chosen) for spec in (LOGITS, FEATURES))
     return Answers(logits.astype(np.float64), features.astype(np.float64))
-
-
-def unlabelled(predictions: Rows) -> list[int]:
-    """Find the rows of a table of predictions that are explained though they have no label."""
-    return [
-        i
-        for i, (label, split) in enumerate(zip(predictions["label"], predictions["split"], strict=True))
-        if label is None and split != "train"
-    ]

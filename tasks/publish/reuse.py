@@ -1,4 +1,4 @@
-"""Reuse: artefacts of a finished campaign for another analysis of it."""
+"""Reuse artefacts of a complete campaign in another analysis of it."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.tables import PREDICTIONS
 from storage.tables.parquet import read_table, write_table
-from tasks.classify.answers import unlabelled
+from storage.tables.rows import unlabelled
 from tasks.stage import always_run, versions
 
 REVISION = 1
@@ -18,11 +18,11 @@ REVISION = 1
 
 @task(task_run_name="reuse {campaign} {role}", **always_run())
 def reuse_artifact(store: str, campaign: str, role: str, ref: ArtifactRef) -> ArtifactRef:
-    """Take an artefact of the campaign's record as it is.
+    """Return an artefact of the campaign's record, after checking that it is sound.
 
     Raises
     ------
-    ArtifactError : it is missing or damaged.
+    ArtifactError : the artefact is missing or damaged.
     """
     damage = Store(store).damage(ref)
     if damage:
@@ -31,13 +31,16 @@ def reuse_artifact(store: str, campaign: str, role: str, ref: ArtifactRef) -> Ar
 
 
 def labelled_recipe(predictions: ArtifactRef) -> Recipe:
-    """What makes the predictions of a date's labelled images alone."""
+    """Return the recipe of the predictions of only a date's labelled images."""
     return Recipe("predictions", REVISION, {"labelled": True}, {"predictions": predictions})
 
 
 @task(task_run_name="labelled {date}", **always_run())
 def take_labelled(store: str, date: date, predictions: ArtifactRef) -> ArtifactRef:
-    """The predictions of a date's labelled images: those given where all that is explained has a label."""
+    """Select the predictions of a date's labelled images.
+
+    The given artefact is returned unchanged if every explained image has a label.
+    """
     recipe, opened = labelled_recipe(predictions), Store(store)
     whole = opened.open(predictions)
     table = read_table(whole, PREDICTIONS)
