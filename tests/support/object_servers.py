@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -108,7 +109,7 @@ def running_server(kind: Kind, folder: Path) -> Generator[ObjectServer]:
 
 
 PASSING_FAULTS = "500", "503", "cut", "cut after"  # an answer, or none, before or after the request was served
-SILENT_SECONDS = 5  # of the fault `silence`: a request that nothing answers for so long
+SILENT_SECONDS = 60  # of the fault `silence`: for so long nothing answers, unless the client hangs up before
 
 
 class FaultyLine(ThreadingHTTPServer):
@@ -116,7 +117,7 @@ class FaultyLine(ThreadingHTTPServer):
 
     Attributes
     ----------
-    counts : requests by what became of them.
+    counts : requests by what became of them; of silent ones also how often the client `hung up`.
     """
 
     daemon_threads = True
@@ -156,7 +157,7 @@ class _Forwarding(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fate = self.line.draw()
         if fate in ("cut", "silence"):
-            time.sleep(SILENT_SECONDS if fate == "silence" else 0)
+            self.line.counts["hung up"] += fate == "silence" and self._is_hung_up(SILENT_SECONDS)
             self.close_connection = True
             return
         if fate in ("500", "503"):
@@ -165,6 +166,11 @@ class _Forwarding(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self._answer(body, is_cut=fate == "cut after")
+
+    def _is_hung_up(self, seconds: float) -> bool:
+        """Whether the client closes the connection within some seconds, before it has an answer."""
+        readable, _, _ = select.select([self.connection], [], [], seconds)
+        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def _answer(self, body: bytes, is_cut: bool) -> None:
         connection = HTTPConnection(self.line.target, timeout=60)

@@ -1,7 +1,6 @@
 """Check objects of a bucket on two real servers, and over a connection that fails."""
 
 import pickle
-import time
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,7 +16,6 @@ from tests.support.object_servers import (
     BUCKET,
     CREDENTIALS,
     PASSING_FAULTS,
-    SILENT_SECONDS,
     ObjectServer,
     faulty_line,
     free_port,
@@ -141,12 +139,10 @@ class TestFaults:
         monkeypatch.setattr(objects, "REQUEST_SECONDS", 1)
         with faulty_line(object_server.url, share=0.3, faults=["silence"]) as line:
             root = parse_address(f"s3://{BUCKET}/silent?endpoint={line.url}")
-            start = time.monotonic()
             for number in range(4):
                 (root / str(number)).write_bytes(bytes([number]) * 1000)
             assert [(root / str(number)).read_bytes()[0] for number in range(4)] == list(range(4))
-            assert line.counts["silence"] > 0
-            assert time.monotonic() - start < line.counts["silence"] * SILENT_SECONDS
+            assert line.counts["hung up"] == line.counts["silence"] > 0
 
     def test_a_server_that_stays_away_is_an_error_like_a_disks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in CREDENTIALS.items():

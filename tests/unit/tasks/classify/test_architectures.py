@@ -1,6 +1,5 @@
-"""Models of torchvision: names, seeds, weights and heads."""
+"""Test torchvision models: names, seeds, weights and heads."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,12 @@ def test_the_seed_decides_the_initial_weights_and_nothing_else() -> None:
     assert not torch.equal(first["classifier.3.weight"], other["classifier.3.weight"])
 
 
-def test_weights_that_cannot_be_downloaded_are_refused_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_downloaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     # A proxy that nobody serves: no download leaves the machine, wherever the test runs.
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    start = time.monotonic()
     with pytest.raises(InputError, match=r"train\.weights = imagenet") as caught:
         build_model("resnet18", 2, "imagenet", seed=0)
-    assert time.monotonic() - start < 20
     assert "resnet18" in caught.value.found and "TORCH_HOME" in caught.value.remedy
 
 
