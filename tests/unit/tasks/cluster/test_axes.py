@@ -183,6 +183,22 @@ def test_axes_without_variance_are_left_to_the_singular_value_decomposition(vect
     np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-9)
 
 
+@pytest.mark.parametrize(("n", "features"), [(30, 400), (60, 20)])  # inner products of maps, and of features
+@pytest.mark.parametrize("least", [1e-4, 3e-7, 1e-7, 3e-8, 1e-9, 1e-11])  # variance of the last axis beside the first
+def test_axes_of_little_variance_are_the_planted_ones(n: int, features: int, least: float) -> None:
+    generator, rank = np.random.default_rng(0), min(n - 1, features)
+    scores = generator.normal(size=(n, rank))
+    left = np.linalg.qr(scores - scores.mean(axis=0))[0]
+    planted = np.linalg.qr(generator.normal(size=(features, rank)))[0].T
+    variances = np.geomspace(1, least, rank)
+    axes = fit_axes(left * np.sqrt(variances) @ planted, rank)
+    np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(rank), atol=1e-10)
+    np.testing.assert_allclose(
+        axes.components * np.sign((axes.components * planted).sum(axis=1))[:, None], planted, atol=1e-11
+    )
+    np.testing.assert_allclose(axes.variance_share, variances / variances.sum(), rtol=1e-10)
+
+
 def test_one_map_has_no_axes() -> None:
     axes = fit_axes(np.ones((1, 7)), 3)
     assert axes.components.shape == (0, 7) and axes.coordinates(np.ones((1, 7))).shape == (1, 0)

@@ -16,9 +16,8 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from storage.errors import InputError
-from tasks.cluster import affinity as module
 from tasks.cluster import spectral
-from tasks.cluster.affinity import Affinity, affinity_matrix, count_patterns, sparse_affinity
+from tasks.cluster.affinity import Affinity, affinity_matrix, sparse_affinity
 from tasks.cluster.axes import fit_axes, map_vectors
 from tasks.cluster.spectral import (
     canonical_labels,
@@ -56,118 +55,6 @@ def blobs(sizes: tuple[int, ...], distance: float = 1.0, spread: float = 0.05, s
 
 def clusters_of(points: Floats, q: int, scale: float = 0.2, seed: int = 0) -> spectral.Clustering:
     return spectral_clusters(affinity_matrix(points, "sigma", scale), q, n_seeds=5, seed=seed)
-
-
-# Affinity
-
-
-@pytest.mark.parametrize("scale", [0.2, 1.5])
-def test_readings_of_the_kernel(scale: float) -> None:
-    points = np.random.default_rng(0).normal(size=(6, 3))
-    d = squareform(pdist(points))
-    expected: dict[Affinity, Floats] = {
-        "sigma": np.exp(-(d**2) / (2 * scale**2)),
-        "matlab": np.exp(-((d / scale) ** 2)),
-        "gamma": np.exp(-scale * d**2),
-    }
-    for reading, values in expected.items():
-        found = affinity_matrix(points, reading, scale)
-        assert (np.diag(found) == 0).all()
-        np.testing.assert_allclose(found, values - np.eye(6), rtol=1e-9, atol=1e-300)
-
-
-def slow_affinity(points: Floats, reading: Affinity, scale: float) -> Floats:
-    """The formulas, pair by pair."""
-    d = squareform(pdist(points))
-    if reading == "local":
-        own = [np.sort(np.delete(d[i], i))[: module.LOCAL_NEIGHBOUR][-1] for i in range(len(d))]
-        return np.exp(-(d**2) / (scale**2 * np.outer(own, own))) - np.eye(len(d))
-    sigma = scale * np.median(pdist(points)) if reading == "median" else scale
-    exponent = {"matlab": (d / scale) ** 2, "gamma": scale * d**2}.get(reading, d**2 / (2 * sigma**2))
-    return np.exp(-exponent) - np.eye(len(d))
-
-
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("shift", [0.0, 1e3])
-@pytest.mark.parametrize(("exact_below", "tile"), [(2000, 256), (0, 7), (0, 256)])
-def test_affinities_are_those_of_the_formula(
-    monkeypatch: pytest.MonkeyPatch, reading: Affinity, shift: float, exact_below: int, tile: int
-) -> None:
-    monkeypatch.setattr(module, "EXACT_BELOW", exact_below)
-    monkeypatch.setattr(module, "TILE", tile)
-    points = shift + np.random.default_rng(0).normal(size=(30, 4))
-    found = affinity_matrix(points, reading, 0.7)
-    np.testing.assert_allclose(found, slow_affinity(points, reading, 0.7), rtol=1e-8, atol=1e-300)
-    assert np.array_equal(found, found.T)
-
-
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("far", [0.0, 1e6])  # beside an outlier, products lose everything else
-def test_near_maps_keep_their_distance_in_products(
-    monkeypatch: pytest.MonkeyPatch, reading: Affinity, far: float
-) -> None:
-    monkeypatch.setattr(module, "TILE", 8)
-    points = np.random.default_rng(0).normal(size=(20, 3))
-    points[10:] = points[:10] + 1e-5 * np.random.default_rng(1).normal(size=(10, 3))
-    points[0] += far
-    expected = affinity_matrix(points, reading, 1e-5)
-    monkeypatch.setattr(module, "EXACT_BELOW", 0)
-    assert expected[1, 11] > 0
-    np.testing.assert_allclose(affinity_matrix(points, reading, 1e-5), expected, rtol=1e-4, atol=1e-12)
-
-
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("exact_below", [0, 2000])
-def test_equal_maps_have_full_affinity(monkeypatch: pytest.MonkeyPatch, reading: Affinity, exact_below: int) -> None:
-    """Ten equal maps have no distance to their seventh neighbour, two have one."""
-    monkeypatch.setattr(module, "EXACT_BELOW", exact_below)
-    strength = np.random.default_rng(1).uniform(0.1, 9, (24, 1, 1))
-    maps = random_maps(14, 4, 4)[[0] * 10 + [1] * 2 + list(range(2, 14))] * strength
-    vectors = map_vectors(maps.astype(np.float32), 64)
-    found = affinity_matrix(fit_axes(vectors, 50).coordinates(vectors), reading, 0.5)
-    assert np.isfinite(found).all() and (found <= 1).all()
-    assert (found[:10, :10] + np.eye(10) > spectral.SAME).all() and found[10, 11] > spectral.SAME
-    assert (found[12:] < spectral.SAME).all()
-
-
-@pytest.mark.parametrize("reading", ["median", "local"])
-def test_relative_readings_do_not_depend_on_the_unit(reading: Affinity) -> None:
-    points = np.random.default_rng(0).normal(size=(30, 4))
-    found = affinity_matrix(40 * points, reading, 0.5)
-    np.testing.assert_allclose(found, affinity_matrix(points, reading, 0.5), rtol=1e-9, atol=1e-300)
-
-
-def test_the_median_is_that_of_different_maps() -> None:
-    points = np.asarray([[0.0]] * 20 + [[1.0], [3.0]])  # most pairs are equal; 20 are at 1, 20 at 3, one at 2
-    assert affinity_matrix(points, "median", 1.0)[0, 21] == pytest.approx(np.exp(-9 / (2 * 2**2)))
-
-
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("n_neighbours", [8, 29])
-def test_a_sparse_affinity_keeps_the_nearest(reading: Affinity, n_neighbours: int) -> None:
-    points = np.random.default_rng(0).normal(size=(30, 4))
-    whole, found = affinity_matrix(points, reading, 0.8), sparse_affinity(points, reading, 0.8, n_neighbours).toarray()
-    d = squareform(pdist(points))
-    is_near = d.argsort(axis=1).argsort(axis=1) <= n_neighbours
-    np.testing.assert_allclose(found, np.where(is_near | is_near.T, whole, 0), rtol=1e-9)
-    assert np.array_equal(found, found.T)
-
-
-@pytest.mark.parametrize("reading", READINGS)
-def test_affinities_follow_their_maps(reading: Affinity) -> None:
-    points = np.random.default_rng(0).normal(size=(30, 4))
-    order = np.random.default_rng(1).permutation(30)
-    here = np.ix_(order, order)
-    found, sparse = affinity_matrix(points[order], reading, 0.8), sparse_affinity(points[order], reading, 0.8, 9)
-    np.testing.assert_allclose(found, affinity_matrix(points, reading, 0.8)[here], rtol=1e-9)
-    expected = sparse_affinity(points, reading, 0.8, 9).toarray()[here]
-    np.testing.assert_allclose(sparse.toarray(), expected, rtol=1e-9)
-
-
-def test_patterns_are_counted_up_to_a_limit() -> None:
-    points = np.repeat(np.random.default_rng(0).normal(size=(5, 3)), 4, axis=0)
-    assert [count_patterns(points, limit) for limit in (1, 3, 5, 9)] == [1, 3, 5, 5]
-    assert count_patterns(np.zeros((6, 3)), 4) == 1
 
 
 # Clusters
@@ -223,6 +110,18 @@ def test_many_equal_maps_are_one_cluster(max_exact: int) -> None:
     points = np.concatenate([np.full((120, 2), 5.0), points])
     found = cluster_maps(points, "local", 1.0, 3, 3, 0, max_exact)
     assert adjusted_rand_score(found.labels, np.concatenate([np.full(120, 9), truth])) == 1
+
+
+@pytest.mark.parametrize("n", [40, 51, 200])
+def test_above_the_limit_each_map_keeps_its_fifty_nearest(n: int) -> None:
+    """Affinities of a map with its 50 nearest, and with those that it is one of the 50 nearest to; others are 0."""
+    points = np.random.default_rng(0).normal(size=(n, 3))
+    d = squareform(pdist(points))
+    is_near = d.argsort(axis=1).argsort(axis=1) <= 50  # a map is its own nearest
+    affinity = np.where(is_near | is_near.T, np.exp(-(d**2) / (2 * 0.8**2)), 0) - np.eye(n)
+    found = cluster_maps(points, "sigma", 0.8, 4, 1, 0, max_exact=n - 1)
+    np.testing.assert_allclose(found.eigenvalues, np.linalg.eigvalsh(normalised(affinity))[::-1][:5], atol=1e-9)
+    assert not found.is_exact
 
 
 @pytest.mark.parametrize("max_exact", [1, 1000])
@@ -413,7 +312,7 @@ def test_a_graph_in_parts_has_the_eigenvalue_1_of_each(sizes: tuple[int, ...], m
 
 def near_affinity(points: Floats) -> Floats:
     """Affinities of the part's maps with their nearest: far from the others, none of those is among them."""
-    return sparse_affinity(points, "sigma", 0.2, min(spectral.KEPT_NEIGHBOURS, len(points) - 1)).toarray()
+    return sparse_affinity(points, "sigma", 0.2, min(50, len(points) - 1)).toarray()
 
 
 @pytest.mark.parametrize("is_dense", [True, False])

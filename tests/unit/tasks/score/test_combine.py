@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit
+from scipy.stats import zscore
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from tasks.score.combine import INPUTS, PENALTY, START, Combination, fit_combination, inputs
+from tasks.score.combine import INPUTS, Combination, fit_combination, inputs
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -80,7 +83,7 @@ def test_a_signal_that_is_always_misleading_gets_no_weight() -> None:
 def test_a_classifier_that_is_surest_where_it_fails_loses_its_weight() -> None:
     is_wrong = errors(200)
     model = fit_combination({**noise(200), "margin": 3.0 * is_wrong + noise(200)["novelty"]}, is_wrong)
-    assert model.weights[INPUTS.index("margin")] == 0 < START["margin"]
+    assert model.weights[INPUTS.index("margin")] == 0
 
 
 # What the signals add
@@ -118,10 +121,44 @@ def test_more_of_any_signal_never_lowers_the_probability(which: int, step: float
 def loss(model: Combination, signals: Signals, is_wrong: Flags) -> float:
     """Written out, with the half right and half wrong answer at the mean."""
     p = model.reliability(signals)
-    start = np.asarray([START.get(name, 0.0) for name in INPUTS])
+    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # the margin alone, the classifier's own confidence
     at_mean = expit(model.intercept)
     own = -np.log(np.where(is_wrong, 1 - p, p)).sum() - 0.5 * np.log(at_mean) - 0.5 * np.log(1 - at_mean)
-    return float(own + PENALTY / 2 * ((model.weights - start) ** 2).sum())
+    return float(own + 10 / 2 * ((model.weights - start) ** 2).sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("is_useful", [True, False])
+def test_the_weight_of_two_answers_by_hand(name: str, is_useful: bool) -> None:
+    """Solve 10 (w - w0) = 2 expit(-w) where the signal is right twice, 10 (w - w0) = -2 expit(w) where it is wrong.
+
+    The signal's standardised values are +1 and -1, so that the intercept is zero. The margin's weight starts at w0 = 1,
+    the others' at 0. The penalty is 10 / 2 (w - w0)^2 in units of one image's log-loss.
+    """
+    start, sign = (1.0 if name == "margin" else 0.0), (1 if is_useful else -1)
+    signals: Signals = {**constant(2), name: np.asarray([0.0, 1.0] if name == "error_share" else [1.0, 0.0])}
+    model = fit_combination(signals, np.asarray([False, True]) if is_useful else np.asarray([True, False]))
+    weight: Any = brentq(lambda w: 10 * (w - start) - sign * 2 * expit(-sign * w), -5, 5)
+    expected = np.where(np.arange(6) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0])
+    np.testing.assert_allclose(model.weights, expected, atol=1e-4)
+    assert model.intercept == pytest.approx(0, abs=1e-4)
+
+
+def test_weights_are_those_of_scikit_learns_penalised_regression() -> None:
+    """A margin that never varies keeps its weight. The other five are an ordinary regression of penalty 1 / C = 10."""
+    is_wrong = errors(80)
+    signals: Signals = {k: 0.4 * v + 0.15 * ((k == "error_share") == is_wrong) for k, v in noise(80).items()}
+    model = fit_combination({**signals, "margin": np.full(80, 0.5)}, is_wrong)
+    trust = signals["trust_score"] / (1 + signals["trust_score"])
+    rest = [signals[k] for k in ("nearest_map_reliability", "feature_reliability")]
+    values: Any = zscore(np.stack([1 - signals["error_share"], *rest, trust, signals["novelty"]], axis=1))
+    rows = np.vstack([values, np.zeros((2, 5))])  # half a right and half a wrong answer at the mean
+    right, counts = np.r_[~is_wrong, True, False], np.r_[np.ones(80), 0.5, 0.5]
+    other = LogisticRegression(C=0.1, tol=1e-10, max_iter=1000).fit(rows, right, counts)
+    assert (other.coef_ > 0.05).all()  # so that the bound at zero is not met
+    np.testing.assert_allclose(np.delete(model.weights, 2), other.coef_[0], atol=1e-3)
+    assert model.intercept == pytest.approx(other.intercept_[0], abs=1e-3)
+    assert model.weights[2] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,5 +1,6 @@
 """Error detection against slow formulas: all orders of ties, all pairs, scikit-learn, numerical integrals."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise, permutations, product
 from math import log
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tasks.statistics.detection import (
@@ -239,6 +241,24 @@ def test_each_of_few_values_is_a_bin(images: list[tuple[float, bool]]) -> None:
 def test_bins_without_ties_are_of_equal_count() -> None:
     probability = np.random.default_rng(2).beta(20, 1, size=200)  # crowded near 1, as a softmax is
     assert [row.n for row in calibration(probability, np.ones(200, bool))] == [20] * 10
+
+
+@pytest.mark.parametrize(("counts", "sizes"), [((1, 6, 3), [7, 3]), ((4, 5, 1), [4, 6]), ((3, 1, 3), [3, 4])])
+def test_a_plateau_is_in_the_bin_of_its_middle_rank_by_hand(counts: tuple[int, int, int], sizes: list[int]) -> None:
+    """Two bins of n images part at rank n / 2. Middle ranks: 0.5, 4 and 8.5 of 10; 2, 6.5 and 9.5; 1.5, 3.5 and 5.5."""
+    probability = np.repeat([0.1, 0.2, 0.3], counts)
+    assert [row.n for row in calibration(probability, probability > 0.1, 2)] == sizes
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 8))
+def test_the_bin_of_an_image_follows_from_its_mean_rank_among_ties(ranks: list[int], n_bins: int) -> None:
+    probability = np.asarray(ranks) / 20
+    if len(set(ranks)) <= n_bins:
+        expected = Counter(ranks)
+    else:
+        expected = Counter(int((2 * rank - 1) * n_bins // (2 * len(ranks))) for rank in rankdata(probability))
+    rows = calibration(probability, np.ones(len(ranks), bool), n_bins)
+    assert [row.n for row in rows] == [expected[k] for k in sorted(expected)]
 
 
 def test_a_calibration_by_hand() -> None:

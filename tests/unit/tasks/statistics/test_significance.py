@@ -226,7 +226,7 @@ def test_permutations_do_what_shuffled_errors_do() -> None:
 
 
 def test_the_largest_share_reaches_a_half_by_chance() -> None:
-    """Of eight clusters of 25 with 60 errors among 200: the 95 % point lies between 0.5 and 0.6."""
+    """With 60 errors among 200 images in eight clusters of 25, the 95 % point lies between 0.5 and 0.6."""
     cluster, place = np.repeat(np.arange(8), 25), np.tile(np.arange(25), 8)
     for n_wrong, others, is_chance in ((12, 48, True), (16, 44, False)):
         wrong = (cluster == 0) & (place < n_wrong)
@@ -248,6 +248,24 @@ def test_without_effect_p_values_are_as_rare_as_they_say_and_with_one_small() ->
         assert np.mean(uneven <= level) == pytest.approx(level, abs=slack)
     gathered = error_share_permutation(cluster, cluster == 3, 199, seed=0)
     assert (gathered.largest_share, gathered.p_largest, gathered.p_heterogeneity) == (1.0, 1 / 200, 1 / 200)
+
+
+@pytest.mark.parametrize("n_clusters", [3, 4, 5, 6])
+@pytest.mark.parametrize("size", [3, 4, 5, 7])
+def test_one_error_is_no_evidence_whichever_of_equal_clusters_it_is_in(n_clusters: int, size: int) -> None:
+    """Every permutation has the observed statistic, but sums its terms in another order and rounds otherwise."""
+    for place in range(n_clusters):
+        cluster = np.repeat(np.arange(n_clusters), size)
+        found = error_share_permutation(cluster, np.arange(len(cluster)) == place * size, 99, seed=place, least=1)
+        assert (found.p_heterogeneity, found.p_largest) == (1, 1)
+
+
+def test_tables_that_differ_by_the_order_of_clusters_are_equally_extreme() -> None:
+    """Three errors in one of three clusters of seven: 3 x 35 of the 1,330 ways to choose three images."""
+    cluster = np.repeat([0, 1, 2], 7)
+    for place in range(3):
+        found = error_share_permutation(cluster, np.isin(np.arange(21) - 7 * place, (0, 1, 2)), 20_000, seed=0)
+        assert found.p_heterogeneity == pytest.approx(105 / 1330, abs=4 * np.sqrt(0.08 * 0.92 / 20_000))
 
 
 def test_small_clusters_do_not_count_for_the_largest_share() -> None:
