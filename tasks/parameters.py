@@ -1,4 +1,4 @@
-"""What the parameters of every stage have in common, and what may not change a number."""
+"""Base class of the stages' parameters, and the runtime settings, which change no result."""
 
 import re
 from typing import Literal
@@ -7,48 +7,62 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class Params(BaseModel):
-    """Frozen parameters of one stage: part of the name of what the stage makes.
+    """Frozen parameters of one stage, which are part of the digest of the stage's artefacts.
 
-    Unknown keys are refused, because a mistyped key would otherwise run the default in silence.
+    Unknown keys are refused. Otherwise a run would silently use the default of a mistyped key.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Runtime(BaseModel):
-    """Where and how fast to compute. Changes no number beyond float tolerance, so it enters no digest.
+    """Where and how fast a run computes.
 
-    The one exception is `saliency_precision`: anything but float32 changes numbers, and is part of the maps' name.
+    These settings change no number beyond floating-point tolerance, so they enter no digest. The one exception is
+    `saliency_precision`: values other than float32 change the saliency maps and are part of their digest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes CUDA where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Device that the classifier runs on; auto uses CUDA if a CUDA device is available"
+    )
     batch_size: int = Field(
         default=32,
         ge=1,
         le=4096,
-        description="images a forward pass outside training, at most: a CPU takes 4 of 256 pixels or 64 of 64 at once; "
-        "by occlusion a GPU takes 32 windows for each, a CPU 2",
+        description="Largest number of images in a forward pass outside training. A CPU takes fewer: 4 images of 256 "
+        "pixels or 64 images of 64 pixels. Occlusion takes more windows at once: 32 times this number on a GPU, twice "
+        "on a CPU",
     )
     saliency_precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
-        description="of the passes that make saliency maps; other than float32 gives other maps, tf32 needs CUDA",
+        description="Floating-point precision of the passes that compute saliency maps; tf32 and bfloat16 change the "
+        "maps, tf32 needs CUDA",
     )
-    workers: int = Field(default=2, ge=1, le=64, description="tasks that run at the same time on this machine")
+    workers: int = Field(default=2, ge=1, le=64, description="Number of tasks that run in parallel on this machine")
     task_runner: Literal["threads", "dask"] = Field(
-        default="threads", description="dask predicts, explains and scores in processes of their own, also elsewhere"
+        default="threads",
+        description="Where tasks run: threads are threads of the flow's process; dask predicts, explains and scores in "
+        "separate worker processes, which may be on other machines",
     )
     scheduler: str | None = Field(
         default=None,
-        description="of Dask, as tcp://host:8786; null: the run starts runtime.workers processes of its own here",
+        description="Address of a running Dask scheduler, for example tcp://host:8786; null starts runtime.workers "
+        "worker processes on this machine. Used only with runtime.task_runner dask",
     )
 
     @field_validator("scheduler")
     @classmethod
     def _scheduler_of_dask(cls, scheduler: str | None, known: ValidationInfo) -> str | None:
         if scheduler is not None and not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
-            raise ValueError("a scheduler's address is protocol, host and port, as tcp://host:8786")
+            raise ValueError(
+                f"{scheduler!r} is no address of a Dask scheduler; an address is protocol, host and port; "
+                "write for example tcp://host:8786"
+            )
         if scheduler is not None and known.data.get("task_runner") == "threads":
-            raise ValueError('a scheduler is for runtime.task_runner = "dask", and tasks run in threads')
+            raise ValueError(
+                'a scheduler is given, but runtime.task_runner is "threads"; only Dask has a scheduler; '
+                'set runtime.task_runner = "dask" or remove runtime.scheduler'
+            )
         return scheduler

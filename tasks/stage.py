@@ -1,4 +1,4 @@
-"""What the thin tasks have in common: caching by artefact, retries on passing faults, progress."""
+"""Options and helpers of all Prefect tasks: caching by artefact, retries on transient faults, progress."""
 
 import inspect
 import platform
@@ -19,27 +19,27 @@ from tqdm import tqdm
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 
-# A missing or forbidden file does not come back by waiting; a busy disk or network share does.
+# I/O errors that are not retried: waiting does not bring back a missing or forbidden file. A busy disk recovers.
 PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-RETRIES = 3
-FIRST_RETRY_SECONDS = 2
-PROGRESS_SECONDS = 1.0  # between updates of a progress artifact, each of which costs some 10 ms
+RETRIES = 3  # retries of a task after a transient fault
+FIRST_RETRY_SECONDS = 2  # wait before the first retry, doubled for each further one
+PROGRESS_SECONDS = 1.0  # shortest time between updates of a progress artifact; an update costs about 10 ms
 
-Recipes = Recipe | list[Recipe]  # what makes the artefact of a task, or its artefacts
+Recipes = Recipe | list[Recipe]  # recipe of a task's only artefact, or of each of its artefacts
 P = ParamSpec("P")
 
 
 class ArtifactCache(CachePolicy):
-    """Cache key of a task: the name of the artefact it makes, or of all artefacts where it makes several.
+    """Cache key of a task, derived from the names of the artefacts that the task makes.
 
-    A record one of whose artefacts is missing or damaged is forgotten before Prefect looks it up, because Prefect would
-    return a reference to nothing. Records are looked for where `Store.results_folder` says, so tasks must run with that
-    as their `result_storage`.
+    A cached result is deleted if one of its artefacts is missing or damaged. Otherwise Prefect would return a reference
+    to an artefact that cannot be read. Results are looked up in `Store.results_folder`, so tasks must run with that
+    folder as their `result_storage`.
 
     Parameters
     ----------
-    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact, or a list
-        for the artefacts.
+    recipe : function that returns the recipe of the artefact, or a list of recipes. Its parameters have the names of
+        task parameters.
     """
 
     def __init__(self, recipe: Callable[..., Recipes]) -> None:
@@ -49,7 +49,7 @@ class ArtifactCache(CachePolicy):
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
-        """Name of the record, e.g. `predictions-0123...`."""
+        """Return the name of the cached result, e.g. `predictions-0123...`."""
         store = Store(inputs["store"])
         made = self.recipe(**{name: inputs[name] for name in self.arguments})
         refs = [one.ref for one in made] if isinstance(made, list) else [made.ref]
@@ -62,14 +62,14 @@ class ArtifactCache(CachePolicy):
 def made_once(
     recipe: Callable[..., Recipe],
 ) -> Callable[[Callable[Concatenate[Draft, Store, P], None]], Callable[Concatenate[str, P], ArtifactRef]]:
-    """Turn a function that fills a draft into one that returns a reference, and skip what the store holds already.
+    """Turn a function that fills a draft into one that returns a reference, and skip artefacts that already exist.
 
-    The function takes a draft and the open store first. What comes out takes the store's address in their place, as a
-    task does, so that only references and parameters travel between processes.
+    The first two parameters of the decorated function are a draft and the open store. The returned function takes the
+    store's address in their place. So only references and parameters are sent between processes.
 
     Parameters
     ----------
-    recipe : function of some of the task's parameters (by their names) that tells what makes the artefact.
+    recipe : function that returns the recipe of the artefact. Its parameters have the names of task parameters.
     """
     arguments = tuple(inspect.signature(recipe).parameters)
 
@@ -94,7 +94,7 @@ def made_once(
 
 
 def write_json(store: Store, recipe: Recipe, content: dict[str, Any]) -> ArtifactRef:
-    """Write an artefact of one JSON file, named as its kind, unless the store holds it."""
+    """Write an artefact of one JSON file, named after its kind, unless the store holds it."""
     if not store.holds(recipe.ref):
         with store.create(recipe, versions()) as draft:
             draft.write_json(f"{recipe.kind}.json", content)
@@ -102,13 +102,13 @@ def write_json(store: Store, recipe: Recipe, content: dict[str, Any]) -> Artifac
 
 
 def record_name(refs: list[ArtifactRef]) -> str:
-    """Name of the record of a task that makes some artefacts: that of the only one, or a digest of their names."""
+    """Return the name of a task's cached result: the name of its only artefact, or a digest of several names."""
     digest = refs[0].digest if len(refs) == 1 else content_digest([str(ref) for ref in refs])
     return f"{refs[0].kind}-{digest}"
 
 
 class TaskOptions(TypedDict):
-    """Options of every task."""
+    """Prefect options that every task has."""
 
     cache_policy: CachePolicy
     persist_result: bool
@@ -120,12 +120,20 @@ class TaskOptions(TypedDict):
 
 
 def cached_by(recipe: Callable[..., Recipes]) -> TaskOptions:
-    """Options of a task that makes the artefact of this recipe, or the artefacts of these recipes."""
+    """Return the options of a task that is cached by the artefacts it makes.
+
+    Parameters
+    ----------
+    recipe : function that returns the recipe of the artefact, or a list of recipes (see `ArtifactCache`).
+    """
     return _options(ArtifactCache(recipe), persist_result=True)
 
 
 def always_run() -> TaskOptions:
-    """Options of a task that looks at what may have changed, or costs less than asking whether it has."""
+    """Return the options of a task that is never cached.
+
+    Such a task looks at something that may have changed, or takes less time than a cache lookup.
+    """
     return _options(NO_CACHE, persist_result=False)
 
 
@@ -142,7 +150,7 @@ def _options(cache_policy: CachePolicy, persist_result: bool) -> TaskOptions:
 
 
 def retry_on_passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry on I/O faults and when the GPU's memory was full; never on bad input."""
+    """Return whether to retry: after transient I/O errors and after full GPU memory, never after bad input."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, torch.OutOfMemoryError):
         torch.cuda.empty_cache()
@@ -152,21 +160,21 @@ def retry_on_passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[An
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions that a manifest records."""
+    """Return the versions of Python and of the packages that a manifest records."""
     packages = ("harvest-reliability", "lime", "numpy", "scikit-image", "scikit-learn", "torch", "torchvision", "zarr")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 @contextmanager
 def progress(name: str, total: int, unit: str) -> Generator[Callable[[int], None]]:
-    """Count work on the terminal (with rate and time left) and as a progress artifact of the task run.
+    """Show progress on the terminal (with rate and time left) and as a progress artifact of the task run.
 
-    Yields a function that takes the number of units just finished. It can be called as often as there is something to
-    tell: the artifact is updated at most every `PROGRESS_SECONDS`, and when all is done.
+    Yields a function that takes the number of units just finished. It may be called after every unit. The artifact is
+    updated at most every `PROGRESS_SECONDS`, and when the work is complete.
     """
     artifact = create_progress_artifact(progress=0.0, description=f"{name} ({total} {unit}s)")
     done, told = 0, time.monotonic()
-    # disable=None: no bar where standard error is not a terminal. The bar then counts nothing, so it is counted here.
+    # With disable=None there is no bar if standard error is no terminal. The bar then counts nothing, so `done` does.
     with tqdm(total=total, desc=name, unit=unit, disable=None, leave=False) as bar:
 
         def advance(n: int) -> None:
