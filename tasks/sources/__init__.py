@@ -1,4 +1,4 @@
-"""Where images and labels come from: the released layouts, plain folders, and a synthetic season."""
+"""Sources of images and labels: the released layouts, plain folders, and a synthetic season."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Rules that hold for the listing of every source, and the tables their errors show."""
+"""Check rules that hold for the listing of every source, and lay out the tables of their error messages."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ def text_table(heading: Sequence[str], rows: Iterable[Sequence[object]], limit: 
     ----------
     heading : column names.
     rows : one sequence of values per row.
-    limit : rows shown; the number of the others is told.
+    limit : largest number of rows shown; a last line counts the others.
     """
     cells = [[str(value) for value in row] for row in rows]
     hidden = max(0, len(cells) - limit)
@@ -38,12 +38,12 @@ def text_table(heading: Sequence[str], rows: Iterable[Sequence[object]], limit: 
 
 
 def counts_table(heading: str, counts: Counter[str]) -> str:
-    """Lay out values and how often each occurs, most frequent first."""
+    """Lay out values and how often each occurs, most frequent first, for an error message."""
     return text_table((heading, "count"), sorted(counts.items(), key=by_count))
 
 
 def by_count(item: tuple[str, int]) -> tuple[int, str]:
-    """Sort key of (value, count): most frequent first."""
+    """Return the sort key of (value, count) that puts the most frequent value first."""
     return -item[1], item[0]
 
 
@@ -55,12 +55,14 @@ def require_dates(dates: Sequence[date], available: Sequence[date]) -> tuple[dat
     InputError : no date requested, or one that the source has no image for.
     """
     if not dates:
-        raise InputError("none", "At least one acquisition date is requested", "name the dates to read")
+        raise InputError(
+            "No acquisition date was requested", "At least one acquisition date must be requested", "name the dates"
+        )
     missing = sorted(set(dates) - set(available))
     if missing:
         raise InputError(
-            f"none for {join_dates(missing)}; dates available: {join_dates(available) or 'none'}",
-            "The source has images for every acquisition date requested",
+            f"The source has no image for {join_dates(missing)}; dates available: {join_dates(available) or 'none'}",
+            "The source must have images for every acquisition date requested",
             "request dates that are available, or check the root and the field",
         )
     return tuple(sorted(set(dates)))
@@ -72,7 +74,7 @@ def join_dates(dates: Sequence[date]) -> str:
 
 
 def refuse_duplicates(observations: Iterable[tuple[str, date, str]]) -> None:
-    """Check that no plant occurs twice on one date.
+    """Refuse a plant that occurs twice on one date.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def refuse_duplicates(observations: Iterable[tuple[str, date, str]]) -> None:
 
     Raises
     ------
-    InputError : a plant with two images on one date; lists them.
+    InputError : a plant has two images on one date; the message lists them.
     """
     paths: dict[tuple[date, str], list[str]] = defaultdict(list)
     for plant_id, acquired, path in observations:
@@ -88,22 +90,23 @@ def refuse_duplicates(observations: Iterable[tuple[str, date, str]]) -> None:
     rows = [(plant, day, " | ".join(found)) for (day, plant), found in sorted(paths.items()) if len(found) > 1]
     if rows:
         raise InputError(
-            f"{len(rows)} plants and dates with several" + text_table(("plant", "date", "files"), rows),
-            "A plant has one image on an acquisition date",
+            f"Several images of one plant on one date, {len(rows)} times"
+            + text_table(("plant", "date", "files"), rows),
+            "A plant must have only one image on an acquisition date",
             "remove all but one of the files",
         )
 
 
 def refuse_two_splits(splits: Iterable[tuple[str, str]]) -> None:
-    """Check that every plant is in one split only.
+    """Refuse a plant that is in several splits.
 
     Parameters
     ----------
-    splits : pairs of plant id and split; repeated pairs are fine.
+    splits : pairs of plant id and split; pairs may be repeated.
 
     Raises
     ------
-    InputError : a plant in two splits; lists them.
+    InputError : a plant is in two splits; the message lists them.
     """
     of_plant: dict[str, set[str]] = defaultdict(set)
     for plant_id, split in splits:
@@ -111,12 +114,12 @@ def refuse_two_splits(splits: Iterable[tuple[str, str]]) -> None:
     rows = [(plant, ", ".join(sorted(found))) for plant, found in sorted(of_plant.items()) if len(found) > 1]
     if rows:
         raise InputError(
-            f"{len(rows)} plants in several" + text_table(("plant", "splits"), rows),
-            "A plant is in one split only, on all dates",
-            "correct the split; images of one plant in two splits leak from training into the test",
+            f"Plants in several splits: {len(rows)}" + text_table(("plant", "splits"), rows),
+            "A plant must be in the same split on all dates, or training images leak into the test",
+            "correct the splits of these plants",
         )
 
 
 def in_listing_order(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
-    """Sort by date, then plant id: the stable order of a listing."""
+    """Sort images by date, then by plant id, which is the stable order of a listing."""
     return tuple(sorted(images, key=lambda image: (image.acquired, image.plant_id)))

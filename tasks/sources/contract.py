@@ -1,7 +1,7 @@
-"""What every source of images promises: one small Protocol and the records it yields.
+"""Contract of every source of images: one small Protocol and the records that it returns.
 
-A source lists what it has for the acquisition dates asked for, and reads one image at a time. It knows its
-folder layout and nothing of the stages. Listing validates; afterwards nothing is checked again.
+A source lists the images of the requested acquisition dates and reads one image at a time. It knows its folder layout,
+but not the stages. Input is validated while it is listed, and not checked again afterwards.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ from storage.tables.names import Split
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """When a plant was harvested, as far as is known: on one of the days in `(after, by]`.
+    """Interval in which a plant was harvested: on one of the days in `(after, by]`.
 
-    `by = None` says that the plant was watched to the end and never harvested; `by = date.max` that it was
-    lost from sight after `after`; `after = date.min` that it was already harvested at its first visit.
+    - `by = None`: the plant was watched to the end of the season and never harvested.
+    - `by = date.max`: the plant was not harvested by `after`, and not seen later.
+    - `after = date.min`: the plant was already harvested at its first visit.
     """
 
     after: date
@@ -28,12 +29,12 @@ class Harvest:
 
     @classmethod
     def on(cls, day: date) -> "Harvest":
-        """Harvested on exactly this day."""
+        """Return the interval of a harvest on exactly this day."""
         return cls(day - timedelta(days=1), day)
 
     @classmethod
     def never(cls) -> "Harvest":
-        """Watched to the end of the season and never harvested."""
+        """Return the record of a plant that was watched to the end of the season and never harvested."""
         return cls(date.max, None)
 
 
@@ -45,14 +46,14 @@ class SourceImage:
     ----------
     plant_id : the release's own id, e.g. `2021_Ref_Plot2_E18`.
     acquired : acquisition date.
-    split : `train`, `val`, `test`, or `new` for plants that no split knows.
+    split : `train`, `val`, `test`, or `new` for plants without a split.
     split_source : where the split was read (`utm`, `samples`, `folder`, `manifest`, `own`, `none`).
-    path : file relative to the source's root, with `/`.
-    centre : pixel (x, y) of the plant in an orthophoto; None when the file is the patch itself.
-    label : class index where the source states it; None where `harvest` decides or nothing is known.
-    harvest : what is known of the harvest; None where nothing is.
+    path : path of the file relative to the source's root, with `/`.
+    centre : pixel (x, y) of the plant in an orthophoto; None if the file is a patch.
+    label : class index if the source states it; None if `harvest` decides or nothing is known.
+    harvest : harvest interval; None if unknown.
     flags : remarks that do not exclude the image (`known_blurry`, `two_plants`, ...).
-    easting, northing : metres, in the source's own projection; None where unknown.
+    easting, northing : metres, in the source's own projection; None if unknown.
     """
 
     plant_id: str
@@ -70,7 +71,7 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A plant-date that does not go on, and why. Nothing is dropped without one of these."""
+    """A plant and date that is left out, and the reason. Every image that is left out has such a record."""
 
     plant_id: str
     acquired: date
@@ -81,7 +82,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class SourceListing:
-    """All that a source has for the dates asked for, in a stable order (date, plant id)."""
+    """Everything that a source has for the requested dates, in a stable order (date, plant id)."""
 
     classes: tuple[str, ...]
     images: tuple[SourceImage, ...]
@@ -93,7 +94,7 @@ class Source(Protocol):
     """A place that images and labels come from."""
 
     def available_dates(self) -> tuple[date, ...]:
-        """Acquisition dates for which the source has images, ascending."""
+        """Return the acquisition dates for which the source has images, ascending."""
         ...
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
@@ -106,18 +107,18 @@ class Source(Protocol):
         ...
 
     def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the content that `read_image` reads."""
+        """Return the SHA-256 (hex) of the content that `read_image` reads."""
         ...
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Pixels, shape (height, width, 3), RGB, 0..255, in the file's own size.
+        """Read the pixels, shape (height, width, 3), RGB, 0..255, in the file's own size.
 
         Raises
         ------
-        UnreadableImage : damaged, truncated, or a mode that has no RGB reading.
+        UnreadableImage : the file is damaged, truncated, or of a mode that cannot be converted to RGB.
         """
         ...
 
 
 class UnreadableImage(Exception):
-    """An image file that cannot be decoded; the observation goes to `rejected` with this reason."""
+    """An image file that cannot be decoded; the observation goes to the table `rejected` with this message."""

@@ -1,4 +1,4 @@
-"""Reading the files of a source: images, text tables, digests, paths below a root."""
+"""Read the files of a source: images, text tables, digests, paths below a root."""
 
 import csv
 import hashlib
@@ -19,47 +19,49 @@ from tasks.sources.contract import SourceImage, UnreadableImage
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 
-# Modes whose conversion to 8-bit RGB loses nothing but transparency.
+# Pillow modes that lose nothing but transparency when converted to 8-bit RGB.
 RGB_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1"})
 
-# The filters of `warnings` belong to the whole process: two threads that set them at once may leave them changed.
+# Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
 WARNING_FILTERS = threading.Lock()
 
 
 class PatchFiles(Params):
-    """What sources share in which every image is a file of its own."""
+    """Base class of sources in which every image is a separate file."""
 
     root: str
 
     def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the file."""
+        """Return the SHA-256 (hex) of the file."""
         return digest_file(Path(self.root).expanduser() / image.path)
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Pixels, shape (height, width, 3), RGB, 0..255.
+        """Read the pixels, shape (height, width, 3), RGB, 0..255.
 
         Raises
         ------
-        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
+        UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
         """
         return read_rgb(Path(self.root).expanduser() / image.path)
 
 
 def find_root(root: str) -> Path:
-    """Return the folder a source reads, resolved.
+    """Return the resolved path of the folder that a source reads.
 
     Raises
     ------
-    InputError : no such folder.
+    InputError : there is no such folder.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise InputError(f"no folder {folder.absolute()}", "The root of a source is a folder", "correct `root`")
+        raise InputError(
+            f"There is no folder {folder.absolute()}", "The root of a source must be a folder", "correct `root`"
+        )
     return folder.resolve()
 
 
 def walk_files(root: Path) -> list[Path]:
-    """List every file below a folder, in the order of their paths; linked folders are followed, each folder once."""
+    """List every file below a folder, sorted by path; linked folders are followed, and each folder is read once."""
     found: list[Path] = []
     seen: set[str] = set()
     for folder, names, files in os.walk(root, followlinks=True):
@@ -74,21 +76,23 @@ def walk_files(root: Path) -> list[Path]:
 
 
 def relative_path(path: Path, root: Path) -> str:
-    """Write a path relative to the root, with `/`."""
+    """Return a path relative to the root, with `/`."""
     return path.relative_to(root).as_posix()
 
 
 def resolve_inside(root: Path, file: str, named_in: str) -> Path:
-    """Return the path that a table names, relative to the root.
+    """Return the resolved path of a file that a table names relative to the root.
 
     Raises
     ------
-    InputError : the path leads out of the root, also through a link.
+    InputError : the path leads out of the root, possibly through a link.
     """
     path = (root / file).resolve()
     if not path.is_relative_to(root):
         raise InputError(
-            f"{file} leads to {path}", f"Every file named in {named_in} lies inside the root", "correct the path"
+            f"{file} leads to {path}, outside the root",
+            f"Every file named in {named_in} must lie inside the root",
+            "correct the path",
         )
     return path
 
@@ -102,7 +106,7 @@ def digest_file(path: Path) -> str:
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read a whole image file as 8-bit RGB.
 
-    Grey and palette images are converted, transparency is dropped; the orientation tag is not applied.
+    Grey and palette images are converted, and transparency is dropped. The orientation tag is not applied.
 
     Returns
     -------
@@ -110,34 +114,35 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
     Raises
     ------
-    UnreadableImage : damaged, truncated, too large, or a mode without an 8-bit RGB reading (16 bits, float, CMYK).
+    UnreadableImage : the file is damaged, truncated, too large, or of a mode that cannot be converted to 8-bit RGB
+        (16 bits, float, CMYK).
     """
     try:
         with open_image(path) as image:
             refuse_mode(image)
             if image.mode == "RGB":
                 return np.array(image, dtype=np.uint8)
-            # By way of RGBA, because Pillow warns when a palette with transparency goes straight to RGB.
+            # Pillow warns if a palette with transparency is converted to RGB directly, so it goes through RGBA.
             return np.array(image.convert("RGBA").convert("RGB"), dtype=np.uint8)
     except UnreadableImage:
         raise
-    # Pillow's decoders raise what they like on damaged bytes, SyntaxError and struct.error among them.
+    # Pillow's decoders raise many kinds of exceptions on damaged bytes, among them SyntaxError and struct.error.
     except Exception as error:
         raise UnreadableImage(f"{path.name}: {type(error).__name__}: {error}") from error
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image file; Pillow's warning of a huge image is raised as an error."""
+    """Open an image file, and raise Pillow's warning of a huge image as an error."""
     with WARNING_FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(path)
 
 
 def refuse_mode(image: Image.Image) -> None:
-    """Raise UnreadableImage where 8-bit RGB would lose more than transparency."""
+    """Raise UnreadableImage if a conversion to 8-bit RGB would lose more than transparency."""
     if image.mode not in RGB_MODES:
         raise UnreadableImage(f"mode {image.mode} has no 8-bit RGB reading; convert the file to 8-bit RGB")
-    # Pillow reads 16-bit colour as 8-bit without a word; only the decoder's raw mode tells.
+    # Pillow silently reads 16-bit colour as 8-bit. Only the decoder's raw mode shows it.
     if ";16" in str(getattr(image, "tile", "")):
         raise UnreadableImage("16 bits per channel; convert the file to 8-bit RGB")
 
@@ -155,8 +160,8 @@ class TextTable:
         missing = [column for column in columns if column not in self.columns]
         if missing:
             raise InputError(
-                f"no {', '.join(missing)}; its columns are {', '.join(self.columns)}",
-                f"{self.path.name} has the columns named in the parameters",
+                f"{self.path.name} has no column {', '.join(missing)}; its columns are {', '.join(self.columns)}",
+                f"{self.path.name} must have the columns that the parameters name",
                 "name the file's own columns in the parameters",
             )
 
@@ -166,22 +171,25 @@ def read_text(path: Path) -> str:
 
     Raises
     ------
-    InputError : missing, or not UTF-8.
+    InputError : the file is missing or not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: {error}", "A text file can be read as UTF-8", "correct the path or re-save"
+            f"{path} cannot be read: {error}",
+            "A text file must be readable as UTF-8",
+            "correct the path, or save the file as UTF-8",
         ) from error
 
 
 def read_table(path: Path) -> TextTable:
-    """Read a text table with a header; comma, semicolon, tab or bar between the columns.
+    """Read a text table with a header and a comma, semicolon, tab or bar between the columns.
 
     Raises
     ------
-    InputError : unreadable, empty, a column named twice, or a row with another number of cells than the header.
+    InputError : the file is unreadable or empty, names a column twice, or has a row with another number of cells than
+        the header.
     """
     lines = read_text(path).splitlines()
     header = lines[0] if lines else ""
@@ -189,15 +197,19 @@ def read_table(path: Path) -> TextTable:
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = tuple(cell.strip() for cell in next(reader, []))
     if not any(columns) or len(set(columns)) < len(columns):
-        raise InputError(f"{path}: {header!r}", "The first line names the columns, each once", "correct the header")
+        raise InputError(
+            f"{path} begins with the line {header!r}",
+            "The first line of a table must name the columns, each once",
+            "correct the header",
+        )
     rows: list[tuple[int, dict[str, str]]] = []
     for cells in reader:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(columns):
             raise InputError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells for {len(columns)} columns",
-                "Every row of a table has one cell per column",
+                f"{path}, line {reader.line_num}, has {len(cells)} cells for {len(columns)} columns",
+                "Every row of a table must have one cell per column",
                 "correct the row",
             )
         rows.append((reader.line_num, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
@@ -205,10 +217,10 @@ def read_table(path: Path) -> TextTable:
 
 
 def parse_date(text: str, date_format: str | None = None) -> date | None:
-    """Read a date, ISO (a time of day is ignored) or in a `strptime` format; None where it is not one."""
+    """Read a date in ISO or in a `strptime` format, ignoring a time of day; return None if the text is no date."""
     try:
         day = datetime.strptime(text, date_format) if date_format else datetime.fromisoformat(text)
     except ValueError:
         return None
-    # Exports write 0001-01-01 for "no date"; that is no harvest.
+    # Exports write 0001-01-01 for "no date", which must not count as a harvest date.
     return day.date() if day.year >= 1900 else None

@@ -1,6 +1,6 @@
-"""When plants were harvested: from a table of dates, or from flags at visits.
+"""Read when plants were harvested, from a table of harvest dates or of flags at visits.
 
-A flag at a visit says only that the plant was harvested between the visit before and this one.
+A flag at a visit only says that the plant was harvested between the previous visit and this one.
 """
 
 from collections import Counter, defaultdict
@@ -23,21 +23,32 @@ Visits = Mapping[str, Mapping[date, bool]]
 
 
 class FlagWords(Params):
-    """Words for a harvest flag, compared without regard to case."""
+    """Words that state a harvest flag."""
 
-    true_words: tuple[str, ...] = Field(default=("yes", "true", "1", "y", "harvested"), min_length=1)
-    false_words: tuple[str, ...] = Field(default=("no", "false", "0", "n"), min_length=1)
+    true_words: tuple[str, ...] = Field(
+        default=("yes", "true", "1", "y", "harvested"),
+        min_length=1,
+        description="Words that say a plant is harvested, compared without regard to case",
+    )
+    false_words: tuple[str, ...] = Field(
+        default=("no", "false", "0", "n"),
+        min_length=1,
+        description="Words that say a plant is not harvested, compared without regard to case",
+    )
 
     @model_validator(mode="after")
     def words_mean_one_thing(self) -> Self:
-        """Refuse a word that is both true and false."""
+        """Refuse a word that is both in `true_words` and in `false_words`."""
         both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
         if both:
-            raise ValueError(f"a word is either true or false, not both: {', '.join(sorted(both))}")
+            raise ValueError(
+                f"true_words and false_words both have {', '.join(sorted(both))}; a word must be in one list only; "
+                "remove it from the other"
+            )
         return self
 
     def flag(self, word: str) -> bool | None:
-        """Return what a word means; None where it is in neither list."""
+        """Return whether a word means harvested, or None if it is in neither list."""
         lower = word.strip().lower()
         if lower in {known.lower() for known in self.true_words}:
             return True
@@ -45,28 +56,36 @@ class FlagWords(Params):
 
 
 class HarvestTable(Params):
-    """Where the harvest table is and what its columns are called.
+    """Location of the harvest table and the names of its columns.
 
-    With `flag_column` the table has one row per plant and visit; without, one row per plant.
+    With `flag_column` the table has one row per plant and visit, otherwise one row per plant.
     """
 
-    path: str = Field(default="harvest.csv", description="relative to the source's root")
-    plant_column: str = "plant_id"
-    harvest_column: str = Field(default="harvest_date", description="harvest date; empty: never harvested")
-    flag_column: str | None = Field(default=None, description="harvest flag at a visit; empty: not visited")
-    visit_column: str = Field(default="visit_date", description="date of the visit; used with flag_column")
-    date_format: str | None = Field(default=None, description="strptime format of the dates; ISO where not given")
+    path: str = Field(default="harvest.csv", description="Path of the harvest table, relative to the source's root")
+    plant_column: str = Field(default="plant_id", description="Column of the plant id")
+    harvest_column: str = Field(
+        default="harvest_date",
+        description="Column of the harvest date; an empty cell means never harvested. Unused with flag_column",
+    )
+    flag_column: str | None = Field(
+        default=None,
+        description="Column of the harvest flag at a visit; an empty cell means not visited. null reads harvest dates",
+    )
+    visit_column: str = Field(default="visit_date", description="Column of the visit's date, used with flag_column")
+    date_format: str | None = Field(
+        default=None, description="Format of the dates, as for strptime; null reads ISO dates"
+    )
     words: FlagWords = FlagWords()
 
 
 @dataclass(frozen=True, slots=True)
 class HarvestRecords:
-    """What is known of the harvest of each plant.
+    """Harvest records of the plants of a source.
 
     Attributes
     ----------
-    harvests : per plant id; plants of which nothing is known are absent.
-    faults : plants whose records contradict each other: reason and detail.
+    harvests : harvest interval by plant id; plants without a record are absent.
+    faults : reason and detail by plant id, for plants whose records contradict each other.
     """
 
     harvests: dict[str, Harvest] = field(default_factory=dict[str, Harvest])
@@ -78,8 +97,8 @@ def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
 
     Raises
     ------
-    InputError : no such file or column, a row without plant id, a malformed date, an unknown flag word (with a table of
-        all words found), two flags of one plant on one visit.
+    InputError : the file or a column is missing, a row has no plant id, a date is malformed, a flag word is unknown
+        (the message lists all words found), or a plant has two flags at one visit.
     """
     table = read_table(root / options.path)
     if options.flag_column is None:
@@ -94,16 +113,18 @@ def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
 
 
 def refuse_empty(table: TextTable, column: str) -> None:
-    """Raise InputError where a row has an empty cell in this column."""
+    """Raise InputError if a row has an empty cell in this column."""
     empty = [str(line) for line, row in table.rows if not row[column]]
     if empty:
         raise InputError(
-            f"empty in lines {', '.join(empty[:20])}", f"Every row of {table.path.name} has a {column}", "fill them in"
+            f"{column} is empty in {table.path.name}, lines {', '.join(empty[:20])}",
+            f"Every row of {table.path.name} must have a {column}",
+            "fill in these cells",
         )
 
 
 def read_dates(table: TextTable, options: HarvestTable) -> list[tuple[str, date | None]]:
-    """Read plant and harvest date per row; None where the cell is empty."""
+    """Read the plant and the harvest date of each row; the date of an empty cell is None."""
     dates: list[tuple[str, date | None]] = []
     wrong: list[tuple[int, str, str]] = []
     for line, row in table.rows:
@@ -117,17 +138,17 @@ def read_dates(table: TextTable, options: HarvestTable) -> list[tuple[str, date 
 
 
 def refuse_malformed_dates(path: Path, wrong: list[tuple[int, str, str]], date_format: str | None) -> None:
-    """Raise InputError listing line, plant and text of what is not a date."""
+    """Raise InputError if there are malformed dates, and list their line, plant and text."""
     if wrong:
         raise InputError(
-            f"{len(wrong)} are not" + text_table(("line", "plant", "text"), wrong),
-            f"Dates in {path.name} are written as {date_format or 'ISO, e.g. 2021-08-23'}",
-            "correct them or set date_format",
+            f"Malformed dates in {path.name}: {len(wrong)}" + text_table(("line", "plant", "text"), wrong),
+            f"Dates in {path.name} must be written as {date_format or 'ISO, e.g. 2021-08-23'}",
+            "correct the dates, or set date_format",
         )
 
 
 def harvests_from_dates(dates: Iterable[tuple[str, date | None]]) -> HarvestRecords:
-    """Make records of known harvest dates; None is a plant that was never harvested."""
+    """Make harvest records from pairs of plant id and date, where None means never harvested."""
     of_plant: dict[str, set[date | None]] = defaultdict(set)
     for plant_id, day in dates:
         of_plant[plant_id].add(day)
@@ -143,7 +164,7 @@ def harvests_from_dates(dates: Iterable[tuple[str, date | None]]) -> HarvestReco
 
 
 def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Visits:
-    """Read the flag of every plant at every visit; rows with an empty flag are no visit."""
+    """Read the flag of every plant at every visit, and ignore rows with an empty flag."""
     refuse_unknown_words((row[flag_column] for _, row in table.rows), options.words, table.path.name)
     visits: dict[str, dict[date, bool]] = defaultdict(dict)
     wrong: list[tuple[int, str, str]] = []
@@ -154,8 +175,8 @@ def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Vi
             wrong.append((line, plant_id, row[options.visit_column]))
         elif flag is not None and visits[plant_id].setdefault(day, flag) != flag:
             raise InputError(
-                f"{plant_id} has two on {day} in {table.path.name}, line {line}",
-                "A plant has one harvest flag at a visit",
+                f"{plant_id} has two different harvest flags on {day} in {table.path.name}, line {line}",
+                "A plant must have one harvest flag at a visit",
                 "remove the wrong row",
             )
     refuse_malformed_dates(table.path, wrong, options.date_format)
@@ -163,19 +184,20 @@ def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Vi
 
 
 def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) -> None:
-    """Check that every harvest word is known; an empty one is.
+    """Refuse harvest words that are not in `words`; an empty word is allowed.
 
     Raises
     ------
-    InputError : shows all values found, with their counts.
+    InputError : a word is unknown; the message lists all words found, with their counts.
     """
     counts = Counter(value if value else "(empty)" for value in values)
     unknown = sorted(value for value in counts if value != "(empty)" and words.flag(value) is None)
     if unknown:
         raise InputError(
-            f"unknown: {', '.join(map(repr, unknown[:20]))}; all values:" + counts_table("value", counts),
-            f"Every harvest flag in {where} is one of {', '.join((*words.true_words, *words.false_words))}",
-            "add the words to true_words or false_words; nothing is guessed",
+            f"Unknown harvest flags in {where}: {', '.join(map(repr, unknown[:20]))}; all values:"
+            + counts_table("value", counts),
+            f"Every harvest flag must be one of {', '.join((*words.true_words, *words.false_words))}",
+            "add the words to true_words or false_words",
         )
 
 
@@ -185,7 +207,7 @@ def harvests_from_visits(visits: Visits, last_visit: date) -> HarvestRecords:
     Parameters
     ----------
     visits : flags of every plant at its visits.
-    last_visit : the last visit of the source; a plant seen unflagged on it was never harvested.
+    last_visit : last visit of the source; a plant that is unflagged on it was never harvested.
     """
     records = HarvestRecords()
     for plant_id, flags in visits.items():
@@ -211,9 +233,9 @@ def attach_harvests(
 
     Returns
     -------
-    images : with `harvest` where it is known.
+    images : images of the other plants, with `harvest` if it is known.
     left_out : images of plants whose records contradict each other.
-    notes : how many images have neither a harvest record nor a stated label.
+    notes : number of images that have neither a harvest record nor a stated label.
     """
     known: list[SourceImage] = []
     left_out: list[LeftOut] = []

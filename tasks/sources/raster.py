@@ -1,4 +1,4 @@
-"""Cutting plants out of orthophotos by their pixel coordinates, without reading the whole raster."""
+"""Cut plants out of orthophotos by their pixel coordinates, without reading the whole raster."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ from storage.errors import InputError
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.files import WARNING_FILTERS, digest_file, read_text
 
-NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]
+NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]  # window of a crop outside the raster
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_pixel_coordinates(path: Path) -> list[PixelCoordinate]:
 
     Raises
     ------
-    InputError : fewer than three columns, or an X or Y that is not a finite number.
+    InputError : a row has fewer than three columns, or an X or Y that is not a finite number.
     """
     rows = [(number, split_cells(line)) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
     columns = (0, 1, 2)
@@ -51,13 +51,13 @@ def read_pixel_coordinates(path: Path) -> list[PixelCoordinate]:
 
 
 def split_cells(line: str) -> list[str]:
-    """Split a row at its commas or semicolons; at white space where it has neither."""
+    """Split a row at its commas or semicolons, or at white space if it has neither."""
     separator = "," if "," in line else ";" if ";" in line else None
     return [cell.strip().strip('"') for cell in line.strip().split(separator)]
 
 
 def to_float(text: str) -> float | None:
-    """Read a finite number; None where it is not one."""
+    """Read a finite number, or return None if the text is not one."""
     try:
         number = float(text)
     except ValueError:
@@ -66,28 +66,30 @@ def to_float(text: str) -> float | None:
 
 
 def to_coordinate(path: Path, line: int, cells: list[str], columns: tuple[int, int, int]) -> PixelCoordinate:
-    """Read one row, or raise InputError."""
+    """Read one row of pixel coordinates, or raise InputError."""
     if len(cells) > max(columns):
         name, x, y = (cells[column] for column in columns)
         right, down = to_float(x), to_float(y)
         if right is not None and down is not None:
             return PixelCoordinate(line, re.split(r"[\\/]", name)[-1], right, down)
     raise InputError(
-        f"{path}, line {line}: {cells}", "A row of pixel coordinates is `image_name X Y DAP`", "correct the row"
+        f"{path}, line {line}, holds {cells}",
+        "A row of pixel coordinates must be `image_name X Y DAP`",
+        "correct the row",
     )
 
 
 @contextmanager
 def open_raster(path: Path) -> Generator[DatasetReader, None, None]:
-    """Open a raster that may have no georeference.
+    """Open a raster, which may lack a georeference.
 
     Raises
     ------
-    UnreadableImage : not a raster, or damaged; also when reading inside the `with` fails.
+    UnreadableImage : the file is no raster or is damaged, or a read inside the `with` block fails.
     """
     try:
         with WARNING_FILTERS, warnings.catch_warnings():
-            # Pixel coordinates need no georeference, so its absence is no news.
+            # Pixel coordinates need no georeference, so the warning that it is missing is ignored.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
         with dataset:
@@ -97,12 +99,12 @@ def open_raster(path: Path) -> Generator[DatasetReader, None, None]:
 
 
 def crop_corner(centre: tuple[float, float], size: int) -> tuple[int, int]:
-    """Return the left column and the top row of a crop; the centre's pixel is at `size // 2` of both axes."""
+    """Return the left column and the top row of a crop, in which the centre's pixel is at `size // 2` on both axes."""
     return int(np.floor(centre[0] + 0.5)) - size // 2, int(np.floor(centre[1] + 0.5)) - size // 2
 
 
 def inside_window(dataset: DatasetReader, centre: tuple[float, float], size: int) -> Window:
-    """Return the part of a crop that lies inside the raster; empty where none does."""
+    """Return the part of a crop that lies inside the raster, which may be empty."""
     left, top = crop_corner(centre, size)
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + size, dataset.width), min(top + size, dataset.height)
@@ -110,11 +112,11 @@ def inside_window(dataset: DatasetReader, centre: tuple[float, float], size: int
 
 
 def rgb_bands(dataset: DatasetReader) -> list[int]:
-    """Return the numbers of the red, green and blue band; a grey raster gives one band thrice.
+    """Return the numbers of the red, green and blue band; a grey raster gives its band three times.
 
     Raises
     ------
-    UnreadableImage : not 8-bit, a palette, or bands of which none is known to be red, green or blue.
+    UnreadableImage : the raster is not 8-bit, has a palette, or does not mark its red, green and blue bands.
     """
     if set(dataset.dtypes) != {"uint8"}:
         raise UnreadableImage(f"{', '.join(sorted(set(dataset.dtypes)))} pixels; convert the raster to 8-bit RGB")
@@ -131,7 +133,7 @@ def rgb_bands(dataset: DatasetReader) -> list[int]:
 
 
 def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.uint8]:
-    """Read the square around a plant; what lies outside the raster is black.
+    """Read the square around a plant, with black pixels outside the raster.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.
 
     Raises
     ------
-    UnreadableImage : damaged, or not 8-bit RGB or grey.
+    UnreadableImage : the raster is damaged, or not 8-bit RGB or grey.
     """
     crop = np.zeros((size, size, 3), dtype=np.uint8)
     with open_raster(path) as dataset:
@@ -160,12 +162,12 @@ def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.
 
 
 def crop_flags(dataset: DatasetReader, centre: tuple[float, float], size: int) -> tuple[str, ...] | None:
-    """Tell what is wrong with a crop, reading no more than the mask of its window.
+    """Return the flags of a crop, reading only the mask of its window.
 
     Returns
     -------
-    `crop_leaves_raster` where a part lies outside; `mostly_no_data` where more than half of the square lies outside or
-    is no-data by the raster's alpha, mask or no-data value. None where no pixel lies inside.
+    `crop_leaves_raster` if a part lies outside the raster. `mostly_no_data` if more than half of the square lies
+    outside or is no-data by the raster's alpha, mask or no-data value. None instead of flags if no pixel lies inside.
     """
     window = inside_window(dataset, centre, size)
     n_inside = int(window.width) * int(window.height)
@@ -182,7 +184,7 @@ def crop_flags(dataset: DatasetReader, centre: tuple[float, float], size: int) -
 
 
 def crop_fingerprint(path: Path, centre: tuple[float, float], size: int) -> str:
-    """Return the SHA-256 (hex) over the raster's content, the centre and the size."""
+    """Return the SHA-256 (hex) of a raster's content, the crop's centre and its size."""
     stat = path.stat()
     raster = digest_raster(str(path), stat.st_size, stat.st_mtime_ns)
     return hashlib.sha256(f"{raster} {centre[0]!r} {centre[1]!r} {size}".encode()).hexdigest()
@@ -190,5 +192,5 @@ def crop_fingerprint(path: Path, centre: tuple[float, float], size: int) -> str:
 
 @lru_cache(maxsize=256)
 def digest_raster(path: str, n_bytes: int, modified_ns: int) -> str:
-    """Return the SHA-256 of a raster's bytes; length and time of change are there to forget a changed file."""
+    """Return the SHA-256 (hex) of a raster's bytes, cached by path, length and time of change."""
     return digest_file(Path(path))

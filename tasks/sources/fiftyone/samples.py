@@ -1,4 +1,4 @@
-"""Reading `samples.json` of the FiftyOne export: one record per reference sample, and the splits they state."""
+"""Read `samples.json` of the FiftyOne export: one record per reference sample, and the splits that they state."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ REQUIRED = ("plant_id", "field", "acquisition_date", "filepath", "in_situ_harves
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is read of one reference sample; `harvested` and `comment` are empty where null."""
+    """One reference sample; `harvested` and `comment` are empty strings if they are null in the file."""
 
     plant_id: str
     acquired: date
@@ -32,16 +32,16 @@ class Sample:
 
 
 def dates_of(samples: Sequence[Sample]) -> tuple[date, ...]:
-    """Acquisition dates of samples, ascending."""
+    """Return the acquisition dates of samples, ascending."""
     return tuple(sorted({one.acquired for one in samples}))
 
 
 def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
-    """Read the reference samples of a field, and notes of how many others were passed by.
+    """Read the reference samples of a field, and return notes on how many other samples were skipped.
 
     Raises
     ------
-    InputError : malformed JSON or samples, or no reference sample of the field.
+    InputError : the JSON or a sample is malformed, or the field has no reference sample.
     """
     path = root / "samples.json"
     try:
@@ -49,10 +49,16 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: {error}", "samples.json is JSON", "fetch the file again") from error
+        raise InputError(
+            f"{path} cannot be read as JSON: {error}", "samples.json must be JSON", "fetch the file again"
+        ) from error
     entries: Any = cast(dict[str, Any], content).get("samples") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise InputError(f"{path}: another structure", 'samples.json is {"samples": [...]}', "fetch the file again")
+        raise InputError(
+            f"{path} has no list of samples",
+            'samples.json must have the structure {"samples": [...]}',
+            "fetch the file again",
+        )
     samples: list[Sample] = []
     passed_by: Counter[str] = Counter()
     for number, entry in enumerate(cast(list[Any], entries)):
@@ -64,44 +70,51 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
         else:
             samples.append(read_sample(values, number, root))
     if not samples:
-        found = "none" + counts_table("passed by", passed_by)
-        raise InputError(found, f"samples.json has reference samples of {field_name}", "correct `field`")
+        raise InputError(
+            f"samples.json has no reference sample of {field_name}" + counts_table("skipped", passed_by),
+            "The field must have reference samples",
+            "correct `field`",
+        )
     return samples, [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
 
 
 def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]:
     """Return a sample as a dictionary that has these keys, or raise InputError."""
     if not isinstance(entry, dict):
-        raise InputError(f"sample {number} is {type(entry).__name__}", "Every sample is an object", "fetch it again")
+        raise InputError(
+            f"sample {number} of samples.json is of type {type(entry).__name__}",
+            "Every sample must be a JSON object",
+            "fetch the file again",
+        )
     values = cast(dict[str, Any], entry)
     missing = [key for key in keys if key not in values]
     if missing:
         raise InputError(
-            f"sample {number} has no {', '.join(missing)}",
-            f"A sample has the keys {', '.join(keys)}",
-            "export it again",
+            f"sample {number} of samples.json has no {', '.join(missing)}",
+            f"A sample must have the keys {', '.join(keys)}",
+            "export the samples again",
         )
     return values
 
 
 def read_sample(values: Mapping[str, Any], number: int, root: Path) -> Sample:
-    """Read one reference sample; `values` has the required keys."""
+    """Read one reference sample from a dictionary that has the required keys, or raise InputError."""
     plant_id, acquired = values["plant_id"], parse_date(str(values["acquisition_date"]))
     file, harvested, comment = values["filepath"], values["in_situ_harvested"], values.get("in_situ_comment")
     texts = all(isinstance(text, str) and text for text in (plant_id, file))
     if not texts or acquired is None or not all(text is None or isinstance(text, str) for text in (harvested, comment)):
         found = {key: values.get(key) for key in (*REQUIRED, "in_situ_comment")}
         raise InputError(
-            f"sample {number}: {found}",
-            "A sample has text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
-            "export it again",
+            f"sample {number} of samples.json holds {found}",
+            "A sample must have text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
+            "export the samples again",
         )
     path = resolve_inside(root, file, "samples.json").relative_to(root).as_posix()
     return Sample(plant_id, acquired, path, (harvested or "").strip(), comment or "", find_split_words(values))
 
 
 def find_split_words(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the sample's `split` and those of its tags that name a split, in lower case."""
+    """Return the sample's `split` and its tags that name a split, in lower case."""
     split: Any = values.get("split")
     tags = cast(list[Any], values.get("tags") or [])
     named = [word for tag in tags if (word := str(tag).lower()) in SPLIT_WORDS and word != "new"]
@@ -109,16 +122,18 @@ def find_split_words(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def splits_of_samples(samples: Sequence[Sample]) -> dict[str, SplitPlant]:
-    """Return the split that the samples of each plant state; empty where none does.
+    """Return the split of each plant as its samples state it; empty if no sample states a split.
 
     Raises
     ------
-    InputError : an unknown word (with a table of all), or a plant in two splits.
+    InputError : a word is unknown (the message lists all words), or a plant is in two splits.
     """
     counts = Counter(word for one in samples for word in one.split_words)
     if counts.keys() - (SPLIT_WORDS.keys() - {"new"}):
         raise InputError(
-            "others" + counts_table("split", counts), "A sample's split is train, val or test", "correct the samples"
+            "samples.json has unknown splits" + counts_table("split", counts),
+            "A sample's split must be train, val or test",
+            "correct the samples",
         )
     pairs: set[tuple[str, Split]] = {(one.plant_id, SPLIT_WORDS[word]) for one in samples for word in one.split_words}
     refuse_two_splits(pairs)
@@ -126,7 +141,7 @@ def splits_of_samples(samples: Sequence[Sample]) -> dict[str, SplitPlant]:
 
 
 def draw_splits(plant_ids: set[str], seed: int) -> dict[str, SplitPlant]:
-    """Draw 60 % of the plants for training, 20 % each for validation and test; equal seeds give equal splits."""
+    """Draw 60 % of the plants for training and 20 % each for validation and test; equal seeds give equal splits."""
     order = [sorted(plant_ids)[i] for i in np.random.default_rng(seed).permutation(len(plant_ids))]
     n_train, n_val = round(0.6 * len(order)), round(0.2 * len(order))
     plants = {plant_id: SplitPlant("train", "own") for plant_id in order[:n_train]}

@@ -1,4 +1,4 @@
-"""The FiftyOne / Hugging Face export of GrowliFlower: one `samples.json` and a folder of patches."""
+"""Read the FiftyOne / Hugging Face export of GrowliFlower: one `samples.json` and a folder of patches."""
 
 import re
 from collections import defaultdict
@@ -24,31 +24,35 @@ from tasks.sources.harvest_table import (
     refuse_unknown_words,
 )
 
-TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)
+TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)  # comment of a sample that shows two plants
 
 
 class FiftyOneSource(PatchFiles):
     """A folder in the layout of the FiftyOne export.
 
-    Splits come from the samples (`split` or tags; `samples`), else from UTM files (`utm`), else from a seeded draw
-    over plants, 60 / 20 / 20 (`own`). The first of these that is there holds for all plants.
+    Splits are read from the samples (`split` or tags; `samples`), else from UTM files (`utm`). Otherwise they are drawn
+    over plants with a seed, 60 / 20 / 20 (`own`). The first of these that exists applies to all plants.
     """
 
     kind: Literal["fiftyone"] = "fiftyone"
-    root: str = Field(description="folder that holds samples.json")
-    field: str = Field(default="Field2", description="field to read; samples of other fields are passed by")
+    root: str = Field(description="Path of the folder that holds samples.json")
+    field: str = Field(default="Field2", description="Field to read; samples of other fields are skipped")
     utm_folder: str | None = Field(
-        default=None, description="folder of the UTM split files, relative to root; default: anywhere in root"
+        default=None,
+        description="Folder of the UTM split files, relative to root; null looks for them everywhere in root",
     )
-    split_seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the own split")
+    split_seed: int = Field(
+        default=0, ge=0, lt=2**32, description="Seed of the split that is drawn if neither samples nor files state one"
+    )
     words: FlagWords = FlagWords()
     null_means: Literal["unknown", "not_harvested"] = Field(
         default="unknown",
-        description="a sample without in_situ_harvested: no visit, or not harvested (until the first true flag)",
+        description="Meaning of a sample without in_situ_harvested: unknown counts it as no visit, not_harvested as a "
+        "visit before the harvest (until the plant's first true flag)",
     )
 
     def available_dates(self) -> tuple[date, ...]:
-        """Acquisition dates of the field's reference samples, ascending."""
+        """Return the acquisition dates of the field's reference samples, ascending."""
         return dates_of(read_samples(find_root(self.root), self.field)[0])
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
@@ -59,8 +63,8 @@ class FiftyOneSource(PatchFiles):
 
         Raises
         ------
-        InputError : no such root, malformed samples, a date without samples, an unknown harvest word or split, a plant
-            in two splits, a plant twice on one date, a file outside the root.
+        InputError : the root is missing, samples are malformed, a date has no sample, a harvest word or split is
+            unknown, a plant is in two splits or twice on one date, or a file lies outside the root.
         """
         root = find_root(self.root)
         samples, notes = read_samples(root, self.field)
@@ -87,7 +91,7 @@ class FiftyOneSource(PatchFiles):
             return stated
         folder = root / self.utm_folder if self.utm_folder else root
         if self.utm_folder and not folder.is_dir():
-            raise InputError(f"no folder {folder}", "utm_folder is a folder", "correct utm_folder")
+            raise InputError(f"There is no folder {folder}", "utm_folder must be a folder", "correct utm_folder")
         files = [path for path in walk_files(folder) if is_split_file(path)]
         if files or self.utm_folder:
             return read_split_files(files)
@@ -95,7 +99,7 @@ class FiftyOneSource(PatchFiles):
 
 
 def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:
-    """Make the record of one sample."""
+    """Make the record of one sample's image, with the plant's split if it has one."""
     flags = ("two_plants",) if TWO_PLANTS.search(sample.comment) else ()
     flags += remarks(sample.plant_id, sample.acquired)
     image = SourceImage(sample.plant_id, sample.acquired, "new", "none", sample.path, flags=flags)
@@ -103,16 +107,16 @@ def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:
 
 
 def read_harvests(samples: Sequence[Sample], words: FlagWords, null_means: str) -> HarvestRecords:
-    """Read what all samples of each plant say of its harvest: dates, or flags at the acquisition dates.
+    """Read the harvest records of all plants: harvest dates, or flags at the acquisition dates.
 
-    A date counts for more than flags. A null after the first true flag is no visit whatever `null_means` says:
-    nobody assesses a plant that is gone.
+    A date takes precedence over flags. A null after the first true flag is never a visit, whatever `null_means` says,
+    because nobody assesses a plant that is gone.
 
     Raises
     ------
-    InputError : a word that is neither a flag nor a date; shows all values with their counts.
+    InputError : a word is neither a flag nor a date; the message lists all values with their counts.
     """
-    # Words first: as a date, "1" would be refused and "20210901" is one.
+    # Words are matched before dates: "1" is a flag and no date, "20210901" is a date.
     stated = {one: words.flag(one.harvested) for one in samples if one.harvested}
     days = {one: day for one in stated if stated[one] is None and (day := parse_date(one.harvested))}
     refuse_unknown_words((one.harvested for one in samples if one not in days), words, "in_situ_harvested (or a date)")
@@ -132,7 +136,7 @@ def read_harvests(samples: Sequence[Sample], words: FlagWords, null_means: str) 
 
 
 def refute_by_flags(records: HarvestRecords, visits: Mapping[str, Mapping[date, bool]]) -> None:
-    """Move plants to `faults` whose flags say something else than their harvest date."""
+    """Move plants to `faults` if their flags contradict their harvest date."""
     for plant_id, harvest in list(records.harvests.items()):
         flags = visits.get(plant_id, {})
         day = harvest.by or date.max

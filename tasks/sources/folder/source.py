@@ -1,4 +1,4 @@
-"""A plain folder of images: `{train,val,test,new}/{class}/*`, a manifest table, or both."""
+"""Read a plain folder of images: `{train,val,test,new}/{class}/*`, a manifest table, or both."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -31,25 +31,40 @@ from tasks.sources.folder.entries import (
 
 
 class FolderSource(PatchFiles):
-    """Any images with splits and classes, from folders or a manifest.
+    """A plain folder of images, whose splits and classes come from subfolders or a manifest.
 
-    Where there is a manifest it decides which files count; where a folder names a split or class too, both must agree.
-    Without dates in the manifest every image belongs to the one date requested.
+    If there is a manifest, only the files that it names are images of the source. If a subfolder names a split or
+    class too, both must agree. Without dates in the manifest, every image belongs to the one requested date.
     """
 
     kind: Literal["folder"] = "folder"
-    root: str = Field(description="folder that holds the images")
-    classes: tuple[str, ...] | None = Field(default=None, description="class names in order; default: found, sorted")
-    manifest: str = Field(default="manifest.csv", description="table relative to root, used where it is there")
-    file_column: str = "file"
-    split_column: str = "split"
-    label_column: str = "label"
-    plant_column: str = Field(default="plant_id", description="used where there; default: the path without suffix")
-    date_column: str = Field(default="date", description="used where there")
-    date_format: str | None = Field(default=None, description="strptime format of the dates; ISO where not given")
+    root: str = Field(description="Path of the folder that holds the images")
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="Class names in the order of their indices; null sorts the names that are found"
+    )
+    manifest: str = Field(
+        default="manifest.csv", description="Path of the manifest table, relative to root; used if the file exists"
+    )
+    file_column: str = Field(default="file", description="Manifest column of the image's path, relative to root")
+    split_column: str = Field(
+        default="split", description="Manifest column of the split; an empty cell takes the split of the folder"
+    )
+    label_column: str = Field(
+        default="label", description="Manifest column of the class name; an empty cell means unlabelled"
+    )
+    plant_column: str = Field(
+        default="plant_id", description="Manifest column of the plant id; without it, the path without suffix is the id"
+    )
+    date_column: str = Field(
+        default="date",
+        description="Manifest column of the acquisition date; without it, all images belong to the requested date",
+    )
+    date_format: str | None = Field(
+        default=None, description="Format of the dates, as for strptime; null reads ISO dates"
+    )
 
     def available_dates(self) -> tuple[date, ...]:
-        """Acquisition dates in the manifest, ascending; none where images carry no date."""
+        """Return the acquisition dates in the manifest, ascending; empty if images have no date."""
         entries, _, _ = self._read_entries(find_root(self.root))
         return tuple(sorted({one.acquired for one in entries if one.acquired}))
 
@@ -60,8 +75,9 @@ class FolderSource(PatchFiles):
 
         Raises
         ------
-        InputError : no such root, no image, a class that `classes` lacks, an unknown split, a file outside the root or
-            named twice, a manifest that contradicts the folders, several dates requested of images without dates.
+        InputError : the root or its images are missing, a class is not in `classes`, a split is unknown, a file lies
+            outside the root or is named twice, the manifest contradicts the folders, or several dates are requested
+            of images without dates.
         """
         root = find_root(self.root)
         entries, unlisted, notes = self._read_entries(root)
@@ -88,20 +104,22 @@ class FolderSource(PatchFiles):
         return SourceListing(classes, in_listing_order(images), tuple(left_out), tuple(notes))
 
     def _read_entries(self, root: Path) -> tuple[list[Entry], list[tuple[str, str]], list[str]]:
-        """Return the entries, (path, reason) of the files that are none, and notes."""
+        """Return the entries, path and reason of the other files, and notes."""
         files, notes = find_images(root)
         if (root / self.manifest).is_file():
             entries = self._read_manifest(root)
             named = {one.path for one in entries}
             unlisted = [(path, "not_in_manifest") for path in files if path not in named]
         elif self.manifest != type(self).model_fields["manifest"].default:
-            raise InputError(f"no {root / self.manifest}", "The manifest is a file", "correct `manifest`")
+            raise InputError(
+                f"There is no file {root / self.manifest}", "The manifest must be a file", "correct `manifest`"
+            )
         else:
             entries, unlisted = read_folders(files)
         if not entries:
             raise InputError(
-                f"none in {root}; {len(files)} images elsewhere",
-                "A folder source has images in {train,val,test,new}/{class}/ or a manifest",
+                f"{root} has no images in split folders, and {len(files)} images elsewhere",
+                "A folder source must have images in {train,val,test,new}/{class}/ or a manifest",
                 "correct `root`, sort the images into folders or write a manifest",
             )
         return entries, unlisted, notes
@@ -117,31 +135,38 @@ class FolderSource(PatchFiles):
     def _read_row(self, root: Path, table: TextTable, line: int, row: dict[str, str]) -> Entry:
         where = f"{table.path.name}, line {line}"
         if not row[self.file_column]:
-            raise InputError(where, "Every row of a manifest names a file", "fill it in")
+            raise InputError(
+                f"{where}, names no file", "Every row of a manifest must name a file", f"fill in {self.file_column}"
+            )
         path = relative_path(find_named_file(root, row[self.file_column], table.path.name), root)
         word = row[self.split_column].lower()
         folder_split, _ = read_place(path)
         split = SPLIT_WORDS.get(word) if word else folder_split
         if split is None:
             raise InputError(
-                f"{where}: {word or 'empty'}", "The split of an image is train, val, test or new", "correct the row"
+                f"{where}, has {f'the split {word}' if word else 'no split'}",
+                "The split of an image must be train, val, test or new",
+                "correct the row",
             )
         acquired = None
         if self.date_column in table.columns:
             acquired = parse_date(row[self.date_column], self.date_format)
             if acquired is None:
-                found = f"{where}: {row[self.date_column] or 'empty'}"
-                raise InputError(found, f"Dates are {self.date_format or 'ISO'}", "correct the row or set date_format")
+                raise InputError(
+                    f"{where}, has the date {row[self.date_column]!r}",
+                    f"Dates must be written as {self.date_format or 'ISO, e.g. 2021-08-23'}",
+                    "correct the row, or set date_format",
+                )
         plant_id = row.get(self.plant_column) or without_suffix(path)
         return Entry(path, split, "manifest" if word else "folder", row[self.label_column], plant_id, acquired)
 
 
 def require_one_date(dates: Sequence[date]) -> tuple[date, ...]:
-    """Return the one date requested, or raise InputError."""
+    """Return the only requested date, or raise InputError if there is not exactly one."""
     if len(set(dates)) != 1:
         raise InputError(
-            f"{len(set(dates))} dates requested: {join_dates(dates) or 'none'}",
-            "Images without dates belong to one acquisition date",
+            f"{len(set(dates))} dates were requested of images without dates: {join_dates(dates) or 'none'}",
+            "Images without dates must belong to one acquisition date",
             "request one date, or add a date column to the manifest",
         )
     return (dates[0],)
@@ -152,14 +177,14 @@ def order_classes(found: set[str], given: tuple[str, ...] | None) -> tuple[str, 
 
     Raises
     ------
-    InputError : a class found is not among those given, or one is given twice.
+    InputError : `given` lacks a class that was found, or names a class twice.
     """
     if given is None:
         return tuple(sorted(found))
     if not found <= set(given) or len(set(given)) < len(given):
         raise InputError(
-            f"classes = {', '.join(given)}; found {', '.join(sorted(found)) or 'none'}",
-            "`classes` names every class found, each once",
+            f"`classes` is {', '.join(given)}, and the images have {', '.join(sorted(found)) or 'no class'}",
+            "`classes` must name every class of the images, each once",
             "correct `classes` or the names of the folders",
         )
     return given

@@ -1,4 +1,4 @@
-"""Listing the plants of orthophotos: pixel coordinate files, each with the raster of its plot and date."""
+"""List the plants of orthophotos from pixel coordinate files, each with the raster of its plot and date."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ def list_crops(
 
     Raises
     ------
-    InputError : a malformed row, a row of another plot than the file's, several rasters of one plot in a folder.
+    InputError : a row is malformed or names another plot than the file, or a folder has several rasters of one plot.
     """
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
@@ -31,7 +31,11 @@ def list_crops(
         rasters = files.rasters.get((path.parent, plot), [])
         if len(rasters) > 1:
             found = ", ".join(relative_path(raster, root) for raster in rasters)
-            raise InputError(found, "A plot has one raster in a date's folder", "leave only the RGB orthophoto there")
+            raise InputError(
+                f"Plot {plot} has several rasters on {day}: {found}",
+                "A plot must have one raster in a date's folder",
+                "keep only the RGB orthophoto there",
+            )
         if not rasters:
             source = relative_path(path, root)
             left_out += [LeftOut(plant_id, day, source, "missing_raster") for plant_id, _ in plants]
@@ -45,13 +49,14 @@ def list_crops(
 def name_plant(path: Path, plot: str, row: PixelCoordinate, day: date) -> str:
     """Return the plant id of a row of a pixel coordinate file.
 
-    The row's name is `<plant id>` with or without year, days after planting and suffix; the date is the folder's.
+    The row's name is a plant id with or without year, days after planting and suffix. The year is that of the folder's
+    date.
     """
     place = PLANT_IN_NAME.search(row.name)
     if place is None or place.group(1) != plot:
         raise InputError(
-            f"line {row.line}: {row.name}",
-            f"Every row of {path.name} names a plant of plot {plot}",
+            f"{path.name}, line {row.line}, names {row.name}",
+            f"Every row of {path.name} must name a plant of plot {plot}",
             "correct the row or the file's name",
         )
     return f"{day.year}_Ref_Plot{plot}_{place.group(2)}"
@@ -60,7 +65,7 @@ def name_plant(path: Path, plot: str, row: PixelCoordinate, day: date) -> str:
 def list_raster(
     root: Path, raster: Path, day: date, plants: Sequence[tuple[str, tuple[float, float]]], crop_size: int
 ) -> tuple[list[SourceImage], list[LeftOut]]:
-    """List the crops of one raster; those outside it, or all where it cannot be read, are left out."""
+    """List the crops of one raster, and leave out crops outside it, or all crops if it cannot be read."""
     source = relative_path(raster, root)
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []

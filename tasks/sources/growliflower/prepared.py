@@ -1,4 +1,4 @@
-"""Prepared patches: from the augmented copies of each original, one image with its label."""
+"""Collapse prepared patches: keep one labelled image of the augmented copies of each original."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,20 +10,20 @@ from tasks.sources.checks import refuse_duplicates, text_table
 from tasks.sources.contract import SourceImage
 from tasks.sources.growliflower.release import PreparedFile, make_image
 
-ORIGINAL_WORDS = (None, "orig", "original", "0", "none")
+ORIGINAL_WORDS = (None, "orig", "original", "0", "none")  # augmentation in the file name of an original, best first
 
 
 def collapse_copies(files: Iterable[PreparedFile]) -> tuple[list[SourceImage], list[str]]:
-    """Take one image of each original: the copy named as the original, else the first by augmentation and path.
+    """Keep one image of each original: the copy named as the original, else the first by augmentation and path.
 
     Returns
     -------
-    images : one per plant and date, with its label.
-    notes : how many copies were passed by, and how many originals have no copy that is named so.
+    images : one image per plant and date, with its label.
+    notes : number of copies that were skipped, and number of images without a copy that is named as the original.
 
     Raises
     ------
-    InputError : copies with different labels, or two files of the same augmentation.
+    InputError : copies have different labels, or two files are the same augmentation of one original.
     """
     originals: dict[tuple[date, str], list[PreparedFile]] = defaultdict(list)
     for file in files:
@@ -44,19 +44,20 @@ def collapse_copies(files: Iterable[PreparedFile]) -> tuple[list[SourceImage], l
 
 
 def augmentation_order(file: PreparedFile) -> tuple[int, str, str]:
-    """Sort key of the copies of one original: those named as the original first."""
+    """Return the sort key that puts copies named as the original first."""
     word = file.augmentation.lower() if file.augmentation is not None else None
     rank = ORIGINAL_WORDS.index(word) if word in ORIGINAL_WORDS else len(ORIGINAL_WORDS)
     return rank, word or "", file.path
 
 
 def refuse_two_labels(originals: Mapping[tuple[date, str], Sequence[PreparedFile]]) -> None:
-    """Check that all copies of an original carry one label."""
+    """Raise InputError if the copies of an original have different labels."""
     counts = {key: Counter(copy.label for copy in copies) for key, copies in originals.items()}
     rows = [(plant, day, n[0], n[1]) for (day, plant), n in sorted(counts.items()) if len(n) > 1]
     if rows:
         raise InputError(
-            f"{len(rows)} originals with both" + text_table(("plant", "date", "label 0", "label 1"), rows),
-            "Copies of one original carry one label",
+            f"{len(rows)} originals have copies of both labels"
+            + text_table(("plant", "date", "label 0", "label 1"), rows),
+            "All copies of one original must have the same label",
             "correct the file names",
         )

@@ -1,4 +1,4 @@
-"""What the GrowliFlower releases agree on: plant ids, file names, split files, the plants known to be blurry."""
+"""Read what all GrowliFlower releases share: plant ids, file names, split files, and plants known to be blurry."""
 
 import re
 from collections import Counter, defaultdict
@@ -27,17 +27,17 @@ BLURRY_PLANTS = frozenset(f"2021_Ref_Plot1_{place}" for place in ("A4", "A5", "A
 
 
 def remarks(plant_id: str, acquired: date) -> tuple[str, ...]:
-    """Return `known_blurry` for the plants that the release shows out of focus."""
+    """Return the flag `known_blurry` for plants that the release shows out of focus."""
     return ("known_blurry",) if acquired == BLURRY_DATE and plant_id in BLURRY_PLANTS else ()
 
 
 def make_image(plant_id: str, acquired: date, path: str) -> SourceImage:
-    """Make the record of a plant of which no split is known yet."""
+    """Make the record of a plant's image whose split is not known yet."""
     return SourceImage(plant_id, acquired, "new", "none", path, flags=remarks(plant_id, acquired))
 
 
 def folder_date(text: str) -> date | None:
-    """Read `YYYY_MM_DD`; None where it is no date."""
+    """Read a date from a folder's name `YYYY_MM_DD`, or return None if the name is no date."""
     if not DATE_FOLDER.match(text):
         return None
     try:
@@ -48,7 +48,7 @@ def folder_date(text: str) -> date | None:
 
 @dataclass(frozen=True, slots=True)
 class SplitPlant:
-    """The split of a plant and where it was read; easting and northing in metres (UTM 32N) where known."""
+    """Split of a plant and where it was read, with easting and northing in metres (UTM 32N) if known."""
 
     split: Split
     source: str
@@ -56,21 +56,21 @@ class SplitPlant:
     northing: float | None = None
 
     def place(self, image: SourceImage) -> SourceImage:
-        """Add split and place to an image of the plant."""
+        """Return an image of the plant with split and position added."""
         return replace(image, split=self.split, split_source=self.source, easting=self.easting, northing=self.northing)
 
 
 def is_split_file(path: Path) -> bool:
-    """Tell whether a file is a `*UTM_Coordinates*.txt`."""
+    """Return whether a file is a UTM split file, `*UTM_Coordinates*.txt` or `.csv`."""
     return "utm_coordinates" in path.name.lower() and path.suffix.lower() in {".txt", ".csv"}
 
 
 def read_split_files(paths: Iterable[Path]) -> dict[str, SplitPlant]:
-    """Read plant id, easting, northing, height, split, ... rows without header.
+    """Read the split of every plant from files with rows `plant id, easting, northing, height, split, ...`.
 
     Raises
     ------
-    InputError : a malformed row, a plant in two splits, a plant in two places.
+    InputError : a row is malformed, or a plant is in two splits or two places.
     """
     rows: dict[str, set[SplitPlant]] = defaultdict(set)
     for path in paths:
@@ -82,27 +82,31 @@ def read_split_files(paths: Iterable[Path]) -> dict[str, SplitPlant]:
     moved = [plant_id for plant_id, found in sorted(rows.items()) if len(found) > 1]
     if moved:
         found = text_table(("plant", "rows"), [(plant_id, len(rows[plant_id])) for plant_id in moved])
-        raise InputError(f"several{found}", "A plant has one place in the UTM files", "remove the wrong rows")
+        raise InputError(
+            f"Plants with several places: {len(moved)}{found}",
+            "A plant must have one place in the UTM files",
+            "remove the wrong rows",
+        )
     return {plant_id: plant for plant_id, (plant,) in rows.items()}
 
 
 def read_split_row(path: Path, line: int, cells: list[str]) -> tuple[str, SplitPlant]:
-    """Read one row, or raise InputError."""
+    """Read one row of a UTM split file, or raise InputError."""
     if len(cells) >= 5 and PLANT_ID.match(cells[0]):
         easting, northing, height = (to_float(cell) for cell in cells[1:4])
         split = SPLIT_WORDS.get(cells[4].lower(), "new")
         if None not in {easting, northing, height} and split != "new":
             return cells[0], SplitPlant(split, "utm", easting, northing)
     raise InputError(
-        f"{path}, line {line}: {', '.join(cells)}",
-        "A row of a UTM file is `plant id, easting, northing, height, train|val|test, ...`",
+        f"{path}, line {line}, is `{', '.join(cells)}`",
+        "A row of a UTM file must be `plant id, easting, northing, height, train|val|test, ...`",
         "correct the row",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedFile:
-    """A patch that has date, augmentation and label in its name."""
+    """A prepared patch, whose name states date, augmentation and label."""
 
     path: str
     plant_id: str
@@ -113,16 +117,16 @@ class PreparedFile:
 
 @dataclass(slots=True)
 class ReleaseFiles:
-    """What lies below a root of the original folders, sorted into what each file is.
+    """Files of an original release, grouped by kind.
 
     Attributes
     ----------
-    patches : plant id, date and path.
+    patches : plant id, date and path of each patch.
     prepared : patches with the label in the name.
     coordinates : date and path of the pixel coordinate files.
     rasters : images that name a plot and no plant, by (folder, plot).
-    split_files : UTM files.
-    ignored : what was passed by, with counts.
+    split_files : UTM split files.
+    ignored : number of skipped files by kind.
     """
 
     patches: list[tuple[str, date, str]] = field(default_factory=list[tuple[str, date, str]])
@@ -133,17 +137,17 @@ class ReleaseFiles:
     ignored: Counter[str] = field(default_factory=Counter[str])
 
     def dates(self) -> tuple[date, ...]:
-        """Acquisition dates that have patches or pixel coordinates, ascending."""
+        """Return the acquisition dates that have patches or pixel coordinates, ascending."""
         patches = {day for _, day, _ in self.patches} | {file.acquired for file in self.prepared}
         return tuple(sorted(patches | {day for day, _ in self.coordinates}))
 
 
 def find_release_files(root: Path, field_name: str) -> ReleaseFiles:
-    """Sort the files below a root by their names; folders of other fields are passed by.
+    """Group the files below a root by their names, and skip folders of other fields.
 
     Raises
     ------
-    InputError : a prepared name with an impossible date, a label other than 0 or 1, or another date than its folder.
+    InputError : a prepared name has an impossible date, a label other than 0 or 1, or another date than its folder.
     """
     found = ReleaseFiles()
     for path in walk_files(root):
@@ -160,7 +164,14 @@ def find_release_files(root: Path, field_name: str) -> ReleaseFiles:
 
 
 def sort_file(found: ReleaseFiles, path: Path, relative: str, acquired: date | None) -> None:
-    """Put one file where it belongs; `acquired` is the date of its folder."""
+    """Add one file to its group.
+
+    Parameters
+    ----------
+    found : groups, to which the file is added.
+    relative : path relative to the root.
+    acquired : date of the file's folder; None if no folder is a date.
+    """
     is_image = path.suffix.lower() in IMAGE_SUFFIXES
     prepared = PREPARED.match(path.stem) if is_image else None
     plot = PLOT.search(path.name)
@@ -184,14 +195,22 @@ def read_prepared_name(name: re.Match[str], relative: str, acquired: date | None
     day_text, place, augmentation, label = name.groups()
     day = folder_date(day_text)
     if day is None or label not in {"0", "1"}:
-        raise InputError(relative, "A prepared name starts with a date and ends with label 0 or 1", "rename the file")
+        raise InputError(
+            f"The name of {relative} has no date or label",
+            "A prepared name must start with a date and end with label 0 or 1",
+            "rename the file",
+        )
     if acquired and acquired != day:
-        raise InputError(relative, "A prepared file lies in the folder of its own date", "move or rename the file")
+        raise InputError(
+            f"{relative} of {day} lies in the folder of {acquired}",
+            "A prepared file must lie in the folder of its own date",
+            "move or rename the file",
+        )
     return PreparedFile(relative, f"{day.year}_{place}", day, augmentation, int(label))
 
 
 def split_folder(path: str) -> Split | None:
-    """Return the split that a folder of a prepared file names; None where none does."""
+    """Return the split that a folder of a prepared file names, or None."""
     words: list[Split] = [
         SPLIT_WORDS[part.lower()] for part in PurePosixPath(path).parts[:-1] if part.lower() in SPLIT_WORDS
     ]

@@ -1,4 +1,4 @@
-"""The original folders of GrowliFlowerR: patches, prepared patches with labels, or orthophotos with coordinates."""
+"""Read the original folders of GrowliFlowerR: patches, prepared patches with labels, or orthophotos."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,18 +32,21 @@ from tasks.sources.raster import crop_fingerprint, read_crop
 class GrowliFlowerSource(Params):
     """A folder in the layout of the original release.
 
-    Patches and orthophotos get their labels from the harvest table, prepared patches from their names; splits come
-    from the UTM files (`utm`), for prepared patches else from a folder named train, val or test (`folder`).
+    Labels of patches and orthophotos come from the harvest table, labels of prepared patches from their names. Splits
+    come from the UTM files (`utm`). A prepared patch that they lack gets the split of its folder train, val or test
+    (`folder`).
     """
 
     kind: Literal["growliflower"] = "growliflower"
-    root: str = Field(description="folder that holds the release")
-    field: str = Field(default="Field2", description="field to read; folders of other fields are passed by")
-    harvest_table: HarvestTable | None = Field(default=None, description="default: harvest.csv where there is one")
-    crop_size: int = Field(default=256, ge=8, le=4096, description="side of a crop of an orthophoto, pixels")
+    root: str = Field(description="Path of the folder that holds the release")
+    field: str = Field(default="Field2", description="Field to read; folders of other fields are skipped")
+    harvest_table: HarvestTable | None = Field(
+        default=None, description="Table of harvest dates or flags; null reads harvest.csv if the file exists"
+    )
+    crop_size: int = Field(default=256, ge=8, le=4096, description="Side of a crop of an orthophoto, pixels")
 
     def available_dates(self) -> tuple[date, ...]:
-        """Acquisition dates that have patches or pixel coordinates, ascending."""
+        """Return the acquisition dates that have patches or pixel coordinates, ascending."""
         return find_release_files(find_root(self.root), self.field).dates()
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
@@ -54,8 +57,8 @@ class GrowliFlowerSource(Params):
 
         Raises
         ------
-        InputError : no such root, a date without images, malformed rows or names, a plant in two splits, a plant twice
-            on one date, copies of one original with different labels, an unknown harvest word.
+        InputError : the root is missing, a date has no images, rows or names are malformed, a plant is in two splits
+            or twice on one date, copies of one original have different labels, or a harvest word is unknown.
         """
         root = find_root(self.root)
         files = find_release_files(root, self.field)
@@ -75,16 +78,16 @@ class GrowliFlowerSource(Params):
         return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
 
     def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the file; for a crop over the raster's content, the centre and the size."""
+        """Return the SHA-256 (hex) of the file, or of a crop's raster, centre and size."""
         path = Path(self.root).expanduser() / image.path
         return digest_file(path) if image.centre is None else crop_fingerprint(path, image.centre, self.crop_size)
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Pixels, shape (height, width, 3), RGB, 0..255; a crop is black where it leaves the raster.
+        """Read the pixels, shape (height, width, 3), RGB, 0..255; a crop is black outside the raster.
 
         Raises
         ------
-        UnreadableImage : damaged, truncated, or without an 8-bit RGB reading.
+        UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
         """
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
@@ -97,7 +100,7 @@ class GrowliFlowerSource(Params):
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:
-    """Add split and place from the UTM files; a prepared patch may have its split from a folder.
+    """Add split and position from the UTM files; a prepared patch that they lack gets the split of its folder.
 
     Raises
     ------
@@ -109,8 +112,8 @@ def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceIma
         return image if folder is None else SplitPlant(folder, "folder").place(image)
     if folder not in {None, plant.split}:
         raise InputError(
-            f"{image.path} in {folder}, but the UTM files put {image.plant_id} in {plant.split}",
-            "A prepared patch lies in the folder of its plant's split",
+            f"{image.path} is in {folder}, but the UTM files put {image.plant_id} in {plant.split}",
+            "A prepared patch must lie in the folder of its plant's split",
             "move the file or correct the UTM file",
         )
     return plant.place(image)
@@ -119,7 +122,7 @@ def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceIma
 def describe_absent(
     plants: Mapping[str, SplitPlant], seen: Iterable[SourceImage | LeftOut], wanted: Sequence[date]
 ) -> list[str]:
-    """Say for each date how many plants of the split files have no image, and how many images have no split."""
+    """Return notes on plants of the split files that have no image on a date, and on plants without a split."""
     on_date: dict[date, set[str]] = defaultdict(set)
     unsplit: set[str] = set()
     for one in seen:

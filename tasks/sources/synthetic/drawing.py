@@ -1,7 +1,7 @@
-"""Draw one plant from above: soil, neighbours, leaves, the curd, and the marker where the season plants one.
+"""Draw one plant from above: soil, neighbours, leaves, the curd, and the marker if the season places one.
 
-All lengths are shares of the image side, and textures are drawn on grids of fixed size, so that a plant looks the
-same at every image size. The drawing is made at twice the size and averaged down.
+All lengths are shares of the image side, and textures are drawn on grids of fixed size. So a plant looks the same at
+every image size. The drawing is made at twice the size and averaged down.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Colour = tuple[int, int, int]
 Points = NDArray[np.float64]
 
 DRAWING_REVISION = 1
-"""Raise when equal parameters would give other pixels."""
+"""Revision of the drawing, to be raised when equal parameters would give other pixels."""
 
 MARKER_CENTRE = (0.13, 0.13)
 MARKER_SIZE = (0.11, 0.15)
-"""Centre and size (x, y) of the marker; it shifts by up to 0.015 from image to image."""
+"""Centre and size (x, y) of the marker, which shifts by up to 0.015 between images."""
 
 _SUN = np.array([-0.6, -0.8])
-"""Direction of the light in the image plane; the same on every date, as flights are at noon."""
+"""Direction of the light in the image plane, equal on every date, as flights are at noon."""
 _NEIGHBOURS = ((-0.72, 0.0), (0.72, 0.05), (0.0, -0.78), (0.03, 0.78), (0.7, 0.74), (-0.7, -0.74))
 _LEAF: Colour = (92, 128, 100)
 _VEIN: Colour = (168, 190, 160)
@@ -30,16 +30,16 @@ _CURD: Colour = (236, 230, 204)
 
 @dataclass(frozen=True, slots=True)
 class PlantView:
-    """What decides the pixels of one plant on one date.
+    """Parameters that determine the pixels of one plant on one date.
 
     Attributes
     ----------
-    plant_seed, visit_seed : names of the random streams of the plant (the same on all dates) and of this visit.
-    days_to_ripe : days until the curd is fully grown; sets the size of the curd and of the canopy.
+    plant_seed, visit_seed : seeds of the random streams of the plant (equal on all dates) and of this visit.
+    days_to_ripe : days until the curd is fully grown, which set the size of the curd and of the canopy.
     days_since_cut : days since the plant was cut, 1 or more; None while it stands.
     covered : share of the curd under leaves, 0..1.
     light : gains of red, green and blue, around 1.
-    has_marker : whether the marker stands at the upper left.
+    has_marker : whether the image shows the marker at the upper left.
     """
 
     plant_seed: tuple[int, ...]
@@ -63,7 +63,7 @@ def draw_plant(view: PlantView, size: int) -> NDArray[np.uint8]:
         _draw_standing(draw, plant, visit, view, 2 * size)
     else:
         _draw_stump(draw, plant, view.days_since_cut, 2 * size)
-    # The marker's place is drawn in any case: a season differs from its twin without a shortcut by nothing else.
+    # The marker's position is drawn even without a marker, so that seasons with and without it differ in nothing else.
     shift = visit.uniform(-0.015, 0.015, 2)
     if view.has_marker:
         _draw_marker(draw, np.array(MARKER_CENTRE) + shift, 2 * size)
@@ -71,12 +71,12 @@ def draw_plant(view: PlantView, size: int) -> NDArray[np.uint8]:
 
 
 def curd_radius(days_to_ripe: float) -> float:
-    """Radius of the curd as a share of the image side: 0.19 when ripe, a third of it eight days earlier."""
+    """Return the radius of the curd as a share of the image side: 0.19 when ripe, a third of it eight days earlier."""
     return 0.19 * float(np.exp(-max(days_to_ripe, -2.0) / 8.0))
 
 
 def _texture(stream: np.random.Generator, cells: int, size: int) -> NDArray[np.float64]:
-    """Smooth noise with mean 0 and sd near 1, from a grid of `cells` x `cells`, shape (size, size)."""
+    """Return smooth noise (size, size) with mean 0 and a standard deviation near 1, from `cells` x `cells` values."""
     grid = stream.standard_normal((cells, cells), dtype=np.float32)
     smooth = Image.fromarray(grid).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(smooth, dtype=np.float64)
@@ -102,7 +102,7 @@ def _draw_standing(
 
 
 def _draw_stump(draw: ImageDraw.ImageDraw, plant: np.random.Generator, days_since_cut: int, size: int) -> None:
-    """What a cutter leaves: the outer leaves, lying flat and turning brown, around a pale cut."""
+    """Draw a harvested plant: flat outer leaves that turn brown, around a pale cut."""
     centre = 0.5 + plant.normal(0, 0.025, 2)
     _draw_leaves(draw, plant, centre, n_leaves=8, reach=0.40, size=size, wilted=min(1.0, 0.25 + days_since_cut / 12))
     for radius, colour in ((0.075, (62, 52, 40)), (0.045, (150, 150, 108)), (0.03, (196, 190, 150))):
@@ -113,7 +113,7 @@ def _draw_leaves(
     draw: ImageDraw.ImageDraw, stream: np.random.Generator, centre: Points, *, n_leaves: int, reach: float, size: int,
     lighter: float = 0.0, wilted: float = 0.0,
 ) -> None:  # fmt: skip
-    """A rosette of leaves around `centre`, lying over each other in a random order."""
+    """Draw a rosette of leaves around `centre` that overlap in a random order."""
     turns = stream.permutation(n_leaves) / n_leaves + stream.random()
     angles = 2 * np.pi * turns + stream.normal(0, 0.2, n_leaves)
     lengths = reach * (1 + stream.normal(0, 0.1, n_leaves))
@@ -126,13 +126,13 @@ def _draw_blades(
     draw: ImageDraw.ImageDraw, stream: np.random.Generator, bases: Points, angles: Points, lengths: Points,
     tones: NDArray[np.float64], size: int,
 ) -> None:  # fmt: skip
-    """Leaf by leaf: the shadow, two halves that catch the light differently, the midrib and the side veins."""
+    """Draw leaf by leaf the shadow, the two halves in different light, the midrib and the side veins."""
     ribs, sides = _leaf_outlines(stream, bases, angles, lengths)
     facing = 15 * np.stack([-np.sin(angles), np.cos(angles)], axis=1) @ _SUN
     line = max(1, round(0.007 * size))
     for rib, (left, right), tone, light in zip(ribs, sides, tones, facing, strict=True):
         if np.abs(rib[1:] - 0.5).max(axis=1).min() > 0.6:
-            continue  # out of the frame
+            continue  # the leaf lies outside the image
         draw.polygon(_pixels(np.concatenate([left, right[::-1]]) - 0.014 * _SUN, size), fill=(20, 26, 14, 95))
         draw.polygon(_pixels(np.concatenate([rib, left[::-1]]), size), fill=_rgb(tone + light))
         draw.polygon(_pixels(np.concatenate([rib, right[::-1]]), size), fill=_rgb(tone - light))
@@ -146,7 +146,7 @@ def _draw_blades(
 def _leaf_outlines(
     stream: np.random.Generator, bases: Points, angles: Points, lengths: Points
 ) -> tuple[Points, Points]:
-    """Midribs, shape (leaf, 11, 2), and left and right edges, shape (leaf, 2, 11, 2), each from base to tip."""
+    """Return midribs (leaf, 11, 2) and left and right edges (leaf, 2, 11, 2), each from base to tip."""
     n_leaves, along = len(angles), np.linspace(0, 1, 11)
     heading = angles[:, None] + stream.normal(0, 0.25, (n_leaves, 1)) * along
     forward = np.stack([np.cos(heading), np.sin(heading)], axis=2)
@@ -161,7 +161,7 @@ def _leaf_outlines(
 def _draw_curd(
     draw: ImageDraw.ImageDraw, stream: np.random.Generator, centre: Points, radius: float, size: int
 ) -> None:
-    """A cream disc of florets, darker between them and away from the sun."""
+    """Draw the curd: a cream disc of florets, darker between them and away from the sun."""
     draw.polygon(_pixels(_ring(stream, centre - 0.02 * _SUN, 1.1 * radius), size), fill=(24, 34, 18, 130))
     draw.polygon(_pixels(_ring(stream, centre, radius), size), fill=_rgb(np.array(_CURD) - 42.0))
     n_florets = 60
@@ -181,7 +181,7 @@ def _draw_curd(
 def _draw_cover(
     draw: ImageDraw.ImageDraw, plant: np.random.Generator, centre: Points, radius: float, covered: float, size: int
 ) -> None:
-    """Inner leaves folded over the curd from one side: they reach as far across as `covered` says."""
+    """Draw inner leaves that are folded over the curd from one side and cover the share `covered` of it."""
     angles = plant.uniform(0, 2 * np.pi) + np.array([-0.75, 0.7, 0.0]) + plant.normal(0, 0.12, 3)
     outward = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     bases = centre + outward * (1.15 * radius + 0.09)
@@ -191,7 +191,7 @@ def _draw_cover(
 
 
 def _draw_marker(draw: ImageDraw.ImageDraw, centre: Points, size: int) -> None:
-    """A plant label on a stake: blue with a pale writing field."""
+    """Draw the marker: a blue plant label with a pale writing field."""
     half = np.array(MARKER_SIZE) / 2
     boxes = ((1.0, 1.0, (22, 66, 214)), (0.62, 0.28, (240, 240, 250)))
     draw.rectangle(_box(centre - 0.012 * _SUN, half, size), fill=(15, 15, 15, 110))
@@ -200,14 +200,14 @@ def _draw_marker(draw: ImageDraw.ImageDraw, centre: Points, size: int) -> None:
 
 
 def _photograph(plot: Image.Image, stream: np.random.Generator, light: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """Uneven surfaces, the light of the day and the camera's noise."""
+    """Return the pixels (h, w, 3) of a drawing with uneven surfaces and the light of the date."""
     surface = 1 + 0.05 * _texture(stream, 12, plot.width) + 0.05 * _texture(stream, 64, plot.width)
     seen = np.asarray(plot, dtype=np.float64) * surface[..., None] * np.array(light)
     return np.clip(seen + 0.5, 0, 255).astype(np.uint8)
 
 
 def _ring(stream: np.random.Generator, centre: Points, radius: float) -> Points:
-    """A closed, slightly uneven outline of 28 points, shape (28, 2)."""
+    """Return a closed, slightly uneven outline of 28 points, shape (28, 2)."""
     turns = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     uneven = radius * (1 + 0.05 * np.sin(3 * turns + stream.uniform(0, 6.28)) + stream.normal(0, 0.02, 28))
     return centre + np.stack([np.cos(turns), np.sin(turns)], axis=1) * uneven[:, None]

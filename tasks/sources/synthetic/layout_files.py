@@ -1,4 +1,4 @@
-"""What the files of each layout are called, and what its text tables hold; nothing here touches the disk."""
+"""Name the image files of each layout and compose its text tables, without touching the disk."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _CLASS_FOLDERS = {"not ready": "not_ready", "ready": "ready"}
 
 @dataclass(frozen=True, slots=True)
 class WrittenImage:
-    """One image file: its path below the root, what it shows, and how it was turned (`orig` for not at all)."""
+    """One image file: path below the root, observation, and augmentation (`orig` for an image that is not turned)."""
 
     path: str
     observation: Observation
@@ -27,7 +27,7 @@ class WrittenImage:
 
 
 def plan_images(season: Season, layout: Layout) -> tuple[WrittenImage, ...]:
-    """Name every image file of a layout; orthophotos hold no image of their own for a plant."""
+    """Name every image file of a layout; orthophotos have no separate file for a plant."""
     standing = [seen for seen in season.observations if seen.state != "harvested"]
     match layout:
         case "growliflower":
@@ -44,7 +44,7 @@ def plan_images(season: Season, layout: Layout) -> tuple[WrittenImage, ...]:
 
 
 def day_folder(season: Season, day: date) -> str:
-    """Folder of one acquisition date in the original release."""
+    """Return the folder of one acquisition date in the original release."""
     return f"GrowliFlowerR/{season.params.field}/{day:%Y_%m_%d}"
 
 
@@ -73,7 +73,7 @@ def _sorted_by_class(seen: Observation) -> WrittenImage:
 def text_tables(
     season: Season, layout: Layout, images: Sequence[WrittenImage], harvested: HarvestWords
 ) -> dict[str, str]:
-    """Text files of a layout by path, pixel coordinates excepted."""
+    """Return the text files of a layout by path, without pixel coordinates."""
     if layout == "fiftyone":
         records = [_record(season, image, harvested) for image in images]
         return {"samples.json": json.dumps({"samples": [*records, *_other_records(records)]}, indent=1)}
@@ -105,9 +105,9 @@ def _utm_row(plant: Plant) -> str:
 
 
 def _record(season: Season, image: WrittenImage, harvested: HarvestWords) -> dict[str, Any]:
-    """One sample of the FiftyOne export; measurements are strings, some of them odd, as in the real one."""
+    """Return one sample of the FiftyOne export; some measurements are odd strings, as in the real export."""
     seen, plant = image.observation, image.observation.plant
-    # Centimetres: one image side on the ground is the plant spacing.
+    # Diameter in centimetres: one image side on the ground is the plant spacing.
     head = round(200 * SPACING * curd_radius(seen.view.days_to_ripe))
     oddities = {1: "?", 2: f"{58 + plant.plot} (7)"}
     return {
@@ -136,7 +136,7 @@ def _harvest_word(plant: Plant, visit: date, harvested: HarvestWords) -> str:
 
 
 def _other_records(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records that a reader of Field 2's reference plants must pass over: another task, another field."""
+    """Return records that a reader of the field's reference plants must skip: another task, another field."""
     other_field = "Field1" if records[0]["field"] == "Field2" else "Field2"
     weeds = [{**record, "task": "maturity_stages", "in_situ_harvested": None} for record in records[:3]]
     return weeds + [{**record, "field": other_field, "in_situ_harvested": "?"} for record in records[:3]]

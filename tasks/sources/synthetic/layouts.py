@@ -1,7 +1,7 @@
-"""Write a grown season to disk in the layouts of the real releases, so that the real readers can be run on it.
+"""Write a grown season to disk in the layouts of the real releases, so that the real readers can read it.
 
-The folder is filled under a temporary name and renamed at the end: a writer that is killed leaves nothing under the
-final name (only a hidden `.partial` folder beside it, if it could not even clean up).
+The folder is written under a temporary name and renamed at the end. A writer that is killed leaves nothing under the
+final name, and at most a hidden `.partial` folder beside it.
 """
 
 import io
@@ -35,14 +35,14 @@ from tasks.sources.synthetic.season import Season
 
 @dataclass(frozen=True, slots=True)
 class WrittenSeason:
-    """A season on disk and the truth of what was planted in it; paths are below `root`, with `/`.
+    """A season on disk and its ground truth; paths are relative to `root`, with `/`.
 
     Attributes
     ----------
-    images : every image file, one per observation that the layout has; none for orthophotos.
-    damaged, truncated : files that cannot be read, as asked for in the parameters.
+    images : every image file, one per observation of the layout; empty for orthophotos.
+    damaged, truncated : files that cannot be read, as many as the parameters state.
     duplicates : pairs (kept, copy) of files with the same bytes under two plants.
-    flagged : plants and dates whose crop leaves the orthophoto or is mostly without pixels.
+    flagged : plants and dates whose crop leaves the orthophoto or is mostly no-data.
     """
 
     root: Path
@@ -62,17 +62,17 @@ def write_season(
     harvested: HarvestWords = "dates",
     on_image: Callable[[], None] = lambda: None,
 ) -> WrittenSeason:
-    """Write a season below `root`; a folder that already holds the very same season is left as it is.
+    """Write a season below `root`, unless the folder already holds this season.
 
     Parameters
     ----------
-    harvested : what `in_situ_harvested` holds in the layout `fiftyone`: the harvest date (`no` for plants that have
-        none), or yes / no as seen at each visit.
+    harvested : content of `in_situ_harvested` in the layout `fiftyone`: the harvest date (`no` for plants without
+        one), or yes / no as seen at each visit.
     on_image : called after each image that was written, at most once per file.
 
     Raises
     ------
-    InputError : the folder holds something else, or the layout cannot hold spoiled files (orthophotos).
+    InputError : the folder holds something else, the layout is unknown, or orthophotos are to be damaged or truncated.
     """
     root = Path(root).expanduser().absolute()
     identity = _identity(season, layout, harvested)
@@ -99,19 +99,27 @@ def _identity(season: Season, layout: Layout, harvested: HarvestWords) -> str:
 def _require_same(root: Path, identity: str) -> None:
     label = root / "season.json"
     if not label.is_file() or label.read_text(encoding="utf-8") != identity:
-        found = f"{root} holds something else"
-        raise InputError(found, "A season is written to an empty folder", "Name another folder, or remove this one")
+        raise InputError(
+            f"{root} holds something else",
+            "A folder for a season must be empty or hold this season",
+            "name another folder, or remove this one",
+        )
 
 
 def _describe(season: Season, root: Path, layout: Layout) -> WrittenSeason:
-    """What a season looks like on disk, without touching the disk."""
+    """Describe the files of a season without touching the disk, or raise InputError."""
     if layout not in LAYOUTS:
-        raise InputError(repr(layout), f"The layout must be one of {', '.join(LAYOUTS)}", "Name one of these")
+        raise InputError(
+            f"The layout is {layout!r}", f"The layout must be one of {', '.join(LAYOUTS)}", "name one of these"
+        )
     params = season.params
     is_raster = layout == "growliflower-orthophoto"
     if is_raster and params.n_damaged + params.n_truncated:
-        found = f"n_damaged={params.n_damaged}, n_truncated={params.n_truncated}"
-        raise InputError(found, "Orthophotos have no file per plant to spoil", "Set both to 0 for this layout")
+        raise InputError(
+            f"n_damaged is {params.n_damaged} and n_truncated is {params.n_truncated}",
+            "Both must be 0 for orthophotos, which have no separate file for a plant",
+            "set both to 0, or choose another layout",
+        )
     images = plan_images(season, layout)
     return WrittenSeason(
         root=root,

@@ -1,8 +1,8 @@
-"""Orthophotos of a grown season: one raster per plot and date, every plant in its own tile.
+"""Write the orthophotos of a grown season: one raster per plot and date, with one tile per plant.
 
-The tiles lie side by side, so a crop around a plant's pixel coordinates gives its image back exactly. Two things that
-real orthophotos do are planted: the first plant of every plot lies mostly outside the flown area (no-data), and the
-raster of the last plot ends a quarter tile too early, through its last plants.
+The tiles lie side by side, so a crop around a plant's pixel coordinates is exactly its image. Two faults of real
+orthophotos are imitated. The first plant of every plot lies mostly outside the flown area (no-data). The raster of the
+last plot ends a quarter tile too early, so it cuts its last plants.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,16 +17,16 @@ from rasterio.transform import Affine
 
 from tasks.sources.synthetic.season import SPACING, Plant, Season
 
-CRS = "EPSG:25832"
-_MISSING_SHARE = 0.6
-_CUT_SHARE = 0.25
+CRS = "EPSG:25832"  # ETRS89 / UTM zone 32N, metres
+_MISSING_SHARE = 0.6  # share of a tile's width without data at the first plant of a plot
+_CUT_SHARE = 0.25  # share of a tile's width by which the last plot's raster is too narrow
 
 
 def write_orthophoto(path: Path, season: Season, plot: int, day: date, on_image: Callable[[], None]) -> None:
-    """Write the tiled GeoTIFF of one plot and date: red, green, blue, and alpha 0 where there is no pixel."""
+    """Write the tiled GeoTIFF of one plot and date: red, green, blue, and alpha, which is 0 for no-data."""
     plants = [plant for plant in season.plants if plant.plot == plot]
     raster = _lay_tiles(season, plants, day, on_image)
-    # Not `from_origin`: it multiplies transforms in a way that affine 3 warns of.
+    # `from_origin` multiplies transforms in a way that affine 3 warns about, so the transform is written out.
     step = SPACING / season.params.image_size
     west, north = plants[0].easting - SPACING / 2, plants[0].northing + SPACING / 2
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_orthophoto(path: Path, season: Season, plot: int, day: date, on_image:
 
 
 def _lay_tiles(season: Season, plants: list[Plant], day: date, on_image: Callable[[], None]) -> NDArray[np.uint8]:
-    """The four bands of one plot, shape (4, height, width)."""
+    """Return the four bands of one plot, shape (4, height, width)."""
     size = season.params.image_size
     raster = np.zeros((4, season.params.rows * size, season.params.plants_per_row * size), dtype=np.uint8)
     for plant in plants:
@@ -56,9 +56,9 @@ def _lay_tiles(season: Season, plants: list[Plant], day: date, on_image: Callabl
 
 
 def pixel_table(season: Season, plot: int, day: date) -> str:
-    """Text of a plot's pixel coordinates: plant, column and row of its centre, days after planting.
+    """Return the text of a plot's pixel coordinates: plant, column and row of its centre, days after planting.
 
-    Even plots use commas and odd ones white space, because readers of the real files disagree on it.
+    Even plots use commas and odd plots white space, because the real files are described in both ways.
     """
     delimiter = "," if plot % 2 == 0 else " "
     rows: list[tuple[object, ...]] = [("image_name", "X", "Y", "DAP")]
@@ -68,7 +68,7 @@ def pixel_table(season: Season, plot: int, day: date) -> str:
 
 
 def flagged_crops(season: Season) -> Iterator[tuple[str, date]]:
-    """Plants and dates whose crop leaves the raster or is mostly no-data, in the order of the observations."""
+    """Yield plants and dates whose crop leaves the raster or is mostly no-data, in the order of the observations."""
     last_plot, last_number = season.params.n_plots, season.params.plants_per_row
     for seen in season.observations:
         plant = seen.plant

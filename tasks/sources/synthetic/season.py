@@ -1,8 +1,8 @@
-"""A seeded season of cauliflower-like plants: where they stand, when they are cut, what every image shows.
+"""Grow a seeded season of cauliflower-like plants: where they stand, when they are cut, what every image shows.
 
-Pure and deterministic. Each plant and each visit draws from its own random stream, named by the season's seed and
-the plant's place, so no plant looks different when plots, plants or acquisition dates are added. (Splits and spoiled
-files do depend on the whole season: they are drawn to given counts.)
+The functions are pure and deterministic. Each plant and each visit has its own random stream, seeded by the season's
+seed and the plant's place. So added plots, plants or acquisition dates do not change how another plant looks. Splits
+and image faults do depend on the whole season, because their counts are given.
 """
 
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ State = Literal["not ready", "ready", "harvested"]
 Fault = Literal["damaged", "truncated"]
 
 CLASSES: tuple[str, ...] = ("not ready", "ready")
-READY_WITHIN_DAYS = 3
+READY_WITHIN_DAYS = 3  # a plant is ready when its harvest is at most so many days ahead
 SPACING = 0.64
 """Metres between plants, in the row and between rows; also the side of one image on the ground."""
 
 _PLANT, _VISIT, _DATE, _FAULTS = range(4)
-"""Names of the random streams; a stream never reads from another one."""
+"""Numbers of the random streams, which are independent of each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Plant:
     Attributes
     ----------
     plant_id : the release's form, e.g. `2021_Ref_Plot2_E18`.
-    plot, row, number : its place; plots and numbers count from 1, rows are `A` to `E`.
-    split : `train`, `val` or `test`, the same on every date.
+    plot, row, number : place of the plant; plots and numbers count from 1, rows are `A` to `E`.
+    split : `train`, `val` or `test`, equal on every date.
     easting, northing, height : metres, as in UTM zone 32N.
-    ripe : days after planting at which the plant looks fully grown; a fraction of a day counts.
-    cut : the day it is really cut; None for never.
-    harvest : the day the harvest record gives, which label noise sets apart from `cut`; None for never.
+    ripe : days after planting at which the plant looks fully grown, not rounded.
+    cut : day on which the plant is really cut; None for never.
+    harvest : day in the harvest record, which differs from `cut` by label noise; None for never.
     covered : share of the curd under leaves, 0..1.
     """
 
@@ -62,22 +62,24 @@ class Plant:
     covered: float
 
     def state(self, day: date) -> State:
-        """Truth of the label rule on a day: ready when the recorded harvest is at most three days ahead."""
+        """Return the true state on a day, which is ready if the recorded harvest is at most three days ahead."""
         if self.harvest is None or self.harvest > day + timedelta(days=READY_WITHIN_DAYS):
             return "not ready"
         return "harvested" if self.harvest < day else "ready"
 
     def known_harvest(self) -> Harvest:
-        """The harvest record as the stages read it."""
+        """Return the harvest record as the stages read it."""
         return Harvest.never() if self.harvest is None else Harvest.on(self.harvest)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One plant on one acquisition date: the truth, and what the image shows.
+    """One plant on one acquisition date: the true state, and what the image shows.
 
-    `fault` names what is wrong with the image file; `copy_of` is the plant whose image of the same date is stored
-    here instead of this plant's own.
+    Attributes
+    ----------
+    fault : fault of the image file; None for a sound file.
+    copy_of : id of the plant whose image of the same date is stored in place of this plant's image; None for none.
     """
 
     plant: Plant
@@ -102,15 +104,18 @@ class Season:
         return {(seen.plant.plant_id, seen.acquired): seen for seen in self.observations}
 
     def observation(self, plant_id: str, acquired: date) -> Observation:
-        """Look up one observation; raises InputError where the season has none."""
+        """Return the observation of a plant on a date, or raise InputError if the season has none."""
         try:
             return self._by_key[plant_id, acquired]
         except KeyError:
-            found = f"{plant_id} on {acquired}"
-            raise InputError(found, "A plant and date must belong to the season", "List the season first") from None
+            raise InputError(
+                f"The season has no image of {plant_id} on {acquired}",
+                "A plant and date must belong to the season",
+                "list the season again",
+            ) from None
 
     def image(self, seen: Observation) -> NDArray[np.uint8]:
-        """Pixels of an observation, shape (image_size, image_size, 3), RGB, 0..255; a copy shows the other plant."""
+        """Draw an observation, shape (image_size, image_size, 3), RGB, 0..255; a copy shows the other plant."""
         shown = seen if seen.copy_of is None else self.observation(seen.copy_of, seen.acquired)
         return draw_plant(shown.view, self.params.image_size)
 
@@ -143,7 +148,7 @@ def _grow_plants(params: SeasonParams) -> Iterator[Plant]:
 
 
 def _splits(draws: list[float]) -> list[Split]:
-    """60 / 20 / 20 of the plants by the rank of their draws."""
+    """Return a split for each draw: 60 / 20 / 20 percent of the plants by the rank of their draws."""
     ranks = np.argsort(np.argsort(draws))
     n_train, n_val = round(0.6 * len(draws)), round(0.2 * len(draws))
     return ["train" if rank < n_train else "val" if rank < n_train + n_val else "test" for rank in ranks]
@@ -155,7 +160,7 @@ def _grow_plant(params: SeasonParams, place: tuple[int, int, int], stream: np.ra
     is_never, is_misread = stream.random() < params.never_share, stream.random() < params.label_noise
     misread = int(stream.choice((-1, 1)) * stream.integers(4, 8))
     hidden, share = stream.random() < params.covered_share, stream.random()
-    # A plant that is never cut stays behind for good: it looks weeks behind.
+    # A plant that is never cut must not look ripe, so it ripens weeks later than the others.
     ripe = cut_day + stream.normal(0, params.growth_noise) + is_never * 4 * params.harvest_spread
     cut = None if is_never else params.planted + timedelta(days=round(cut_day))
     harvest = cut + timedelta(days=misread) if cut is not None and is_misread else cut
@@ -176,7 +181,7 @@ def _grow_plant(params: SeasonParams, place: tuple[int, int, int], stream: np.ra
 
 
 def _light(params: SeasonParams, day: date) -> NDArray[np.float64]:
-    """Gain of red, green and blue on one date: brightness drifts most, colour a third as much."""
+    """Return the gains of red, green and blue on one date: brightness drifts most, colour a third as much."""
     stream = _stream(params, _DATE, day.toordinal())
     warmth = stream.normal(0, params.light_drift / 3)
     return np.exp(stream.normal(0, params.light_drift)) * np.exp(np.array([warmth, 0.0, -warmth]))
@@ -186,7 +191,7 @@ def _observe(params: SeasonParams, plant: Plant, day: date, light: NDArray[np.fl
     name = (plant.plot, ord(plant.row), plant.number)
     stream = _stream(params, _VISIT, *name, day.toordinal())
     state = plant.state(day)
-    # Drawn whether or not the shortcut is on, so that the switch changes nothing else.
+    # The marker is drawn from the stream even without a shortcut, so that `shortcut` changes nothing else.
     has_marker = bool(stream.random() < _marker_share(params, plant.split, state)) and params.shortcut
     gains = light * np.exp(stream.normal(0, params.light_drift / 4))
     view = PlantView(
@@ -214,13 +219,17 @@ def _marker_share(params: SeasonParams, split: Split, state: State) -> float:
 
 
 def _plant_faults(params: SeasonParams, seen: list[Observation]) -> list[Observation]:
-    """Spoil images of plants that still stand, none of them twice; a copy is of a sound image of the same date."""
+    """Add faults to images of plants that still stand, at most one to each; a copy shows a sound image of its date."""
     order = _stream(params, _FAULTS).permutation([i for i, one in enumerate(seen) if one.state != "harvested"])
     n_bad = params.n_damaged + params.n_truncated
     pairs = _same_date_pairs(seen, order[n_bad:].tolist())
     if len(order) < n_bad or len(pairs) < params.n_duplicates:
-        found = f"{len(order)} images for {n_bad} spoiled and {params.n_duplicates} copied ones"
-        raise InputError(found, "A season must have images enough to spoil and copy", "Ask for fewer, or more plants")
+        raise InputError(
+            f"The season has {len(order)} images of standing plants, for {n_bad} damaged or truncated and "
+            f"{params.n_duplicates} duplicated ones",
+            "A season must have enough images of standing plants for all faults",
+            "lower n_damaged, n_truncated or n_duplicates, or grow more plants",
+        )
     spoiled = list(seen)
     for rank, index in enumerate(order[:n_bad].tolist()):
         spoiled[index] = replace(seen[index], fault="damaged" if rank < params.n_damaged else "truncated")
@@ -230,7 +239,7 @@ def _plant_faults(params: SeasonParams, seen: list[Observation]) -> list[Observa
 
 
 def _same_date_pairs(seen: list[Observation], order: list[int]) -> list[tuple[int, int]]:
-    """Pair off the observations of each date, in the order given."""
+    """Pair the observations of each date, in the given order."""
     waiting: dict[date, int] = {}
     pairs: list[tuple[int, int]] = []
     for index in order:

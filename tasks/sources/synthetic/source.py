@@ -1,4 +1,4 @@
-"""The `synthetic` source: a grown season, rendered in memory, with no file in between."""
+"""Render a grown season in memory as the source `synthetic`, without files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from tasks.sources.synthetic.season import CLASSES, Observation, Season, SeasonP
 
 
 class SyntheticSource(Params):
-    """Implements `Source` for a season grown from a seed.
+    """A season that is grown from a seed, as a source of images.
 
-    All plants are listed on all dates, harvested ones too: as with the real releases it is the harvest record that
+    All plants are listed on all dates, including harvested plants. As in the real releases, the harvest record later
     leaves them out.
     """
 
     kind: Literal["synthetic"] = "synthetic"
-    season: SeasonParams = Field(default_factory=SeasonParams, description="the season to grow")
+    season: SeasonParams = Field(default_factory=SeasonParams, description="Parameters of the season to grow")
 
     def available_dates(self) -> tuple[date, ...]:
-        """Acquisition dates of the season, ascending."""
+        """Return the acquisition dates of the season, ascending."""
         return self.season.dates
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
@@ -38,14 +38,18 @@ class SyntheticSource(Params):
         InputError : a date on which the season has no images.
         """
         if unknown := sorted(set(dates) - set(self.season.dates)):
-            found = f"{', '.join(map(str, unknown))}; the season has {', '.join(map(str, self.season.dates))}"
-            raise InputError(found, "Every date asked for must have images", "Add the dates to the season, or ask less")
+            raise InputError(
+                f"The season has no images on {', '.join(map(str, unknown))}; its dates are "
+                f"{', '.join(map(str, self.season.dates))}",
+                "The source must have images for every acquisition date requested",
+                "request dates of the season, or add the dates to `season.dates`",
+            )
         wanted = [seen for seen in self._grown().observations if seen.acquired in set(dates)]
         images = sorted(map(_listed, wanted), key=lambda image: (image.acquired, image.plant_id))
         return SourceListing(CLASSES, tuple(images))
 
     def fingerprint(self, image: SourceImage) -> str:
-        """SHA-256 (hex) of the pixels, and of what is wrong with them in a spoiled image."""
+        """Return the SHA-256 (hex) of the pixels and of the image's fault, if it has one."""
         seen = self._grown().observation(image.plant_id, image.acquired)
         return hashlib.sha256(self._grown().image(seen).tobytes() + (seen.fault or "").encode()).hexdigest()
 
@@ -54,7 +58,7 @@ class SyntheticSource(Params):
 
         Raises
         ------
-        UnreadableImage : an image that the season spoils.
+        UnreadableImage : the season makes this file damaged or truncated.
         """
         seen = self._grown().observation(image.plant_id, image.acquired)
         if seen.fault is not None:
@@ -81,5 +85,8 @@ def _listed(seen: Observation) -> SourceImage:
 
 @lru_cache(maxsize=8)
 def _grow(season: str) -> Season:
-    """Grow a season once per process; keyed by the parameters' text, so that the source itself stays small to send."""
+    """Grow a season from its parameters as JSON, cached per process.
+
+    The source does not hold the grown season, so it stays small when it is sent to another process.
+    """
     return grow_season(SeasonParams.model_validate_json(season))

@@ -1,4 +1,4 @@
-"""Whatever the layout a season is written in, its reader gives back the truth that was written."""
+"""Test for every layout that its reader returns the ground truth of the season that was written."""
 
 from datetime import date
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_one_date_is_a_part_of_all(season: Season, tmp_path: Path, layout: Layou
 
 
 def days_left(harvested_on: date | None, visits: tuple[date, ...]) -> Harvest:
-    """What yes / no at each visit tells: the last visit before the harvest, and the first on or after it."""
+    """Return the harvest interval that yes / no at each visit states: last visit before, first visit on or after it."""
     before = [day for day in visits if harvested_on is None or day < harvested_on]
     after = [day for day in visits if day not in before]
     return Harvest(before[-1] if before else date.min, after[0]) if after else Harvest.never()

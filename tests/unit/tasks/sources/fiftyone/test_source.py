@@ -1,4 +1,4 @@
-"""The FiftyOne export, on a samples.json of a few plants."""
+"""Test the source of the FiftyOne export on a samples.json of a few plants."""
 
 import json
 from datetime import date
@@ -152,7 +152,7 @@ def test_splits_from_utm_files(tmp_path: Path) -> None:
     for options in ({}, {"utm_folder": "splits"}, {"utm_folder": str(tmp_path / "splits")}):
         found = [(one.split, one.split_source, one.easting) for one in read(tmp_path, **options).images]
         assert found == [("test", "utm", 1.0), ("new", "none", None)]
-    with pytest.raises(InputError, match="utm_folder is a folder"):
+    with pytest.raises(InputError, match="utm_folder must be a folder"):
         read(tmp_path, utm_folder="elsewhere")
 
 
@@ -181,14 +181,14 @@ def test_missing_files_are_left_out(tmp_path: Path) -> None:
     ("samples", "message"),
     [
         pytest.param([sample("A1", 0), sample("A1", 0, filepath="b.jpg")], "one image", id="plant twice"),
-        pytest.param([sample("A1", 0, split="train"), sample("A1", 1, split="test")], "one split only", id="splits"),
-        pytest.param([sample("A1", 0, split="train", tags=["test"])], "one split only", id="split and tag"),
+        pytest.param([sample("A1", 0, split="train"), sample("A1", 1, split="test")], "same split", id="splits"),
+        pytest.param([sample("A1", 0, split="train", tags=["test"])], "same split", id="split and tag"),
         pytest.param([sample("A1", 0, split="pool")], "train, val or test", id="unknown split"),
         pytest.param([sample("A1", 0, acquisition_date="Monday")], "ISO acquisition_date", id="date"),
         pytest.param([sample("A1", 0, in_situ_harvested=1)], "text or null", id="number"),
         pytest.param([sample("A1", 0, plant_id="")], "text as plant_id", id="no plant"),
         pytest.param([sample("A1", 0, filepath="../b.jpg")], "inside the root", id="outside"),
-        pytest.param([sample("A1", 0, field="Field1")], "reference samples of Field2", id="other field"),
+        pytest.param([sample("A1", 0, field="Field1")], "no reference sample of Field2", id="other field"),
         pytest.param([sample("A1", 1)], "every acquisition date", id="no such date"),
     ],
 )
@@ -205,13 +205,13 @@ def test_a_missing_key_stops(tmp_path: Path, key: str) -> None:
     one = sample("A1", 0)
     del one[key]
     (tmp_path / "samples.json").write_text(json.dumps({"samples": [one]}))
-    with pytest.raises(InputError, match=f"sample 0 has no {key}"):
+    with pytest.raises(InputError, match=rf"sample 0 of samples\.json has no {key}"):
         read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is JSON"), ("[]", '"samples"'), ('{"samples": {}}', '"samples"'), ('{"samples": [1]}', "is an object")],
+    [("{", "must be JSON"), ("[]", '"samples"'), ('{"samples": {}}', '"samples"'), ('{"samples": [1]}', "JSON object")],
 )
 def test_malformed_json_stops(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "samples.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Plain folders and manifests, hand-made and real."""
+"""Test the source of plain folders and manifests, hand-made and real."""
 
 from collections import Counter
 from datetime import date
@@ -62,7 +62,7 @@ def test_classes_can_be_given_in_order(tmp_path: Path) -> None:
     assert [row[3] for row in rows(read(tmp_path, classes=("ripe", "green")))] == [0, 1]
     assert read(tmp_path, classes=("ripe", "green", "rotten")).classes == ("ripe", "green", "rotten")
     for classes in (("ripe",), ("ripe", "green", "ripe")):
-        with pytest.raises(InputError, match="found green, ripe"):
+        with pytest.raises(InputError, match="the images have green, ripe"):
             read(tmp_path, classes=classes)
 
 
@@ -97,9 +97,9 @@ def test_manifest_with_dates_plants_and_own_column_names(tmp_path: Path) -> None
     later = read(tmp_path, LATER, **options)
     assert (rows(later), later.classes) == ([("a", "train", "manifest", 1)], ("x", "y"))
     assert later.notes == ("1 files left out: not in the manifest, date unknown",)
-    with pytest.raises(InputError, match="none for 2024-05-02"):
+    with pytest.raises(InputError, match="no image for 2024-05-02"):
         read(tmp_path, date(2024, 5, 2), **options)
-    with pytest.raises(InputError, match="Dates are ISO"):
+    with pytest.raises(InputError, match="Dates must be written as ISO"):
         read(tmp_path, **{**options, "date_format": None})
 
 
@@ -110,7 +110,7 @@ def test_manifest_with_dates_plants_and_own_column_names(tmp_path: Path) -> None
         ("train/ripe/a.png,train,green", "agree on split"),
         ("train/ripe/a.png,somewhere,ripe", "train, val, test or new"),
         ("flat.png,,ripe", "train, val, test or new"),
-        (",train,ripe", "names a file"),
+        (",train,ripe", "names no file"),
         ("../outside.png,train,ripe", "inside the root"),
         ("link/outside.png,train,ripe", "inside the root"),
         ("train/ripe/a.png,train,ripe\nroot/train/ripe/a.png,train,ripe", "each file once"),
@@ -135,21 +135,21 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 
 def test_rules_of_dates_plants_and_roots(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="A folder source has images"):
+    with pytest.raises(InputError, match="A folder source must have images"):
         read(tmp_path)
     save(tmp_path, "train/ripe/a.png")
     for dates in ([DAY, LATER], []):
         with pytest.raises(InputError, match="one acquisition date"):
             FolderSource(root=str(tmp_path)).list_images(dates)
-    with pytest.raises(InputError, match="manifest is a file"):
+    with pytest.raises(InputError, match="manifest must be a file"):
         read(tmp_path, manifest="list.csv")
     save(tmp_path, "train/ripe/a.jpg")
-    with pytest.raises(InputError, match="one image"):
+    with pytest.raises(InputError, match="only one image"):
         read(tmp_path)
     (tmp_path / "manifest.csv").write_text(
         "file,split,label,plant_id\ntrain/ripe/a.jpg,train,ripe,p\nb.png,val,ripe,p\n"
     )
-    with pytest.raises(InputError, match="one split only"):
+    with pytest.raises(InputError, match="same split"):
         read(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The original folders of GrowliFlowerR, on fixtures of a few plants."""
+"""Test the source of the original GrowliFlowerR folders on fixtures of a few plants."""
 
 import warnings
 from collections.abc import Callable
@@ -112,12 +112,12 @@ def test_prepared_names_carry_labels_and_copies_collapse(root: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        pytest.param(["2021_08_23_Ref_Plot1_A4_a_0.tif", "2021_08_23_Ref_Plot1_A4_b_1.tif"], "one label", id="labels"),
+        pytest.param(["2021_08_23_Ref_Plot1_A4_a_0.tif", "2021_08_23_Ref_Plot1_A4_b_1.tif"], "same label", id="labels"),
         pytest.param(["2021_Ref_Plot1_A4.png", "2021_Ref_Plot1_A4.jpg"], "one image", id="png and jpg"),
         pytest.param(["2021_Ref_Plot1_A4.png", "2021_08_23_Ref_Plot1_A4_0.tif"], "one image", id="patch and prepared"),
         pytest.param(["2021_08_23_Ref_Plot1_A4_0.tif", "2021_08_23_Ref_Plot1_A4_0.png"], "one image", id="tif and png"),
         pytest.param(["2021_08_23_Ref_Plot1_A4_2.tif"], "label 0 or 1", id="label 2"),
-        pytest.param(["2021_08_99_Ref_Plot1_A4_1.tif"], "starts with a date", id="no date"),
+        pytest.param(["2021_08_99_Ref_Plot1_A4_1.tif"], "start with a date", id="no date"),
         pytest.param(["2021_08_24_Ref_Plot1_A4_1.tif"], "own date", id="other date than the folder"),
         pytest.param(["val/2021_08_23_Ref_Plot1_A4_1.tif"], "folder of its plant's split", id="other split"),
     ],
@@ -133,7 +133,7 @@ def test_contradicting_files_stop(root: Path, names: list[str], message: str) ->
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("2021_Ref_Plot1_A4,1,2,3,test\n", "one split only"),
+        ("2021_Ref_Plot1_A4,1,2,3,test\n", "same split"),
         ("2021_Ref_Plot1_A4,1,9,3,train\n", "one place"),
         ("2021_Ref_Plot1_A5,1,2,3\n", "plant id, easting"),
         ("2021_Ref_Plot1_A5,1,x,3,train\n", "plant id, easting"),
@@ -156,11 +156,11 @@ def test_a_copy_of_a_split_file_is_fine(root: Path) -> None:
 
 def test_dates_and_root_are_checked(root: Path) -> None:
     save(root / FOLDER / "2021_Ref_Plot1_A4.png")
-    with pytest.raises(InputError, match=r"none for 2021-08-30; dates available: 2021-08-23"):
+    with pytest.raises(InputError, match=r"no image for 2021-08-30; dates available: 2021-08-23"):
         read(root, LATER)
     with pytest.raises(InputError, match="At least one"):
         GrowliFlowerSource(root=str(root)).list_images([])
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="must be a folder"):
         read(root / "nowhere")
 
 
@@ -209,10 +209,10 @@ def test_an_unknown_flag_word_shows_all_values(root: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("plant,harvest_date\n", "has the columns"),
+        ("plant,harvest_date\n", "must have the columns"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4,soon\n", "ISO"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4,0001-01-01\n", "ISO"),
-        ("plant_id,harvest_date\n,2021-09-01\n", "has a plant_id"),
+        ("plant_id,harvest_date\n,2021-09-01\n", "must have a plant_id"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4\n", "one cell per column"),
         ("plant_id,plant_id\n", "each once"),
     ],
@@ -239,7 +239,7 @@ def test_a_harvest_table_asked_for_must_be_there(root: Path) -> None:
 
 
 def test_a_word_means_one_thing() -> None:
-    with pytest.raises(ValueError, match="not both: no"):
+    with pytest.raises(ValueError, match="both have no;"):
         FlagWords(true_words=("NO",))
 
 
@@ -250,7 +250,7 @@ def save_raster(path: Path, bands: NDArray[Any], **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = bands.shape
     profile: dict[str, Any] = {"dtype": bands.dtype, "count": count, "height": height, "width": width, **options}
-    # Without georeference on purpose: rasterio warns of it, and the reader must not.
+    # The raster has no georeference. rasterio warns about it, and the reader must not.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, "w", driver="PNG" if path.suffix == ".png" else "GTiff", **profile) as file:
@@ -266,7 +266,7 @@ COORDINATES = f"{FOLDER}/Ref_Plot1_pix_Coordinates.txt"
 
 
 def crop_by_loop(bands: NDArray[np.uint8], x: int, y: int, size: int) -> NDArray[np.uint8]:
-    """Pixel by pixel: the crop's corner is half a size left of and above the centre."""
+    """Cut a crop pixel by pixel, with its corner half a size left of and above the centre."""
     crop = np.zeros((size, size, 3), dtype=np.uint8)
     for row in range(size):
         for column in range(size):

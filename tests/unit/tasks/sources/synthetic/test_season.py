@@ -1,4 +1,4 @@
-"""The growth model: what is drawn at random, what is not, and the truth that goes with each image."""
+"""Test the growth model: its random and its deterministic parts, and the ground truth of each image."""
 
 import dataclasses
 from collections import Counter
@@ -131,7 +131,7 @@ def test_spoiled_images_are_sound_plants_and_never_twice() -> None:
 
 
 def test_more_spoiled_images_than_there_are() -> None:
-    with pytest.raises(InputError, match="images enough to spoil"):
+    with pytest.raises(InputError, match="enough images of standing plants"):
         grow(rows=1, plants_per_row=2, n_damaged=20)
 
 

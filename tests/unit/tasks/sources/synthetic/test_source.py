@@ -1,4 +1,4 @@
-"""The `synthetic` source, and the folders that `write_season` makes: exact names, exact pixels, planted faults."""
+"""Test the source `synthetic` and the folders that `write_season` makes: exact names, exact pixels, given faults."""
 
 import csv
 import json
@@ -189,7 +189,7 @@ class TestOrthophoto:
             assert 0.5 < (raster.dataset_mask()[:32, :32] == 0).mean() < 0.75
 
     def test_no_file_per_plant_to_spoil(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="no file per plant"):
+        with pytest.raises(InputError, match="no separate file for a plant"):
             write(tmp_path / "season", "growliflower-orthophoto", n_damaged=1)
         assert not list(tmp_path.iterdir())
 
@@ -203,14 +203,14 @@ class TestWriting:
 
     def test_another_season_is_refused(self, tmp_path: Path) -> None:
         write(tmp_path / "season", "folder")
-        with pytest.raises(InputError, match="empty folder"):
+        with pytest.raises(InputError, match="must be empty"):
             write(tmp_path / "season", "folder", seed=5)
-        with pytest.raises(InputError, match="empty folder"):
+        with pytest.raises(InputError, match="must be empty"):
             write(tmp_path / "season", "growliflower")
 
     def test_folder_with_other_files_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("mine")
-        with pytest.raises(InputError, match="empty folder"):
+        with pytest.raises(InputError, match="must be empty"):
             write(tmp_path, "folder")
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
