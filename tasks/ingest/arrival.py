@@ -1,8 +1,9 @@
-"""Arrival: whether all files of an acquisition date are there, or some are still being copied.
+"""Wait until all files of an acquisition date have arrived, and none is still being copied.
 
-A copy takes minutes to hours and says nothing when it ends. So a date counts as complete when number, names, sizes and
-times of its files have not changed for a while, or when a marker file says so. Every look is kept in the store, so that
-looks of different runs add up. Prefect's retries do the waiting: the UI shows that a date is awaited, and why.
+A copy takes minutes to hours and gives no signal when it ends. So a date counts as complete when its files have not
+changed in number, name, size or time for a while. A marker file can decide instead. Each look at the files is recorded
+in the store, so that later runs continue from it. Prefect's retries do the waiting, so the UI shows which date is
+awaited, and why.
 """
 
 import math
@@ -27,34 +28,35 @@ from tasks.sources.folder.source import FolderSource
 from tasks.stage import retry_on_passing_fault
 
 NOTHING_YET = "no file of this date yet"
-IF_LEFT = " (if a broken copy has left it, delete it; a day after its last change it is passed by)"
-MAX_LOOKS = 5000  # of one scoring: every look is a line in Prefect's database
+IF_LEFT = " (if an aborted copy left it behind, delete it; a day after its last change it no longer blocks the date)"
+MAX_LOOKS = 5000  # looks of one scoring at most, as every look is a row in Prefect's database
 
 
 class NotSettled(Exception):
-    """A date whose files are not all there yet, as far as can be told."""
+    """A date whose files are not known to be complete. The task is retried."""
 
 
 class ArrivalParams(Params):
-    """When a date's files count as complete. Changes no number, and enters no digest."""
+    """Rules by which a date's files count as complete. They change no number and enter no digest."""
 
     settle_seconds: int = Field(
         default=60,
         ge=0,
         le=43200,  # the default of `patience_minutes`
-        description="seconds for which a date's files must not have changed in number, name, size or time",
+        description="Time for which number, names, sizes and times of a date's files must not change before the date "
+        "counts as complete, seconds",
     )
     marker: str | None = Field(
         default=None,
         pattern=r"^[^/\\]+$",
-        description="name of a file that says the date is complete, alone; it lies with the date's files or has their "
-        "date in its name, as `{date}.complete` has",
+        description="Name of a marker file that alone decides whether the date is complete. It lies beside the date's "
+        "files or has the date in its name, for example `{date}.complete`. null waits for settle_seconds instead",
     )
     patience_minutes: float = Field(
         default=720,
         ge=0,
         allow_inf_nan=False,
-        description="minutes that a started scoring waits before it gives up; 0: it looks once",
+        description="Time for which a started scoring waits for a complete date before it fails, minutes; 0 looks once",
     )
 
     @model_validator(mode="after")
@@ -62,18 +64,19 @@ class ArrivalParams(Params):
         patience = round(60 * self.patience_minutes, 6)  # 2.05 minutes are 123 seconds
         if self.marker is None and 0 < patience < self.settle_seconds:
             raise ValueError(
-                f"patience_minutes ({self.patience_minutes:g}) must be 0 or as long as settle_seconds "
-                f"({self.settle_seconds}): no date could settle before it is over"
+                f"patience_minutes is {self.patience_minutes:g} and settle_seconds is {self.settle_seconds}; "
+                "patience_minutes must be 0 or as long as settle_seconds, or no date could settle in time; "
+                "raise patience_minutes or lower settle_seconds"
             )
         return self
 
     def marker_of(self, day: date) -> str | None:
-        """Name of a date's marker; `{date}` stands for YYYY-MM-DD."""
+        """Return the name of a date's marker, in which `{date}` is replaced by YYYY-MM-DD."""
         return None if self.marker is None else self.marker.replace("{date}", day.isoformat())
 
 
 class Watch(BaseModel):
-    """What the store keeps between looks: the last one, and since when every look has found the same."""
+    """Record that the store keeps between looks: the last look, and since when the files are unchanged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,10 +93,10 @@ class Arrival:
 
 
 def same_since(before: Look | None, since: datetime | None, look: Look, now: datetime) -> datetime:
-    """Since when every look has found the same files.
+    """Return the time since which every look has found the same files.
 
-    Counting starts anew when the clock has gone back behind the first of those looks: how long ago that was cannot be
-    known, and to wait until the clock is there again could take for ever.
+    Counting starts again if the clock was set back to a time before `since`. The time that has really passed is then
+    unknown, and waiting for the clock to reach `since` again could take very long.
     """
     is_same = before is not None and before.digest == look.digest
     return since if is_same and since is not None and since <= now else now
@@ -108,13 +111,13 @@ def judge_arrival(
     marker: str | None = None,
     has_marker: bool = False,
 ) -> Arrival:
-    """Tell whether a date is complete.
+    """Decide whether a date is complete.
 
     Parameters
     ----------
-    before, since : the look before, and since when looks have found the same as that; None at the first look.
+    before, since : previous look, and the time since which looks have found the same; None at the first look.
     now_look, now : this look and its time; all times have a time zone.
-    marker, has_marker : name of the date's marker, where it is the marker that decides, and whether it is there.
+    marker, has_marker : name of the date's marker, and whether it exists; None if no marker decides.
     """
     if marker is not None:
         return Arrival(has_marker, f"the marker {marker} is there" if has_marker else f"waits for the marker {marker}")
@@ -133,18 +136,18 @@ def judge_arrival(
 def look_again(
     store: Store, campaign: str, source: AnySource, day: date, params: ArrivalParams, now: datetime
 ) -> Arrival:
-    """Look at a date's files, compare with the last look in the store, and keep this one there.
+    """Look at a date's files, compare them with the last look in the store, and record this look there.
 
-    A source without files has nothing to wait for. Files that have settled are not enough where the source does not
-    list the date: those that all dates share may be all there is.
+    A source without files counts as complete. Settled files do not suffice if the source does not list the date,
+    because they may all be files that the dates share.
 
     Parameters
     ----------
-    now : with its time zone.
+    now : current time, with its time zone.
 
     Raises
     ------
-    InputError : the source's root is no folder, or its files, though settled, cannot be understood.
+    InputError : the source's root is no folder, or the source refuses its settled files.
     OSError : the disk or the network share does not answer.
     """
     root_name: str | None = getattr(source, "root", None)
@@ -168,13 +171,13 @@ def _read_watch(store: Store, campaign: str, day: date) -> Watch | None:
 
 
 def _is_listed(source: AnySource, day: date) -> bool:
-    """Whether a source has a date; a plain folder whose images carry no dates has every date."""
+    """Return whether a source lists a date; a plain folder whose images have no dates lists every date."""
     days = source.available_dates()
     return day in days or (isinstance(source, FolderSource) and not days)
 
 
 class ArrivalOptions(TypedDict):
-    """Options of `await_arrival` that depend on its parameters."""
+    """Prefect options of `await_arrival` that depend on its parameters."""
 
     retries: int
     retry_delay_seconds: float
@@ -182,12 +185,12 @@ class ArrivalOptions(TypedDict):
 
 
 def retry_until_settled(awaiting: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Look again at what has not settled, and after passing I/O faults; never after bad input."""
+    """Return whether to retry: if files have not settled or after a transient I/O error, never after bad input."""
     return isinstance(state.result(raise_on_failure=False), NotSettled) or retry_on_passing_fault(awaiting, run, state)
 
 
 def arrival_options(params: ArrivalParams) -> ArrivalOptions:
-    """Options with which Prefect looks again twice in every settling time, `MAX_LOOKS` times at most."""
+    """Return options with which Prefect looks twice per `settle_seconds`, but at most `MAX_LOOKS` times."""
     patience = 60 * params.patience_minutes
     delay = max(1.0, min(params.settle_seconds / 2, patience), patience / MAX_LOOKS)
     return ArrivalOptions(
@@ -204,14 +207,14 @@ def arrival_options(params: ArrivalParams) -> ArrivalOptions:
     **arrival_options(ArrivalParams()),
 )
 def await_arrival(store: str, campaign: str, date: date, source: AnySource, params: ArrivalParams) -> str:
-    """Look once whether all files of a date are there; says what was seen.
+    """Look once whether a date is complete, and return in a sentence why it is.
 
-    Prefect looks again, with the options that `arrival_options(params)` gives.
+    Prefect retries this task with the options of `arrival_options(params)`.
 
     Raises
     ------
-    NotSettled : not all there; says what is missing or was still changing.
-    InputError : as `look_again`.
+    NotSettled : the date is not known to be complete; the message says what is missing or was still changing.
+    InputError : the source's root is no folder, or the source refuses its settled files.
     """
     found = look_again(Store(store), campaign, source, date, params, datetime.now().astimezone())
     if not found.settled:

@@ -1,4 +1,4 @@
-"""Counts of a campaign, what they must allow, and how they compare with the paper's."""
+"""Count the images of a campaign, refuse counts that allow no analysis, and compare them with the paper's counts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from storage.errors import InputError
 # Kierdorf & Roscher 2023, section 2.2; training images per class from the augmented counts 2,432 / 8 and 3,792 / 16.
 PAPER_DATES = ("2021-08-23", "2021-08-25", "2021-08-30", "2021-09-03")
 PAPER_COUNTS = {"train": 541, "val": 196, "test": 194, "train not_ready": 304, "train ready": 237}
-LEAST_PLANTS = 3  # one is left out, and of the others one again, to learn what the signals are worth
+LEAST_PLANTS = 3  # validation plants needed, as nested cross-fitting leaves out one plant, then another of the rest
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Images of a campaign.
+    """Numbers of images and plants of a campaign.
 
     Attributes
     ----------
-    by_split : images by split and class name; `unlabelled` where no label is known.
-    validation_plants : plants with labelled validation images.
+    by_split : number of images by split and class name; images without a label count as `unlabelled`.
+    validation_plants : number of plants with labelled validation images.
     """
 
     dates: tuple[str, ...]
@@ -29,7 +29,7 @@ class Counts:
 
     @classmethod
     def of(cls, listings: Iterable[dict[str, Any]]) -> "Counts":
-        """Count the images of the dates' listings, at least one; they are taken one after another."""
+        """Count the images of one or more dates' listings, which are read one after another."""
         classes, dates = tuple[str, ...](), list[str]()
         by_split: dict[str, dict[str, int]] = {}
         plants: set[str] = set()
@@ -45,15 +45,15 @@ class Counts:
 
     @property
     def n_images(self) -> int:
-        """All images."""
+        """Return the number of all images."""
         return sum(sum(split.values()) for split in self.by_split.values())
 
     def labelled(self, split: str) -> dict[str, int]:
-        """Labelled images of a split by class name."""
+        """Return the number of labelled images of a split by class name."""
         return {name: self.by_split.get(split, {}).get(name, 0) for name in self.classes}
 
     def table(self) -> str:
-        """The counts as lines of text."""
+        """Return the counts as lines of text, one line a split."""
         lines = [
             f"    {split}: " + ", ".join(f"{n} {name}" for name, n in counts.items())
             for split, counts in sorted(self.by_split.items())
@@ -62,43 +62,49 @@ class Counts:
 
 
 def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
-    """Refuse a campaign that cannot be analysed.
+    """Refuse a campaign that has too few images or plants for the analysis.
 
     Parameters
     ----------
-    counts : of the whole campaign.
-    n_needed : labelled validation images that clusters and neighbours need.
-    is_trained : whether a classifier is trained, rather than given.
+    counts : counts of the whole campaign.
+    n_needed : number of labelled validation images that clusters and neighbours need.
+    is_trained : whether a classifier is trained rather than given.
 
     Raises
     ------
-    InputError : a class without training images; too few labelled validation images, or of too few plants.
+    InputError : a class has no training images, or there are too few labelled validation images or plants.
     """
     training = counts.labelled("train")
     if len(counts.classes) < 2 or (is_trained and min(training.values()) == 0):
         raise InputError(
-            f"classes {', '.join(counts.classes)}:\n{counts.table()}",
-            "A campaign needs at least two classes with training images each",
+            f"The campaign has the classes {', '.join(counts.classes) or 'none'} and these images:\n{counts.table()}",
+            "A campaign must have at least two classes, each with training images",
             "add dates or plants that show the other class, check the harvest table and ingest.window_days",
         )
     n_validation = sum(counts.labelled("val").values())
     if n_validation < n_needed:
         raise InputError(
-            f"{n_validation} labelled validation images:\n{counts.table()}",
-            f"There must be at least {n_needed} labelled validation images, one for each of cluster.n_clusters "
-            "and more than cluster.neighbours",
+            f"Only {n_validation} validation images have a label:\n{counts.table()}",
+            f"At least {n_needed} validation images must have a label: at least cluster.n_clusters, and more than "
+            "cluster.neighbours",
             "add dates or plants to the validation split, or lower cluster.n_clusters and cluster.neighbours",
         )
     if counts.validation_plants < LEAST_PLANTS:
         raise InputError(
-            f"{counts.validation_plants} plants in {n_validation} images:\n{counts.table()}",
+            f"The {n_validation} labelled validation images show only {counts.validation_plants} plants:\n"
+            f"{counts.table()}",
             f"Labelled validation images must show at least {LEAST_PLANTS} plants, as cross-fitting leaves plants out",
             "add plants to the validation split",
         )
 
 
 def paper_comparison(counts: Counts) -> dict[str, dict[str, int]]:
-    """The paper's counts beside ours, when its four dates of two classes were asked for; otherwise empty."""
+    """Return the paper's counts beside the campaign's, or nothing unless it has the paper's four dates and two classes.
+
+    Returns
+    -------
+    `paper`, `found` and `difference` by split, and by class of the training images.
+    """
     if tuple(sorted(counts.dates)) != PAPER_DATES or len(counts.classes) != 2:
         return {}
     ours = {split: sum(counts.labelled(split).values()) for split in ("train", "val", "test")}

@@ -1,4 +1,4 @@
-"""The files of one acquisition date among those of all dates, and a sum of them that shows every change."""
+"""Find the files of one acquisition date among those of all dates, and digest them to detect every change."""
 
 import errno
 import os
@@ -13,38 +13,38 @@ from pydantic import BaseModel, ConfigDict
 from storage.artifacts import content_digest
 from tasks.sources.files import IMAGE_SUFFIXES
 
-# Years of this and the last century only: long serial numbers are no dates.
+# Date in a file's or folder's name. Only years of 19xx and 20xx count, as long serial numbers are no dates.
 DATE_IN_NAME = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d)")
-# rsync writes `.name.png.XXXXXX`, six letters and digits drawn by lot: one in 200 has small letters alone, as backups
-# like `.config.json.backup` have; with --delay-updates into `.~tmp~`. WinSCP and browsers have their own endings.
+# Names of files that are being copied. rsync writes `.name.png.XXXXXX`, six random letters and digits. Six lower-case
+# letters do not match: backups like `.config.json.backup` look so, and only one in 200 of rsync's names. With
+# --delay-updates rsync writes into `.~tmp~`. WinSCP and browsers have their own suffixes.
 BEING_COPIED = re.compile(
     r"(^\..+\.\w+\.(?![a-z]+$)[A-Za-z0-9]{6}|(?i:\.(part|partial|filepart|tmp|crdownload))|^\.~tmp~|^\.rsync-partial)$"
 )
-# No copy writes nothing into a file for so long: what looks half-copied and is older was left behind, and waits for
-# nobody.
+# Age after which a half-copied file no longer blocks its date: a running copy writes to it more often.
 LEFT_BEHIND = timedelta(days=1)
-# A file that vanishes while one looks, and folders like `lost+found` that are nobody's business.
+# Errors that are ignored: files that vanish during a look, and unreadable folders like `lost+found`.
 PASSED_BY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP})
 
 
 class FileStamp(NamedTuple):
-    """What changes of a file while it is written, also where it has its full size from the start."""
+    """Size and time of change of a file. The time changes while a file is written, even if its size does not."""
 
     n_bytes: int
-    changed_ns: int  # since 1970
+    changed_ns: int  # nanoseconds since 1970
 
     def has_rested(self, now: datetime) -> bool:
-        """Whether nobody has written to the file for as long as `LEFT_BEHIND`."""
+        """Return whether the file has not been written to for longer than `LEFT_BEHIND`."""
         return now.timestamp() - self.changed_ns / 1e9 > LEFT_BEHIND.total_seconds()
 
 
 class Look(BaseModel):
-    """A date's files at one moment.
+    """Summary of a date's files at one moment.
 
     Attributes
     ----------
-    digest : of the root, and of names, sizes and times of change.
-    copying : a file that is not finished, if there is one: that of a copying tool, or an empty image.
+    digest : digest of the root and of the files' names, sizes and times of change.
+    copying : name of an unfinished file: a copying tool's temporary file or an empty image; None if there is none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class Look(BaseModel):
 
 
 def readable_size(n_bytes: int) -> str:
-    """A size in the unit that people use for it, e.g. `3.1 MB`."""
+    """Return a size in a readable unit, e.g. `3.1 MB`."""
     if n_bytes < 1000:
         return f"{n_bytes} bytes"
     size, units = float(n_bytes), iter(("kB", "MB", "GB", "TB"))
@@ -70,7 +70,7 @@ def readable_size(n_bytes: int) -> str:
 
 
 def dates_in(names: Iterable[str]) -> set[date]:
-    """Dates that names of files or folders contain, as YYYY_MM_DD, YYYY-MM-DD or YYYYMMDD."""
+    """Return the dates that names of files or folders contain, as YYYY_MM_DD, YYYY-MM-DD or YYYYMMDD."""
     return {day for name in names for match in DATE_IN_NAME.finditer(name) if (day := _read_date(match))}
 
 
@@ -82,20 +82,20 @@ def _read_date(match: re.Match[str]) -> date | None:
 
 
 def is_other_date(folder: str, day: date) -> bool:
-    """Whether a folder's name is another date and nothing else, so that nothing below it needs to be looked at.
+    """Return whether a folder's whole name is another date, so that the folder can be skipped.
 
-    A name like `delivery_2021-09-10` is no such name: folders of earlier dates may well lie below.
+    The name `delivery_2021-09-10` does not count, because folders of earlier dates may lie below it.
     """
     match = DATE_IN_NAME.fullmatch(folder)
     return match is not None and _read_date(match) not in {None, day}
 
 
 def date_files(root: Path, day: date) -> dict[str, FileStamp]:
-    """Size and time of change of every file below a folder that may belong to a date, by its relative name with `/`.
+    """Return size and time of every file below a folder that may belong to a date, by its relative path with `/`.
 
-    Left out are files whose path names other dates and not this one. A file without any date in its path counts for
-    every date, as tables and splits do, which the dates share. What vanishes meanwhile, or may not be read, is passed
-    by. Linked folders are followed, each folder once.
+    Files whose path names only other dates are left out. A file without a date in its path, for example a table,
+    belongs to every date. Files that vanish during the look or may not be read are ignored. Linked folders are
+    followed, and each folder is read once.
 
     Raises
     ------
@@ -134,14 +134,14 @@ def _file_stamp(path: Path) -> FileStamp | None:
 
 
 def look_at(root: Path, files: Mapping[str, FileStamp], now: datetime) -> Look:
-    """Sum up a date's files.
+    """Summarise a date's files.
 
-    What is named as half-copied, or is an empty image, counts as being copied for one day after its last change
-    (`LEFT_BEHIND`). Older ones are what a broken copy or a person has left: they count as files like others.
+    A file with the name of a half-copied file, or an empty image, counts as being copied for one day after its last
+    change (`LEFT_BEHIND`). Older files were left behind by an aborted copy or a person, and count like any other.
 
     Parameters
     ----------
-    now : with its time zone.
+    now : current time, with its time zone.
     """
     copying = (name for name, stamp in files.items() if is_unfinished(name, stamp) and not stamp.has_rested(now))
     name = next(copying, None)
@@ -149,22 +149,22 @@ def look_at(root: Path, files: Mapping[str, FileStamp], now: datetime) -> Look:
         n_files=len(files),
         n_bytes=sum(stamp.n_bytes for stamp in files.values()),
         digest=content_digest([str(root), sorted((name, *stamp) for name, stamp in files.items())]),
-        # A file name may hold bytes that are no text; what is kept and told must be.
+        # A file name may hold bytes that are not valid text, but the store and messages need text.
         copying=None if name is None else os.fsencode(name).decode(errors="replace"),
     )
 
 
 def is_unfinished(name: str, stamp: FileStamp) -> bool:
-    """Whether a file, by its relative name, is named as half-copied, or is an image without content."""
+    """Return whether a file has the name of a half-copied file, or is an empty image."""
     is_image = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
     return (is_image and stamp.n_bytes == 0) or any(BEING_COPIED.search(part) for part in name.split("/"))
 
 
 def holds_marker(files: Iterable[str], marker: str | None, day: date) -> bool:
-    """Whether a date's marker is among its files.
+    """Return whether a date's marker is among its files.
 
-    Where files have the date in their path, the marker has it too: one that lies beside the folders of all dates may
-    have been left by another date.
+    If files have the date in their path, the marker must have it too. A marker beside the folders of all dates may
+    belong to another date.
     """
     places = [name.split("/") for name in files]
     is_dated = any(day in dates_in(parts) for parts in places)

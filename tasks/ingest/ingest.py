@@ -1,11 +1,12 @@
-"""Ingest: look at a source, decide labels, and copy the images of each acquisition date into a Zarr array.
+"""Ingest: survey a source, decide labels, and copy the images of each acquisition date into a Zarr array.
 
-`survey_source` always looks, because only looking tells whether something is new; what it finds is named by content, so
-everything after it is cached. `ingest_images` writes `images` and the tables `observations` and `rejected` of a date;
-`check_campaign` writes the table `plants` and refuses campaigns that cannot be analysed.
+- `survey_source` is never cached, because the source may have changed. Its artefacts are named by their content, so
+  all later tasks are cached.
+- `ingest_images` writes the array `images` and the tables `observations` and `rejected` of a date.
+- `check_campaign` writes the table `plants` and refuses campaigns with too few images or plants.
 
-Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row a plant; for the survey
-see `tasks.survey`.
+Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row per plant. For the survey
+see `tasks.ingest.survey`.
 """
 
 from collections import Counter
@@ -32,15 +33,15 @@ from tasks.sources.contract import Source, UnreadableImage
 from tasks.stage import always_run, cached_by, made_once, progress, write_json
 
 REVISION = 1
-BLANK_RANGE = 8  # grey levels; the release's placeholder frames are constant, real soil spans over a hundred
+BLANK_RANGE = 8  # grey levels that an image must span; placeholder frames are constant, real soil spans over 100
 
 
 def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize an RGB image (h, w, 3) to (size, size, 3), area-weighted when it shrinks.
+    """Resize an RGB image (h, w, 3) to (size, size, 3), area-weighted if it shrinks.
 
     Raises
     ------
-    UnreadableImage : all pixels have nearly the same value, as the release's placeholder frames do.
+    UnreadableImage : all pixels have nearly the same value, as in the release's placeholder frames.
     """
     spread = int(pixels.max()) - int(pixels.min())
     if spread < BLANK_RANGE:
@@ -53,18 +54,22 @@ def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def read_observations(
     source: Source, entries: Sequence[dict[str, Any]], size: int
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None, str]]:
-    """Read and prepare every listed image: its row, its pixels, and why there are none (`reason detail`).
+    """Read and prepare every listed image.
+
+    Yields
+    ------
+    The image's entry; its pixels (size, size, 3), None if it cannot be read; and the problem, empty if there is none.
 
     Raises
     ------
-    InputError : a file's content is not what was listed.
+    InputError : a file has changed since it was listed.
     """
     for entry in entries:
         listed = source_image(entry)
         if source.fingerprint(listed) != entry["sha256"]:
             raise InputError(
                 f"{entry['path']} has changed since it was listed",
-                "A source's files stay as they are while a campaign runs",
+                "A source's files must not change while a campaign runs",
                 "wait until all files are copied, then run again",
             )
         try:
@@ -79,7 +84,7 @@ def read_observations(
 
 
 def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Any) -> None:
-    """Fill a draft with the images and tables of one date, a shard at a time in memory."""
+    """Fill a draft with the images and tables of one date, with one shard of images in memory at a time."""
     rows: list[dict[str, Any]] = []
     rejected = [*listing["left_out"]]
     array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
@@ -111,7 +116,7 @@ def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: in
 
 
 def plant_rows(listings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the table `plants` from the listings of every date, which are taken one after another."""
+    """Return the rows of the table `plants` from the listings of all dates, which are read one after another."""
     plants: dict[str, dict[str, Any]] = {}
     for listing in listings:
         for entry in listing["images"]:
@@ -132,28 +137,28 @@ def _plant_row(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _day_or_none(text: str | None) -> date | None:
-    """The open ends of a harvest interval (`date.min`, `date.max`) are unknown days, not days."""
+    """Read a date, and return None for the open ends of a harvest interval (`date.min`, `date.max`)."""
     day = None if text is None else date.fromisoformat(text)
     return None if day in (date.min, date.max) else day
 
 
 def read_listings(images: Sequence[Artifact]) -> Iterator[dict[str, Any]]:
-    """Listings of some dates' images, read one after another."""
+    """Yield the listings of some dates' images, read one after another."""
     return (artifact.read_json("listing.json") for artifact in images)
 
 
 def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
-    """What makes a survey: its remarks and the dates' listings."""
+    """Return the recipe of a survey: its notes and the dates' listings."""
     return Recipe("survey", REVISION, {"notes": list(found.notes)}, {"listings": listings})
 
 
 def images_recipe(params: IngestParams, listing: ArtifactRef) -> Recipe:
-    """What makes a date's images."""
+    """Return the recipe of a date's images."""
     return Recipe("images", REVISION, {"image_size": params.image_size}, {"listing": listing})
 
 
 def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]) -> Recipe:
-    """What makes a campaign's table of plants."""
+    """Return the recipe of a campaign's table of plants."""
     checks = {"max_bad_share": params.max_bad_share, "n_needed": n_needed, "is_trained": is_trained}
     return Recipe("plants", REVISION, checks, {"images": images})
 
@@ -162,9 +167,11 @@ def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images:
 def survey_source(
     store: str, source: AnySource, params: IngestParams, dates: tuple[date, ...], n_needed: int, is_trained: bool
 ) -> dict[str, ArtifactRef]:
-    """Look at a source and refuse hopeless campaigns before an image is read.
+    """List the images of a source, and refuse a campaign with too few of them before any image is decoded.
 
-    Returns the roles `survey` and, for every date, `listing <date>`.
+    Returns
+    -------
+    Artefacts by role: `survey` and, for every date, `listing <date>`.
     """
     opened, found = Store(store), survey(source, dates, params)
     check_counts(Counts.of(found.listings.values()), n_needed, is_trained)
@@ -181,7 +188,7 @@ def survey_source(
 def ingest_images(
     draft: Draft, store: Store, date: date, source: AnySource, params: IngestParams, listing: ArtifactRef
 ) -> None:
-    """Copy a date's images into an array; unreadable ones go to `rejected`."""
+    """Copy a date's images into an array, and list unreadable images in the table `rejected`."""
     content = store.open(listing).read_json("listing.json")
     with (
         progress(f"ingest {date}", len(content["images"]), "image") as advance,
@@ -194,7 +201,7 @@ def ingest_images(
 def check_campaign(
     draft: Draft, store: Store, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]
 ) -> None:
-    """Write the campaign's plants and counts; refuse what cannot be analysed, before anything is trained."""
+    """Write the campaign's plants and counts, and refuse a campaign with too few images before it is trained."""
     artifacts = [store.open(ref) for ref in images]
     counts = Counts.of(read_listings(artifacts))
     rejected = check_rejected(artifacts, counts.n_images, params.max_bad_share)

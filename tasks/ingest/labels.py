@@ -1,7 +1,7 @@
-"""The label of a plant on an acquisition date, from what is known of its harvest.
+"""Derive the label of a plant on an acquisition date from its harvest.
 
-A plant is ready on day d when it is harvested within the window of W days after d. Harvests are often known
-only to an interval `(after, by]`; then the label is what every day of the interval gives, or none at all.
+A plant is ready on day d when it is harvested within the window of W days after d. Often a harvest is known only as an
+interval `(after, by]`. The plant then has a label only if every day of the interval gives the same one.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ SameDay = Literal["ready", "excluded"]
 
 
 class Readiness(StrEnum):
-    """What the harvest says of a plant on an acquisition date."""
+    """State of a plant on an acquisition date, by its harvest."""
 
     ready = "ready"
     not_ready = "not_ready"
@@ -29,34 +29,36 @@ LABELS = {Readiness.not_ready: 0, Readiness.ready: 1}
 
 
 def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: SameDay = "ready") -> Readiness:
-    """Say what a harvest makes of the plant on one acquisition date.
+    """Decide the state of a plant on one acquisition date.
 
     Parameters
     ----------
-    harvest : the days on which the plant may have been harvested.
+    harvest : days on which the plant may have been harvested.
     acquired : acquisition date d.
-    window_days : window W in days, at least 0; ready when the harvest is in `(d, d + W]`.
+    window_days : window W in days, at least 0; a plant is ready if the harvest is in `(d, d + W]`.
     same_day : whether a harvest on d itself counts as ready or excludes the plant.
 
     Returns
     -------
-    The outcome that every possible harvest day gives; `ambiguous` where they differ.
+    The state that every possible harvest day gives, or `ambiguous` if they differ.
 
     Raises
     ------
-    InputError : a negative window, or an interval without a day.
+    InputError : the window is negative, or the interval holds no day.
     """
     if window_days < 0:
-        raise InputError(f"{window_days} days", "The readiness window is 0 days or more", "give window_days >= 0")
+        raise InputError(
+            f"window_days is {window_days}", "The readiness window must be 0 days or more", "give window_days >= 0"
+        )
     if harvest.by is None:
         return Readiness.not_ready
     if harvest.after >= harvest.by:
         raise InputError(
-            f"({harvest.after}, {harvest.by}]",
-            "A harvest interval (after, by] holds at least one day",
+            f"The harvest interval ({harvest.after}, {harvest.by}] holds no day",
+            "A harvest interval (after, by] must hold at least one day",
             "correct the harvest dates or visits of this plant",
         )
-    # Ordinals, because date + timedelta overflows next to date.max.
+    # Days are compared as ordinals, because date + timedelta overflows next to date.max.
     today, after, by = acquired.toordinal(), harvest.after.toordinal(), harvest.by.toordinal()
     window_end = today + window_days
     first_ready_day = today if same_day == "ready" else today + 1
@@ -74,22 +76,23 @@ def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: Sam
 def label_observations(
     listing: SourceListing, window_days: int = 3, same_day: SameDay = "ready"
 ) -> tuple[list[SourceImage], list[LeftOut]]:
-    """Fill in the label of every listed image that has one, and leave out those the harvest excludes.
+    """Fill in the label of every listed image from its harvest, and leave out images that the harvest excludes.
 
     Parameters
     ----------
-    listing : what the source listed.
+    listing : listing of a source.
     window_days, same_day : as in `decide`.
 
     Returns
     -------
-    images : in the listing's order; label 0 (not ready), 1 (ready), the one the source states, or None where neither
-        a label nor a harvest is known.
-    left_out : images left out here, reason `harvested`, `same_day` or `ambiguous`. `listing.left_out` is not repeated.
+    images : images in the listing's order. The label is 0 (not ready), 1 (ready) or the one that the source states;
+        None if neither a label nor a harvest is known.
+    left_out : images left out here, for the reason `harvested`, `same_day` or `ambiguous`. Images of
+        `listing.left_out` are not repeated.
 
     Raises
     ------
-    InputError : as `decide`.
+    InputError : the window is negative, or an interval holds no day.
     """
     labelled: list[SourceImage] = []
     left_out: list[LeftOut] = []
@@ -107,7 +110,7 @@ def label_observations(
 
 
 def describe_harvest(harvest: Harvest) -> str:
-    """Say in words when a plant was harvested, for the table of what was left out."""
+    """Describe in words when a plant was harvested, for the table `rejected`."""
     if harvest.by is None:
         return "never harvested"
     if harvest.by == date.max:

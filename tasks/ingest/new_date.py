@@ -1,7 +1,7 @@
-"""Acquire: list the images of a date that a campaign's fit is to score, and refuse what is no such date.
+"""Acquire: list the images of a new date that a campaign's fit scores, and refuse wrong images.
 
-Nothing is trained on a scored date and no counts of splits are needed. What can go wrong is that a wrong folder was
-copied, so images that the campaign already has, and other classes than the classifier's, are found here.
+Nothing is trained on a scored date, so counts by split are not checked. A wrong folder may have been copied. So images
+that the campaign already has are left out, and classes other than the classifier's are refused.
 """
 
 from collections import Counter
@@ -25,14 +25,14 @@ Listing = dict[str, Any]
 
 @dataclass(frozen=True)
 class KnownImage:
-    """An image that the campaign was fitted on."""
+    """Plant and date of an image that the campaign was fitted on."""
 
     plant_id: str
     acquired: str
 
 
 def known_images(store: Store, images: list[ArtifactRef]) -> dict[str, KnownImage]:
-    """Images of a campaign's own dates by their SHA-256."""
+    """Return the images of a campaign's own dates by their SHA-256 (hex)."""
     listings: list[Listing] = [store.open(ref).read_json("listing.json") for ref in images]
     return {
         entry["sha256"]: KnownImage(entry["plant_id"], listing["date"])
@@ -42,24 +42,24 @@ def known_images(store: Store, images: list[ArtifactRef]) -> dict[str, KnownImag
 
 
 def take_classes(listing: Listing, classes: tuple[str, ...]) -> Listing:
-    """Refuse classes that the classifier does not know; a source without any labels takes the classifier's.
+    """Refuse classes that differ from the classifier's; a source without labels gets the classifier's classes.
 
     Raises
     ------
-    InputError : other classes, or another order.
+    InputError : the source has other classes, or another order of them.
     """
     found = tuple(listing["classes"])
     if found not in {classes, ()}:
         raise InputError(
-            f"the source of {listing['date']} has {', '.join(found)}; the classifier has {', '.join(classes)}",
-            "A date's classes are those of the classifier that scores it, in the same order",
+            f"The source of {listing['date']} has the classes {', '.join(found)}, the classifier {', '.join(classes)}",
+            "A date must have the classes of the classifier that scores it, in the same order",
             "correct the source, or score with the fit of another campaign; a folder source can name its `classes`",
         )
     return {**listing, "classes": list(classes)}
 
 
 def leave_out_known(listing: Listing, known: Mapping[str, KnownImage]) -> Listing:
-    """Leave out files that are byte-identical to images of the campaign's own dates: a wrong folder was copied."""
+    """Leave out files that are byte-identical to images of the campaign's own dates, as a wrong folder was copied."""
     kept = [entry for entry in listing["images"] if entry["sha256"] not in known]
     gone: list[dict[str, Any]] = []
     for entry in listing["images"]:
@@ -75,24 +75,24 @@ def leave_out_known(listing: Listing, known: Mapping[str, KnownImage]) -> Listin
 def without_training(listing: Listing) -> Listing:
     """Give plants of the split `train` the split `new`.
 
-    The images of a scored date trained nothing. As `train` they would not be explained, and a grower would get no
-    reliability for just the plants that the classifier knows from other dates.
+    No classifier was trained on the images of a scored date. Images of the split `train` are not explained, so a
+    grower would get no reliability for these plants.
     """
     images = [{**entry, "split": "new"} if entry["split"] == "train" else entry for entry in listing["images"]]
     return {**listing, "images": images}
 
 
 def refuse_empty(listing: Listing) -> None:
-    """Raise InputError where a date has no image to score."""
+    """Raise InputError if a date has no image to score."""
     if listing["images"]:
         return
     reasons = Counter(entry["reason"] for entry in listing["left_out"])
     first = [f"{entry['path']}: {entry['reason']} {entry['detail']}" for entry in listing["left_out"][:1]]
     raise InputError(
-        f"none on {listing['date']}; left out: "
+        f"No image to score on {listing['date']}; left out: "
         + (", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())) or "nothing")
         + "".join(f"\n    {line}" for line in first),
-        "A date that is scored has images",
+        "A scored date must have images",
         "check that the right folder was copied, and the harvest dates of its plants",
     )
 
@@ -103,18 +103,17 @@ def survey_acquisition(
 ) -> ArtifactRef:
     """List the images of a date that is scored with a campaign's fit.
 
-    Plants of the split `train` are listed as `new`: nothing was trained on this date, and images of that split are not
-    explained, so that a grower would get no reliability for them. Counts of splits are not checked.
+    Plants of the split `train` are listed as `new` (see `without_training`). Counts by split are not checked.
 
     Parameters
     ----------
-    classes : of the classifier that scores.
-    known : the artefacts `images <date>` of the dates that the campaign was fitted on; files byte-identical to one of
-        their images are left out as `duplicate`, naming the date.
+    classes : class names of the classifier that scores.
+    known : artefacts `images <date>` of the dates that the campaign was fitted on. Files that are byte-identical to
+        one of their images are left out as `duplicate`.
 
     Raises
     ------
-    InputError : whatever the source refuses; other classes than the classifier's; no image to score.
+    InputError : the source refuses its files, has other classes than the classifier, or has no image to score.
     """
     opened = Store(store)
     listing = take_classes(survey(source, [date], params).listings[date], classes)
@@ -125,15 +124,19 @@ def survey_acquisition(
 
 @task(task_run_name="check {date}", **always_run())
 def check_acquisition(store: str, date: date, params: IngestParams, images: ArtifactRef) -> None:
-    """Refuse a date with too many bad image files, or without a good one, before it is scored.
+    """Refuse a date with too many bad image files, or without a readable one, before it is scored.
 
     Raises
     ------
-    InputError : with the counts by reason.
+    InputError : too many files are bad, or none can be read; the message gives the counts by reason.
     """
     artifact = Store(store).open(images)
     n_images = artifact.summary["n_images"]
     rejected = check_rejected([artifact], n_images, params.max_bad_share)
     if n_images == 0:
         found = ", ".join(f"{n} {reason}" for reason, n in sorted(rejected.items()))
-        raise InputError(found, "A date that is scored has images that can be read", "copy the files again")
+        raise InputError(
+            f"No image of the date can be read; left out: {found}",
+            "A scored date must have readable images",
+            "copy the files again",
+        )

@@ -1,6 +1,6 @@
-"""What a source has for some acquisition dates: every image with its label and checksum, as JSON values.
+"""Survey a source: list every image of some acquisition dates with its label and checksum, as JSON values.
 
-Memory: one record an image of all dates, 0.6 kB each, and the JSON of one date.
+Memory: one record per image of all dates, 0.6 kB each, and the JSON of one date.
 """
 
 import dataclasses
@@ -18,32 +18,41 @@ from tasks.parameters import Params
 from tasks.sources.contract import LeftOut, Source, SourceImage
 
 IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
-PRINTED_AT_ONCE = 1024  # files
+PRINTED_AT_ONCE = 1024  # files that are queued for checksums at a time
 IMAGE_FIELDS = {field.name for field in dataclasses.fields(SourceImage)}
 
 
 class IngestParams(Params):
-    """Labels and images."""
+    """Parameters of labels and image files."""
 
-    image_size: int = Field(default=256, ge=32, le=1024, description="side of the square images, pixel")
-    window_days: int = Field(default=3, ge=0, le=60, description="Ready means harvested within this many days")
+    image_size: int = Field(
+        default=256, ge=32, le=1024, description="Side of the square images that source images are resized to, pixels"
+    )
+    window_days: int = Field(
+        default=3,
+        ge=0,
+        le=60,
+        description="Readiness window: an image is Ready if the plant is harvested within so many days after it",
+    )
     same_day: Literal["ready", "excluded"] = Field(
-        default="ready", description="images taken on the day of the harvest"
+        default="ready",
+        description="How an image taken on the day of the harvest is used: labelled Ready, or excluded",
     )
     max_bad_share: float = Field(
-        default=0.05, ge=0, le=1, description="the run stops when more image files than this share are bad"
+        default=0.05, ge=0, le=1, description="Largest allowed share of bad image files; the run stops above it"
     )
 
 
 @dataclass(frozen=True)
 class Listings(Mapping[date, dict[str, Any]]):
-    """Images with label and checksum, and what is left out, as JSON values per date.
+    """Images with label and checksum, and images left out, as JSON values per date.
 
-    The JSON of a date is made whenever it is asked for, and takes 2 kB an image: no more than one date's is held.
+    The JSON of a date takes 2 kB per image. It is made at every access and not kept in memory.
 
     Attributes
     ----------
-    images, left_out : by date; images with the SHA-256 (hex) of their content.
+    images : images by date, each with the SHA-256 (hex) of its content.
+    left_out : images left out by date.
     """
 
     classes: tuple[str, ...]
@@ -69,13 +78,13 @@ class Listings(Mapping[date, dict[str, Any]]):
 
 @dataclass(frozen=True)
 class Survey:
-    """What a source has.
+    """Result of a survey of a source.
 
     Attributes
     ----------
-    listings : of every date.
-    notes : remarks on the source as a whole. No date's listing holds them, because a date's artefacts must not change
-        with what lies beside it.
+    listings : listings of every date.
+    notes : remarks on the source as a whole. They are not part of a date's listing, because a date's artefacts must not
+        depend on other dates.
     """
 
     listings: Listings
@@ -85,11 +94,11 @@ class Survey:
 def survey(source: Source, dates: Sequence[date], params: IngestParams) -> Survey:
     """List a source's images of some dates with labels and checksums.
 
-    Byte-identical files of different plants or dates are left out, all of them: which one is right cannot be known.
+    All byte-identical files of different plants or dates are left out, because it is unknown which one is right.
 
     Raises
     ------
-    InputError : whatever the source refuses.
+    InputError : the source refuses its files.
     """
     listing = source.list_images(dates)
     labelled, left_out = label_observations(listing, params.window_days, params.same_day)
@@ -112,13 +121,13 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams) -> Surve
 def preview(
     source: Source, dates: Sequence[date], params: IngestParams
 ) -> tuple[tuple[str, ...], dict[date, list[SourceImage]]]:
-    """Classes, and the images of each date with labels as `survey` lists them, but without opening a file of theirs.
+    """Return the classes and the labelled images of each date without opening an image file.
 
-    Files that turn out to be equal, or cannot be read, are still among them.
+    Unlike `survey`, this includes duplicates and unreadable files.
 
     Raises
     ------
-    InputError : whatever the source refuses.
+    InputError : the source refuses its files.
     """
     listing = source.list_images(dates)
     labelled, _ = label_observations(listing, params.window_days, params.same_day)
@@ -126,7 +135,10 @@ def preview(
 
 
 def fingerprints(source: Source, images: Sequence[SourceImage]) -> list[str]:
-    """SHA-256 (hex) of every image's content, `PRINTED_AT_ONCE` at a time: what waits for a thread takes 2 kB."""
+    """Return the SHA-256 (hex) of every image's content.
+
+    `PRINTED_AT_ONCE` images are queued at a time, because each queued image takes 2 kB of memory.
+    """
     found: list[str] = []
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(images), PRINTED_AT_ONCE):
@@ -135,5 +147,5 @@ def fingerprints(source: Source, images: Sequence[SourceImage]) -> list[str]:
 
 
 def source_image(entry: dict[str, Any]) -> SourceImage:
-    """A source image from its entry in a listing."""
+    """Return the source image of an entry of a listing."""
     return IMAGE_JSON.validate_python({name: value for name, value in entry.items() if name in IMAGE_FIELDS})

@@ -1,4 +1,4 @@
-"""Arrival: half-copied dates wait, complete ones go on, and every look says why."""
+"""Test arrival: half-copied dates wait, complete dates settle, and every look gives its reason."""
 
 import errno
 import os
@@ -51,7 +51,7 @@ DAYS = st.dates(date(1900, 1, 1), date(2099, 12, 31))
 
 
 def put(root: Path, name: str, n_bytes: int = 100, seconds: float = 0) -> Path:
-    """Write a file, so many seconds after noon."""
+    """Write a file with a time of change so many seconds after noon."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * n_bytes)
@@ -60,12 +60,12 @@ def put(root: Path, name: str, n_bytes: int = 100, seconds: float = 0) -> Path:
 
 
 def stamped(sizes: dict[str, int], seconds: float = 0) -> dict[str, FileStamp]:
-    """Files of these sizes, written so many seconds after noon."""
+    """Return stamps of files of these sizes, written so many seconds after noon."""
     return {name: FileStamp(size, int(after(seconds).timestamp()) * 10**9) for name, size in sizes.items()}
 
 
 def seen(sizes: dict[str, int], root: str = "") -> Look:
-    """A look at noon at files that were written at noon."""
+    """Return a look at noon at files that were written at noon."""
     return look_at(Path(root), stamped(sizes), NOON)
 
 
@@ -78,7 +78,7 @@ def after(seconds: float) -> datetime:
 
 
 class Watcher:
-    """Looks at a growing folder, one look after another."""
+    """Consecutive looks at a growing folder."""
 
     def __init__(self, tmp_path: Path, **params: Any) -> None:
         self.root = tmp_path / "season"
@@ -335,8 +335,8 @@ class TestJudgement:
         copying = seen({".x.png.a81bc9": 3})
         assert judge(copying, 90, copying) == Arrival(
             False,
-            "a file is being copied: .x.png.a81bc9 (if a broken copy has left it, delete it; a day after its last "
-            "change it is passed by)",
+            "a file is being copied: .x.png.a81bc9 (if an aborted copy left it behind, delete it; a day after its last "
+            "change it no longer blocks the date)",
         )
         nothing = seen({})
         assert judge(nothing, 90, nothing) == Arrival(False, "no file of this date yet")
@@ -360,7 +360,7 @@ class TestJudgement:
         st.integers(0, 120),
     )
     def test_settled_means_equal_looks_for_the_whole_time(self, steps: list[tuple[int, int]], settle: int) -> None:
-        """Whatever the files and the clock do: settled exactly when equal looks, of a clock that ran on, span it."""
+        """A date settles exactly when equal looks span the settling time and the clock was not set back meanwhile."""
         params, now = ArrivalParams(settle_seconds=settle), NOON
         before: Look | None = None
         since: datetime | None = None
@@ -412,7 +412,7 @@ class TestLookAgain:
         assert watcher.look(209) == Arrival(True, "3 files, 700 bytes; unchanged for 60 s")
 
     def test_a_file_that_has_its_full_size_from_the_start(self, watcher: Watcher) -> None:
-        """As `rsync --preallocate` and `--inplace` write over an older copy: only the time of change tells."""
+        """Only the time of change shows that `rsync --preallocate` or `--inplace` writes over an older copy."""
         for seconds in (0, 60, 120):
             put(watcher.root, plant(1), 500, seconds=seconds)
             assert watcher.look(seconds).why.endswith("unchanged for 0 of 60 s")
@@ -616,7 +616,7 @@ class TestParams:
 
     def test_patience_that_ends_before_anything_settles_is_refused_in_words(self) -> None:
         with pytest.raises(
-            ValidationError, match=r"patience_minutes \(1\) must be 0 or as long as settle_seconds \(61\)"
+            ValidationError, match=r"patience_minutes is 1 and settle_seconds is 61; patience_minutes must be 0 or as"
         ):
             ArrivalParams(settle_seconds=61, patience_minutes=1)
         assert ArrivalParams(settle_seconds=60, patience_minutes=1) == ArrivalParams(patience_minutes=1)

@@ -1,4 +1,4 @@
-"""Counts of a campaign: what is refused, and when they are held against the paper's."""
+"""Test the counts of a campaign: which are refused, and when they are compared with the paper's counts."""
 
 from collections import Counter
 from typing import Any
@@ -20,7 +20,7 @@ IMAGES = st.lists(st.tuples(st.sampled_from(["train", "val", "test", "new"]), st
 def listing(
     day: str, *images: tuple[str, Label], classes: tuple[str, ...] = CLASSES, plants: str | None = None
 ) -> dict[str, Any]:
-    """A date's images, of a plant each; or of those that the letters of `plants` name."""
+    """Return the listing of a date's images, each of another plant or of the plants that `plants` names by letters."""
     named = [f"{day} {i}" for i in range(len(images))] if plants is None else list(plants)
     entries = [
         {"split": split, "label": label, "plant_id": plant} for (split, label), plant in zip(images, named, strict=True)
@@ -29,7 +29,7 @@ def listing(
 
 
 def counts(*images: tuple[str, Label], days: tuple[str, ...] = ("2022-08-23",), **options: Any) -> Counts:
-    """Images spread over some dates."""
+    """Count images that are spread over some dates."""
     return Counts.of([listing(day, *images[i :: len(days)], **options) for i, day in enumerate(days)])
 
 
@@ -77,7 +77,7 @@ class TestCheck:
         images = [("train", label), ("train", label), ("val", 0), ("val", 1), ("train", None)]
         with pytest.raises(InputError) as refused:
             check_counts(counts(*images), n_needed=2, is_trained=True)
-        assert "at least two classes with training images" in refused.value.rule
+        assert "at least two classes, each with training images" in refused.value.rule
         assert f"2 {CLASSES[label]}" in refused.value.found and f"0 {CLASSES[1 - label]}" in refused.value.found
 
     def test_a_given_classifier_needs_no_training_images(self) -> None:
@@ -86,7 +86,7 @@ class TestCheck:
     @pytest.mark.parametrize("is_trained", [True, False])
     def test_a_source_of_one_class(self, is_trained: bool) -> None:
         images = [("train", 0), ("val", 0), ("val", 0)]
-        with pytest.raises(InputError, match=r"classes ready:\n    train: 1 ready"):
+        with pytest.raises(InputError, match=r"classes ready and these images:\n    train: 1 ready"):
             check_counts(counts(*images, classes=("ready",)), n_needed=2, is_trained=is_trained)
 
     def test_a_third_class_without_training_images(self) -> None:
@@ -101,17 +101,17 @@ class TestCheck:
     def test_too_few_validation_images(self, n_val: int) -> None:
         with pytest.raises(InputError) as refused:
             check_counts(counts(*enough(n_val)), n_needed=n_val + 1, is_trained=True)
-        assert f"at least {n_val + 1} labelled validation images" in refused.value.rule
-        assert refused.value.found.startswith(f"{n_val} labelled validation images:\n")
+        assert f"At least {n_val + 1} validation images must have a label" in refused.value.rule
+        assert refused.value.found.startswith(f"Only {n_val} validation images have a label:\n")
         assert "cluster.n_clusters" in refused.value.remedy
 
     def test_unlabelled_and_test_images_do_not_count_as_validation(self) -> None:
-        with pytest.raises(InputError, match="1 labelled validation images"):
+        with pytest.raises(InputError, match="Only 1 validation images have a label"):
             check_counts(counts(*enough(1), *[("val", None)] * 9, *[("test", 0)] * 9), n_needed=2, is_trained=True)
 
     @pytest.mark.parametrize(("plants", "n_plants"), [("aaaaaa", 1), ("abaaab", 2), ("abcaaa", 3)])
     def test_validation_images_of_few_plants(self, plants: str, n_plants: int) -> None:
-        """On three dates, as images of one plant are near copies and are left out together."""
+        """Plants are counted over three dates, because all images of a plant are left out together."""
         days = [
             listing(day, *enough(2), plants=f"xy{plants[2 * i : 2 * i + 2]}") for i, day in enumerate(PAPER_DATES[:3])
         ]
@@ -120,7 +120,7 @@ class TestCheck:
         if n_plants == 3:
             check_counts(found, n_needed=6, is_trained=True)
             return
-        with pytest.raises(InputError, match=f"{n_plants} plants in 6 images") as refused:
+        with pytest.raises(InputError, match=f"6 labelled validation images show only {n_plants} plants") as refused:
             check_counts(found, n_needed=6, is_trained=True)
         assert "at least 3 plants" in refused.value.rule
 
@@ -128,7 +128,7 @@ class TestCheck:
         images = [("train", 0), ("train", 1), ("val", 0), ("val", 1), ("val", None), ("test", 0), ("new", None)]
         found = Counts.of([listing("2021-08-23", *images, plants="abcdefg")])
         assert found.validation_plants == 2
-        with pytest.raises(InputError, match="2 plants in 2 images"):
+        with pytest.raises(InputError, match="2 labelled validation images show only 2 plants"):
             check_counts(found, n_needed=2, is_trained=True)
 
 

@@ -1,4 +1,4 @@
-"""Ingest: what is listed, left out and rejected, and the arrays and tables that come of it."""
+"""Test ingest: images that are listed, left out and rejected, and the arrays and tables that are written."""
 
 import dataclasses
 import hashlib
@@ -75,7 +75,7 @@ def season(**changes: Any) -> SyntheticSource:
 
 
 def ingest(root: Path, source: Source, listing: dict[str, Any], size: int = 32) -> Artifact:
-    """Write one date's images; the listing takes the way through JSON that it takes between tasks."""
+    """Write one date's images from a listing that went through JSON, as between tasks."""
     store, recipe = Store(root), Recipe("images", 1, {"date": listing["date"]})
     steps: list[int] = []
     with store.create(recipe) as draft:
@@ -86,7 +86,7 @@ def ingest(root: Path, source: Source, listing: dict[str, Any], size: int = 32) 
 
 @pytest.fixture
 def spoiled(tmp_path: Path) -> FolderSource:
-    """Six good images, one not square, and one of each fault; two files are byte-identical."""
+    """Return a season of six good images, one that is not square, one of each fault, and two byte-identical files."""
     root = tmp_path / "source"
     for i, split in enumerate(("train", "val", "test")):
         save(root / split / "ready/a.png", noise(2 * i))
@@ -171,7 +171,7 @@ class TestSurvey:
         assert [[e["path"] for e in found[day]["left_out"]] for day in (DAY, LATER)] == [["1.png"], ["2.png"]]
 
     def test_equal_content_has_one_name(self, tmp_path: Path) -> None:
-        """The listing's name changes with an image's bytes and with nothing else."""
+        """The listing's digest changes with an image's bytes and with nothing else."""
         for folder in ("one", "two"):
             for i, name in enumerate(("train/ready/a.png", "val/unripe/b.png")):
                 save(tmp_path / folder / name, noise(i))
@@ -315,7 +315,7 @@ class TestWriteImages:
         assert read_table(artifact, REJECTED)["reason"] == ["blank"] * 2
 
     def test_batches_of_a_listing_do_not_matter(self, tmp_path: Path) -> None:
-        """Images stay where the listing has them, whoever else is listed: a subset's array is a subset of the array."""
+        """The array of a subset of a listing is the same subset of the whole array."""
         source = season()
         listing = listings_of(source, [DAY], PARAMS)[DAY]
         whole = read_array(ingest(tmp_path / "whole", source, listing), IMAGES)
@@ -359,7 +359,7 @@ class TestBadShare:
         rejected = {"unreadable": 4, "harvested": 90, "duplicate": 2, "ambiguous": 7}
         with pytest.raises(InputError) as refused:
             check_bad_share(rejected, 94, 0.05)
-        assert refused.value.found == "6 of 100: 2 duplicate, 4 unreadable"
+        assert refused.value.found == "6 of 100 image files are bad: 2 duplicate, 4 unreadable"
         assert "At most 5% of the image files" in refused.value.rule and "max_bad_share" in refused.value.remedy
 
     def test_plants_left_out_for_their_harvest_are_not_bad(self) -> None:
@@ -389,7 +389,7 @@ class ReversedDates:
 
 
 def test_a_date_s_listing_does_not_depend_on_other_dates() -> None:
-    """Adding a date must not rename, and so recompute, the dates that are there."""
+    """Another date must not rename the artefacts of existing dates, which would recompute them."""
     source = season()
     alone = {day: listings_of(source, [day], PARAMS)[day] for day in (DAY, LATER)}
     assert listings_of(source, (DAY, LATER), PARAMS) == alone

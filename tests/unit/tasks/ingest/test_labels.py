@@ -1,4 +1,4 @@
-"""The label rule, against an oracle that tries every possible harvest day."""
+"""Test the label rule against an oracle that tries every possible harvest day."""
 
 from datetime import date, timedelta
 
@@ -19,7 +19,7 @@ def day(offset: int) -> date:
 
 
 def outcome_on(harvest_day: date, window_days: int, same_day: SameDay) -> Readiness:
-    """The label rule for one known harvest day."""
+    """Return the state that the label rule gives for one known harvest day."""
     if harvest_day < TODAY:
         return R.harvested
     if harvest_day == TODAY:

@@ -1,4 +1,4 @@
-"""Acquire: what is listed of a date that a campaign's fit scores, and what is refused."""
+"""Test acquire: which images of a scored date are listed, and which dates are refused."""
 
 from datetime import date
 from pathlib import Path
@@ -42,7 +42,7 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four plants with splits and one without, on an early date and a new one."""
+    """Write a release of four plants with splits and one without, on an early date and a new one."""
     folder = tmp_path / "season"
     for i, day in enumerate((EARLY, NEW)):
         for j, place in enumerate([*PLANTS, "C1"]):
@@ -58,7 +58,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def images_of(store: Store, source: AnySource, day: date, listing: dict[str, Any] | None = None) -> ArtifactRef:
-    """The artefact `images` of a date, as ingest writes it."""
+    """Write the artefact `images` of a date as ingest does, and return its reference."""
     content = listing or survey(source, [day], PARAMS).listings[day]
     recipe = images_recipe(PARAMS, listing_recipe(content).ref)
     with store.create(recipe) as draft:
@@ -109,7 +109,7 @@ class TestListing:
         assert found["images"] and {e["split"] for e in found["images"]} <= {"new", "val", "test"}
 
     def test_a_date_that_the_source_lacks(self, root: Path, store: Store) -> None:
-        with pytest.raises(InputError, match="none for 2021-09-03"):
+        with pytest.raises(InputError, match="no image for 2021-09-03"):
             acquire(store, GrowliFlowerSource(root=str(root)), date(2021, 9, 3))
 
 
@@ -133,7 +133,7 @@ class TestKnown:
         images = images_of(store, source, NEW, found)
         with pytest.raises(InputError) as refused:
             check(store, images)
-        assert refused.value.found.startswith("2 of 5: 2 duplicate")
+        assert refused.value.found.startswith("2 of 5 image files are bad: 2 duplicate")
         assert "Field2/2021_08_30/2021_Ref_Plot1_A1.png" in refused.value.found
         check(store, images, max_bad_share=0.5)
 
@@ -144,7 +144,7 @@ class TestKnown:
             image_path(root, NEW, place).write_bytes(image_path(root, EARLY, place).read_bytes())
         with pytest.raises(InputError) as refused:
             acquire(store, source, NEW, known)
-        assert refused.value.found.startswith("none on 2021-08-30; left out: 5 duplicate\n")
+        assert refused.value.found.startswith("No image to score on 2021-08-30; left out: 5 duplicate\n")
         assert "on 2021-08-25" in refused.value.found
 
     def test_dates_are_only_compared_with_what_is_known(self, root: Path, store: Store) -> None:
@@ -157,8 +157,8 @@ class TestClasses:
     def test_other_classes_than_the_classifiers(self, root: Path, store: Store, classes: tuple[str, ...]) -> None:
         with pytest.raises(InputError) as refused:
             acquire(store, GrowliFlowerSource(root=str(root)), classes=classes)
-        has = f"has not ready, ready; the classifier has {', '.join(classes)}"
-        assert refused.value.found == f"the source of 2021-08-30 {has}"
+        has = f"has the classes not ready, ready, the classifier {', '.join(classes)}"
+        assert refused.value.found == f"The source of 2021-08-30 {has}"
 
     def test_a_folder_without_labels_takes_the_classifiers(self, tmp_path: Path, store: Store) -> None:
         for i in range(3):
@@ -169,7 +169,7 @@ class TestClasses:
     def test_a_folder_with_some_labels_must_name_all_classes(self, tmp_path: Path, store: Store) -> None:
         save(tmp_path / "images/new/ready/a.png", noise(0))
         folder = FolderSource(root=str(tmp_path / "images"))
-        with pytest.raises(InputError, match="has ready; the classifier has not ready, ready"):
+        with pytest.raises(InputError, match="has the classes ready, the classifier not ready, ready"):
             acquire(store, folder)
         found = acquire(store, folder.model_copy(update={"classes": CLASSES}))
         assert [e["label"] for e in found["images"]] == [1]
@@ -181,16 +181,16 @@ class TestNoImages:
         (root / "harvest.csv").write_text("\n".join(["plant_id,harvest_date", *rows]))
         with pytest.raises(InputError) as refused:
             acquire(store, GrowliFlowerSource(root=str(root)))
-        assert refused.value.found.startswith("none on 2021-08-30; left out: 5 harvested\n")
+        assert refused.value.found.startswith("No image to score on 2021-08-30; left out: 5 harvested\n")
 
     def test_every_file_bad(self, root: Path, store: Store) -> None:
         for i, place in enumerate((*PLANTS, "C1")):
             save(image_path(root, NEW, place), np.full((32, 32, 3), i, np.uint8))
         source = GrowliFlowerSource(root=str(root))
         images = images_of(store, source, NEW, acquire(store, source))
-        with pytest.raises(InputError, match="5 of 5: 5 blank"):
+        with pytest.raises(InputError, match="5 of 5 image files are bad: 5 blank"):
             check(store, images)
-        with pytest.raises(InputError, match="has images that can be read"):
+        with pytest.raises(InputError, match="must have readable images"):
             check(store, images, max_bad_share=1.0)
 
 
@@ -200,7 +200,7 @@ class TestBadShare:
         source = GrowliFlowerSource(root=str(root))
         images = images_of(store, source, NEW, acquire(store, source))
         check(store, images, max_bad_share=0.2)
-        with pytest.raises(InputError, match="1 of 5: 1 unreadable"):
+        with pytest.raises(InputError, match="1 of 5 image files are bad: 1 unreadable"):
             check(store, images, max_bad_share=0.19)
 
     def test_a_damaged_artefact_is_no_empty_date(self, store: Store) -> None:
