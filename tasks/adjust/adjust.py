@@ -1,7 +1,7 @@
-"""Adjust: the answers of a date, swapped where their cluster is.
+"""Adjust: swap the answers of a date in the clusters that are decided to be swapped.
 
-Reads `reliability` and the decisions on the clusters, writes the table `adjusted`: in validation and unseen data alike
-(Kierdorf & Roscher 2023, section 2.6).
+Reads `reliability` and the decisions on the clusters, writes the table `adjusted`. Answers of validation and unseen
+data are adjusted in the same way (Kierdorf & Roscher 2023, section 2.6).
 """
 
 from datetime import date
@@ -16,6 +16,7 @@ from tasks.adjust.rules import swap
 from tasks.stage import cached_by, made_once
 
 REVISION = 2
+# Columns of the table `reliability` that are copied into the table `adjusted`.
 KEPT = (
     "plant_id",
     "split",
@@ -33,7 +34,7 @@ KEPT = (
 
 
 def adjusted_recipe(swaps: ArtifactRef, reliability: ArtifactRef) -> Recipe:
-    """What makes a date's adjusted answers."""
+    """Return the recipe of a date's adjusted answers."""
     return Recipe("adjusted", REVISION, {}, {"swaps": swaps, "reliability": reliability})
 
 
@@ -42,7 +43,7 @@ def adjusted_recipe(swaps: ArtifactRef, reliability: ArtifactRef) -> Recipe:
 def adjust_predictions(
     draft: Draft, store: Store, date: date, method: str, swaps: ArtifactRef, reliability: ArtifactRef
 ) -> None:
-    """Adjust the answers of a date."""
+    """Swap the answers of a date in swapped clusters, and write the table `adjusted`."""
     rated, decided = store.open(reliability), read_table(store.open(swaps), SWAPS)
     swapped = {c for c, is_swapped in zip(decided["cluster"], decided["is_swapped"], strict=True) if is_swapped}
     ids = read_columns(rated, RELIABILITIES, ("plant_id",))["plant_id"]

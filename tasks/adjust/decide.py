@@ -1,7 +1,7 @@
-"""Decide: in which clusters of validation maps the answers are swapped, by the campaign's rule.
+"""Decide by the campaign's rule in which clusters of validation maps the answers are swapped.
 
-Reads the clusters' scores and their cross-fitted counts, writes the table `swaps`, and what swapping by the other
-folds' clusters makes of every validation answer.
+Reads the clusters' scores and their cross-fitted counts. Writes the table `swaps`, and the cross-fitted adjusted
+answers: each validation answer as the clusters of the other folds swap it.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ REVISION = 2
 
 
 def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef) -> Recipe:
-    """What makes the decisions on a campaign's clusters."""
+    """Return the recipe of the rule's decisions on a campaign's clusters."""
     return Recipe("swaps", REVISION, params.model_dump(mode="json"), {"scores": scores, "crossfit": crossfit})
 
 
@@ -32,7 +32,7 @@ def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRe
 def decide_swaps(
     draft: Draft, store: Store, method: str, params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef
 ) -> None:
-    """Decide which clusters' answers are swapped."""
+    """Decide by the rule which clusters' answers are swapped."""
     clusters, judged = read_table(store.open(scores), CLUSTER_SCORES), store.open(crossfit)
     columns, answers = decide_columns(clusters, judged, params)
     write_table(draft, SWAPS, columns)
@@ -43,9 +43,9 @@ def decide_swaps(
 def decide_columns(
     clusters: Rows, crossfit: Artifact, params: AdjustParams
 ) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """The table `swaps`, and validation answers (n,) adjusted without their fold."""
+    """Return the columns of the table `swaps`, and the cross-fitted adjusted validation answers (n,)."""
     n, n_wrong, rows = np.asarray(clusters["n"]), np.asarray(clusters["n_wrong"]), read_table(crossfit, CROSSFIT)
-    n_classes = 2 if clusters["tp"][0] is not None else 3  # or more: there is no swap then
+    n_classes = 2 if clusters["tp"][0] is not None else 3  # 3 stands for more than two, for which no swap exists
     decision = decide(n, n_wrong, params, n_classes)
     said = reasons(decision, n, params, n_classes)
     label, predicted = (np.asarray(rows[name], np.int64) for name in ("label", "predicted"))

@@ -1,8 +1,8 @@
-"""Review: what a person decided on the clusters of a campaign, in place of the rule.
+"""Review: record a person's decisions on the clusters of a campaign, and let them replace the rule's decisions.
 
-Reads the rule's decisions (table `swaps`) and the review, writes the table `reviews` and the table `swaps` that answers
-are adjusted by. What swapping by the other folds' clusters makes of validation answers stays the rule's: a person has
-seen all of them, and cannot decide again without one.
+Reads the rule's decisions (table `swaps`) and the review. Writes the table `reviews` and the table `swaps` by which
+answers are adjusted. The cross-fitted adjusted validation answers remain the rule's. A person has seen all images and
+cannot decide again without those of one fold.
 """
 
 from prefect import task
@@ -21,13 +21,13 @@ REVISION = 1
 
 
 def review_recipe(proposal: ArtifactRef, review: Review | None, patience_hours: float) -> Recipe:
-    """What makes a decision: the review with who, when and why; without one, how long was waited for it."""
+    """Return the recipe of a review: who decided what, when and why, or without a review how long the run waited."""
     said = {"patience_hours": patience_hours} if review is None else review.model_dump(mode="json")
     return Recipe("review", REVISION, said, {"swaps": proposal})
 
 
 def reviewed_swaps_recipe(proposal: ArtifactRef, review: ArtifactRef) -> Recipe:
-    """What makes the decisions that answers are adjusted by, after a review."""
+    """Return the recipe of the decisions by which answers are adjusted after a review."""
     return Recipe("swaps", REVISION, {}, {"proposal": proposal, "review": review})
 
 
@@ -36,7 +36,7 @@ def reviewed_swaps_recipe(proposal: ArtifactRef, review: ArtifactRef) -> Recipe:
 def write_decisions(
     draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: Review | None, patience_hours: float
 ) -> None:
-    """Write down what a person decided on the clusters, or that nobody did in time."""
+    """Write the table `reviews`: a person's decisions on the clusters, or that nobody decided in time."""
     rows = review_rows(rows_of(store.open(proposal), SWAPS), review, patience_hours)
     write_table(draft, REVIEWS, rows_to_columns(REVIEWS, rows))
     draft.summary = {"is_by_person": review is not None}
@@ -45,7 +45,7 @@ def write_decisions(
 @task(task_run_name="honour {method}", **cached_by(reviewed_swaps_recipe))
 @made_once(reviewed_swaps_recipe)
 def honour_review(draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: ArtifactRef) -> None:
-    """Put the decisions of a review in place of the rule's."""
+    """Replace the rule's decisions by those of a review."""
     by_rule = store.open(proposal)
     rows = honoured(rows_of(by_rule, SWAPS), rows_of(store.open(review), REVIEWS))
     write_table(draft, SWAPS, rows_to_columns(SWAPS, rows))

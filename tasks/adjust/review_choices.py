@@ -1,4 +1,4 @@
-"""What a person may decide on clusters, and what becomes of the rule's decisions then. Pure functions."""
+"""Check a person's decisions on clusters, and combine them with the rule's decisions. Pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,79 +10,83 @@ from storage.records.reviews import Choice, Review
 from storage.tables.rows import Row
 from tasks.parameters import Params
 
-REVIEWED = "reviewed"  # why an answer abstains: a person said so of its cluster
-RULE, PERSON, TIMEOUT = "rule", "person", "timeout"  # who decided
+REVIEWED = "reviewed"  # reason of an abstention that a person decided for the answer's cluster
+RULE, PERSON, TIMEOUT = "rule", "person", "timeout"  # values of the column `decided_by`
 
 
 class ReviewParams(Params):
-    """Whether a person is asked before answers are adjusted."""
+    """Parameters of a person's review of the clusters before answers are adjusted."""
 
     ask: bool = Field(
         default=False,
-        description="have a person decide on the clusters in the Prefect UI before answers are adjusted; a decision "
-        "that was made is honoured without this too, until the clusters change",
+        description="Whether the run pauses until a person decides on the clusters in the Prefect UI; an earlier "
+        "decision is used even if this is false, until the clusters change",
     )
     timeout_hours: float = Field(
-        default=72, gt=0, le=24 * 90, description="without an answer for so long the rule decides"
+        default=72,
+        gt=0,
+        le=24 * 90,
+        description="Time for which the run waits for a person's decision, hours; after it the rule decides",
     )
 
 
 def allowed_choices(n_classes: int) -> tuple[Choice, ...]:
-    """What can be decided on a cluster; with more than two classes no swap exists."""
+    """Return the choices for a cluster, which do not include a swap with more than two classes."""
     return ("swap", "keep", "abstain") if n_classes == 2 else ("keep", "abstain")
 
 
 def rule_choice(is_swapped: bool) -> Choice:
-    """The rule's decision in the words of a review."""
+    """Return the rule's decision as a choice of a review."""
     return "swap" if is_swapped else "keep"
 
 
 def check_choices(choices: Mapping[int, str], clusters: Iterable[int], n_classes: int) -> None:
-    """Refuse decisions that cannot be honoured.
+    """Refuse decisions that cannot be applied.
 
     Raises
     ------
-    InputError : none at all, on clusters that are not there, or of a kind that does not exist.
+    InputError : there is no decision, or one on an unknown cluster or of a kind that does not exist.
     """
     known = sorted(clusters)
     unknown = sorted(set(choices) - set(known))
     if unknown or not choices:
         raise InputError(
-            f"clusters {', '.join(map(str, unknown))}" if unknown else "no cluster",
-            "A review decides on clusters of the campaign",
+            f"The campaign has no cluster {', '.join(map(str, unknown))}" if unknown else "The review has no decision",
+            "A review must decide on clusters of the campaign",
             f"name some of {', '.join(map(str, known))}",
         )
     refused = {cluster: choice for cluster, choice in choices.items() if choice not in allowed_choices(n_classes)}
     if refused:
         raise InputError(
-            ", ".join(f"{choice} for cluster {cluster}" for cluster, choice in sorted(refused.items())),
-            f"On a cluster of {n_classes} classes can be decided: {', '.join(allowed_choices(n_classes))}",
-            "decide something else; with more than two classes nobody knows which answer a swap would give",
+            "The review decides " + ", ".join(f"{choice} for cluster {c}" for c, choice in sorted(refused.items())),
+            f"The decision on a cluster with {n_classes} classes must be one of "
+            f"{', '.join(allowed_choices(n_classes))}; with more than two classes no swap exists",
+            "decide one of these",
         )
 
 
 def check_words(reviewer: str, reason: str) -> None:
-    """Refuse a review that does not say who and why.
+    """Refuse a review that does not say who decided and why.
 
     Raises
     ------
-    InputError : one of the two is empty.
+    InputError : the reviewer or the reason is empty.
     """
     if not reviewer.strip() or not reason.strip():
         raise InputError(
-            f"reviewer {reviewer!r}, reason {reason!r}",
-            "A review says who decided and why",
+            f"The reviewer is {reviewer!r} and the reason is {reason!r}",
+            "A review must say who decided and why",
             "give both; they are published with the decision",
         )
 
 
 def review_rows(swaps: Sequence[Row], review: Review | None, patience_hours: float) -> list[dict[str, Any]]:
-    """Rows of the table `reviews`.
+    """Return the rows of the table `reviews`.
 
     Parameters
     ----------
     swaps : rows of the table `swaps` by the rule.
-    review : None where nobody answered for `patience_hours`; then every cluster has a row that says so.
+    review : the review; None if nobody answered within `patience_hours`, and every cluster then has a row that says so.
     """
     same = ("method", "cluster", "n", "n_wrong", "error_share", "explained_class", "classifier", "clusters")
     rows: list[dict[str, Any]] = []
@@ -99,7 +103,7 @@ def review_rows(swaps: Sequence[Row], review: Review | None, patience_hours: flo
 
 
 def honoured(swaps: Sequence[Row], reviews: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows of the table `swaps` after a review: a person's decision in place of the rule's, where there is one.
+    """Return the rows of the table `swaps` after a review, in which a person's decisions replace the rule's.
 
     Parameters
     ----------
@@ -125,5 +129,5 @@ def _honoured(swap: Row, review: Row | None) -> dict[str, Any]:
 
 
 def abstained_clusters(reviews: Iterable[Row]) -> set[int]:
-    """Clusters none of whose answers should be acted on, by rows of the table `reviews`."""
+    """Return the clusters whose answers all abstain, by rows of the table `reviews`."""
     return {row["cluster"] for row in reviews if row["decision"] == "abstain"}

@@ -1,7 +1,7 @@
-"""When answers are swapped: the paper's rule, and one that asks whether chance could have done it. Pure functions.
+"""Decide when answers are swapped: by the paper's rule, or by a significance test. Pure functions.
 
-Kierdorf & Roscher 2023, section 2.6, swap where the error share of a validation cluster exceeds t = 0.75. With more
-than two classes no swap exists.
+Kierdorf & Roscher 2023, section 2.6, swap the answers of a validation cluster whose error share exceeds t = 0.75. With
+more than two classes no swap exists.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,43 @@ from tasks.statistics.significance import confident_swaps
 
 
 class AdjustParams(Params):
-    """When answers are swapped."""
+    """Parameters of the rule by which answers are swapped."""
 
     rule: Literal["paper", "confident"] = Field(
         default="paper",
-        description="paper: error share above `threshold`; confident: above 1/2 beyond chance, and swapping helps "
-        "validation plants that the clusters were not fitted to",
+        description="Rule for swapping a cluster's answers: `paper` swaps if the error share exceeds `threshold`, "
+        "`confident` if it exceeds 1/2 significantly and cross-fitted swapping corrects more validation answers than "
+        "it spoils",
     )
     threshold: float = Field(
-        default=0.75, ge=0.5, le=1, description="of the rule paper: swap where error_share is greater"
+        default=0.75,
+        ge=0.5,
+        le=1,
+        description="Rule `paper` only: error share in [0, 1] above which a cluster's answers are swapped",
     )
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="of the rule confident: chance of any wrong swap")
-    least: int = Field(default=10, ge=1, description="of the rule confident: validation images a cluster needs")
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Rule `confident` only: family-wise significance level for swapping a cluster",
+    )
+    least: int = Field(
+        default=10,
+        ge=1,
+        description="Rule `confident` only: smallest number of validation images of a cluster that may be swapped",
+    )
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Which of q clusters are swapped: p-values (q,) of error share 1/2 or less, also with Holm's correction."""
+    """Decision on q clusters.
+
+    Attributes
+    ----------
+    p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less.
+    p_holm : (q,) p-values with Holm's correction for q tests.
+    is_swapped : (q,) whether the cluster's answers are swapped.
+    """
 
     p_value: NDArray[np.float64]
     p_holm: NDArray[np.float64]
@@ -41,7 +61,7 @@ class Decision:
 
 
 def decide(n: NDArray[np.integer], n_wrong: NDArray[np.integer], params: AdjustParams, n_classes: int) -> Decision:
-    """Decide for clusters of n validation images, n_wrong of them wrong, (q,) each."""
+    """Decide for q clusters of n validation images (q,), of which n_wrong (q,) are wrong."""
     p_value, p_holm, _ = confident_swaps(n, n_wrong, params.alpha, params.least)
     return Decision(p_value, p_holm, which_swapped(n, n_wrong, params, n_classes))
 
@@ -49,7 +69,7 @@ def decide(n: NDArray[np.integer], n_wrong: NDArray[np.integer], params: AdjustP
 def which_swapped(
     n: NDArray[np.integer], n_wrong: NDArray[np.integer], params: AdjustParams, n_classes: int
 ) -> NDArray[np.bool_]:
-    """Which clusters are swapped, (q,), without the p-values where the rule asks for none."""
+    """Return which clusters are swapped, (q,), without computing p-values that the rule does not need."""
     if n_classes != 2:
         return np.zeros(len(n), np.bool_)
     if params.rule == "paper":
@@ -58,7 +78,7 @@ def which_swapped(
 
 
 def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Answers (n,) of two classes, those swapped that are marked."""
+    """Return the answers (n,) of two classes, swapped for the marked images."""
     answers = np.asarray(predicted, np.int64)
     return np.where(is_swapped, 1 - answers, answers)
 
@@ -66,15 +86,15 @@ def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArr
 def swapped_without_fold(
     fold: Sequence[int], cluster: Sequence[int], counts: Mapping[str, Any], params: AdjustParams, n_classes: int
 ) -> NDArray[np.bool_]:
-    """Which of n validation images are swapped by the clusters of the other folds alone, (n,).
+    """Return which of n validation images the clusters of the other folds swap, (n,).
 
-    Whether swapping helps, which the rule `confident` asks too, is not asked here: its answer rests on these very
-    images, and an image must have no say in its own.
+    The second condition of the rule `confident`, that swapping helps, is not checked here. It is computed from these
+    images, and an image must not influence its own cross-fitted answer.
 
     Parameters
     ----------
-    fold, cluster : (n,), an image's cluster being one of those of the other folds.
-    counts : by fold, `n` and `n_wrong` of each of the other folds' clusters.
+    fold, cluster : (n,) fold of each image, and its cluster among those of the other folds.
+    counts : by fold, `n` and `n_wrong` of each cluster of the other folds.
     """
     decided = {
         one: which_swapped(np.asarray(of["n"]), np.asarray(of["n_wrong"]), params, n_classes)
@@ -86,11 +106,17 @@ def swapped_without_fold(
 def keep_if_helpful(
     decision: Decision, said: list[str], is_swapped: NDArray[np.bool_], is_wrong: NDArray[np.bool_]
 ) -> tuple[Decision, list[str]]:
-    """Swap nothing where swapping did not help validation plants that the clusters were not fitted to.
+    """Keep all answers if cross-fitted swapping corrects no more validation answers than it spoils.
 
     Parameters
     ----------
-    is_swapped, is_wrong : (n,) of validation images: swapped by the clusters of the other folds, wrong as predicted.
+    said : (q,) reason of each cluster's decision.
+    is_swapped, is_wrong : (n,) whether a validation image is swapped by the clusters of the other folds, and whether
+        its prediction is wrong.
+
+    Returns
+    -------
+    The decision and its reasons, without swaps if swapping does not help.
     """
     n_corrected, n_spoiled = int((is_swapped & is_wrong).sum()), int((is_swapped & ~is_wrong).sum())
     if n_corrected > n_spoiled:
@@ -101,7 +127,7 @@ def keep_if_helpful(
 
 
 def reasons(decision: Decision, n: NDArray[np.integer], params: AdjustParams, n_classes: int) -> list[str]:
-    """What decided for each cluster, one phrase each."""
+    """Return the reason of each cluster's decision as a phrase."""
     if n_classes != 2:
         return ["no swap exists with more than two classes"] * len(n)
     if params.rule == "paper":

@@ -1,4 +1,4 @@
-"""A date's answers after adjustment: swapped in every split where their cluster is, and nowhere else."""
+"""Test a date's answers after adjustment: they are swapped exactly in swapped clusters, in every split."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The decision on every cluster, from scores and cross-fitted judgements in a real store."""
+"""Test the decision on every cluster, from scores and cross-fitted judgements in a real store."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def scores(store: Store, counts: Counts, n_classes: int = 2) -> ArtifactRef:
 
 
 def judged(store: Store, rows: list[dict[str, Any]], folds: dict[str, Counts]) -> ArtifactRef:
-    """Cross-fitted rows, and (n, n_wrong) of the clusters outside each fold."""
+    """Return cross-fitted rows, and (n, n_wrong) of the clusters outside each fold."""
     recipe = Recipe("crossfit", 1, {"rows": rows, "folds": {fold: [list(c) for c in q] for fold, q in folds.items()}})
     with store.create(recipe) as draft:
         write_rows(draft, CROSSFIT, rows)
@@ -52,7 +52,7 @@ def decided(
 
 CLUSTERS: Counts = [(40, 4), (16, 14)]
 HELPS = [*answers(1, 1, 10, 1), *answers(1, 2, 1, 6), *answers(2, 1, 10, 1), *answers(2, 2, 1, 8)]
-# The cluster that fails here is no cluster of the other folds: what swaps there meets right answers.
+# The failing cluster here is no cluster of the other folds, so their clusters swap right answers.
 HARMS = [*answers(1, 1, 10, 7), *answers(1, 2, 6, 1), *answers(2, 1, 10, 1), *answers(2, 2, 1, 5)]
 FOLDS = {"1": [(20, 2), (12, 12)], "2": [(20, 2), (12, 11)]}
 
@@ -74,7 +74,7 @@ def test_the_confident_rule_swaps_nothing_where_plants_left_out_lose_by_it(tmp_p
     table, adjusted, n_swapped = decided(store, CONFIDENT, *inputs)
     assert (table["is_swapped"], n_swapped) == ([False, False], 0)
     assert table["reason"][1] == "swapping corrects 6 and spoils 7 answers of plants left out"
-    # What the answers of plants left out would be is told all the same: a gate would let them choose their own figure.
+    # The cross-fitted answers are written although nothing is swapped. They must not depend on their own benefit.
     assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HARMS]
     table, adjusted, _ = decided(store, PAPER, *inputs)  # which asks no such question
     assert table["is_swapped"] == [False, True] and adjusted != [1] * len(HARMS)

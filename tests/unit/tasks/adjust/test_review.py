@@ -1,4 +1,4 @@
-"""Decisions of a person as artefacts of a real store, and the stages that honour them."""
+"""Test a person's decisions as artefacts of a real store, and the tasks that apply them."""
 
 from datetime import UTC, date, datetime
 
@@ -20,14 +20,14 @@ from tests.support.planted_campaign import Judged, judge, plant_season, season
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    """Three clusters, of which the rule swaps one."""
+    """Return a store of three clusters, of which the rule swaps one."""
     store = Store(tmp_path_factory.mktemp("store"))
     return judge(store, plant_season(store, season()))
 
 
 @pytest.fixture(scope="module")
 def clusters(planted: Judged) -> dict[str, int]:
-    """A cluster that the rule swaps, and the two that it keeps."""
+    """Return the cluster that the rule swaps, and the two clusters that it keeps."""
     rows = rows_of(planted.store.open(planted.swaps), SWAPS)
     (swapped,) = (row["cluster"] for row in rows if row["is_swapped"])
     kept = [row["cluster"] for row in rows if not row["is_swapped"]]
@@ -49,7 +49,7 @@ def review(planted: Judged, choices: dict[int, str]) -> Review:
 
 
 def after(planted: Judged, decided: Review | None) -> tuple[ArtifactRef, ArtifactRef]:
-    """The review's artefact, and the decisions that follow."""
+    """Return the review's artefact and the decisions after it."""
     named = (str(planted.store.root), "gradcam", planted.swaps)
     made = write_decisions.fn(*named, decided, 72)
     return made, honour_review.fn(*named, made)
@@ -89,7 +89,7 @@ def test_adjustment_honours_each_decision(planted: Judged, clusters: dict[str, i
     assert [row["is_swapped"] for row in answers] == [row["cluster"] in swapped for row in answers]
     said = rows_of(planted.store.open(rated), RELIABILITIES)
     for row, reason in zip(said, by_rule["abstain_reason"], strict=True):
-        # Whoever decides against the evidence is honoured, and told.
+        # A decision against the evidence is applied, and the summary says so.
         is_failing = row["reliability"] >= 0.6 if row["cluster"] in swapped else row["reliability"] <= 0.25
         is_doubted = choice == "abstain" and row["cluster"] == clusters[which]
         words = [*reason.split(), *["failing"] * is_failing, *["reviewed"] * is_doubted]

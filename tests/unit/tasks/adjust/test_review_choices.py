@@ -1,4 +1,4 @@
-"""What a person may decide on clusters, and what becomes of the rule's decisions then."""
+"""Test which decisions a person may make on clusters, and how they replace the rule's decisions."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ MARKS = {"method": "gradcam", "explained_class": "predicted", "classifier": "c",
 
 
 def by_rule(*swapped: bool) -> list[dict[str, Any]]:
-    """Rows of the table `swaps` of clusters 1, 2, ... as the rule decides."""
+    """Return rows of the table `swaps` with the rule's decisions on clusters 1, 2, ..."""
     return [
         {
             **MARKS,
@@ -53,7 +53,7 @@ def review(choices: dict[int, Any], reviewer: str = "Ada", reason: str = "marker
 
 
 def test_decisions_worked_by_hand() -> None:
-    """Swapped against the rule, kept against it, abstained; the rule goes on deciding on the fourth."""
+    """A person swaps one cluster and keeps one against the rule, and abstains on one; the rule decides the fourth."""
     swaps = by_rule(False, True, True, True)
     reviews = review_rows(swaps, review({1: "swap", 2: "keep", 3: "abstain"}), 72)
     shown = [(r["cluster"], r["proposed"], r["decision"], r["reviewer"], r["decided"]) for r in reviews]
@@ -107,7 +107,7 @@ def test_with_more_than_two_classes_nothing_is_swapped() -> None:
 
 @pytest.mark.parametrize(
     ("choices", "found"),
-    [({}, "no cluster"), ({1: "keep", 7: "swap", 9: "keep"}, "clusters 7, 9"), ({1: "burn"}, "burn")],
+    [({}, "no decision"), ({1: "keep", 7: "swap", 9: "keep"}, "no cluster 7, 9"), ({1: "burn"}, "burn")],
 )
 def test_what_cannot_be_honoured_is_refused(choices: dict[int, str], found: str) -> None:
     with pytest.raises(InputError, match=found):

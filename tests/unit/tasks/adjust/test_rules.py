@@ -1,4 +1,4 @@
-"""When answers are swapped: the paper's threshold, and the confident rule against exact fractions and a plain loop."""
+"""Test the rules of swapping: the paper's threshold, and the confident rule against exact fractions and a loop."""
 
 from fractions import Fraction
 from math import comb
@@ -16,7 +16,7 @@ PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
 
 
 def decided(counts: list[tuple[int, int]], params: AdjustParams = PAPER, n_classes: int = 2) -> Decision:
-    """Decision on clusters of (n, n_wrong)."""
+    """Return the decision on clusters of (n, n_wrong)."""
     n, n_wrong = np.asarray(counts).T
     return decide(n, n_wrong, params, n_classes)
 
@@ -53,12 +53,12 @@ Counts = st.lists(
 
 
 def chance(n: int, n_wrong: int) -> Fraction:
-    """Of at least so many heads among n throws of a coin."""
+    """Return the chance of at least so many heads among n throws of a coin."""
     return Fraction(sum(comb(n, k) for k in range(n_wrong, n + 1)), 2**n)
 
 
 def holms_findings(p: list[Fraction], alpha: Fraction) -> list[bool]:
-    """Step down from the smallest p-value, and stop at the first that is too large."""
+    """Find significant p-values by Holm's steps from the smallest one to the first that is too large."""
     found = [False] * len(p)
     for n_left, i in zip(range(len(p), 0, -1), sorted(range(len(p)), key=p.__getitem__), strict=True):
         if p[i] * n_left > alpha:
@@ -168,7 +168,7 @@ def test_swaps_are_kept_where_they_correct_more_than_they_spoil(
     both = list(zip(is_swapped, is_wrong, strict=True))
     n_corrected, n_spoiled = both.count((1, 1)), both.count((1, 0))
     assert why == [f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out", said[1]]
-    assert np.array_equal(found.p_value, TWO.p_value)  # what was found is still told
+    assert np.array_equal(found.p_value, TWO.p_value)  # p-values remain in the decision
 
 
 # What decided
