@@ -1,7 +1,7 @@
-"""Decisions: what a grower does about every plant of a date, and which plants to look at first.
+"""Turn adjusted answers into decisions for a grower: what to do about every plant, and which plants to look at first.
 
-Reads nothing and writes nothing: rows of the tables `plants`, `reliability` and `adjusted` in, rows out. It adds no
-evidence of its own; it puts what the tables say into the words of a field.
+Pure functions: they take rows of the tables `plants`, `reliability` and `adjusted`, and return rows. They add no new
+evidence, but name the tables' results in a grower's words.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from storage.tables.rows import Row
 
-READY_CLASSES = ("not ready", "ready")  # class names for which an answer is a thing to do; folders write not_ready
+READY_CLASSES = ("not ready", "ready")  # class names whose answers become `leave` and `harvest`; case and _ are ignored
 HARVEST, LEAVE, CHECK = "harvest", "leave", "check"
 _PLOT = re.compile(r"(?i)plot_?(\d+)")
 
@@ -18,7 +18,7 @@ _PLOT = re.compile(r"(?i)plot_?(\d+)")
 def decision_rows(
     plants: Iterable[Row], reliability: Iterable[Row], adjusted: Iterable[Row], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One row for every explained image of a date, in the order of `adjusted`.
+    """Return one decision for every explained image of a date, in the order of `adjusted`.
 
     Parameters
     ----------
@@ -28,19 +28,22 @@ def decision_rows(
 
     Returns
     -------
-    Rows with `plant_id`, `plot` (None where the id names none), `easting` and `northing` (None where unknown), `split`,
+    Rows with `plant_id`, `plot` (None if the id names none), `easting` and `northing` (None if unknown), `split`,
     `cluster`, `predicted` and `answer` (class names, before and after adjustment), `is_swapped`, `decision` (`harvest`
-    or `leave` for the classes not ready and ready, else the answer's class; `check` where the answer should not be
-    acted on), `answer_reliability` (see `answer_reliability`), `abstain_reason`, and `label` (class name or None).
+    or `leave` for the classes not ready and ready, else the answer's class; `check` if the answer should not be acted
+    on), `answer_reliability` (see `answer_reliability`), `abstain_reason`, and `label` (class name or None).
 
     Raises
     ------
-    ValueError : the two tables do not tell of the same plants in the same order.
+    ValueError : `reliability` and `adjusted` do not have the same plants in the same order.
     """
     places = {row["plant_id"]: row for row in plants}
     rated, answered = list(reliability), list(adjusted)
     if [row["plant_id"] for row in rated] != [row["plant_id"] for row in answered]:
-        raise ValueError("the tables reliability and adjusted must tell of the same plants in the same order")
+        raise ValueError(
+            "the tables reliability and adjusted differ in their plants; they must have the same plants in the same "
+            "order; read both of the same date and method"
+        )
     pairs = zip(rated, answered, strict=True)
     return [_decision(places.get(row["plant_id"], {}), known, row, classes) for known, row in pairs]
 
@@ -67,34 +70,35 @@ def _decision(place: Row, rated: Row, adjusted: Row, classes: Sequence[str]) -> 
 
 
 def is_about_harvest(classes: Sequence[str]) -> bool:
-    """Whether the answers are not ready and ready, so that each is a thing to do."""
+    """Return whether the classes are not ready and ready, so that each answer is a decision about the harvest."""
     return tuple(name.lower().replace("_", " ") for name in classes) == READY_CLASSES
 
 
 def decisions_of(classes: Sequence[str]) -> list[str]:
-    """Every decision that rows of these classes may have, in the order in which a grower asks for them."""
+    """Return every decision that rows of these classes may have: `harvest` and `leave` or the classes, then `check`."""
     acted_on = (HARVEST, LEAVE) if is_about_harvest(classes) else classes
     return list(dict.fromkeys((*acted_on, CHECK)))
 
 
 def plot_of(plant_id: str) -> str | None:
-    """The plot that a release's plant id names, `2` of `2021_Ref_Plot2_E18`; None where it names none."""
+    """Return the plot that a plant id names, e.g. `2` of `2021_Ref_Plot2_E18`; None if it names none."""
     found = _PLOT.search(plant_id)
     return found.group(1) if found else None
 
 
 def answer_reliability(combined_reliability: float, is_swapped: bool) -> float:
-    """Probability that the answer after adjustment is right, in [0, 1].
+    """Return the probability that the answer after adjustment is right, in [0, 1].
 
-    `combined_reliability` is of the answer as predicted; of two classes the swapped answer is right where that is not.
+    `combined_reliability` refers to the predicted answer. With two classes, the swapped answer is right if and only if
+    the predicted answer is wrong.
     """
     return 1 - combined_reliability if is_swapped else combined_reliability
 
 
 def check_first(rows: Iterable[Row]) -> list[Row]:
-    """Decisions in the order of what a look at the plant is worth.
+    """Sort decisions by the expected benefit of looking at the plant, largest first.
 
-    A look at a plant makes its answer certain, so it is worth the probability that the answer is wrong: the wrong
-    answers that it is expected to spare. Equals are in the order of their plant ids.
+    A look at a plant makes its answer certain. So its expected benefit is the probability that the answer is wrong.
+    Equal probabilities are sorted by plant id.
     """
     return sorted(rows, key=lambda row: (row["answer_reliability"], row["plant_id"]))

@@ -1,6 +1,6 @@
-"""Export: the decisions about a date's plants as CSV, GeoParquet and GeoJSON, for spreadsheets and maps.
+"""Export: write the decisions about a date's plants as CSV, GeoParquet and GeoJSON, for spreadsheets and maps.
 
-Reads `images`, for where the plants stand, `reliability` and `adjusted`; writes `decisions`.
+Reads `images` (for the plants' positions), `reliability` and `adjusted`; writes `decisions`.
 """
 
 from datetime import date
@@ -21,7 +21,7 @@ REVISION = 1
 def decisions_recipe(
     campaign: str, params: ExportParams, images: ArtifactRef, reliability: ArtifactRef, adjusted: ArtifactRef
 ) -> Recipe:
-    """What makes a date's decisions; their rows name the campaign."""
+    """Return the recipe of a date's decisions, which depends on the campaign because their rows name it."""
     inputs = {"images": images, "reliability": reliability, "adjusted": adjusted}
     return Recipe(KIND, REVISION, {"campaign": campaign, **params.model_dump(mode="json")}, inputs)
 
@@ -39,7 +39,7 @@ def export_decisions(
     reliability: ArtifactRef,
     adjusted: ArtifactRef,
 ) -> None:
-    """Write what to do about every explained plant of a date."""
+    """Write the decision about every explained plant of a date."""
     observed = store.open(images)
     rated, answered = rows_of(store.open(reliability), RELIABILITIES), rows_of(store.open(adjusted), ADJUSTED)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]

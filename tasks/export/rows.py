@@ -1,4 +1,4 @@
-"""Rows of the decisions that other tools get, and how they are written. Pure functions."""
+"""Compose the rows of exported decisions, and check how they are written. Pure functions."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,19 +12,19 @@ from storage.tables.rows import Row
 from tasks.export.decisions import decision_rows
 from tasks.parameters import Params
 
-KEPT = ("method", "reliability", "explained_class", "classifier", "clusters")  # columns of the table `adjusted`
+KEPT = ("method", "reliability", "explained_class", "classifier", "clusters")  # columns copied from table `adjusted`
 
 
 class ExportParams(Params):
-    """How decisions are written for other tools: changes these files and nothing else."""
+    """Parameters of exported decisions. They change only the exported files."""
 
     crs: str = Field(
         default="EPSG:25832",
         pattern=r"^EPSG:\d+$",
-        description="what the source's positions are in, by its EPSG code: a projected CRS in metres",
+        description="EPSG code of the source's positions: a projected coordinate reference system in metres",
     )
     decimal: Literal["point", "comma"] = Field(
-        default="point", description="decimal sign of the CSV; with `comma` its columns are separated by semicolons"
+        default="point", description="Decimal sign of the CSV; with comma, its columns are separated by semicolons"
     )
 
     @field_validator("crs")
@@ -34,18 +34,24 @@ class ExportParams(Params):
 
 
 def check_crs(name: str) -> str:
-    """The name of a CRS that easting and northing in metres can be in.
+    """Return the name of a coordinate reference system, or refuse one without easting and northing in metres.
 
     Raises
     ------
-    ValueError : PROJ does not know it, or it is not one of two axes in metres, as degrees or heights are.
+    ValueError : PROJ does not know the name, or the system is not projected with two axes in metres.
     """
     try:
         crs = pyproj.CRS.from_user_input(name)
     except CRSError:
-        raise ValueError("PROJ knows no such coordinate reference system") from None
+        raise ValueError(
+            f"PROJ knows no such coordinate reference system as {name}; it must be one of PROJ's database; "
+            "correct the EPSG code"
+        ) from None
     if not crs.is_projected or [axis.unit_name for axis in crs.axis_info] != ["metre", "metre"]:
-        raise ValueError(f"positions are easting and northing in metres, which {crs.name} has not")
+        raise ValueError(
+            f"{crs.name} does not have two axes in metres; positions must be easting and northing in metres; "
+            "use a projected system"
+        )
     return name
 
 
@@ -57,7 +63,7 @@ def export_rows(
     adjusted: Sequence[Row],
     classes: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Decisions of a date (see `decision_rows`) with all that tells them from those of other dates, methods and fits.
+    """Return the decisions of a date (see `decision_rows`) with campaign, date, method and fit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Decisions: what the tables say, in the words of a field."""
+"""Test decisions: the tables' results in a grower's words."""
 
 from typing import Any
 
