@@ -1,7 +1,7 @@
-"""Detection: how well a confidence of being right tells a classifier's errors from its right answers.
+"""Detection: measure how well a confidence separates a classifier's errors from its right answers.
 
-Arrays in, numbers out. Scores that come from clusters have few distinct values, so every number here is exact for
-ties: images of equal confidence form a plateau, and each statistic is its mean over all orders within the plateaus.
+Arrays in, numbers out. Scores of clusters have few distinct values, so every statistic is exact for ties. Images of
+equal confidence form a plateau, and each statistic is its mean over all orders within the plateaus.
 
 - AUROC of error detection: the chance that a right answer has more confidence than a wrong one, ties counted half
   (Hanley & McNeil 1982, DOI 10.1148/radiology.143.1.7063747).
@@ -29,10 +29,11 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Detection:
-    """How well a confidence detects errors.
+    """Statistics of how well a confidence detects errors.
 
-    `auroc` is in [0, 1], 1/2 by chance, higher is better, None where no image or every image is wrong. `aurc` and
-    `e_aurc` are in [0, 1], `augrc` in [0, 1/2]: lower is better. In a small sample even the best `e_aurc` exceeds 0.
+    `auroc` is in [0, 1], 1/2 by chance, and higher is better. It is None if no image or every image is wrong. `aurc`
+    and `e_aurc` are in [0, 1], `augrc` is in [0, 1/2], and lower is better. In a small sample even the best `e_aurc`
+    exceeds 0.
     """
 
     n: int
@@ -54,11 +55,11 @@ class CalibrationRow(NamedTuple):
 
 
 def detect(confidence: ArrayLike, is_wrong: ArrayLike) -> Detection:
-    """How well a confidence (n,), higher where more likely right, detects the errors is_wrong (n,).
+    """Measure how well a confidence (n,), higher for answers more likely right, detects the errors is_wrong (n,).
 
     Raises
     ------
-    ValueError : no image, lengths that differ, a confidence that is NaN, flags that are not true or false.
+    ValueError : there is no image, lengths differ, a confidence is NaN, or a flag is not true or false.
     """
     _, wrong = paired(confidence, is_wrong)
     found = bootstrap_detect(confidence, wrong, np.ones((1, len(wrong)), np.int64))
@@ -68,22 +69,22 @@ def detect(confidence: ArrayLike, is_wrong: ArrayLike) -> Detection:
 
 
 def bootstrap_detect(confidence: ArrayLike, is_wrong: ArrayLike, weights: ArrayLike) -> dict[str, Floats]:
-    """The statistics of `detect` for many resamples at once.
+    """Compute the statistics of `detect` for many resamples at once.
 
     Parameters
     ----------
-    confidence, is_wrong : (n,) as of `detect`.
-    weights : (b, n) how often each image occurs in each resample: integers >= 0, in no row all 0.
+    confidence, is_wrong : (n,) as in `detect`.
+    weights : (b, n) number of times that each image occurs in each resample: integers >= 0, not all 0 in any row.
 
     Returns
     -------
-    `aurc`, `e_aurc`, `augrc` (b,) and `auroc` (b - u,): the u resamples without an error or without a right answer
-    have no AUROC and are left out. Which ones depends on `is_wrong` and `weights` only, so differences between two
-    confidences of the same images stay paired.
+    `aurc`, `e_aurc`, `augrc` (b,) and `auroc` (b - u,). The u resamples without an error or without a right answer have
+    no AUROC and are left out. They depend on `is_wrong` and `weights` only, so differences between two confidences of
+    the same images remain paired.
 
     Raises
     ------
-    ValueError : as of `detect`, and weights that are not such counts.
+    ValueError : an argument is refused by `detect`, or weights are not such counts.
     """
     values, wrong = paired(confidence, is_wrong)
     n_items, n_errors = _plateau_counts(values, wrong, resample_counts(weights, len(wrong)))
@@ -97,18 +98,19 @@ def bootstrap_detect(confidence: ArrayLike, is_wrong: ArrayLike, weights: ArrayL
         "auroc": 1 - inversions[is_defined] / pairs[is_defined],
         "aurc": aurc,
         "e_aurc": aurc - best_aurc(rate),
-        "augrc": inversions / n**2 + rate**2 / 2,  # (1 - AUROC) a (1 - a) + (1 - a)^2 / 2, also without an AUROC
+        # (1 - AUROC) a (1 - a) + (1 - a)^2 / 2 at accuracy a, in a form that needs no AUROC.
+        "augrc": inversions / n**2 + rate**2 / 2,
     }
 
 
 def best_aurc(error_rate: ArrayLike) -> Floats:
-    """AURC of the best order of a large sample: r + (1 - r) ln(1 - r), which is 0 at r = 0 and 1 at r = 1."""
+    """Return the AURC of the best order of a large sample: r + (1 - r) ln(1 - r), 0 at r = 0 and 1 at r = 1."""
     rate = np.asarray(error_rate, np.float64)
     return rate + xlog1py(1 - rate, -rate)
 
 
 def _plateau_counts(values: Floats, wrong: Flags, weights: Counts) -> tuple[Counts, Counts]:
-    """Images and errors (b, p) of the p plateaus, the most confident first."""
+    """Count images and errors (b, p) of the p plateaus, the most confident first."""
     order = np.argsort(-values, kind="stable")
     ranked, weighted = values[order], weights[:, order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
@@ -117,7 +119,7 @@ def _plateau_counts(values: Floats, wrong: Flags, weights: Counts) -> tuple[Coun
 
 
 def _risk_sum(n_items: Counts, n_errors: Counts) -> Floats:
-    """Sum over plateaus and j = 1..m of (E0 + j E / m) / (n0 + j), (b,), with harmonic numbers for the sums over j."""
+    """Sum (E0 + j E / m) / (n0 + j) over plateaus and j = 1..m, (b,), with harmonic numbers for the sums over j."""
     n0, e0 = (np.cumsum(counts, axis=1) - counts for counts in (n_items, n_errors))
     harmonic = np.r_[0.0, np.cumsum(1 / np.arange(1, n_items.sum(axis=1).max() + 1))]
     step = harmonic[n0 + n_items] - harmonic[n0]
@@ -126,19 +128,19 @@ def _risk_sum(n_items: Counts, n_errors: Counts) -> Floats:
 
 
 def _inversions(n_items: Counts, n_errors: Counts) -> Floats:
-    """Pairs (b,) of an error and a right answer in which the error has more confidence, ties counted half."""
+    """Count the pairs (b,) of an error and a right answer in which the error has more confidence, ties as half."""
     return ((n_items - n_errors) * (2 * np.cumsum(n_errors, axis=1) - n_errors)).sum(axis=1) / 2
 
 
 def risk_coverage(confidence: ArrayLike, is_wrong: ArrayLike) -> tuple[Floats, Floats]:
-    """The risk-coverage curve: coverage k / n and error rate among the k most confident images, k = 1..n, both (n,).
+    """Compute the risk-coverage curve: coverage k / n (n,) and error rate (n,) of the k most confident images.
 
-    Within a plateau errors are spread evenly, so the rate is the mean over its orders; the mean of the rates is the
-    AURC.
+    Here k is 1..n. Within a plateau errors are spread evenly, so the rate is the mean over its orders. The mean of the
+    rates is the AURC.
 
     Raises
     ------
-    ValueError : as of `detect`.
+    ValueError : an argument is refused by `detect`.
     """
     values, wrong = paired(confidence, is_wrong)
     n_items, n_errors = (c[0] for c in _plateau_counts(values, wrong, np.ones((1, len(wrong)), np.int64)))
@@ -148,30 +150,32 @@ def risk_coverage(confidence: ArrayLike, is_wrong: ArrayLike) -> tuple[Floats, F
 
 
 def brier(probability: ArrayLike, is_right: ArrayLike) -> float:
-    """Mean squared difference between a probability (n,) of being right and is_right (n,): in [0, 1], lower is better.
+    """Return the mean squared difference between a probability (n,) of being right and is_right (n,).
+
+    The score is in [0, 1], and lower is better.
 
     Raises
     ------
-    ValueError : as of `detect`, and a probability outside [0, 1].
+    ValueError : an argument is refused by `detect`, or a probability is outside [0, 1].
     """
     values, right = _probabilities(probability, is_right)
     return float(((values - right) ** 2).mean())
 
 
 def calibration(probability: ArrayLike, is_right: ArrayLike, n_bins: int = 10) -> list[CalibrationRow]:
-    """Bins of about equal counts, by increasing probability, that never part equal probabilities.
+    """Group images into bins of about equal counts, by increasing probability, that never split equal probabilities.
 
-    Equal counts, since a classifier's probabilities crowd near 1, where bins of equal width would hide them in one.
-    With at most `n_bins` distinct values, as a cluster's score has, each value is a bin; with more, an image goes to
-    the bin of its plateau's middle rank, and bins may be fewer than `n_bins`.
+    The bins have equal counts, because a classifier's probabilities crowd near 1 and would share a bin of equal width.
+    With at most `n_bins` distinct values, for example scores of clusters, each value is a bin. With more, an image
+    belongs to the bin of its plateau's middle rank, and there may be fewer bins than `n_bins`.
 
     Raises
     ------
-    ValueError : as of `brier`, and fewer than 1 bin.
+    ValueError : an argument is refused by `brier`, or `n_bins` is below 1.
     """
     values, right = _probabilities(probability, is_right)
     if n_bins < 1:
-        raise ValueError(f"Calibration needs at least 1 bin, not {n_bins}")
+        raise ValueError(f"n_bins is {n_bins}. Calibration needs at least 1 bin")
     distinct, plateau, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
     bins = np.arange(len(distinct)) if len(distinct) <= n_bins else (n_bins * middle / len(values)).astype(np.int64)
@@ -181,19 +185,21 @@ def calibration(probability: ArrayLike, is_right: ArrayLike, n_bins: int = 10) -
 
 
 def calibration_error(rows: Sequence[CalibrationRow]) -> float:
-    """Mean over images of |mean probability - share right| of their bin, in [0, 1]; chance alone makes it exceed 0.
+    """Return the mean over images of |mean probability - share right| of their bin, in [0, 1].
+
+    Even a perfectly calibrated probability gives more than 0 by chance.
 
     Raises
     ------
-    ValueError : no bin.
+    ValueError : there is no bin.
     """
     if not rows:
-        raise ValueError("A calibration error needs at least 1 bin, not 0")
+        raise ValueError("There is no bin. A calibration error needs at least 1 bin")
     return sum(row.n * abs(row.mean_probability - row.share_right) for row in rows) / sum(row.n for row in rows)
 
 
 def cluster_calibration(cluster: ArrayLike, error_share: ArrayLike, is_wrong: ArrayLike) -> float:
-    """Sum over clusters of (n_q / n) |r_q - error rate|, in [0, 1].
+    """Return the sum over clusters of (n_q / n) |r_q - error rate|, in [0, 1].
 
     Parameters
     ----------
@@ -203,44 +209,60 @@ def cluster_calibration(cluster: ArrayLike, error_share: ArrayLike, is_wrong: Ar
 
     Raises
     ------
-    ValueError : as of `brier`, and a cluster with more than one error share.
+    ValueError : an argument is refused by `brier`, or a cluster has more than one error share.
     """
     share, wrong = _probabilities(error_share, is_wrong)
     member = np.unique(np.asarray(cluster), return_inverse=True)[1]
     if member.shape != share.shape:
-        raise ValueError(f"Every image has one cluster: got shapes {member.shape} and {share.shape}")
+        raise ValueError(
+            f"Clusters and error shares have shapes {member.shape} and {share.shape}. Every image must have one cluster"
+        )
     n = np.bincount(member)
     r = np.zeros(len(n))
     r[member] = share
     if (r[member] != share).any():
-        raise ValueError("All images of a cluster share its error share: got several in one cluster")
+        raise ValueError("A cluster has several error shares. All images of a cluster must share its error share")
     return float((n * np.abs(r - np.bincount(member, wrong) / n)).sum() / len(share))
 
 
 def paired(values: ArrayLike, flags: ArrayLike) -> tuple[Floats, Flags]:
-    """Values (n,) and flags (n,) of the same n >= 1 images; ValueError as of `detect`."""
+    """Return values (n,) and flags (n,) of the same n >= 1 images as arrays.
+
+    Raises
+    ------
+    ValueError : there is no image, lengths differ, a value is NaN, or a flag is not true or false.
+    """
     numbers, marks = np.asarray(values, np.float64), np.asarray(flags)
     if numbers.ndim != 1 or numbers.shape != marks.shape or not numbers.size:
-        raise ValueError(f"One value and one flag per image, of at least 1: got shapes {numbers.shape}, {marks.shape}")
+        raise ValueError(
+            f"Values and flags have shapes {numbers.shape} and {marks.shape}. One value and one flag per image, of at "
+            "least 1, are needed"
+        )
     if np.isnan(numbers).any():
-        raise ValueError(f"Every value is a number: {int(np.isnan(numbers).sum())} of {len(numbers)} are NaN")
+        n_nan = int(np.isnan(numbers).sum())
+        raise ValueError(f"Of the values, {n_nan} of {len(numbers)} are NaN. Every value must be a number")
     if not np.isin(marks, (0, 1)).all():
-        raise ValueError("Every flag is true or false")
+        raise ValueError("A flag has another value than 0 and 1. Every flag must be true or false")
     return numbers, marks.astype(np.bool_)
 
 
 def _probabilities(values: ArrayLike, flags: ArrayLike) -> tuple[Floats, Flags]:
     numbers, marks = paired(values, flags)
     if numbers.min() < 0 or numbers.max() > 1:
-        raise ValueError(f"Probabilities are in [0, 1]: got {numbers.min():g} to {numbers.max():g}")
+        raise ValueError(f"Values are {numbers.min():g} to {numbers.max():g}. Probabilities are in [0, 1]")
     return numbers, marks
 
 
 def resample_counts(weights: ArrayLike, n: int) -> Counts:
-    """Weights (b, n) of the resamples of n images as integers; ValueError as of `bootstrap_detect`."""
+    """Return the weights (b, n) of b >= 1 resamples of n images as integers.
+
+    Raises
+    ------
+    ValueError : weights have another shape, are no integers >= 0, or are all 0 in a resample.
+    """
     counts = np.asarray(weights)
     if counts.ndim != 2 or counts.shape[1] != n or not len(counts):
-        raise ValueError(f"Weights are (resamples >= 1, {n} images): got shape {counts.shape}")
+        raise ValueError(f"Weights have shape {counts.shape}. It must be (resamples >= 1, {n} images)")
     if not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0 or not counts.any(axis=1).all():
-        raise ValueError("Weights count how often an image was drawn: integers >= 0, in no resample all 0")
+        raise ValueError("Weights are no counts of draws. They must be integers >= 0, not all 0 in any resample")
     return counts.astype(np.int64)

@@ -1,9 +1,9 @@
-"""Significance: what of a result may be chance. Arrays in, numbers out.
+"""Significance: estimate which part of a result may be chance, by bootstrap and exact tests. Arrays in, numbers out.
 
-Images of one plant resemble each other, so intervals come from a bootstrap that draws plants, not images (Field &
+Images of one plant resemble each other. So intervals come from a bootstrap that draws plants, not images (Field &
 Welsh 2007, DOI 10.1111/j.1467-9868.2007.00593.x), with percentile bounds (Efron & Tibshirani 1993,
-DOI 10.1201/9780429246593). The exact tests take images as independent: with several images of a plant their p-values
-are too small.
+DOI 10.1201/9780429246593). The exact tests assume independent images, so their p-values are too small if a plant has
+several images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +20,19 @@ from tasks.statistics.detection import detect, paired, resample_counts
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 Key = TypeVar("Key")
-WEIGHTS_AT_ONCE = 2**20  # counts of a bootstrap, 8 MiB of them, and as much several times over for its statistics
+WEIGHTS_AT_ONCE = 2**20  # counts in a block of resamples: 8 MiB, and several times as much for its statistics
 
 
 @dataclass(frozen=True)
 class ErrorShareTest:
-    """Do errors gather in clusters more than by chance?
+    """Result of the test whether errors gather in clusters more than by chance.
 
-    `largest_share` is the largest error share among clusters of enough members, `p_largest` the chance of one at least
-    as large; None without such a cluster.
-    `heterogeneity` is G >= 0 of the table cluster x error over all clusters, `p_heterogeneity` the chance of one at
-    least as large.
+    Attributes
+    ----------
+    largest_share, p_largest : largest error share among clusters of enough members, and the chance of one at least as
+        large; None without such a cluster.
+    heterogeneity, p_heterogeneity : G >= 0 of the table cluster x error over all clusters, and the chance of one at
+        least as large.
     """
 
     largest_share: float | None
@@ -41,20 +43,21 @@ class ErrorShareTest:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Draws of g plants from g with replacement, told as how often each of n images occurs.
+    """Bootstrap resamples of g plants from g with replacement, as the number of times that each of n images occurs.
 
-    All images of a plant are drawn together, so resamples differ in size where plants differ in images. The counts of
-    a thousand resamples of a hundred thousand images would take 800 MB, and their statistics several times as much, so
-    they come in blocks, always the same ones.
+    All images of a plant are drawn together, so resamples differ in size if plants differ in their number of images.
+    The counts of 1,000 resamples of 100,000 images would take 800 MB, and their statistics several times as much. So
+    they are drawn in blocks, which do not differ between calls.
 
     Attributes
     ----------
     groups : n names, the plant of each image.
-    n_resamples : of all blocks together.
+    n_resamples : number of resamples in all blocks together.
+    seed : seed of the draws.
 
     Raises
     ------
-    ValueError : fewer than 2 plants, between which nothing could vary, or fewer than 1 resample.
+    ValueError : there are fewer than 2 plants or fewer than 1 resample.
     """
 
     groups: Sequence[str]
@@ -64,12 +67,12 @@ class Resamples:
     def __post_init__(self) -> None:
         n_plants = len(set(self.groups))
         if n_plants < 2:
-            raise ValueError(f"A bootstrap over plants needs at least 2 of them, not {n_plants}")
+            raise ValueError(f"The number of plants is {n_plants}. A bootstrap over plants needs at least 2")
         if self.n_resamples < 1:
-            raise ValueError(f"A bootstrap needs at least 1 resample, not {self.n_resamples}")
+            raise ValueError(f"n_resamples is {self.n_resamples}. A bootstrap needs at least 1 resample")
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
-        """Counts (b, n), at most `WEIGHTS_AT_ONCE` of them or one resample at a time."""
+        """Yield blocks of counts (b, n), each with at most `WEIGHTS_AT_ONCE` counts or a single resample."""
         names, member = np.unique(np.asarray(self.groups, np.str_), return_inverse=True)
         generator, at_once = np.random.default_rng(self.seed), max(1, WEIGHTS_AT_ONCE // len(member))
         for start in range(0, self.n_resamples, at_once):
@@ -78,23 +81,24 @@ class Resamples:
             yield drawn.astype(np.int64)[:, member]
 
     def of(self, statistics: Callable[[NDArray[np.int64]], Mapping[Key, Floats]]) -> dict[Key, Floats]:
-        """Statistics of all resamples, by a function that tells them of a block's counts (b, n)."""
+        """Compute statistics of all resamples with a function that takes a block's counts (b, n)."""
         parts = [statistics(block) for block in self.blocks()]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Bounds that leave (1 - confidence) / 2 of the values (b,) below and as much above.
+    """Return bounds that leave (1 - confidence) / 2 of the values (b,) below and the same share above.
 
     Raises
     ------
-    ValueError : no value, a value that is NaN, a confidence outside (0, 1).
+    ValueError : there is no value, a value is NaN, or the confidence is outside (0, 1).
     """
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or not numbers.size or np.isnan(numbers).any():
-        raise ValueError(f"An interval needs one or more numbers, none NaN: got shape {numbers.shape}")
+        n_nan = int(np.isnan(numbers).sum())
+        raise ValueError(f"Values have shape {numbers.shape}, {n_nan} are NaN. An interval needs numbers (b >= 1,)")
     if not 0 < confidence < 1:
-        raise ValueError(f"The confidence of an interval is between 0 and 1, not {confidence}")
+        raise ValueError(f"The confidence of an interval is {confidence}. It must be between 0 and 1")
     low, high = np.quantile(numbers, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -102,24 +106,27 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval
 def bootstrap_accuracies(
     labels: ArrayLike, answers: ArrayLike, weights: ArrayLike, n_classes: int
 ) -> dict[str, Floats]:
-    """`overall_accuracy` and `average_class_accuracy`, (b,) each, over resamples.
+    """Compute `overall_accuracy` and `average_class_accuracy` of b resamples, (b,) each.
 
-    A resample that lacks a class takes the mean recall of the classes it has.
+    The average class accuracy of a resample that lacks a class is the mean recall of the other classes.
 
     Parameters
     ----------
     labels, answers : (n,) class indices in [0, n_classes).
-    weights : (b, n) as of `Resamples.blocks`.
+    weights : (b, n) counts as from `Resamples.blocks`.
 
     Raises
     ------
-    ValueError : no image, shapes that differ, a class out of range, weights that are no counts.
+    ValueError : there is no image, shapes differ, a class is out of range, or weights are no counts.
     """
     truth, given = np.asarray(labels), np.asarray(answers)
     if truth.ndim != 1 or truth.shape != given.shape or not truth.size:
-        raise ValueError(f"One label and one answer per image, of at least 1: got {truth.shape} and {given.shape}")
+        raise ValueError(
+            f"Labels and answers have shapes {truth.shape} and {given.shape}. One label and one answer per image, of "
+            "at least 1, are needed"
+        )
     if not np.isin(np.r_[truth, given], np.arange(n_classes)).all():
-        raise ValueError(f"Every label and answer is a class index below {n_classes}")
+        raise ValueError(f"A label or answer is out of range. Each must be a class index below {n_classes}")
     counts = resample_counts(weights, len(truth)).astype(np.float64)
     is_class = truth[:, None] == np.arange(n_classes)
     n, n_right = counts @ is_class, counts @ (is_class & (truth == given)[:, None])
@@ -131,11 +138,11 @@ def bootstrap_accuracies(
 
 
 def bootstrap_difference(is_right_before: ArrayLike, is_right_after: ArrayLike, weights: ArrayLike) -> Floats:
-    """Accuracy after minus accuracy before (b,), in [-1, 1], over resamples (b, n) of the same images.
+    """Compute accuracy after minus accuracy before (b,), in [-1, 1], of resamples (b, n) of the same images.
 
     Raises
     ------
-    ValueError : no image, lengths that differ, flags that are not true or false, weights that are no counts.
+    ValueError : there is no image, lengths differ, a flag is not true or false, or weights are no counts.
     """
     before, after = paired(is_right_before, is_right_after)
     before, _ = paired(before, before)
@@ -144,16 +151,16 @@ def bootstrap_difference(is_right_before: ArrayLike, is_right_after: ArrayLike, 
 
 
 def mcnemar(n_corrected: int, n_spoiled: int) -> float:
-    """Chance of a difference at least this large, either way, if both happen equally often; 1 if neither did.
+    """Return the two-sided p-value of McNemar's exact test (1947, DOI 10.1007/BF02295996); 1 if both counts are 0.
 
-    The exact test of McNemar (1947, DOI 10.1007/BF02295996).
+    It is the chance of a difference at least this large if an answer is corrected or spoiled with equal probability.
 
     Raises
     ------
-    ValueError : a negative count.
+    ValueError : a count is negative.
     """
     if min(n_corrected, n_spoiled) < 0:
-        raise ValueError(f"Counts are not negative: got {n_corrected} and {n_spoiled}")
+        raise ValueError(f"Counts are {n_corrected} and {n_spoiled}. Counts are not negative")
     n = n_corrected + n_spoiled
     return float(binomtest(n_corrected, n).pvalue) if n else 1.0
 
@@ -161,26 +168,30 @@ def mcnemar(n_corrected: int, n_spoiled: int) -> float:
 def error_share_permutation(
     cluster: ArrayLike, is_wrong: ArrayLike, n_permutations: int, seed: int, least: int = 5
 ) -> ErrorShareTest:
-    """Compare how errors is_wrong (n,) gather in clusters (n,) with clusters fixed and errors permuted.
+    """Test whether errors is_wrong (n,) gather in clusters (n,) more than randomly permuted errors.
 
-    Permuted errors fall into fixed clusters as draws without replacement do, so their counts are drawn at once
-    (multivariate hypergeometric). p = (1 + permutations at least as extreme) / (1 + permutations) (Phipson & Smyth
-    2010, DOI 10.2202/1544-6115.1585), never 0. `least` members make a cluster count for the largest share.
+    Permuting errors equals drawing them without replacement, so the counts per cluster are drawn directly (multivariate
+    hypergeometric). p = (1 + permutations at least as extreme) / (1 + permutations) (Phipson & Smyth 2010,
+    DOI 10.2202/1544-6115.1585), so it is never 0.
+
+    Parameters
+    ----------
+    least : smallest number of members of a cluster that counts for the largest error share.
 
     Raises
     ------
-    ValueError : no image, lengths that differ, flags that are not true or false, fewer than 1 permutation.
+    ValueError : there is no image, lengths differ, a flag is not true or false, or there is no permutation.
     """
     named = np.asarray(cluster)
     _, wrong = paired(np.zeros(named.shape), is_wrong)
     if n_permutations < 1:
-        raise ValueError(f"A permutation test needs at least 1 permutation, not {n_permutations}")
+        raise ValueError(f"n_permutations is {n_permutations}. A permutation test needs at least 1")
     _, member = np.unique(named, return_inverse=True)
     sizes = np.bincount(member)
     chance = np.random.default_rng(seed).multivariate_hypergeometric(
         sizes, int(wrong.sum()), n_permutations, method="marginals"
     )
-    errors = np.vstack([np.bincount(member, wrong), chance])  # first row: as observed
+    errors = np.vstack([np.bincount(member, wrong), chance])  # the first row is the observed one
     g = heterogeneity(sizes, errors)
     p_heterogeneity, is_large = _p_value(g), sizes >= least
     if not is_large.any():
@@ -190,7 +201,7 @@ def error_share_permutation(
 
 
 def heterogeneity(sizes: ArrayLike, errors: ArrayLike) -> Floats:
-    """Likelihood-ratio statistic G = 2 sum O ln(O / E) (b,) of cluster sizes (q,) >= 1 and errors (b, q)."""
+    """Compute the likelihood-ratio statistic G = 2 sum O ln(O / E) (b,) of cluster sizes (q,) >= 1, errors (b, q)."""
     n, wrong = np.asarray(sizes, np.float64), np.asarray(errors, np.float64)
     rate = wrong.sum(axis=1, keepdims=True) / n.sum()
     apart = xlogy(wrong, wrong / n) + xlogy(n - wrong, 1 - wrong / n)
@@ -199,18 +210,18 @@ def heterogeneity(sizes: ArrayLike, errors: ArrayLike) -> Floats:
 
 
 def _p_value(values: Floats) -> float:
-    """Share of values (1 + b,) at least as large as the first, up to rounding; the first counts."""
+    """Return the share of values (1 + b,) at least as large as the first, up to rounding; the first is included."""
     return float((values >= values[0] - 1e-9 * (1 + values[0])).mean())
 
 
 def label_probe(peak: ArrayLike, is_wrong: ArrayLike) -> float | None:
-    """AUROC of "error" against minus the saliency map's peak (n,); None where no image or every image is wrong.
+    """Return the AUROC of errors against minus the saliency map's peak (n,); None if no or every image is wrong.
 
-    Over 0.9 the maps carry the label: an image that is wrong shows it by an almost empty map.
+    Above 0.9 the maps contain the label: a wrong image is recognised by an almost empty map.
 
     Raises
     ------
-    ValueError : no image, lengths that differ, a peak that is NaN, flags that are not true or false.
+    ValueError : there is no image, lengths differ, a peak is NaN, or a flag is not true or false.
     """
     return detect(peak, is_wrong).auroc
 
@@ -218,16 +229,16 @@ def label_probe(peak: ArrayLike, is_wrong: ArrayLike) -> float | None:
 def confident_swaps(
     n: ArrayLike, n_wrong: ArrayLike, alpha: float = 0.05, least: int = 10
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Which clusters are wrong in more than half of their images beyond chance.
+    """Test which clusters have an error share significantly above 1/2.
 
     Exact one-sided binomial test of error share > 1/2 per cluster, with the correction of Holm (1979, Scandinavian
     Journal of Statistics 6, 65-70) over all q clusters.
 
     Parameters
     ----------
-    n, n_wrong : (q,) images and errors among them by cluster.
-    alpha : chance of one or more false findings.
-    least : members below which a cluster is never confident.
+    n, n_wrong : (q,) images and errors by cluster.
+    alpha : family-wise significance level, in (0, 1).
+    least : smallest number of members of a confident cluster.
 
     Returns
     -------
@@ -235,25 +246,28 @@ def confident_swaps(
 
     Raises
     ------
-    ValueError : no cluster, shapes that differ, counts not 0 <= n_wrong <= n, alpha outside (0, 1).
+    ValueError : there is no cluster, shapes differ, counts are not 0 <= n_wrong <= n, or alpha is outside (0, 1).
     """
     size, errors = np.asarray(n), np.asarray(n_wrong)
     if size.ndim != 1 or size.shape != errors.shape or not size.size:
-        raise ValueError(f"One size and one error count per cluster, of at least 1: got {size.shape}, {errors.shape}")
+        raise ValueError(
+            f"Sizes and error counts have shapes {size.shape} and {errors.shape}. One size and one error count per "
+            "cluster, of at least 1, are needed"
+        )
     if (errors < 0).any() or (errors > size).any():
-        raise ValueError("A cluster has between 0 and n errors")
+        raise ValueError("A cluster has fewer than 0 or more than n errors. Errors must be between 0 and n")
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha is between 0 and 1, not {alpha}")
+        raise ValueError(f"alpha is {alpha}. It must be between 0 and 1")
     p = np.asarray(binom.sf(errors - 1, size, 0.5), np.float64)
     corrected = _holm(p)
     return p, corrected, (corrected <= alpha) & (size >= least)
 
 
 def _holm(p: Floats) -> Floats:
-    """P-values (q,) corrected for q tests.
+    """Correct p-values (q,) for q tests by Holm's method.
 
-    Not that of statsmodels, which runs a full garbage collection at every call: half a second in a process with many
-    objects.
+    The function of statsmodels is not used, because it runs a full garbage collection at every call. That takes 0.5 s
+    in a process with many objects.
     """
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
