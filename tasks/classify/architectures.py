@@ -1,7 +1,7 @@
-"""Models of torchvision, untrained or with its weights. No Prefect.
+"""Build torchvision models, untrained or with ImageNet weights. No Prefect.
 
-A module of its own because torchvision takes as long to import as torch itself: a run that sends its classifier's work
-elsewhere begins without it, so it is imported where a model is made.
+This is a separate module because importing torchvision takes as long as importing torch. A run whose classifier works
+in other processes does not need it, so it is imported only where a model is built.
 """
 
 from typing import Literal, cast
@@ -19,22 +19,22 @@ except RuntimeError as error:
         raise
     raise InputError(
         f"torchvision cannot be imported beside torch {torch.__version__}: {error}",
-        "torch and torchvision must be builds of the same kind",
+        "torch and torchvision must be matching builds",
         "install both together from the default index: pip install --force-reinstall torch torchvision",
     ) from error
 
 
 def build_model(architecture: str, n_classes: int, weights: Literal["none", "imagenet"], seed: int) -> nn.Module:
-    """A torchvision model with `n_classes` outputs.
+    """Build a torchvision model with `n_classes` outputs.
 
     Raises
     ------
-    InputError : unknown name; ImageNet weights that cannot be had; no linear head to replace.
+    InputError : the name is unknown, ImageNet weights cannot be loaded, or the model has no linear layer to replace.
     """
     if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(
-            repr(architecture),
-            "train.architecture is the name of a torchvision classifier",
+            f"train.architecture is {architecture!r}",
+            "train.architecture must be the name of a torchvision classifier",
             "use for example resnet18, resnet50 or mobilenet_v3_small",
         )
     with torch.random.fork_rng(devices=[]):
@@ -49,8 +49,8 @@ def _imagenet_model(architecture: str) -> nn.Module:
         return torchvision.models.get_model(architecture, weights="DEFAULT")
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{architecture}: {error}",
-            "train.weights = imagenet needs torchvision's weights in its cache or from its server",
+            f"The ImageNet weights of {architecture} cannot be loaded: {error}",
+            "With train.weights = imagenet, torchvision's weights must be in its cache or on its server",
             "connect to the internet once, fill torch's hub cache (TORCH_HOME), or use train.weights = none",
         ) from error
 
@@ -59,7 +59,11 @@ def _replace_head(model: nn.Module, n_classes: int) -> nn.Module:
     """Replace the last linear layer, which in every torchvision classifier is the head."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError("none", "The model must end in a linear layer", "use another train.architecture")
+        raise InputError(
+            "The model of train.architecture has no linear layer",
+            "The model must end in a linear layer",
+            "use another train.architecture",
+        )
     parent, _, name = linear[-1].rpartition(".")
     head = cast(nn.Linear, model.get_submodule(linear[-1]))
     setattr(model.get_submodule(parent), name, nn.Linear(head.in_features, n_classes))

@@ -1,8 +1,8 @@
-"""Augment: which training samples there are, one row each.
+"""Augment: plan the training samples, one row each.
 
 Reads the observations of every date, writes the table `augmentation`. Flips and quarter turns are the eight
 symmetries of the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 and Ready x 16, 304 + 237 images ->
-2,432 + 3,792 rows). A plan is data: the same seed gives the same rows, and training only carries them out.
+2,432 + 3,792 rows). Equal seeds give equal rows, and training makes its samples from these rows.
 """
 
 from datetime import date
@@ -27,37 +27,40 @@ REVISION = 1
 
 
 class AugmentParams(Params):
-    """How often each class is shown, and how."""
+    """Parameters of the training samples: how many of each class, and how they are changed."""
 
     plan: Literal["copies", "weighted_sampling"] = Field(
         default="copies",
-        description="copies: every image as often as its class says; weighted_sampling: as many draws with "
-        "replacement, with the same expected class shares",
+        description="How samples are planned: copies takes every image as often as augment.copies says for its class; "
+        "weighted_sampling draws as many samples with replacement, with the same expected class shares",
     )
     copies: tuple[int, ...] = Field(
-        default=(8, 16), description="samples per image of each class, in class order; one number serves all classes"
+        default=(8, 16),
+        description="Number of samples per image of each class, in class order; a single number applies to all classes",
     )
-    seed: int = Field(default=0, ge=0, description="of symmetries beyond the first eight and photometric changes")
+    seed: int = Field(
+        default=0, ge=0, description="Seed of the drawn images, their symmetries and their photometric changes"
+    )
 
 
 def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int64]:
-    """Copies of each class, shape (n_classes,).
+    """Return the number of samples per image of each class, (n_classes,).
 
     Raises
     ------
-    InputError : not one number, nor one for each class; or a number below 1.
+    InputError : there is neither one number nor one for each class, or a number is below 1.
     """
     if len(copies) not in (1, n_classes) or min(copies, default=0) < 1:
         raise InputError(
-            f"{list(copies)} for {n_classes} classes",
-            "augment.copies holds one positive number, or one for each class",
+            f"augment.copies is {list(copies)} for {n_classes} classes",
+            "augment.copies must hold one positive number, or one for each class",
             f"give for example copies = {[8] * n_classes}",
         )
     return np.broadcast_to(np.asarray(copies, np.int64), (n_classes,)).copy()
 
 
 def plan_copies(labels: NDArray[np.integer], copies: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Every image `copies[label]` times: the eight symmetries, then symmetries with a photometric change.
+    """Plan `copies[label]` samples of every image: the eight symmetries, then symmetries with a photometric change.
 
     Parameters
     ----------
@@ -81,10 +84,10 @@ def plan_copies(labels: NDArray[np.integer], copies: NDArray[np.int64], seed: in
 
 
 def plan_weighted_sampling(labels: NDArray[np.integer], copies: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """As many draws with replacement as `plan_copies` has rows, each image weighted by its class's copies.
+    """Draw as many samples with replacement as `plan_copies` has rows, with images weighted by their class's copies.
 
-    The expected share of each class is that of `plan_copies`; every draw has a random symmetry and photometric change.
-    Same shapes as `plan_copies`.
+    The expected share of each class equals that of `plan_copies`. Every sample has a random symmetry and photometric
+    change. Shapes are those of `plan_copies`.
     """
     weights = copies[labels]
     n = int(weights.sum())
@@ -97,7 +100,7 @@ def plan_weighted_sampling(labels: NDArray[np.integer], copies: NDArray[np.int64
 
 
 def training_images(parts: list[dict[str, list[Any]]]) -> list[tuple[int, int]]:
-    """(date index, position in that date's table) of every labelled training image, dates in order."""
+    """Return date index and position in that date's table of every labelled training image, in the dates' order."""
     return [
         (d, i)
         for d, part in enumerate(parts)
@@ -109,7 +112,7 @@ def training_images(parts: list[dict[str, list[Any]]]) -> list[tuple[int, int]]:
 def augmentation_rows(
     dates: list[str], parts: list[dict[str, list[Any]]], params: AugmentParams, n_classes: int
 ) -> list[dict[str, Any]]:
-    """Rows of the table `augmentation` for the observations of every date."""
+    """Return the rows of the table `augmentation` for the observations of every date."""
     chosen = training_images(parts)
     labels = np.asarray([parts[d]["label"][i] for d, i in chosen], np.int64)
     make = plan_copies if params.plan == "copies" else plan_weighted_sampling
@@ -128,7 +131,7 @@ def augmentation_rows(
 
 
 def augmentation_recipe(params: AugmentParams, images: list[ArtifactRef]) -> Recipe:
-    """What makes the augmentation table."""
+    """Return the recipe of the augmentation table."""
     return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"images": images})
 
 

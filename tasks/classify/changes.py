@@ -1,10 +1,10 @@
-"""The changes that make several training samples of one image."""
+"""Change an image to make several training samples of it: symmetries and photometric changes."""
 
 import numpy as np
 import torch
 
-N_SYMMETRIES = 8
-NO_CHANGE = -1
+N_SYMMETRIES = 8  # symmetries of the square
+NO_CHANGE = -1  # photometric seed of a sample without a photometric change
 
 
 def apply_symmetry(image: torch.Tensor, symmetry: int) -> torch.Tensor:
@@ -14,7 +14,7 @@ def apply_symmetry(image: torch.Tensor, symmetry: int) -> torch.Tensor:
 
 
 def photometric_change(seed: int) -> tuple[float, float]:
-    """Gain in 0.85..1.15 and offset in -0.08..0.08 (of the full range) of a seed; (1, 0) for -1."""
+    """Return the gain in 0.85..1.15 and the offset in -0.08..0.08 (of the full range) of a seed; (1, 0) for -1."""
     if seed == NO_CHANGE:
         return 1.0, 0.0
     gain, offset = np.random.default_rng(seed).uniform([0.85, -0.08], [1.15, 0.08])

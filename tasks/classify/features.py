@@ -1,7 +1,4 @@
-"""What a classifier computes of an image beside its answer: logits, and the features its last layer decides from.
-
-No Prefect.
-"""
+"""Compute a classifier's logits of images, and the features that are the input of its last layer. No Prefect."""
 
 import numpy as np
 import torch
@@ -12,13 +9,13 @@ from tasks.classify.model import Classifier, forward_passes
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
-    """The layer that turns features into logits; None where there is none to be found, as in an exported program."""
+    """Return the last linear layer, which turns features into logits; None for a model without (exported programs)."""
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     return linear[-1] if linear else None
 
 
 def n_features(classifier: Classifier) -> int:
-    """Features an image: what the last linear layer takes; without such a layer, the logits."""
+    """Return the number of features per image: the inputs of the last linear layer, else the number of logits."""
     head = last_linear(classifier.model)
     return len(classifier.classes) if head is None else head.in_features
 
@@ -26,14 +23,14 @@ def n_features(classifier: Classifier) -> int:
 def logits_and_features(
     classifier: Classifier, images: NDArray[np.uint8], batch_size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (n, n_classes) and features (n, d) of images (n, h, w, 3).
+    """Compute the logits (n, n_classes) and features (n, d) of images (n, h, w, 3).
 
-    Features are the inputs of the last linear layer (512 in a ResNet18); where no such layer can be found they are the
-    logits themselves. The model must be the caller's own: another thread's pass through it would be noted too.
+    Features are the inputs of the last linear layer (512 in a ResNet18), or the logits if there is no such layer. No
+    other thread may use the model meanwhile, because the hook would record its passes too.
 
     Raises
     ------
-    InputError : the model does not give one finite number per class.
+    InputError : the model does not return one finite number per class.
     """
     seen: list[torch.Tensor] = []
     head = last_linear(classifier.model)

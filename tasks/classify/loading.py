@@ -1,8 +1,8 @@
-"""Loading classifiers of artefacts, each once in a process however many of its tasks ask for it. No Prefect.
+"""Load classifiers from artefacts, each once per process, and cache them for all tasks of the process. No Prefect.
 
-What is kept is known by the checksum of its weights and not by its artefact's name: two stores may each have trained a
-classifier of one name, on machines whose sums differ in the last bit. Every caller gets modules of its own around the
-same weights, so that a hook which one puts on its model is not seen by another in a thread beside it.
+The cache key holds the checksum of the weights, not the artefact's name. Two stores may hold classifiers of one name
+that were trained on different machines, whose sums differ in the last bit. Every caller gets its own modules around
+shared weights, so a hook that one task adds is not called in a parallel thread.
 """
 
 import threading
@@ -13,17 +13,17 @@ from storage.artifacts import Artifact
 from tasks.classify.model import Classifier, choose_device, freeze, read_model, weights_file
 from tasks.parameters import Runtime
 
-MAX_KEPT = 2  # classifiers; a process computes one campaign at a time, and two of an audit may take turns
+MAX_KEPT = 2  # classifiers cached per process; an audit alternates between two, everything else uses one
 
 Key = tuple[str, ...]
 
 
 class KeptClassifiers:
-    """The classifiers that a process used last, at most `size` of them, loaded by one thread while others wait.
+    """Cache of the `size` most recently used classifiers. While one thread loads a classifier, the others wait.
 
     Attributes
     ----------
-    n_loads : how often something was loaded since the process began.
+    n_loads : number of loads since the process began.
     """
 
     def __init__(self, size: int) -> None:
@@ -32,7 +32,13 @@ class KeptClassifiers:
         self._lock = threading.Lock()
 
     def take(self, key: Key, load: Callable[[], Callable[[], Classifier]]) -> Classifier:
-        """A classifier of the caller's own; `load` reads what is not kept and tells how to make one of it."""
+        """Return a classifier with modules that only the caller uses.
+
+        Parameters
+        ----------
+        key : cache key.
+        load : reads a classifier that is not cached, and returns a function that makes copies of it.
+        """
         with self._lock:
             if key not in self._makers:
                 self._makers[key] = load()
@@ -47,13 +53,15 @@ KEPT = KeptClassifiers(MAX_KEPT)
 
 
 def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "float32") -> Classifier:
-    """The classifier of an artefact, ready to run on the device that `runtime` asks for.
+    """Load the classifier of an artefact, ready to run on the device of `runtime`.
 
-    `precision` is that of the whole process's CUDA convolutions, `float32` or `tf32`.
+    Parameters
+    ----------
+    precision : precision of CUDA convolutions in the whole process, `float32` or `tf32`.
 
     Raises
     ------
-    InputError : a device that is not there, or weights that are no classifier's.
+    InputError : the device is missing, or the weights do not belong to a classifier.
     ArtifactError : the artefact lacks a file.
     """
     device = choose_device(runtime, precision)

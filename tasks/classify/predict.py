@@ -1,12 +1,12 @@
-"""Predict: the classifier's answer for every image of a date.
+"""Predict: compute the classifier's answer for every image of a date.
 
-Reads `images` and `classifier`, writes the table `predictions` and, for the stages that judge the answers, the logits
-and the features that the last layer decides from. A date of many images is predicted in parts side by side, each an
-artefact `predictions_part`, of which `predict_images` then makes the date's `predictions`.
+Reads `images` and `classifier`, writes the table `predictions`, the logits and the features (inputs of the last layer).
+A date of many images is predicted in parallel parts, each an artefact `predictions_part`. `predict_images` then merges
+them into the date's `predictions`.
 
-Memory: classifier + one shard of images (64) + features of 1,024 images + two numbers an image, however many images a
-date has. A forward pass takes `runtime.batch_size` images of one shard, so that the batches, and with them the last
-bits of every number, are the same in however many parts and by however many workers a date is predicted.
+Memory: classifier + one shard of images (64) + features of 1,024 images + two numbers per image of the date. A forward
+pass takes at most `runtime.batch_size` images of one shard. So batches, and the last bits of every number, do not
+depend on the number of parts or workers.
 """
 
 from collections.abc import Sequence
@@ -38,24 +38,25 @@ from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once
 
 REVISION = 2
-FEATURES_BLOCK = 1024  # images a file of features
-# Whole files of images and of features. At 256 pixels a core takes some minutes for a part, a GPU some seconds.
+FEATURES_BLOCK = 1024  # images whose features share a file
+# Images of a part, which are whole files of images and of features. At 256 pixels a part takes a core some minutes and
+# a GPU some seconds.
 PART_IMAGES = 4 * FEATURES_BLOCK
 
 
 def predictions_recipe(images: ArtifactRef, classifier: ArtifactRef) -> Recipe:
-    """What makes a date's predictions."""
+    """Return the recipe of a date's predictions."""
     return Recipe("predictions", REVISION, {}, {"images": images, "classifier": classifier})
 
 
 def part_recipe(images: ArtifactRef, classifier: ArtifactRef, first: int, last: int) -> Recipe:
-    """What makes the answers for images `first` to `last` of a date."""
+    """Return the recipe of the predictions for images `first` to `last` of a date."""
     inputs = {"images": images, "classifier": classifier}
     return Recipe("predictions_part", REVISION, {"first": first, "last": last}, inputs)
 
 
 def date_parts(store: Store, images: ArtifactRef, classifier: ArtifactRef) -> list[tuple[int, int]]:
-    """First and last image of each part that a date is predicted in; none where it is small, or predicted already."""
+    """Return the first and last image of each part of a date; empty if the date is small or already predicted."""
     if store.holds(predictions_recipe(images, classifier).ref):
         return []
     n_images = open_array(store.open(images), IMAGES).shape[0]
@@ -66,7 +67,12 @@ def date_parts(store: Store, images: ArtifactRef, classifier: ArtifactRef) -> li
 def write_answers(
     draft: Draft, classifier: Classifier, pixels: Any, first: int, last: int, batch_size: int
 ) -> NDArray[np.float32]:
-    """Write logits and features of images `first` to `last` of an array (m, h, w, 3), and return the logits (n, k)."""
+    """Compute and write logits and features of images `first` to `last` of an array (m, h, w, 3).
+
+    Returns
+    -------
+    logits : (n, k) for n = last - first + 1 images and k classes.
+    """
     n, width = last + 1 - first, n_features(classifier)
     logits = np.empty((n, len(classifier.classes)), np.float32)
     stored = create_array(draft, FEATURES, (n, width))
@@ -83,11 +89,15 @@ def write_answers(
 
 
 def copy_answers(draft: Draft, parts: list[Artifact], n: int) -> NDArray[np.float32]:
-    """Write logits and features of `n` images as their parts have them, and return the logits (n, k).
+    """Merge logits and features of parts into those of `n` images.
+
+    Returns
+    -------
+    logits : (n, k) for k classes.
 
     Raises
     ------
-    ArtifactError : parts that do not make up the images.
+    ArtifactError : the parts do not cover the images exactly once.
     """
     starts = [int(part.manifest.params["first"]) for part in parts]
     ranges = [range(start, int(part.manifest.params["last"]) + 1) for start, part in zip(starts, parts, strict=True)]
@@ -104,7 +114,7 @@ def copy_answers(draft: Draft, parts: list[Artifact], n: int) -> NDArray[np.floa
 
 
 def predictions_of(logits: NDArray[np.float32], observations: Rows, classifier: str) -> dict[str, list[Any]]:
-    """Columns of the table `predictions` of logits (n, k) for the images of a table of observations."""
+    """Return the columns of the table `predictions` from logits (n, k) and the observations of the n images."""
     probabilities = softmax(logits)
     return {
         **{name: observations[name] for name in ("plant_id", "split", "label", "row")},
@@ -142,7 +152,7 @@ def predict_images(
     runtime: Runtime,
     parts: Sequence[ArtifactRef] = (),
 ) -> None:
-    """Classify every image of a date, or put together its parts as `predict_part` named them."""
+    """Classify every image of a date, or merge the parts that `predict_part` made."""
     artifact = store.open(images)
     observations = read_table(artifact, OBSERVATIONS)
     n = len(observations["row"])

@@ -1,8 +1,8 @@
-"""Train: fit the classifier on the augmented images, or take one that is given.
+"""Train: fit the classifier on the augmented images, or copy a given classifier into the store.
 
 Reads images and the augmentation table, writes the artefact `classifier`: weights, `card.json` and the table `epochs`.
 
-Memory: the training and validation images of all dates, and no others.
+Memory: the training and validation images of all dates.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ REVISION = 1
 
 
 def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> TrainingSet:
-    """Samples of the augmentation table over the dates' images, training images only."""
+    """Load the training images of all dates, and the samples that the augmentation table plans of them."""
     plan = read_table(augmentation, AUGMENTATION)
     used = sorted({(day.isoformat(), row) for day, row in zip(plan["acquired"], plan["row"], strict=True)})
     position = {key: n for n, key in enumerate(used)}
@@ -45,7 +45,7 @@ def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> Trai
 
 
 def load_validation_set(artifacts: list[Artifact]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images and labels of the labelled validation images of every date."""
+    """Load the labelled validation images (n, h, w, 3) of all dates, and their labels (n,)."""
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     for artifact in artifacts:
@@ -57,18 +57,18 @@ def load_validation_set(artifacts: list[Artifact]) -> tuple[NDArray[np.uint8], N
 
 
 def read_images(artifact: Artifact, rows: list[int]) -> NDArray[np.uint8]:
-    """Some images of a date (n, h, w, 3); the others, which may be many more, are not read."""
+    """Read some images (n, h, w, 3) of a date, without reading the others."""
     return read_rows(open_array(artifact, IMAGES), np.asarray(rows, np.int64))
 
 
 def classifier_recipe(params: TrainParams, augmentation: ArtifactRef, images: list[ArtifactRef]) -> Recipe:
-    """What makes a trained classifier."""
+    """Return the recipe of a trained classifier."""
     inputs = {"augmentation": augmentation, "images": images}
     return Recipe("classifier", REVISION, params.model_dump(mode="json"), inputs)
 
 
 def given_recipe(given: GivenClassifier, classes: tuple[str, ...]) -> Recipe:
-    """What makes the copy of a given classifier: the content of its file, not where it lies."""
+    """Return the recipe of the copy of a given classifier, which depends on its file's content, not on its path."""
     path = Path(given.path)
     content = describe_file(path).sha256 if path.is_file() else "missing"
     params = {**given.model_dump(mode="json", exclude={"path"}), "sha256": content, "classes": list(classes)}
@@ -85,7 +85,7 @@ def train_classifier(
     images: list[ArtifactRef],
     runtime: Runtime,
 ) -> None:
-    """Train the campaign's classifier; goes on from its checkpoint where an earlier run was killed."""
+    """Train the campaign's classifier, and continue from its checkpoint if an earlier run was killed."""
     artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
     samples = load_training_set(artifacts, store.open(augmentation))
@@ -111,7 +111,7 @@ def train_classifier(
 @task(task_run_name="take classifier", **cached_by(given_recipe))
 @made_once(given_recipe)
 def take_classifier(draft: Draft, store: Store, given: GivenClassifier, classes: tuple[str, ...]) -> None:
-    """Copy a given classifier into the store, after loading it once."""
+    """Load a given classifier to check it, and copy it into the store."""
     load_given(given, len(classes))
     card = {**given.model_dump(mode="json", exclude={"path"}), "classes": list(classes), "origin": "given"}
     draft.write_bytes(weights_file(given.architecture), Path(given.path).read_bytes())

@@ -1,11 +1,11 @@
-"""Training a classifier: batches from a plan, epochs, checkpoints. No Prefect, no store.
+"""Train a classifier: batches from a plan, epochs, checkpoints. No Prefect, no store.
 
-Kierdorf & Roscher 2023, section 2.3: ResNet18, cross-entropy, 25 epochs of Adam with learning rate 1e-4 and weight
-decay 1e-4, times 0.1 every 5 epochs. Batch size, initial weights and normalisation are not stated there: ours are 16,
-none and ImageNet's.
+Kierdorf & Roscher 2023, section 2.3: ResNet18, cross-entropy, 25 epochs of Adam with learning rate 1e-4, times 0.1
+every 5 epochs, and weight decay 1e-4. The paper does not state batch size, initial weights and normalisation. Here they
+are 16, random and ImageNet's.
 
-A checkpoint is written after every epoch. The order of an epoch depends on its number and the seed alone, so a run that
-was killed goes on to the same weights as one that was not.
+A checkpoint is written after every epoch. The order of samples in an epoch depends only on its number and the seed. So
+a resumed run ends with the same weights as an uninterrupted one.
 """
 
 import io
@@ -30,24 +30,35 @@ from tasks.parameters import Params, Runtime
 
 
 class TrainParams(Params):
-    """Training of the classifier."""
+    """Parameters of the training of the classifier."""
 
-    architecture: str = Field(default="resnet18", description="torchvision model name")
-    weights: Literal["none", "imagenet"] = Field(default="none", description="initial weights")
-    epochs: int = Field(default=25, ge=1, le=1000)
-    batch_size: int = Field(
-        default=16, ge=2, le=4096, description="images; part of the result, unlike runtime.batch_size"
+    architecture: str = Field(default="resnet18", description="Name of the torchvision model that is trained")
+    weights: Literal["none", "imagenet"] = Field(
+        default="none", description="Initial weights: none draws them at random, imagenet loads torchvision's"
     )
-    learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    weight_decay: float = Field(default=1e-4, ge=0, le=1)
-    step_epochs: int = Field(default=5, ge=1, description="the learning rate falls every so many epochs")
-    step_factor: float = Field(default=0.1, gt=0, le=1, description="by this factor")
-    seed: int = Field(default=0, ge=0, description="of initial weights and order")
+    epochs: int = Field(default=25, ge=1, le=1000, description="Number of passes over all training samples")
+    batch_size: int = Field(
+        default=16,
+        ge=2,
+        le=4096,
+        description="Number of samples per training step; unlike runtime.batch_size it changes the result",
+    )
+    learning_rate: float = Field(
+        default=1e-4, gt=0, le=1, description="Learning rate of the Adam optimiser in the first epochs"
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Weight decay (L2 penalty) of the Adam optimiser")
+    step_epochs: int = Field(
+        default=5, ge=1, description="Number of epochs after which the learning rate is multiplied by step_factor"
+    )
+    step_factor: float = Field(
+        default=0.1, gt=0, le=1, description="Factor by which the learning rate changes every step_epochs epochs"
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the initial weights and of the order of samples")
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images in memory (about 200 kB each at 256 pixels) and the samples to make of them.
+    """Training images in memory (about 200 kB each at 256 pixels), and the samples to make of them.
 
     Attributes
     ----------
@@ -61,7 +72,7 @@ class TrainingSet:
     labels: NDArray[np.int64]
 
     def batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs (b, 3, h, w), normalised, and labels (b,) of some samples."""
+        """Make the normalised inputs (b, 3, h, w) and the labels (b,) of some samples."""
         return (
             torch.stack([self._sample(*self.samples[row].tolist()) for row in rows]),
             torch.from_numpy(self.labels[rows]),
@@ -70,14 +81,14 @@ class TrainingSet:
     def _sample(self, image: int, symmetry: int, seed: int) -> torch.Tensor:
         pixels = torch.from_numpy(self.images[image])[None]
         gain, offset = photometric_change(seed)
-        # Gain and offset act on values in 0..1, before normalisation; clipping there is what a camera does.
+        # Gain and offset act on values in 0..1, before normalisation. Values are clipped as in a camera.
         values = (pixels.to(torch.float32) * gain + 255 * offset).clamp(0, 255) if seed != NO_CHANGE else pixels
         return apply_symmetry(normalise(values, IMAGENET_MEAN, IMAGENET_STD)[0], symmetry)
 
 
 @dataclass
 class Training:
-    """Everything that a checkpoint holds: model, optimiser, schedule and the epochs so far."""
+    """State of a training, as a checkpoint holds it: model, optimiser, schedule and the epochs so far."""
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
@@ -86,7 +97,7 @@ class Training:
 
     @classmethod
     def start(cls, params: TrainParams, n_classes: int, device: torch.device) -> "Training":
-        """A training at epoch 0."""
+        """Return the state of a training before its first epoch."""
         from tasks.classify.architectures import build_model
 
         model = build_model(params.architecture, n_classes, params.weights, params.seed)
@@ -98,18 +109,18 @@ class Training:
         return cls(model, optimiser, schedule, [])
 
     def dump(self) -> bytes:
-        """The checkpoint as bytes."""
+        """Return the checkpoint as bytes."""
         buffer = io.BytesIO()
         parts = (self.model, self.optimiser, self.schedule)
         torch.save({"states": [part.state_dict() for part in parts], "epochs": self.epochs}, buffer)
         return buffer.getvalue()
 
     def load(self, checkpoint: Place) -> None:
-        """Go on from a checkpoint.
+        """Load the state of a checkpoint.
 
         Raises
         ------
-        ArtifactError : a damaged file, or one of another training.
+        ArtifactError : the file is damaged, or belongs to another training.
         """
         try:
             content = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)
@@ -118,14 +129,14 @@ class Training:
             self.epochs = content["epochs"]
         except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
-                f"{checkpoint} cannot be read as a checkpoint: {error}; delete it, and training starts again"
+                f"{checkpoint} cannot be read as a checkpoint of this training: {error}; delete it to train again"
             ) from error
 
 
 def made_ahead(samples: TrainingSet, parts: list[NDArray[np.int64]]) -> Generator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batch of each part of the samples, the next one made while the one before is trained on.
+    """Yield the batch of each part of the samples, and make the next batch meanwhile in a thread.
 
-    A GPU would wait for the host a quarter of the time.
+    Otherwise a GPU would wait for batches a quarter of the time.
     """
     with ThreadPoolExecutor(1, "batch") as maker:
         coming = maker.submit(samples.batch, parts[0])
@@ -138,10 +149,10 @@ def made_ahead(samples: TrainingSet, parts: list[NDArray[np.int64]]) -> Generato
 def train_epoch(
     training: Training, samples: TrainingSet, params: TrainParams, device: torch.device
 ) -> tuple[float, float]:
-    """One pass over all samples; returns mean loss (nat) and accuracy, both while training.
+    """Train one epoch, and return the mean loss (nat) and the accuracy over its batches.
 
-    The last batch is left out when it holds a single sample, which batch normalisation cannot take; over the epochs the
-    order changes and so does the sample left out.
+    A last batch of a single sample is left out, because batch normalisation needs several. The order differs between
+    epochs, so another sample is left out in each epoch.
     """
     epoch = len(training.epochs)
     order = np.random.default_rng([params.seed, epoch]).permutation(len(samples.labels))
@@ -149,7 +160,7 @@ def train_epoch(
     loss_sum = torch.zeros((), dtype=torch.float64)
     n_correct, n_seen = 0, 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(params.seed * 1000 + epoch)  # dropout, where the architecture has it
+        torch.manual_seed(params.seed * 1000 + epoch)  # for architectures with dropout
         parts = [order[part] for part in batches(len(order), params.batch_size)]
         for batch in made_ahead(samples, [rows for rows in parts if len(rows) > 1 or len(order) == 1]):
             inputs, labels = (t.to(device) for t in batch)
@@ -169,7 +180,7 @@ def train_epoch(
 def evaluate(
     model: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], batch_size: int, device: torch.device
 ) -> tuple[float | None, float | None]:
-    """Mean cross-entropy (nat) and accuracy on labelled images; (None, None) where there are none."""
+    """Return the mean cross-entropy (nat) and the accuracy on labelled images; (None, None) if there are none."""
     if not len(labels):
         return None, None
     model.eval()
@@ -179,7 +190,7 @@ def evaluate(
         for part in batches(len(labels), batch_size):
             batch = torch.from_numpy(images[part]).to(device)
             passes = (model(normalise(some, IMAGENET_MEAN, IMAGENET_STD)) for some in batch.split(size))
-            # Losses are summed over a batch, whatever a pass holds: other sums would round otherwise.
+            # Losses are summed over a whole batch, because the rounding must not depend on the size of a pass.
             logits, truth = torch.cat([*passes]), torch.from_numpy(labels[part]).to(device)
             loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
             n_correct += int((logits.argmax(1) == truth).sum())
@@ -195,7 +206,7 @@ def train(
     checkpoint: Place,
     on_epoch: Callable[[int], None],
 ) -> Training:
-    """Train to the last epoch, from the checkpoint where there is one, replacing it after every epoch."""
+    """Train to the last epoch, starting from the checkpoint if it exists, and replace it after every epoch."""
     device = choose_device(runtime)
     training = Training.start(params, n_classes, device)
     if checkpoint.is_file():

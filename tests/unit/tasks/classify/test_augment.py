@@ -1,4 +1,4 @@
-"""Plans of training samples: the paper's counts, the eight symmetries, and shares of weighted draws."""
+"""Test plans of training samples: the paper's counts, the eight symmetries, and shares of weighted draws."""
 
 from collections import Counter
 from datetime import date

@@ -1,4 +1,4 @@
-"""The eight symmetries of the square against numpy, and the seeded change of brightness."""
+"""Test the eight symmetries of the square against numpy, and the seeded change of brightness."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def images_of(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def number_of(pixels: NDArray[np.float32]) -> int:
-    """Which symmetry made these pixels out of SQUARE."""
+    """Return the number of the symmetry that turns SQUARE into these pixels."""
     (found,) = [s for s, image in enumerate(images_of(SQUARE)) if np.array_equal(image, pixels)]
     return found
 

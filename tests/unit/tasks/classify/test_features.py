@@ -1,4 +1,4 @@
-"""What the last layer decides from, of models that have one and models that do not; and how predictions keep it."""
+"""Test the inputs of the last layer, for models with and without a linear layer, and how predictions store them."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A process loads a classifier once, and gives every task that asks modules of its own."""
+"""Test that a process loads a classifier once, and gives every task separate modules."""
 
 import threading
 from pathlib import Path
@@ -23,7 +23,7 @@ RUNTIME, ARCHITECTURE = Runtime(device="cpu"), "shufflenet_v2_x0_5"
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> KeptClassifiers:
-    """Nothing is loaded yet."""
+    """Replace the cache of classifiers by an empty one."""
     fresh = KeptClassifiers(MAX_KEPT)
     monkeypatch.setattr(loading, "KEPT", fresh)
     return fresh
@@ -71,7 +71,7 @@ def test_callers_share_weights_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_stores_with_one_name_for_two_classifiers_do_not_mix(tmp_path: Path, kept: KeptClassifiers) -> None:
-    """As where two machines trained by one recipe: the name is the recipe's, the weights are not the same."""
+    """Two machines that train by one recipe give artefacts of one name with different weights."""
     artifacts = [store_classifier(tmp_path / str(seed), seed) for seed in range(2)]
     assert artifacts[0].ref == artifacts[1].ref
     one, other = (predict_logits(load_classifier(artifact, RUNTIME), images_of(2), 2) for artifact in artifacts)

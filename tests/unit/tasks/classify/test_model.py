@@ -1,4 +1,4 @@
-"""Building, loading and running classifiers, with numpy and scipy as oracles and what goes wrong said in words."""
+"""Test building, loading and running classifiers against numpy and scipy, and the messages of bad input."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_channels_and_positions_of_an_rgb_image_stay_where_they_are() -> None:
 
 @pytest.mark.parametrize("size", [(5, 7), (64, 64)])
 def test_rgb_images_are_normalised_to_the_same_bits_as_stored_pixels(size: tuple[int, int]) -> None:
-    """Predictions start from stored pixels, explanations from RGB images; they must be of the same inputs."""
+    """Predictions start from stored pixels and explanations from RGB images, but both need the same inputs."""
     pixels = images_of(3, *size)
     for mean, std in ((IMAGENET_MEAN, IMAGENET_STD), ((0.1, 0.5, 0.9), (0.2, 0.3, 0.4))):
         classifier = freeze(nn.Identity(), CLASSES, mean, std, CPU)
@@ -144,7 +144,7 @@ def test_the_cpu_can_always_be_asked_for() -> None:
 
 
 def test_tf32_is_refused_on_the_cpu() -> None:
-    with pytest.raises(InputError, match=r"runtime\.saliency_precision = tf32"):
+    with pytest.raises(InputError, match=r"runtime\.saliency_precision is tf32"):
         choose_device(Runtime(device="cpu"), "tf32")
 
 
@@ -176,7 +176,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, eager: Clas
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, architecture: str, content: bytes) -> None:
     path = tmp_path / "file.pt2"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"classifier\.path holds") as caught:
+    with pytest.raises(InputError, match=r"classifier\.path must hold") as caught:
         load_given(GivenClassifier(path=str(path), architecture=architecture), 2)
     assert str(path) in caught.value.found and "classifier.architecture" in caught.value.remedy
 
@@ -184,27 +184,27 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, architecture: str, co
 def test_a_pickled_model_is_refused_because_it_could_run_code(tmp_path: Path, eager: Classifier) -> None:
     path = tmp_path / "model.pt"
     torch.save(eager.model, path)
-    with pytest.raises(InputError, match=r"classifier\.path holds"):
+    with pytest.raises(InputError, match=r"classifier\.path must hold"):
         load_given(GivenClassifier(path=str(path)), 2)
 
 
 def test_weights_and_programs_are_not_taken_for_each_other(tmp_path: Path, program: Path, eager: Classifier) -> None:
     weights = tmp_path / "weights.pt2"
     weights.write_bytes(save_weights(eager.model))
-    with pytest.raises(InputError, match="holds an exported program"):
+    with pytest.raises(InputError, match="must hold an exported program"):
         load_given(GivenClassifier(path=str(weights), architecture=EXPORTED), 2)
-    with pytest.raises(InputError, match="holds weights of resnet18"):
+    with pytest.raises(InputError, match="must hold weights of resnet18"):
         load_given(GivenClassifier(path=str(program)), 2)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"classifier\.path is a file") as caught:
+    with pytest.raises(InputError, match=r"classifier\.path must be a file") as caught:
         load_given(GivenClassifier(path=str(tmp_path / "none.pt")), 2)
     assert "none.pt" in caught.value.found
 
 
 def test_a_normalisation_without_spread_is_refused() -> None:
-    with pytest.raises(ValueError, match="std must be positive"):
+    with pytest.raises(ValueError, match="every standard deviation must be positive"):
         GivenClassifier(path="weights.pt", std=(0.2, 0.0, 0.2))
 
 
@@ -291,7 +291,7 @@ def test_no_images_have_no_logits(eager: Classifier) -> None:
 def test_damaged_weights_are_refused(name: str, value: float) -> None:
     model = build_model("resnet18", 2, "none", seed=0)
     model.state_dict()[name][:2] = value
-    with pytest.raises(InputError, match="weights are finite numbers") as caught:
+    with pytest.raises(InputError, match="weights must be finite numbers") as caught:
         frozen(model)
     assert "2 NaN or infinite" in caught.value.found
 
@@ -302,7 +302,7 @@ def test_logits_that_are_not_finite_are_refused() -> None:
             return (images.mean((2, 3))[:, :2] * torch.tensor([1, 1e-3]) * 1e3).exp()
 
     images = np.full((2, 4, 4, 3), 255, np.uint8)
-    with pytest.raises(InputError, match="logits are finite numbers") as caught:
+    with pytest.raises(InputError, match="logits must be finite numbers") as caught:
         predict_logits(frozen(Overflowing()), images, 2)
     assert "2 of 4" in caught.value.found
 

@@ -1,4 +1,4 @@
-"""A date predicted in parts is the date predicted at once, to the last bit, and neither holds more than it says."""
+"""Test that parts give bit-identical predictions of a date, and that memory is as the module states."""
 
 import tracemalloc
 from datetime import date
@@ -114,7 +114,7 @@ def test_parts_must_make_up_the_date(
 
 
 def test_memory_is_that_of_a_shard(tmp_path: Path) -> None:
-    """Arrays and bytes, without torch's: of 640 images of 12 KiB, a shard is 0.8 MiB and the date 7.5 MiB."""
+    """Peak memory without torch's tensors: of 640 images of 12 KiB, a shard is 0.8 MiB and the date 7.5 MiB."""
     peaks: list[float] = []
     for n in (128, 640):
         images_of_date = np.random.default_rng(n).integers(0, 256, (n, 64, 64, 3), np.uint8)

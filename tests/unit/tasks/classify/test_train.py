@@ -1,4 +1,4 @@
-"""Training: samples against numpy, the schedule, and that a killed run goes on to the very same weights."""
+"""Test training: samples against numpy, the schedule, and that a resumed run ends with identical weights."""
 
 import signal
 import subprocess
@@ -35,18 +35,18 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 class Interrupted(Exception):
-    """What stops a run in these tests."""
+    """Interruption of a run in these tests."""
 
 
 def toy_images(n: int, seed: int) -> Pair:
-    """Noise that is dark (class 0) or bright (class 1), 32 pixels."""
+    """Return images of 32 pixels of dark noise (class 0) and bright noise (class 1)."""
     labels = np.arange(n) % 2
     noise = np.random.default_rng(seed).integers(0, 140, (n, 32, 32, 3))
     return (noise + 110 * labels[:, None, None, None]).astype(np.uint8), labels.astype(np.int64)
 
 
 def toy_samples(n: int = 24) -> TrainingSet:
-    """Every image once; symmetries in turn; every third with a photometric change."""
+    """Return one sample per image, with symmetries in turn and a photometric change for every third image."""
     images, labels = toy_images(n, seed=0)
     number = np.arange(n)
     seeds = np.where(number % 3 == 0, number, NO_CHANGE)
@@ -54,7 +54,7 @@ def toy_samples(n: int = 24) -> TrainingSet:
 
 
 def ignore(_n: int) -> None:
-    """Count nothing."""
+    """Ignore the number of finished epochs."""
 
 
 def run(checkpoint: Path, params: TrainParams = PARAMS, on_epoch: Callable[[int], None] = ignore) -> Training:
@@ -67,7 +67,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Training:
 
 
 def assert_same(a: Training, b: Training) -> None:
-    """Equal bit for bit: weights, running statistics, optimiser and rows."""
+    """Assert that weights, running statistics, optimiser and rows are bit-identical."""
     assert a.epochs == b.epochs
     for one, two in ((a.model.state_dict(), b.model.state_dict()), (moments(a), moments(b))):
         assert list(one) == list(two)
@@ -76,7 +76,7 @@ def assert_same(a: Training, b: Training) -> None:
 
 
 def moments(training: Training) -> dict[str, torch.Tensor]:
-    """Adam's moments and step counts by parameter."""
+    """Return Adam's moments and step counts by parameter."""
     state: dict[int, dict[str, torch.Tensor]] = training.optimiser.state_dict()["state"]
     return {f"{number}.{name}": tensor for number, part in state.items() for name, tensor in part.items()}
 
@@ -197,7 +197,7 @@ def test_a_last_batch_of_one_sample_is_left_out(n: int, n_seen: int) -> None:
 
 @dataclass(frozen=True)
 class Watched(TrainingSet):
-    """Samples that remember in which batches they were asked for."""
+    """Samples that record the batches in which they are requested."""
 
     asked: list[list[int]] = field(default_factory=list[list[int]])
 
@@ -267,12 +267,12 @@ DAYS = ("2021-08-23", "2021-09-03")
 
 
 def pixels_of(day: int, row: int) -> NDArray[np.uint8]:
-    """An image that says where it belongs."""
+    """Return an image whose pixels identify it."""
     return np.full((4, 4, 3), 100 * day + row, np.uint8)
 
 
 def stored_images(store: Store, day: int, splits: list[str], labels: list[int | None]) -> Artifact:
-    """Images of one date; the table lists them in another order than the array."""
+    """Store images of one date, with the table in another order than the array."""
     order = list(reversed(range(len(splits))))
     same: dict[str, Any] = {"path": "a.png", "sha256": "0", "height": 4, "width": 4, "flags": ""}
     rows = [
@@ -287,7 +287,7 @@ def stored_images(store: Store, day: int, splits: list[str], labels: list[int | 
 
 
 def stored_plan(store: Store, plan: Sequence[tuple[int, int, int, int, int | None]]) -> Artifact:
-    """Samples by day, row, label, symmetry and photometric seed."""
+    """Store an augmentation table of samples by day, row, label, symmetry and photometric seed."""
     rows = [
         {
             "acquired": date.fromisoformat(DAYS[day]),
