@@ -1,4 +1,4 @@
-"""Publish: the tables, decisions and report of a run under its campaign's name, the campaign's record last."""
+"""Publish the tables, decisions and report of a run under its campaign's name, and its record last."""
 
 from datetime import date
 from typing import Any
@@ -14,9 +14,9 @@ from storage.tables import BACKFILL, REVIEWS, TABLES
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.stage import always_run, versions
 
-BACKFILL_REVISION = 1  # raised when equal rows would mean something else
+BACKFILL_REVISION = 1  # revision of the table `backfill`, raised when equal rows would mean something else
 
-# Which artefacts hold the rows of each published table.
+# Kind of the artefacts that hold the rows of each published table.
 OWNERS = {
     "plants": "plants",
     "observations": "images",
@@ -43,9 +43,9 @@ OWNERS = {
 
 
 def holders(store: Store, artifacts: dict[str, ArtifactRef], table: str, day: str | None) -> list[ArtifactRef]:
-    """Artefacts with a table's rows (one a saliency method), of one date or of the campaign.
+    """Return the artefacts with a table's rows, one for each saliency method, of one date or of the campaign.
 
-    Empty for the training tables of a campaign with a given classifier.
+    The list is empty for the training tables of a campaign with a given classifier.
     """
     refs = [
         ref
@@ -56,7 +56,7 @@ def holders(store: Store, artifacts: dict[str, ArtifactRef], table: str, day: st
 
 
 def decisions_of(artifacts: dict[str, ArtifactRef], day: str) -> dict[str, ArtifactRef]:
-    """Artefacts with the decisions of a date, by saliency method."""
+    """Return the artefacts with the decisions of a date, by saliency method."""
     roles = {role: role.split() for role in artifacts}
     return {words[1]: artifacts[role] for role, words in roles.items() if words[0] == KIND and words[-1] == day}
 
@@ -72,7 +72,7 @@ def publish_results(
             refs = holders(opened, artifacts, spec.name, day)
             if refs:
                 publish_table(opened, spec, refs, campaign, None if day is None else date.fromisoformat(day))
-            elif spec is REVIEWS:  # the rule decides again, or other clusters
+            elif spec is REVIEWS:  # an earlier run had a review, this one has none
                 unpublish_table(opened, spec, campaign)
     for day in params["dates"]:
         publish_decisions(opened, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
@@ -92,7 +92,7 @@ def publish_acquisition(
     params: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
 ) -> AcquisitionRecord:
-    """Publish a scored date's tables and decisions as parts of its fit, then the record that says it is complete."""
+    """Publish the tables and decisions of a scored date under its fit, then the record that says it is complete."""
     opened, of_fit = Store(store), f"fit-{fit}"
     for spec in TABLES.values():
         refs = holders(opened, artifacts, spec.name, date.isoformat()) if spec.per_date else []
@@ -108,17 +108,17 @@ def publish_acquisition(
 
 @task(task_run_name="publish report {campaign}", **always_run())
 def publish_renewed_report(store: str, campaign: str, report: ArtifactRef) -> None:
-    """Publish a report in place of the one that a campaign has."""
+    """Publish a report that replaces the campaign's current one."""
     publish_report(Store(store), report, campaign)
 
 
 @task(task_run_name="publish backfill {name}", **always_run())
 def publish_backfill(store: str, name: str, rows: list[dict[str, Any]]) -> ArtifactRef:
-    """Publish what became of every season's dates in a backfill, in place of what the last one of this name left.
+    """Publish the result of every season's dates in a backfill, replacing the last backfill of this name.
 
     Parameters
     ----------
-    rows : of the table `backfill`, dates as YYYY-MM-DD.
+    rows : rows of the table `backfill`, with dates as YYYY-MM-DD.
     """
     opened, recipe = Store(store), Recipe("backfill", BACKFILL_REVISION, {"rows": content_digest(rows)})
     if not opened.holds(recipe.ref):

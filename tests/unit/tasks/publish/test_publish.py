@@ -1,4 +1,4 @@
-"""Published tables, reports and records: replaced when their sources change, repaired after a kill, else left alone."""
+"""Test published tables, reports and records: replaced after changes, repaired after a kill, else left unchanged."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def rejected(store: Store, *plants: str) -> ArtifactRef:
-    """An artefact whose table `rejected` has these plants."""
+    """Write an artefact whose table `rejected` has these plants."""
     recipe = Recipe("images", 1, {"plants": plants})
     rows = [{"plant_id": plant, "path": f"{plant}.png", "reason": "blank", "detail": ""} for plant in plants]
     with store.create(recipe) as draft:
@@ -56,7 +56,7 @@ def plants(path: Path) -> list[str]:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """Content and time of every file."""
+    """Return content and time of every file."""
     return {p.name: (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.iterdir()}
 
 
@@ -147,7 +147,7 @@ FIRST_FILES = [MANIFEST, "part-0.parquet"]
 
 
 class TestParts:
-    """Rows of several fits beside each other, each whole or not by itself."""
+    """Rows of several fits in one table, each part complete or damaged independently."""
 
     def test_place_and_content(self, store: Store) -> None:
         ref, other = rejected(store, "a"), rejected(store, "b")
@@ -216,7 +216,7 @@ class TestParts:
 
 
 class TestSameRows:
-    """Rows of the same artefacts are published once, whichever part comes first and whatever a kill left."""
+    """Rows of the same artefacts are published once, independent of the order of parts and of an earlier kill."""
 
     def test_what_another_part_has_is_not_written(self, store: Store) -> None:
         ref = rejected(store, "a")

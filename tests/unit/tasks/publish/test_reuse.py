@@ -1,4 +1,4 @@
-"""Artefacts of a finished campaign for another analysis: whole, and of labelled images where that is asked."""
+"""Test the reuse of a complete campaign's artefacts: unchanged, and for labelled images only."""
 
 from datetime import date
 from pathlib import Path
