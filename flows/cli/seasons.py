@@ -124,7 +124,7 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
         async with PrefectEventsClient(checkpoint_every=1) as client:  # 1: wait for an answer after each event
             await client.emit(event)
     except (OSError, httpx.HTTPError, WebSocketException) as error:  # no connection, no access, or cut off
-        raise ConnectionError(f"the Prefect server did not take the announcement: {error}") from error
+        raise ConnectionError(f"the Prefect server did not accept the announcement: {error}") from error
     return str(event.id)
 
 

@@ -118,7 +118,7 @@ class TestAnnounce:
             server.shutdown()
         assert (ended.returncode, ended.stdout) == (1, "") and "Traceback" not in ended.stderr
         (said,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-        assert said.startswith("error: the Prefect server did not take the announcement: ") and "401" in said
+        assert said.startswith("error: the Prefect server did not accept the announcement: ") and "401" in said
 
 
 class Refusing(BaseHTTPRequestHandler):
