@@ -129,3 +129,22 @@ def test_patterns_are_counted_up_to_a_limit() -> None:
     points = np.repeat(np.random.default_rng(0).normal(size=(5, 3)), 4, axis=0)
     assert [count_patterns(points, limit) for limit in (1, 3, 5, 9)] == [1, 3, 5, 5]
     assert count_patterns(np.zeros((6, 3)), 4) == 1
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+def test_maps_that_differ_by_less_than_a_millionth_of_their_spread_are_one_pattern(size: float) -> None:
+    """The limit is a squared distance of 1e-12 of the variance, so that the unit of the coordinates does not matter."""
+    generator = np.random.default_rng(0)
+    points = np.repeat(generator.normal(size=(5, 3)), 4, axis=0)
+    shift = generator.choice([-1, 1], (20, 3))
+    assert count_patterns(size * (points + 1e-7 * shift), 20) == 5
+    assert count_patterns(size * (points + 1e-5 * np.arange(20)[:, None] * shift), 20) == 20
+
+
+@pytest.mark.parametrize(("n", "every"), [(2000, 1), (2001, 2)])
+def test_the_median_of_a_sparse_affinity_is_that_of_at_most_two_thousand_maps(n: int, every: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 2))
+    median = np.median(pdist(points[::every]))
+    rows, columns = (found := sparse_affinity(points, "median", 0.5, 3).tocoo()).coords
+    d = np.linalg.norm(points[rows] - points[columns], axis=1)
+    np.testing.assert_allclose(found.data, np.exp(-(d**2) / (2 * (0.5 * median) ** 2)), rtol=1e-9)

@@ -103,8 +103,10 @@ def test_intervals_nest(values: list[float], confidence: float) -> None:
     assert min(values) <= lower <= low <= high <= higher <= max(values)
 
 
-@pytest.mark.parametrize(("values", "confidence"), [([], 0.9), ([np.nan, 1], 0.9), ([1.0], 0.0), ([1.0], 1.0)])
-def test_an_interval_of_nothing_is_refused(values: list[float], confidence: float) -> None:
+@pytest.mark.parametrize(
+    ("values", "confidence"), [([], 0.9), (0.3, 0.9), ([[0.3]], 0.9), ([np.nan, 1], 0.9), ([1.0], 0), ([1.0], 1)]
+)
+def test_an_interval_of_nothing_is_refused(values: Any, confidence: float) -> None:
     with pytest.raises(ValueError, match="interval"):
         percentile_interval(values, confidence)
 
