@@ -13,7 +13,8 @@ from storage.tables import ADJUSTED, CLUSTER_SCORES, METRICS, SWAPS
 from tasks.report.campaign import rejected_rows
 from tasks.report.method.accuracy import Headline, effect_sentences, headline, rule_sentences, swap_counts
 from tasks.report.report import report_summary
-from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign, Page, shares, table_rows
+from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign, table_rows
+from tests.support.report_pages import Page, shares
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_accuracies_on_the_page_are_those_of_the_table(campaign: FakeCampaign, h
         assert ("in-sample" in cells[6]) == (row["split"] == "val" and row["state"] == "after")
         assert ("made without it" in cells[6]) == (row["state"] == "cross-fitted")
     assert metrics[1]["n"] != metrics[2]["n"]  # or a row of one state could pass for another's
-    assert "counts its own homework" in html
+    assert "so the figure <em>after</em> is too good" in html
 
 
 def test_clusters_on_the_page_are_those_of_the_tables(campaign: FakeCampaign, html: str) -> None:
@@ -82,7 +83,7 @@ def test_clusters_of_an_earlier_fit_are_named(tmp_path: Path) -> None:
 
 def test_swaps_of_small_clusters_are_warned_of(campaign: FakeCampaign, html: str) -> None:
     n = table_rows(campaign, "scores gradcam", CLUSTER_SCORES)[1]["n"]
-    assert f"swapped on the word of fewer than 20 validation images: cluster 2 (n = {n})" in html
+    assert f"swapped on the evidence of fewer than 20 validation images: cluster 2 (n = {n})" in html
 
 
 def test_counts_and_reasons(html: str) -> None:
@@ -222,7 +223,7 @@ def test_effects_and_their_chance_are_those_of_the_table() -> None:
     assert [sentence.replace("\u00a0", " ") for sentence in sentences] == [
         "Validation, cross-fitted: 3 became right and 2 became wrong (exact McNemar test, p < 0.001).",
         "Test: 10 of 11 answers were swapped; 8 became right and 1 became wrong (exact McNemar test, p = 0.039; "
-        "accuracy -1.2 to +15.0 points with plants drawn anew).",
+        "accuracy -1.2 to +15.0 points over resampled plants).",
     ]
     assert effect_sentences([metric("test", "after", 70, n_corrected=0, n_spoiled=0)], swapped(0, 0)) == []
 
@@ -262,10 +263,10 @@ def test_headline_without_any_label() -> None:
     assert headline([], [], 2, "") == Headline(unknown, "same")
 
 
-def test_headline_without_unseen_labels_takes_the_figure_that_does_not_flatter() -> None:
+def test_headline_without_unseen_labels_takes_the_cross_fitted_figure() -> None:
     before, after = metric("val", "before", 60), metric("val", "after", 90, is_in_sample=True)
     fitted = metric("val", "cross-fitted", 66)
-    assert "90.0\u00a0% after (n\u00a0=\u00a0100; in-sample, flatters)" in headline([before, after], [], 2, "").text
+    assert "90.0\u00a0% after (n\u00a0=\u00a0100; in-sample, too good)" in headline([before, after], [], 2, "").text
     text = headline([before, after, fitted], [], 2, "").text
     assert "66.0\u00a0% after (n\u00a0=\u00a0100; cross-fitted" in text and "90.0" not in text
 

@@ -31,7 +31,8 @@ from tasks.report.field.summary import (
 from tasks.report.render import FILTERS
 from tasks.report.report import map_file, report_summary, write_report
 from tasks.report.templates import page_templates
-from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign, Page
+from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign
+from tests.support.report_pages import Page
 
 CLASSES = ("not_ready", "ready")
 LATER = ("2021-09-06", "2021-09-09")
@@ -193,7 +194,7 @@ def test_the_headline_is_of_the_latest_date(campaign: FakeCampaign, html: str) -
     assert f"9 September 2021</span>{n_ready} of {len(rows)} plants look ready to harvest." in html
     n_harvest = sum(row["do"] == "harvest" for row in rows)
     assert f"Of the {n_ready} that look ready, {n_harvest} answers can be relied on" in html
-    assert "are by the campaign’s first saliency method, Grad-CAM; the others" in html
+    assert "come from the campaign’s first saliency method, Grad-CAM. The others" in html
     assert "This date is unlike what was validated" not in html  # that is the date before
 
 
@@ -283,8 +284,8 @@ class TestLargeField:
         assert html.count("<img") == 1 and len(field.pictures) == 2 and "The maps of the other dates are" in html
         said = re.sub(r"<[^>]*>|&nbsp;", " ", html)
         assert (
-            f"The field has 400 plants with a position, too many for a map in a page. It shows {field.thinning.n_shown}"
-            in said
+            "The field has 400 plants with a position, too many for the map of a page. "
+            f"The map shows {field.thinning.n_shown}" in said
         )
         assert "Of 400 plants to check the first 50 are listed" in said and "The next 20 plants to check" in said
 
@@ -329,4 +330,4 @@ def test_a_scored_date_that_is_gone_is_said_not_to_be_shown(tmp_path: Path) -> N
     fake = FakeCampaign(tmp_path, n_plants=18)
     ref = write_report.fn(str(tmp_path), fake.campaign, fake.params, fake.differing, fake.roles, {}, ["2021-09-06"])
     page = fake.store.open(ref).read_bytes("index.html").decode()
-    assert "2021-09-06, scored earlier, whose artefacts are no longer in the store. Score it again." in page
+    assert "2021-09-06. The artefacts of these scored dates are no longer in the store. Score it again." in page

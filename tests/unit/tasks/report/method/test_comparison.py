@@ -15,7 +15,8 @@ from tasks.report.inputs import read_campaign
 from tasks.report.method.comparison import compare_methods, tallest_bars
 from tasks.report.report import figure_file, report_summary
 from tasks.report.words import METHOD_MEANINGS
-from tests.support.report_campaign import DAYS, FakeCampaign, Page, shares, table_rows
+from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
+from tests.support.report_pages import Page, shares
 
 METHODS = ("lime", "gradcam", "occlusion_preview", "occlusion")
 NAMES = ["LIME", "Grad-CAM", "Occlusion sensitivity (approximate preview)", "Occlusion sensitivity"]
@@ -128,7 +129,7 @@ def test_signed_maps_are_explained_as_such_and_others_are_not(html: str) -> None
     for method in METHODS:
         is_signed = "against it (blue)" in section(html, method)
         assert is_signed == (method != "gradcam")
-        assert ("the brighter, the more" in section(html, method)) == (not is_signed)
+        assert ("the brighter a place, the more" in section(html, method)) == (not is_signed)
 
 
 def test_whether_maps_are_signed_is_read_from_what_is_shown(campaign: FakeCampaign) -> None:

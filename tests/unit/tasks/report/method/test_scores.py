@@ -16,7 +16,8 @@ from tasks.report.method.scores import calibration_bins, judged_images, judged_s
 from tasks.report.report import report_summary
 from tasks.report.words import QUALITIES
 from tasks.statistics.detection import detect
-from tests.support.report_campaign import DAYS, SHEET, FakeCampaign, Page, shares, table_rows
+from tests.support.report_campaign import DAYS, SHEET, FakeCampaign, table_rows
+from tests.support.report_pages import Page, shares
 
 NAMES = [name for name, _ in SCORES.values()]
 
