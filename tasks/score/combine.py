@@ -1,10 +1,11 @@
-"""Combined reliability: one probability of a right answer from all signals together.
+"""Combine all signals into one probability of a right answer, the combined reliability. Pure functions.
 
-A logistic regression on cross-fitted signals of validation images, so that it learns how far each can be trusted on
-plants that it was not fitted to. Its weights may not be negative: each signal's direction is known, and a wrong sign is
-noise (Breiman 1996, DOI 10.1007/BF00117832, of stacked regressions). It starts from the classifier's own confidence and
-leaves that as far as the errors ask for it: with a hundred validation images weights that start from nothing follow
-chance, while a classifier that fails systematically pulls its own weight down to zero. Pure functions.
+The model is a logistic regression on cross-fitted signals of validation images. So it learns how far each signal can be
+trusted on plants to which the signal was not fitted. Weights may not be negative: each signal's direction is known, and
+a wrong sign is noise (Breiman 1996, DOI 10.1007/BF00117832, on stacked regressions).
+
+The prior is the classifier's own confidence, and errors move the weights away from it. With a hundred validation
+images, weights that start from zero follow chance. If the classifier fails systematically, its own weight becomes zero.
 """
 
 from dataclasses import dataclass
@@ -16,18 +17,17 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
-# Weights of standardised signals before any error is seen, and the penalty of a squared step away from them in units of
-# one image's log-loss; both settled on synthetic seasons other than those of the README's table.
-START = {"margin": 1.0}
-PENALTY = 10.0
-SAME = 1e-9  # a spread below it is the rounding of equal values, which would let any other value decide alone
+# START and PENALTY were chosen on synthetic seasons other than those of the results in the documentation.
+START = {"margin": 1.0}  # prior weights of standardised signals; those not named have 0
+PENALTY = 10.0  # penalty of a squared step away from the prior weights, in units of one image's log-loss
+SAME = 1e-9  # least relative spread of an input; a smaller one is rounding, and scaling by it would let it dominate
 
-
+# Names of the model's inputs; a higher value always speaks for a right answer.
 INPUTS = ("reliability", "nearest_map_reliability", "margin", "feature_reliability", "trust_score", "novelty")
 
 
 def inputs(signals: dict[str, Floats]) -> Floats:
-    """What the model sees of n images, (n, 6): higher always speaks for a right answer."""
+    """Return the inputs (n, 6) of the model for n images, in the order of `INPUTS`."""
     trust = signals["trust_score"]
     values = {**signals, "reliability": 1 - signals["error_share"], "trust_score": trust / (1 + trust)}
     return np.stack([values[name] for name in INPUTS], axis=1)
@@ -35,12 +35,13 @@ def inputs(signals: dict[str, Floats]) -> Floats:
 
 @dataclass(frozen=True)
 class Combination:
-    """A fitted model.
+    """Fitted model of the combined reliability.
 
     Attributes
     ----------
-    mean, scale : (6,) of the inputs; weights : (6,) of the standardised inputs, none negative.
-    intercept : log-odds of a right answer at the inputs' mean.
+    mean, scale : (6,) mean and standard deviation of the inputs; the scale is 1 where an input does not vary.
+    weights : (6,) weights of the standardised inputs, none negative.
+    intercept : log-odds of a right answer at the mean of the inputs.
     """
 
     mean: Floats
@@ -49,25 +50,26 @@ class Combination:
     intercept: float
 
     def reliability(self, signals: dict[str, Floats]) -> Floats:
-        """Probability of a right answer, (n,)."""
+        """Return the probability of a right answer, (n,) in 0..1."""
         return expit((inputs(signals) - self.mean) / self.scale @ self.weights + self.intercept)
 
     def as_json(self) -> dict[str, Any]:
-        """The model as JSON values; `Combination.of` reads them."""
+        """Return the model as JSON values, which `Combination.of` reads."""
         arrays = {name: getattr(self, name).tolist() for name in ("mean", "scale", "weights")}
         return {"inputs": list(INPUTS), **arrays, "intercept": self.intercept}
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Combination":
-        """The model of JSON values."""
+        """Make the model from JSON values of `as_json`."""
         mean, scale, weights = (np.asarray(values[name]) for name in ("mean", "scale", "weights"))
         return cls(mean, scale, weights, values["intercept"])
 
 
 def fit_combination(signals: dict[str, Floats], is_wrong: NDArray[np.bool_]) -> Combination:
-    """Fit to signals of n validation images; half a right and half a wrong answer are added at the mean.
+    """Fit the model to signals of n validation images.
 
-    The additions keep the probabilities inside 0..1 where no or all answers are wrong.
+    Half a right and half a wrong answer are added at the mean of the inputs. They keep the probabilities inside 0..1 if
+    no answer or every answer is wrong.
     """
     values = inputs(signals)
     mean, spread = values.mean(axis=0), values.std(axis=0)

@@ -1,7 +1,8 @@
-"""Crossfit: every labelled validation image judged without its plant, and what that teaches of the signals.
+"""Cross-fit clusters and scores: judge every labelled validation image without its own plant.
 
-Reads the validation maps and predictions of every date, writes the table `crossfit`, the clusters' counts by fold, and
-the evidence by which images of any date are judged: validation answers, map distances, the combined model.
+Reads the validation maps and predictions of every date. Writes the table `crossfit` and the clusters' counts by fold.
+Also writes the evidence by which images of any date are judged: validation answers, map distances and the combined
+model.
 """
 
 from datetime import date
@@ -30,7 +31,7 @@ REVISION = 1
 def crossfit_recipe(
     params: ClusterParams, size: int, clusters: ArtifactRef, saliency: list[ArtifactRef], predictions: list[ArtifactRef]
 ) -> Recipe:
-    """What makes a campaign's cross-fitted judgements."""
+    """Return the recipe of a campaign's cross-fitted judgements."""
     inputs = {"clusters": clusters, "saliency": saliency, "predictions": predictions}
     return Recipe("crossfit", REVISION, params.numbers(size), inputs)
 
@@ -51,7 +52,7 @@ def cross_fit_validation(
 
     Raises
     ------
-    InputError : validation images of fewer than three plants.
+    InputError : the validation images are of fewer than three plants.
     """
     members = read_members(store, saliency, predictions)
     data = read_validation(members, params, size)
@@ -74,7 +75,7 @@ def cross_fit_validation(
 
 
 def read_validation(members: list[DateMembers], params: ClusterParams, size: int) -> Validation:
-    """What is known of the labelled validation images, their maps as coordinates of equal distances."""
+    """Read the labelled validation images; their maps become coordinates with the same distances."""
     return Validation(
         vectors=isometric(MemberVectors(members, size, params.scaling)),
         answers=joined_answers(members),
@@ -86,7 +87,7 @@ def read_validation(members: list[DateMembers], params: ClusterParams, size: int
 def crossfit_columns(
     members: list[DateMembers], data: Validation, found: CrossFit, combined: list[float], marks: dict[str, str]
 ) -> dict[str, Any]:
-    """The table `crossfit`."""
+    """Return the columns of the table `crossfit`."""
     n, signals = len(found.fold), {name: values.tolist() for name, values in found.signals.items()}
     same = ("error_share", "neighbour_agreement", "novelty", "nearest_map_reliability", "softmax")
     return {
@@ -104,11 +105,11 @@ def crossfit_columns(
 
 
 def fold_warnings(found: CrossFit) -> list[str]:
-    """What a reader must know before trusting the cross-fitted figures."""
+    """Return warnings about the cross-fitted figures, one sentence each; empty when nothing stands out."""
     problems = [one.problem for one in found.clusters.values() if one.problem]
     if not problems:
         return []
     return [
         f"in {len(problems)} of {len(found.clusters)} folds the other maps could not be clustered ({problems[0]}): "
-        "there the share of all errors stands for the clusters'"
+        "there the error share of all images is used instead of a cluster's"
     ]

@@ -1,7 +1,7 @@
-"""Cross-fitting inside validation: every image judged by clusters and scores that were fitted without its plant.
+"""Cross-fit inside validation: judge every image by clusters and scores that were fitted without its plant.
 
-In-sample numbers flatter, because clusters are scored on the very images they are judged by. Folds hold whole plants:
-images of one plant on several dates are near copies. Pure functions.
+In-sample numbers are too good, because clusters are judged by the same images on which they are scored. Folds hold
+whole plants, because images of one plant on several dates are near copies. Pure functions.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,13 @@ from tasks.score.signals import answer_evidence, answer_signals
 
 @dataclass(frozen=True)
 class Validation:
-    """n labelled validation images.
+    """Labelled validation images with their maps, answers and plants.
 
     Attributes
     ----------
-    vectors : (n, f) of their maps; answers : of the classifier; truth : (n,) true classes.
+    vectors : (n, f) vectors of their saliency maps.
+    answers : logits and features that the classifier computed.
+    truth : (n,) true classes.
     plants : (n,) id of each image's plant.
     """
 
@@ -35,7 +37,7 @@ class Validation:
 
     @property
     def is_wrong(self) -> NDArray[np.bool_]:
-        """Whether each answer is wrong, (n,)."""
+        """Return whether each answer is wrong, (n,)."""
         return self.answers.predicted != self.truth
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Validation":
@@ -44,7 +46,10 @@ class Validation:
 
 
 def cross_fit(data: Validation, params: ClusterParams, kernel: Kernel | None) -> CrossFit:
-    """Every signal of every image, by evidence from the other folds alone; `kernel` None chooses it there too."""
+    """Compute every signal of every image by evidence from the other folds only.
+
+    Without a `kernel`, it is chosen from the other folds too.
+    """
     found = cross_fit_maps(data.vectors, data.is_wrong, data.plants, params, kernel)
     parts: dict[int, tuple[NDArray[np.bool_], Signals]] = {}
     for fold in found.clusters:
@@ -54,7 +59,10 @@ def cross_fit(data: Validation, params: ClusterParams, kernel: Kernel | None) ->
 
 
 def combined_cross_fit(data: Validation, found: CrossFit, params: ClusterParams, kernel: Kernel | None) -> Floats:
-    """Combined reliability (n,) of every image by a model of the other folds, made from signals cross-fitted there."""
+    """Return the combined reliability (n,) of every image by a model that was fitted to the other folds.
+
+    Inside those folds, the signals for the model are cross-fitted again.
+    """
     reliability = np.empty(len(found.fold))
     for fold in found.clusters:
         out = found.fold == fold

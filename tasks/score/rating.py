@@ -1,4 +1,4 @@
-"""How far answers can be relied on, and when to abstain from them, by what validation says. Pure functions."""
+"""Rate how far answers can be relied on, and decide when to abstain from them. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,42 +14,59 @@ from tasks.parameters import Params
 from tasks.score.combine import Combination
 from tasks.score.signals import AnswerEvidence, answer_signals
 
+# Scores by the classifier's outputs and the combined model.
 JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
-ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")
-SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")
-COUNTS = ("tp", "tn", "fp", "fn")
-# What an image has from its cluster: its column, and that of the table `clusters`.
+ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")  # columns that decide abstention
+SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")  # columns of a cluster, 0..1
+COUNTS = ("tp", "tn", "fp", "fn")  # columns of a cluster's kinds of answers
+# Columns that an image takes from its cluster, with the column of the table `clusters`.
 INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
 
 
 class ScoreParams(Params):
-    """Scores of clusters."""
+    """Parameters of the clusters' scores and of abstention."""
 
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the Wilson interval")
-    widest: float = Field(default=0.4, gt=0, le=1, description="abstain where the interval is wider")
-    least_novelty: float = Field(default=0.02, ge=0, lt=1, description="abstain where novelty is less")
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="Confidence level of the Wilson interval of a cluster's error share"
+    )
+    widest: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Widest interval of a cluster's error share; abstain from answers in clusters with a wider one",
+    )
+    least_novelty: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="Least novelty p-value of a saliency map; abstain from images below it, whose maps are unlike all "
+        "validation maps",
+    )
     undecided: tuple[float, float] = Field(
         default=(0.25, 0.6),
-        description="abstain where reliability lies between: neither the answer nor its opposite; up to the first an "
-        "answer is acted on only swapped, from the second on only as predicted",
+        description="Band of cluster reliability in which answers abstain, lower bound first; below it an answer is "
+        "acted on only if swapped, above it only as predicted",
     )
 
     @field_validator("undecided")
     @classmethod
     def _ascending_shares(cls, band: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= band[0] <= band[1] <= 1:
-            raise ValueError(f"two shares, the lower first, got {list(band)}")
+            raise ValueError(f"score.undecided is {list(band)}; it must be two shares, the lower first, in 0..1")
         return band
 
 
 def abstain_reasons(
     lower: float, upper: float, reliability: float, novelty: float, is_swapped: bool, params: ScoreParams
 ) -> list[str]:
-    """Why an answer should not be acted on; empty where nothing speaks against it.
+    """Return why an answer should not be acted on; empty if nothing speaks against it.
 
-    `wide`: too few validation images in its cluster; `novel`: its map is unlike any of theirs; `undecided`: they were
-    wrong about as often as right; `failing`: they were mostly wrong and the answer is not swapped, or mostly right and
-    it is. All numbers in 0..1; `reliability` is of the answer as predicted.
+    - `wide`: its cluster has too few validation images;
+    - `novel`: its map is unlike all validation maps;
+    - `undecided`: in its cluster, right and wrong answers are about equally frequent;
+    - `failing`: answers in its cluster are mostly wrong and it is not swapped, or mostly right and it is.
+
+    All numbers are in 0..1; `reliability` is that of the answer as predicted.
     """
     low, high = params.undecided
     reasons = {
@@ -63,11 +80,11 @@ def abstain_reasons(
 
 @dataclass(frozen=True)
 class Grounds:
-    """What images are rated by: their clusters' scores and swaps, and what validation images' answers say.
+    """Evidence by which images are rated.
 
     Attributes
     ----------
-    clusters, swaps : the tables of these names.
+    clusters, swaps : columns of the tables of these names.
     doubted : clusters that a person abstains from.
     evidence, combination : of the classifier's outputs, and of all signals together.
     """
@@ -81,13 +98,14 @@ class Grounds:
 
 
 def rate(assigned: Rows, answers: Answers, by: Grounds, own: Mapping[int, Mapping[str, Any]]) -> Rows:
-    """Columns of the table `reliability` of some images.
+    """Return the columns of the table `reliability` for some images.
 
     Parameters
     ----------
     assigned : columns of the table `assignments`, and the images' `label` and `predicted`.
-    answers : what the classifier computed of them.
-    own : by row, what takes the place of the judgement by evidence that the image is part of.
+    answers : logits and features that the classifier computed for them.
+    by : evidence by which they are rated.
+    own : cross-fitted scores by row, for images that are part of that evidence.
     """
     columns = {name: values for name, values in assigned.items() if name != "is_flat_map"}
     columns |= {name: of_clusters(by.clusters, theirs, columns["cluster"]) for name, theirs in INHERITED.items()}
@@ -106,13 +124,13 @@ def rate(assigned: Rows, answers: Answers, by: Grounds, own: Mapping[int, Mappin
 
 
 def of_clusters(clusters: Rows, name: str, chosen: list[int]) -> list[Any]:
-    """Values of a column with a row a cluster, for each of some images' clusters."""
+    """Look up a column of a table with one row per cluster, for the clusters of some images."""
     by_cluster = dict(zip(clusters["cluster"], clusters[name], strict=True))
     return [by_cluster[cluster] for cluster in chosen]
 
 
 def judge(by: Grounds, answers: Answers, columns: Rows) -> Rows:
-    """What the classifier's outputs say of n answers, and all signals together, by validation's evidence."""
+    """Return the scores of `JUDGED` for n answers, by the evidence of validation images."""
     signals = answer_signals(by.evidence, answers)
     signals |= {name: np.asarray(columns[name]) for name in ("error_share", "nearest_map_reliability", "novelty")}
     signals["combined_reliability"] = by.combination.reliability(signals)

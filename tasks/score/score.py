@@ -1,12 +1,12 @@
-"""Score: how often the classifier is wrong in each cluster, and how far every image's answer can be relied on.
+"""Score each cluster by how often the classifier is wrong in it, and rate the answer of every image.
 
-Reads `assignments`, `predictions` and `crossfit`, writes the tables `clusters` (one row a cluster, from labelled
+Reads `assignments`, `predictions` and `crossfit`. Writes the tables `clusters` (one row per cluster, from labelled
 validation images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the
-classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6); the column is named `error_share` here and
+classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6). Here that column is named `error_share`, and
 `reliability` is 1 - error_share.
 
-Memory: of a date `ROWS_AT_ONCE` images, with features some 10 kB each, and the labels and answers of the others; of all
-dates the validation images' clusters and answers.
+Memory: `ROWS_AT_ONCE` images of a date, about 10 kB each with features, and the labels and answers of the others. Also
+the clusters and answers of the validation images of all dates.
 """
 
 from datetime import date
@@ -44,7 +44,7 @@ REVISION = 3
 
 
 def wilson_interval(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
-    """Wilson score interval of a share (Wilson 1927, DOI 10.1080/01621459.1927.10502953)."""
+    """Return the Wilson score interval of a share (Wilson 1927, DOI 10.1080/01621459.1927.10502953)."""
     interval = binomtest(n_wrong, n).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -52,13 +52,13 @@ def wilson_interval(n_wrong: int, n: int, confidence: float) -> tuple[float, flo
 def score_cluster(
     labels: NDArray[np.integer], predicted: NDArray[np.integer], n_classes: int, confidence: float
 ) -> dict[str, Any]:
-    """Counts, error share and interval of one cluster's labelled validation images.
+    """Return counts, error share and interval of one cluster's labelled validation images.
 
     Parameters
     ----------
     labels, predicted : (n,) class indices, n >= 1.
-    n_classes : with two, TP, TN, FP and FN take class 1 as positive; with more they are None.
-    confidence : of the interval.
+    n_classes : number of classes. With two, class 1 is positive for TP, TN, FP and FN; with more, these are None.
+    confidence : confidence level of the interval, 0..1.
     """
     n, n_wrong = len(labels), int((labels != predicted).sum())
     lower, upper = wilson_interval(n_wrong, n, confidence)
@@ -79,7 +79,7 @@ def score_cluster(
 
 
 def validation_rows(assignments: Rows, predictions: Rows) -> tuple[list[int], list[int], list[int]]:
-    """Cluster, label and predicted class of the labelled validation images of a date."""
+    """Return cluster, label and predicted class of the labelled validation images of a date."""
     where = {row: i for i, row in enumerate(predictions["row"])}
     triples = [
         (cluster, predictions["label"][where[row]], predictions["predicted"][where[row]])
@@ -93,7 +93,7 @@ def validation_rows(assignments: Rows, predictions: Rows) -> tuple[list[int], li
 def scores_recipe(
     params: ScoreParams, clusters: ArtifactRef, assignments: list[ArtifactRef], predictions: list[ArtifactRef]
 ) -> Recipe:
-    """What makes the scores of a campaign's clusters."""
+    """Return the recipe of the scores of a campaign's clusters."""
     inputs = {"clusters": clusters, "assignments": assignments, "predictions": predictions}
     return Recipe("scores", REVISION, {"confidence": params.confidence}, inputs)
 
@@ -107,7 +107,7 @@ def reliability_recipe(
     predictions: ArtifactRef,
     review: ArtifactRef | None = None,
 ) -> Recipe:
-    """What makes a date's reliabilities."""
+    """Return the recipe of a date's reliabilities."""
     inputs = {
         "scores": scores,
         "swaps": swaps,
@@ -130,9 +130,9 @@ def score_clusters(
     assignments: list[ArtifactRef],
     predictions: list[ArtifactRef],
 ) -> None:
-    """Count right and wrong classifications in every cluster of validation maps."""
+    """Count right and wrong answers in every cluster of validation maps."""
     triples, marks, n_classes = list[tuple[list[int], list[int], list[int]]](), dict[str, Any](), 0
-    for a, p in zip(assignments, predictions, strict=True):  # of one date after another
+    for a, p in zip(assignments, predictions, strict=True):  # date after date
         answers = store.open(p)
         table = read_columns(store.open(a), ASSIGNMENTS, (*FITTED_BY, "cluster", "row", "split"))
         triples.append(validation_rows(table, read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))))
@@ -167,7 +167,7 @@ def rate_images(
     predictions: ArtifactRef,
     review: ArtifactRef | None = None,
 ) -> None:
-    """Give every explained image of a date its cluster's scores, what other signals say, and whether to abstain."""
+    """Rate every explained image of a date: scores of its cluster, other scores, and whether to abstain."""
     assigned, answers, fitted = (store.open(ref) for ref in (assignments, predictions, crossfit))
     ids = read_columns(assigned, ASSIGNMENTS, ("plant_id",))["plant_id"]
     known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
@@ -194,7 +194,7 @@ def read_grounds(
     swaps: ArtifactRef,
     review: ArtifactRef | None,
 ) -> Grounds:
-    """What a campaign's images are rated by; `fitted` is its crossfit."""
+    """Read the evidence by which a campaign's images are rated; `fitted` is its artefact `crossfit`."""
     known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
     return Grounds(
         params,
@@ -207,6 +207,6 @@ def read_grounds(
 
 
 def read_own(crossfit: Artifact, day: date) -> dict[int, dict[str, Any]]:
-    """What was fitted without them of a date's validation images, by row."""
+    """Read the cross-fitted scores of a date's validation images, by row."""
     rows = rows_of(crossfit, CROSSFIT, ("acquired", "row", *JUDGED))
     return {row["row"]: {name: row[name] for name in JUDGED} for row in rows if row["acquired"] == day}

@@ -1,7 +1,7 @@
-"""Sensitivity: what other kernels, numbers of clusters, neighbours and thresholds would give.
+"""Measure the sensitivity to other kernels, numbers of clusters, numbers of neighbours and thresholds.
 
 Reads the validation maps and predictions of every date, writes the table `sensitivity`. Its figures are cross-fitted on
-validation images; test images have no say, so that nobody is led to choose by them.
+validation images. Test images are not used, so that nobody chooses parameters by them.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from tasks.stage import cached_by, made_once
 from tasks.statistics.detection import detect
 
 REVISION = 2
-CLUSTERS, NEIGHBOURS, THRESHOLDS = (4, 6, 8, 10, 12), (1, 5, 15), (0.6, 0.75, 0.9)
+CLUSTERS, NEIGHBOURS, THRESHOLDS = (4, 6, 8, 10, 12), (1, 5, 15), (0.6, 0.75, 0.9)  # values that are tried
 
 
 def sensitivity_recipe(
@@ -38,7 +38,7 @@ def sensitivity_recipe(
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
 ) -> Recipe:
-    """What makes a campaign's sensitivity sheet."""
+    """Return the recipe of a campaign's table `sensitivity`."""
     fields = {**params.numbers(size), "adjust": adjust.model_dump(mode="json")}
     return Recipe(
         "sensitivity", REVISION, fields, {"clusters": clusters, "saliency": saliency, "predictions": predictions}
@@ -48,8 +48,8 @@ def sensitivity_recipe(
 def variants(
     params: ClusterParams, kernel: Kernel, adjust: AdjustParams
 ) -> list[tuple[ClusterParams, Kernel, AdjustParams]]:
-    """The campaign's own choice first, then others that differ in one thing."""
-    thresholds = THRESHOLDS if adjust.rule == "paper" else ()  # the other rule has none
+    """List the choices to try: the campaign's own first, then others that differ from it in one parameter."""
+    thresholds = THRESHOLDS if adjust.rule == "paper" else ()  # the rule `confident` has no threshold
     others = [
         *((params, other, adjust) for other in (Kernel("matlab", 0.2), *KERNELS)),
         *((params.model_copy(update={"n_clusters": q}), kernel, adjust) for q in CLUSTERS),
@@ -69,12 +69,13 @@ def sensitivity_row(
     n_classes: int,
     left_out_kernel: Kernel | None,
 ) -> dict[str, Any]:
-    """One choice: clusters of all maps, and cross-fitted what their error shares would do.
+    """Return the row of one choice: diagnostics of the clusters of all maps, and cross-fitted accuracy and AUROC.
 
     Parameters
     ----------
-    adjust : when to swap; whether swapping helps plants left out, which the rule `confident` asks too, is not asked.
-    left_out_kernel : of the clusters made without a fold; None chooses it there.
+    vectors : (n, f) vectors of validation maps; is_wrong, plants : (n,) of the same images.
+    adjust : when to swap. The rule `confident` also asks whether swapping helps plants left out; that is ignored here.
+    left_out_kernel : kernel of the clusters made without a fold; None chooses it from the other folds.
     """
     row: dict[str, Any] = {
         "affinity": kernel.affinity,
@@ -118,7 +119,7 @@ def measure_sensitivity(
     saliency: list[ArtifactRef],
     predictions: list[ArtifactRef],
 ) -> None:
-    """Try other parameters of the clusters on validation images."""
+    """Try other parameters of the clusters and of the swaps on validation images."""
     members = read_members(store, saliency, predictions)
     vectors, answers = isometric(MemberVectors(members, size, params.scaling)), joined_answers(members)
     is_wrong = answers.predicted != np.asarray(column(members, "label"), np.int64)

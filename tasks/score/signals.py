@@ -1,11 +1,11 @@
-"""What tells right answers from wrong ones: fitted to labelled validation images, read off for any image.
+"""Compute signals from the classifier's outputs that tell right answers from wrong ones. Pure functions.
 
-The paper's cluster score (Kierdorf & Roscher 2023, section 2.6) and, on the same images, the baselines it is to be
-compared with: nearest maps without clusters, the classifier's softmax, temperature scaling (Guo et al. 2017,
-arXiv 1706.04599), nearest features, and the trust score (Jiang et al. 2018, arXiv 1805.11783). Pure functions.
+They are baselines for the paper's cluster score (Kierdorf & Roscher 2023, section 2.6): the classifier's softmax,
+temperature scaling (Guo et al. 2017, arXiv 1706.04599), nearest features, and the trust score (Jiang et al. 2018,
+arXiv 1805.11783).
 
-All are fitted to validation images and none to training images, whose features a network has pulled apart by their
-labels: so every score rests on the same evidence.
+All are fitted to labelled validation images, so that every score rests on the same evidence. None is fitted to training
+images, because training separates their features by label.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from tasks.classify.answers import Answers, Floats
 from tasks.cluster.evidence import NEAREST, Signals
 from tasks.cluster.nearest import error_share_of_nearest, nearest
 
-LEAST_DISTANCE = 1e-12  # as in google/TrustScore
+LEAST_DISTANCE = 1e-12  # added to a distance before division, as in google/TrustScore
 
 
 @dataclass(frozen=True)
 class AnswerEvidence:
-    """What validation answers say: `answers` of n images, their true classes (n,), and the softmax temperature."""
+    """Answers of n validation images, their true classes (n,), and the softmax temperature fitted to them."""
 
     answers: Answers
     truth: NDArray[np.int64]
@@ -32,28 +32,28 @@ class AnswerEvidence:
 
 
 def answer_evidence(answers: Answers, truth: NDArray[np.integer]) -> AnswerEvidence:
-    """Evidence of labelled validation answers."""
+    """Make the evidence of labelled validation answers; fits the softmax temperature."""
     labels = np.asarray(truth, np.int64)
     return AnswerEvidence(answers, labels, fit_temperature(answers.logits, labels))
 
 
 def fit_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:
-    """Temperature between 1/20 and 20 with the least mean cross-entropy on labelled images (Guo et al. 2017)."""
+    """Fit the temperature, 1/20..20, with the least mean cross-entropy on labelled images (Guo et al. 2017)."""
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         return -float(scaled[np.arange(len(truth)), truth].mean())
 
-    # Right answers alone ask for temperature 0: the bounds keep a log-odds of the softmax in reach.
+    # If all answers are right, the best temperature is 0. The bounds keep the log-odds of the softmax finite.
     found = minimize_scalar(loss, bounds=(-np.log(20), np.log(20)), method="bounded")
     return float(np.exp(found.x))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def answer_signals(evidence: AnswerEvidence, answers: Answers) -> Signals:
-    """What the classifier's own outputs say of n answers.
+    """Return signals of n answers from the classifier's own outputs.
 
-    `softmax`, `calibrated_softmax`, `feature_reliability` and `trust_score` are columns of the tables; `margin` is the
-    log-odds of the answer, which unlike its probability does not end at 1.
+    `softmax`, `calibrated_softmax`, `feature_reliability` and `trust_score` are columns of the tables. `margin` is the
+    log-odds of the answer, which, unlike its probability, has no upper bound.
     """
     known, rows = evidence.answers, np.arange(len(answers.logits))
     is_wrong = known.predicted != evidence.truth
@@ -74,10 +74,10 @@ def _answer_probability(answers: Answers, temperature: float) -> Floats:
 
 
 def trust_scores(features: Floats, predicted: NDArray[np.integer], known: Floats, truth: NDArray[np.integer]) -> Floats:
-    """Distance to the nearest other class over that to the predicted class, (n,), after google/TrustScore.
+    """Return the distance to the nearest other class divided by that to the predicted class, (n,) >= 0.
 
-    The distance to a class is that to the second nearest of its known features (the only one, where there is one).
-    0 where no known image has the predicted class, 1 where none has another.
+    Follows google/TrustScore. The distance to a class is that to the second nearest of its known features, or to the
+    only one. The score is 0 if no known image has the predicted class, and 1 if no known image has another.
     """
     classes = np.unique(truth)
     distance = np.stack([nearest(features, known[truth == c], 2)[1][:, -1] for c in classes], axis=1)

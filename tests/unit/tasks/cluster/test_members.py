@@ -93,7 +93,7 @@ def test_answers_are_those_of_the_same_images(store: Store, dates: list[Planted]
 
 
 def expected_vectors(scaling: str) -> NDArray[np.float64]:
-    """Of the maps as they were planted, but for the rounding of what is stored."""
+    """Return the vectors of the planted maps, which differ from those of the stored ones by rounding."""
     maps = np.stack([pattern_map(image, day) for day, image in chosen_images()])
     return map_vectors(maps, SIZE, "unit" if scaling == "unit" else "rms")
 

@@ -112,7 +112,7 @@ def test_a_plants_labels_do_not_reach_its_own_judgement(tmp_path: Path, planted:
 
 
 def shuffled(store: Store, dates: Dates) -> list[Planted]:
-    """The same images in another order, in another order of the array, with maps of other strengths."""
+    """Plant the images again in another order, in another order of the array, with maps of other strengths."""
     found: list[Planted] = []
     for day, (name, images) in enumerate(zip(DAYS, dates, strict=True)):
         generator = np.random.default_rng(day)

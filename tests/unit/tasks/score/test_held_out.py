@@ -79,7 +79,7 @@ def maps_of_one_field(n: int, random: np.random.Generator) -> NDArray[np.float64
 
 
 def novelty_of(new: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of new maps, from fitting the axes on: distances to all validation maps, among those to other plants' maps."""
+    """Compute the novelty of new maps, with axes fitted anew: their distances among those of other plants' maps."""
     n = len(vectors)
     is_wrong = np.arange(n) % 4 == 0
     known = cross_fit_maps(vectors, is_wrong, [f"p{i}" for i in range(n)], PARAMS, SIGMA).signals["map_distance"]

@@ -240,7 +240,7 @@ def test_parts_of_a_date_are_told_what_the_whole_is(tmp_path: Path, monkeypatch:
 
 
 def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a date of 6,000 images instead of 1,500: read whole they take 8 MiB more, in parts 2 (labels and answers)."""
+    """Score 6,000 images instead of 1,500: read whole they take 8 MiB more, in parts 2 MiB (labels and answers)."""
     monkeypatch.setattr(parquet, "ROWS_AT_ONCE", 500)
     monkeypatch.setattr(parquet, "GROUP_ROWS", 500)
     small, store = season(), Store(tmp_path)
