@@ -1,11 +1,11 @@
-"""Measure: accuracy before and after adjustment, and how well each score tells right answers from wrong ones.
+"""Measure accuracy before and after adjustment.
 
-Reads `adjusted`, `reliability` and the cross-fitted judgements of validation images, writes the tables `metrics` and
-`evaluation`. Validation images are judged by what was fitted without them, but for the accuracy `after`, which is
-marked as in-sample. Intervals resample plants, of which a date's images are near copies of another's.
+Reads `plants`, `adjusted`, `swaps` and the cross-fitted judgements of validation images, writes the table `metrics`.
+Validation images are judged by what was fitted without them, except for the state `after`, which is marked as
+in-sample. Intervals resample plants, because images of one plant on several dates are near copies.
 
-Memory: the labelled rows of all dates, 0.5 kB each, `ROWS_AT_ONCE` rows of a date's table, and `WEIGHTS_AT_ONCE` counts
-of the resamples with some statistics of each, however many images there are.
+Memory: the labelled rows of all dates, 0.5 kB each, and `ROWS_AT_ONCE` rows of a date's table. Also `WEIGHTS_AT_ONCE`
+counts of the resamples with some statistics of each, however many images there are.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ REVISION = 2
 def accuracies(
     labels: Sequence[int], answers: Sequence[int], n_classes: int, drawn: Resamples | None
 ) -> dict[str, Any]:
-    """Counts, accuracies and their intervals of at least one labelled image.
+    """Return counts, accuracies (0..1) and their intervals for at least one labelled image.
 
     Average class accuracy is the mean recall of the classes that occur among the labels.
     """
@@ -61,7 +61,7 @@ def accuracies(
 
 
 def changes(labels: Sequence[int], before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
-    """Answers that adjustment made right and wrong, and McNemar's test of the difference."""
+    """Count answers that adjustment made right and made wrong, and test the difference (McNemar)."""
     triples = list(zip(labels, before, after, strict=True))
     corrected = sum(b != label == a for label, b, a in triples)
     spoiled = sum(b == label != a for label, b, a in triples)
@@ -71,7 +71,7 @@ def changes(labels: Sequence[int], before: Sequence[int], after: Sequence[int]) 
 def accuracy_gain(
     labels: Sequence[int], before: Sequence[int], after: Sequence[int], drawn: Resamples | None
 ) -> dict[str, float | None]:
-    """Interval of overall accuracy after minus before, the same images in every resample; None without resamples."""
+    """Return the interval of overall accuracy after minus before, paired by image; None without resamples."""
     if drawn is None:
         return dict.fromkeys(("gain_lower", "gain_upper"))
     truth = np.asarray(labels)
@@ -84,13 +84,15 @@ def accuracy_gain(
 def metric_rows(
     adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_classes: int, is_reviewed: bool = False
 ) -> list[dict[str, Any]]:
-    """Rows of the table `metrics`: every split with labels, before and after; validation also cross-fitted.
+    """Return the rows of the table `metrics`: every split with labels, before and after; validation also cross-fitted.
 
     Parameters
     ----------
-    without_fold : answers of the rows of `crossfit`, adjusted by the rule on the other folds' clusters.
-    is_reviewed : a person decided on clusters. Then `after` is of other decisions than those that were cross-fitted,
-        which the name of that state says.
+    adjusted, crossfit : columns of the tables of these names.
+    without_fold : answers of the rows of `crossfit`, adjusted by the rule on the clusters of the other folds.
+    n_classes : number of classes.
+    is_reviewed : whether a person decided on clusters. Then the cross-fitted decisions are not those of `after`, and
+        the state is named `cross-fitted rule`.
     """
     rows: list[dict[str, Any]] = []
     for split in JUDGED_SPLITS:
@@ -119,7 +121,7 @@ def metric_rows(
 def metrics_recipe(
     plants: ArtifactRef, crossfit: ArtifactRef, swaps: ArtifactRef, adjusted: list[ArtifactRef]
 ) -> Recipe:
-    """What makes a campaign's metrics."""
+    """Return the recipe of a campaign's metrics."""
     return Recipe(
         "metrics", REVISION, {}, {"plants": plants, "crossfit": crossfit, "swaps": swaps, "adjusted": adjusted}
     )
@@ -136,7 +138,7 @@ def measure_accuracy(
     swaps: ArtifactRef,
     adjusted: list[ArtifactRef],
 ) -> None:
-    """Accuracy per split over all dates, before and after adjustment."""
+    """Measure accuracy per split over all dates, before and after adjustment."""
     decided = store.open(swaps)
     rows = metric_rows(
         labelled_columns(store, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),

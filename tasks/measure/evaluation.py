@@ -1,7 +1,7 @@
-"""Evaluate: how well each score tells right answers from wrong ones.
+"""Evaluate how well each score tells right answers from wrong ones.
 
-Reads `reliability` and `crossfit`, writes the table `evaluation`. Validation images are judged by what was fitted
-without them. Intervals resample plants, because images of one plant resemble each other.
+Reads `reliability` and `crossfit`, writes the table `evaluation`. Validation images have cross-fitted scores. Intervals
+resample plants, because images of one plant resemble each other.
 """
 
 from collections.abc import Mapping
@@ -30,12 +30,12 @@ from tasks.statistics.significance import (
 )
 
 REVISION = 2
-PROBABILITIES = tuple(score for score in SCORES if score != "trust_score")  # scores that claim a probability
-Resampled = dict[str, NDArray[np.float64]]  # statistics of `bootstrap_detect` by name, none without resamples
+PROBABILITIES = tuple(score for score in SCORES if score != "trust_score")  # scores that claim to be a probability
+Resampled = dict[str, NDArray[np.float64]]  # statistics of `bootstrap_detect` by name; empty without resamples
 
 
 def evaluation_rows(reliability: Rows, crossfit: Rows) -> list[dict[str, Any]]:
-    """Rows of the table `evaluation`: every score on every split with labels; validation images cross-fitted."""
+    """Return the rows of the table `evaluation`: every score on every split with labels, validation cross-fitted."""
     parts = {"val": {**crossfit, "reliability": [1 - share for share in crossfit["error_share"]]}}
     parts |= {split: labelled(reliability, split) for split in UNSEEN}
     rows: list[dict[str, Any]] = []
@@ -60,7 +60,7 @@ def evaluation_rows(reliability: Rows, crossfit: Rows) -> list[dict[str, Any]]:
 
 
 def detections(table: Rows, is_wrong: NDArray[np.bool_]) -> dict[str, Resampled]:
-    """Statistics of `bootstrap_detect` of every score, over the same resamples."""
+    """Return the statistics of `bootstrap_detect` for every score, over the same resamples."""
     drawn = resamples(table["plant_id"])
     if drawn is None:
         return {score: {} for score in SCORES}
@@ -75,7 +75,7 @@ def detections(table: Rows, is_wrong: NDArray[np.bool_]) -> dict[str, Resampled]
 
 
 def quality_intervals(drawn: Resampled) -> dict[str, float | None]:
-    """Intervals of the statistics of one score over resamples."""
+    """Return the intervals of one score's statistics over the resamples."""
     ends: dict[str, float | None] = {}
     for measure in ("auroc", "aurc", "augrc"):
         known = measure in drawn and len(drawn[measure]) > 0
@@ -85,9 +85,10 @@ def quality_intervals(drawn: Resampled) -> dict[str, float | None]:
 
 
 def auroc_gain(drawn: Mapping[str, Resampled], score: str) -> dict[str, float | None]:
-    """Interval of a score's AUROC minus the cluster score's, of the same resamples: it says whether one is better.
+    """Return the interval of a score's AUROC minus the cluster score's, paired by resample.
 
-    Whether the two scores' own intervals overlap does not: errors that are hard for one are hard for the other.
+    This interval says whether one score is better. The overlap of the two scores' own intervals does not, because
+    errors that are hard for one score are hard for the other.
     """
     own, of_clusters = (drawn[name].get("auroc", np.empty(0)) for name in (score, CLUSTER_SCORE))
     if score == CLUSTER_SCORE or not len(own):
@@ -97,10 +98,10 @@ def auroc_gain(drawn: Mapping[str, Resampled], score: str) -> dict[str, float | 
 
 
 def claims(table: Rows, score: str, is_wrong: NDArray[np.bool_], is_validation: bool) -> dict[str, float | None]:
-    """How far a score keeps its word as the probability of a right answer; None where it gives none.
+    """Return Brier score and calibration error of a score that claims to be a probability; otherwise None.
 
-    The cluster score's bins are the clusters; cross-fitted it has those of five fits, of a few images each, and its
-    bins are as any score's.
+    The bins of the cluster score are the clusters. Cross-fitted, it comes from the clusters of five fits, with few
+    images each, so its bins are those of any other score.
     """
     if score not in PROBABILITIES:
         return {"brier": None, "calibration_error": None}
@@ -112,7 +113,7 @@ def claims(table: Rows, score: str, is_wrong: NDArray[np.bool_], is_validation: 
 
 
 def evaluation_recipe(crossfit: ArtifactRef, reliability: list[ArtifactRef]) -> Recipe:
-    """What makes a campaign's evaluation."""
+    """Return the recipe of a campaign's evaluation."""
     return Recipe("evaluation", REVISION, {}, {"crossfit": crossfit, "reliability": reliability})
 
 
@@ -121,7 +122,7 @@ def evaluation_recipe(crossfit: ArtifactRef, reliability: list[ArtifactRef]) -> 
 def evaluate_scores(
     draft: Draft, store: Store, method: str, crossfit: ArtifactRef, reliability: list[ArtifactRef]
 ) -> None:
-    """How well the cluster score and every other tell errors, over all dates."""
+    """Evaluate how well the cluster score and all other scores tell errors, over all dates."""
     names = (*MADE_BY, *ANSWERED, "cluster", "error_share", *SCORES)
     rated = labelled_columns(store, RELIABILITIES, reliability, names)
     rows = evaluation_rows(rated, read_table(store.open(crossfit), CROSSFIT))

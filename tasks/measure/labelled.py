@@ -9,25 +9,28 @@ from tasks.statistics.significance import (
     Resamples,
 )
 
-N_RESAMPLES, SEED, CONFIDENCE = 1000, 0, 0.95
-ANSWERED = ("plant_id", "split", "label", "predicted")
+N_RESAMPLES, SEED, CONFIDENCE = 1000, 0, 0.95  # draws of plants, their random seed, confidence level of intervals
+ANSWERED = ("plant_id", "split", "label", "predicted")  # columns that every measurement reads
 
 
 def resamples(plants: Sequence[str]) -> Resamples | None:
-    """A thousand draws of plants with their images; None for a single plant, whose draws cannot differ."""
+    """Draw plants with their images a thousand times; None for a single plant, whose draws cannot differ."""
     return Resamples(plants, N_RESAMPLES, SEED) if len(set(plants)) > 1 else None
 
 
 def labelled(table: Rows, split: str) -> Rows:
-    """The rows of a split that have a label."""
+    """Select the rows of a split that have a label."""
     chosen = [i for i, s in enumerate(table["split"]) if s == split and table["label"][i] is not None]
     return {name: [values[i] for i in chosen] for name, values in table.items()}
 
 
 def labelled_columns(store: Store, spec: TableSpec, refs: Sequence[ArtifactRef], names: Sequence[str]) -> Rows:
-    """Some columns of a table of all dates, of its rows with a label: the others are read and passed by in parts."""
+    """Read some columns of the rows with a label, from a table of all dates.
+
+    The table is read in batches, so that rows without a label are not held in memory.
+    """
     whole: Rows = {name: [] for name in names}
-    texts: dict[Any, Any] = {}  # equal ones are kept once
+    texts: dict[Any, Any] = {}  # repeated strings are stored once
     for ref in refs:
         for part in iter_table(store.open(ref), spec, names):
             chosen = [i for i, label in enumerate(part["label"]) if label is not None]

@@ -1,4 +1,7 @@
-"""Acquisition: what a scored date comes to, one row a saliency method: table `acquisitions`."""
+"""Sum up a scored date, with one row per saliency method.
+
+Reads `images`, `reliability`, `adjusted` and `drift` of the date, writes the table `acquisitions`.
+"""
 
 from collections.abc import Sequence
 from datetime import date
@@ -19,18 +22,18 @@ REVISION = 1
 def acquisition_recipe(
     images: ArtifactRef, reliability: list[ArtifactRef], adjusted: list[ArtifactRef], drift: list[ArtifactRef]
 ) -> Recipe:
-    """What makes the sums of a scored date."""
+    """Return the recipe of the sums of a scored date."""
     inputs = {"images": images, "reliability": reliability, "adjusted": adjusted, "drift": drift}
     return Recipe("acquisition", REVISION, {}, inputs)
 
 
 def acquisition_row(reliability: Sequence[Row], adjusted: Sequence[Row], drift: Sequence[Row]) -> Row:
-    """Sums of one saliency method's rows of a date; shares are None where they are shares of nothing.
+    """Sum up one saliency method's rows of a date; shares of nothing are None.
 
     Parameters
     ----------
-    reliability, adjusted : a row an explained image, at least one.
-    drift : a row a split of unseen plants.
+    reliability, adjusted : one row per explained image, at least one.
+    drift : one row per split of unseen plants.
     """
     labelled = [row for row in adjusted if row["label"] is not None]
     outside = [row for row in drift if row["is_outside"]]
@@ -50,7 +53,7 @@ def acquisition_row(reliability: Sequence[Row], adjusted: Sequence[Row], drift: 
 
 
 def share(found: Any) -> float | None:
-    """Share of true values; None of nothing."""
+    """Return the share of true values; None without values."""
     values = list(found)
     return sum(values) / len(values) if values else None
 
@@ -66,7 +69,7 @@ def sum_up_acquisition(
     adjusted: list[ArtifactRef],
     drift: list[ArtifactRef],
 ) -> None:
-    """Count what a scored date's images came to, by every saliency method."""
+    """Sum up a scored date by every saliency method: images, answers, swaps, abstentions and drift."""
     seen = store.open(images).summary
     counts = {"n_images": seen["n_images"], "n_rejected": sum(seen["rejected"].values())}
     rows = [

@@ -306,7 +306,7 @@ def test_one_plant_has_estimates_without_intervals() -> None:
 
 
 def test_errors_in_one_plant_leave_resamples_without_an_auroc() -> None:
-    """Of two plants a quarter of the resamples have no error: the interval is that of the others."""
+    """With two plants, a quarter of the resamples have no error. The interval comes from the others."""
     table = scored_table(8, ("test",), [i % 2 == 0 for i in range(8)], 2)
     rows = evaluation_rows(table, scored_table(0, ("val",), [], 2))
     assert all(0 <= row["auroc_lower"] <= row["auroc_upper"] <= 1 for row in rows)
