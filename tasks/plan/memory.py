@@ -1,8 +1,8 @@
-"""Planning: the peak memory of a task of each stage. Pure functions of a `Workload`; no Prefect.
+"""Plan the peak memory of a task of each stage. Pure functions of a `Workload`; no Prefect.
 
-Formulas follow what the stages hold at their largest moment; factors for copies are those of the code, rounded up. So
-the plan is an upper bound with a margin (tests measure processes against it). What a process takes before it does
-anything, Python and its libraries, is not in it: it is measured where the plan is made.
+Formulas follow what a stage holds at its peak. Factors for copies are those of the code, rounded up. So the plan is an
+upper bound with a margin (tests measure processes against it). The memory of Python and its libraries is not included.
+It is measured where the plan is made.
 """
 
 from dataclasses import dataclass
@@ -16,35 +16,36 @@ from tasks.cluster.spectral import DENSE_LIMIT, KEPT_NEIGHBOURS
 from tasks.explain.methods import SHARD_MAPS, Method, map_groups
 from tasks.plan.workload import DateCounts, Workload
 
-FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64; of a pixel's byte as float32
-LAYERS_IN_FLIGHT = 2.5  # of the largest: a layer's input and output, and part of them in the library's own layout
-TRAINING_COPIES = 1.5  # of all activations: kept for the way back, gradients of a layer or two, gaps between batches
-INPUT_COPIES = 6  # of a training batch: its samples, put together, laid out; and of the next, which is made meanwhile
-LOADED_WEIGHTS = 3  # the file, what is read of it, the model
-TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # gradients, Adam's two, a copy; all as bytes
-# Loading, the folded copy, kernels of 3 x 3 as 36 matrices (4 times the weights) and in oneDNN's layout, and what the
-# allocator keeps of making these.
+FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64, and bytes of a float32 per stored byte of a pixel
+LAYERS_IN_FLIGHT = 2.5  # largest layers held in a pass: input, output, and part of them in the library's own layout
+TRAINING_COPIES = 1.5  # copies of all activations in training: kept ones, gradients of a layer or two, allocator gaps
+INPUT_COPIES = 6  # copies of a training batch: samples, stacked, laid out, each also for the next batch
+LOADED_WEIGHTS = 3  # copies of the weights in loading: the file, its content, the model
+TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # copies of the weights in training, and more while a checkpoint is written
+# Copies of the weights in explaining: loading, the folded copy, 3 x 3 kernels as 36 matrices (4 times the weights) and
+# in oneDNN's layout, and what the allocator keeps of making these.
 EXPLAINED_WEIGHTS = 16
-WINDOW_LAYERS = 0.8  # of the largest layer, for what a hidden window changes in all layers; a GPU was seen to take 0.73
-LISTED_IN_MEMORY = 5000  # bytes of an image in a listing as Python values
-MATRICES_AT_ONCE = 3  # of affinities, or inner products: the matrix, its copy in a solver, and a part of it or scale
-DENSE_MATRICES = 5  # the same where LAPACK finds all eigenvalues: normalised, and what it overwrites
-LIBRARIES = 60_000_000  # bytes of what clustering loads first, and its threads
-ISOMETRIC_MATRICES = 4  # inner products, their factor, its triangle, coordinates
-ANSWER_COPIES = 4  # of logits and features: as they are stored, as float64, and what distances are taken of
-LABELS = 5  # columns of the predictions that are read of all of a date's images
-FOLD_COPIES = 2.5  # of coordinates: all, those outside a fold, and outside a fold of these
+WINDOW_LAYERS = 0.8  # largest layers per hidden window for its changes in all layers; 0.73 was measured on a GPU
+LISTED_IN_MEMORY = 5000  # bytes per image of a listing as Python values
+MATRICES_AT_ONCE = 3  # matrices held for affinities or inner products: itself, a solver's copy, and a part or scale
+DENSE_MATRICES = 5  # matrices held where LAPACK finds all eigenvalues: also normalised, and what it overwrites
+LIBRARIES = 60_000_000  # bytes of the libraries and threads that clustering starts
+ISOMETRIC_MATRICES = 4  # matrices held by `isometric`: inner products, their factor, its triangle, coordinates
+ANSWER_COPIES = 4  # copies of logits and features: as stored, as float64, and as arguments of distances
+LABELS = 5  # columns of the predictions that are read for all images of a date
+FOLD_COPIES = 2.5  # copies of coordinates: all, those outside a fold, and those outside a fold of these
 
 
 @dataclass(frozen=True)
 class StageMemory:
-    """Peak of one task of a stage, in bytes beside Python and its libraries.
+    """Peak memory of one task of a stage, in bytes, without Python and its libraries.
 
     Attributes
     ----------
-    n_at_once : tasks of the stage that run side by side.
-    host : what is always in the machine's own memory.
-    passes : weights and activations, which are on the GPU where there is one.
+    n_at_once : tasks of the stage that run in parallel.
+    host : bytes that are always in the machine's main memory.
+    passes : bytes of weights and activations, which are on the GPU if there is one.
+    method : saliency method of the stage; None if the stage does not depend on one.
     """
 
     stage: str
@@ -55,12 +56,12 @@ class StageMemory:
 
     @property
     def worker(self) -> int:
-        """Of one task on a machine without a GPU."""
+        """Return the peak memory of one task on a machine without a GPU, in bytes."""
         return self.host + self.passes
 
 
 def plan_memory(work: Workload) -> list[StageMemory]:
-    """Peak memory of every stage in the order of the DAG."""
+    """Return the peak memory of every stage, in the order of the DAG."""
     largest = max(work.dates, key=lambda day: day.n_images)
     side_by_side = min(work.runtime.workers, len(work.dates))
     rehearsal = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, 1)
@@ -83,14 +84,17 @@ def plan_memory(work: Workload) -> list[StageMemory]:
 
 
 def ingest_bytes(work: Workload, day: DateCounts) -> int:
-    """A shard of images twice, and the date's listing: as it was read, and with the rows of the table."""
+    """Return bytes of ingest: a shard of images twice, and the date's listing, as read and with the table's rows."""
     shard = 2 * (IMAGES.shard or 1) * work.image_bytes
     return shard + day.n_images * (2 * LISTED_IN_MEMORY + row_in_memory(OBSERVATIONS.name))
 
 
 def train_bytes(work: Workload) -> tuple[int, int]:
-    """All training images twice while they are put together, all validation images and the largest date's, the plan of
-    samples as Python values; and in passes, weights with Adam's numbers and a batch's activations or a checkpoint.
+    """Return bytes of training in main memory and in passes.
+
+    Main memory holds all training images twice while they are joined, all validation images, those of the largest date,
+    and the list of samples as Python values. Passes hold the weights with Adam's state, and the activations of a batch
+    or a checkpoint.
     """
     assert work.train is not None
     n_images = 2 * work.n_training + 2 * work.n_validation + max(day.n_images for day in work.dates)
@@ -105,7 +109,11 @@ def train_bytes(work: Workload) -> tuple[int, int]:
 
 
 def predict_bytes(work: Workload, day: DateCounts) -> tuple[int, int]:
-    """A shard of images, the date's logits and features twice, its tables; and in passes, weights and one."""
+    """Return bytes of prediction in main memory and in passes.
+
+    Main memory holds a shard of images, the date's logits and features twice, and its tables. Passes hold the weights
+    and the activations of one pass.
+    """
     vectors = 2 * PIXEL_FLOATS * (work.network.n_features + work.n_classes)
     tables = row_in_memory(OBSERVATIONS.name) + row_in_memory(PREDICTIONS.name)
     host = (IMAGES.shard or 1) * work.image_bytes + day.n_images * (vectors + tables)
@@ -113,14 +121,16 @@ def predict_bytes(work: Workload, day: DateCounts) -> tuple[int, int]:
 
 
 def pass_bytes(work: Workload, n: int) -> int:
-    """Images as they come in and normalised, and the largest layers, of a pass of n images without gradients."""
+    """Return bytes of a pass of n images without gradients: images, raw and normalised, and the largest layers."""
     return n * (3 * PIXEL_FLOATS * work.image_bytes + round(LAYERS_IN_FLIGHT * work.network.largest_bytes))
 
 
 def explain_memory(work: Workload, method: Method) -> StageMemory:
-    """Predictions of the date, a shard of maps three times as it is scaled; and in passes, weights and a batch.
+    """Return the memory of an explaining task.
 
-    A pass on a CPU may take fewer images than a batch; what is prepared for it, all of them.
+    Main memory holds the date's predictions, and a shard of maps three times while it is scaled. Passes hold the
+    weights and a batch. On a CPU, a pass may take fewer images than a batch, but the inputs of a whole batch are
+    prepared.
     """
     largest = max(day.n_explained for day in work.dates)
     n_tasks = sum(len(map_groups(day.n_explained, method)) for day in work.dates)
@@ -137,11 +147,11 @@ def explain_memory(work: Workload, method: Method) -> StageMemory:
 
 
 def cluster_bytes(work: Workload, method: Method) -> int:
-    """Of the largest of clustering, cross-fitting and trying other parameters, n validation maps of f pixels each.
+    """Return bytes of the largest of clustering, cross-fitting and sensitivity, for n validation maps of f pixels.
 
-    Coordinates (n, min(n, f)), folds' copies of them, two blocks of vectors, matrices of min(n, f) for the axes; then
-    affinities of all pairs, up to `cluster.max_exact` maps, or of each map's nearest. Where maps have more pixels than
-    there are maps, cross-fitting needs all inner products of pairs, however many: that is what limits n.
+    Held are coordinates (n, min(n, f)) with the copies of folds, two blocks of vectors, and matrices of side min(n, f)
+    for the axes. Then come affinities, of all pairs up to `cluster.max_exact` maps, above it of each map's nearest. If
+    maps have more pixels than there are maps, cross-fitting needs the inner products of all pairs. This limits n.
     """
     rows, cols = work.map_shape(method)
     n, features = work.n_validation, rows * cols
@@ -157,14 +167,17 @@ def cluster_bytes(work: Workload, method: Method) -> int:
 
 
 def affinity_values(n: int, max_exact: int) -> int:
-    """Float64 values of the affinities of n maps and their copies; a sparse one has an index with each, both ways."""
+    """Return the number of float64 values of the affinities of n maps, with their copies.
+
+    A sparse affinity has an index with each value, and each pair in both directions.
+    """
     if n <= max_exact:
         return (DENSE_MATRICES if n <= DENSE_LIMIT else MATRICES_AT_ONCE) * n**2
     return 2 * MATRICES_AT_ONCE * 2 * KEPT_NEIGHBOURS * n
 
 
 def score_bytes(work: Workload, day: DateCounts) -> int:
-    """Some of a date's images with their answers and rows as Python values, the others' labels, blocks of distances."""
+    """Return bytes of scoring: a batch of images with answers and rows, the labels of the others, distances."""
     vectors = ANSWER_COPIES * FLOAT * (work.network.n_features + work.n_classes)
     rows = row_in_memory(ASSIGNMENTS.name) + 2 * row_in_memory(RELIABILITIES.name)
     labels = day.n_images * LABELS * VALUE_BYTES
@@ -172,6 +185,9 @@ def score_bytes(work: Workload, day: DateCounts) -> int:
 
 
 def report_bytes(work: Workload) -> int:
-    """Rows of every date and method as Python values and as the page's text; accuracy is measured on them too."""
+    """Return bytes of the report: rows of every date and method as Python values and as text of the page.
+
+    Measuring accuracy holds the same rows.
+    """
     n_rows = sum(day.n_explained for day in work.dates) * len(work.explain.methods)
     return 2 * n_rows * row_in_memory(RELIABILITIES.name) + work.n_images * row_in_memory(OBSERVATIONS.name)

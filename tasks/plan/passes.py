@@ -1,7 +1,7 @@
-"""Planning: how often each stage of a campaign asks the classifier, counted before it does.
+"""Plan how many forward and backward passes of the classifier each stage of a campaign needs.
 
-Pure functions of a `Workload`; no Prefect, no files. What is counted is what the stages do, call by call, so a change
-of theirs belongs here too (tests count the calls of the real stages and compare).
+Pure functions of a `Workload`; no Prefect, no files. The counts follow the stages call by call. Whoever changes a stage
+must change them too (tests count the calls of the real stages and compare).
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from tasks.explain.methods import SHARD_MAPS, Method, map_groups
 from tasks.explain.occlusion import coarse_steps
 from tasks.plan.workload import DateCounts, Workload
 
-CHECKED_WINDOWS = 9  # of the first map of a task, by whole passes: see tasks.saliency.occlusion
-BACKWARD_COST = 2  # forward passes: a backward pass multiplies as often for the inputs' gradients, and for the weights'
+CHECKED_WINDOWS = 9  # windows of a task's first map that are checked by whole passes (see tasks.explain.occlusion)
+BACKWARD_COST = 2  # cost of a backward pass in forward passes: one for gradients of inputs, one for those of weights
 
 
 @dataclass(frozen=True)
 class StageWork:
-    """What one stage asks of the classifier, one saliency method's explanation being a stage of its own.
+    """Work of one stage for the classifier; each saliency method's explanation is a stage of its own.
 
     Attributes
     ----------
-    n_tasks : task runs.
-    n_images : images read in, classified or explained; training samples of all epochs.
-    forward, backward : images that pass the whole classifier, and that a gradient passes back through the whole of it.
-        The short way back of Grad-CAM, through the head alone, is not counted.
-    windows : hidden windows of which only what they change is computed.
+    n_tasks : number of task runs.
+    n_images : images that are read, classified or explained; for training, samples of all epochs.
+    forward, backward : images in forward and in backward passes of the whole classifier. Grad-CAM's short backward
+        pass, through the last layers only, is not counted.
+    windows : hidden windows for which only the changes are computed.
     """
 
     stage: str
@@ -38,15 +38,15 @@ class StageWork:
 
     @property
     def forward_equivalents(self) -> int:
-        """All of it in forward passes; a window counts as one, which it is at most."""
+        """Return the work in forward passes; a window counts as one, which is its upper bound."""
         return self.forward + BACKWARD_COST * self.backward + self.windows
 
 
 def plan_work(work: Workload) -> list[StageWork]:
-    """Every stage of a campaign in the order of the DAG; task runs are all that its flow submits.
+    """Return the work of every stage of a campaign, in the order of the DAG, with all task runs of its flow.
 
-    Cross-fitting and what else follows the maps ask nothing of the classifier. Left out are the rehearsal's passes of
-    one image of noise, a dozen or two.
+    Cross-fitting and all other stages after the maps do not use the classifier. The passes of the rehearsal, one or two
+    dozen with one image of noise, are not counted.
     """
     n_dates, n_methods = len(work.dates), len(work.explain.methods)
     return [
@@ -61,9 +61,10 @@ def plan_work(work: Workload) -> list[StageWork]:
 
 
 def train_work(work: Workload) -> StageWork:
-    """Epochs times (samples forth and back + validation images forth), after the rehearsal and the augmentation.
+    """Return the work of training: in each epoch, samples forward and backward, and validation images forward.
 
-    A last batch of one sample is left out, as `tasks.training` does. A given classifier is copied, and costs nothing.
+    Task runs include the rehearsal and the augmentation. A last batch of one sample is left out, as in
+    `tasks.classify.training`. A given classifier is copied and needs no pass.
     """
     if work.train is None:
         return StageWork("classifier", 2)
@@ -74,10 +75,11 @@ def train_work(work: Workload) -> StageWork:
 
 
 def explain_work(work: Workload, method: Method) -> StageWork:
-    """Passes of one method over the explained images of every date.
+    """Return the work of one method over the explained images of every date.
 
-    Grad-CAM: one an image, and one a call (of up to `runtime.batch_size` images) to find the layer, unless it is named.
-    LIME: `n_samples` an image; an image without contrast would need none. Occlusion: see `occlusion_passes`.
+    Grad-CAM takes one pass per image. If no layer is named, it takes one more per call of up to `runtime.batch_size`
+    images, to find the layer. LIME takes `n_samples` per image, although an image without contrast needs none. For
+    occlusion see `occlusion_passes`.
     """
     n_maps = sum(day.n_explained for day in work.dates)
     n_tasks = sum(1 + len(map_groups(day.n_explained, method)) for day in work.dates)
@@ -94,17 +96,17 @@ def explain_work(work: Workload, method: Method) -> StageWork:
 
 
 def gradcam_calls(day: DateCounts, work: Workload) -> int:
-    """Calls for a date's maps: a shard is explained `runtime.batch_size` images at a time, the last with fewer."""
+    """Count the calls for a date's maps: a shard is explained `runtime.batch_size` images at a time."""
     shards = batches(day.n_explained, SHARD_MAPS["gradcam"])
     return sum(-(-(shard.stop - shard.start) // work.runtime.batch_size) for shard in shards)
 
 
 def occlusion_passes(work: Workload, method: Method) -> tuple[int, int, int]:
-    """Forward and backward passes and windows of one map.
+    """Return the forward passes, backward passes and windows of one map.
 
-    The image as it is passes once. Windows are whole passes too, or where the classifier allows it computed from what
-    they change, which takes the image's activations and so one pass more. A preview adds a gradient, one pass forth and
-    one back, and computes fewer windows.
+    The unchanged image takes one pass. A window takes a whole pass, or only its changes where the classifier allows it.
+    The latter needs the image's activations, and so one more pass. A preview adds a gradient, which is one pass forward
+    and one backward, and computes fewer windows.
     """
     is_preview, params = method == "occlusion_preview", work.explain.occlusion
     side = work.map_shape(method)[0]

@@ -1,7 +1,7 @@
-"""Planning: how long things take on this machine, measured in a few seconds, and what a campaign then takes.
+"""Measure how fast this machine runs the classifier, and estimate from it how long a campaign takes.
 
-Measured with the campaign's own classifier, image size, batch sizes and device, on images of noise, by the code that
-the stages run. Neither weights nor pixels change how long a convolution takes. No Prefect, no files.
+The measurement takes a few seconds. It uses the campaign's own classifier, image size, batch sizes and device, images
+of noise, and the code of the stages. Neither weights nor pixels change the time of a convolution. No Prefect, no files.
 """
 
 import time
@@ -22,24 +22,28 @@ from tasks.explain.occlusion import Occlusion, window_corners, windows_a_pass
 from tasks.parameters import Runtime
 from tasks.plan.passes import BACKWARD_COST, StageWork
 
-AGAIN_BELOW = 1.0  # seconds; what took less is measured again, when everything is loaded and warm
-MOST_ON_CPU = 64  # images at once: with more an image takes as long, and measuring would take minutes
-SOME_PASSES = 2  # of windows, spread over the image: those at its border cost less
+AGAIN_BELOW = 1.0  # seconds below which a measurement is repeated, when everything is loaded and warm
+MOST_ON_CPU = 64  # most images of a batch to measure with on a CPU; more take as long per image, but minutes in all
+SOME_PASSES = 2  # passes of windows to measure, spread over the image because those at its border cost less
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds an image, measured with one task at a time; None where the campaign does nothing of the kind.
+    """Seconds per image, measured with one task at a time; None for work that the campaign does not do.
 
     Attributes
     ----------
-    forward : of a pass of the classifier, in batches of `runtime.batch_size` (on a CPU at most `MOST_ON_CPU`).
-    train : of a sample in training, forth and back, in batches of `train.batch_size` (likewise).
-    gradcam : of a map. fast : of a pass prepared for many, as LIME's and occlusion's.
-    window : of a hidden window computed from what it changes. segment : of finding an image's superpixels.
-    ingest : of reading an image and its checksum.
-    speedup : how much more is done when `n_side` tasks run side by side.
-    n_threads : of each task on the CPU.
+    device : cpu or cuda.
+    n_threads : threads of each task on the CPU.
+    n_side : tasks that run in parallel.
+    speedup : throughput of `n_side` parallel tasks relative to one task.
+    forward : seconds of a forward pass, in batches of `runtime.batch_size` (on a CPU at most `MOST_ON_CPU`).
+    train : seconds of a training sample, forward and backward, in batches of `train.batch_size` (with the same limit).
+    gradcam : seconds of a Grad-CAM map.
+    fast : seconds of a pass by the fast model of LIME and occlusion.
+    window : seconds of a hidden window for which only its changes are computed.
+    segment : seconds of finding an image's superpixels.
+    ingest : seconds of reading an image and computing its checksum.
     """
 
     device: str
@@ -58,11 +62,11 @@ class Rates:
 def measure_rates(
     classifier: Classifier, explain: ExplainParams, train: TrainParams | None, size: int, runtime: Runtime, n_side: int
 ) -> Rates:
-    """Run everything that the campaign asks of the classifier a few times, `size` x `size` pixels an image.
+    """Measure all work of the campaign for the classifier on a few images of `size` x `size` pixels.
 
     Parameters
     ----------
-    n_side : tasks side by side, no more than the machine has processors.
+    n_side : tasks in parallel, at most the number of processors.
     """
     batch = noise(at_once(runtime.batch_size, classifier), size)
     forward = seconds(lambda: predict_logits(classifier, batch, len(batch)), classifier) / len(batch)
@@ -82,17 +86,17 @@ def measure_rates(
 
 
 def at_once(batch_size: int, classifier: Classifier) -> int:
-    """Images of a batch to measure with."""
+    """Return the number of images of a batch to measure with."""
     return min(batch_size, MOST_ON_CPU) if classifier.device.type == "cpu" else batch_size
 
 
 def noise(n: int, size: int) -> NDArray[np.uint8]:
-    """Images (n, size, size, 3)."""
+    """Make images of noise (n, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
 
 
 def seconds(call: Callable[[], object], classifier: Classifier) -> float:
-    """Seconds of a call; the second time where the first was quick, as what is first is not yet warm."""
+    """Measure the seconds of a call; a quick first call is repeated, because it is not yet warm."""
     taken = np.inf
     for _ in range(2):
         start = time.perf_counter()
@@ -106,7 +110,7 @@ def seconds(call: Callable[[], object], classifier: Classifier) -> float:
 
 
 def speedup(call: Callable[[], object], alone: float, n_side: int) -> float:
-    """How many times as much is done by `n_side` threads that each make a call, which alone takes `alone` seconds."""
+    """Measure the throughput of `n_side` parallel threads relative to one call, which alone takes `alone` seconds."""
     if n_side < 2:
         return 1.0
     with ThreadPoolExecutor(n_side) as pool:
@@ -116,25 +120,25 @@ def speedup(call: Callable[[], object], alone: float, n_side: int) -> float:
 
 
 def time_training(params: TrainParams, classifier: Classifier, size: int) -> float:
-    """Seconds of a sample: an epoch of one batch."""
+    """Measure the seconds of a training sample, by an epoch of one batch."""
     n, device = at_once(params.batch_size, classifier), classifier.device
     plan = np.stack([np.arange(n), np.zeros(n, np.int64), np.full(n, -1)], axis=1).astype(np.int64)
     samples = TrainingSet(noise(n, size), plan, np.arange(n) % len(classifier.classes))
-    # Initial weights are of no matter here, and may have to be fetched.
+    # Initial weights do not change the time, and might have to be downloaded.
     plain = params.model_copy(update={"weights": "none", "batch_size": n})
     training = Training.start(plain, len(classifier.classes), device)
     return seconds(lambda: train_epoch(training, samples, plain, device), classifier) / n
 
 
 def time_gradcam(classifier: Classifier, explain: ExplainParams, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
-    """Seconds of a map."""
+    """Measure the seconds of a Grad-CAM map."""
     explainer = prepare_explainer("gradcam", classifier, explain, runtime)
     images = rgb_images(pixels)
     return seconds(lambda: explainer(images, np.zeros(len(images), np.int64)), classifier) / len(images)
 
 
 def time_fast_pass(classifier: Classifier, runtime: Runtime, pixels: NDArray[np.uint8]) -> float:
-    """Seconds of an image in a prepared pass."""
+    """Measure the seconds of an image in a pass of the fast model."""
     forward = fast_forward(classifier, runtime)
     inputs = classifier.inputs(pixels[: pass_size(classifier.device.type, pixels.shape[1:3], len(pixels))])
     return seconds(lambda: forward(inputs), classifier) / len(inputs)
@@ -143,7 +147,7 @@ def time_fast_pass(classifier: Classifier, runtime: Runtime, pixels: NDArray[np.
 def time_window(
     classifier: Classifier, explain: ExplainParams, runtime: Runtime, pixels: NDArray[np.uint8]
 ) -> float | None:
-    """Seconds of a hidden window; None where each is a whole pass."""
+    """Measure the seconds of a hidden window; None if each takes a whole pass."""
     occlusion = Occlusion(classifier, explain.occlusion, runtime)
     if occlusion.network is None:
         return None
@@ -151,12 +155,12 @@ def time_window(
     corners = window_corners(image.shape[2], image.shape[3], explain.occlusion).flatten(0, 1)
     n = min(len(corners), SOME_PASSES * windows_a_pass(classifier.device.type, runtime.batch_size))
     some = corners[np.linspace(0, len(corners) - 1, n).astype(int)]
-    occlusion.checked.add(image.shape)  # the nine windows that are checked first are counted as passes
+    occlusion.checked.add(image.shape)  # skips the check of nine windows, which is counted as passes
     return seconds(lambda: occlusion.logits(image, some, 0), classifier) / len(some)
 
 
 def time_superpixels(explain: ExplainParams, pixels: NDArray[np.uint8]) -> float:
-    """Seconds of an image's superpixels; found once, as it takes long and loads nothing."""
+    """Measure the seconds of finding an image's superpixels, once, because it takes long and needs no warming up."""
     (image,) = rgb_images(pixels[:1])
     start = time.perf_counter()
     superpixels(image, explain.lime.segments, 0)
@@ -164,9 +168,9 @@ def time_superpixels(explain: ExplainParams, pixels: NDArray[np.uint8]) -> float
 
 
 def stage_seconds(stage: StageWork, rates: Rates) -> float | None:
-    """Seconds of a stage at the measured rates; None for what is not measured (clusters, scores, report).
+    """Estimate the seconds of a stage from the measured rates; None for clusters, scores and report.
 
-    Stages of several tasks are quicker by the measured `speedup`, as far as there are tasks for it.
+    Stages with several tasks are faster by the measured `speedup`, at most by the number of tasks.
     """
     alone = _alone(stage, rates)
     if alone is None:

@@ -1,4 +1,4 @@
-"""Rehearse: one image of noise through an untrained classifier and every explanation, before hours go to real ones."""
+"""Rehearse a campaign: classify and explain one image of noise, before hours are spent on real ones."""
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from tasks.stage import always_run
 def rehearse(
     classes: list[str], train: TrainParams, given: GivenClassifier | None, explain: ExplainParams, size: int
 ) -> None:
-    """Classify and explain one image of noise, `size` x `size` pixels, by every method with the least work it can do.
+    """Classify and explain one image of noise, `size` x `size` pixels, by every method with the least possible work.
 
     Raises
     ------
-    InputError : unknown architecture or layer, images of a size the classifier cannot take, weights that do not fit, an
-        occluded patch or stride beyond the image.
+    InputError : unknown architecture or layer, an image size that the classifier cannot take, weights that do not fit,
+        or an occluded patch or stride larger than the image.
     """
     from tasks.classify.architectures import build_model
 
@@ -43,18 +43,18 @@ def rehearse(
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"it fails on {size} x {size} pixels: {error}",
-            "The classifier takes images of ingest.image_size",
+            f"the classifier fails on images of {size} x {size} pixels: {error}",
+            "The classifier must take images of ingest.image_size",
             "use a size that the architecture takes, or another train.architecture",
         ) from error
 
 
 def least_work(explain: ExplainParams, size: int) -> ExplainParams:
-    """The same methods with one hidden window, and two samples of a few superpixels.
+    """Return parameters of the same methods with the least work: one hidden window, two samples of few superpixels.
 
     Raises
     ------
-    InputError : a patch or stride beyond an image of `size` x `size` pixels.
+    InputError : the patch or the stride is larger than an image of `size` x `size` pixels.
     """
     if {"occlusion", "occlusion_preview"} & set(explain.methods):
         n_windows(size, explain.occlusion)
@@ -82,8 +82,8 @@ def rehearse_classifier(
     unlabelled = {s: n["unlabelled"] for s, n in summary["counts"].items() if s != "train" and n["unlabelled"]}
     if choice == "label" and unlabelled:
         raise InputError(
-            f"images without: {unlabelled}",
-            "explained_class = label needs the label of every explained image",
+            f"some images to explain have no label: {', '.join(f'{n} {split}' for split, n in unlabelled.items())}",
+            "With explained_class = label, every explained image must have a label",
             "use explained_class = predicted, which exists for unseen data too",
         )
     rehearse(classes, params, given, explain, image_size)

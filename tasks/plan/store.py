@@ -1,8 +1,8 @@
-"""Planning: how many bytes each kind of artefact takes in the store. Pure functions of a `Workload`; no Prefect.
+"""Plan how many bytes each kind of artefact takes in the store. Pure functions of a `Workload`; no Prefect.
 
-Arrays are counted by their shapes, before compression, which is exact for what cannot be compressed; tables by the
-width of their columns, before encoding. Manifests are counted for shards alone, and reports and files for other tools
-by the row: rough, and a small part of any large store.
+Arrays are counted by their shapes, before compression, which is exact for arrays that cannot be compressed. Tables are
+counted by the width of their columns, before encoding. Manifests are counted for shards only. Reports and files for
+other tools are counted by the row. That is rough, but they are a small part of any large store.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from storage.tables.widths import row_bytes
 from tasks.explain.methods import SHARD_MAPS, Method
 from tasks.plan.workload import Workload
 
-LISTED_BYTES = 1200  # of an image in a date's listing as JSON, which two artefacts hold
-REPORT_BYTES = 8_000_000  # of a report's page and figures beside its rows; the artefact's files are published too
-REPORT_ROW_BYTES = 400  # of a plant and date on the page and in the files for other tools, each method
-CHECKPOINT_COPIES = 3  # of the weights: Adam keeps two numbers more for each
-INDEX_BYTES = 16  # of a chunk in its shard's index
-SHARD_BYTES = 6000  # of a shard's manifest and the description of its arrays, and its lines in the date's manifest
+LISTED_BYTES = 1200  # bytes per image of a date's listing as JSON, which two artefacts hold
+REPORT_BYTES = 8_000_000  # bytes of a report's page and figures without its rows; the files are also published
+REPORT_ROW_BYTES = 400  # bytes per plant, date and method on the page and in the files for other tools
+CHECKPOINT_COPIES = 3  # copies of the weights in a checkpoint, because Adam keeps two more numbers per weight
+INDEX_BYTES = 16  # bytes per chunk in the index of its shard
+SHARD_BYTES = 6000  # bytes of a shard's manifest, array metadata, and lines in the date's manifest
 
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of one kind of artefact; `method` where each saliency method has its own."""
+    """Bytes of one kind of artefact; `method` is set if each saliency method has its own."""
 
     kind: str
     bytes: int
@@ -34,11 +34,13 @@ class Size:
 
 
 def plan_store(work: Workload, image_share: float) -> list[Size]:
-    """Bytes of everything that a campaign leaves in the store, and of training's checkpoint, which it does not leave.
+    """Return the bytes of everything that a campaign writes to the store.
+
+    The checkpoint of training is included, although it is deleted at the end.
 
     Parameters
     ----------
-    image_share : bytes of stored images in bytes of their pixels, as measured on some; 1 for an upper bound.
+    image_share : stored bytes of images per byte of pixels, as measured on some images; 1 for an upper bound.
     """
     images = work.n_images * (round(work.image_bytes * image_share) + INDEX_BYTES)
     sizes = [
@@ -57,10 +59,10 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
 
 
 def saliency_bytes(work: Workload, method: Method) -> int:
-    """Of the maps of all dates: float16 at native resolution, once, as a date's array is made of its shards' files.
+    """Return bytes of the maps of all dates: float16 at native resolution, stored once.
 
-    What belongs to a map (peak, row, explained class) is in the shard and in the date. Where the file system has no
-    hard links the maps are there twice.
+    A date's array consists of the files of its shards. Peak, row and explained class of a map are stored in the shard
+    and for the date. On a file system without hard links, the maps are stored twice.
     """
     n_maps = sum(day.n_explained for day in work.dates)
     rows, cols = work.map_shape(method)
@@ -71,7 +73,7 @@ def saliency_bytes(work: Workload, method: Method) -> int:
 
 
 def cluster_bytes(work: Workload, method: Method) -> int:
-    """Of fitted clusters and cross-fitting: axes, coordinates, prototypes, and the validation images' features."""
+    """Return bytes of fitted clusters and cross-fitting: axes, coordinates, prototypes and validation features."""
     rows, cols = work.map_shape(method)
     n, features = work.n_validation, rows * cols
     keep = min(work.cluster.n_components, max(n - 1, 0), features)
@@ -81,7 +83,10 @@ def cluster_bytes(work: Workload, method: Method) -> int:
 
 
 def table_rows_bytes(work: Workload) -> int:
-    """Of the rows of the large tables, in their artefacts and published: twice. The others have a row a cluster."""
+    """Return bytes of the rows of the large tables, in their artefacts and published.
+
+    Other tables are not counted, because they have one row per cluster.
+    """
     n, n_maps, methods = work.n_images, sum(day.n_explained for day in work.dates), len(work.explain.methods)
     rows: Mapping[str, int] = {
         OBSERVATIONS.name: n,

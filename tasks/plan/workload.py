@@ -1,4 +1,4 @@
-"""What a campaign has to do, known before an image is read: how many images of which kind, and what classifies them.
+"""Describe the workload of a campaign before an image is read: numbers of images, and the size of the classifier.
 
 No Prefect.
 """
@@ -25,7 +25,7 @@ from tasks.sources.contract import SourceImage
 
 @dataclass(frozen=True)
 class DateCounts:
-    """Images of a date: all, those that are explained (not for training), and labelled validation images."""
+    """Numbers of images of a date: all, those that are explained (all but training), and labelled validation images."""
 
     date: str
     n_images: int
@@ -35,15 +35,15 @@ class DateCounts:
 
 @dataclass(frozen=True)
 class Network:
-    """The size of a classifier for one image of the campaign's size.
+    """Size of a classifier for one image of the campaign's size.
 
     Attributes
     ----------
-    weight_bytes : of all parameters and buffers.
-    largest_bytes : of the largest output of a layer, for one image, float32.
-    total_bytes : of the outputs of all layers together, for one image.
-    n_features : inputs of the last linear layer, else the number of classes.
-    cam_shape : rows and columns of a Grad-CAM map; None where that method is not asked for.
+    weight_bytes : bytes of all parameters and buffers.
+    largest_bytes : bytes of the largest output of a layer, for one image, float32.
+    total_bytes : bytes of the outputs of all layers together, for one image, float32.
+    n_features : inputs of the last linear layer, or the number of classes if there is no such layer.
+    cam_shape : rows and columns of a Grad-CAM map; None if the campaign does not use Grad-CAM.
     is_incremental : whether occlusion computes only what a window changes.
     device : cpu or cuda.
     """
@@ -63,9 +63,10 @@ class Workload:
 
     Attributes
     ----------
-    n_classes : of the classifier.
-    n_training : labelled training images; n_samples : what augmentation makes of them, an epoch.
-    train : None where the classifier is given.
+    n_classes : number of classes of the classifier.
+    n_training : number of labelled training images.
+    n_samples : number of samples per epoch that augmentation makes of them.
+    train : parameters of training; None if the classifier is given.
     """
 
     dates: tuple[DateCounts, ...]
@@ -81,33 +82,33 @@ class Workload:
 
     @property
     def n_images(self) -> int:
-        """Of all dates."""
+        """Return the number of images of all dates."""
         return sum(day.n_images for day in self.dates)
 
     @property
     def n_validation(self) -> int:
-        """Labelled validation images of all dates."""
+        """Return the number of labelled validation images of all dates."""
         return sum(day.n_validation for day in self.dates)
 
     @property
     def image_bytes(self) -> int:
-        """Of one image as it is stored, before compression."""
+        """Return the bytes of one stored image, before compression."""
         return 3 * self.ingest.image_size**2
 
     @property
     def images_a_pass(self) -> int:
-        """Of the classifier, without gradients of the weights."""
+        """Return the number of images per pass of the classifier, without gradients of the weights."""
         return pass_size(self.network.device, 2 * [self.ingest.image_size], self.runtime.batch_size)
 
     @property
     def windows_a_pass(self) -> int:
-        """Of hidden windows, where occlusion computes only what they change."""
+        """Return the number of hidden windows per pass, if occlusion computes only what they change."""
         return windows_a_pass(self.network.device, self.runtime.batch_size)
 
     def map_shape(self, method: Method) -> tuple[int, int]:
-        """Rows and columns of a map at native resolution."""
+        """Return the rows and columns of a map at native resolution."""
         if method == "gradcam":
-            assert self.network.cam_shape is not None  # looked at for every method that is asked for
+            assert self.network.cam_shape is not None  # `measure_network` sets it if Grad-CAM is asked for
             return self.network.cam_shape
         side = self.ingest.image_size
         side = side if method == "lime" else n_windows(side, self.explain.occlusion)
@@ -115,7 +116,7 @@ class Workload:
 
 
 def count_date(day: date, images: Sequence[SourceImage]) -> DateCounts:
-    """Counts of a date's images."""
+    """Count a date's images."""
     return DateCounts(
         day.isoformat(),
         len(images),
@@ -125,11 +126,11 @@ def count_date(day: date, images: Sequence[SourceImage]) -> DateCounts:
 
 
 def measure_network(classifier: Classifier, explain: ExplainParams, size: int, runtime: Runtime) -> Network:
-    """Look at a classifier while one grey image of `size` x `size` pixels passes through it.
+    """Measure the size of a classifier by one forward pass of a grey image of `size` x `size` pixels.
 
     Raises
     ------
-    InputError : Grad-CAM is asked for and there is no layer for it.
+    InputError : Grad-CAM is asked for, and there is no layer for it.
     """
     grey = np.full((1, 3, size, size), 0.5, np.float32)
     finished = outputs_in_order(classifier, grey)
@@ -153,5 +154,5 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of a model's parameters and buffers."""
+    """Return the bytes of a model's parameters and buffers."""
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
