@@ -1,4 +1,4 @@
-"""The figure and the page of an audit: rows of the table `audit` in, PNG and HTML out."""
+"""Render the figure (PNG) and the page (HTML) of an audit from the rows of the table `audit`."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,20 @@ from tasks.report.templates import page_templates
 from tasks.report.words import GROUND_TRUTH, figure_text, method_name, percent
 
 GIVEAWAY = 0.9  # label probe above which the maps carry the label
-# Okabe & Ito's colours; hatches tell the bars apart in prints without colour.
+# Label, colour (Okabe & Ito) and hatch of each bar; hatches tell the bars apart in prints without colour.
 STATES: dict[str, tuple[str, str, str]] = {
     "accuracy_before": ("before", "#BBBBBB", ""),
     "accuracy_after": ("after (validation: in-sample)", "#56B4E9", "///"),
     "accuracy_crossfitted": ("cross-fitted", "#009E73", "\\\\\\"),
 }
-WIDTH = 0.27  # of a bar; the distance of two groups is 1
-WARNING_COLOUR = "#D55E00"
+WIDTH = 0.27  # width of a bar, with groups at a distance of 1
+WARNING_COLOUR = "#D55E00"  # colour of the ground and the text behind bars of `label`
 
 
 def audit_figure(rows: Sequence[Row]) -> bytes:
-    """Accuracy before, after and cross-fitted by explained class: a line of panels a method, a panel a split.
+    """Draw accuracy before, after and cross-fitted by explained class, with methods as lines and splits as columns.
 
-    Bars of `label` stand on a tinted ground with a warning; no rows is an empty figure.
+    Bars of `label` stand on a tinted ground with a warning. Without rows, the figure is empty.
     """
     methods, splits = (list(dict.fromkeys(row[name] for row in rows)) for name in ("method", "split"))
     lines, columns = max(1, len(methods)), max(1, len(splits))
@@ -51,7 +51,7 @@ def audit_figure(rows: Sequence[Row]) -> bytes:
 
 
 def _draw_groups(panel: Axes, rows: Sequence[Row]) -> dict[str, Any]:
-    """Bars of one panel, a group an explained class; returns a handle of every state for the legend."""
+    """Draw the bars of one panel, one group per explained class; returns a legend handle for every state."""
     handles: dict[str, Any] = {}
     for k, (column, (name, colour, hatch)) in enumerate(STATES.items()):
         known = [(place, row[column]) for place, row in enumerate(rows) if row[column] is not None]
@@ -86,7 +86,7 @@ def _label_axes(panel: Axes, names: Sequence[str]) -> None:
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
-    """What the table comes to, a sentence for each method and explained class."""
+    """Summarise the table in one sentence for each method and explained class."""
     pairs = dict.fromkeys((row["method"], row["explained_class"]) for row in rows)
     return [_verdict([row for row in rows if (row["method"], row["explained_class"]) == pair], *pair) for pair in pairs]
 
@@ -106,7 +106,7 @@ def _verdict(rows: Sequence[Row], method: str, choice: str) -> str:
 
 
 def largest_gain(rows: Sequence[Row], choice: str) -> float | None:
-    """Largest gain in overall accuracy on test or new images with an explained class; None without such images."""
+    """Return the largest gain in overall accuracy on test or new images for an explained class; None without any."""
     gains = [
         row["accuracy_after"] - row["accuracy_before"]
         for row in rows
@@ -116,19 +116,21 @@ def largest_gain(rows: Sequence[Row], choice: str) -> float | None:
 
 
 def template_digest() -> str:
-    """Digest of the page's template."""
+    """Return the digest of the page's template."""
     return content_digest((files(templates) / "audit.html").read_text(encoding="utf-8"))
 
 
 def render_audit(
     campaign: str, rows: Sequence[Row], picture: bytes, left_out: Mapping[str, int], problems: Sequence[str]
 ) -> str:
-    """The page as HTML; whatever comes from tables is escaped.
+    """Render the page as HTML; everything that comes from tables is escaped.
 
     Parameters
     ----------
-    rows : of the table `audit`; picture : of `audit_figure`.
-    left_out : images without a label by split; problems : why an explained class has no rows.
+    rows : rows of the table `audit`.
+    picture : PNG of `audit_figure`.
+    left_out : number of images without a label by split.
+    problems : why an explained class has no rows, one sentence each.
     """
     environment = page_templates()
     environment.filters |= {"percent": percent, "number": figure_text, "method": method_name}
