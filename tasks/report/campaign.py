@@ -1,4 +1,4 @@
-"""What the report says of accuracy, data and parameters, from the rows of the tables: pure functions, no files."""
+"""Prepare the report's data tables, parameters and Markdown summary from rows of tables. Pure functions, no files."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from tasks.report.words import (
 
 
 def image_counts(observations: Sequence[Row], plants: Sequence[Row], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Plants, images, and images by class (`None`: no label) of every split."""
+    """Count plants, images and images by class of every split; the last class is `None`, for no label."""
     present = {row["split"] for row in (*observations, *plants)}
     tally = Counter((row["split"], row["label"]) for row in observations)
     return [
@@ -32,7 +32,7 @@ def image_counts(observations: Sequence[Row], plants: Sequence[Row], classes: Se
 
 
 def rejected_rows(rejected: Sequence[Row], n_named: int = 3) -> list[dict[str, Any]]:
-    """What was left out by reason, the most frequent first, with its sentence and some plants."""
+    """Count what was left out by reason, the most frequent first, with its meaning and up to `n_named` plants."""
     tally = Counter(row["reason"] for row in rejected)
     return [
         {
@@ -46,13 +46,13 @@ def rejected_rows(rejected: Sequence[Row], n_named: int = 3) -> list[dict[str, A
 
 
 def flag_counts(observations: Sequence[Row]) -> list[tuple[str, int]]:
-    """Remarks that did not exclude an image, the most frequent first."""
+    """Count remarks that did not exclude an image, the most frequent first."""
     tally = Counter(flag for row in observations for flag in row["flags"].split())
     return sorted(tally.items(), key=lambda item: (-item[1], item[0]))
 
 
 def parameter_rows(differing: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Parameters that differ from the paper's by dotted name, with their values as text."""
+    """List parameters that differ from the paper's by dotted name, with their values as text."""
     rows: list[tuple[str, str]] = []
     for name, value in sorted(differing.items()):
         inner = {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {}
@@ -61,14 +61,14 @@ def parameter_rows(differing: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def plain(value: Any) -> str:
-    """A JSON value as short text."""
+    """Return a JSON value as short text."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def summary_lines(
     title: str, heads: Mapping[str, Headline], notes: Sequence[str], metrics: Sequence[Row], warnings: Sequence[str]
 ) -> list[str]:
-    """The report in a few lines of Markdown, `heads` by the method's name in words."""
+    """Summarise the report in a few lines of Markdown; `heads` are headlines by the method's name in words."""
     lines = [f"# {title}", ""]
     lines += [f"**{method}**: {head.text}\n" for method, head in heads.items()]
     if any(row["explained_class"] == "label" for row in metrics):

@@ -1,4 +1,4 @@
-"""Images that are typical of their cluster, read from a campaign's artefacts."""
+"""Find images that are typical of their cluster in a campaign's artefacts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from storage.tables.rows import days_of, rows_of
 from tasks.batches import batches
 from tasks.cluster.axes import MAPS_AT_ONCE
 
-N_EXAMPLES = 3
-ANSWERED = ("row", "label", "predicted")
-ASSIGNED = ("plant_id", "split", "row", "cluster", "is_flat_map")
+N_EXAMPLES = 3  # typical images shown per cluster
+ANSWERED = ("row", "label", "predicted")  # columns that are read of the predictions
+ASSIGNED = ("plant_id", "split", "row", "cluster", "is_flat_map")  # columns that are read of the assignments
 
 
 @dataclass(frozen=True)
 class Example:
-    """A validation image that is typical of its cluster.
+    """Validation image that is typical of its cluster.
 
     Attributes
     ----------
     label, predicted : class indices.
     image : (h, w, 3) uint8.
-    saliency : (rows, cols), its largest magnitude is 1 unless it is zero everywhere.
-    is_flat : the map is the same everywhere.
+    saliency : (rows, cols); its largest magnitude is 1 unless it is zero everywhere.
+    is_flat : whether the map has one value everywhere.
     """
 
     cluster: int
@@ -43,12 +43,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Member:
-    """An explained image, and how like its cluster's prototype its map is (cosine).
+    """Explained image, with the cosine between its map and its cluster's prototype.
 
     Attributes
     ----------
-    label, predicted : class indices; no label where nothing is known.
-    row : position in the date's images array; place : of its map in the date's saliency.
+    likeness : cosine between map and prototype, -1..1.
+    label, predicted : class indices; the label is None if it is unknown.
+    row : position in the date's array of images.
+    place : position of its map among the date's saliency maps.
     """
 
     likeness: float
@@ -64,14 +66,14 @@ class Member:
 
     @property
     def is_validation(self) -> bool:
-        """It has a label and is in the validation split: the clusters were made from it."""
+        """Return whether it is a labelled validation image, from which the clusters were made."""
         return self.split == "val" and self.label is not None
 
 
 def find_examples(
     artifacts: dict[str, Artifact], method: str, prototypes: NDArray[np.float32], n: int = N_EXAMPLES
 ) -> list[Example]:
-    """Up to `n` labelled validation images a cluster: those whose maps are most like the prototype, best first."""
+    """Find up to `n` labelled validation images per cluster with the maps most like the prototype, best first."""
     found: dict[int, list[Member]] = {}
     for day in days_of(artifacts, f"assignments {method}"):
         for member in date_members(artifacts, method, day, prototypes, splits=("val",)):
@@ -91,7 +93,7 @@ def date_members(
     prototypes: NDArray[np.float32],
     splits: Sequence[str] | None = None,
 ) -> list[Member]:
-    """The explained images of a date, or of some splits; their maps are read `MAPS_AT_ONCE` at a time, no others."""
+    """Read the explained images of a date, or of some splits of it; maps are read `MAPS_AT_ONCE` at a time."""
     answers = {row["row"]: row for row in rows_of(artifacts[f"predictions {day}"], PREDICTIONS, ANSWERED)}
     saliency = artifacts[f"saliency {method} {day}"]
     place = {int(row): i for i, row in enumerate(read_array(saliency, ROWS))}
@@ -121,14 +123,14 @@ def date_members(
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Cosine between two maps of one shape; 0 where one of them is zero everywhere."""
+    """Return the cosine between two maps of one shape; 0 if one of them is zero everywhere."""
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
-    # Rounded, so that equal maps are told apart by date and row and not by the last bit of a sum.
+    # Rounded, so that equal maps are ordered by date and row and not by the last bit of a sum.
     return round(float((one * other).sum()) / length, 6) if length > 0 else 0.0
 
 
 def _example(artifacts: dict[str, Artifact], method: str, member: Member) -> Example:
-    assert member.label is not None  # it is of validation
+    assert member.label is not None  # labelled validation images only
     saliency = artifacts[f"saliency {method} {member.date}"]
     return Example(
         cluster=member.cluster,

@@ -1,7 +1,7 @@
-"""Figures of the report as PNG or JPEG bytes: arrays and rows in, pictures out.
+"""Draw the figures of the report as PNG or JPEG bytes, from arrays and rows.
 
 Figures are drawn on their own canvas and not through pyplot, whose state is shared by all threads. Names from outside
-are drawn with `parse_math=False`: a `$` in a class name is no formula.
+are drawn with `parse_math=False`, because a `$` in a class name is not a formula.
 """
 
 import io
@@ -21,7 +21,7 @@ from PIL import Image
 
 from tasks.explain.upsample import upsample
 
-# Okabe & Ito's colours, told apart with any colour vision; wrong answers are hatched too, for prints without colour.
+# Colours of answers (Okabe & Ito), told apart with any colour vision; wrong ones are also hatched, for grey prints.
 COLOURS = {
     "TP": "#009E73",
     "TN": "#56B4E9",
@@ -33,29 +33,29 @@ COLOURS = {
 }
 HATCHES = {"FP": "///", "FN": "\\\\\\", "wrong": "///"}
 MEANINGS = {"TP": "TP true positive", "TN": "TN true negative", "FP": "FP false positive", "FN": "FN false negative"}
-DPI = 120
-THUMBNAIL = 192  # pixel; bounds the size of a page with many clusters
-PROTOTYPE_SIDE = 256  # pixel of the longer side; more than a panel has
-OPACITY = 0.6  # of the strongest place of a map: the plant stays visible under it
-PLAIN, SIGNED = "inferno", "RdBu_r"  # SIGNED: red for, blue against; told apart with any colour vision
+DPI = 120  # resolution of figures, in dots per inch
+THUMBNAIL = 192  # largest side of an example, in pixels; it bounds the size of a page with many clusters
+PROTOTYPE_SIDE = 256  # longer side of a drawn prototype, in pixels; more than a panel has
+OPACITY = 0.6  # opacity of the strongest place of a map, under which the plant stays visible
+PLAIN, SIGNED = "inferno", "RdBu_r"  # colour scales; SIGNED has red for the class and blue against it
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """A figure as PNG."""
+    """Return a figure as PNG."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    # Without `Software` equal figures are equal bytes under every patch release of matplotlib that draws them equally.
+    # Without the field `Software`, equal figures are equal bytes under all patch releases of matplotlib.
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def page_layout() -> ConstrainedLayoutEngine:
-    """Room around panels, the same in every figure."""
+    """Return the layout of panels that all figures use."""
     return ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09)
 
 
 def confusion_figure(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> bytes:
-    """Confusion matrices of the rows of the table `metrics`: a line a split, its states side by side."""
+    """Draw the confusion matrices of rows of the table `metrics`, one line per split, with its states side by side."""
     by_split: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_split.setdefault(row["split"], []).append(row)
@@ -90,12 +90,12 @@ def _short(name: str, limit: int = 14) -> str:
 
 
 def cluster_figure(counts: Mapping[str, Mapping[int, Mapping[str, int]]], swapped: Sequence[int]) -> bytes:
-    """Stacked bars of every cluster, one panel a split (Kierdorf & Roscher 2023, Fig. 3).
+    """Draw stacked bars of every cluster, one panel per split (Kierdorf & Roscher 2023, Fig. 3).
 
     Parameters
     ----------
-    counts : by split, cluster and kind of answer (TP, TN, FP, FN or right, wrong; no label).
-    swapped : clusters whose answers are swapped, marked under the axis.
+    counts : images by split, cluster and kind of answer (TP, TN, FP, FN or right, wrong; no label).
+    swapped : clusters whose answers are swapped, which are marked under the axis.
     """
     figure = Figure(figsize=(4.6 * max(1, len(counts)), 3.7), layout=page_layout())
     panels = figure.subplots(1, max(1, len(counts)), squeeze=False, sharey=False)[0]
@@ -109,9 +109,9 @@ def draw_cluster_bars(
     swapped: Sequence[int],
     tallest: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Draw the bars of `cluster_figure` on one panel a split; returns a handle of every kind for the legend.
+    """Draw the bars of `cluster_figure`, one panel per split; returns a legend handle for every kind of answer.
 
-    `tallest` is the tallest bar that must fit, by split; without it the axis fits its own bars.
+    `tallest` is the tallest bar that must fit, by split. Without it, the axis fits its own bars.
     """
     drawn: dict[str, Any] = {}
     for panel, (split, clusters) in zip(panels, counts.items(), strict=False):
@@ -123,14 +123,14 @@ def draw_cluster_bars(
         panel.set_xlabel("cluster")
         panel.set_ylabel("images")
         panel.yaxis.set_major_locator(MaxNLocator(integer=True))
-        # By hand: zero-height bars make the top edge sticky, and margins stop there.
+        # Limits are set by hand, because zero-height bars make the top edge sticky, and margins stop there.
         panel.set_ylim(0, 1.07 * max([1, *heights, tallest.get(split, 0)]))
         panel.spines[["top", "right"]].set_visible(False)
     return drawn
 
 
 def kind_legend(figure: Figure | SubFigure, drawn: Mapping[str, Any], columns: int = 4) -> None:
-    """Name the kinds of answers under the panels that they were drawn on."""
+    """Draw a legend of the kinds of answers under the panels."""
     kinds = [kind for kind in COLOURS if kind in drawn]
     if kinds:
         labels = [MEANINGS.get(kind, kind) for kind in kinds]
@@ -139,7 +139,7 @@ def kind_legend(figure: Figure | SubFigure, drawn: Mapping[str, Any], columns: i
 
 
 def _draw_bars(panel: Axes, clusters: Mapping[int, Mapping[str, int]]) -> dict[str, Any]:
-    """Draw the bars of one panel; returns a handle of every kind for the legend."""
+    """Draw the bars of one panel; returns a legend handle for every kind of answer."""
     bottom = np.zeros(len(clusters))
     handles: dict[str, Any] = {}
     for kind in [kind for kind in COLOURS if any(kind in kinds for kinds in clusters.values())]:
@@ -160,13 +160,14 @@ def _draw_bars(panel: Axes, clusters: Mapping[int, Mapping[str, int]]) -> dict[s
 def prototype_figure(
     prototypes: NDArray[np.floating], clusters: Sequence[Mapping[str, Any]], is_signed: bool = False
 ) -> bytes:
-    """Mean saliency map of every cluster, upsampled bilinearly, all on one colour scale (Fig. 4).
+    """Draw the mean saliency map of every cluster, upsampled bilinearly, on one colour scale (Fig. 4).
 
     Parameters
     ----------
     prototypes : (clusters, rows, cols), from cluster 1 on.
     clusters : rows of the table `clusters`.
-    is_signed : colours for and against the class, white at zero; without it values below zero are refused.
+    is_signed : whether colours show evidence for and against the class, white at zero. Otherwise values below zero are
+        refused.
     """
     columns = min(4, max(1, len(prototypes)))
     lines = -(-len(prototypes) // columns) or 1
@@ -185,7 +186,7 @@ def prototype_figure(
 def draw_prototypes(
     panels: Sequence[Axes], prototypes: NDArray[np.floating], titles: Sequence[str], is_signed: bool
 ) -> AxesImage | None:
-    """Draw the maps of `prototype_figure`, one a panel; returns one of them for the bar of colours."""
+    """Draw the maps of `prototype_figure`, one per panel; returns one of them for the colour bar."""
     limit = max(float(np.abs(prototypes).max(initial=0)), 1e-6)
     colours, lowest = (SIGNED, -limit) if is_signed else (PLAIN, 0.0)
     _refuse_negative(prototypes, is_signed)
@@ -203,19 +204,19 @@ def _signed_label(label: str) -> str:
 
 
 def _at_side(saliency: NDArray[np.floating], side: int) -> NDArray[np.float64]:
-    """A map (rows, cols) in its own proportions, the longer side of this length."""
+    """Upsample a map (rows, cols) so that its longer side has this length, in its own proportions."""
     factor = side / max(saliency.shape)
     return upsample(saliency, *(max(1, round(n * factor)) for n in saliency.shape))
 
 
 def _refuse_negative(values: NDArray[np.floating], is_signed: bool) -> None:
-    """A scale that starts at zero would hide what speaks against the class."""
+    """Refuse negative values on a scale that starts at zero and would hide evidence against the class."""
     if not is_signed and (values < 0).any():
-        raise ValueError(f"a map with values below zero ({values.min():.3g}) needs is_signed")
+        raise ValueError(f"a map has values below zero ({values.min():.3g}); draw it with is_signed")
 
 
 def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
-    """Loss and accuracy per epoch, of the table `epochs`."""
+    """Draw loss and accuracy per epoch, from rows of the table `epochs`."""
     figure = Figure(figsize=(9.2, 3.1), layout=page_layout())
     for panel, name, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), (" (nat)", ""), strict=True):
         for split, colour, marker in (("train", "#0072B2", "o"), ("val", "#D55E00", "s")):
@@ -233,9 +234,9 @@ def training_figure(epochs: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def overlay_image(image: NDArray[np.uint8], saliency: NDArray[np.floating], is_signed: bool = False) -> bytes:
-    """An image (h, w, 3) with its saliency map (rows, cols) laid over it as JPEG; what is salient is opaque.
+    """Return a JPEG of an image (h, w, 3) with its saliency map (rows, cols) over it; salient places are opaque.
 
-    `is_signed` colours what speaks for the class red and what speaks against it blue; without it values below zero are
+    With `is_signed`, evidence for the class is red and evidence against it blue. Without it, values below zero are
     refused.
     """
     _refuse_negative(saliency, is_signed)

@@ -1,7 +1,7 @@
-"""Gallery: a cluster's nearest examples on one self-contained page, from what a campaign left in the store.
+"""Render a gallery: the examples nearest to a cluster's prototype, on one self-contained page.
 
-Reads images, maps, predictions, assignments and adjusted answers; computes nothing but the distance of each map to the
-cluster's prototype, which is 1 minus their cosine (Kierdorf & Roscher 2023, Fig. 4, shows the prototypes).
+Reads images, maps, predictions, assignments and adjusted answers from the store. Computes only the distance of each map
+from the cluster's prototype, which is 1 minus their cosine (Kierdorf & Roscher 2023, Fig. 4, shows the prototypes).
 """
 
 import base64
@@ -25,18 +25,18 @@ from tasks.report.figures import draw_prototypes, overlay_image, page_layout, pn
 from tasks.report.templates import page_templates
 from tasks.report.words import method_name, percent, percent_interval
 
-SIDE = 2.6  # inches
+SIDE = 2.6  # side of the prototype's figure, in inches
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the gallery.
+    """Image of the gallery.
 
     Attributes
     ----------
-    distance : of its map to the prototype, 0..2; 1 for a map without anything.
-    predicted, adjusted, label : class names; label is None where nothing is known.
-    image, overlay : JPEG, the latter with the map laid over.
+    distance : distance of its map from the prototype, 0..2; 1 for a zero map.
+    predicted, adjusted, label : class names; the label is None if it is unknown.
+    image, overlay : JPEG of the image, without and with the map over it.
     """
 
     plant_id: str
@@ -52,7 +52,7 @@ class Picture:
 
 
 def nearest_members(members: Iterable[Member], cluster: int, n: int) -> tuple[list[Member], list[Member]]:
-    """Up to n labelled validation images of a cluster and up to n others, those most like the prototype first."""
+    """Select up to n labelled validation images of a cluster and up to n others, most like the prototype first."""
     inside = sorted(
         (one for one in members if one.cluster == cluster), key=lambda one: (-one.likeness, one.date, one.row)
     )
@@ -61,11 +61,11 @@ def nearest_members(members: Iterable[Member], cluster: int, n: int) -> tuple[li
 
 
 def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, cluster: int, n: int) -> tuple[str, int]:
-    """The page as HTML, and how many images it shows.
+    """Render the page as HTML; returns it with the number of images that it shows.
 
     Parameters
     ----------
-    artifacts : by role, also those of dates that were scored with the campaign's fit.
+    artifacts : artefacts by role, including those of dates that were scored with the campaign's fit.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, c
     clusters = {row["cluster"]: row for row in rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES)}
     if cluster not in clusters:
         raise InputError(
-            f"cluster {cluster} of {method}",
-            "A gallery shows a cluster of the campaign",
+            f"{method} has no cluster {cluster}",
+            "A gallery must show a cluster of the campaign",
             f"name one of {', '.join(map(str, clusters))}",
         )
     prototypes = read_array(artifacts[f"clusters {method}"], PROTOTYPES)
@@ -149,7 +149,7 @@ def _picture(
         adjusted=classes[answer["adjusted"]],
         label=None if label is None else classes[label],
         abstain=answer["abstain"],
-        image=overlay_image(image, np.zeros_like(saliency)),  # nothing is laid over
+        image=overlay_image(image, np.zeros_like(saliency)),  # a zero map leaves the image as it is
         overlay=overlay_image(image, saliency, is_signed),
     )
 

@@ -1,4 +1,4 @@
-"""What the report shows, read from a campaign's artefacts into plain values."""
+"""Read what the report shows from a campaign's artefacts into plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,26 +31,26 @@ from storage.tables.names import SCORES, UNSEEN
 from storage.tables.rows import Row, dated_rows, days_of, labelled_rows, rows_of, shared_rows
 from tasks.report.examples import Example, find_examples
 
-COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped", "abstain")
-ABSTAINED = ("split", "abstain", "abstain_reason")
-JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # by each method
+COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped", "abstain")  # columns of `adjusted`
+ABSTAINED = ("split", "abstain", "abstain_reason")  # columns of `reliability`
+JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # artefacts per method
 
 
 @dataclass(frozen=True)
 class MethodResults:
-    """Everything of one saliency method.
+    """Results of one saliency method that the report shows.
 
     Attributes
     ----------
     clusters, swaps, metrics, evaluation, crossfit, sensitivity : rows of the tables of these names.
-    matches : rows of the table `cluster_matches`; none on a first fit.
-    adjusted, reliability : rows of the tables of these names of every date of the campaign, of the columns `COUNTED`
-        and `ABSTAINED` alone; equal ones are one object.
+    matches : rows of the table `cluster_matches`; empty for a first fit.
+    adjusted, reliability : rows of the tables of these names for every date of the campaign, with the columns `COUNTED`
+        and `ABSTAINED` only. Equal rows are stored once.
     judged : labelled rows of `reliability` of unseen plants, with every score.
-    drift : rows of the table of this name with the date, also of the dates scored since.
+    drift : rows of the table of this name with the date, including dates scored since the fit.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
-    warnings : what a reader must know of clusters, cross-fitting and novelty before trusting a figure.
+    warnings : warnings about clusters, cross-fitting and novelty, one sentence each.
     """
 
     method: str
@@ -72,21 +72,21 @@ class MethodResults:
 
     @property
     def is_signed(self) -> bool:
-        """Whether any map that is shown has evidence against the explained class."""
+        """Return whether any shown map has evidence against the explained class."""
         return any(bool((shown < 0).any()) for shown in (self.prototypes, *(one.saliency for one in self.examples)))
 
 
 @dataclass(frozen=True)
 class CampaignResults:
-    """Everything of a campaign.
+    """Results of a campaign that the report shows.
 
     Attributes
     ----------
     notes : remarks on the source as a whole.
-    observations : split, label and flags of the rows of every date of the campaign; equal ones are one object.
-    rejected : rows of the table of this name with the date, also of the dates scored since.
-    epochs : rows of the table `epochs`; empty where the classifier was given.
-    artifacts, scored : by role, of the campaign and of the dates scored since.
+    observations : split, label and flags of the rows of every date of the campaign. Equal rows are stored once.
+    rejected : rows of the table of this name with the date, including dates scored since the fit.
+    epochs : rows of the table `epochs`; empty if the classifier was given.
+    artifacts, scored : artefacts by role, of the campaign and of the dates scored since the fit.
     """
 
     campaign: str
@@ -107,7 +107,7 @@ class CampaignResults:
 
     @property
     def uses_ground_truth(self) -> bool:
-        """Whether any map explains the true class."""
+        """Return whether any map explains the true class."""
         chosen = {row["explained_class"] for method in self.methods for row in (*method.clusters, *method.metrics)}
         return "label" in chosen or self.params.get("explain", {}).get("explained_class") == "label"
 
@@ -124,15 +124,15 @@ def read_campaign(
 
     Raises
     ------
-    InputError : artefacts that this version's runs make are missing: the run was by an earlier version.
+    InputError : artefacts that runs of this version make are missing, because an earlier version made the run.
     """
-    asked: list[str] = params["explain"]["methods"]  # in this order, whatever the order of the roles
+    asked: list[str] = params["explain"]["methods"]  # the report has this order, whatever the order of the roles
     missing = [role for method in asked for kind in JUDGED if (role := f"{kind} {method}") not in refs]
     if missing:
         raise InputError(
             f"the run of {campaign} has no {', '.join(missing)}",
-            "A report shows a run by this version of the program",
-            "run the campaign again: what is unchanged comes from the store",
+            "A report can only show a run of this version of the program",
+            "run the campaign again; unchanged results are cached",
         )
     artifacts, scored = ({role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs))
     plants, classifier = artifacts["plants"], artifacts["classifier"]
@@ -159,7 +159,7 @@ def read_campaign(
 def read_method(
     artifacts: dict[str, Artifact], scored: dict[str, Artifact], method: str, least_novelty: float
 ) -> MethodResults:
-    """Read what the report shows of one saliency method: of scored dates only whether they are like validation."""
+    """Read the results of one saliency method; for dates scored since the fit, only their drift."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
     prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
     return MethodResults(
@@ -189,7 +189,7 @@ def read_method(
 
 
 def never_novel(n: int, least: float) -> list[str]:
-    """A warning where n validation maps are too few for any map to be marked as novel; otherwise none."""
+    """Return a warning if n validation maps are too few for any map to be marked as novel; otherwise none."""
     if 1 / (n + 1) >= least > 0:
         return [
             f"with {n} validation images novelty is never below {1 / (n + 1):.3f}: no map can be marked as novel "

@@ -1,4 +1,4 @@
-"""The report's page as HTML: templates, styles and the map's script in one file that asks for nothing else."""
+"""Render the report's page: HTML with styles, pictures and the map's script in one file without other requests."""
 
 import base64
 import json
@@ -39,12 +39,12 @@ FILTERS: dict[str, Any] = {
 
 
 def template_text() -> str:
-    """Everything of this program that the page is made from."""
+    """Return the text of all templates and scripts of the page, from which its digest is made."""
     return "".join((files(templates) / name).read_text(encoding="utf-8") for name in TEMPLATES)
 
 
 def provenance(results: CampaignResults) -> dict[str, Any]:
-    """Artefacts by role, versions, and where the published tables lie."""
+    """Return the artefacts by role, the versions of packages, and the paths of the published tables."""
     manifests = {role: artifact.manifest for role, artifact in results.artifacts.items()}
     found: dict[str, set[str]] = {}
     for manifest in manifests.values():
@@ -67,7 +67,7 @@ def _table_place(table: str, campaign: str, per_date: bool) -> str:
 
 
 def render_page(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
-    """The page as HTML; whatever comes from tables and parameters is escaped."""
+    """Render the page as HTML; everything that comes from tables and parameters is escaped."""
     environment = page_templates()
     environment.filters.update(FILTERS, data_uri=_data_uri)
     return environment.get_template("report.html").render(

@@ -1,9 +1,9 @@
-"""Report: one self-contained page that says what a campaign found and how far to believe it.
+"""Write the report: one self-contained page that says what a campaign found and how far to believe it.
 
-Reads every artefact of a campaign, and of the dates that its fit has scored since, and writes `index.html` with all
-figures embedded, the figures of each saliency method as `<kind>-<method>.png` (see `figure_file` and
-`MethodPage.figures`), and the harvest map of each date as `harvest-map-<date>.png`. Every number on the page comes from
-the tables and manifests; there is no clock in it, so equal inputs give equal bytes.
+Reads every artefact of a campaign, and of the dates that its fit has scored since. Writes `index.html` with all figures
+embedded, the figures of each saliency method as `<kind>-<method>.png` (see `figure_file` and `MethodPage.figures`), and
+the harvest map of each date as `harvest-map-<date>.png`. Every number on the page comes from the tables and manifests.
+The page has no time of day in it, so equal inputs give equal bytes.
 """
 
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def report_recipe(
     scored: dict[str, ArtifactRef],
     lost: list[str],
 ) -> Recipe:
-    """What makes a campaign's report: its parameters, every artefact by role, the page's templates and Plotly."""
+    """Return the recipe of a campaign's report: parameters, artefacts by role, the page's templates and Plotly."""
     fields = {
         "campaign": campaign,
         "params": params,
@@ -66,8 +66,9 @@ def write_report(
 
     Parameters
     ----------
-    artifacts : of the campaign's run, by role.
-    scored, lost : of the dates that its fit has scored since, see `storage.acquisitions.scored_artifacts`.
+    artifacts : artefacts of the campaign's run by role.
+    scored : artefacts by role of the dates that its fit has scored since.
+    lost : dates scored since whose artefacts are no longer in the store.
     """
     results = read_campaign(store, campaign, params, differing, artifacts, scored)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
@@ -82,14 +83,14 @@ def write_report(
 
 
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
-    """What the page says of the field, by the campaign's first saliency method."""
+    """Read and prepare the field part of the page, by the campaign's first saliency method."""
     methods = [one.method for one in results.methods]
     days = read_days(results.artifacts, results.scored, results.plants, results.classes, methods[0])
     return field_page(days, results.classes, methods, results.plants, lost)
 
 
 def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
-    """What the report comes to, for those who show it without the page."""
+    """Return the report's main sentences and counts, for use without the page."""
     return {
         "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},
         "notes": [f"{page.name}: {note}" for page in methods for note in page.notes],
@@ -100,17 +101,17 @@ def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
 
 
 def map_file(day: str) -> str:
-    """File name of a date's harvest map."""
+    """Return the file name of a date's harvest map."""
     return f"harvest-map-{day}.png"
 
 
 def figure_file(kind: str, method: str) -> str:
-    """File name of a figure; Prefect names its artifacts after it and takes no underscore."""
+    """Return the file name of a figure, without underscores, because Prefect artifacts are named after it."""
     return f"{kind}-{method.replace('_', '-')}.png"
 
 
 def report_summary(store: Store, record: CampaignRecord) -> str:
-    """The report in a few lines of Markdown, for the Prefect UI."""
+    """Summarise the report in a few lines of Markdown, for the Prefect UI."""
     report = store.open(record.artifacts["report"])
     metrics = [
         row

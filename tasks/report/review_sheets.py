@@ -1,4 +1,4 @@
-"""What a person sees of a cluster before deciding on it: its prototype and the validation images most like it."""
+"""Draw the sheet of a cluster for a reviewer: its prototype and the validation images most like it."""
 
 import io
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from storage.tables.rows import Row
 from tasks.report.examples import N_EXAMPLES, Example, find_examples
 from tasks.report.figures import draw_prototypes, overlay_image, page_layout, png_bytes
 
-PANEL = 2.3  # inches
+PANEL = 2.3  # side of a panel, in inches
 
 
 def cluster_sheets(artifacts: dict[str, Artifact], method: str, clusters: Sequence[Row]) -> dict[int, bytes]:
-    """A PNG a cluster, by its number.
+    """Draw one PNG per cluster, by its number.
 
     Parameters
     ----------
-    artifacts : by role: images, predictions, saliency and assignments of every date, plants, and the clusters.
+    artifacts : artefacts by role: images, predictions, saliency and assignments of every date, plants and clusters.
     clusters : rows of the table `clusters`.
     """
     prototypes = read_array(artifacts[f"clusters {method}"], PROTOTYPES)
@@ -45,7 +45,7 @@ def cluster_sheets(artifacts: dict[str, Artifact], method: str, clusters: Sequen
 def cluster_sheet(
     prototype: NDArray[np.floating], examples: Sequence[Example], title: str, classes: Sequence[str], is_signed: bool
 ) -> bytes:
-    """A prototype (rows, cols) and up to `N_EXAMPLES` images with their maps laid over, in a row, as PNG."""
+    """Draw a prototype (rows, cols) and up to `N_EXAMPLES` images with their maps, side by side, as PNG."""
     figure = Figure(figsize=(PANEL * (1 + N_EXAMPLES), PANEL + 0.7), layout=page_layout())
     first, *others = figure.subplots(1, 1 + N_EXAMPLES)
     draw_prototypes([first], prototype[None], [title], is_signed)

@@ -1,4 +1,4 @@
-"""Figures of how scores and methods compare as PNG bytes, in the style of `tasks.figures`: numbers in, pictures out."""
+"""Draw figures that compare scores and methods as PNG bytes, in the style of `tasks.report.figures`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tasks.report.figures import draw_cluster_bars, draw_prototypes, kind_legend, page_layout, png_bytes
 from tasks.statistics.detection import CalibrationRow
 
-# Okabe & Ito's colours; lines differ by pattern and points by shape too, for prints without colour.
+# Colour (Okabe & Ito), line pattern and point shape of each score; patterns and shapes serve prints without colour.
 LINES: tuple[tuple[str, Any, str], ...] = (
     ("#D55E00", "-", "o"),
     ("#E69F00", "--", "s"),
@@ -22,17 +22,17 @@ LINES: tuple[tuple[str, Any, str], ...] = (
     ("#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "P"),
     ("#000000", (0, (8, 2)), "X"),
 )
-SMALLEST, LARGEST = 25, 260  # area of a point, in square points: in proportion to its images
-MAPS_ACROSS = 4
-PANEL, MAPS = 3.4, 4.6  # inches across, of the bars of one split and of the maps
+SMALLEST, LARGEST = 25, 260  # smallest and largest area of a point, in square points; it grows with the images
+MAPS_ACROSS = 4  # prototypes side by side
+PANEL, MAPS = 3.4, 4.6  # width of the bars of one split, and of the maps, in inches
 
 
 def risk_coverage_figure(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], title: str) -> bytes:
-    """Error rate among accepted answers against the share that is accepted, the surest first, a line a score.
+    """Draw the error rate among accepted answers against the share accepted, surest first, one line per score.
 
     Parameters
     ----------
-    curves : coverage and error rate, both (n,) and 0..1, by the score's name; none is an empty figure.
+    curves : coverage and error rate, both (n,) and 0..1, by the score's name. Without curves, the figure is empty.
     """
     figure = Figure(figsize=(8.2, 4.2), layout=page_layout())
     panel = figure.subplots()
@@ -49,16 +49,16 @@ def risk_coverage_figure(curves: Mapping[str, tuple[NDArray[np.float64], NDArray
 
 
 def calibration_figure(bins: Mapping[str, Sequence[CalibrationRow]], title: str) -> bytes:
-    """Share of right answers against the reliability that was claimed, a point a bin, larger with more images.
+    """Draw the share of right answers against the claimed reliability, one point per bin, larger with more images.
 
     Parameters
     ----------
-    bins : of `tasks.detection.calibration`, by the score's name; none is an empty figure.
+    bins : bins of `tasks.statistics.detection.calibration` by the score's name. Without bins, the figure is empty.
     """
     figure = Figure(figsize=(8.2, 4.2), layout=page_layout())
     panel = figure.subplots()
     panel.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=":", label="as claimed")
-    ends = (LINES[0], LINES[-1])  # the cluster's and the combined score, as in the curves of risk
+    ends = (LINES[0], LINES[-1])  # the cluster score and the combined score look as in `risk_coverage_figure`
     for (name, rows), (colour, pattern, shape) in zip(bins.items(), ends, strict=False):
         claimed, found = [row.mean_probability for row in rows], [row.share_right for row in rows]
         most = max((row.n for row in rows), default=1)
@@ -94,13 +94,14 @@ def method_figure(
     is_signed: bool,
     tallest: Mapping[str, int],
 ) -> bytes:
-    """Clusters and prototypes of one method in a row, to be put under those of the others (Figs. 3 to 6).
+    """Draw clusters and prototypes of one method side by side, to be compared with other methods (Figs. 3 to 6).
 
     Parameters
     ----------
-    counts, swapped : as of `tasks.figures.cluster_figure`.
+    counts, swapped : arguments of `tasks.report.figures.cluster_figure`.
     prototypes : (clusters, rows, cols), from cluster 1 on.
-    tallest : images of the largest cluster of any method by split: equal axes for all of them.
+    is_signed : whether maps have evidence against the class.
+    tallest : images of the largest cluster of any method by split, so that all methods have equal axes.
     """
     n_splits = max(1, len(counts))
     figure = Figure(figsize=(PANEL * n_splits + MAPS, 3.2), layout=page_layout())

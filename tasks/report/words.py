@@ -1,8 +1,8 @@
-"""Fixed sentences of the report: what words of the tables mean, and when not to trust a number."""
+"""Keep the report's fixed sentences: what words of the tables mean, and when not to trust a number."""
 
 from storage.tables.names import METHOD_NAMES, SCORES
 
-# How a method's maps come about, by its word in the tables.
+# How a method makes its maps, by its word in the tables.
 METHOD_MEANINGS = {
     "gradcam": """Its maps show where the last layers of the network see evidence for the explained class. They are
         coarse and never negative: what speaks against the class is not shown.""",
@@ -19,9 +19,9 @@ GROUND_TRUTH = "uses ground truth; not valid for unseen data"
 
 APPROXIMATE = "approximate maps: take no reliability as final"
 
-IN_SAMPLE = "the clusters were scored on these images; flatters"
-CROSSFITTED = "every plant answered by clusters made without it; judge by this"
-CROSSFITTED_RULE = "the same by the rule alone, without the review: no judgement of what a person decided"
+IN_SAMPLE = "the clusters were scored on these images, so the figure is too good"
+CROSSFITTED = "every plant is answered by clusters made without it; judge by this figure"
+CROSSFITTED_RULE = "cross-fitted by the rule alone, without the review; it does not judge what a person decided"
 
 # Which answers are swapped, by the word in the table `swaps`.
 RULES = {
@@ -34,14 +34,14 @@ RULES = {
 NO_SWAP = {
     "paper": "no cluster was wrong in more than {threshold}\u00a0% of its validation images",
     "confident": "no cluster was wrong in more than half of its validation images beyond chance, or swapping did not "
-    "help plants left out",
+    "help plants that its clusters were made without",
 }
 
 # Why an answer should not be acted on, by the word in the table `reliability`.
 ABSTAIN_REASONS = {
-    "wide": """Too few validation images stand behind it: the interval of its cluster's error share is too wide to
-        tell.""",
-    "novel": "The image's saliency map is unlike every validation map, so nothing that was validated speaks for it.",
+    "wide": """Its cluster has too few validation images: the interval of the cluster's error share is too wide to
+        decide.""",
+    "novel": "The image's saliency map is unlike every validation map, so validation says nothing about its answer.",
     "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
         be trusted.""",
     "failing": "In its cluster the classifier is mostly wrong, but the answer was not swapped; or the other way round.",
@@ -51,13 +51,17 @@ ABSTAIN_REASONS = {
 # Columns of the table `evaluation`: heading, meaning, and whether the largest is best.
 QUALITIES = {
     "auroc": ("AUROC", "how often a right answer scores above a wrong one: 0.5 is guessing, 1 perfect", True),
-    "aurc": ("AURC", "mean error rate as ever less sure answers are accepted, the surest first", False),
-    "e_aurc": ("e-AURC", "how much of that a perfect order would have avoided", False),
-    "augrc": ("AUGRC", "as AURC, but errors counted among all images, so the few surest weigh less", False),
-    "brier": ("Brier", "mean squared error as a probability of a right answer", False),
+    "aurc": ("AURC", "mean error rate among accepted answers, while more and more are accepted, surest first", False),
+    "e_aurc": ("e-AURC", "the part of AURC that a perfect order of the answers would have avoided", False),
+    "augrc": (
+        "AUGRC",
+        "mean share of all images that are accepted and wrong; the few surest answers weigh less than in AURC",
+        False,
+    ),
+    "brier": ("Brier", "mean squared error of the score as a probability of a right answer", False),
     "calibration_error": (
         "calibration error",
-        "mean gap between the score and the share that is right, of clusters or other bins",
+        "mean gap between the score and the share of right answers, over clusters or other bins",
         False,
     ),
 }
@@ -74,7 +78,7 @@ REASONS = {
     "harvested": "The plant had already been harvested on that day; the image shows no cauliflower to judge.",
     "same_day": "The plant was harvested on the day of the image, and such images are excluded here.",
     "ambiguous": "The harvest is known only to an interval of days, some of which mean Ready and others Not ready.",
-    "duplicate": "Several plants or dates have byte-identical files; which is right cannot be known: all are left out.",
+    "duplicate": "Several plants or dates have identical files; nobody can know which is right, so all are left out.",
     "unreadable": "The image file is damaged or truncated.",
     "blank": "The image shows one flat colour: a placeholder, not a plant.",
     "missing_file": "The source lists the image, but the file is not there.",
@@ -91,13 +95,13 @@ REASONS = {
 DIAGNOSTICS = {
     "clustered": "validation images with a label",
     "kernel": "how near two maps must be to count as alike: reading of the scale, and the scale",
-    "stability": """how alike the clusters are when k-means starts elsewhere (mean adjusted Rand index): 1 is always
-        alike, below 0.6 their borders are arbitrary""",
-    "eigengap": "how clearly the maps ask for this number of clusters: near 0, another number would do as well",
-    "PCA": "how much of the differences between maps the clusters could see",
+    "stability": """agreement of the clusters between different starts of k-means (mean adjusted Rand index): 1 is full
+        agreement, below 0.6 the borders are arbitrary""",
+    "eigengap": "how clearly the maps form this number of clusters: near 0, another number would do as well",
+    "PCA": "dimensions of the maps that the clusters use, and their share of the differences between maps",
     "isolated": "maps that no other map is near at this kernel scale",
     "zero maps": "maps that are zero everywhere: nothing spoke for the explained class",
-    "constant maps": "maps that hold one other value everywhere: they do not say where the evidence lies",
+    "constant maps": "maps that have one other value everywhere: they do not show where the evidence lies",
 }
 
 HOW_TO_READ = {
@@ -105,24 +109,24 @@ HOW_TO_READ = {
         It is the share of validation images with a similar saliency map that the classifier got right. A plant inherits
         it because its map resembles theirs; nothing about this one plant was measured.""",
     "Small clusters say little": """
-        Intervals are wide where n is small: with 15 of 20 wrong the true share may be anything between about a half and
-        nine in ten. Do not act on a cluster of fewer than about 20 validation images.""",
-    "Validation figures after adjustment flatter": """
-        The clusters to swap were chosen on the very images they are counted on. Judge adjustment by unseen plants, or
-        by the cross-fitted figures: there, each plant is answered by clusters that were made without it.""",
+        Intervals are wide where n is small. With 15 of 20 wrong, the true share may be anything between about a half
+        and nine in ten. Do not act on a cluster of fewer than about 20 validation images.""",
+    "Validation figures after adjustment are too good": """
+        The clusters to swap were chosen on the same images on which they are judged. Judge adjustment by unseen plants,
+        or by the cross-fitted figures: there, each plant is answered by clusters that were made without it.""",
     "An answer marked abstain is no answer": """
         Its reliability is not known well enough to act on it, as predicted or swapped. Look at the plant.""",
     "The cluster's reliability is one score among several": """
-        Which of them knows the classifier's errors best differs between fields. The report compares them on plants
-        that none of them was fitted to; a gap smaller than the intervals may be chance.""",
+        Which score knows the classifier's errors best differs between fields. The report compares them on plants
+        to which none of them was fitted. A gap smaller than the intervals may be chance.""",
     "Another field or season is outside what was validated": """
         Another variety, soil, camera or light can move images to other clusters and change how often the classifier is
         wrong in them. Label some plants there and run a campaign before relying on these reliabilities.""",
     "Images are not independent": """
         The same plant appears on several dates. Intervals of accuracies and of the scores' figures allow for that: they
-        come from drawing whole plants anew, again and again (bootstrap). Intervals of a cluster's error share (Wilson)
-        and the tests of swaps (McNemar, Holm) still count images: the true intervals are wider, the true p-values
-        larger. That neighbouring plants look alike is allowed for nowhere.""",
+        come from resampling whole plants (bootstrap). Intervals of a cluster's error share (Wilson) and the tests of
+        swaps (McNemar, Holm) count images. Their true intervals are wider, and their true p-values larger. No figure
+        allows for the likeness of neighbouring plants.""",
     "A saliency map is no explanation of the plant": """
         It shows which parts of the image the classifier's answer rests on, not why the plant is or is not ready. Look
         at the example images: a cluster whose maps light up on soil, a marker or a neighbour is itself a warning.""",
@@ -130,30 +134,30 @@ HOW_TO_READ = {
 
 
 def percent(share: float) -> str:
-    """A share as text, `78.5 %`, held together by a no-break space."""
+    """Return a share as text, `78.5 %`, with a no-break space."""
     return f"{100 * share:.1f}\u00a0%"
 
 
 def percent_interval(low: float | None, high: float | None) -> str:
-    """The ends of an interval of shares as text; a dash where there is none, as for a single plant."""
+    """Return an interval of shares as text; a dash if there is none, as for a single plant."""
     return "–" if low is None or high is None else f"{percent(low)}\u2009–\u2009{percent(high)}"
 
 
 def figure_text(value: float | None, digits: int = 3) -> str:
-    """A number of the tables as text; a dash where there is none."""
+    """Return a number of the tables as text; a dash if there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def p_text(p: float) -> str:
-    """A probability of chance as text, `p = 0.012`."""
+    """Return a p-value as text, `p = 0.012`."""
     return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
 
 
 def method_name(method: str) -> str:
-    """A saliency method in words."""
+    """Return a saliency method's name for readers."""
     return METHOD_NAMES.get(method, method)
 
 
 def score_name(score: str) -> str:
-    """A score in words."""
+    """Return a score's name for readers."""
     return SCORES[score][0] if score in SCORES else score

@@ -1,4 +1,4 @@
-"""What the report tells of each date, read from the artefacts of the campaign's own dates and of scored ones."""
+"""Read what the report shows of each date, from the artefacts of the campaign's own dates and of scored ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +13,11 @@ from tasks.report.field.summary import FieldDay
 def read_days(
     own: dict[str, Artifact], scored: dict[str, Artifact], plants: Sequence[Row], classes: Sequence[str], method: str
 ) -> list[FieldDay]:
-    """Every date of a campaign by one saliency method, in order.
+    """Read every date of a campaign by one saliency method, in order.
 
     Parameters
     ----------
-    own, scored : artefacts by role, of the dates that the fit was made from and of those scored with it later.
+    own, scored : artefacts by role, of the dates that the fit was made from, and of those scored with it later.
     plants : rows of the campaign's table `plants`.
     """
     days = [read_day(own, day, plants, classes, method) for day in days_of(own, f"adjusted {method}")]
@@ -36,7 +36,7 @@ def read_day(
     method: str,
     is_scored: bool = False,
 ) -> FieldDay:
-    """One date; of `plants` the later of two rows of a plant counts."""
+    """Read one date; if `plants` has two rows of a plant, the later one counts."""
     images = artifacts[f"images {day}"]
     rated, adjusted, drift = (
         rows_of(artifacts[f"{kind} {method} {day}"], spec)
@@ -53,5 +53,8 @@ def read_day(
 
 
 def listed_plants(artifacts: Mapping[str, Artifact], day: str) -> list[Row]:
-    """Plants of a scored date with their positions: it has no table `plants`, and may have plants that no other has."""
+    """Read the plants of a scored date with their positions from its listing.
+
+    A scored date has no table `plants`, and may have plants that no other date has.
+    """
     return artifacts[f"images {day}"].read_json("listing.json")["images"]

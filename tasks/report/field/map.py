@@ -1,7 +1,7 @@
-"""The harvest map: what the page's script draws, as JSON, and the same as a picture of each date for print; no files.
+"""Make the harvest map, as JSON for the page's script and as a picture of each date for print; no files.
 
-A decision has a colour and a shape of its own, so that it is told with any colour vision and in a print without
-colours. Reliability is how far a mark is filled: solid for a sure answer, hollow for one no better than a guess.
+Each decision has its own colour and shape, so that it is recognised with any colour vision and in a print without
+colours. The filling of a mark shows reliability: solid for a sure answer, hollow for one no better than a guess.
 """
 
 import json
@@ -21,16 +21,20 @@ from tasks.export.decisions import CHECK, decisions_of
 from tasks.report.field.summary import FieldDay, day_label, is_placed, reason_sentences
 from tasks.report.figures import page_layout, png_bytes
 
-NO_ANSWER = "#9AA39D"
-N_ON_MAP = 10_000  # plants that the page's map draws; a browser takes seconds for more, and 25 bytes each and date
-SIDE = 7.0  # inches of a picture's longer side, and of the shorter at most
+NO_ANSWER = "#9AA39D"  # colour of plants without an answer
+N_ON_MAP = 10_000  # most plants on the page's map, at 25 bytes per plant and date; for more, a browser takes seconds
+SIDE = 7.0  # longer side of a picture, in inches
 
 
 @dataclass(frozen=True)
 class Marker:
-    """How a decision looks: Plotly's and Matplotlib's names of a shape, its outline from -10 to 10, and its colours.
+    """Look of a decision on the map.
 
-    Colours are Okabe & Ito's on a light ground, and lighter ones of the same hues on a dark ground.
+    Attributes
+    ----------
+    symbol, shape : Plotly's and Matplotlib's name of the shape.
+    path : SVG outline of the shape, in coordinates from -10 to 10.
+    light, dark : colour on a light ground (Okabe & Ito's), and a lighter one of the same hue on a dark ground.
     """
 
     symbol: str
@@ -52,25 +56,25 @@ MARKERS = (
 
 
 def markers_of(classes: Sequence[str]) -> dict[str, Marker]:
-    """The look of every decision; with more classes than shapes some look alike."""
+    """Return the look of every decision; with more classes than shapes, some look alike."""
     acted_on = [decision for decision in decisions_of(classes) if decision != CHECK]
     found = {decision: MARKERS[i % len(MARKERS)] for i, decision in enumerate(acted_on)}
     return {**found, CHECK: CHECK_MARKER}
 
 
 def least_reliability(classes: Sequence[str]) -> float:
-    """Reliability of a guess, at which a mark is hollow."""
+    """Return the reliability of a guess, at which a mark is hollow."""
     return 1 / max(2, len(classes))
 
 
 @dataclass(frozen=True)
 class Thinning:
-    """How the page's map leaves out plants of a large field.
+    """Selection of the plants of a large field that the page's map shows.
 
     Attributes
     ----------
-    n, n_shown : plants with a position, and those of them on the map.
-    side : metres; of every square of a grid the plant nearest to its middle is shown.
+    n, n_shown : number of plants with a position, and of those on the map.
+    side : side of the squares of a grid, in metres; in each, the plant nearest to its middle is shown.
     """
 
     n: int
@@ -79,10 +83,11 @@ class Thinning:
 
 
 def thinned(metres: NDArray[np.float64], limit: int) -> tuple[NDArray[np.int64], float]:
-    """Which of n plants at positions (n, 2) a map shows, at most `limit`, and the side of its squares in metres.
+    """Select at most `limit` of n plants at positions (n, 2); returns their indices and the side of squares in metres.
 
-    Evenly over the field, as every so many-th plant would not be: rows have equal numbers of plants, and whole lines
-    would be shown or left out. All plants, and 0, where there are no more than `limit`; of equally near ones the first.
+    Plants are selected evenly over the field: in each square, the one nearest to the middle, and of equally near ones
+    the first. Taking every k-th plant would show or leave out whole lines, because rows have equal numbers of plants.
+    If there are no more than `limit`, all plants are selected and the side is 0.
     """
     if len(metres) <= limit:
         return np.arange(len(metres)), 0.0
@@ -97,19 +102,19 @@ def thinned(metres: NDArray[np.float64], limit: int) -> tuple[NDArray[np.int64],
 
 
 def thinning(days: Sequence[FieldDay], plants: Sequence[Row]) -> Thinning | None:
-    """How the map of these dates leaves out plants; None where it shows all."""
+    """Return which plants the map of these dates leaves out; None if it shows all."""
     metres = np.asarray(list(_places(days, plants).values())).reshape(-1, 2)
     shown, side = thinned(metres - metres.min(axis=0, initial=np.inf), N_ON_MAP)
     return Thinning(len(metres), len(shown), side) if side else None
 
 
 def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> str:
-    """What the map shows, safe inside a `script` element; empty where no plant has a position.
+    """Return the content of the map as JSON, safe inside a `script` element; empty if no plant has a position.
 
-    Plants stand once, in metres from the south-west corner, as many as `thinned` leaves; a date has the numbers of its
-    plants among them, and of each the number of its decision, its reliability to three decimals, the number of its
-    answer and of its reasons, and whether it was swapped; and how many plants it has in all. Of the campaign's `plants`
-    those without an answer on a date are there too, to show the field.
+    Plants are listed once, in metres from the south-west corner, as selected by `thinned`. A date lists the indices of
+    its plants. For each it has the indices of decision, answer and reasons, the reliability to three decimals, and
+    whether the answer was swapped. It also has the number of all its plants. Plants without an answer on a date are
+    listed too, to show the field.
     """
     places = _places(days, plants)
     if not places:
@@ -136,14 +141,14 @@ def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[
 
 
 def _places(days: Sequence[FieldDay], plants: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """Easting and northing of every plant that has them, the latest known; none where no answer has a place."""
+    """Return the latest known easting and northing of every plant; empty if no plant with an answer has them."""
     answers = [row for day in days for row in day.rows if is_placed(row)]
     known = [*filter(is_placed, plants), *answers] if answers else []
     return {row["plant_id"]: (row["easting"], row["northing"]) for row in known}
 
 
 def _spacing(metres: NDArray[np.float64]) -> float:
-    """Median distance (m) of a plant from its nearest neighbour; 1 for a plant alone, or plants in one place."""
+    """Return the median distance (m) of a plant from its nearest neighbour; 1 for one plant, or plants in one place."""
     if len(metres) < 2:
         return 1.0
     distances, _ = KDTree(metres).query(metres, k=2)
@@ -153,7 +158,7 @@ def _spacing(metres: NDArray[np.float64]) -> float:
 def _day_content(
     day: FieldDay, number: Mapping[str, int], classes: Sequence[str], reasons: Sequence[str]
 ) -> dict[str, Any]:
-    """A date's plants that are on the map, and what all of them come to."""
+    """Return a date's plants that are on the map, and the counts of all its plants."""
     decisions = decisions_of(classes)
     tally = Counter(row["decision"] for row in day.rows)
     rows = [row for row in day.rows if is_placed(row) and row["plant_id"] in number]
@@ -173,13 +178,13 @@ def _day_content(
 
 
 def map_pictures(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> dict[str, bytes]:
-    """The map of every date as PNG, on the same axes; none where no plant has a position."""
+    """Draw the map of every date as PNG, on the same axes; none if no plant has a position."""
     places = _places(days, plants)
     return {day.date: map_picture(day.rows, classes, places) for day in days} if places else {}
 
 
 def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str, tuple[float, float]]) -> bytes:
-    """Plants of decision rows in metres from the corner of all known `places`, the others of which are dots."""
+    """Draw the plants of decision rows, in metres from the corner of all known `places`; other plants are dots."""
     known = np.asarray(list(places.values()))
     low, span = known.min(axis=0), np.maximum(np.ptp(known, axis=0), 1.0)
     width, height = np.clip(SIDE * span / span.max(), 0.35 * SIDE, SIDE)
@@ -214,6 +219,6 @@ def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str
 
 
 def _filling(reliability: float, classes: Sequence[str]) -> float:
-    """How far a mark is filled, 0..1."""
+    """Return how far a mark is filled, 0..1."""
     least = least_reliability(classes)
     return min(1.0, max(0.0, (reliability - least) / (1 - least)))

@@ -1,4 +1,4 @@
-"""What the first part of the report says and draws for the people in the field, from what was read of the dates."""
+"""Prepare the first part of the report, for the people in the field, from the dates that were read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,29 +19,30 @@ from tasks.report.field.summary import (
 )
 from tasks.report.words import method_name
 
-N_LISTED = 2_000  # plants to check that the page lists at most: half a megabyte
-N_NAMED = 30  # plants to check that are named before the others are folded away: a sheet of paper
+N_LISTED = 2_000  # most plants to check that the page lists, half a megabyte
+N_NAMED = 30  # plants to check that are shown before the others are folded away, one sheet of paper
 
 
 @dataclass(frozen=True)
 class FieldPage:
-    """What the page says of the field.
+    """Content of the field part of the page.
 
     Attributes
     ----------
-    days, summaries : one a date, in order.
-    lead, sentences : of the latest date.
-    method : the saliency method that the answers are by, in words.
-    lost : scored dates whose artefacts are gone.
-    markers : the look of every decision.
-    meanings : what a decision means, where its name does not say it; `other_meaning` of the others.
+    days, summaries : one per date, in order.
+    lead, sentences : main sentences about the latest date.
+    method : name of the saliency method that gave the answers.
+    n_methods : number of the campaign's saliency methods.
+    lost : scored dates whose artefacts are no longer in the store.
+    markers : look of every decision.
+    meanings : meanings of decisions whose name does not say it; the others have `other_meaning`.
     least : reliability at which a mark is hollow.
-    map_json : of `tasks.report_map.map_json`; empty where there is no map.
-    thinning : which plants of a large field the map leaves out; None where it shows all.
+    map_json : content of the map (see `map_json`); empty if there is no map.
+    thinning : which plants of a large field the map leaves out; None if it shows all.
     pictures : the map as PNG by date, with all plants.
-    plots : of `tasks.report_field.plot_rows`.
-    to_check : the first `N_LISTED` decision rows of the `n_to_check` of the latest date, of which `n_named` are shown
-        at once.
+    plots : rows by date and plot (see `plot_rows`).
+    to_check : first `N_LISTED` plants to check on the latest date; `n_to_check` counts all, `n_named` are shown at
+        once.
     """
 
     days: list[FieldDay]
@@ -71,7 +72,7 @@ def field_page(
     plants: Sequence[Row],
     lost: Sequence[str],
 ) -> FieldPage:
-    """Everything that the page says of the field; `days` are by the first of `methods`, at least one."""
+    """Prepare the field part of the page; `days` has at least one date, with answers by the first of `methods`."""
     summaries, checks = [summarise(day, classes) for day in days], to_check(days[-1])
     return FieldPage(
         days=list(days),

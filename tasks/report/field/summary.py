@@ -1,4 +1,4 @@
-"""What the report tells the people in the field, from decision rows: counts, sentences and lists; no files."""
+"""Summarise decision rows for the people in the field in counts, sentences and lists; no files."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from storage.tables.rows import Row
 from tasks.export.decisions import CHECK, HARVEST, LEAVE, check_first, decisions_of, is_about_harvest
 from tasks.report.words import ABSTAIN_REASONS, DRIFT_REASONS
 
-# What each decision means; a class's own name needs no explanation but that the answer may be acted on.
+# Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
 MEANINGS = {
     HARVEST: "ready, and the answer can be relied on",
     LEAVE: "not ready, and the answer can be relied on",
@@ -21,13 +21,13 @@ OTHER_MEANING = "and the answer can be relied on"
 
 @dataclass(frozen=True)
 class FieldDay:
-    """The plants of one date, by the campaign's first saliency method.
+    """Plants of one date, with answers by the campaign's first saliency method.
 
     Attributes
     ----------
-    is_scored : scored later with the campaign's fit; otherwise one of the dates that the fit was made from.
-    rows : of `tasks.decisions.decision_rows`, one a plant with an answer.
-    n_unanswered : images that have no answer because they trained the classifier.
+    is_scored : whether the date was scored later with the campaign's fit; otherwise the fit was made from it.
+    rows : decision rows (see `tasks.export.decisions.decision_rows`), one per plant with an answer.
+    n_unanswered : number of images that have no answer because they trained the classifier.
     rejected : rows of the table `rejected`.
     drift : rows of the table `drift`.
     """
@@ -42,20 +42,20 @@ class FieldDay:
 
 @dataclass(frozen=True)
 class DaySummary:
-    """What a date comes to.
+    """Summary of a date.
 
     Attributes
     ----------
     label : the date in words.
-    n : plants with an answer.
+    n : number of plants with an answer.
     counts : plants by decision, in the order of `decisions_of`.
-    n_ready : plants that look ready, to be checked or not; None where the classes are not about harvest.
-    n_right : plants to act on whose answer is expected to be right: the sum of their reliabilities.
-    mean_reliability : of all answers, 0..1; None without any.
-    changed : answers that adjustment changed, by the class that they were changed to.
-    n_unplaced : plants with an answer and no position.
+    n_ready : number of plants that look ready, to be checked or not; None if the classes are not about harvest.
+    n_right : expected number of right answers among those to act on, which is the sum of their reliabilities.
+    mean_reliability : mean reliability of all answers, 0..1; None without answers.
+    changed : answers that adjustment changed, by the class to which they were changed.
+    n_unplaced : number of plants with an answer but no position.
     left_out : reasons and counts of plants left out, the most frequent first.
-    outside : why the date is outside what was validated; empty where it is not.
+    outside : why the date is outside what was validated; empty if it is not.
     """
 
     date: str
@@ -74,12 +74,12 @@ class DaySummary:
 
     @property
     def n_to_act_on(self) -> int:
-        """Plants whose answer can be relied on."""
+        """Return the number of plants whose answer can be relied on."""
         return self.n - self.counts[CHECK]
 
 
 def day_label(day: str) -> str:
-    """A date as people say it: `3 September 2022`."""
+    """Return a date in words: `3 September 2022`."""
     found = date.fromisoformat(day)
     return f"{found.day} {found:%B %Y}"
 
@@ -108,18 +108,18 @@ def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
 
 
 def is_placed(row: Row) -> bool:
-    """Whether the plant of a decision row has a position."""
+    """Return whether the plant of a decision row has a position."""
     return row["easting"] is not None and row["northing"] is not None
 
 
 def mean_reliability(rows: Iterable[Row]) -> float | None:
-    """Mean reliability of the answers of some decision rows; None of none."""
+    """Return the mean reliability of the answers of some decision rows; None without rows."""
     found = [row["answer_reliability"] for row in rows]
     return sum(found) / len(found) if found else None
 
 
 def lead_sentence(summary: DaySummary) -> str:
-    """The first thing to know of a date."""
+    """Return the first sentence about a date."""
     if summary.n == 0:
         return "No plant has an answer on this date."
     if summary.n_ready is None:
@@ -129,7 +129,7 @@ def lead_sentence(summary: DaySummary) -> str:
 
 
 def reliance_sentences(summary: DaySummary) -> list[str]:
-    """How far a date's answers can be relied on, and what adjustment changed."""
+    """Return sentences about how far a date's answers can be relied on, and what adjustment changed."""
     if summary.n == 0:
         return []
     sentences: list[str] = []
@@ -155,7 +155,7 @@ def _ready_sentence(n_ready: int, n_relied: int) -> str:
 
 
 def changed_sentence(summary: DaySummary) -> str:
-    """What adjustment changed on a date."""
+    """Return a sentence about what adjustment changed on a date."""
     n = sum(summary.changed.values())
     if not n:
         return "Adjustment changed no answer."
@@ -164,7 +164,7 @@ def changed_sentence(summary: DaySummary) -> str:
 
 
 def decision_sentence(summary: DaySummary) -> str:
-    """A date's decisions in one sentence, for the Prefect UI."""
+    """Return a date's decisions in one sentence, for the Prefect UI."""
     counts = ", ".join(
         f"{n} to {decision}" if decision in MEANINGS else f"{n} {decision}" for decision, n in summary.counts.items()
     )
@@ -173,9 +173,9 @@ def decision_sentence(summary: DaySummary) -> str:
 
 
 def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Every date's plots, the latest date first; none where no plant's id names a plot.
+    """Count decisions by date and plot, the latest date first; empty if no plant's id names a plot.
 
-    Rows have `date`, `plot` (None: the id names none), `n`, `counts` by decision and `mean_reliability`.
+    Rows have `date`, `plot` (None if the id names none), `n`, `counts` by decision and `mean_reliability`.
     """
     if not any(row["plot"] for day in days for row in day.rows):
         return []
@@ -198,10 +198,10 @@ def _plot_order(plot: str | None) -> tuple[bool, int]:
 
 
 def to_check(day: FieldDay) -> list[Row]:
-    """Plants to check by hand, in the order of what a look is worth."""
+    """Return the plants to check by hand, ordered by how much a look is worth."""
     return check_first(row for row in day.rows if row["decision"] == CHECK)
 
 
 def reason_sentences() -> dict[str, str]:
-    """Why an answer should not be acted on, by its word, on one line each."""
+    """Return why an answer should not be acted on, by its word, as one line each."""
     return {word: " ".join(text.split()) for word, text in ABSTAIN_REASONS.items()}

@@ -9,20 +9,20 @@ from storage.tables.names import SPLIT_NAMES, STATES, UNSEEN
 from storage.tables.rows import Row
 from tasks.report.words import CROSSFITTED, CROSSFITTED_RULE, IN_SAMPLE, NO_SWAP, RULES, p_text, percent
 
-CHANCE = 0.05
+CHANCE = 0.05  # p-value from which a change may be chance
 
 
 def swap_counts(adjusted: Sequence[Row], split: str) -> tuple[int, int]:
-    """Swapped answers and all answers of a split, with or without a label, from rows of the table `adjusted`."""
+    """Count swapped answers and all answers of a split, with or without a label, in rows of the table `adjusted`."""
     rows = [row for row in adjusted if row["split"] == split]
     return sum(row["is_swapped"] for row in rows), len(rows)
 
 
 def rule_sentences(swaps: Sequence[Row], n_classes: int, threshold: float) -> tuple[str, str]:
-    """Which answers adjustment swaps, as a sentence, and why it swaps none where it does not, as half a sentence."""
+    """Return a sentence about which answers adjustment swaps, and a clause about why it may swap none."""
     if n_classes > 2:
         several = "With more than two classes no answer can be swapped"
-        return f"{several}: before and after are the same, and the clusters tell reliability only.", several.lower()
+        return f"{several}: before and after are equal, and the clusters only give reliability.", several.lower()
     rule = swaps[0]["rule"] if swaps else "paper"
     texts = (words.get(rule, "").format(threshold=f"{100 * threshold:g}") for words in (RULES, NO_SWAP))
     sentence, why = (re.sub(r"\s*\n\s*", " ", text) for text in texts)
@@ -31,14 +31,14 @@ def rule_sentences(swaps: Sequence[Row], n_classes: int, threshold: float) -> tu
 
 @dataclass(frozen=True)
 class Headline:
-    """The result in one or two plain sentences; `tone` is better, same or worse."""
+    """Result in one or two plain sentences; `tone` is better, same or worse."""
 
     text: str
     tone: str
 
 
 def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, why_none: str) -> Headline:
-    """The result on unseen plants, also where it is none or a loss; `why_none` is of `rule_sentences`."""
+    """State the result on unseen plants, also if there is none or a loss; `why_none` comes from `rule_sentences`."""
     found = {(row["split"], row["state"]): row for row in metrics}
     split = next((s for s in UNSEEN if (s, "before") in found), None)
     if split is None:
@@ -61,7 +61,7 @@ def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, wh
 
 
 def _may_be_chance(after: Row) -> bool:
-    """By McNemar's test, which counts images, or by resampled plants, whose images are alike."""
+    """Return whether a change may be chance, by McNemar's test over images or by the interval over plants."""
     low, high = after["gain_lower"], after["gain_upper"]
     return after["mcnemar_p"] >= CHANCE or (low is not None and high is not None and low <= 0 <= high)
 
@@ -75,12 +75,12 @@ def _without_unseen(found: Mapping[tuple[str, str], Row]) -> str:
     n, where = f"n\u00a0=\u00a0{before['n']}", f"On validation plants: {percent(before['overall_accuracy'])} right"
     if before["confusion"] == after["confusion"]:
         return f"{unknown} {where} ({n})."
-    how = "in-sample, flatters" if after["is_in_sample"] else "cross-fitted: by clusters made without the plant"
+    how = "in-sample, too good" if after["is_in_sample"] else "cross-fitted: by clusters made without the plant"
     return f"{unknown} {where} before adjustment, {percent(after['overall_accuracy'])} after ({n}; {how})."
 
 
 def accuracy_rows(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[str, Any]]:
-    """The table of accuracies in reading order, with a remark where a number flatters, does not, or is missing."""
+    """Return the table of accuracies in reading order, with a remark on numbers that are in-sample or missing."""
     order, states = {"val": 0, "test": 1, "new": 2}, {state: i for i, state in enumerate(STATES)}
     rows = [
         {**row, "remark": _remark(row)}
@@ -101,7 +101,7 @@ def _remark(row: Row) -> str:
 
 
 def effect_sentences(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[str]:
-    """What adjustment did in each split, one sentence each; empty where nothing was swapped."""
+    """State what adjustment did in each split, one sentence each; empty if nothing was swapped."""
     found = {(row["split"], row["state"]): row for row in metrics}
     sentences: list[str] = []
     for split in ("val", *UNSEEN):
@@ -127,4 +127,4 @@ def _test(row: Row) -> str:
     test = f"exact McNemar test, {p_text(row['mcnemar_p'])}"
     if low is None or high is None:
         return f" ({test})"
-    return f" ({test}; accuracy {100 * low:+.1f} to {100 * high:+.1f} points with plants drawn anew)"
+    return f" ({test}; accuracy {100 * low:+.1f} to {100 * high:+.1f} points over resampled plants)"

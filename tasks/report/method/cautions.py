@@ -1,4 +1,4 @@
-"""Say what to be careful about: answers that abstain, dates outside what was validated, and reviews by a person."""
+"""State what to be careful about: answers that abstain, dates outside what was validated, and reviews by a person."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from tasks.report.words import ABSTAIN_REASONS, DRIFT_REASONS
 
 
 def abstention_rows(reliability: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every split's images, how many answers abstain and why, and how often answers are right after adjustment.
+    """Count each split's images, how many answers abstain and why, and how many are right after adjustment.
 
-    `reasons` counts images by word; an image may have several. `kept` and `abstained` are `(n_labelled, n_right)`:
-    (0, 0) where no label is known.
+    `reasons` counts images by word; an image may have several. `kept` and `abstained` are `(n_labelled, n_right)`,
+    (0, 0) if no label is known.
     """
     return [
         {
@@ -38,14 +38,17 @@ def _right(adjusted: Sequence[Row], split: str, is_abstained: bool) -> tuple[int
 
 
 def abstain_reasons(rows: Sequence[Row]) -> list[str]:
-    """Words for why answers abstain, of rows of `abstention_rows`: the scores' first, used or not."""
+    """Return the words for why answers abstain, from rows of `abstention_rows`.
+
+    The words of the scores come first, used or not.
+    """
     used = {word for row in rows for word in row["reasons"]}
     known = [word for word in ABSTAIN_REASONS if word != REVIEWED or word in used]
     return [*known, *sorted(used - set(known))]
 
 
 def abstention_sentence(rows: Sequence[Row]) -> str:
-    """How many answers not to act on in every split but training, in one sentence, of rows of `abstention_rows`."""
+    """State in one sentence how many answers of each split abstain, from rows of `abstention_rows`."""
     parts: list[str] = []
     for row in rows:
         why = ", ".join(f"{n} {word}" for word, n in sorted(row["reasons"].items()))
@@ -54,7 +57,7 @@ def abstention_sentence(rows: Sequence[Row]) -> str:
 
 
 def drift_rows(drift: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every date and split in reading order, with why it is outside in words; empty where it is not."""
+    """Return every date and split in reading order, with `why` it is outside in words; empty if it is not."""
     order = {split: i for i, split in enumerate(SPLIT_NAMES)}
     ranked = sorted(drift, key=lambda row: (row["date"], order.get(row["split"], len(order))))
     return [
@@ -63,7 +66,7 @@ def drift_rows(drift: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def outside_dates(drift: Sequence[Row]) -> list[tuple[str, str]]:
-    """Dates and splits outside what was validated, each with why."""
+    """Return the dates and splits outside what was validated, each with the reason in words."""
     return [
         (f"{row['date']}, {SPLIT_NAMES.get(row['split'], row['split'])}", row["why"])
         for row in drift_rows(drift)
@@ -72,28 +75,29 @@ def outside_dates(drift: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def outside_sentence(drift: Sequence[Row]) -> str:
-    """The dates outside what was validated, in one sentence; empty where there are none."""
+    """List the dates outside what was validated in one sentence; empty if there are none."""
     found = outside_dates(drift)
     if not found:
         return ""
     return f"Outside what was validated: {'; '.join(f'{when} ({why})' for when, why in found)}."
 
 
+# What a review means for the figures of validation plants.
 WHAT_IT_MEANS = (
     "Whoever decided had seen these validation plants, so accuracy after adjustment on them cannot be cross-fitted. "
-    "The row “cross-fitted rule” says what the rule alone would give; only unseen plants tell what the decisions are "
+    "The row “cross-fitted rule” says what the rule alone would give. Only unseen plants show what the decisions are "
     "worth."
 )
 
 
 @dataclass(frozen=True)
 class ReviewNote:
-    """That a person decided on clusters, or was asked in vain.
+    """Note that a person decided on clusters, or that nobody answered.
 
     Attributes
     ----------
-    text : all of it in one or two sentences.
-    decisions : one phrase a cluster that a person decided on; none where nobody answered.
+    text : the note in one or two sentences.
+    decisions : one phrase per cluster that a person decided on; empty if nobody answered.
     """
 
     text: str
@@ -101,7 +105,7 @@ class ReviewNote:
 
 
 def review_note(swaps: Sequence[Row]) -> ReviewNote | None:
-    """What to say of a review, by rows of the table `swaps`; None where none was made and none was asked for."""
+    """Return the note on a review, from rows of the table `swaps`; None if no review was asked for."""
     by_person = [row for row in swaps if row["decided_by"] == PERSON]
     if by_person:
         who = ", ".join(dict.fromkeys(row["reviewer"] for row in by_person))

@@ -1,4 +1,4 @@
-"""What the report says of one saliency method's clusters, from the rows of the tables: pure functions, no files."""
+"""Prepare what the report says of one saliency method's clusters, from rows of tables. Pure functions, no files."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from storage.tables.names import UNSEEN
 from storage.tables.rows import Row
 from tasks.report.words import DIAGNOSTICS, percent
 
-FEW = 20  # validation images; around a half, the interval of a smaller cluster's error share is 0.4 wide
+FEW = 20  # validation images below which a cluster is small: near a half, the interval of its error share is 0.4 wide
 
 
 def answer_kind(label: int | None, predicted: int, n_classes: int) -> str:
-    """Name of an answer: TP, TN, FP, FN (class 1 positive), right or wrong with more classes, or no label."""
+    """Name the kind of an answer: TP, TN, FP, FN (class 1 is positive), right or wrong, or no label."""
     if label is None:
         return "no label"
     if n_classes != 2:
@@ -21,14 +21,14 @@ def answer_kind(label: int | None, predicted: int, n_classes: int) -> str:
 
 
 def kinds_of(n_classes: int) -> tuple[str, ...]:
-    """Kinds of labelled answers, right ones first."""
+    """Return the kinds of labelled answers, right ones first."""
     return ("TP", "TN", "FP", "FN") if n_classes == 2 else ("right", "wrong")
 
 
 def cluster_counts(
     clusters: Sequence[Row], adjusted: Sequence[Row], n_classes: int
 ) -> dict[str, dict[int, dict[str, int]]]:
-    """Answers by split, cluster and kind: validation from the scores, other splits from the adjusted images."""
+    """Count answers by split, cluster and kind: validation from the scores, other splits from adjusted images."""
     ids = [row["cluster"] for row in clusters]
     counts = {"validation": {row["cluster"]: _validation_kinds(row, n_classes) for row in clusters}}
     for split in UNSEEN:
@@ -48,10 +48,10 @@ def _validation_kinds(row: Row, n_classes: int) -> dict[str, int]:
 def cluster_rows(
     clusters: Sequence[Row], swaps: Sequence[Row], matches: Sequence[Row], adjusted: Sequence[Row], n_classes: int
 ) -> list[dict[str, Any]]:
-    """The table of clusters: its scores, whether and why it is swapped, and what fell into it of every unseen split.
+    """Return the table of clusters: scores, whether and why each is swapped, and its images of unseen splits.
 
-    `unseen` has one `(n, n_labelled, n_wrong)` a split of `unseen_splits`; `n_wrong` counts answers before adjustment.
-    `earlier` is the cluster of the earlier fit that it continues, None where there is none, or no earlier fit.
+    `unseen` has one `(n, n_labelled, n_wrong)` per split of `unseen_splits`; `n_wrong` counts answers before
+    adjustment. `earlier` is the matching cluster of the earlier fit; None if there is none, or no earlier fit.
     """
     decided, continued = ({row["cluster"]: row for row in rows} for rows in (swaps, matches))
     rows: list[dict[str, Any]] = []
@@ -77,20 +77,20 @@ def cluster_rows(
 
 
 def unseen_splits(adjusted: Sequence[Row]) -> list[str]:
-    """Splits that no stage learned from, as far as they occur."""
+    """Return the splits that no stage learned from and that occur in these rows."""
     return [split for split in UNSEEN if any(row["split"] == split for row in adjusted)]
 
 
 def small_swaps(rows: Sequence[Row]) -> list[str]:
-    """A warning where a swap rests on few images, from rows of `cluster_rows`; otherwise none."""
+    """Return a warning if a swap rests on few images, from rows of `cluster_rows`; otherwise none."""
     small = [f"{row['cluster']} (n = {row['n']})" for row in rows if row["is_swapped"] and row["is_small"]]
     if not small:
         return []
-    return [f"swapped on the word of fewer than {FEW} validation images: cluster {', '.join(small)}"]
+    return [f"swapped on the evidence of fewer than {FEW} validation images: cluster {', '.join(small)}"]
 
 
 def diagnostics(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, value and plain meaning of the clusters' diagnostics."""
+    """Return name, value and meaning of the clusters' diagnostics."""
     n = sum(summary["sizes"])
     values = {
         "clustered": f"{n} maps into {len(summary['sizes'])} clusters",

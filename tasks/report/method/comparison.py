@@ -1,4 +1,4 @@
-"""What the report says of several saliency methods beside each other, from the rows of the tables: no files."""
+"""Compare several saliency methods side by side, from rows of tables; no files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from tasks.report.words import method_name
 
 @dataclass(frozen=True)
 class Outcome:
-    """What adjustment by one method came to.
+    """Result of adjustment by one method.
 
     Attributes
     ----------
-    after : row of the table `metrics` of every compared split, in their order.
-    n_answers : swapped answers and all answers in each of them.
-    n_swapped : clusters whose answers are swapped, of n_clusters.
-    cluster_score, combined_score : rows of the table `evaluation` of the judged split; None without labels.
+    after : row of the table `metrics` after adjustment, for each compared split in order.
+    n_answers : number of swapped answers and of all answers, for each compared split in order.
+    n_swapped : number of clusters whose answers are swapped, among `n_clusters`.
+    cluster_score, combined_score : rows of the table `evaluation` for the judged split; None without labels.
     """
 
     method: str
@@ -34,12 +34,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods that explain the same answers of one classifier: before adjustment they are equal.
+    """Comparison of methods that explain the same answers of one classifier, so that they are equal before adjustment.
 
     Attributes
     ----------
-    splits : those with labels, unseen plants first: only they show whether adjustment helps.
-    before : row of the table `metrics` of each of them.
+    splits : splits with labels, unseen plants first, because only they show whether adjustment helps.
+    before : row of the table `metrics` before adjustment, for each split.
+    outcomes : result of each method.
     """
 
     splits: list[str]
@@ -53,9 +54,9 @@ def compare_methods(
     clusters: Mapping[str, Sequence[Row]],
     evaluation: Mapping[str, Sequence[Row]],
 ) -> Comparison | None:
-    """Put methods side by side; None where there are fewer than two.
+    """Compare methods; None if there are fewer than two.
 
-    Each argument has one entry a method: rows of the tables `metrics`, `adjusted` and `evaluation`, and rows of
+    Each argument has one entry per method: rows of the tables `metrics`, `adjusted` and `evaluation`, and rows of
     `cluster_rows`.
     """
     if len(metrics) < 2:
@@ -84,7 +85,10 @@ def compare_methods(
 
 
 def tallest_bars(counts: Sequence[Mapping[str, Mapping[int, Mapping[str, int]]]]) -> dict[str, int]:
-    """Images in the largest cluster of any method by split, of one result of `cluster_counts` a method."""
+    """Return the number of images in the largest cluster of any method, by split.
+
+    `counts` has one result of `cluster_counts` per method.
+    """
     tallest: dict[str, int] = {}
     for of_method in counts:
         for split, clusters in of_method.items():

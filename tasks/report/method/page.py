@@ -1,4 +1,4 @@
-"""What the report says and draws of one saliency method, from what was read of it."""
+"""Prepare what the report says and draws of one saliency method, from the results that were read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,21 +38,21 @@ Counts = Mapping[str, Mapping[int, Mapping[str, int]]]
 
 @dataclass(frozen=True)
 class MethodPage:
-    """What the page says of one saliency method.
+    """Content of the page for one saliency method.
 
     Attributes
     ----------
-    name : the method in words.
-    is_signed : its maps also hold evidence against the explained class.
-    is_approximate : its maps are estimates, and so is all that follows from them.
-    rule : which answers are swapped, in a sentence.
-    review : what a person decided, or that nobody did in time; None where nobody was asked.
-    reasons : words for why answers abstain, the columns of `abstention`.
-    outside : dates outside what was validated, each with why.
-    notes : what the method section comes to, for a page without it: abstention, dates outside, scores.
-    has_earlier : there is an earlier fit to compare clusters with.
-    figures : PNG by kind: prototypes, clusters, confusion, risk-coverage, calibration, side-by-side; all but the first
-        two only where there is something to draw.
+    name : the method's name for readers.
+    is_signed : whether its maps have evidence against the explained class.
+    is_approximate : whether its maps are estimates, and with them everything that follows.
+    rule : a sentence about which answers are swapped.
+    review : what a person decided, or that nobody answered in time; None if nobody was asked.
+    reasons : words for why answers abstain, which are the columns of `abstention`.
+    outside : dates outside what was validated, each with the reason.
+    notes : main sentences of the method's section, for use without the page: abstention, dates outside, scores.
+    has_earlier : whether there is an earlier fit to compare clusters with.
+    figures : PNG by kind: prototypes, clusters, confusion, risk-coverage, calibration, side-by-side. All but the first
+        two exist only if there is something to draw.
     examples : captions and JPEG of typical images by cluster.
     """
 
@@ -83,7 +83,7 @@ class MethodPage:
 
 
 def method_pages(methods: Sequence[MethodResults], classes: list[str], threshold: float) -> list[MethodPage]:
-    """Everything the page says and draws of every saliency method."""
+    """Prepare the content of the page for every saliency method."""
     counts = [cluster_counts(one.clusters, one.adjusted, len(classes)) for one in methods]
     tallest = tallest_bars(counts) if len(methods) > 1 else None
     return [method_page(one, classes, threshold, of_one, tallest) for one, of_one in zip(methods, counts, strict=True)]
@@ -92,9 +92,9 @@ def method_pages(methods: Sequence[MethodResults], classes: list[str], threshold
 def method_page(
     results: MethodResults, classes: list[str], threshold: float, counts: Counts, tallest: Mapping[str, int] | None
 ) -> MethodPage:
-    """Everything the page says and draws of one saliency method.
+    """Prepare the content of the page for one saliency method.
 
-    `counts` is of `cluster_counts`; `tallest` of `tallest_bars`, None where no other method is beside this one.
+    `counts` comes from `cluster_counts`. `tallest` comes from `tallest_bars`; it is None if this is the only method.
     """
     rule, why_none = rule_sentences(results.swaps, len(classes), threshold)
     review = review_note(results.swaps)

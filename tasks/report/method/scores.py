@@ -1,4 +1,4 @@
-"""How well each score knows the errors: from the rows of `evaluation`, `reliability` and `crossfit`; no files."""
+"""State how well each score knows the errors, from rows of `evaluation`, `reliability` and `crossfit`; no files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from storage.tables.rows import Row
 from tasks.report.words import QUALITIES, figure_text, score_name
 from tasks.statistics.detection import CalibrationRow, calibration, risk_coverage
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-BOUNDED = ("auroc", "aurc", "augrc")  # qualities with an interval
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # coverage and error rate
+BOUNDED = ("auroc", "aurc", "augrc")  # qualities that have an interval
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A cell of the table of scores: its number, the interval where it has one, and whether no other is better."""
+    """Cell of the table of scores: its number, its interval or empty, and whether no other score is better."""
 
     text: str
     interval: str
@@ -27,11 +27,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The scores of one split.
+    """Table of the scores of one split.
 
     Attributes
     ----------
-    rows : word, name and the cells of every score, in the order of `QUALITIES`.
+    rows : word, name and cells of every score; cells have the order of `QUALITIES`.
     """
 
     split: str
@@ -41,7 +41,7 @@ class ScoreTable:
 
 
 def score_tables(evaluation: Sequence[Row]) -> list[ScoreTable]:
-    """One table a split, unseen plants first; the best of each column is found at the precision that is shown."""
+    """Make one table per split, unseen plants first; the best of a column is found at the shown precision."""
     tables: list[ScoreTable] = []
     for split in (*UNSEEN, "val"):
         rows = _in_order([row for row in evaluation if row["split"] == split])
@@ -58,7 +58,7 @@ def _in_order(rows: Sequence[Row]) -> list[Row]:
 
 
 def _best(rows: Sequence[Row], name: str) -> str | None:
-    """The best figure of a column as text; None where there is nothing to choose between."""
+    """Return the best figure of a column as text; None if all figures are equal or missing."""
     known = [row[name] for row in rows if row[name] is not None]
     if len({figure_text(value) for value in known}) < 2:
         return None
@@ -76,24 +76,24 @@ def _interval(row: Row, name: str) -> str:
 
 
 def judged_split(evaluation: Sequence[Row]) -> str | None:
-    """The split that scores are judged by: unseen plants, else cross-fitted validation; None without labels."""
+    """Return the split on which scores are judged: unseen plants, else cross-fitted validation; None without labels."""
     present = {row["split"] for row in evaluation}
     return next((split for split in (*UNSEEN, "val") if split in present), None)
 
 
 def judged_scores(evaluation: Sequence[Row]) -> list[Row]:
-    """Rows of the judged split in reading order."""
+    """Return the rows of the judged split in reading order."""
     split = judged_split(evaluation)
     return _in_order([row for row in evaluation if row["split"] == split])
 
 
 def split_words(split: str) -> str:
-    """The plants of a split on which scores are judged."""
+    """Return the words for the plants of a split on which scores are judged."""
     return "validation plants, cross-fitted" if split == "val" else f"unseen {SPLIT_NAMES[split]} plants"
 
 
 def verdict(evaluation: Sequence[Row]) -> str:
-    """Whether another score knows the errors better than the cluster's, in a sentence or two."""
+    """State in one or two sentences whether another score knows the errors better than the cluster score."""
     rows = {row["score"]: row for row in judged_scores(evaluation)}
     cluster = rows.get(CLUSTER_SCORE)
     if cluster is None:
@@ -148,27 +148,27 @@ def _combined(cluster: Row, baselines: Sequence[Row], combined: Row | None) -> s
 
 
 def judged_images(reliability: Sequence[Row], crossfit: Sequence[Row], split: str | None) -> list[Row]:
-    """Labelled images of the judged split with their scores: of validation images those that are cross-fitted."""
+    """Return the labelled images of the judged split with their scores, cross-fitted for validation images."""
     if split == "val":
         return [{**row, CLUSTER_SCORE: 1 - row["error_share"]} for row in crossfit]
     return [row for row in reliability if row["split"] == split and row["label"] is not None]
 
 
 def risk_curves(images: Sequence[Row]) -> dict[str, Curve]:
-    """Coverage and error rate (n,) by score, of rows of `judged_images`; empty without images."""
+    """Return coverage and error rate (n,) by score, from rows of `judged_images`; empty without images."""
     wrong = [row["label"] != row["predicted"] for row in images]
     return {score: risk_coverage([row[score] for row in images], wrong) for score in SCORES if images}
 
 
 def calibration_bins(images: Sequence[Row]) -> dict[str, list[CalibrationRow]]:
-    """Bins of the scores that claim to be the probability of a right answer, of rows of `judged_images`."""
+    """Return the calibration bins of the cluster score and the combined score, from rows of `judged_images`."""
     right = [row["label"] == row["predicted"] for row in images]
     claimed = (CLUSTER_SCORE, COMBINED_SCORE)
     return {score: calibration([row[score] for row in images], right) for score in claimed if images}
 
 
 def sensitivity_rows(sensitivity: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows of the table `sensitivity` as text by column, with dashes where a number is missing."""
+    """Return the rows of the table `sensitivity` as text by column, with dashes for missing numbers."""
     whole, shares = ("largest", "n_splinters", "n_swapped"), ("stability", "auroc")
     return [
         {

@@ -1,10 +1,10 @@
-"""Templates of this project's HTML pages."""
+"""Load the templates of this project's HTML pages."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def page_templates() -> Environment:
-    """Load the templates of this folder: every value is escaped, and a missing one is an error."""
+    """Load the templates of this folder; every value is escaped, and a missing value is an error."""
     return Environment(
         loader=PackageLoader("tasks.report.templates", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-// The harvest map of the report: draws one date of the page's own data with Plotly; nothing is fetched.
+// Draw the harvest map of the report with Plotly, one date at a time, from the page's own data; nothing is fetched.
 (() => {
   "use strict";
   const field = JSON.parse(document.getElementById("harvest-data").textContent);
@@ -6,18 +6,19 @@
   const map = at("harvest-map"), slider = at("map-date"), plantText = at("map-plant");
   const boxes = [...document.querySelectorAll("#map-legend input")];
   const isDark = matchMedia("(prefers-color-scheme: dark)");
-  const isTouch = matchMedia("(pointer: coarse)").matches;  // dragging scrolls the page there, the buttons zoom
+  const isTouch = matchMedia("(pointer: coarse)").matches;  // on a touch screen, dragging scrolls and buttons zoom
   const MARGIN = {l: 46, r: 8, t: 8, b: 40};
-  const FEW_PIXELS = 4, MANY_PIXELS = 18, MARK_SHARE = 0.72;  // of a mark, and of the distance of two plants
-  const LEAST_HEIGHT = 220, ZOOM = 1.6;
-  let day = 0, selected = -1, view = null;  // view: centre (m) and pixels a metre
+  const FEW_PIXELS = 4, MANY_PIXELS = 18;  // smallest and largest size of a mark, in pixels
+  const MARK_SHARE = 0.72;  // size of a mark as a share of the distance between plants
+  const LEAST_HEIGHT = 220, ZOOM = 1.6;  // least height of the map in pixels, and factor of one zoom step
+  let day = 0, selected = -1, view = null;  // view has the centre (m) and the scale (pixels per metre)
 
   const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
   const east = extent(field.east), north = extent(field.north);
 
   const plotSize = () => [map.clientWidth - MARGIN.l - MARGIN.r, map.clientHeight - MARGIN.t - MARGIN.b];
 
-  // The whole field, a mark's room around it; the map is as high as the field needs, but no higher than the window.
+  // Show the whole field with room for marks. The map is as high as the field needs, at most 72 % of the window.
   function fit() {
     const room = 2 * field.spacing, w = east[1] - east[0] + room, h = north[1] - north[0] + room;
     const wanted = (map.clientWidth - MARGIN.l - MARGIN.r) * h / w;
@@ -51,7 +52,7 @@
     return `rgba(${r},${g},${b},${alpha})`;
   }
 
-  // Plants of the campaign without an answer on this date: small dots that show where the field is.
+  // Return small dots for plants without an answer on this date; they show where the field is.
   function others(size, colour) {
     const answered = new Set(field.days[day].plant), rest = [...field.plants.keys()].filter((i) => !answered.has(i));
     return {
@@ -98,7 +99,7 @@
 
   const draw = () => Plotly.react(map, traces(), layout(), {displayModeBar: false, scrollZoom: false, doubleClick: false});
 
-  // Rings and text change often and cost little; the marks are left as they are.
+  // Update only ring and text, which is cheap; the marks are not drawn again.
   function select(i) {
     selected = i;
     plantText.textContent = i < 0 ? "" : `${describe(i).join(". ")}.`;
@@ -107,7 +108,7 @@
 
   function showDay() {
     day = Number(slider.value);
-    const one = field.days[day], counts = one.counts;  // of all plants, on the map or not
+    const one = field.days[day], counts = one.counts;  // counts include plants that are not on the map
     boxes.forEach((box, code) => { box.parentElement.querySelector("b").textContent = counts[code]; });
     at("map-date-text").textContent = one.label;
     const said = field.decisions.map((decision, code) => `${counts[code]} ${decision.name}`).join(", ");
@@ -129,7 +130,7 @@
 
   const reset = () => { fit(); draw(); };
 
-  // The nearest shown plant in the direction of an arrow key, sideways distance counting double.
+  // Select the nearest shown plant in the direction of an arrow key; sideways distance counts double.
   function step(dx, dy) {
     const one = field.days[day], from = selected < 0 ? null : one.plant[selected];
     const [x, y] = from === null ? [view.x, view.y] : [field.east[from], field.north[from]];
