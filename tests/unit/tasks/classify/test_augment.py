@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.stats import binom
 
+from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
+from storage.tables import AUGMENTATION, OBSERVATIONS
+from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.augment import (
     AugmentParams,
     augmentation_rows,
     copies_per_class,
+    plan_augmentation,
     plan_copies,
     plan_weighted_sampling,
     training_images,
@@ -102,9 +108,25 @@ def test_copies_that_do_not_fit_the_classes_are_refused(copies: tuple[int, ...])
     assert "[8, 8]" in caught.value.remedy
 
 
+def test_the_seed_is_not_negative() -> None:
+    assert AugmentParams.model_validate({"seed": 0}).seed == 0 == AugmentParams().seed
+    with pytest.raises(ValidationError, match="seed"):
+        AugmentParams.model_validate({"seed": -1})
+
+
 def test_one_number_serves_all_classes() -> None:
     assert copies_per_class((4,), 3).tolist() == [4, 4, 4]
     assert copies_per_class((8, 16), 2).tolist() == [8, 16]
+
+
+@pytest.mark.parametrize("make", [plan_copies, plan_weighted_sampling])
+def test_photometric_seeds_are_spread_over_31_bits(make: Any) -> None:
+    """With few seeds the changed samples of an image would be copies of each other."""
+    seeds = make(PAPER, COPIES, 0)[:, 2]
+    drawn = seeds[seeds >= 0]
+    assert len(np.unique(drawn)) > 0.99 * len(drawn) > 1800
+    assert 0.99 * 2**31 < drawn.max() < 2**31
+    assert drawn.mean() / 2**31 == pytest.approx(0.5, abs=0.03)
 
 
 DATES = ["2021-08-23", "2021-09-03"]
@@ -139,3 +161,28 @@ def test_weighted_rows_are_as_many_as_copied_ones() -> None:
     )
     assert len(copied) == len(drawn) == 32
     assert {row["row"] for row in drawn} <= {11, 5, 6}
+
+
+def stored_observations(store: Store, day: int, labels: list[int | None]) -> ArtifactRef:
+    """Store the table of a date whose images are all for training."""
+    same: dict[str, Any] = {"split": "train", "path": "a.png", "sha256": "0", "height": 4, "width": 4, "flags": ""}
+    rows = [{"plant_id": f"p{day}{i}", "label": label, "row": i, **same} for i, label in enumerate(labels)]
+    recipe = Recipe("images", 1, {"day": day})
+    with store.create(recipe) as draft:
+        write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
+        draft.summary = {"date": DATES[day], "classes": ["not ready", "half ready", "ready"]}
+    return recipe.ref
+
+
+def test_the_stored_plan_of_a_campaign_counts_samples_of_each_class(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    images = [stored_observations(store, 0, [0, 2, None]), stored_observations(store, 1, [2, 1, 2])]
+    plan = store.open(plan_augmentation.fn(str(tmp_path), params=AugmentParams(copies=(2, 3, 10)), images=images))
+    assert plan.summary == {"not ready": 2, "half ready": 3, "ready": 30}
+    table = read_table(plan, AUGMENTATION)
+    named = Counter(zip(table["acquired"], table["plant_id"], table["row"], table["label"], strict=True))
+    first, second = date(2021, 8, 23), date(2021, 9, 3)
+    expected = {(first, "p00", 0, 0): 2, (first, "p01", 1, 2): 10, (second, "p10", 0, 2): 10, (second, "p11", 1, 1): 3}
+    assert named == {**expected, (second, "p12", 2, 2): 10}
+    seeds = [seed for seed in table["photometric_seed"] if seed is not None]
+    assert len(seeds) == 3 * 2 and min(seeds) >= 0  # the ninth and tenth sample of each ready image

@@ -62,4 +62,4 @@ def test_photometric_changes_differ_and_fill_their_range() -> None:
 
 
 def test_no_change_is_the_identity() -> None:
-    assert photometric_change(NO_CHANGE) == (1.0, 0.0)
+    assert photometric_change(NO_CHANGE) == photometric_change(-1) == (1.0, 0.0)
