@@ -1,4 +1,4 @@
-"""The audit of the explained class: rows against slow formulas, and a page that holds together and hides nothing."""
+"""Test the rows of the audit against slow formulas, and its page."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -45,7 +45,7 @@ EMPTY: dict[pa.DataType, Any] = {
 
 
 def filled(spec: TableSpec, row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table whose other columns hold something of their type."""
+    """Make a row of a table whose other columns have arbitrary values of their type."""
     return {column.name: row.get(column.name, EMPTY.get(column.type)) for column in spec.columns}
 
 
@@ -59,14 +59,14 @@ def image(split: str, row: int, cluster: int, label: int | None, predicted: int,
 
 
 def slow_probe(peak: list[float], is_wrong: list[bool]) -> float | None:
-    """Share of pairs of a wrong and a right image of which the wrong one has the weaker map; ties count half."""
+    """Return the share of pairs of a wrong and a right image in which the wrong one has the weaker map; ties half."""
     lots = {bad: [p for p, own in zip(peak, is_wrong, strict=True) if own == bad] for bad in (True, False)}
     pairs = [(w < r) + (w == r) / 2 for w in lots[True] for r in lots[False]]
     return sum(pairs) / len(pairs) if pairs else None
 
 
 def exact_chance(cluster: list[int], is_wrong: list[bool], least: int = 5) -> float:
-    """Share of all ways to place the errors whose largest error share is at least that observed."""
+    """Return the share of all ways to place the errors whose largest error share is at least the observed one."""
 
     def largest(wrong: set[int]) -> float:
         sizes = {c: [i for i, own in enumerate(cluster) if own == c] for c in set(cluster)}
@@ -95,7 +95,7 @@ def judged(peak: Sequence[float], cluster: Sequence[int], is_wrong: Sequence[boo
 
 
 def test_rows_by_hand() -> None:
-    """Validation with an all-wrong cluster of empty maps, as `label` makes it; test without an error."""
+    """Validation has a cluster of empty maps that are all wrong, as `label` makes it; test has no error."""
     metrics = [
         metric("val", "before", 0.5, 10),
         metric("val", "after", 0.9, 10),
@@ -183,7 +183,7 @@ def saliency(store: Store, name: str, rows: list[int], peaks: list[float]) -> Ar
 
 
 def variant(store: Store, choice: str) -> dict[str, ArtifactRef]:
-    """Artefacts of an explained class: five validation images of two dates, with peaks in the order of the maps."""
+    """Store artefacts of an explained class: five validation images of two dates, with peaks in the maps' order."""
     days = {
         "2021-08-23": ([image("val", r, 1, 1, r % 2) for r in (4, 1, 2)], [1, 2, 4], [0.9, 0.8, 0.1]),
         "2021-09-03": (

@@ -1,4 +1,4 @@
-"""The page and figure of an audit: they hold together, hide nothing and mark what uses ground truth."""
+"""Test the page and figure of an audit: they are complete, valid, and mark what uses ground truth."""
 
 import io
 import re
@@ -15,7 +15,7 @@ HOSTILE = "<script>alert('x')</script>&$\\frac{1}{0}$"
 
 
 def audited(split: str, choice: str, **more: Any) -> dict[str, Any]:
-    """A row of the table `audit`."""
+    """Make a row of the table `audit`."""
     marks = {"method": "gradcam", "explained_class": choice, "classifier": "c0", "clusters": "k0", "split": split}
     shares = {"accuracy_before": 0.7, "accuracy_after": 0.7, "accuracy_crossfitted": None, "auroc": 0.5}
     chance = {"largest_error_share": None, "largest_error_share_p": None, "heterogeneity_p": None}
@@ -32,7 +32,7 @@ ROWS = (
 
 
 def unclosed(page: str) -> list[str]:
-    """Elements that are not closed, or closed in another order."""
+    """List elements that are not closed, or closed in another order."""
     wrong: list[str] = []
 
     class Parser(HTMLParser):

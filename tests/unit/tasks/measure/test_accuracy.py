@@ -1,4 +1,4 @@
-"""Accuracy before and after adjustment, and how well scores tell errors: by hand, and against scikit-learn."""
+"""Test accuracy before and after adjustment, and how well scores tell errors, by hand and against scikit-learn."""
 
 import warnings
 from fractions import Fraction
@@ -32,19 +32,19 @@ ENDS = (
 
 
 def plain(labels: list[int], answers: list[int], n_classes: int) -> dict[str, Any]:
-    """Accuracies of as many plants as images."""
+    """Return accuracies with one plant per image."""
     return accuracies(labels, answers, n_classes, resamples([str(i) for i in range(len(labels))]))
 
 
 def counts(plants: list[str]) -> NDArray[np.int64]:
-    """How often each image is drawn, (1000, n)."""
+    """Count how often each image is drawn, (1000, n)."""
     drawn = resamples(plants)
     assert drawn is not None
     return np.concatenate(list(drawn.blocks()))
 
 
 def answers_of(confusion: list[list[int]]) -> tuple[list[int], list[int]]:
-    """Labels and answers with these counts by (true, predicted) class."""
+    """Make labels and answers with these counts by (true, predicted) class."""
     pairs = [(t, p) for t, row in enumerate(confusion) for p, count in enumerate(row) for _ in range(count)]
     return [t for t, _ in pairs], [p for _, p in pairs]
 
@@ -106,7 +106,7 @@ def test_one_plant_has_no_interval() -> None:
 
 
 def mcnemar_by_counting(corrected: int, spoiled: int) -> float:
-    """Twice the smaller tail of so many tosses of a coin."""
+    """Return the exact McNemar p-value: twice the smaller tail of so many tosses of a coin."""
     n = corrected + spoiled
     tail = Fraction(sum(comb(n, k) for k in range(min(corrected, spoiled) + 1)), 2**n)
     return float(min(Fraction(1), 2 * tail))
@@ -150,7 +150,7 @@ MARKS = {"method": "gradcam", "explained_class": "predicted", "classifier": "c0"
 
 
 def adjusted_table(rows: list[tuple[str, str, int | None, int, int]]) -> Rows:
-    """Columns of `adjusted` from plant, split, label, predicted and adjusted class."""
+    """Make columns of the table `adjusted` from plant, split, label, predicted and adjusted class."""
     columns: Rows = {name: [mark] * len(rows) for name, mark in MARKS.items()}
     for k, name in enumerate(("plant_id", "split", "label", "predicted", "adjusted")):
         columns[name] = [row[k] for row in rows]
@@ -192,7 +192,7 @@ def test_every_split_with_labels_is_measured() -> None:
 
 
 def test_what_a_person_decided_is_not_called_cross_fitted() -> None:
-    """The rule's answers without their fold stay, under a name that says whose they are."""
+    """The rule's cross-fitted answers stay, under a state whose name says that the rule gave them."""
     by_rule, reviewed = (metric_rows(WHOLE, VALIDATION, [1, 0, 1], 2, is_reviewed) for is_reviewed in (False, True))
     assert [r["state"] for r in reviewed] == ["before", "after", "cross-fitted rule", "before", "after"]
     assert [{**r, "state": ""} for r in reviewed] == [{**r, "state": ""} for r in by_rule]
@@ -248,7 +248,7 @@ def test_every_score_is_evaluated_on_every_split() -> None:
 
 
 def cluster_gap(table: Rows) -> float:
-    """Sum over clusters of n_q / n |error share in validation - error rate here|, image by image."""
+    """Sum n_q / n |error share in validation - error rate here| over the clusters, image by image."""
     wrong = [label != answer for label, answer in zip(table["label"], table["predicted"], strict=True)]
     of_cluster = {c: [w for w, d in zip(wrong, table["cluster"], strict=True) if d == c] for c in set(table["cluster"])}
     rates = [sum(of_cluster[c]) / len(of_cluster[c]) for c in table["cluster"]]
@@ -256,7 +256,7 @@ def cluster_gap(table: Rows) -> float:
 
 
 def share_in_order(score: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Pairs of a right and a wrong answer in which the right one scores higher, ties half."""
+    """Return the share of pairs of a right and a wrong answer in which the right one scores higher; ties count half."""
     apart = score[right][:, None] - score[~right]
     return float((apart > 0).mean() + (apart == 0).mean() / 2)
 

@@ -1,4 +1,4 @@
-"""Drift against slow formulas: all sets of clusters, all permutations, all orders of distances."""
+"""Test drift against slow formulas: all sets of clusters, all permutations, all orders of distances."""
 
 from datetime import date
 from fractions import Fraction
@@ -43,14 +43,14 @@ def distance(first: list[int], second: list[int]) -> float:
 
 
 def largest_difference(first: list[int], second: list[int]) -> Fraction:
-    """Total variation distance by its definition: the largest difference in the share of any set of clusters."""
+    """Return the total variation distance by its definition: the largest difference in share of any set of clusters."""
     sets = [set(some) for size in range(6) for some in combinations(range(1, 6), size)]
     shares = [[Fraction(sum(c in some for c in lot), len(lot)) for lot in (first, second)] for some in sets]
     return max(abs(a - b) for a, b in shares)
 
 
 def exact_p_value(first: list[int], second: list[int]) -> float:
-    """Share of all choices of the first lot's images that lie at least as far from the rest."""
+    """Return the share of all choices of the first set's images that are at least as far from the rest."""
     together, observed = first + second, largest_difference(first, second)
     found = [
         largest_difference([together[i] for i in chosen], [c for i, c in enumerate(together) if i not in chosen])
@@ -109,7 +109,7 @@ def test_the_p_value_is_the_same_every_time() -> None:
 
 
 def test_without_drift_few_shifts_look_significant() -> None:
-    """Draws from the same clusters: at most as many p-values under 0.05 as chance allows (4 standard errors)."""
+    """With draws from the same clusters, p-values are under 0.05 as often as chance allows (4 standard errors)."""
     random, shares = np.random.default_rng(3), [0.6, 0.25, 0.1, 0.05]
     draws = [(random.multinomial(40, shares), random.multinomial(150, shares)) for _ in range(200)]
     n_significant = sum(shift_p_value(*draw) < 0.05 for draw in draws)
@@ -139,7 +139,7 @@ def test_a_date_of_few_images_does_not_tell_how_dates_differ() -> None:
 
 
 def chance_of_orders(n: int, m: int, n_novel: int) -> Fraction:
-    """Share of the orders of n validation distances and m new ones in which at least so many new maps are novel.
+    """Return the share of orders of n validation distances and m new ones in which at least so many maps are novel.
 
     All C(n + m, m) ways to choose the ranks of the new ones are equally likely.
     """
@@ -160,7 +160,7 @@ def test_the_chance_of_novel_maps_is_that_of_all_orders(n: int, m: int) -> None:
 
 
 def slow_chance(n: int, m: int, n_novel: int) -> float:
-    """One term for each number of novel maps: C(m, j) B(k + j, n + 1 - k + m - j) / B(k, n + 1 - k), exactly."""
+    """Sum one exact term for each number of novel maps: C(m, j) B(k + j, n + 1 - k + m - j) / B(k, n + 1 - k)."""
     k = next(k for k in range(n, -1, -1) if Fraction(k, n + 1) < Fraction(1, 20))
     terms = (comb(k + j - 1, j) * comb(n - k + m - j, m - j) for j in range(n_novel, m + 1))
     return float(Fraction(sum(terms), comb(n + m, m)))
@@ -182,7 +182,7 @@ def test_many_novel_maps_at_once_are_not_many_surprises() -> None:
 
 @pytest.mark.parametrize("n", [20, 39, 40, 110])
 def test_without_drift_the_chance_is_right(n: int) -> None:
-    """Distances from one distribution: under each level as often as a p-value is (4 standard errors), and no less."""
+    """With distances from one distribution, the p-value is uniform within 4 standard errors."""
     random, m, n_draws = np.random.default_rng(2), 90, 4000
     known, new = random.normal(size=(n_draws, n)), random.normal(size=(n_draws, m))
     found = [novel_share(conformal_p(a, b), n)[1] for a, b in zip(new, known, strict=True)]
@@ -211,7 +211,7 @@ def test_the_rule(measured: tuple[float, float, float, float], natural: float, r
 
 
 def test_one_image_is_judged_by_what_its_kind_is_worth() -> None:
-    """One image in a cluster of a fifth of validation: 21 of 101 images lie as far from the others."""
+    """One image is in a cluster with a fifth of validation: 21 of 101 images are as far from the others."""
     found = compare([2], [0.0], [1] * 80 + [2] * 20, 0.0, PARAMS)
     assert (found["n"], found["share_shift"], found["novel_share"], found["is_outside"]) == (1, 0.8, 1, False)
     assert found["share_shift_p"] == pytest.approx(21 / 101, abs=0.02)
@@ -219,7 +219,7 @@ def test_one_image_is_judged_by_what_its_kind_is_worth() -> None:
 
 
 def assignments(*lots: tuple[str, list[int], float]) -> dict[str, list[Any]]:
-    """Columns of the table `assignments` from split, clusters and novelty of some lots of images."""
+    """Make columns of the table `assignments` from split, clusters and novelty of some sets of images."""
     images = [(split, cluster, novelty) for split, clusters, novelty in lots for cluster in clusters]
     rows = [
         {
@@ -272,7 +272,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def stored(store: Store, table: dict[str, list[Any]]) -> tuple[ArtifactRef, ArtifactRef]:
-    """Clusters of two validation dates of 40 and 20 maps, and a date's assignments."""
+    """Store clusters of two validation dates of 40 and 20 maps, and a date's assignments."""
     clusters, assigned = Recipe("clusters", 1), Recipe("assignments", 1, {"n": len(table["row"])})
     with store.create(clusters) as draft:
         write_array(draft, LABELS, np.asarray([1] * 30 + [2] * 10 + [1] * 10 + [2] * 10))

@@ -1,4 +1,4 @@
-"""Planned memory against that of processes that do the work."""
+"""Compare planned memory with that of processes that do the work."""
 
 import json
 import os
@@ -110,7 +110,10 @@ print(json.dumps(found))
     ],
 )
 def test_a_process_takes_what_was_planned(stage: str, sizes: list[list[int]]) -> None:
-    """Never more than planned, at the larger size no less than two fifths: a peak only rises, so sizes do too."""
+    """The peak is never above the plan, and at the larger size at least two fifths of it.
+
+    A process's peak only rises, so sizes rise too.
+    """
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, stage, json.dumps(sizes)],
         cwd=ROOT,
@@ -144,7 +147,7 @@ def test_maps_with_more_pixels_than_there_are_maps_need_all_pairs_anyway() -> No
 
 
 def test_a_gpu_hides_more_windows_at_once_up_to_all_of_a_map() -> None:
-    """At the default batch of 32: 64 and 1,024 windows; a map has 15,129. Measured on an H200: 3.06 MB each."""
+    """At the default batch of 32, a pass has 64 or 1,024 windows; a map has 15,129. An H200 took 3.06 MB for each."""
     of_window = 0.8 * RESNET18.largest_bytes
 
     def planned(device: str, batch: int) -> int:

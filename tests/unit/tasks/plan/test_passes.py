@@ -1,4 +1,4 @@
-"""Counts of a plan by hand; tests/integration/test_plan.py compares them with those of a campaign that runs."""
+"""Test the counts of a plan by hand; tests/integration/test_plan.py compares them with a campaign that runs."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ def explaining(method: Method, **changes: Any) -> StageWork:
 
 
 def test_the_papers_training() -> None:
-    """25 epochs of 6,224 samples forth and back, and 196 validation images forth after each."""
+    """25 epochs have 6,224 samples forward and backward, and 196 validation images forward."""
     train = stages()["train"]
     assert (train.forward, train.backward) == (25 * (6224 + 196), 25 * 6224)
     assert train.forward_equivalents == 25 * (3 * 6224 + 196)
@@ -84,7 +84,7 @@ def test_dates_without_images_to_explain_cost_nothing() -> None:
 
 @pytest.mark.parametrize("n_images", [1, 2, 10])
 def test_work_goes_with_the_images(n_images: int) -> None:
-    """Whole shards and tasks on every date: then work is exactly linear."""
+    """With whole shards and tasks on every date, work is exactly linear."""
     whole = SHARD_MAPS["gradcam"] * TASK_SHARDS["gradcam"]
     one, many = (
         stages(

@@ -1,4 +1,4 @@
-"""Rates are measured for what a campaign does, and times are counts times rates."""
+"""Test that rates are measured for what a campaign does, and that times are counts times rates."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def classifier() -> Classifier:
 
 
 def test_what_is_measured(classifier: Classifier) -> None:
-    """Only what the campaign does; every figure is of one image."""
+    """Only work of the campaign is measured, and every figure is that of one image."""
     runtime = Runtime(device="cpu", batch_size=2)
     found = measure_rates(classifier, ExplainParams(), TrainParams(batch_size=2), 64, runtime, n_side=1)
     assert (found.fast, found.window, found.segment, found.speedup) == (None, None, None, 1)

@@ -1,4 +1,4 @@
-"""What is refused before anything is trained."""
+"""Test what the rehearsal refuses before anything is trained."""
 
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def test_a_given_classifier_is_tried_out_too(tmp_path: Path) -> None:
 
 
 class ThreeAnswers(nn.Module):
-    """A small classifier with three outputs."""
+    """Small classifier with three outputs."""
 
     def __init__(self) -> None:
         super().__init__()

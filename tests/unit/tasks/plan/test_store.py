@@ -1,4 +1,4 @@
-"""Planned bytes by hand; tests/integration/test_plan.py compares them with the files of a campaign that ran."""
+"""Test planned bytes by hand; tests/integration/test_plan.py compares them with the files of a campaign that ran."""
 
 from collections import Counter
 from dataclasses import replace
@@ -26,13 +26,16 @@ def planned(share: float = 1, **changes: Any) -> Counter[str]:
 
 
 def test_images_are_their_pixels() -> None:
-    """931 of 256 x 256 pixels in three colours, and 16 bytes each in a shard's index."""
+    """931 images have 256 x 256 pixels in three colours, and 16 bytes each in a shard's index."""
     assert planned()["images"] == 931 * (196_608 + 16)
     assert planned(share=0.5)["images"] == 931 * (98_304 + 16)
 
 
 def test_maps_are_two_bytes_a_pixel_at_native_resolution() -> None:
-    """390 of 8 x 8, 123 x 123 and 256 x 256; peak, row and class of each are 10 bytes, in its shard and in the date."""
+    """390 maps have 8 x 8, 123 x 123 or 256 x 256 values.
+
+    Peak, row and class of each are 10 bytes, in its shard and for the date.
+    """
     found = planned(explain=ALL)
     # A date of 120, 120, 90 and 60 maps has one shard of up to 512, or 8, 8, 6 and 4 of up to 16.
     for method, pixels, n_shards in (("gradcam", 64, 4), ("occlusion", 15_129, 26), ("lime", 65_536, 26)):
@@ -46,7 +49,7 @@ def test_a_given_classifier_has_no_checkpoint() -> None:
 
 @pytest.mark.parametrize("factor", [2, 10])
 def test_the_store_goes_with_the_images(factor: int) -> None:
-    """But for what a campaign has once: classifier, checkpoint, axes, prototypes, the report's page."""
+    """Some bytes do not grow with the images: classifier, checkpoint, axes, prototypes and the report's page."""
     many = tuple(replace(day, n_images=factor * day.n_images, n_explained=factor * day.n_explained) for day in DATES)
     for name in ("images", "listings", "predictions"):
         assert planned(dates=many)[name] == factor * planned()[name]
@@ -54,7 +57,7 @@ def test_the_store_goes_with_the_images(factor: int) -> None:
 
 @pytest.mark.parametrize("table", ["observations", "predictions", "assignments", "reliability", "adjusted", "crossfit"])
 def test_a_table_is_no_larger_than_planned(table: str) -> None:
-    """Numbers and ids that do not repeat, which no encoding makes much smaller, and the plan is no wild guess."""
+    """Numbers and ids that do not repeat cannot be encoded much smaller, so the plan must be close."""
     n, spec, rng = 20_000, TABLES[table], np.random.default_rng(0)
     rows: dict[str, Any] = {name: values[1:2] * n for name, values in columns(spec).items()}
     for column in spec.columns:

@@ -1,4 +1,4 @@
-"""Pictures of saliency maps: what is for and what is against the class is seen, nothing is hidden, sizes fit."""
+"""Test pictures of saliency maps: evidence for and against the class is visible, and sizes fit."""
 
 import io
 from typing import Any
@@ -24,7 +24,7 @@ def opened(picture: bytes) -> NDArray[np.int64]:
 
 
 def halves(left: float, right: float) -> NDArray[np.float32]:
-    """A map of 2 x 6 samples whose left and right thirds hold these values and whose middle is zero."""
+    """Make a map of 2 x 6 samples whose left and right thirds have these values and whose middle is zero."""
     return np.repeat(np.asarray([[left, left, 0, 0, right, right]], np.float32), 2, axis=0)
 
 
@@ -82,7 +82,7 @@ def test_values_below_zero_are_never_cut_off_in_silence(value: float) -> None:
 
 
 def count_of(shown: NDArray[np.int64], colour: tuple[float, ...]) -> int:
-    """Pixels of a picture with this colour, 0..1."""
+    """Count the pixels of a picture with this colour, which is given in 0..1."""
     return int((np.abs(shown - 255 * np.asarray(colour[:3])).max(axis=-1) <= 2).sum())
 
 
@@ -151,7 +151,7 @@ def test_every_score_has_its_own_colour_and_pattern() -> None:
 
 
 def places(shown: NDArray[np.int64], colour: str) -> NDArray[np.int64]:
-    """Rows and columns of a colour, (n, 2)."""
+    """Return rows and columns of the pixels with a colour, (n, 2)."""
     return np.argwhere(np.abs(shown - 255 * np.asarray(rgb(colour))).max(axis=-1) <= 2)
 
 
@@ -175,7 +175,7 @@ def test_a_bin_with_more_images_is_a_larger_point() -> None:
 
 
 def edges(changed: NDArray[np.int64]) -> tuple[float, float]:
-    """Where the leftmost and the rightmost 60 columns of what changed begin."""
+    """Return where the leftmost and the rightmost 60 changed columns begin."""
     columns = changed[:, 1]
     return float(columns.min()) - 1, float(columns.max()) - 59
 

@@ -1,4 +1,4 @@
-"""Which images a gallery shows, and in which order."""
+"""Test which images a gallery shows, and in which order."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def names(members: list[Member]) -> str:
 
 
 def test_the_nearest_of_each_kind_worked_by_hand() -> None:
-    """Validation images apart from others; equals by date and row; those of another cluster not at all."""
+    """Validation images are apart from others, ties go by date and row, and another cluster's images are missing."""
     members = [
         member("a", 0.2),
         member("b", 0.9),

@@ -1,4 +1,4 @@
-"""The report of small stores: its numbers are the tables', it holds together without labels and with many classes."""
+"""Test the report of small stores: its numbers are those of the tables, also without labels and with many classes."""
 
 import io
 from html import escape
@@ -203,7 +203,7 @@ def metric(split: str, state: str, n_correct: int, **more: Any) -> dict[str, Any
 
 
 def swapped(n_corrected: int, n_spoiled: int) -> list[dict[str, Any]]:
-    """Adjusted test images: some corrected, some spoiled, one untouched."""
+    """Make adjusted test images: some corrected, some spoiled, one untouched."""
     pairs = [(1, 0, 1)] * n_corrected + [(1, 1, 0)] * n_spoiled + [(1, 1, 1)]
     return [
         {"split": "test", "label": label, "predicted": was, "adjusted": now, "is_swapped": was != now}
@@ -306,5 +306,5 @@ def test_decisions_of_a_person_are_named_and_not_called_cross_fitted(tmp_path: P
 
 
 def unescaped(html: str) -> str:
-    """Quotes as they are; what could be a tag stays escaped."""
+    """Unescape quotes, but leave characters of tags escaped."""
     return html.replace("&#39;", "'").replace("&#34;", '"')

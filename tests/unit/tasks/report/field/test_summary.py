@@ -1,4 +1,4 @@
-"""What the report tells the people in the field: its numbers are the tables', its words are plain."""
+"""Test the field part of the report: its numbers are those of the tables, and its sentences."""
 
 import io
 import json
@@ -155,7 +155,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
 
 @pytest.fixture(scope="module")
 def html(campaign: FakeCampaign) -> str:
-    """The page without the scripts, whose braces are no tags."""
+    """Render the campaign's page."""
     return campaign.page()
 
 
@@ -164,7 +164,7 @@ def table_of(campaign: FakeCampaign, role: str, spec: Any) -> list[dict[str, Any
 
 
 def decided(campaign: FakeCampaign, day: str) -> list[dict[str, Any]]:
-    """What the tables say of a date's plants, put together anew."""
+    """Join what the tables say of a date's plants, independently of the product."""
     adjusted = table_of(campaign, f"adjusted gradcam {day}", ADJUSTED)
     for row, rated in zip(adjusted, table_of(campaign, f"reliability gradcam {day}", RELIABILITIES), strict=True):
         row["sure"] = 1 - row["combined_reliability"] if row["is_swapped"] else row["combined_reliability"]
@@ -240,7 +240,7 @@ def place_number(plant_id: str) -> int:
 
 
 class TestLargeField:
-    """More plants than a page can draw."""
+    """Pages of a field with more plants than a page can draw."""
 
     def test_one_plant_of_every_square_is_shown(self) -> None:
         metres = np.asarray([[x, y] for x in range(40) for y in range(30)], np.float64)

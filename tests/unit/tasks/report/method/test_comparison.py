@@ -1,4 +1,4 @@
-"""The report of several saliency methods: each has its section, and one table puts them side by side."""
+"""Test the report of several saliency methods: each has its section, and one table compares them."""
 
 import re
 from pathlib import Path

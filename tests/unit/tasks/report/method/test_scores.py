@@ -1,4 +1,4 @@
-"""The report on which answers to believe and how well scores know the errors: its numbers are the tables'."""
+"""Test what the report says of abstention and scores: its numbers are those of the tables."""
 
 import re
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_unknown_words_of_drift_are_shown_as_they_are() -> None:
 
 
 def number(cell: str) -> float | None:
-    """The figure of a cell without its star and interval."""
+    """Return the figure of a cell without its star and interval."""
     found = re.match(r"\d\.\d{3}", cell)
     return None if found is None else float(found.group())
 
@@ -131,7 +131,7 @@ def test_the_best_of_each_column_is_marked(campaign: FakeCampaign, html: str) ->
 def evaluation(
     split: str = "test", spread: float = 0.01, gain: tuple[float, float] | None = None, **aurocs: float | None
 ) -> list[dict[str, Any]]:
-    """Rows of the table `evaluation` with these AUROCs, intervals of twice this width around them, and paired ones."""
+    """Make rows of the table `evaluation` with these AUROCs, intervals of twice this width, and paired intervals."""
     return [
         {
             "split": split,
@@ -265,7 +265,7 @@ def test_the_summary_says_what_not_to_act_on(campaign: FakeCampaign) -> None:
 
 
 def visible(html: str) -> str:
-    """What a reader reads: no tags, styles or pictures."""
+    """Return the text that a reader sees, without tags, styles or pictures."""
     return re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
 
 
