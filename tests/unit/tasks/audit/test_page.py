@@ -85,7 +85,7 @@ def test_it_explains_without_label_too() -> None:
 
 
 def test_what_label_leaves_out_is_said() -> None:
-    assert "5 new, 2 test. They count in no row." in re.sub(r"\s+", " ", page(left_out={"new": 5, "test": 2}))
+    assert "5 new, 2 test. No row counts them." in re.sub(r"\s+", " ", page(left_out={"new": 5, "test": 2}))
     assert "Every explained image has a label." in page()
 
 
