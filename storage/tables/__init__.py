@@ -7,16 +7,13 @@ another fit scored a date, its rows are in `fit-<digest>.parquet` beside the fir
 """
 
 from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
+from storage.tables.measure_tables import AUDIT, DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import TableSpec
 from storage.tables.score_tables import (
     ADJUSTED,
-    AUDIT,
     CLUSTER_MATCHES,
     CLUSTER_SCORES,
     CROSSFIT,
-    DRIFT,
-    EVALUATION,
-    METRICS,
     RELIABILITIES,
     REVIEWS,
     SENSITIVITY,

@@ -42,7 +42,23 @@ class GradCam:
         self.models: dict[str, nn.Module] = {}  # fast models by explained layer
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Explain images (n, 3, h, w) in 0..1 for the classes (n,) (see `gradcam_maps`)."""
+        """Compute maps at the resolution of the explained layer.
+
+        Parameters
+        ----------
+        images : (n, 3, h, w) float32, RGB in 0..1.
+        explained : (n,) class to explain for each image.
+
+        Returns
+        -------
+        (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the sum of the channels, each weighted
+        by the mean gradient of the explained class's logit.
+
+        Raises
+        ------
+        InputError : no such layer, a layer without a spatial output, or images or classes that the classifier cannot
+            take.
+        """
         check_inputs(self.classifier, images, explained)
         if not len(images):
             return np.zeros((0, 0, 0), np.float32)
@@ -65,35 +81,6 @@ class GradCam:
             (gradients,) = torch.autograd.grad(score, activations)
         weights = gradients.mean(dim=(2, 3), keepdim=True)
         return torch.relu((weights * activations.detach()).sum(dim=1)).float()
-
-
-def gradcam_maps(
-    classifier: Classifier,
-    images: NDArray[np.float32],
-    explained: NDArray[np.integer],
-    params: GradcamParams,
-    runtime: Runtime,
-) -> NDArray[np.float32]:
-    """Compute Grad-CAM maps at the resolution of the explained layer.
-
-    Parameters
-    ----------
-    classifier : any model with a named layer that gives (n, channels, rows, cols).
-    images : (n, 3, h, w) float32, RGB in 0..1.
-    explained : (n,) class to explain for each image.
-    params : the layer; by default the last convolutional stage (see `last_convolutional_stage`).
-    runtime : images per pass; it changes numbers only by float rounding.
-
-    Returns
-    -------
-    (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the sum of the channels, each weighted by
-    the mean gradient of the explained class's logit.
-
-    Raises
-    ------
-    InputError : no such layer, a layer without a spatial output, or images or classes that the classifier cannot take.
-    """
-    return GradCam(classifier, params, runtime)(images, explained)
 
 
 def check_layer(model: nn.Module, layer: str) -> None:

@@ -56,7 +56,16 @@ class LimeParams(Params):
 def prepare_lime(
     classifier: Classifier, params: LimeParams, runtime: Runtime
 ) -> Callable[[NDArray[np.float32], NDArray[np.integer]], NDArray[np.float32]]:
-    """Prepare `lime_maps` for a classifier, so that batch normalisation is folded only once."""
+    """Prepare LIME for a classifier, so that batch normalisation is folded only once.
+
+    Returns
+    -------
+    A function of images (n, 3, h, w) float32, RGB in 0..1, and the class (n,) to explain for each. It returns maps
+    (n, h, w) float32: on each pixel the regression weight of its superpixel. The weight is the change in the explained
+    class's probability when the superpixel is shown; it is negative where the superpixel speaks against the class. The
+    map is exactly zero if the mean colours of its superpixels are the image itself. The function raises InputError for
+    images or classes that the classifier cannot take, and for least squares with no more samples than superpixels.
+    """
     forward = fast_forward(classifier, runtime)
 
     def explain(images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -79,36 +88,6 @@ def prepare_lime(
         return maps
 
     return explain
-
-
-def lime_maps(
-    classifier: Classifier,
-    images: NDArray[np.float32],
-    explained: NDArray[np.integer],
-    params: LimeParams,
-    runtime: Runtime,
-) -> NDArray[np.float32]:
-    """Compute LIME maps at the images' resolution.
-
-    Parameters
-    ----------
-    classifier : any model.
-    images : (n, 3, h, w) float32, RGB in 0..1.
-    explained : (n,) class to explain for each image.
-    params : the perturbations and the regression.
-    runtime : images per pass; it changes numbers only by float rounding.
-
-    Returns
-    -------
-    (n, h, w) float32: on each pixel the regression weight of its superpixel. The weight is the change in the explained
-    class's probability when the superpixel is shown; it is negative where the superpixel speaks against the class. The
-    map is exactly zero if the mean colours of its superpixels are the image itself.
-
-    Raises
-    ------
-    InputError : images or classes that the classifier cannot take; least squares with no more samples than superpixels.
-    """
-    return prepare_lime(classifier, params, runtime)(images, explained)
 
 
 def seed_of(image: NDArray[np.float32], seed: int) -> int:

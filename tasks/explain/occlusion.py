@@ -143,7 +143,16 @@ class Occlusion:
         self.checked: set[torch.Size] = set()
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return maps (n, rows, cols) float32 of images (n, 3, h, w) in 0..1, for the classes (n,).
+        """Compute maps at the resolution of the windows.
+
+        Parameters
+        ----------
+        images : (n, 3, h, w) float32, RGB in 0..1.
+        explained : (n,) class to explain for each image.
+
+        Returns
+        -------
+        (n, rows, cols) float32 in units of the score, in -1..1 for a probability; rows = (h - patch) // stride + 1.
 
         Raises
         ------
@@ -193,35 +202,6 @@ class Occlusion:
             stacklevel=2,
         )
         return False
-
-
-def occlusion_maps(
-    classifier: Classifier,
-    images: NDArray[np.float32],
-    explained: NDArray[np.integer],
-    params: OcclusionParams,
-    runtime: Runtime,
-) -> NDArray[np.float32]:
-    """Compute occlusion maps at the resolution of the windows.
-
-    Parameters
-    ----------
-    classifier : any model.
-    images : (n, 3, h, w) float32, RGB in 0..1.
-    explained : (n,) class to explain for each image.
-    params : patch, stride and score.
-    runtime : windows per pass (for the incremental engine see `windows_a_pass`); it changes numbers only by float
-        rounding.
-
-    Returns
-    -------
-    (n, rows, cols) float32 in units of the score, in -1..1 for a probability; rows = (h - patch) // stride + 1.
-
-    Raises
-    ------
-    InputError : images or classes that the classifier cannot take, or a patch or stride larger than the image.
-    """
-    return Occlusion(classifier, params, runtime)(images, explained)
 
 
 class OcclusionPreview(Occlusion):

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from tasks.classify.model import choose_device
 from tasks.explain.engine.forward import fast_forward
 from tasks.explain.engine.incremental import take_apart
-from tasks.explain.gradcam import GradcamParams, gradcam_maps
+from tasks.explain.gradcam import GradcamParams
 from tasks.explain.occlusion import OcclusionParams, incremental_logits, loop_logits, window_corners
 from tasks.parameters import Runtime
 from tests.benchmarks.measure import Row, compare, seconds
 from tests.benchmarks.saliency import SIZE, classifier, images
+from tests.support.maps import gradcam_maps
 
 CAMPAIGN_IMAGES = 390  # validation and test images of the paper
 

@@ -15,10 +15,11 @@ from sklearn.linear_model import LinearRegression
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.explain import lime
 from tasks.explain.gradcam import GradCam, GradcamParams
-from tasks.explain.lime import LimeParams, lime_maps
-from tasks.explain.occlusion import OcclusionParams, occlusion_maps, window_corners
+from tasks.explain.lime import LimeParams
+from tasks.explain.occlusion import OcclusionParams, window_corners
 from tasks.parameters import Runtime
 from tests.benchmarks.measure import Row, alternating, compare, seconds
+from tests.support.maps import lime_maps, occlusion_maps
 from tests.support.networks import fitted_to_noise
 
 SIZE = 256

@@ -33,8 +33,9 @@ from tasks.classify.model import (
     save_weights,
     softmax,
 )
-from tasks.explain.gradcam import GradcamParams, gradcam_maps
+from tasks.explain.gradcam import GradcamParams
 from tasks.parameters import Runtime
+from tests.support.maps import gradcam_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

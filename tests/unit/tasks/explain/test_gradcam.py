@@ -13,8 +13,9 @@ from torch import nn
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze, predict_logits, rgb_images
-from tasks.explain.gradcam import GradcamParams, gradcam_maps, last_convolutional_stage, recorded_output
+from tasks.explain.gradcam import GradcamParams, last_convolutional_stage, recorded_output
 from tasks.parameters import Runtime
+from tests.support.maps import gradcam_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -21,7 +21,6 @@ from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.explain.lime import (
     LimeParams,
     coefficients,
-    lime_maps,
     mean_colours,
     prepare_lime,
     random_samples,
@@ -31,6 +30,7 @@ from tasks.explain.lime import (
     superpixels,
 )
 from tasks.parameters import Runtime
+from tests.support.maps import lime_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

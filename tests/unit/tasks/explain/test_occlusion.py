@@ -16,8 +16,9 @@ from storage.errors import InputError
 from tasks.classify.architectures import build_model
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.explain.engine.incremental import take_apart
-from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview, occlusion_maps, window_corners
+from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview, window_corners
 from tasks.parameters import Runtime
+from tests.support.maps import occlusion_maps
 from tests.support.networks import fitted_to_noise
 
 pytestmark = pytest.mark.usefixtures("one_thread")

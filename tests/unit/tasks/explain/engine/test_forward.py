@@ -15,8 +15,9 @@ from tasks.classify.architectures import build_model
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
 from tasks.explain.engine.forward import class_scores, fast_forward, fast_model, folding_pairs
 from tasks.explain.engine.winograd import WinogradConvolution
-from tasks.explain.occlusion import OcclusionParams, occlusion_maps
+from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
+from tests.support.maps import occlusion_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RUNTIME = Runtime(device="cpu")
