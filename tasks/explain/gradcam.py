@@ -51,8 +51,8 @@ class GradCam:
 
         Returns
         -------
-        (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the sum of the channels, each weighted
-        by the mean gradient of the explained class's logit.
+        (n, rows, cols) float32, >= 0, in units of the logit: the positive part of the sum of the channels, each
+        weighted by the mean gradient of the explained class's logit.
 
         Raises
         ------
