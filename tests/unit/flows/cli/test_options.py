@@ -7,19 +7,6 @@ import pytest
 from flows.cli.options import NOTICES, configure_prefect
 
 
-@pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the environment variables that the set-up writes after each test."""
-    for name in (
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
-        "PREFECT_SERVER_ANALYTICS_ENABLED",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS",
-        "DO_NOT_TRACK",
-    ):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
 @pytest.mark.parametrize("n_times", [1, 2])
 def test_warnings_of_flows_are_printed_once(n_times: int, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(n_times):

@@ -12,30 +12,24 @@ from storage.errors import InputError
 from tasks.classify.model import GivenClassifier
 from tasks.sources.fiftyone.source import FiftyOneSource
 from tasks.sources.folder.source import FolderSource
+from tests.support import toml_files
 from tests.support.repository import ROOT
+from tests.support.toml_files import write_file
 
 DATES = 'dates = ["2021-09-03", "2021-08-23"]\n'
 LEAST = DATES + '[source]\nkind = "folder"\nroot = "images"\n'
 
 
 def write(folder: Path, text: str, name: str = "field2.toml") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_file(folder, text, name)
 
 
 def refusal(path: Path) -> InputError:
-    with pytest.raises(InputError) as refused:
-        load_run_file(path)
-    return refused.value
+    return toml_files.refusal(load_run_file, path)
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """Return the lines of a refusal below its headline, one for each key."""
-    headline, *lines = refusal(write(folder, text)).found.splitlines()
-    assert headline.endswith(".toml has wrong keys or values:")
-    return [line.strip() for line in lines]
+    return toml_files.problems(load_run_file, write(folder, text))
 
 
 class TestDefaults:

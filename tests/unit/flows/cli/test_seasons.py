@@ -14,19 +14,6 @@ from tests.unit.flows.cli.test_main import harvest, is_one_message, main
 SEASONS = '[[seasons]]\ncampaign = "field2"\n'
 
 
-@pytest.fixture(autouse=True)
-def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the environment variables that a command sets after each test."""
-    for name in (
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
-        "PREFECT_SERVER_ANALYTICS_ENABLED",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS",
-        "DO_NOT_TRACK",
-    ):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
 class TestWrongUse:
     @pytest.mark.parametrize(
         "arguments",

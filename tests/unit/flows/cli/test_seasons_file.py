@@ -13,7 +13,9 @@ from tasks.ingest.arrival import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.support import toml_files
 from tests.support.repository import ROOT
+from tests.support.toml_files import write_file
 
 LEAST = '[[seasons]]\ncampaign = "field2-2021"\n'
 SECOND = '[[seasons]]\ncampaign = "field2-2022"\n'
@@ -21,23 +23,15 @@ SOURCE = '[seasons.source]\nkind = "folder"\nroot = "images"\n'
 
 
 def write(folder: Path, text: str, name: str = "seasons.toml") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_file(folder, text, name)
 
 
 def refusal(path: Path) -> InputError:
-    with pytest.raises(InputError) as refused:
-        load_seasons_file(path)
-    return refused.value
+    return toml_files.refusal(load_seasons_file, path)
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """Return the lines of a refusal below its headline, one for each key."""
-    headline, *lines = refusal(write(folder, text)).found.splitlines()
-    assert headline.endswith(".toml has wrong keys or values:")
-    return [line.strip() for line in lines]
+    return toml_files.problems(load_seasons_file, write(folder, text))
 
 
 class TestContent:
