@@ -132,10 +132,11 @@ def test_patterns_are_counted_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
-def test_maps_that_differ_by_less_than_a_millionth_of_their_spread_are_one_pattern(size: float) -> None:
+@pytest.mark.parametrize("centre", [0.0, 1e5])  # of the second coordinate; where the maps lie does not matter
+def test_maps_that_differ_by_less_than_a_millionth_of_their_spread_are_one_pattern(size: float, centre: float) -> None:
     """The limit is a squared distance of 1e-12 of the variance, so that the unit of the coordinates does not matter."""
     generator = np.random.default_rng(0)
-    points = np.repeat(generator.normal(size=(5, 3)), 4, axis=0)
+    points = np.repeat(generator.normal(size=(5, 3)), 4, axis=0) + np.asarray([0, centre, 0])
     shift = generator.choice([-1, 1], (20, 3))
     assert count_patterns(size * (points + 1e-7 * shift), 20) == 5
     assert count_patterns(size * (points + 1e-5 * np.arange(20)[:, None] * shift), 20) == 20

@@ -205,9 +205,11 @@ def test_the_distance_is_never_more_than_that_of_the_vectors() -> None:
 # Conformal p-values
 
 
-def test_p_values_by_hand() -> None:
-    reference = np.asarray([3.0, 1.0, 2.0, 2.0])
-    assert conformal_p(np.asarray([0.0, 2.0, 2.5, 3.0, 4.0]), reference) == pytest.approx([1, 0.8, 0.4, 0.4, 0.2])
+@pytest.mark.parametrize("unit", [1.0, 1e-12, 1e12])
+def test_p_values_by_hand_in_any_unit(unit: float) -> None:
+    reference = unit * np.asarray([3.0, 1.0, 2.0, 2.0])
+    scores = unit * np.asarray([0.0, 2.0, 2.5, 3.0, 4.0])
+    assert conformal_p(scores, reference) == pytest.approx([1, 0.8, 0.4, 0.4, 0.2])
     assert conformal_p(np.asarray([5.0]), np.zeros(0)).tolist() == [1]
 
 
