@@ -245,6 +245,17 @@ def test_isolated_maps_and_parts_of_the_graph_are_counted() -> None:
     assert len(found.labels) == 26
 
 
+@pytest.mark.parametrize(("affinity", "n_isolated"), [(0.0, 1), (1e-11, 1), (1e-10, 1), (1.1e-10, 0), (1e-7, 0)])
+def test_a_map_is_isolated_where_no_affinity_is_over_1e_10(affinity: float, n_isolated: int) -> None:
+    """Beside two groups of three maps there is one more, which counts as a part of the graph where it is isolated."""
+    whole = np.kron(np.eye(2), 0.5 - 0.1 * np.eye(3)) - 0.4 * np.eye(6)
+    whole[0, 3] = whole[3, 0] = 0.1
+    whole = np.pad(whole, (0, 1))
+    whole[0, 6] = whole[6, 0] = affinity
+    found = spectral_clusters(whole, 2, 1, 0)
+    assert (found.n_isolated, found.n_components) == (n_isolated, 1 + n_isolated)
+
+
 def test_zero_maps_are_one_pattern_among_others() -> None:
     maps = np.concatenate([np.zeros((6, 4, 4)), *(np.repeat(m[None], 8, axis=0) for m in random_maps(2, 4, 4))])
     maps[6:] += 0.01 * np.random.default_rng(0).uniform(size=(16, 4, 4))
@@ -266,7 +277,8 @@ def test_fewer_patterns_than_clusters_are_refused(n_patterns: int, q: int, is_re
     if is_refused:
         with pytest.raises(InputError, match=rf"patterns as clusters \({q}\)") as caught:
             clusters_of(coordinates, q, scale)
-        assert f"{n_patterns} different" in caught.value.found and "n_clusters" in caught.value.remedy
+        word = "pattern" if n_patterns == 1 else "patterns"
+        assert f"{n_patterns} different {word}," in caught.value.found and "n_clusters" in caught.value.remedy
     else:
         found = clusters_of(coordinates, q, scale)
         assert adjusted_rand_score(found.labels, np.arange(24) % n_patterns) == 1
