@@ -77,6 +77,17 @@ def test_near_maps_keep_their_distance_in_products(
     np.testing.assert_allclose(affinity_matrix(points, reading, 1e-5), expected, rtol=1e-4, atol=1e-12)
 
 
+def test_distances_in_products_keep_ten_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near maps stand in different tiles, since the tiles of the diagonal are always computed from differences."""
+    monkeypatch.setattr(module, "EXACT_BELOW", 0)
+    monkeypatch.setattr(module, "TILE", 16)
+    generator = np.random.default_rng(0)
+    points = np.tile(generator.normal(size=(40, 4)), (5, 1))
+    points += np.repeat([0.0, 1e-5, 1e-4, 1e-3, 1e-2], 40)[:, None] * generator.normal(size=(200, 4))
+    expected = squareform(pdist(points, "sqeuclidean"))
+    np.testing.assert_allclose(module.squared_distances(points), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("exact_below", [0, 2000])
 def test_equal_maps_have_full_affinity(monkeypatch: pytest.MonkeyPatch, reading: Affinity, exact_below: int) -> None:
