@@ -31,7 +31,7 @@ import pytest
 from hypothesis import settings
 
 TOOL = "build/mutants"  # folder of Cosmic Ray, which is no dependency of the project
-SEED, SAMPLE = 0, 24  # of the sample, and the number of mutants of a module in it
+SEED, SAMPLE = 0, 40  # of the sample, and the number of mutants of a module in it
 MEMORY = 12 * 2**30  # bytes of address space that a mutant may use
 PATIENCE = 20.0, 5.0  # seconds that a mutant may take, and how many times as long as the module itself besides
 BROKEN = 70  # exit status of a mutant that cannot be imported

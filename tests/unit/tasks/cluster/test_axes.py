@@ -63,7 +63,9 @@ class OnDisk:
 # Vectors
 
 
-@pytest.mark.parametrize(("rows", "cols", "size"), [(8, 8, 256), (3, 3, 96), (2, 5, 64), (7, 7, 224), (1, 4, 32)])
+@pytest.mark.parametrize(
+    ("rows", "cols", "size"), [(8, 8, 256), (3, 3, 96), (2, 5, 64), (7, 7, 224), (1, 4, 32), (20, 16, 12)]
+)
 @pytest.mark.parametrize("scaling", ["unit", "rms"])
 def test_distances_are_those_of_upsampled_maps(
     rows: int, cols: int, size: int, scaling: Literal["unit", "rms"]
