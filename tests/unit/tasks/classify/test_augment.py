@@ -114,6 +114,10 @@ def test_the_seed_is_not_negative() -> None:
         AugmentParams.model_validate({"seed": -1})
 
 
+def test_the_papers_copies_are_the_default() -> None:
+    assert AugmentParams().copies == (8, 16)
+
+
 def test_one_number_serves_all_classes() -> None:
     assert copies_per_class((4,), 3).tolist() == [4, 4, 4]
     assert copies_per_class((8, 16), 2).tolist() == [8, 16]
