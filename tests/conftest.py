@@ -9,7 +9,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-SERVICE, EMBEDDED = "tests/operations/", ("tests/integration/", "tests/campaign/")
+SERVICE, SEASONS = "tests/operations/", "tests/integration/seasons/"
+EMBEDDED = ("tests/integration/", "tests/campaign/")
 SLOW_FOLDERS = (SERVICE, "tests/integration/", "tests/browser/")
 SLOW_FIXTURES = {"object_server"}
 COMMANDS = {"quick": "make test", "slow": "make test-slow", "nightly": "make nightly"}
@@ -58,14 +59,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 class FilesTogether(LoadFileScheduling):
-    """Hands out tests to processes by file, and all tests of the service to one process.
+    """Hands out tests to processes by file, and those of two folders by folder.
 
-    Tests of a file share fixtures, those of the service share one server. The service is handed out first: it takes
-    longest, and mostly waits while the other process computes.
+    Tests of a file share fixtures, those of the service share one server, those of new dates one fitted campaign. The
+    service is handed out first: it takes longest, and mostly waits while the other process computes.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return SERVICE if nodeid.startswith(SERVICE) else super()._split_scope(nodeid)
+        together = (folder for folder in (SERVICE, SEASONS) if nodeid.startswith(folder))
+        return next(together, super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,27 +1,39 @@
-"""The demonstration, as a stranger runs it: what the planted shortcut costs and what adjustment gives back."""
+"""`harvest demo` as a stranger runs it: its results, its second run, and the season without a shortcut.
+
+A smaller season with a shortcut is analysed in test_shortcut.py.
+"""
 
 import json
 import os
 import subprocess
-import sysconfig
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-HARVEST = Path(sysconfig.get_path("scripts")) / "harvest"
+from tests.support.campaigns import HARVEST
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]  # two campaigns of some minutes each
 
 
-def start_demo(folder: Path, home: str, *options: str) -> subprocess.Popen[str]:
-    """Start `harvest demo --json` in a Prefect home, on one core."""
+@contextmanager
+def started_demo(folder: Path, home: str, *options: str) -> Generator[subprocess.Popen[str]]:
+    """`harvest demo --json` in a Prefect home, on one core; it ends with the block."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [HARVEST, "demo", "--folder", str(folder / "demo"), "--json", "--logs", *options],
         env={**outside, "PREFECT_HOME": str(folder / home), "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
 
 
 def outcome(demo: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
@@ -45,11 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> dict[str, dict[str, Any]]:
     """The season with the marker and without, side by side on two cores."""
-    started = {
-        "shortcut": start_demo(folder, "home"),
-        "plain": start_demo(folder / "plain", "home", "--no-shortcut"),
-    }
-    return {name: outcome(demo)[0] for name, demo in started.items()}
+    with (
+        started_demo(folder, "home") as shortcut,
+        started_demo(folder / "plain", "home", "--no-shortcut") as plain,
+        ThreadPoolExecutor(1) as other,  # neither may wait until somebody reads what it prints
+    ):
+        there = other.submit(outcome, plain)
+        return {"shortcut": outcome(shortcut)[0], "plain": there.result()[0]}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +101,8 @@ def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
 
 
 def test_second_demo_in_another_prefect_home_is_cached(shortcut: dict[str, Any], folder: Path) -> None:
-    again, logs = outcome(start_demo(folder, "another-home"))
+    with started_demo(folder, "another-home") as demo:
+        again, logs = outcome(demo)
     assert again == shortcut
     finished = [line for line in logs.splitlines() if "Finished in state" in line and "Task run" in line]
     ran = {line.split("'")[1].split()[0] for line in finished if "Cached" not in line}

@@ -98,7 +98,7 @@ def explain_date(
     @flow
     def explain() -> ArtifactRef:
         flow_runs.append(UUID(flow_run.id))
-        fixed: Any = {"campaign": "c", "store": str(store.root), "date": DAY, "params": PARAMS, **inputs}
+        fixed: Any = {"store": str(store.root), "date": DAY, "params": PARAMS, **inputs}
         fixed |= {"method": method, "runtime": runtime}
         explain_them, gather = (
             one.with_options(result_storage=local(store.results_folder)) for one in (explain_shards, gather_maps)
@@ -141,8 +141,8 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     return Season(store, inputs, explain_date(store, inputs))
 
 
-EXPLAIN_NAMES = ["explain c 2022-08-25 occlusion 0..127", "explain c 2022-08-25 occlusion 128..139"]
-GATHER_NAME = "gather c 2022-08-25 occlusion"
+EXPLAIN_NAMES = ["explain 2022-08-25 occlusion 0..127", "explain 2022-08-25 occlusion 128..139"]
+GATHER_NAME = "gather 2022-08-25 occlusion"
 
 
 def test_tasks_are_named_by_their_maps(season: Season) -> None:
@@ -323,16 +323,16 @@ dates = ["{DATES[0]}"]
 n_plots = 4
 rows = 3
 plants_per_row = 12
-image_size = 64
+image_size = 32
 [ingest]
-image_size = 64
+image_size = 32
 [classifier]
 path = "weights.pt"
 [explain]
 methods = ["occlusion"]
 [explain.occlusion]
-patch = 8
-stride = 8
+patch = 4
+stride = 4
 [cluster]
 n_clusters = 3
 """

@@ -60,7 +60,7 @@ def only_own_dates(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if NEW_DATE.isoformat() not in name}
 
 
-@pytest.fixture(scope="module", params=["moto", "rclone"])
+@pytest.fixture(scope="module", params=[pytest.param("moto", marks=pytest.mark.nightly), "rclone"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
     with running_server(request.param, tmp_path_factory.mktemp(request.param) / "objects") as running:
         yield running

@@ -13,6 +13,7 @@ from tests.support.object_servers import CREDENTIALS, running_server
 from tests.support.service import running_service, wait_until, what_is_missing
 
 
+@pytest.mark.nightly  # without the service, tests/integration/test_object_store.py shows this
 def test_campaigns_and_new_dates_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing := what_is_missing():
         pytest.skip(missing)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -20,12 +21,13 @@ import pytest
 import yaml
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
 from deployments.pools import POOLS
 from deployments.setup import set_arrival
-from deployments.watch import watch
+from deployments.watch import schedules_of, unwatch, watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
 from flows.running.restarts import MAX_RUNS
@@ -182,7 +184,8 @@ def test_another_set_up_changes_nothing(service: Service) -> None:
     (schedule,) = before["schedules"]
     assert (schedule["parameters"], schedule["active"]) == ({"campaign": "field"}, True)
     assert schedule["schedule"]["interval"] == 7 * 60
-    service.command("python", "-m", "deployments.watch", "field", "--stop")
+    with service.client() as client:
+        unwatch(client, "field")
     assert described(service) == {**before, "schedules": []}
 
 
@@ -205,6 +208,27 @@ def test_the_host_s_settings_say_when_a_date_is_complete(service: Service, monke
     assert of_deployments() == [settle] * 2
     assert settings("{date}.complete") == [{**settle, "marker": "{date}.complete"}] * 2
     assert settings("") == [settle] * 2
+
+
+def test_the_scheduler_inserts_the_runs_of_a_schedule(service: Service) -> None:
+    """A scheduler whose inserts the database refuses says so in the server's log alone, and tries again for ever."""
+    with service.client() as client:
+        deployment, _ = schedules_of(client, "planned")
+        only = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+
+        def planned() -> list[FlowRun]:
+            runs = [run for run in client.read_flow_runs(flow_run_filter=only) if run.auto_scheduled]
+            return [run for run in runs if run.parameters["campaign"] == "planned"]
+
+        watch(client, "planned", minutes=24 * 60)
+        try:
+            wait_until(lambda: len(planned()) >= 3, 120, service.logs)  # as many as Prefect plans ahead at least
+            runs = planned()
+        finally:
+            unwatch(client, "planned")
+    assert {run.state_name for run in runs} == {"Scheduled"}
+    starts = sorted(run.next_scheduled_start_time for run in runs if run.next_scheduled_start_time)
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(starts)} == {24 * 60 * 60}
 
 
 def described(service: Service) -> dict[str, Any]:
@@ -300,7 +324,7 @@ def test_a_webhook_s_address_is_told_to_nobody_also_where_it_refuses(service: Se
     post_notices_to(service, receiver.url)
     run = announce_nowhere(service, "2022-09-05")
     wait_until(lambda: bool(receiver.told_of(run)), 120, service.logs)
-    refused = "the webhook did not take this notice: it answered 404"
+    refused = "the webhook did not accept this notice: it answered 404"
     wait_until(lambda: refused in service.command("pg_dump", "--table", "log"), 60, service.logs)
     assert wait_for_notice(service, run)["state"] == "Failed"
     with service.client() as client:
@@ -342,7 +366,7 @@ def failed(service: Service) -> UUID:
 
 def announce_nowhere(service: Service, day: str) -> UUID:
     """Announce a date of a campaign that is not there; returns the flow run that looks for it."""
-    service.command("harvest", "announce", "nowhere", "--date", day)
+    service.announce("nowhere", day)
     found: list[UUID] = []
 
     def is_looked_at() -> bool:
@@ -449,6 +473,7 @@ def slots_in_use(service: Service) -> int:
         return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots
 
 
+@pytest.mark.nightly  # `make chaos` kills everything, and compares tables
 def test_a_run_survives_the_death_of_everything(service: Service) -> None:
     run = analyse(service, "interrupted", seed=12)
     service.wait_for_state(run, "Running")

@@ -50,6 +50,7 @@ def test_systemd_finds_nothing_wrong_with_its_files(name: str, tmp_path: Path) -
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.nightly  # it starts a service of its own
 @pytest.mark.skipif(os.getuid() != 0, reason="the tests do not run as root, so all of them show this")
 def test_a_user_without_rights_can_run_everything() -> None:
     """As the unit file has it: no rights but to read, which is for a Python that lies in root's home."""

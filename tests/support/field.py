@@ -6,6 +6,8 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
+from flows.acquisition import score_acquisition
+from flows.campaign import analyse_campaign
 from flows.cli.run_file import load_run_file
 from flows.parameters import CampaignParams
 from storage.tables import TABLES
@@ -71,8 +73,16 @@ class Field:
         """Take a date's images away again."""
         shutil.rmtree(self.root / images(day))
 
+    def analyse(self) -> None:
+        """Run the campaign in this process, in a store of its own."""
+        analyse_campaign(self.params, str(self.in_place))
+
+    def score(self, day: date) -> None:
+        """Score a date in this process, in that store."""
+        score_acquisition(self.name, day, str(self.in_place))
+
     def harvest(self, *arguments: str) -> str:
-        """Output of `harvest` without a server, in a store of its own."""
+        """Output of `harvest` with a server of the command's own, in that store."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
         done = subprocess.run(
             [HARVEST, *arguments, "--store", str(self.in_place)],

@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from threading import Thread
 
@@ -34,7 +35,8 @@ def api_in_this_process(folder: Path) -> Generator[str]:
     with own_settings, socket.create_server(("127.0.0.1", 0)) as listening:
         app = create_app(ephemeral=True, final=True, ignore_cache=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
-        thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        # A thread has settings of its own unless it is given these.
+        thread = Thread(target=copy_context().run, args=(server.run, [listening]), daemon=True)
         thread.start()
         try:
             wait_for_start(server, thread)

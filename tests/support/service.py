@@ -1,5 +1,6 @@
 """The whole service as `deployments/start` runs it: PostgreSQL, server, workers, reports, on ports of its own."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,9 @@ from xmlrpc.client import ServerProxy
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows.cli.seasons import emit_arrival
 from tests.support.repository import ROOT
 
 BIN = Path(sysconfig.get_path("scripts"))
@@ -84,6 +88,11 @@ class Service:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def announce(self, campaign: str, day: str) -> None:
+        """Announce a date as `harvest announce` does, from this process."""
+        with temporary_settings({PREFECT_API_URL: self.api_url, PREFECT_API_AUTH_STRING: self.auth_string}):
+            asyncio.run(emit_arrival(campaign, date.fromisoformat(day)))
 
     def start(self, seconds: float = 400) -> None:
         """Start everything, and wait for the end of the set-up."""

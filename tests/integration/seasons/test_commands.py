@@ -62,7 +62,7 @@ class TestCommands:
         assert found["exports"] == {**places, "n_without_position": 0}
         assert harvest(monkeypatch, *command) == 0
         head, *said = capsys.readouterr().out.splitlines()
-        assert head == f"small {NEW}, by the fit {scored.record.fit}:"
+        assert head == f"small {NEW}, scored by the fit {scored.record.fit}:"
         n = found["rows"][0]["n_images"]
         assert said[0].startswith(f"- gradcam: {n} of {n} images explained, ")
         assert said[1:] == [f"exports: {store}/exports/small"]

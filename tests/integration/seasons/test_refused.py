@@ -28,7 +28,7 @@ from tests.support.season_runs import Scored, copy_of
         ({"date": DATES[0]}, f"{DATES[0]} is one of the dates of small"),
         ({"campaign": "absent"}, "no record of 'absent'.*campaigns there: .*small"),
         ({"fitted_by": "absent"}, "no record of 'absent'"),
-        ({"source": SyntheticSource(season=SeasonParams(dates=DATES, **TINY))}, f"{NEW}; the season has"),
+        ({"source": SyntheticSource(season=SeasonParams(dates=DATES, **TINY))}, f"The season has no images on {NEW}"),
     ],
 )
 def test_before_anything_is_written(scored: Scored, store: Path, changes: dict[str, Any], said: str) -> None:
@@ -75,7 +75,7 @@ def test_maps_of_the_true_class(fitted: CampaignRecord, store: Path) -> None:
 def test_too_many_bad_files(fitted: CampaignRecord, store: Path, tmp_path: Path) -> None:
     root = write_field(tmp_path / "bad", dates=YEAR_LATER[:1], **TINY)
     spoil(root, YEAR_LATER[0])
-    with pytest.raises(InputError, match=r"(?s)may be bad.*unreadable"):
+    with pytest.raises(InputError, match=r"(?s)image files are bad: \d+ unreadable.*may be bad"):
         score_acquisition("bad", YEAR_LATER[0], str(store), "small", GrowliFlowerSource(root=str(root)), AT_ONCE)
     assert not (store / "tables/observations/campaign=bad").exists()
 
