@@ -104,7 +104,8 @@ def test_intervals_nest(values: list[float], confidence: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "confidence"), [([], 0.9), (0.3, 0.9), ([[0.3]], 0.9), ([np.nan, 1], 0.9), ([1.0], 0), ([1.0], 1)]
+    ("values", "confidence"),
+    [([], 0.9), (0.3, 0.9), ([[0.3]], 0.9), ([np.nan, 1], 0.9), *(([1.0], c) for c in (-0.1, 0, 1, 1.1))],
 )
 def test_an_interval_of_nothing_is_refused(values: Any, confidence: float) -> None:
     with pytest.raises(ValueError, match="interval"):
@@ -154,7 +155,13 @@ def test_a_difference_of_equal_answers_is_zero() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "answers", "rule"),
-    [([], [], "at least 1"), ([0, 1], [0], "One label"), ([0, 2], [0, 1], "below 2"), ([0, 1], [0, -1], "below 2")],
+    [
+        ([], [], "at least 1"),
+        ([0, 1], [0], "One label"),
+        ([0], [0, 1], "One label"),
+        ([0, 2], [0, 1], "below 2"),
+        ([0, 1], [0, -1], "below 2"),
+    ],
 )
 def test_answers_that_are_no_classes_are_refused(labels: list[int], answers: list[int], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
