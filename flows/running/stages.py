@@ -73,9 +73,10 @@ class Stages:
         return self._counted(self.workers.submit(self._of_run(task), self._given(task, parameters)))
 
     def _of_run(self, task: Task[..., Any]) -> Task[..., Any]:
+        """Keep the task's result in the store, and put the campaign into the name of its run."""
         name = task.task_run_name
         assert isinstance(name, str)
-        return task.with_options(result_storage=self.results, task_run_name=name_in_campaign(name, self.campaign))
+        return task.with_options(result_storage=self.results, task_run_name=name.replace("{campaign}", self.campaign))
 
     def _given(self, task: Task[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
         """Add the store's address, and the campaign's name for the tasks that write it."""
@@ -94,14 +95,6 @@ class Stages:
     def _count(self, future: PrefectFuture[Any]) -> None:
         future.wait()
         self.bar.update()
-
-
-def name_in_campaign(name: str, campaign: str) -> str:
-    """Add a campaign to the template of a task run's name, after the verb: `adjust field2 {date}`."""
-    if "{campaign}" in name:
-        return name
-    verb, brace, rest = name.partition(" {")
-    return f"{verb} {campaign}{brace}{rest}"
 
 
 def dask_workers(runtime: Runtime) -> "DaskWorkers":

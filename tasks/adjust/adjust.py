@@ -38,7 +38,7 @@ def adjusted_recipe(swaps: ArtifactRef, reliability: ArtifactRef) -> Recipe:
     return Recipe("adjusted", REVISION, {}, {"swaps": swaps, "reliability": reliability})
 
 
-@task(task_run_name="adjust {date} {method}", **cached_by(adjusted_recipe))
+@task(task_run_name="adjust {campaign} {date} {method}", **cached_by(adjusted_recipe))
 @made_once(adjusted_recipe)
 def adjust_predictions(
     draft: Draft, store: Store, date: date, method: str, swaps: ArtifactRef, reliability: ArtifactRef

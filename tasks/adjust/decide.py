@@ -27,7 +27,7 @@ def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRe
     return Recipe("swaps", REVISION, params.model_dump(mode="json"), {"scores": scores, "crossfit": crossfit})
 
 
-@task(task_run_name="decide {method}", **cached_by(swaps_recipe))
+@task(task_run_name="decide {campaign} {method}", **cached_by(swaps_recipe))
 @made_once(swaps_recipe)
 def decide_swaps(
     draft: Draft, store: Store, method: str, params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef

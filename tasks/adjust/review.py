@@ -31,7 +31,7 @@ def reviewed_swaps_recipe(proposal: ArtifactRef, review: ArtifactRef) -> Recipe:
     return Recipe("swaps", REVISION, {}, {"proposal": proposal, "review": review})
 
 
-@task(task_run_name="review {method}", **cached_by(review_recipe))
+@task(task_run_name="review {campaign} {method}", **cached_by(review_recipe))
 @made_once(review_recipe)
 def write_decisions(
     draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: Review | None, patience_hours: float
@@ -42,7 +42,7 @@ def write_decisions(
     draft.summary = {"is_by_person": review is not None}
 
 
-@task(task_run_name="honour {method}", **cached_by(reviewed_swaps_recipe))
+@task(task_run_name="honour {campaign} {method}", **cached_by(reviewed_swaps_recipe))
 @made_once(reviewed_swaps_recipe)
 def honour_review(draft: Draft, store: Store, method: str, proposal: ArtifactRef, review: ArtifactRef) -> None:
     """Replace the rule's decisions by those of a review."""

@@ -135,7 +135,7 @@ def augmentation_recipe(params: AugmentParams, images: list[ArtifactRef]) -> Rec
     return Recipe("augmentation", REVISION, params.model_dump(mode="json"), {"images": images})
 
 
-@task(task_run_name="augment", **cached_by(augmentation_recipe))
+@task(task_run_name="augment {campaign}", **cached_by(augmentation_recipe))
 @made_once(augmentation_recipe)
 def plan_augmentation(draft: Draft, store: Store, params: AugmentParams, images: list[ArtifactRef]) -> None:
     """Plan the training samples of a campaign from its dates' images."""

@@ -124,7 +124,7 @@ def predictions_of(logits: NDArray[np.float32], observations: Rows, classifier: 
     }
 
 
-@task(task_run_name="predict {date} {first}..{last}", **cached_by(part_recipe))
+@task(task_run_name="predict {campaign} {date} {first}..{last}", **cached_by(part_recipe))
 @made_once(part_recipe)
 def predict_part(
     draft: Draft,
@@ -141,7 +141,7 @@ def predict_part(
     write_answers(draft, model, pixels, first, last, runtime.batch_size)
 
 
-@task(task_run_name="predict {date}", **cached_by(predictions_recipe))
+@task(task_run_name="predict {campaign} {date}", **cached_by(predictions_recipe))
 @made_once(predictions_recipe)
 def predict_images(
     draft: Draft,

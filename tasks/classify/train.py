@@ -75,7 +75,7 @@ def given_recipe(given: GivenClassifier, classes: tuple[str, ...]) -> Recipe:
     return Recipe("classifier", REVISION, params)
 
 
-@task(task_run_name="train", **cached_by(classifier_recipe))
+@task(task_run_name="train {campaign}", **cached_by(classifier_recipe))
 @made_once(classifier_recipe)
 def train_classifier(
     draft: Draft,
@@ -108,7 +108,7 @@ def train_classifier(
     draft.summary = {**card, "last_epoch": training.epochs[-1]}
 
 
-@task(task_run_name="take classifier", **cached_by(given_recipe))
+@task(task_run_name="take classifier {campaign}", **cached_by(given_recipe))
 @made_once(given_recipe)
 def take_classifier(draft: Draft, store: Store, given: GivenClassifier, classes: tuple[str, ...]) -> None:
     """Load a given classifier to check it, and copy it into the store."""

@@ -47,7 +47,7 @@ def assignments_recipe(
     return Recipe("assignments", REVISION, {}, inputs)
 
 
-@task(task_run_name="assign {date} {method}", **cached_by(assignments_recipe))
+@task(task_run_name="assign {campaign} {date} {method}", **cached_by(assignments_recipe))
 @made_once(assignments_recipe)
 def assign_images(
     draft: Draft,

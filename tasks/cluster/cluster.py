@@ -33,7 +33,7 @@ def clusters_recipe(
     return Recipe("clusters", REVISION, params.numbers(size), {"saliency": saliency, "predictions": predictions})
 
 
-@task(task_run_name="cluster {method}", **cached_by(clusters_recipe))
+@task(task_run_name="cluster {campaign} {method}", **cached_by(clusters_recipe))
 @made_once(clusters_recipe)
 def fit_clusters(
     draft: Draft,

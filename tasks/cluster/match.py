@@ -21,7 +21,7 @@ def matches_recipe(clusters: ArtifactRef, earlier: ArtifactRef) -> Recipe:
     return Recipe("matches", REVISION, {}, {"clusters": clusters, "earlier": earlier})
 
 
-@task(task_run_name="match {method}", **cached_by(matches_recipe))
+@task(task_run_name="match {campaign} {method}", **cached_by(matches_recipe))
 @made_once(matches_recipe)
 def match_earlier(draft: Draft, store: Store, method: str, clusters: ArtifactRef, earlier: ArtifactRef) -> None:
     """Match each cluster with one cluster of an earlier fit by their prototypes, one to one."""

@@ -210,7 +210,7 @@ def write_vectors(
         write_array(draft, spec, values)
 
 
-@task(task_run_name="explain {date} {method} {first}..{last}", **cached_by(shard_recipes))
+@task(task_run_name="explain {campaign} {date} {method} {first}..{last}", **cached_by(shard_recipes))
 def explain_shards(
     store: str,
     date: date,
@@ -232,7 +232,7 @@ def explain_shards(
     return refs
 
 
-@task(task_run_name="gather {date} {method}", **cached_by(saliency_recipe))
+@task(task_run_name="gather {campaign} {date} {method}", **cached_by(saliency_recipe))
 @made_once(saliency_recipe)
 def gather_maps(
     draft: Draft,

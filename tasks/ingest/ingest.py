@@ -163,7 +163,7 @@ def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images:
     return Recipe("plants", REVISION, checks, {"images": images})
 
 
-@task(task_run_name="survey", **always_run())
+@task(task_run_name="survey {campaign}", **always_run())
 def survey_source(
     store: str, source: AnySource, params: IngestParams, dates: tuple[date, ...], n_needed: int, is_trained: bool
 ) -> dict[str, ArtifactRef]:
@@ -183,7 +183,7 @@ def survey_source(
     return {"survey": write_json(opened, remarks, {"notes": list(found.notes)}), **refs}
 
 
-@task(task_run_name="ingest {date}", **cached_by(images_recipe))
+@task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))
 @made_once(images_recipe)
 def ingest_images(
     draft: Draft, store: Store, date: date, source: AnySource, params: IngestParams, listing: ArtifactRef
@@ -196,7 +196,7 @@ def ingest_images(
         write_images(draft, source, content, params.image_size, advance)
 
 
-@task(task_run_name="check", **cached_by(plants_recipe))
+@task(task_run_name="check {campaign}", **cached_by(plants_recipe))
 @made_once(plants_recipe)
 def check_campaign(
     draft: Draft, store: Store, params: IngestParams, n_needed: int, is_trained: bool, images: list[ArtifactRef]

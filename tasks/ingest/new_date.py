@@ -97,7 +97,7 @@ def refuse_empty(listing: Listing) -> None:
     )
 
 
-@task(task_run_name="survey {date}", **always_run())
+@task(task_run_name="survey {campaign} {date}", **always_run())
 def survey_acquisition(
     store: str, date: date, source: AnySource, params: IngestParams, classes: tuple[str, ...], known: list[ArtifactRef]
 ) -> ArtifactRef:
@@ -122,7 +122,7 @@ def survey_acquisition(
     return write_json(opened, listing_recipe(listing), listing)
 
 
-@task(task_run_name="check {date}", **always_run())
+@task(task_run_name="check {campaign} {date}", **always_run())
 def check_acquisition(store: str, date: date, params: IngestParams, images: ArtifactRef) -> None:
     """Refuse a date with too many bad image files, or without a readable one, before it is scored.
 

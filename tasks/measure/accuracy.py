@@ -127,7 +127,7 @@ def metrics_recipe(
     )
 
 
-@task(task_run_name="measure {method}", **cached_by(metrics_recipe))
+@task(task_run_name="measure {campaign} {method}", **cached_by(metrics_recipe))
 @made_once(metrics_recipe)
 def measure_accuracy(
     draft: Draft,

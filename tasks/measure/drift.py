@@ -223,7 +223,7 @@ def drift_recipe(params: DriftParams, clusters: ArtifactRef, assignments: Artifa
     return Recipe("drift", REVISION, params.model_dump(mode="json"), inputs)
 
 
-@task(task_run_name="drift {date} {method}", **cached_by(drift_recipe))
+@task(task_run_name="drift {campaign} {date} {method}", **cached_by(drift_recipe))
 @made_once(drift_recipe)
 def measure_drift(
     draft: Draft,

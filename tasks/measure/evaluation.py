@@ -117,7 +117,7 @@ def evaluation_recipe(crossfit: ArtifactRef, reliability: list[ArtifactRef]) -> 
     return Recipe("evaluation", REVISION, {}, {"crossfit": crossfit, "reliability": reliability})
 
 
-@task(task_run_name="evaluate {method}", **cached_by(evaluation_recipe))
+@task(task_run_name="evaluate {campaign} {method}", **cached_by(evaluation_recipe))
 @made_once(evaluation_recipe)
 def evaluate_scores(
     draft: Draft, store: Store, method: str, crossfit: ArtifactRef, reliability: list[ArtifactRef]

@@ -58,7 +58,7 @@ def share(found: Any) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-@task(task_run_name="sum up {date}", **cached_by(acquisition_recipe))
+@task(task_run_name="sum up {campaign} {date}", **cached_by(acquisition_recipe))
 @made_once(acquisition_recipe)
 def sum_up_acquisition(
     draft: Draft,

@@ -66,7 +66,7 @@ def least_work(explain: ExplainParams, size: int) -> ExplainParams:
     return explain.model_copy(update=changes)
 
 
-@task(task_run_name="rehearse", **always_run())
+@task(task_run_name="rehearse {campaign}", **always_run())
 def rehearse_classifier(
     store: str,
     plants: ArtifactRef,

@@ -35,7 +35,7 @@ def labelled_recipe(predictions: ArtifactRef) -> Recipe:
     return Recipe("predictions", REVISION, {"labelled": True}, {"predictions": predictions})
 
 
-@task(task_run_name="labelled {date}", **always_run())
+@task(task_run_name="labelled {campaign} {date}", **always_run())
 def take_labelled(store: str, date: date, predictions: ArtifactRef) -> ArtifactRef:
     """Select the predictions of a date's labelled images.
 

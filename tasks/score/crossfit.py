@@ -36,7 +36,7 @@ def crossfit_recipe(
     return Recipe("crossfit", REVISION, params.numbers(size), inputs)
 
 
-@task(task_run_name="crossfit {method}", **cached_by(crossfit_recipe))
+@task(task_run_name="crossfit {campaign} {method}", **cached_by(crossfit_recipe))
 @made_once(crossfit_recipe)
 def cross_fit_validation(
     draft: Draft,

@@ -119,7 +119,7 @@ def reliability_recipe(
     return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
 
 
-@task(task_run_name="score {method}", **cached_by(scores_recipe))
+@task(task_run_name="score {campaign} {method}", **cached_by(scores_recipe))
 @made_once(scores_recipe)
 def score_clusters(
     draft: Draft,
@@ -152,7 +152,7 @@ def score_clusters(
     draft.summary = {"n_validation": len(label), "error_share": float((label != predicted).mean())}
 
 
-@task(task_run_name="reliability {date} {method}", **cached_by(reliability_recipe))
+@task(task_run_name="reliability {campaign} {date} {method}", **cached_by(reliability_recipe))
 @made_once(reliability_recipe)
 def rate_images(
     draft: Draft,

@@ -106,7 +106,7 @@ def sensitivity_row(
     }
 
 
-@task(task_run_name="sensitivity {method}", **cached_by(sensitivity_recipe))
+@task(task_run_name="sensitivity {campaign} {method}", **cached_by(sensitivity_recipe))
 @made_once(sensitivity_recipe)
 def measure_sensitivity(
     draft: Draft,

@@ -1,4 +1,4 @@
-"""The same tables from threads and from workers of Dask: killed ones, ones of the run's own, ones in other networks."""
+"""Compare tables made in threads and on workers of Dask: killed workers, a run's own, and workers in other networks."""
 
 import os
 import shutil

@@ -110,6 +110,6 @@ def test_second_demo_in_another_prefect_home_is_cached(shortcut: dict[str, Any],
 
 
 def test_no_split_loses_without_the_shortcut(both: dict[str, dict[str, Any]]) -> None:
-    """The same season without the marker: where nothing is systematic, adjustment must do no harm."""
+    """Adjust a season without the marker: where nothing is systematic, adjustment must do no harm."""
     for split in ("val", "test"):
         assert accuracy(both["plain"], split, "after") - accuracy(both["plain"], split, "before") >= -0.02

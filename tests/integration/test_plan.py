@@ -106,7 +106,7 @@ def test_the_store_holds_what_was_planned(run: tuple[Plan, Finished, Counter[str
 
 
 def test_rows_of_a_date_lie_by_plant(run: tuple[Plan, Finished, Counter[str], Path]) -> None:
-    """As sources list them, so that the files' statistics tell a reader where a plant is."""
+    """Rows keep the order of the source's list, so statistics of the files tell a reader where a plant is."""
     _, finished, _, folder = run
     for table in ("observations", "predictions"):
         for path in (folder / "tables" / table).rglob("*.parquet"):

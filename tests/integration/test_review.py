@@ -63,7 +63,7 @@ def late(store: Store) -> CampaignRecord:
 
 @pytest.fixture(scope="module")
 def reviewed(store: Store, late: CampaignRecord) -> CampaignRecord:
-    """The same, and this time somebody answers, at first wrongly."""
+    """Run the campaign again; this time somebody answers, at first wrongly."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(copy_context().run, analyse_campaign, asking(1), str(store.root))
         run = wait_until(paused_run, 300)

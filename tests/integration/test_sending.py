@@ -169,7 +169,7 @@ class TestCrashed:
         assert sent(key).id != first.id and read(first).state_name == "Cancelled"
 
     def test_reported_twice_it_is_followed_once(self, key: str) -> None:
-        """Of a deployment whose crashed runs do not begin again; a late report finds the old run alone."""
+        """A deployment's crashed runs do not begin again; a late report finds the old run alone."""
         first = sent(key, begins_again=False)
         crash(first, 1)
         second = sent(key, begins_again=False)

@@ -53,7 +53,7 @@ def test_systemd_finds_nothing_wrong_with_its_files(name: str, tmp_path: Path) -
 @pytest.mark.nightly  # it starts a service of its own
 @pytest.mark.skipif(os.getuid() != 0, reason="the tests do not run as root, so all of them show this")
 def test_a_user_without_rights_can_run_everything() -> None:
-    """As the unit file has it: no rights but to read, which is for a Python that lies in root's home."""
+    """Grant read rights alone, as the unit file does, for a Python that lies in root's home."""
     if missing := what_is_missing():
         pytest.skip(missing)
     user = pwd.getpwnam("nobody")

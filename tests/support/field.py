@@ -48,7 +48,7 @@ class Field:
 
     @property
     def params(self) -> CampaignParams:
-        """The same, read."""
+        """Read the campaign file."""
         return load_run_file(self.toml)[0]
 
     @property

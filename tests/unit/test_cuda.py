@@ -37,7 +37,7 @@ EXPLAIN = ExplainParams(methods=("gradcam", "occlusion", "lime"), lime=LimeParam
 
 @pytest.fixture(scope="module", autouse=True)
 def exact_sums() -> None:
-    """As every stage sets them."""
+    """Set the precision of sums as every stage does."""
     choose_device(Runtime(device="cuda"))
 
 

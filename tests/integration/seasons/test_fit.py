@@ -19,7 +19,7 @@ FIT = ("classifier", "predictions", "saliency")
 
 
 def test_what_is_expected_is_what_a_run_made(scored: Scored, fitted: CampaignRecord) -> None:
-    """Of a campaign, which trains, and of a date, whose classifier is given."""
+    """Compare for a campaign, which trains, and for a date, which takes the classifier of its campaign."""
     for record in (fitted, scored.record):
         made = {str(ref) for role, ref in record.artifacts.items() if role.split()[0] in FIT}
         found = [str(ref) for ref in expected(params_of(record), Runtime(), given_to_fit(record))]
