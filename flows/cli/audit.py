@@ -1,19 +1,21 @@
 """Print the results of `harvest audit`, or return them as JSON values."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.audit import Audit
 from storage.artifacts import Store
 from storage.tables import AUDIT
 from storage.tables.rows import rows_of
 from tasks.report.words import GROUND_TRUTH, figure_text
 
+if TYPE_CHECKING:
+    from flows.audit import Audit
 
-def audit_results(store: Store, audit: Audit) -> dict[str, Any]:
+
+def audit_results(store: Store, audit: "Audit") -> dict[str, Any]:
     """Return an audit's rows, its counts of images left out, its warning and its page as JSON values."""
     found = store.open(audit.artifact)
     return {

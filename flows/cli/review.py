@@ -77,9 +77,6 @@ def review(
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs)
-    from flows.cli.review import chosen_method, decide, print_review, review_results
-    from flows.cli.review import forget as forget_decisions
-
     if choices or forget or reviewer or reason:
         about = chosen_method(record, method)
         if forget:
@@ -133,7 +130,6 @@ def gallery(
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs=False)
-    from flows.cli.review import chosen_method
     from flows.report.gallery import write_gallery
 
     page, n_shown = write_gallery(opened, record, chosen_method(record, method), cluster, n)
@@ -167,7 +163,7 @@ def decide(
     return keep_review(store, review)
 
 
-def forget(store: Store, record: CampaignRecord, method: str) -> bool:
+def forget_decisions(store: Store, record: CampaignRecord, method: str) -> bool:
     """Delete the review of one saliency method's clusters, and return whether there was one."""
     return forget_review(store, record.campaign, record.artifacts[f"scores {method}"])
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.backfill import Row
 from flows.cli.options import (
     DEFAULT_STORE,
     CampaignArgument,
@@ -23,9 +23,10 @@ from flows.cli.options import (
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.records.campaigns import read_record
+from storage.tables.rows import Row
 
 
-def print_rows(rows: list[Row]) -> None:
+def print_rows(rows: Sequence[Row]) -> None:
     """Print a backfill's rows as a table."""
     # A pipe has no width, and rich would cut its tables to 80 columns and lose words.
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
@@ -144,7 +145,6 @@ def backfill(
     """
     configure_prefect(logs)
     from flows.backfill import BackfillError, backfill_seasons
-    from flows.cli.seasons import print_rows
     from flows.cli.seasons_file import load_seasons_file
 
     params, runtime = load_seasons_file(seasons)

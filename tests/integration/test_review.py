@@ -22,7 +22,7 @@ from prefect.flow_runs import resume_flow_run
 
 from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
-from flows.cli.review import decide, forget
+from flows.cli.review import decide, forget_decisions
 from flows.parameters import CampaignParams
 from flows.renew import renew_campaign
 from storage.artifacts import ArtifactRef, Store
@@ -189,7 +189,7 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
         role: ref for role, ref in renewed.artifacts.items() if role.split()[0] in ("classifier", "saliency")
     }
     assert made_before == {role: reviewed.artifacts[role] for role in made_before} != {}
-    assert forget(store, renewed, "gradcam")
+    assert forget_decisions(store, renewed, "gradcam")
     by_rule = renew_campaign("small", str(store.root))
     assert "review gradcam" not in by_rule.artifacts
     assert {

@@ -162,6 +162,13 @@ class TestReport:
         assert error.startswith("error: ") and "known.json cannot be read" in error and "Traceback" not in error
 
 
+def test_prefect_and_torch_are_not_imported_before_a_command_sets_them_up() -> None:
+    """Prefect reads its settings when it is imported, and `--help` need not wait for either."""
+    program = "import sys, flows.cli.main; print({'prefect', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 class TestRun:
     def test_a_bad_file_is_one_message(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
