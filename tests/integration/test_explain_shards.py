@@ -39,7 +39,7 @@ from tasks.explain.methods import ExplainParams, Method, prepare_explainer
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tasks.stage import PROGRESS_SECONDS, progress
-from tests.support.campaigns import DATES, contents, run_command, run_small, task_runs
+from tests.support.campaigns import DATES, contents, run_command, run_small, task_runs, without_campaign
 from tests.support.local_stores import local
 from tests.support.planted_campaign import all_maps
 from tests.support.repository import ROOT
@@ -101,7 +101,7 @@ def explain_date(
         fixed: Any = {"store": str(store.root), "date": DAY, "params": PARAMS, **inputs}
         fixed |= {"method": method, "runtime": runtime}
         explain_them, gather = (
-            one.with_options(result_storage=local(store.results_folder)) for one in (explain_shards, gather_maps)
+            without_campaign(one, result_storage=local(store.results_folder)) for one in (explain_shards, gather_maps)
         )
         shards: Any = [explain_them.submit(first=first, last=last, **fixed) for first, last in groups]
         return gather(shards=shards, **fixed)

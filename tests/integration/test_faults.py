@@ -36,7 +36,7 @@ from tasks.parameters import Runtime
 from tasks.sources.contract import SourceImage
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs
+from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs, without_campaign
 from tests.support.local_stores import local
 
 ATTEMPTS: Counter[str] = Counter()
@@ -69,8 +69,8 @@ def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
             "source": source,
             "params": IngestParams(image_size=32),
         }
-        found = survey_source(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
-        cached = ingest_images.with_options(result_storage=local(Store(store).results_folder))
+        found = without_campaign(survey_source)(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
+        cached = without_campaign(ingest_images, result_storage=local(Store(store).results_folder))
         return cached(date=DATES[0], listing=found[f"listing {DATES[0]}"], **fixed)
 
     images = ingest()

@@ -15,6 +15,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.tasks import Task
 
 from flows.campaign import DEFAULT_RUNTIME, analyse_campaign
 from flows.parameters import CampaignParams
@@ -135,3 +136,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "manifest.json"
     }
+
+
+def without_campaign(task: Task[..., Any], **options: Any) -> Task[..., Any]:
+    """Return a task that runs outside a campaign, which would put its name into the name of the run."""
+    return task.with_options(task_run_name=str(task.task_run_name).replace(" {campaign}", ""), **options)
