@@ -17,7 +17,7 @@ from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.parameters import CampaignName, CampaignParams
+from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
@@ -119,7 +119,7 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
     ------
     InputError : the fit's maps explain the true class, which is unknown for a new date.
     """
-    params = CampaignParams.model_validate(fitted.params)
+    params = recorded_params(fitted.params)
     if params.explain.explained_class == "label":
         raise InputError(
             f"{fitted.campaign} explained the true class (explain.explained_class = label)",
@@ -133,7 +133,7 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
 def n_tasks(params: CampaignParams) -> int:
     """Count the task runs of a scored date, assuming that one task explains its images by one method."""
     n_methods = len(params.explain.methods)
-    return 8 + n_methods * (len(FITTED) + 7)
+    return 8 + n_methods * (len(FITTED) + 8)
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
         made |= judge_dates(stages, params, method, {**roles, **made})
     of_kind: dict[str, list[Future]] = {
         kind: [made[f"{kind} {method} {day}"] for method in params.explain.methods]
-        for kind in ("reliability", "adjusted", "drift")
+        for kind in ("adjusted", "drift", "decided")
     }
     wait_for(made.values())
     made[f"acquisition {day}"] = stages.submit(sum_up_acquisition, date=day, images=roles[f"images {day}"], **of_kind)
@@ -234,6 +234,6 @@ def sentence(row: Row) -> str:
     outside = f" **Outside what was validated: {row['outside_reason']}.**" if row["is_outside"] else ""
     return (
         f"- {row['method']}: {row['n_explained']} of {row['n_images']} images explained, {row['n_rejected']} left out; "
-        f"mean reliability {row['mean_reliability']:.2f}, {row['n_abstain']} not to be acted on, "
-        f"{row['n_swapped']} answers swapped.{outside}"
+        f"mean reliability {row['mean_reliability']:.2f}, {row['n_check']} to check, "
+        f"{row['n_corrected']} answers corrected.{outside}"
     )

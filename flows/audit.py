@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows.campaign import check_run
 from flows.judgement import analyse_maps, explain
-from flows.parameters import CampaignParams
+from flows.parameters import CampaignParams, recorded_params
 from flows.running.stages import Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
@@ -60,7 +60,7 @@ def audit_campaign(
     """
     opened = Store(store)
     record = read_record(opened, campaign)
-    of_campaign = chosen_methods(CampaignParams.model_validate(record.params), methods)
+    of_campaign = chosen_methods(recorded_params(record.params), methods)
     runtime = runtime.model_copy(update={"saliency_precision": precision(opened, record)})
     check_run(explaining(of_campaign, "label"), runtime, is_here=True)
     with Stages(campaign, store, n_tasks(of_campaign), runtime) as stages:

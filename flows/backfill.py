@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
-from flows.parameters import BackfillParams, CampaignParams, Season
+from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params
 from flows.running.errors import RunFailedError
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
@@ -26,7 +26,7 @@ from tasks.publish.publish import publish_backfill
 
 Row = dict[str, Any]
 DEFAULT_RUNTIME = Runtime()
-UNKNOWN = dict.fromkeys(("n_images", "n_abstain", "n_swapped", "is_outside"))  # columns of a date that failed
+UNKNOWN = dict.fromkeys(("n_images", "n_check", "n_swapped", "is_outside"))  # columns of a date that failed
 
 
 class BackfillError(RuntimeError):
@@ -103,7 +103,7 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
     InputError : the campaign is unknown, or the source cannot be listed.
     """
     fitted = read_record(store, season.fitted_by or season.campaign)
-    params = CampaignParams.model_validate(fitted.params)
+    params = recorded_params(fitted.params)
     source = season.source or params.source
     days = season.dates or new_dates(source, () if season.source else params.dates)
     return [
@@ -129,7 +129,7 @@ def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict
         "detail": "",
         "flow_run": run,
         "n_images": sums[0]["n_images"],
-        "n_abstain": sum(each["n_abstain"] for each in sums),
+        "n_check": sum(each["n_check"] for each in sums),
         "n_swapped": sum(each["n_swapped"] for each in sums),
         "is_outside": any(each["is_outside"] for each in sums),
     }

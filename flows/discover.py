@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from flows.acquisition import DEPLOYED, score_acquisition
-from flows.parameters import CampaignName, CampaignParams
+from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
 from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
@@ -68,7 +68,7 @@ def discover_acquisitions(
     """
     opened = Store(store)
     fitted = read_record(opened, campaign)
-    params = CampaignParams.model_validate(fitted.params)
+    params = recorded_params(fitted.params)
     days = [date] if date else new_dates(params.source, params.dates)
     rows: list[Row] = []
     for day in days:
@@ -140,9 +140,7 @@ def scoring_parameters(
     fitted : campaign that made the fit.
     params : the fit's parameters with the campaign and source of the date.
     """
-    is_other = (
-        params.campaign != fitted.campaign or params.source != CampaignParams.model_validate(fitted.params).source
-    )
+    is_other = params.campaign != fitted.campaign or params.source != recorded_params(fitted.params).source
     return {
         "campaign": params.campaign,
         "date": day.isoformat(),

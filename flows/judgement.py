@@ -12,14 +12,18 @@ from tasks.adjust.decide import decide_swaps
 from tasks.cluster.assign import assign_images
 from tasks.cluster.cluster import fit_clusters
 from tasks.cluster.match import match_earlier
+from tasks.decide.decide import decide_images
+from tasks.decide.promise import make_promises
 from tasks.explain.explain import date_groups, explain_shards, gather_maps
 from tasks.explain.methods import Method
 from tasks.measure.accuracy import measure_accuracy
+from tasks.measure.calibration import measure_calibration
 from tasks.measure.drift import measure_drift
 from tasks.measure.evaluation import evaluate_scores
 from tasks.parameters import Runtime
 from tasks.score.crossfit import cross_fit_validation
-from tasks.score.score import rate_images, score_clusters
+from tasks.score.rate import rate_images
+from tasks.score.score import score_clusters
 from tasks.score.sensitivity import measure_sensitivity
 
 
@@ -153,11 +157,32 @@ def propose(stages: Stages, params: CampaignParams, method: Method, roles: Roles
 
 
 def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Rate and adjust the answers of every date by scores and decisions, and measure the result."""
-    made = judge_dates(stages, params, method, roles)
+    """Rate, adjust and decide on the answers of every date, and measure the result."""
+    made = promise(stages, params, method, roles)
+    made |= judge_dates(stages, params, method, {**roles, **made})
     made |= measure(stages, params, method, {**roles, **made})
     wait_for(made.values())
     return made
+
+
+def promise(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
+    """Certify on validation plants which answers may be acted on."""
+    promises = stages.submit(
+        make_promises,
+        method=method,
+        params=params.decide,
+        classes=classes_of(stages, roles),
+        clusters=roles[f"clusters {method}"],
+        crossfit=roles[f"crossfit {method}"],
+        review=roles.get(f"review {method}"),
+    )
+    wait_for([promises])
+    return {f"promises {method}": promises}
+
+
+def classes_of(stages: Stages, roles: Roles) -> tuple[str, ...]:
+    """Return the names of the classifier's classes, by index."""
+    return tuple(stages.store.open(roles["classifier"].result()).summary["classes"])
 
 
 def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
@@ -174,7 +199,12 @@ def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
 
 
 def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
-    """Rate and adjust the answers of every date, and measure how far each date lies from what was validated."""
+    """Rate and adjust the answers of every date, measure how far it lies from what was validated, and decide.
+
+    Parameters
+    ----------
+    roles : what `fit_maps` makes, `promises <method>`, and `review <method>` where there is one.
+    """
     made: Roles = {}
     for day in params.dates:
         assigned, clusters = roles[f"assignments {method} {day}"], roles[f"clusters {method}"]
@@ -182,21 +212,31 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
             rate_images,
             date=day,
             method=method,
-            params=params.score,
             scores=roles[f"scores {method}"],
-            swaps=roles[f"swaps {method}"],
             crossfit=roles[f"crossfit {method}"],
             assignments=assigned,
             predictions=roles[f"predictions {day}"],
-            review=roles.get(f"review {method}"),
         )
         made[f"drift {method} {day}"] = stages.spread(
             measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
         )
+    classes = classes_of(stages, roles)
     for day in params.dates:
         rated, swaps = made[f"reliability {method} {day}"], roles[f"swaps {method}"]
         made[f"adjusted {method} {day}"] = stages.spread(
             adjust_predictions, date=day, method=method, swaps=swaps, reliability=rated
+        )
+        made[f"decided {method} {day}"] = stages.spread(
+            decide_images,
+            date=day,
+            method=method,
+            params=params.decide,
+            classes=classes,
+            promises=roles[f"promises {method}"],
+            crossfit=roles[f"crossfit {method}"],
+            reliability=rated,
+            drift=made[f"drift {method} {day}"],
+            review=roles.get(f"review {method}"),
         )
     return made
 
@@ -204,13 +244,21 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
 def measure(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """Measure accuracy and error detection over all dates."""
     crossfit, plants, swaps = roles[f"crossfit {method}"], roles["plants"], roles[f"swaps {method}"]
-    reliability, adjusted = (
-        [roles[f"{kind} {method} {day}"] for day in params.dates] for kind in ("reliability", "adjusted")
+    reliability, adjusted, decided = (
+        [roles[f"{kind} {method} {day}"] for day in params.dates] for kind in ("reliability", "adjusted", "decided")
     )
+    dated = {"method": method, "dates": params.dates, "decided": decided}
     return {
         f"metrics {method}": stages.submit(
-            measure_accuracy, method=method, plants=plants, crossfit=crossfit, swaps=swaps, adjusted=adjusted
+            measure_accuracy,
+            method=method,
+            plants=plants,
+            crossfit=crossfit,
+            swaps=swaps,
+            adjusted=adjusted,
+            decided=decided,
         ),
+        f"calibration {method}": stages.submit(measure_calibration, classes=classes_of(stages, roles), **dated),
         f"evaluation {method}": stages.submit(
             evaluate_scores, method=method, crossfit=crossfit, reliability=reliability
         ),

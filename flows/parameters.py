@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from storage.errors import InputError
 from tasks.adjust.review_choices import ReviewParams
@@ -13,6 +13,7 @@ from tasks.classify.augment import AugmentParams
 from tasks.classify.model import GivenClassifier
 from tasks.classify.training import TrainParams
 from tasks.cluster.params import ClusterParams
+from tasks.decide.params import DecideParams
 from tasks.explain.methods import ExplainParams
 from tasks.export.rows import ExportParams
 from tasks.ingest.arrival import ArrivalParams
@@ -75,6 +76,7 @@ class CampaignParams(Params):
     review: ReviewParams = ReviewParams()
     adjust: AdjustParams = AdjustParams()
     drift: DriftParams = DriftParams()
+    decide: DecideParams = DecideParams()
     export: ExportParams = ExportParams()
 
     @field_validator("dates")
@@ -88,13 +90,31 @@ class CampaignParams(Params):
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates."""
-        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "review", "adjust", "drift")
+        stages = ("ingest", "augment", "train", "explain", "cluster", "score", "review", "adjust", "drift", "decide")
         changed: dict[str, Any] = {
             f"{stage}.{name}": value
             for stage in stages
             for name, value in getattr(self, stage).model_dump(mode="json", exclude_defaults=True).items()
         }
         return changed | ({} if self.classifier is None else {"classifier": self.classifier.model_dump(mode="json")})
+
+
+def recorded_params(recorded: dict[str, Any]) -> CampaignParams:
+    """Read the parameters of a finished run.
+
+    Raises
+    ------
+    InputError : an earlier version of the program made the run, with other parameters.
+    """
+    try:
+        return CampaignParams.model_validate(recorded)
+    except ValidationError as error:
+        raise InputError(
+            f"The run of {recorded.get('campaign', 'this campaign')} was made by an earlier version of the program, "
+            f"with other parameters ({error.error_count()} differ)",
+            "A run can only be renewed or used for scoring by the version that made it",
+            "run the campaign again: harvest run; images, classifier and maps are cached",
+        ) from None
 
 
 class Season(Params):

@@ -10,7 +10,7 @@ from flows.acquisition import judge
 from flows.acquisition import publish as publish_date
 from flows.campaign import create_artifacts, publish
 from flows.judgement import judge_maps, propose
-from flows.parameters import CampaignParams
+from flows.parameters import CampaignParams, recorded_params
 from flows.review.clusters import honour
 from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
@@ -23,6 +23,7 @@ from storage.records.acquisitions import (
     read_acquisition,
 )
 from storage.records.campaigns import CampaignRecord, read_record
+from tasks.decide.params import DecideParams
 from tasks.parameters import Runtime
 from tasks.publish.reuse import reuse_artifact
 
@@ -31,11 +32,14 @@ DEFAULT_RUNTIME = Runtime()
 RENEWED = (
     "swaps",
     "review",
+    "promises",
     "reliability",
     "adjusted",
     "drift",
+    "decided",
     "metrics",
     "evaluation",
+    "calibration",
     "acquisition",
     "report",
     KIND,
@@ -43,8 +47,14 @@ RENEWED = (
 
 
 @flow(name="renew-campaign", flow_run_name="renew {campaign}")
-def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
-    """Adjust, measure, report and publish a campaign again with the decisions that are valid now.
+def renew_campaign(
+    campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME, decide: DecideParams | None = None
+) -> CampaignRecord:
+    """Adjust, decide, measure, report and publish a campaign again with the decisions that are valid now.
+
+    Parameters
+    ----------
+    decide : parameters of decisions that replace the campaign's; by default those of its last run.
 
     Raises
     ------
@@ -53,7 +63,7 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
     """
     opened = Store(store)
     earlier = read_record(opened, campaign)
-    params = CampaignParams.model_validate(earlier.params)
+    params = with_decisions(recorded_params(earlier.params), decide)
     scored = scored_dates(opened, earlier)
     kept = unaffected(earlier.artifacts)
     with Stages(campaign, store, n_tasks(params, kept), runtime) as stages:
@@ -67,8 +77,13 @@ def renew_campaign(campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME
         record = publish(stages, params, {**roles})
     create_artifacts(opened, record)
     for date in scored:
-        renew_date(record, date, store, runtime)
+        renew_date(record, date, store, runtime, decide)
     return record
+
+
+def with_decisions(params: CampaignParams, decide: DecideParams | None) -> CampaignParams:
+    """Return a campaign's parameters with other parameters of decisions, if there are any."""
+    return params if decide is None else params.model_copy(update={"decide": decide})
 
 
 def unaffected(artifacts: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
@@ -78,7 +93,7 @@ def unaffected(artifacts: dict[str, ArtifactRef]) -> dict[str, ArtifactRef]:
 
 def n_tasks(params: CampaignParams, kept: dict[str, ArtifactRef]) -> int:
     """Count the task runs of a campaign's renewal, without those of reviews."""
-    return len(kept) + len(params.explain.methods) * (3 + 4 * len(params.dates)) + 2
+    return len(kept) + len(params.explain.methods) * (5 + 5 * len(params.dates)) + 2
 
 
 def reuse(stages: Stages, artifacts: dict[str, ArtifactRef]) -> Roles:
@@ -95,11 +110,13 @@ def scored_dates(store: Store, fitted: CampaignRecord) -> list[AcquisitionRecord
     return [one for one in records if one.fitted_by == fitted.campaign and one.fit == fit]
 
 
-def renew_date(fitted: CampaignRecord, scored: AcquisitionRecord, store: str, runtime: Runtime) -> None:
+def renew_date(
+    fitted: CampaignRecord, scored: AcquisitionRecord, store: str, runtime: Runtime, decide: DecideParams | None
+) -> None:
     """Rate, adjust and publish a scored date again with the decisions that are valid now."""
-    params = CampaignParams.model_validate(scored.params)
+    params = with_decisions(recorded_params(scored.params), decide)
     kept = {**unaffected(scored.artifacts), **learned_artifacts(fitted.artifacts)}
-    n_expected = len(kept) + 5 * len(params.explain.methods) + 2
+    n_expected = len(kept) + 6 * len(params.explain.methods) + 2
     with Stages(scored.campaign, store, n_expected, runtime) as stages:
         roles = reuse(stages, kept)
         roles |= judge(stages, params, roles)

@@ -1,7 +1,8 @@
 """Base class of the stages' parameters, and the runtime settings, which change no result."""
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -13,6 +14,28 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def refuse_removed_keys(stage: str, values: Any, removed: Mapping[str, str]) -> Any:
+    """Return a stage's parameters, and refuse keys of earlier versions with the name of what replaces them.
+
+    Parameters
+    ----------
+    removed : by removed key, the full name of the key that replaces it.
+
+    Raises
+    ------
+    ValueError : a removed key is given.
+    """
+    found = sorted(set(values) & set(removed)) if isinstance(values, Mapping) else []
+    if found:
+        raise ValueError(
+            f"{stage} has the key{'s' * (len(found) > 1)} {', '.join(found)}, which no longer exist"
+            f"{'s' * (len(found) == 1)}; decisions follow a tolerated share of wrong answers; "
+            f"remove {'it' if len(found) == 1 else 'them'} and set "
+            f"{', '.join(dict.fromkeys(removed[name] for name in found))}"
+        )
+    return values
 
 
 class Runtime(BaseModel):

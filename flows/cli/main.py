@@ -156,6 +156,15 @@ def run(
 @app.command()
 def report(
     campaign: CampaignArgument,
+    tolerated_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=0.499,
+            help="Tolerated share of wrong answers among those acted on; decisions, tables and exports of the campaign "
+            "and of its scored dates are then made again. Default: as in the last run",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -167,6 +176,13 @@ def report(
     opened = Store(store)
     record = read_record(opened, campaign)
     configure_prefect(logs=False)
+    if tolerated_error is not None:
+        from flows.parameters import recorded_params
+        from flows.renew import renew_campaign
+
+        decide = recorded_params(record.params).decide.model_copy(update={"tolerated_error": tolerated_error})
+        _show(store, renew_campaign(campaign, opened.address, decide=decide), as_json)
+        return
     from flows.report.renewal import renew_report
     from tasks.report.report import write_report
 

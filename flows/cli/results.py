@@ -9,11 +9,13 @@ from rich.table import Table
 from flows.report.exports import Exports, exports_of
 from storage.artifacts import Artifact, Store
 from storage.records.campaigns import CampaignRecord
-from storage.tables import ADJUSTED, CLUSTER_SCORES, DRIFT, EVALUATION, METRICS, RELIABILITIES, SWAPS
+from storage.tables import CALIBRATION, CLUSTER_SCORES, DECIDED, DRIFT, EVALUATION, METRICS, PROMISES, SWAPS
 from storage.tables.parquet import TableSpec
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import PERSON
-from tasks.report.method.cautions import abstention_rows, abstention_sentence, outside_sentence, review_note
+from tasks.report.guarantee import guarantee_sentences, used_promises
+from tasks.report.method.cautions import check_sentence, decision_counts, outside_sentence, review_note
+from tasks.report.method.promises import calibration_table
 from tasks.report.method.scores import judged_scores
 from tasks.report.words import figure_text, score_name
 
@@ -23,9 +25,9 @@ Row = dict[str, Any]
 def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
     """Return a campaign's metrics, clusters, scores, warnings and paths as JSON values.
 
-    `abstained` has a row for each method and split: the number of images, how many abstain and why, and
-    `(n_labelled, n_right)` of the answers that are kept and of those that abstain. The other lists have the rows of the
-    tables of the same name.
+    `decisions` has a row for each method and split: the number of images, how many are to be checked and why, and
+    `(n_labelled, n_right)` of the answers acted on and of those to check. The other lists have the rows of the tables
+    of the same name; `promises` only those that the decisions follow.
     """
     params = record.params
     artifacts = {role: store.open(ref) for role, ref in record.artifacts.items()}
@@ -43,7 +45,9 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "swaps": _rows(artifacts, "swaps", SWAPS),
         "evaluation": _rows(artifacts, "evaluation", EVALUATION),
         "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
-        "abstained": [row for method in methods for row in _abstained(artifacts, method)],
+        "promises": used_promises(_rows(artifacts, "promises", PROMISES)),
+        "calibration": _rows(artifacts, "calibration", CALIBRATION),
+        "decisions": [row for method in methods for row in _decisions(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
         "warnings": [
             f"{method}: {text}"
@@ -67,10 +71,9 @@ def _rows(artifacts: dict[str, Artifact], kind: str, spec: TableSpec) -> list[Ro
     return [row for role, found in artifacts.items() if role.split()[0] == kind for row in rows_of(found, spec)]
 
 
-def _abstained(artifacts: dict[str, Artifact], method: str) -> list[Row]:
-    rated = dated_rows(artifacts, f"reliability {method}", RELIABILITIES)
-    adjusted = dated_rows(artifacts, f"adjusted {method}", ADJUSTED)
-    return [{"method": method, **row} for row in abstention_rows(rated, adjusted)]
+def _decisions(artifacts: dict[str, Artifact], method: str) -> list[Row]:
+    decided = dated_rows(artifacts, f"decided {method}", DECIDED)
+    return [{"method": method, **row} for row in decision_counts(decided)]
 
 
 def print_results(found: dict[str, Any]) -> None:
@@ -81,6 +84,8 @@ def print_results(found: dict[str, Any]) -> None:
     console.print(_clusters_table(found))
     if found["evaluation"]:
         console.print(_scores_table(found))
+    if found["calibration"]:
+        console.print(_calibration_table(found))
     for text in (*_doubts(found), *(f"note: {warning}" for warning in found["warnings"])):
         console.print(text, markup=False)
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
@@ -136,7 +141,11 @@ def _gain(row: Row) -> str:
 def _note(row: Row) -> str:
     if row["is_in_sample"]:
         return "in-sample"
-    return {"cross-fitted": "plants left out", "cross-fitted rule": "without the review"}.get(row["state"], "")
+    return {
+        "cross-fitted": "plants left out",
+        "cross-fitted rule": "without the review",
+        "decided": "more probable class",
+    }.get(row["state"], "")
 
 
 def _clusters_table(found: dict[str, Any]) -> Table:
@@ -185,12 +194,35 @@ def _scores_table(found: dict[str, Any]) -> Table:
     return table
 
 
+def _calibration_table(found: dict[str, Any]) -> Table:
+    """Tabulate promised against observed shares of right answers, by split, date and answer."""
+    table = Table(title="promised against observed (acted on in brackets)", title_justify="left")
+    for name in ("method", "split", "date", "answers", "n", "promised", "observed"):
+        table.add_column(name, justify="left" if name in ("method", "split", "date", "answers") else "right")
+    for method in dict.fromkeys(row["method"] for row in found["calibration"]):
+        for row in calibration_table([one for one in found["calibration"] if one["method"] == method]):
+            everything, acted = row["all"], row["acted_on"]
+            figures = [f"{everything['n']}", f"{everything['promised']:.2f}", f"{everything['observed']:.2f}"]
+            if acted:
+                inner = (f"{acted['n']}", f"{acted['promised']:.2f}", f"{acted['observed']:.2f}")
+                figures = [f"{figure} ({one})" for figure, one in zip(figures, inner, strict=True)]
+            table.add_row(method, row["split"], row["date"], row["answers"], *figures)
+    return table
+
+
 def _doubts(found: dict[str, Any]) -> list[str]:
-    """Return one line for each caution: reviews, answers that abstain, and dates outside what was validated."""
+    """Return one line for each promise and caution: reviews, answers to check, dates outside what was validated."""
     lines: list[str] = []
-    for method in dict.fromkeys(row["method"] for row in found["abstained"]):
-        abstained, drift = ([row for row in found[name] if row["method"] == method] for name in ("abstained", "drift"))
+    for method in dict.fromkeys(row["method"] for row in found["decisions"]):
+        decisions, drift, promises = (
+            [row for row in found[name] if row["method"] == method] for name in ("decisions", "drift", "promises")
+        )
         review = review_note([row for row in found["swaps"] if row["method"] == method])
-        said = (review.text if review else "", abstention_sentence(abstained), outside_sentence(drift))
+        said = (
+            review.text if review else "",
+            *guarantee_sentences(promises),
+            check_sentence(decisions),
+            outside_sentence(drift),
+        )
         lines += [f"{method}: {sentence}" for sentence in said if sentence]
     return lines

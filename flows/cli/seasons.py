@@ -31,7 +31,7 @@ def print_rows(rows: Sequence[Row]) -> None:
     # A pipe has no width, and rich would cut its tables to 80 columns and lose words.
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     table = Table(title="backfill", title_justify="left")
-    names = ("season", "acquired", "state", "n_images", "n_abstain", "n_swapped", "is_outside", "fit", "detail")
+    names = ("season", "acquired", "state", "n_images", "n_check", "n_swapped", "is_outside", "fit", "detail")
     for name in names:
         table.add_column(name, justify="right" if name.startswith("n_") else "left")
     for row in rows:

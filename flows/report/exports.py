@@ -27,8 +27,7 @@ def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, Ar
             method=method,
             params=params.export,
             images=roles[f"images {day}"],
-            reliability=roles[f"reliability {method} {day}"],
-            adjusted=roles[f"adjusted {method} {day}"],
+            decided=roles[f"decided {method} {day}"],
         )
         for method in params.explain.methods
         for day in params.dates

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flows.parameters import CampaignParams
+from flows.parameters import CampaignParams, recorded_params
 from flows.running.stages import Stages
 from storage.artifacts import ArtifactRef, Store
 from storage.published.exports import KIND
@@ -38,7 +38,7 @@ def shown_now(store: Store, campaign: str) -> Shown:
     InputError : the store has no complete run of this campaign.
     """
     record = read_record(store, campaign)
-    params = CampaignParams.model_validate(record.params)
+    params = recorded_params(record.params)
     made = {role: ref for role, ref in record.artifacts.items() if role.split()[0] not in ("report", KIND)}
     return what_to_show(store, params, made)
 

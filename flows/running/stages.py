@@ -116,7 +116,7 @@ def n_tasks(params: CampaignParams) -> int:
     """Count a campaign's task runs, assuming that one task explains the images of one date by one method."""
     dates, methods = len(params.dates), len(params.explain.methods)
     classifier = 2 if params.classifier is None else 1
-    return 5 + classifier + 2 * dates + methods * (7 + 7 * dates)
+    return 5 + classifier + 2 * dates + methods * (9 + 8 * dates)
 
 
 def wait_for(futures: Iterable[PrefectFuture[Any]]) -> None:

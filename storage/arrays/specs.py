@@ -56,6 +56,14 @@ TRUTH = ArraySpec("truth", ("image",), "int16", "true class of each labelled val
 MAP_DISTANCE = ArraySpec(
     "map_distance", ("map",), "float64", "mean distance of each validation map to the nearest maps of other plants", "1"
 )
+MODEL_INPUTS = ArraySpec(
+    "model_inputs",
+    ("image", "input"),
+    "float32",
+    "inputs of the combined model for each explained image, without the date's share of ready plants",
+    "1",
+    4096,
+)
 ADJUSTED_WITHOUT_FOLD = ArraySpec(
     "adjusted_without_fold",
     ("image",),

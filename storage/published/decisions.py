@@ -8,7 +8,7 @@ import pyarrow as pa
 from storage.artifacts import Draft
 from storage.published.exports import KIND
 from storage.published.geodata import Decimal, to_csv, to_geojson, to_geoparquet
-from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, RELIABILITY, SHARE, SPLIT, TEXT
+from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, READY_PROBABILITY, SHARE, SPLIT, TEXT
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
 DECISIONS = TableSpec(
@@ -26,13 +26,14 @@ DECISIONS = TableSpec(
             "harvest, leave, or check (do not act on the answer); with classes other than not ready and ready, the "
             "answer replaces harvest and leave",
         ),
-        Column("answer", TEXT, "name of the answered class, after adjustment"),
+        Column("answer", TEXT, "name of the more probable class"),
         Column("answer_reliability", SHARE, "probability that this answer is right", "0..1"),
-        Column("abstain_reason", TEXT, "reasons to check, as in the table `reliability`; empty without any"),
+        READY_PROBABILITY,
+        Column("check_reason", TEXT, "reasons to check, as in the table `decided`; empty without any"),
+        Column("is_outside", pa.bool_(), "whether the date differs from the validation data"),
         Column("predicted", TEXT, "name of the class that the classifier predicts"),
-        Column("is_swapped", pa.bool_(), "whether the answer differs from the predicted class"),
+        Column("is_corrected", pa.bool_(), "whether the answer differs from the predicted class"),
         CLUSTER,
-        RELIABILITY,
         Column("label", TEXT, "name of the true class; null where it is not known", nullable=True),
         SPLIT,
         Column("easting", SHARE, "position in the CRS of `export.crs`; null where unknown", "m", nullable=True),

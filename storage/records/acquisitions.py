@@ -16,10 +16,16 @@ from storage.errors import ArtifactError
 from storage.places.files import Place, write_atomically
 
 FOLDER = "acquisitions"  # folder of the store for records of scored dates
-FITTED = ("clusters", "crossfit", "scores", "swaps")  # kinds that hold what a campaign has learned, per saliency method
+FITTED = (
+    "clusters",
+    "crossfit",
+    "scores",
+    "swaps",
+    "promises",
+)  # kinds that hold what a campaign has learned, per saliency method
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
-JUDGED = ("reliability", "drift")
-TELLING = ("images", "reliability", "adjusted", "drift")  # kinds of a scored date with results about its plants
+JUDGED = ("reliability", "drift", "decided")
+TELLING = ("images", "adjusted", "drift", "decided")  # kinds of a scored date with results about its plants
 
 
 class AcquisitionRecord(BaseModel):

@@ -6,6 +6,7 @@ another fit scored a date, its rows are in `fit-<digest>.parquet` beside the fir
 `clusters` tell the fits apart.
 """
 
+from storage.tables.decision_tables import CALIBRATION, DECIDED, PROMISES, READY_COUNTS
 from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
 from storage.tables.measure_tables import AUDIT, DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import TableSpec
@@ -39,8 +40,12 @@ TABLES: dict[str, TableSpec] = {
         SWAPS,
         REVIEWS,
         ADJUSTED,
+        PROMISES,
+        DECIDED,
+        READY_COUNTS,
         METRICS,
         EVALUATION,
+        CALIBRATION,
         DRIFT,
         AUDIT,
         ACQUISITIONS,

@@ -50,8 +50,20 @@ BASELINES = (
         "from 0",
     ),
 )
-COMBINED = Column("combined_reliability", SHARE, "probability of a right answer, from all scores combined", "0..1")
-ABSTAIN = Column("abstain", pa.bool_(), "do not act on the answer, neither as predicted nor swapped")
+COMBINED = Column(
+    "combined_reliability",
+    SHARE,
+    "probability that the predicted class is right, from all scores, the answered class and the date's share of ready "
+    "plants",
+    "0..1",
+)
+READY_PROBABILITY = Column(
+    "ready_probability",
+    SHARE,
+    "probability that the plant is ready; null with more than two classes",
+    "0..1",
+    nullable=True,
+)
 PREDICTED = Column("predicted", CLASS, "class that the classifier predicts", "class index")
 CLASSIFIER = Column("classifier", TEXT, "digest of the classifier artefact")
 CLUSTERS = Column("clusters", TEXT, "digest of the clusters artefact")

@@ -14,8 +14,6 @@ from storage.tables.columns import (
 )
 from storage.tables.parquet import Column, TableSpec
 
-# Columns with the confusion counts of a cluster's validation images.
-
 METRICS = TableSpec(
     "metrics",
     "accuracy before and after adjustment, per split",
@@ -25,8 +23,8 @@ METRICS = TableSpec(
         Column(
             "state",
             TEXT,
-            "before or after adjustment; cross-fitted: after adjustment by clusters of the other folds; cross-fitted "
-            "rule: cross-fitted by the rule alone, ignoring a person's decisions, which have seen all folds",
+            "before or after adjustment; decided: the more probable class; cross-fitted: after adjustment by clusters "
+            "of the other folds; cross-fitted rule: the same by the rule alone, because a person has seen all folds",
         ),
         Column("n", WHOLE, "number of labelled images"),
         Column("n_correct", WHOLE, "number of them classified correctly"),
@@ -47,7 +45,7 @@ METRICS = TableSpec(
         *FITTED_COLUMNS,
     ),
     per_date=False,
-    version=3,
+    version=4,
 )
 EVALUATION = TableSpec(
     "evaluation",

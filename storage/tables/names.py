@@ -19,8 +19,9 @@ METHOD_NAMES = {  # words for readers, by the value of the column `method`
 }
 
 # Values of the column `state` of the table `metrics`, in reading order.
-STATES = ("before", "after", "cross-fitted", "cross-fitted rule")
+STATES = ("before", "after", "cross-fitted", "cross-fitted rule", "decided")
 
+PRODUCT_SCORE = "answer_reliability"  # score by which answers are acted on, in the tables `promises` and `decided`
 CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"
 
 # Scores of a right answer by their column in the table `reliability`: name and meaning for readers, in reading order.
@@ -46,5 +47,9 @@ SCORES = {
         "trust score",
         "distance to the nearest other class divided by the distance to the answered class, in the features",
     ),
-    COMBINED_SCORE: ("all combined", "one probability of a right answer, learned from all other scores together"),
+    COMBINED_SCORE: (
+        "all combined",
+        "probability that the classifier's answer is right, learned from all other scores, the answered class and the "
+        "date's share of ready plants",
+    ),
 }

@@ -3,7 +3,6 @@
 import pyarrow as pa
 
 from storage.tables.columns import (
-    ABSTAIN,
     BASELINES,
     CLASS,
     CLUSTER,
@@ -20,6 +19,7 @@ from storage.tables.columns import (
     NOVELTY,
     PLANT,
     PREDICTED,
+    READY_PROBABILITY,
     RELIABILITY,
     ROW,
     SHARE,
@@ -140,16 +140,10 @@ RELIABILITIES = TableSpec(
         NOVELTY,
         *BASELINES,
         COMBINED,
-        ABSTAIN,
-        Column(
-            "abstain_reason",
-            TEXT,
-            "reasons to abstain, separated by spaces: wide (interval), novel (map), undecided (cluster), failing "
-            "(cluster, not swapped), reviewed (by a person)",
-        ),
+        READY_PROBABILITY,
         *FITTED_COLUMNS,
     ),
-    version=3,
+    version=4,
 )
 SWAPS = TableSpec(
     "swaps",
@@ -212,8 +206,7 @@ ADJUSTED = TableSpec(
         Column("is_swapped", pa.bool_(), "whether adjusted differs from predicted"),
         RELIABILITY,
         COMBINED,
-        ABSTAIN,
         *FITTED_COLUMNS,
     ),
-    version=2,
+    version=3,
 )

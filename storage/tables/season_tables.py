@@ -13,22 +13,27 @@ ACQUISITIONS = TableSpec(
         Column("n_images", WHOLE, "accepted images of the date"),
         Column("n_rejected", WHOLE, "rejected plants of the date; the table `rejected` says why"),
         Column("n_explained", WHOLE, "images that have a saliency map and therefore a cluster"),
-        Column("n_abstain", WHOLE, "explained images on whose answer nobody should act"),
-        Column("n_swapped", WHOLE, "explained images whose answer was swapped"),
+        Column("n_check", WHOLE, "explained images on whose answer nobody should act"),
+        Column("n_swapped", WHOLE, "explained images whose answer was swapped with its cluster"),
+        Column("n_corrected", WHOLE, "explained images whose answer differs from the predicted class"),
         Column(
             "mean_reliability",
             SHARE,
-            "mean reliability of explained images; null: none explained",
+            "mean probability that the answers given are right; null: none explained",
             "0..1",
             nullable=True,
         ),
         Column("n_labelled", WHOLE, "explained images whose true class is known"),
         Column("accuracy_before", SHARE, "accuracy of the predicted classes; null: no labels", "0..1", nullable=True),
         Column("accuracy_after", SHARE, "accuracy after adjustment; null: no labels", "0..1", nullable=True),
-        Column("is_outside", pa.bool_(), "whether the date differs from the validation data, as in the table `drift`"),
-        Column("outside_reason", TEXT, "what differs: clusters, novelty, both words, or empty"),
+        Column(
+            "accuracy_decided", SHARE, "accuracy of the more probable classes; null: no labels", "0..1", nullable=True
+        ),
+        Column("is_outside", pa.bool_(), "whether the date differs from the validation data"),
+        Column("outside_reason", TEXT, "what differs: words of `drift.reason`, and share (of ready plants); or empty"),
         *FITTED_COLUMNS,
     ),
+    version=2,
 )
 BACKFILL = TableSpec(
     "backfill",
@@ -41,7 +46,7 @@ BACKFILL = TableSpec(
         Column("detail", TEXT, "why the date failed; else empty"),
         Column("fit", TEXT, "digest of the fit that makes the date's rows; null: no fit was found", nullable=True),
         Column("n_images", WHOLE, "accepted images of the date; null: failed", nullable=True),
-        Column("n_abstain", WHOLE, "answers on which nobody should act; null: failed", nullable=True),
+        Column("n_check", WHOLE, "answers on which nobody should act; null: failed", nullable=True),
         Column("n_swapped", WHOLE, "answers that were swapped; null: failed", nullable=True),
         Column(
             "is_outside", pa.bool_(), "whether the date differs from the validation data; null: failed", nullable=True
@@ -54,5 +59,6 @@ BACKFILL = TableSpec(
         ),
     ),
     per_date=False,
+    version=2,
     partitioned_by="backfill",
 )

@@ -15,7 +15,7 @@ from storage.tables.parquet import is_by_plant, iter_table, read_columns, read_t
 from tasks.adjust.rules import swap
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 # Columns of the table `reliability` that are copied into the table `adjusted`.
 KEPT = (
     "plant_id",
@@ -26,7 +26,6 @@ KEPT = (
     "predicted",
     "reliability",
     "combined_reliability",
-    "abstain",
     "explained_class",
     "classifier",
     "clusters",

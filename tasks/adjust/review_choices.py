@@ -10,7 +10,6 @@ from storage.records.reviews import Choice, Review
 from storage.tables.rows import Row
 from tasks.parameters import Params
 
-REVIEWED = "reviewed"  # reason of an abstention that a person decided for the answer's cluster
 RULE, PERSON, TIMEOUT = "rule", "person", "timeout"  # values of the column `decided_by`
 
 
@@ -128,6 +127,6 @@ def _honoured(swap: Row, review: Row | None) -> dict[str, Any]:
     }
 
 
-def abstained_clusters(reviews: Iterable[Row]) -> set[int]:
-    """Return the clusters whose answers all abstain, by rows of the table `reviews`."""
-    return {row["cluster"] for row in reviews if row["decision"] == "abstain"}
+def person_choices(reviews: Iterable[Row]) -> dict[int, Choice]:
+    """Return what a person decided on clusters, by rows of the table `reviews`; the rule's rows are left out."""
+    return {row["cluster"]: row["decision"] for row in reviews if row["reviewer"] is not None}

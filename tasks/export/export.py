@@ -1,6 +1,6 @@
 """Export: write the decisions about a date's plants as CSV, GeoParquet and GeoJSON, for spreadsheets and maps.
 
-Reads `images` (for the plants' positions), `reliability` and `adjusted`; writes `decisions`.
+Reads `images` (for the plants' positions) and `decided`; writes `decisions`.
 """
 
 from datetime import date
@@ -10,19 +10,17 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
-from storage.tables import ADJUSTED, RELIABILITIES
+from storage.tables import DECIDED
 from storage.tables.rows import rows_of
 from tasks.export.rows import ExportParams, export_rows
 from tasks.stage import cached_by, made_once
 
-REVISION = 1
+REVISION = 2
 
 
-def decisions_recipe(
-    campaign: str, params: ExportParams, images: ArtifactRef, reliability: ArtifactRef, adjusted: ArtifactRef
-) -> Recipe:
+def decisions_recipe(campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef) -> Recipe:
     """Return the recipe of a date's decisions, which depends on the campaign because their rows name it."""
-    inputs = {"images": images, "reliability": reliability, "adjusted": adjusted}
+    inputs = {"images": images, "decided": decided}
     return Recipe(KIND, REVISION, {"campaign": campaign, **params.model_dump(mode="json")}, inputs)
 
 
@@ -36,12 +34,10 @@ def export_decisions(
     method: str,
     params: ExportParams,
     images: ArtifactRef,
-    reliability: ArtifactRef,
-    adjusted: ArtifactRef,
+    decided: ArtifactRef,
 ) -> None:
     """Write the decision about every explained plant of a date."""
     observed = store.open(images)
-    rated, answered = rows_of(store.open(reliability), RELIABILITIES), rows_of(store.open(adjusted), ADJUSTED)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
-    rows = export_rows(campaign, date, places, rated, answered, classes)
+    rows = export_rows(campaign, date, places, rows_of(store.open(decided), DECIDED), classes)
     write_decisions(draft, rows, params.crs, params.decimal)

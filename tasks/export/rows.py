@@ -12,7 +12,7 @@ from storage.tables.rows import Row
 from tasks.export.decisions import decision_rows
 from tasks.parameters import Params
 
-KEPT = ("method", "reliability", "explained_class", "classifier", "clusters")  # columns copied from table `adjusted`
+FIT = ("method", "explained_class", "classifier", "clusters")  # columns of the table `decided` that name the fit
 
 
 class ExportParams(Params):
@@ -59,8 +59,7 @@ def export_rows(
     campaign: str,
     day: date,
     places: Sequence[Row],
-    reliability: Sequence[Row],
-    adjusted: Sequence[Row],
+    decided: Sequence[Row],
     classes: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Return the decisions of a date (see `decision_rows`) with campaign, date, method and fit.
@@ -68,10 +67,8 @@ def export_rows(
     Parameters
     ----------
     places : `plant_id`, `easting` and `northing` of the date's plants.
+    decided : rows of the table of this name.
     """
-    decided = decision_rows(places, reliability, adjusted, classes)
+    named = decision_rows(places, decided, classes)
     mark = {"campaign": campaign, "date": day}
-    return [
-        {**mark, **decision, **{name: row[name] for name in KEPT}}
-        for decision, row in zip(decided, adjusted, strict=True)
-    ]
+    return [{**mark, **one, **{name: row[name] for name in FIT}} for one, row in zip(named, decided, strict=True)]

@@ -1,6 +1,7 @@
-"""Measure accuracy before and after adjustment.
+"""Measure accuracy before and after adjustment, and of the decided answers.
 
-Reads `plants`, `adjusted`, `swaps` and the cross-fitted judgements of validation images, writes the table `metrics`.
+Reads `plants`, `adjusted`, `decided`, `swaps` and the cross-fitted judgements of validation images, writes the table
+`metrics`.
 Validation images are judged by what was fitted without them, except for the state `after`, which is marked as
 in-sample. Intervals resample plants, because images of one plant on several dates are near copies.
 
@@ -18,7 +19,7 @@ from sklearn.metrics import confusion_matrix
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
-from storage.tables import ADJUSTED, CROSSFIT, METRICS, SWAPS
+from storage.tables import ADJUSTED, CROSSFIT, DECIDED, METRICS, SWAPS
 from storage.tables.names import JUDGED_SPLITS, MADE_BY
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
 from tasks.adjust.review_choices import PERSON
@@ -32,7 +33,7 @@ from tasks.statistics.significance import (
     percentile_interval,
 )
 
-REVISION = 2
+REVISION = 3
 
 
 def accuracies(
@@ -82,13 +83,19 @@ def accuracy_gain(
 
 
 def metric_rows(
-    adjusted: Rows, crossfit: Rows, without_fold: Sequence[int], n_classes: int, is_reviewed: bool = False
+    adjusted: Rows,
+    crossfit: Rows,
+    without_fold: Sequence[int],
+    decided: Rows,
+    n_classes: int,
+    is_reviewed: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table `metrics`: every split with labels, before and after; validation also cross-fitted.
+    """Return the rows of the table `metrics`: every split with labels, in every state; validation also cross-fitted.
 
     Parameters
     ----------
-    adjusted, crossfit : columns of the tables of these names.
+    adjusted, crossfit, decided : columns of the tables of these names; the answers of `decided` to validation images
+        are cross-fitted.
     without_fold : answers of the rows of `crossfit`, adjusted by the rule on the clusters of the other folds.
     n_classes : number of classes.
     is_reviewed : whether a person decided on clusters. Then the cross-fitted decisions are not those of `after`, and
@@ -102,6 +109,8 @@ def metric_rows(
         states = [("before", chosen, chosen["predicted"]), ("after", chosen, chosen["adjusted"])]
         if split == "val":
             states.append(("cross-fitted rule" if is_reviewed else "cross-fitted", crossfit, list(without_fold)))
+        answered = labelled(decided, split)
+        states.append(("decided", answered, answered["answer"]))
         for state, table, answers in states:
             drawn, pairs = resamples(table["plant_id"]), (table["label"], table["predicted"], answers)
             rows.append(
@@ -119,12 +128,15 @@ def metric_rows(
 
 
 def metrics_recipe(
-    plants: ArtifactRef, crossfit: ArtifactRef, swaps: ArtifactRef, adjusted: list[ArtifactRef]
+    plants: ArtifactRef,
+    crossfit: ArtifactRef,
+    swaps: ArtifactRef,
+    adjusted: list[ArtifactRef],
+    decided: list[ArtifactRef],
 ) -> Recipe:
     """Return the recipe of a campaign's metrics."""
-    return Recipe(
-        "metrics", REVISION, {}, {"plants": plants, "crossfit": crossfit, "swaps": swaps, "adjusted": adjusted}
-    )
+    inputs = {"plants": plants, "crossfit": crossfit, "swaps": swaps, "adjusted": adjusted, "decided": decided}
+    return Recipe("metrics", REVISION, {}, inputs)
 
 
 @task(task_run_name="measure {campaign} {method}", **cached_by(metrics_recipe))
@@ -137,14 +149,16 @@ def measure_accuracy(
     crossfit: ArtifactRef,
     swaps: ArtifactRef,
     adjusted: list[ArtifactRef],
+    decided: list[ArtifactRef],
 ) -> None:
-    """Measure accuracy per split over all dates, before and after adjustment."""
-    decided = store.open(swaps)
+    """Measure accuracy per split over all dates, before and after adjustment, and of the decided answers."""
+    swapped = store.open(swaps)
     rows = metric_rows(
         labelled_columns(store, ADJUSTED, adjusted, (*MADE_BY, *ANSWERED, "adjusted")),
         read_table(store.open(crossfit), CROSSFIT),
-        read_array(decided, ADJUSTED_WITHOUT_FOLD).tolist(),
+        read_array(swapped, ADJUSTED_WITHOUT_FOLD).tolist(),
+        labelled_columns(store, DECIDED, decided, (*MADE_BY, *ANSWERED, "answer")),
         len(store.open(plants).summary["classes"]),
-        is_reviewed=PERSON in read_table(decided, SWAPS)["decided_by"],
+        is_reviewed=PERSON in read_table(swapped, SWAPS)["decided_by"],
     )
     write_table(draft, METRICS, rows_to_columns(METRICS, rows))

@@ -46,7 +46,6 @@ class Picture:
     predicted: str
     adjusted: str
     label: str | None
-    abstain: bool
     image: bytes
     overlay: bytes
 
@@ -148,7 +147,6 @@ def _picture(
         predicted=classes[answer["predicted"]],
         adjusted=classes[answer["adjusted"]],
         label=None if label is None else classes[label],
-        abstain=answer["abstain"],
         image=overlay_image(image, np.zeros_like(saliency)),  # a zero map leaves the image as it is
         overlay=overlay_image(image, saliency, is_signed),
     )

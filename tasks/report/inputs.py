@@ -13,15 +13,18 @@ from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.errors import InputError
 from storage.tables import (
     ADJUSTED,
+    CALIBRATION,
     CLUSTER_MATCHES,
     CLUSTER_SCORES,
     CROSSFIT,
+    DECIDED,
     DRIFT,
     EPOCHS,
     EVALUATION,
     METRICS,
     OBSERVATIONS,
     PLANTS,
+    PROMISES,
     REJECTED,
     RELIABILITIES,
     SENSITIVITY,
@@ -31,9 +34,19 @@ from storage.tables.names import SCORES, UNSEEN
 from storage.tables.rows import Row, dated_rows, days_of, labelled_rows, rows_of, shared_rows
 from tasks.report.examples import Example, find_examples
 
-COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped", "abstain")  # columns of `adjusted`
-ABSTAINED = ("split", "abstain", "abstain_reason")  # columns of `reliability`
-JUDGED = ("clusters", "crossfit", "sensitivity", "scores", "swaps", "metrics", "evaluation")  # artefacts per method
+COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped")  # columns of `adjusted`
+DECISIONS = ("split", "label", "answer", "check_reason")  # columns of `decided`
+JUDGED = (
+    "clusters",
+    "crossfit",
+    "sensitivity",
+    "scores",
+    "swaps",
+    "promises",
+    "metrics",
+    "evaluation",
+    "calibration",
+)  # artefacts per method
 
 
 @dataclass(frozen=True)
@@ -42,10 +55,11 @@ class MethodResults:
 
     Attributes
     ----------
-    clusters, swaps, metrics, evaluation, crossfit, sensitivity : rows of the tables of these names.
+    clusters, swaps, promises, metrics, evaluation, calibration, crossfit, sensitivity : rows of the tables of these
+        names.
     matches : rows of the table `cluster_matches`; empty for a first fit.
-    adjusted, reliability : rows of the tables of these names for every date of the campaign, with the columns `COUNTED`
-        and `ABSTAINED` only. Equal rows are stored once.
+    adjusted, decided : rows of the tables of these names for every date of the campaign, with the columns `COUNTED` and
+        `DECISIONS` only. Equal rows are stored once.
     judged : labelled rows of `reliability` of unseen plants, with every score.
     drift : rows of the table of this name with the date, including dates scored since the fit.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
@@ -56,13 +70,15 @@ class MethodResults:
     method: str
     clusters: Sequence[Row]
     swaps: Sequence[Row]
+    promises: Sequence[Row]
     matches: Sequence[Row]
     metrics: Sequence[Row]
     evaluation: Sequence[Row]
+    calibration: Sequence[Row]
     crossfit: Sequence[Row]
     sensitivity: Sequence[Row]
     adjusted: Sequence[Row]
-    reliability: Sequence[Row]
+    decided: Sequence[Row]
     judged: Sequence[Row]
     drift: Sequence[Row]
     prototypes: NDArray[np.float32]
@@ -150,7 +166,7 @@ def read_campaign(
         rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, scored, method, params["score"]["least_novelty"]) for method in asked],
+        methods=[read_method(artifacts, scored, method, params["decide"]["least_novelty"]) for method in asked],
         artifacts=artifacts,
         scored=scored,
     )
@@ -166,13 +182,15 @@ def read_method(
         method=method,
         clusters=rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES),
         swaps=rows_of(artifacts[f"swaps {method}"], SWAPS),
+        promises=rows_of(artifacts[f"promises {method}"], PROMISES),
         matches=[] if matches is None else rows_of(matches, CLUSTER_MATCHES),
         metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
+        calibration=rows_of(artifacts[f"calibration {method}"], CALIBRATION),
         crossfit=rows_of(crossfit, CROSSFIT),
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
         adjusted=shared_rows(artifacts, f"adjusted {method}", ADJUSTED, COUNTED),
-        reliability=shared_rows(artifacts, f"reliability {method}", RELIABILITIES, ABSTAINED),
+        decided=shared_rows(artifacts, f"decided {method}", DECIDED, DECISIONS),
         judged=labelled_rows(
             artifacts, f"reliability {method}", RELIABILITIES, UNSEEN, ("split", "label", "predicted", *SCORES)
         ),
@@ -193,6 +211,6 @@ def never_novel(n: int, least: float) -> list[str]:
     if 1 / (n + 1) >= least > 0:
         return [
             f"with {n} validation images novelty is never below {1 / (n + 1):.3f}: no map can be marked as novel "
-            f"(score.least_novelty = {least:g})"
+            f"(decide.least_novelty = {least:g})"
         ]
     return []

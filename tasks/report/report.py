@@ -27,7 +27,7 @@ from tasks.report.method.page import MethodPage, method_pages
 from tasks.report.render import render_page, template_text
 from tasks.stage import cached_by, made_once
 
-REVISION = 4
+REVISION = 5
 
 
 def report_recipe(
@@ -86,7 +86,7 @@ def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field part of the page, by the campaign's first saliency method."""
     methods = [one.method for one in results.methods]
     days = read_days(results.artifacts, results.scored, results.plants, results.classes, methods[0])
-    return field_page(days, results.classes, methods, results.plants, lost)
+    return field_page(days, results.classes, methods, results.plants, lost, results.methods[0].promises)
 
 
 def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
         "warnings": [f"{page.name}: {warning}" for page in methods for warning in page.warnings],
         "days": [asdict(summary) for summary in field.summaries],
         "decisions": [decision_sentence(summary) for summary in field.summaries],
+        "guarantees": field.guarantees,
     }
 
 
@@ -123,7 +124,13 @@ def report_summary(store: Store, record: CampaignRecord) -> str:
         words.method_name(method): Headline(text, tone) for method, (tone, text) in report.summary["headline"].items()
     }
     notes, warnings = report.summary["notes"], report.summary["warnings"]
-    decided = ["## Decisions", *(f"- {sentence}" for sentence in reversed(report.summary["decisions"])), ""]
+    decided = [
+        "## Decisions",
+        *(f"- {sentence}" for sentence in reversed(report.summary["decisions"])),
+        "",
+        *report.summary["guarantees"],
+        "",
+    ]
     lines = summary_lines(f"Campaign {record.campaign}", heads, notes, metrics, warnings)
     differing = ", ".join(f"{name} = {value}" for name, value in parameter_rows(report.manifest.params["differing"]))
     lines += ["", f"Parameters: {'the paper’s' if not differing else 'unlike the paper’s, ' + differing}"]

@@ -75,6 +75,29 @@ def calibration_figure(bins: Mapping[str, Sequence[CalibrationRow]], title: str)
     return png_bytes(figure)
 
 
+def promise_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], confidence: float) -> bytes:
+    """Draw the share of answers that may be acted on against the share of wrong ones that is tolerated.
+
+    Parameters
+    ----------
+    curves : tolerated shares and shares of answers, both (n,) and 0..1, by the score's name.
+    confidence : probability with which every promise holds.
+    """
+    figure = Figure(figsize=(8.2, 4.2), layout=page_layout())
+    panel = figure.subplots()
+    for (name, (tolerated, answered)), (colour, pattern, shape) in zip(
+        curves.items(), _styles(len(curves)), strict=True
+    ):
+        panel.plot(tolerated, answered, color=colour, linestyle=pattern, marker=shape, linewidth=1.8, label=name)
+    panel.set_xlabel("tolerated share of wrong answers among those acted on")
+    panel.set_ylabel("share of answers acted on")
+    panel.set_ylim(-0.03, 1.03)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _finish(figure, panel, f"what validation plants certify (confidence {100 * confidence:.3g} %)")
+    return png_bytes(figure)
+
+
 def _styles(n: int) -> list[tuple[str, Any, str]]:
     return [LINES[i % len(LINES)] for i in range(n)]
 

@@ -1,6 +1,6 @@
 """Keep the report's fixed sentences: what words of the tables mean, and when not to trust a number."""
 
-from storage.tables.names import METHOD_NAMES, SCORES
+from storage.tables.names import METHOD_NAMES, PRODUCT_SCORE, SCORES
 
 # How a method makes its maps, by its word in the tables.
 METHOD_MEANINGS = {
@@ -21,6 +21,7 @@ APPROXIMATE = "approximate maps: take no reliability as final"
 
 IN_SAMPLE = "the clusters were scored on these images, so the figure is too good"
 CROSSFITTED = "every plant is answered by clusters made without it; judge by this figure"
+DECIDED = "the more probable class; on validation plants by a model fitted without the plant"
 CROSSFITTED_RULE = "cross-fitted by the rule alone, without the review; it does not judge what a person decided"
 
 # Which answers are swapped, by the word in the table `swaps`.
@@ -37,16 +38,16 @@ NO_SWAP = {
     "help plants that its clusters were made without",
 }
 
-# Why an answer should not be acted on, by the word in the table `reliability`.
-ABSTAIN_REASONS = {
-    "wide": """Its cluster has too few validation images: the interval of the cluster's error share is too wide to
-        decide.""",
+# Why a plant is to be checked, by the word in the table `decided`.
+CHECK_REASONS = {
+    "unsure": "The answer is not certain enough: its reliability is below the one from which answers may be acted on.",
+    "unpromised": """No answer of its kind may be acted on: validation plants do not show that few enough would be
+        wrong.""",
     "novel": "The image's saliency map is unlike every validation map, so validation says nothing about its answer.",
-    "undecided": """In its cluster right and wrong answers are too evenly mixed: neither the answer nor its opposite can
-        be trusted.""",
-    "failing": "In its cluster the classifier is mostly wrong, but the answer was not swapped; or the other way round.",
-    "reviewed": """A person looked at its cluster and decided that none of its answers should be acted on.""",
+    "reviewed": "A person looked at its cluster, and what that person decided speaks against the answer.",
+    "outside": "The date differs from the validation data, so nothing is promised about its answers.",
 }
+SHARE_OUTSIDE = "the share of ready plants is far from that on every validation date"  # why a date is outside
 
 # Columns of the table `evaluation`: heading, meaning, and whether the largest is best.
 QUALITIES = {
@@ -114,8 +115,11 @@ HOW_TO_READ = {
     "Validation figures after adjustment are too good": """
         The clusters to swap were chosen on the same images on which they are judged. Judge adjustment by unseen plants,
         or by the cross-fitted figures: there, each plant is answered by clusters that were made without it.""",
-    "An answer marked abstain is no answer": """
-        Its reliability is not known well enough to act on it, as predicted or swapped. Look at the plant.""",
+    "The promise is about answers together, not about one plant": """
+        Of 100 answers that are acted on, at most the tolerated number is wrong, with the stated confidence. Which ones
+        is not known; the probability beside a plant says how likely its answer is right.""",
+    "Check means that nothing is promised": """
+        The answer may still be right, and its probability says how likely that is. Look at the plant.""",
     "The cluster's reliability is one score among several": """
         Which score knows the classifier's errors best differs between fields. The report compares them on plants
         to which none of them was fitted. A gap smaller than the intervals may be chance.""",
@@ -160,4 +164,4 @@ def method_name(method: str) -> str:
 
 def score_name(score: str) -> str:
     """Return a score's name for readers."""
-    return SCORES[score][0] if score in SCORES else score
+    return "decided answers" if score == PRODUCT_SCORE else SCORES[score][0] if score in SCORES else score

@@ -6,8 +6,13 @@ a wrong sign is noise (Breiman 1996, DOI 10.1007/BF00117832, on stacked regressi
 
 The prior is the classifier's own confidence, and errors move the weights away from it. With a hundred validation
 images, weights that start from zero follow chance. If the classifier fails systematically, its own weight becomes zero.
+
+Two more inputs say what the signals do not know: which class was answered, and how the share of ready plants on the
+image's date differs from that of all validation images. Their weights may have either sign. Without them, the
+probability is right on average but not by date and answer: "ready" is believed too much where few plants are ready.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +25,38 @@ Floats = NDArray[np.float64]
 # START and PENALTY were chosen on synthetic seasons other than those of the results in the documentation.
 START = {"margin": 1.0}  # prior weights of standardised signals; those not named have 0
 PENALTY = 10.0  # penalty of a squared step away from the prior weights, in units of one image's log-loss
+ANSWER_START = {"answer": 0.0, "answer_share": 1.0}  # prior weights of the inputs that know the answer's class
+ANSWER_PENALTY = 1.0  # penalty of these inputs' weights, in the same unit
 SAME = 1e-9  # least relative spread of an input; a smaller one is rounding, and scaling by it would let it dominate
 
-# Names of the model's inputs; a higher value always speaks for a right answer.
-INPUTS = ("reliability", "nearest_map_reliability", "margin", "feature_reliability", "trust_score", "novelty")
+# Names of the signed inputs; a higher value always speaks for a right answer.
+SIGNED = ("reliability", "nearest_map_reliability", "margin", "feature_reliability", "trust_score", "novelty")
+INPUTS = (*SIGNED, *ANSWER_START)  # all inputs of the model
+SHARE = INPUTS.index("answer_share")  # place of the input that knows the date's share of ready plants
 
 
-def inputs(signals: dict[str, Floats]) -> Floats:
-    """Return the inputs (n, 6) of the model for n images, in the order of `INPUTS`."""
-    trust = signals["trust_score"]
-    values = {**signals, "reliability": 1 - signals["error_share"], "trust_score": trust / (1 + trust)}
+def inputs(signals: Mapping[str, Floats]) -> Floats:
+    """Return the inputs (n, 8) of the model for n images, in the order of `INPUTS`.
+
+    `answer` is 1 where the answer is ready and -1 where it is not. `answer_share` is `answer` times `share_shift`, the
+    log-odds of the date's share of ready plants minus those of validation's. With more than two classes, the signals
+    have neither, and both inputs are 0.
+    """
+    trust, none = signals["trust_score"], np.zeros(len(signals["trust_score"]))
+    answer = signals.get("answer", none)
+    values = {
+        **signals,
+        "reliability": 1 - signals["error_share"],
+        "trust_score": trust / (1 + trust),
+        "answer": answer,
+        "answer_share": answer * signals.get("share_shift", none),
+    }
     return np.stack([values[name] for name in INPUTS], axis=1)
+
+
+def answer_sign(predicted: NDArray[np.integer]) -> Floats:
+    """Return the signal `answer` of n answers of two classes: 1 where class 1 is answered, else -1."""
+    return np.where(np.asarray(predicted) == 1, 1.0, -1.0)
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,9 @@ class Combination:
 
     Attributes
     ----------
-    mean, scale : (6,) mean and standard deviation of the inputs; the scale is 1 where an input does not vary.
-    weights : (6,) weights of the standardised inputs, none negative.
+    mean, scale : (8,) mean and standard deviation of the inputs; the scale is 1 where an input does not vary. The
+        inputs that know the answer's class are not standardised, so their mean is 0 and their scale 1.
+    weights : (8,) weights of the standardised inputs; those of `SIGNED` are not negative.
     intercept : log-odds of a right answer at the mean of the inputs.
     """
 
@@ -49,9 +76,13 @@ class Combination:
     weights: Floats
     intercept: float
 
-    def reliability(self, signals: dict[str, Floats]) -> Floats:
+    def reliability(self, signals: Mapping[str, Floats]) -> Floats:
         """Return the probability of a right answer, (n,) in 0..1."""
-        return expit((inputs(signals) - self.mean) / self.scale @ self.weights + self.intercept)
+        return expit(self.odds(inputs(signals)))
+
+    def odds(self, values: Floats) -> Floats:
+        """Return the log-odds of a right answer, (n,), for inputs (n, 8)."""
+        return (values - self.mean) / self.scale @ self.weights + self.intercept
 
     def as_json(self) -> dict[str, Any]:
         """Return the model as JSON values, which `Combination.of` reads."""
@@ -65,27 +96,39 @@ class Combination:
         return cls(mean, scale, weights, values["intercept"])
 
 
-def fit_combination(signals: dict[str, Floats], is_wrong: NDArray[np.bool_]) -> Combination:
+def fit_combination(
+    signals: Mapping[str, Floats], is_wrong: NDArray[np.bool_], counts: Floats | None = None
+) -> Combination:
     """Fit the model to signals of n validation images.
 
     Half a right and half a wrong answer are added at the mean of the inputs. They keep the probabilities inside 0..1 if
     no answer or every answer is wrong.
+
+    Parameters
+    ----------
+    signals : signals (n,) by name.
+    is_wrong : (n,) whether each answer is wrong.
+    counts : (n,) how often each image counts, as in a bootstrap; by default once.
     """
-    values = inputs(signals)
-    mean, spread = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(spread > SAME * np.maximum(np.abs(mean), 1), spread, 1)
-    standard = (values - mean) / scale
-    sign, start = np.where(is_wrong, -1.0, 1.0), np.asarray([START.get(name, 0.0) for name in INPUTS])
+    values, n_signed = inputs(signals), len(SIGNED)
+    times = np.ones(len(values)) if counts is None else counts
+    mean, scale = np.zeros(len(INPUTS)), np.ones(len(INPUTS))
+    mean[:n_signed] = np.average(values[:, :n_signed], axis=0, weights=times)
+    spread = np.sqrt(np.average((values[:, :n_signed] - mean[:n_signed]) ** 2, axis=0, weights=times))
+    scale[:n_signed] = np.where(spread > SAME * np.maximum(np.abs(mean[:n_signed]), 1), spread, 1)
+    standard, sign = (values - mean) / scale, np.where(is_wrong, -1.0, 1.0)
+    start = np.asarray([{**START, **ANSWER_START}.get(name, 0.0) for name in INPUTS])
+    penalty = np.asarray([PENALTY] * n_signed + [ANSWER_PENALTY] * len(ANSWER_START))
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         odds = standard @ theta[:-1] + theta[-1]
-        pull = -sign * expit(-sign * odds)
+        pull = -sign * expit(-sign * odds) * times
         prior = 0.5 * (np.logaddexp(0, theta[-1]) + np.logaddexp(0, -theta[-1]))
         step = theta[:-1] - start
-        total = np.logaddexp(0, -sign * odds).sum() + prior + PENALTY / 2 * (step**2).sum()
-        gradient = np.append(standard.T @ pull + PENALTY * step, pull.sum() + expit(theta[-1]) - 0.5)
+        total = times @ np.logaddexp(0, -sign * odds) + prior + (penalty * step**2).sum() / 2
+        gradient = np.append(standard.T @ pull + penalty * step, pull.sum() + expit(theta[-1]) - 0.5)
         return float(total), gradient
 
-    bounds = [(0.0, None)] * len(INPUTS) + [(None, None)]
+    bounds = [(0.0, None)] * n_signed + [(None, None)] * (len(ANSWER_START) + 1)
     found = minimize(loss, np.append(start, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return Combination(mean, scale, np.asarray(found.x[:-1]), float(found.x[-1]))

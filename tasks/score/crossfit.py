@@ -20,12 +20,13 @@ from tasks.cluster.axes import isometric
 from tasks.cluster.folds import CrossFit
 from tasks.cluster.members import DateMembers, MemberVectors, column, joined_answers, made_by, plants_of, read_members
 from tasks.cluster.params import ClusterParams
-from tasks.score.combine import INPUTS, fit_combination
+from tasks.score.combine import INPUTS
 from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
 from tasks.score.signals import answer_evidence
+from tasks.score.uncertainty import ready_model, resampled_models
 from tasks.stage import cached_by, made_once
 
-REVISION = 1
+REVISION = 2
 
 
 def crossfit_recipe(
@@ -64,12 +65,13 @@ def cross_fit_validation(
     write_array(draft, LOGITS, data.answers.logits)
     write_array(draft, FEATURES, data.answers.features)
     write_array(draft, TRUTH, data.truth)
-    model = fit_combination(found.signals, data.is_wrong)
-    draft.write_json("combination.json", model.as_json())
+    model = ready_model(data, found.signals)
+    draft.write_json("ready_model.json", model.as_json())
+    draft.write_json("resampled_models.json", [one.as_json() for one in resampled_models(data, found.signals)])
     draft.write_json("folds.json", {str(fold): vars(one) for fold, one in found.clusters.items()})
     draft.summary = {
         "temperature": answer_evidence(data.answers, data.truth).temperature,
-        "weights": dict(zip(INPUTS, model.weights.tolist(), strict=True)),
+        "weights": dict(zip(INPUTS, model.combination.weights.tolist(), strict=True)),
         "warnings": fold_warnings(found),
     }
 
@@ -81,6 +83,7 @@ def read_validation(members: list[DateMembers], params: ClusterParams, size: int
         answers=joined_answers(members),
         truth=np.asarray(column(members, "label"), np.int64),
         plants=plants_of(members),
+        dates=[one.date for one in members for _ in one.rows],
     )
 
 

@@ -14,7 +14,8 @@ from tasks.classify.answers import Answers, Floats
 from tasks.cluster.evidence import Signals, joined
 from tasks.cluster.folds import CrossFit, cross_fit_maps
 from tasks.cluster.params import ClusterParams, Kernel
-from tasks.score.combine import fit_combination
+from tasks.score.combine import answer_sign, fit_combination
+from tasks.score.shares import ReadyShares, ready_shares
 from tasks.score.signals import answer_evidence, answer_signals
 
 
@@ -27,13 +28,14 @@ class Validation:
     vectors : (n, f) vectors of their saliency maps.
     answers : logits and features that the classifier computed.
     truth : (n,) true classes.
-    plants : (n,) id of each image's plant.
+    plants, dates : (n,) id of each image's plant, and its acquisition date.
     """
 
     vectors: Floats
     answers: Answers
     truth: NDArray[np.int64]
     plants: Sequence[str]
+    dates: Sequence[str]
 
     @property
     def is_wrong(self) -> NDArray[np.bool_]:
@@ -41,8 +43,13 @@ class Validation:
         return self.answers.predicted != self.truth
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Validation":
-        plants = [plant for plant, is_chosen in zip(self.plants, chosen, strict=True) if is_chosen]
-        return Validation(self.vectors[chosen], self.answers[chosen], self.truth[chosen], plants)
+        kept = np.flatnonzero(chosen).tolist()
+        names = ([texts[i] for i in kept] for texts in (self.plants, self.dates))
+        return Validation(self.vectors[chosen], self.answers[chosen], self.truth[chosen], *names)
+
+    def shares(self, counts: Floats | None = None) -> ReadyShares:
+        """Return the shares of ready plants by date; `counts` (n,) says how often each image counts."""
+        return ready_shares(self.truth == 1, self.dates, counts)
 
 
 def cross_fit(data: Validation, params: ClusterParams, kernel: Kernel | None) -> CrossFit:
@@ -54,8 +61,18 @@ def cross_fit(data: Validation, params: ClusterParams, kernel: Kernel | None) ->
     parts: dict[int, tuple[NDArray[np.bool_], Signals]] = {}
     for fold in found.clusters:
         out = found.fold == fold
-        parts[fold] = out, answer_signals(answer_evidence(data.answers[~out], data.truth[~out]), data.answers[out])
+        rest, held_out = data[~out], data[out]
+        signals = answer_signals(answer_evidence(rest.answers, rest.truth), held_out.answers)
+        parts[fold] = out, {**signals, **share_signals(held_out, rest.shares())}
     return CrossFit(found.fold, {**found.signals, **joined(parts, len(found.fold))}, found.clusters)
+
+
+def share_signals(data: Validation, shares: ReadyShares) -> Signals:
+    """Return the signals `answer` and `share_shift` of n images of two classes; none with more classes."""
+    if data.answers.logits.shape[1] != 2:
+        return {}
+    shift = np.asarray([shares.shift(day) for day in data.dates], np.float64)
+    return {"answer": answer_sign(data.answers.predicted), "share_shift": shift}
 
 
 def combined_cross_fit(data: Validation, found: CrossFit, params: ClusterParams, kernel: Kernel | None) -> Floats:

@@ -1,81 +1,52 @@
-"""Rate how far answers can be relied on, and decide when to abstain from them. Pure functions."""
+"""Rate how far answers can be relied on, by the evidence of validation images. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
+from scipy.special import expit
 
 from storage.tables.parquet import Rows
-from tasks.adjust.review_choices import REVIEWED
-from tasks.classify.answers import Answers
-from tasks.parameters import Params
-from tasks.score.combine import Combination
+from tasks.classify.answers import Answers, Floats
+from tasks.cluster.evidence import Signals
+from tasks.parameters import Params, refuse_removed_keys
+from tasks.score.combine import answer_sign, inputs
+from tasks.score.date_share import DateShare
 from tasks.score.signals import AnswerEvidence, answer_signals
+from tasks.score.uncertainty import ReadyModel
 
-# Scores by the classifier's outputs and the combined model.
-JUDGED = ("softmax", "calibrated_softmax", "feature_reliability", "trust_score", "combined_reliability")
-ABSTAIN_BY = ("error_share_lower", "error_share_upper", "reliability", "novelty")  # columns that decide abstention
+OF_ANSWERS = (
+    "softmax",
+    "calibrated_softmax",
+    "feature_reliability",
+    "trust_score",
+)  # scores by the classifier's outputs
+# Scores of the table `crossfit` that replace those of a validation image, which must not be judged by itself.
+JUDGED = ("error_share", *OF_ANSWERS, "combined_reliability")
 SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability")  # columns of a cluster, 0..1
 COUNTS = ("tp", "tn", "fp", "fn")  # columns of a cluster's kinds of answers
 # Columns that an image takes from its cluster, with the column of the table `clusters`.
 INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
+REMOVED = {  # keys of earlier versions, and what replaces them
+    "undecided": "decide.tolerated_error",
+    "widest": "decide.tolerated_error",
+    "least_novelty": "decide.least_novelty",
+}
 
 
 class ScoreParams(Params):
-    """Parameters of the clusters' scores and of abstention."""
+    """Parameters of the clusters' scores."""
 
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="Confidence level of the Wilson interval of a cluster's error share"
     )
-    widest: float = Field(
-        default=0.4,
-        gt=0,
-        le=1,
-        description="Widest interval of a cluster's error share; abstain from answers in clusters with a wider one",
-    )
-    least_novelty: float = Field(
-        default=0.02,
-        ge=0,
-        lt=1,
-        description="Least novelty p-value of a saliency map; abstain from images below it, whose maps are unlike all "
-        "validation maps",
-    )
-    undecided: tuple[float, float] = Field(
-        default=(0.25, 0.6),
-        description="Band of cluster reliability in which answers abstain, lower bound first; below it an answer is "
-        "acted on only if swapped, above it only as predicted",
-    )
 
-    @field_validator("undecided")
+    @model_validator(mode="before")
     @classmethod
-    def _ascending_shares(cls, band: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= band[0] <= band[1] <= 1:
-            raise ValueError(f"score.undecided is {list(band)}; it must be two shares, the lower first, in 0..1")
-        return band
-
-
-def abstain_reasons(
-    lower: float, upper: float, reliability: float, novelty: float, is_swapped: bool, params: ScoreParams
-) -> list[str]:
-    """Return why an answer should not be acted on; empty if nothing speaks against it.
-
-    - `wide`: its cluster has too few validation images;
-    - `novel`: its map is unlike all validation maps;
-    - `undecided`: in its cluster, right and wrong answers are about equally frequent;
-    - `failing`: answers in its cluster are mostly wrong and it is not swapped, or mostly right and it is.
-
-    All numbers are in 0..1; `reliability` is that of the answer as predicted.
-    """
-    low, high = params.undecided
-    reasons = {
-        "wide": upper - lower > params.widest,
-        "novel": novelty < params.least_novelty,
-        "undecided": low < reliability < high,
-        "failing": reliability >= high if is_swapped else reliability <= low,
-    }
-    return [name for name, applies in reasons.items() if applies]
+    def _refuse_removed(cls, values: Any) -> Any:
+        return refuse_removed_keys("score", values, REMOVED)
 
 
 @dataclass(frozen=True)
@@ -84,54 +55,101 @@ class Grounds:
 
     Attributes
     ----------
-    clusters, swaps : columns of the tables of these names.
-    doubted : clusters that a person abstains from.
-    evidence, combination : of the classifier's outputs, and of all signals together.
+    clusters : columns of the table `clusters`.
+    evidence : answers of validation images.
+    model : combined model of all signals.
     """
 
-    params: ScoreParams
     clusters: Rows
-    swaps: Rows
-    doubted: set[int]
     evidence: AnswerEvidence
-    combination: Combination
+    model: ReadyModel
 
 
-def rate(assigned: Rows, answers: Answers, by: Grounds, own: Mapping[int, Mapping[str, Any]]) -> Rows:
-    """Return the columns of the table `reliability` for some images.
+@dataclass(frozen=True)
+class Judged:
+    """Scores of n images, before the date's share of ready plants is known.
+
+    Attributes
+    ----------
+    scores : values (n,) of `OF_ANSWERS` by name.
+    inputs : (n, 8) inputs of the combined model, with the date's share left out.
+    answer : (n,) 1 where class 1 is answered, else -1.
+    """
+
+    scores: Signals
+    inputs: Floats
+    answer: Floats
+
+
+def judge(by: Grounds, assigned: Rows, answers: Answers, own: Mapping[int, Mapping[str, Any]]) -> Judged:
+    """Return the scores of n images.
 
     Parameters
     ----------
-    assigned : columns of the table `assignments`, and the images' `label` and `predicted`.
+    by : evidence by which they are judged.
+    assigned : columns of the table `assignments`.
     answers : logits and features that the classifier computed for them.
-    by : evidence by which they are rated.
     own : cross-fitted scores by row, for images that are part of that evidence.
+    """
+    signals = answer_signals(by.evidence, answers)
+    signals["error_share"] = np.asarray(of_clusters(by.clusters, "error_share", assigned["cluster"]), np.float64)
+    signals |= {name: np.asarray(assigned[name], np.float64) for name in ("nearest_map_reliability", "novelty")}
+    for here, row in enumerate(assigned["row"]):
+        for name, value in own.get(row, {}).items():
+            if name in signals:
+                signals[name][here] = value
+    answer = answer_sign(answers.predicted)
+    known = {**signals, "answer": answer} if answers.logits.shape[1] == 2 else signals
+    return Judged({name: signals[name] for name in OF_ANSWERS}, inputs(known), answer)
+
+
+def joined(parts: list[Judged]) -> Judged:
+    """Join the scores of several parts of a date."""
+    scores = {name: np.concatenate([one.scores[name] for one in parts]) for name in OF_ANSWERS}
+    return Judged(scores, np.concatenate([p.inputs for p in parts]), np.concatenate([p.answer for p in parts]))
+
+
+def right_probability(judged: Judged, model: ReadyModel, share: DateShare | None) -> Floats:
+    """Return the probability (n,) that each predicted class is right; `share` is None with more than two classes."""
+    if share is None:
+        return expit(model.combination.odds(judged.inputs))
+    return expit(judged.answer * model.ready_odds(judged.inputs, judged.answer, share.shift))
+
+
+def rate(
+    assigned: Rows, judged: Judged, right: Floats, by: Grounds, own: Mapping[int, Mapping[str, Any]], part: slice
+) -> Rows:
+    """Return the columns of the table `reliability` for some images of a date.
+
+    Parameters
+    ----------
+    assigned : columns of the table `assignments` of these images, with their `label` and `predicted`.
+    judged, right : scores of all images of the date, and the probability that each predicted class is right.
+    by, own : see `judge`.
+    part : place of these images among all.
     """
     columns = {name: values for name, values in assigned.items() if name != "is_flat_map"}
     columns |= {name: of_clusters(by.clusters, theirs, columns["cluster"]) for name, theirs in INHERITED.items()}
-    columns |= judge(by, answers, columns)
+    columns |= {name: judged.scores[name][part].tolist() for name in OF_ANSWERS}
+    probability = right[part].copy()
     for here, row in enumerate(columns["row"]):
-        for name, value in own.get(row, {}).items():
-            columns[name][here] = value
-    is_swapped = of_clusters(by.swaps, "is_swapped", columns["cluster"])
-    reasons = [
-        abstain_reasons(lower, upper, share, novelty, swapped, by.params) + [REVIEWED] * (cluster in by.doubted)
-        for lower, upper, share, novelty, cluster, swapped in zip(
-            *(columns[name] for name in (*ABSTAIN_BY, "cluster")), is_swapped, strict=True
-        )
-    ]
-    return columns | {"abstain": [bool(r) for r in reasons], "abstain_reason": [" ".join(r) for r in reasons]}
+        if row in own:
+            probability[here] = own[row]["combined_reliability"]
+    columns["combined_reliability"] = probability.tolist()
+    columns["ready_probability"] = ready_probability(
+        probability, judged.answer[part], len(by.evidence.answers.logits[0])
+    )
+    return columns
+
+
+def ready_probability(right: Floats, answer: Floats, n_classes: int) -> list[float] | list[None]:
+    """Return the probability that each of n plants is ready; None with more than two classes."""
+    if n_classes != 2:
+        return [None] * len(right)
+    return np.where(answer > 0, right, 1 - right).tolist()
 
 
 def of_clusters(clusters: Rows, name: str, chosen: list[int]) -> list[Any]:
     """Look up a column of a table with one row per cluster, for the clusters of some images."""
     by_cluster = dict(zip(clusters["cluster"], clusters[name], strict=True))
     return [by_cluster[cluster] for cluster in chosen]
-
-
-def judge(by: Grounds, answers: Answers, columns: Rows) -> Rows:
-    """Return the scores of `JUDGED` for n answers, by the evidence of validation images."""
-    signals = answer_signals(by.evidence, answers)
-    signals |= {name: np.asarray(columns[name]) for name in ("error_share", "nearest_map_reliability", "novelty")}
-    signals["combined_reliability"] = by.combination.reliability(signals)
-    return {name: signals[name].tolist() for name in JUDGED}

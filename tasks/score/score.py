@@ -1,15 +1,10 @@
-"""Score each cluster by how often the classifier is wrong in it, and rate the answer of every image.
+"""Score each cluster by how often the classifier is wrong in it.
 
-Reads `assignments`, `predictions` and `crossfit`. Writes the tables `clusters` (one row per cluster, from labelled
-validation images only) and `reliability`. The paper's reliability score r_q = (FP + FN) / n is high where the
-classifier is NOT reliable (Kierdorf & Roscher 2023, section 2.6). Here that column is named `error_share`, and
-`reliability` is 1 - error_share.
-
-Memory: `ROWS_AT_ONCE` images of a date, about 10 kB each with features, and the labels and answers of the others. Also
-the clusters and answers of the validation images of all dates.
+Reads `assignments` and `predictions`. Writes the table `clusters`, with one row per cluster, from labelled validation
+images only. The paper's reliability score r_q = (FP + FN) / n is high where the classifier is NOT reliable (Kierdorf &
+Roscher 2023, section 2.6). Here that column is named `error_share`, and `reliability` is 1 - error_share.
 """
 
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,27 +12,13 @@ from numpy.typing import NDArray
 from prefect import task
 from scipy.stats import binomtest
 
-from storage.arrays.specs import FEATURES, LOGITS, TRUTH
-from storage.arrays.zarr_files import open_array, read_array
-from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, REVIEWS, SWAPS
+from storage.arrays.specs import LOGITS
+from storage.arrays.zarr_files import open_array
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, PREDICTIONS
 from storage.tables.names import FITTED_BY
-from storage.tables.parquet import (
-    Rows,
-    is_by_plant,
-    iter_table,
-    read_columns,
-    read_table,
-    rows_to_columns,
-    write_table,
-    writing_table,
-)
-from storage.tables.rows import rows_of
-from tasks.adjust.review_choices import abstained_clusters
-from tasks.classify.answers import Answers, read_answers
-from tasks.score.combine import Combination
-from tasks.score.rating import JUDGED, Grounds, ScoreParams, rate
-from tasks.score.signals import answer_evidence
+from storage.tables.parquet import Rows, read_columns, rows_to_columns, write_table
+from tasks.score.rating import ScoreParams
 from tasks.stage import cached_by, made_once
 
 REVISION = 3
@@ -98,27 +79,6 @@ def scores_recipe(
     return Recipe("scores", REVISION, {"confidence": params.confidence}, inputs)
 
 
-def reliability_recipe(
-    params: ScoreParams,
-    scores: ArtifactRef,
-    swaps: ArtifactRef,
-    crossfit: ArtifactRef,
-    assignments: ArtifactRef,
-    predictions: ArtifactRef,
-    review: ArtifactRef | None = None,
-) -> Recipe:
-    """Return the recipe of a date's reliabilities."""
-    inputs = {
-        "scores": scores,
-        "swaps": swaps,
-        "crossfit": crossfit,
-        "assignments": assignments,
-        "predictions": predictions,
-    }
-    inputs |= {} if review is None else {"review": review}
-    return Recipe("reliability", REVISION, params.model_dump(mode="json", exclude={"confidence"}), inputs)
-
-
 @task(task_run_name="score {campaign} {method}", **cached_by(scores_recipe))
 @made_once(scores_recipe)
 def score_clusters(
@@ -150,63 +110,3 @@ def score_clusters(
     ]
     write_table(draft, CLUSTER_SCORES, rows_to_columns(CLUSTER_SCORES, rows))
     draft.summary = {"n_validation": len(label), "error_share": float((label != predicted).mean())}
-
-
-@task(task_run_name="reliability {campaign} {date} {method}", **cached_by(reliability_recipe))
-@made_once(reliability_recipe)
-def rate_images(
-    draft: Draft,
-    store: Store,
-    date: date,
-    method: str,
-    params: ScoreParams,
-    scores: ArtifactRef,
-    swaps: ArtifactRef,
-    crossfit: ArtifactRef,
-    assignments: ArtifactRef,
-    predictions: ArtifactRef,
-    review: ArtifactRef | None = None,
-) -> None:
-    """Rate every explained image of a date: scores of its cluster, other scores, and whether to abstain."""
-    assigned, answers, fitted = (store.open(ref) for ref in (assignments, predictions, crossfit))
-    ids = read_columns(assigned, ASSIGNMENTS, ("plant_id",))["plant_id"]
-    known = read_columns(answers, PREDICTIONS, ("row", "label", "predicted"))
-    place = {row: i for i, row in enumerate(known["row"])}
-    by = read_grounds(store, params, fitted, scores, swaps, review)
-    # Another field may have been flown on the same date.
-    own = read_own(fitted, date) if str(predictions) in fitted.manifest.inputs["predictions"] else {}
-    n_images = n_abstain = 0
-    with writing_table(draft, RELIABILITIES, is_by_plant(ids)) as write:
-        for part in iter_table(assigned, ASSIGNMENTS):
-            chosen = [place[row] for row in part["row"]]
-            part |= {name: [known[name][i] for i in chosen] for name in ("label", "predicted")}
-            columns = rate(part, read_answers(answers, np.asarray(chosen, np.int64)), by, own)
-            write(columns)
-            n_images, n_abstain = n_images + len(chosen), n_abstain + sum(columns["abstain"])
-    draft.summary = {"n_images": n_images, "n_abstain": n_abstain}
-
-
-def read_grounds(
-    store: Store,
-    params: ScoreParams,
-    fitted: Artifact,
-    scores: ArtifactRef,
-    swaps: ArtifactRef,
-    review: ArtifactRef | None,
-) -> Grounds:
-    """Read the evidence by which a campaign's images are rated; `fitted` is its artefact `crossfit`."""
-    known = Answers(*(read_array(fitted, spec).astype(np.float64) for spec in (LOGITS, FEATURES)))
-    return Grounds(
-        params,
-        clusters=read_table(store.open(scores), CLUSTER_SCORES),
-        swaps=read_table(store.open(swaps), SWAPS),
-        doubted=set() if review is None else abstained_clusters(rows_of(store.open(review), REVIEWS)),
-        evidence=answer_evidence(known, read_array(fitted, TRUTH).astype(np.int64)),
-        combination=Combination.of(fitted.read_json("combination.json")),
-    )
-
-
-def read_own(crossfit: Artifact, day: date) -> dict[int, dict[str, Any]]:
-    """Read the cross-fitted scores of a date's validation images, by row."""
-    rows = rows_of(crossfit, CROSSFIT, ("acquired", "row", *JUDGED))
-    return {row["row"]: {name: row[name] for name in JUDGED} for row in rows if row["acquired"] == day}

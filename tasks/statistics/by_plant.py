@@ -143,7 +143,7 @@ def failing_p_values(is_wrong: ArrayLike, plants: Plants, cluster: ArrayLike, n_
     ValueError : lengths differ, a flag is not true or false, or a cluster is out of range.
     """
     number = np.asarray(cluster, np.int64)
-    if number.size and not (1 <= number.min() and number.max() <= n_clusters):
+    if number.size and not (number.min() >= 1 and number.max() <= n_clusters):
         raise ValueError(f"Clusters are {number.min()}..{number.max()}. They must be in 1..{n_clusters}")
     wrong, member, _ = _grouped(is_wrong, plants, None)
     excess = 2 * wrong.astype(np.int64) - 1  # twice d_j, image by image

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from storage.artifacts import Artifact
-from storage.tables import ADJUSTED, DRIFT, OBSERVATIONS, REJECTED, RELIABILITIES
+from storage.tables import DECIDED, DRIFT, OBSERVATIONS, READY_COUNTS, REJECTED
 from storage.tables.parquet import iter_table
 from storage.tables.rows import Row, days_of, rows_of
 from tasks.export.decisions import decision_rows
@@ -20,10 +20,10 @@ def read_days(
     own, scored : artefacts by role, of the dates that the fit was made from, and of those scored with it later.
     plants : rows of the campaign's table `plants`.
     """
-    days = [read_day(own, day, plants, classes, method) for day in days_of(own, f"adjusted {method}")]
+    days = [read_day(own, day, plants, classes, method) for day in days_of(own, f"decided {method}")]
     days += [
         read_day(scored, day, [*plants, *listed_plants(scored, day)], classes, method, is_scored=True)
-        for day in days_of(scored, f"adjusted {method}")
+        for day in days_of(scored, f"decided {method}")
     ]
     return sorted(days, key=lambda day: day.date)
 
@@ -38,17 +38,17 @@ def read_day(
 ) -> FieldDay:
     """Read one date; if `plants` has two rows of a plant, the later one counts."""
     images = artifacts[f"images {day}"]
-    rated, adjusted, drift = (
-        rows_of(artifacts[f"{kind} {method} {day}"], spec)
-        for kind, spec in (("reliability", RELIABILITIES), ("adjusted", ADJUSTED), ("drift", DRIFT))
-    )
+    artifact = artifacts[f"decided {method} {day}"]
+    decided = rows_of(artifact, DECIDED)
     return FieldDay(
         date=day,
         is_scored=is_scored,
-        rows=decision_rows(plants, rated, adjusted, classes),
-        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(adjusted),
+        rows=decision_rows(plants, decided, classes),
+        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(decided),
         rejected=rows_of(images, REJECTED),
-        drift=drift,
+        drift=rows_of(artifacts[f"drift {method} {day}"], DRIFT),
+        counts=rows_of(artifact, READY_COUNTS),
+        is_share_outside=artifact.summary["is_share_outside"],
     )
 
 

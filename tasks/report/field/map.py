@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from storage.tables.rows import Row
-from tasks.export.decisions import CHECK, decisions_of
+from tasks.decide.decisions import CHECK, decisions_of
 from tasks.report.field.summary import FieldDay, day_label, is_placed, reason_sentences
 from tasks.report.figures import page_layout, png_bytes
 
@@ -113,7 +113,7 @@ def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[
 
     Plants are listed once, in metres from the south-west corner, as selected by `thinned`. A date lists the indices of
     its plants. For each it has the indices of decision, answer and reasons, the reliability to three decimals, and
-    whether the answer was swapped. It also has the number of all its plants. Plants without an answer on a date are
+    whether the answer was corrected. It also has the number of all its plants. Plants without an answer on a date are
     listed too, to show the field.
     """
     places = _places(days, plants)
@@ -124,7 +124,7 @@ def map_json(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[
     shown, _ = thinned(metres, N_ON_MAP)
     names, metres = [list(places)[i] for i in shown], metres[shown]
     number = {plant: i for i, plant in enumerate(names)}
-    reasons = sorted({row["abstain_reason"] for day in days for row in day.rows})
+    reasons = sorted({row["check_reason"] for day in days for row in day.rows})
     content = {
         "classes": list(classes),
         "least": least_reliability(classes),
@@ -172,8 +172,8 @@ def _day_content(
         "decision": [decisions.index(row["decision"]) for row in rows],
         "reliability": [round(row["answer_reliability"], 3) for row in rows],
         "answer": [classes.index(row["answer"]) for row in rows],
-        "reason": [reasons.index(row["abstain_reason"]) for row in rows],
-        "swapped": [int(row["is_swapped"]) for row in rows],
+        "reason": [reasons.index(row["check_reason"]) for row in rows],
+        "corrected": [int(row["is_corrected"]) for row in rows],
     }
 
 

@@ -17,6 +17,7 @@ from tasks.report.field.summary import (
     summarise,
     to_check,
 )
+from tasks.report.guarantee import guarantee_sentences
 from tasks.report.words import method_name
 
 N_LISTED = 2_000  # most plants to check that the page lists, half a megabyte
@@ -31,6 +32,7 @@ class FieldPage:
     ----------
     days, summaries : one per date, in order.
     lead, sentences : main sentences about the latest date.
+    guarantees : sentences about what is promised about the answers that are acted on.
     method : name of the saliency method that gave the answers.
     n_methods : number of the campaign's saliency methods.
     lost : scored dates whose artefacts are no longer in the store.
@@ -49,6 +51,7 @@ class FieldPage:
     summaries: list[DaySummary]
     lead: str
     sentences: list[str]
+    guarantees: list[str]
     method: str
     n_methods: int
     lost: list[str]
@@ -71,14 +74,21 @@ def field_page(
     methods: Sequence[str],
     plants: Sequence[Row],
     lost: Sequence[str],
+    promises: Sequence[Row],
 ) -> FieldPage:
-    """Prepare the field part of the page; `days` has at least one date, with answers by the first of `methods`."""
+    """Prepare the field part of the page; `days` has at least one date, with answers by the first of `methods`.
+
+    Parameters
+    ----------
+    promises : rows of the table of this name, of the first method.
+    """
     summaries, checks = [summarise(day, classes) for day in days], to_check(days[-1])
     return FieldPage(
         days=list(days),
         summaries=summaries,
         lead=lead_sentence(summaries[-1]),
         sentences=reliance_sentences(summaries[-1]),
+        guarantees=guarantee_sentences(promises),
         method=method_name(methods[0]),
         n_methods=len(methods),
         lost=list(lost),

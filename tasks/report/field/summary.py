@@ -7,16 +7,17 @@ from datetime import date
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.export.decisions import CHECK, HARVEST, LEAVE, check_first, decisions_of, is_about_harvest
-from tasks.report.words import ABSTAIN_REASONS, DRIFT_REASONS
+from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of, is_about_harvest
+from tasks.export.decisions import check_first
+from tasks.report.words import CHECK_REASONS, DRIFT_REASONS, SHARE_OUTSIDE
 
 # Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
 MEANINGS = {
-    HARVEST: "ready, and the answer can be relied on",
-    LEAVE: "not ready, and the answer can be relied on",
-    CHECK: "the answer should not be acted on: look at the plant",
+    HARVEST: "ready, and certain enough to act on",
+    LEAVE: "not ready, and certain enough to act on",
+    CHECK: "not certain enough: look at the plant",
 }
-OTHER_MEANING = "and the answer can be relied on"
+OTHER_MEANING = "certain enough to act on"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class FieldDay:
     n_unanswered : number of images that have no answer because they trained the classifier.
     rejected : rows of the table `rejected`.
     drift : rows of the table `drift`.
+    counts : rows of the table `ready_counts`; empty with more than two classes.
+    is_share_outside : whether the date's share of ready plants is too far from that on validation dates.
     """
 
     date: str
@@ -38,6 +41,8 @@ class FieldDay:
     n_unanswered: int = 0
     rejected: Sequence[Row] = ()
     drift: Sequence[Row] = ()
+    counts: Sequence[Row] = ()
+    is_share_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class DaySummary:
     label : the date in words.
     n : number of plants with an answer.
     counts : plants by decision, in the order of `decisions_of`.
-    n_ready : number of plants that look ready, to be checked or not; None if the classes are not about harvest.
+    is_about_harvest : whether the classes are not ready and ready.
+    ready : expected number of ready plants with the ends of its interval; None with more than two classes.
     n_right : expected number of right answers among those to act on, which is the sum of their reliabilities.
     mean_reliability : mean reliability of all answers, 0..1; None without answers.
-    changed : answers that adjustment changed, by the class to which they were changed.
+    changed : answers that differ from the classifier's, by the class to which they were changed.
     n_unplaced : number of plants with an answer but no position.
     left_out : reasons and counts of plants left out, the most frequent first.
     outside : why the date is outside what was validated; empty if it is not.
@@ -63,7 +69,8 @@ class DaySummary:
     is_scored: bool
     n: int
     counts: dict[str, int]
-    n_ready: int | None
+    is_about_harvest: bool
+    ready: tuple[float, float, float] | None
     n_right: float
     mean_reliability: float | None
     changed: dict[str, int]
@@ -74,7 +81,7 @@ class DaySummary:
 
     @property
     def n_to_act_on(self) -> int:
-        """Return the number of plants whose answer can be relied on."""
+        """Return the number of plants whose answer is acted on."""
         return self.n - self.counts[CHECK]
 
 
@@ -87,7 +94,8 @@ def day_label(day: str) -> str:
 def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
     """Count a date's decisions."""
     tally = Counter(row["decision"] for row in day.rows)
-    reasons = [str(row["reason"]) for row in day.drift if row["is_outside"]]
+    reasons = [DRIFT_REASONS.get(str(row["reason"]), str(row["reason"])) for row in day.drift if row["is_outside"]]
+    reasons += [SHARE_OUTSIDE] * day.is_share_outside
     kept = [row["answer_reliability"] for row in day.rows if row["decision"] != CHECK]
     left_out = Counter(row["reason"] for row in day.rejected)
     return DaySummary(
@@ -96,15 +104,22 @@ def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
         is_scored=day.is_scored,
         n=len(day.rows),
         counts={decision: tally[decision] for decision in decisions_of(classes)},
-        n_ready=sum(row["answer"] == classes[1] for row in day.rows) if is_about_harvest(classes) else None,
+        is_about_harvest=is_about_harvest(classes),
+        ready=ready_of(day.counts, None),
         n_right=sum(kept),
         mean_reliability=mean_reliability(day.rows),
-        changed=dict(Counter(row["answer"] for row in day.rows if row["is_swapped"])),
+        changed=dict(Counter(row["answer"] for row in day.rows if row["is_corrected"])),
         n_unplaced=sum(not is_placed(row) for row in day.rows),
         n_unanswered=day.n_unanswered,
         left_out=sorted(left_out.items(), key=lambda item: (-item[1], item[0])),
-        outside="; ".join(dict.fromkeys(DRIFT_REASONS.get(reason, reason) for reason in reasons)),
+        outside="; ".join(dict.fromkeys(reasons)),
     )
+
+
+def ready_of(counts: Sequence[Row], plot: str | None) -> tuple[float, float, float] | None:
+    """Return the expected number of ready plants of a plot with its interval, or of the field if the plot is None."""
+    found = [row for row in counts if row["plot"] == plot]
+    return (found[0]["n_ready"], found[0]["n_ready_lower"], found[0]["n_ready_upper"]) if found else None
 
 
 def is_placed(row: Row) -> bool:
@@ -119,48 +134,43 @@ def mean_reliability(rows: Iterable[Row]) -> float | None:
 
 
 def lead_sentence(summary: DaySummary) -> str:
-    """Return the first sentence about a date."""
+    """Return the first sentence about a date, which names the number of plants to act on."""
     if summary.n == 0:
         return "No plant has an answer on this date."
-    if summary.n_ready is None:
+    if not summary.is_about_harvest:
         acted_on = [f"{n} {decision}" for decision, n in summary.counts.items() if decision != CHECK]
-        return f"Of {summary.n} plants {', '.join(acted_on)} can be relied on; {summary.counts[CHECK]} to check."
-    return f"{summary.n_ready} of {summary.n} plants look ready to harvest."
+        return f"Of {summary.n} plants {', '.join(acted_on)}; {summary.counts[CHECK]} to check."
+    n = summary.counts[HARVEST]
+    return f"{n} plant{'' if n == 1 else 's'} to harvest, {summary.counts[CHECK]} to check."
 
 
 def reliance_sentences(summary: DaySummary) -> list[str]:
-    """Return sentences about how far a date's answers can be relied on, and what adjustment changed."""
+    """Return sentences about how many plants are ready, how many answers are right, and which were corrected."""
     if summary.n == 0:
         return []
     sentences: list[str] = []
-    if summary.n_ready is not None:
-        sentences.append(_ready_sentence(summary.n_ready, summary.counts[HARVEST]))
+    if summary.is_about_harvest and summary.ready is not None:
+        sentences.append(ready_sentence(summary.ready, summary.n))
     if summary.n_to_act_on:
         sentences.append(
-            f"Of all {summary.n_to_act_on} answers to act on, about {summary.n_right:.0f} are expected to be right."
+            f"Of the {summary.n_to_act_on} answers to act on, about {summary.n_right:.0f} are expected to be right."
         )
     return [*sentences, changed_sentence(summary)]
 
 
-def _ready_sentence(n_ready: int, n_relied: int) -> str:
-    n_doubted = n_ready - n_relied
-    if n_ready == 0:
-        return "No plant looks ready."
-    if n_doubted == 0:
-        return "That answer can be relied on." if n_ready == 1 else f"All {n_ready} answers can be relied on."
-    look = f"look at the other {'one' if n_doubted == 1 else n_doubted} before cutting"
-    return (
-        f"Of the {n_ready} that look ready, {n_relied} answer{'' if n_relied == 1 else 's'} can be relied on; {look}."
-    )
+def ready_sentence(ready: tuple[float, float, float], n: int) -> str:
+    """State how many of n plants are ready, with the interval."""
+    expected, low, high = ready
+    return f"About {expected:.0f} of {n} plants are ready ({low:.0f} to {high:.0f}), certain or not."
 
 
 def changed_sentence(summary: DaySummary) -> str:
-    """Return a sentence about what adjustment changed on a date."""
+    """Return a sentence about the answers that differ from the classifier's on a date."""
     n = sum(summary.changed.values())
     if not n:
-        return "Adjustment changed no answer."
+        return "No answer of the classifier was corrected."
     to = ", ".join(f"{count} to {answer.replace('_', ' ')}" for answer, count in sorted(summary.changed.items()))
-    return f"Adjustment changed {n} answer{'' if n == 1 else 's'} where the classifier is known to fail: {to}."
+    return f"{n} answer{' was' if n == 1 else 's were'} corrected where the classifier is probably wrong: {to}."
 
 
 def decision_sentence(summary: DaySummary) -> str:
@@ -175,7 +185,8 @@ def decision_sentence(summary: DaySummary) -> str:
 def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:
     """Count decisions by date and plot, the latest date first; empty if no plant's id names a plot.
 
-    Rows have `date`, `plot` (None if the id names none), `n`, `counts` by decision and `mean_reliability`.
+    Rows have `date`, `plot` (None if the id names none), `n`, `counts` by decision, `ready` (see `ready_of`) and
+    `mean_reliability`.
     """
     if not any(row["plot"] for day in days for row in day.rows):
         return []
@@ -189,7 +200,8 @@ def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str
             tally = Counter(row["decision"] for row in inside)
             counts = {decision: tally[decision] for decision in decisions_of(classes)}
             found = {"n": len(inside), "counts": counts, "mean_reliability": mean_reliability(inside)}
-            rows.append({"date": day.date, "plot": plot, **found})
+            ready = None if plot is None else ready_of(day.counts, plot)
+            rows.append({"date": day.date, "plot": plot, "ready": ready, **found})
     return rows
 
 
@@ -203,5 +215,5 @@ def to_check(day: FieldDay) -> list[Row]:
 
 
 def reason_sentences() -> dict[str, str]:
-    """Return why an answer should not be acted on, by its word, as one line each."""
-    return {word: " ".join(text.split()) for word, text in ABSTAIN_REASONS.items()}
+    """Return why a plant is to be checked, by its word, as one line each."""
+    return {word: " ".join(text.split()) for word, text in CHECK_REASONS.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from storage.tables.names import SPLIT_NAMES, STATES, UNSEEN
 from storage.tables.rows import Row
-from tasks.report.words import CROSSFITTED, CROSSFITTED_RULE, IN_SAMPLE, NO_SWAP, RULES, p_text, percent
+from tasks.report.words import CROSSFITTED, CROSSFITTED_RULE, DECIDED, IN_SAMPLE, NO_SWAP, RULES, p_text, percent
 
 CHANCE = 0.05  # p-value from which a change may be chance
 
@@ -97,7 +97,9 @@ def accuracy_rows(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[
 def _remark(row: Row) -> str:
     if row["is_in_sample"]:
         return f"in-sample: {IN_SAMPLE}"
-    return {"cross-fitted": CROSSFITTED, "cross-fitted rule": CROSSFITTED_RULE}.get(row["state"], "")
+    return {"cross-fitted": CROSSFITTED, "cross-fitted rule": CROSSFITTED_RULE, "decided": DECIDED}.get(
+        row["state"], ""
+    )
 
 
 def effect_sentences(metrics: Sequence[Row], adjusted: Sequence[Row]) -> list[str]:

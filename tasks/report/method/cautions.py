@@ -1,59 +1,57 @@
-"""State what to be careful about: answers that abstain, dates outside what was validated, and reviews by a person."""
+"""State what to be careful about: answers to check, dates outside what was validated, and reviews by a person."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from storage.tables.names import SPLIT_NAMES
 from storage.tables.rows import Row
-from tasks.adjust.review_choices import PERSON, REVIEWED, TIMEOUT, rule_choice
-from tasks.report.words import ABSTAIN_REASONS, DRIFT_REASONS
+from tasks.adjust.review_choices import PERSON, TIMEOUT, rule_choice
+from tasks.report.words import CHECK_REASONS, DRIFT_REASONS
 
 
-def abstention_rows(reliability: Sequence[Row], adjusted: Sequence[Row]) -> list[dict[str, Any]]:
-    """Count each split's images, how many answers abstain and why, and how many are right after adjustment.
+def decision_counts(decided: Sequence[Row]) -> list[dict[str, Any]]:
+    """Count each split's images, how many are to be checked and why, and how many answers are right.
 
-    `reasons` counts images by word; an image may have several. `kept` and `abstained` are `(n_labelled, n_right)`,
+    `reasons` counts images by word; an image may have several. `acted_on` and `checked` are `(n_labelled, n_right)`,
     (0, 0) if no label is known.
+
+    Parameters
+    ----------
+    decided : rows of the table of this name.
     """
     return [
         {
             "split": split,
             "n": len(rows),
-            "n_abstained": sum(row["abstain"] for row in rows),
-            "reasons": Counter(word for row in rows if row["abstain"] for word in row["abstain_reason"].split()),
-            "kept": _right(adjusted, split, is_abstained=False),
-            "abstained": _right(adjusted, split, is_abstained=True),
+            "n_check": sum(bool(row["check_reason"]) for row in rows),
+            "reasons": Counter(word for row in rows for word in row["check_reason"].split()),
+            "acted_on": _right(row for row in rows if not row["check_reason"]),
+            "checked": _right(row for row in rows if row["check_reason"]),
         }
         for split in SPLIT_NAMES
-        if (rows := [row for row in reliability if row["split"] == split])
+        if (rows := [row for row in decided if row["split"] == split])
     ]
 
 
-def _right(adjusted: Sequence[Row], split: str, is_abstained: bool) -> tuple[int, int]:
-    of_split = (row for row in adjusted if row["split"] == split and row["label"] is not None)
-    known = [row for row in of_split if row["abstain"] == is_abstained]
-    return len(known), sum(row["adjusted"] == row["label"] for row in known)
+def _right(rows: Iterable[Row]) -> tuple[int, int]:
+    known = [row for row in rows if row["label"] is not None]
+    return len(known), sum(row["answer"] == row["label"] for row in known)
 
 
-def abstain_reasons(rows: Sequence[Row]) -> list[str]:
-    """Return the words for why answers abstain, from rows of `abstention_rows`.
-
-    The words of the scores come first, used or not.
-    """
-    used = {word for row in rows for word in row["reasons"]}
-    known = [word for word in ABSTAIN_REASONS if word != REVIEWED or word in used]
-    return [*known, *sorted(used - set(known))]
+def check_words(rows: Sequence[Row]) -> list[str]:
+    """Return the reasons to check that occur in rows of `decision_counts`, in reading order."""
+    return [word for word in CHECK_REASONS if any(row["reasons"][word] for row in rows)]
 
 
-def abstention_sentence(rows: Sequence[Row]) -> str:
-    """State in one sentence how many answers of each split abstain, from rows of `abstention_rows`."""
+def check_sentence(rows: Sequence[Row]) -> str:
+    """State in one sentence how many plants of each split are to be checked, from rows of `decision_counts`."""
     parts: list[str] = []
     for row in rows:
         why = ", ".join(f"{n} {word}" for word, n in sorted(row["reasons"].items()))
-        parts.append(f"{row['n_abstained']} of {row['n']} {SPLIT_NAMES[row['split']]}" + (f" ({why})" if why else ""))
-    return f"Answers not to act on: {'; '.join(parts)}." if parts else "No image was explained."
+        parts.append(f"{row['n_check']} of {row['n']} {SPLIT_NAMES[row['split']]}" + (f" ({why})" if why else ""))
+    return f"Answers to check: {'; '.join(parts)}." if parts else "No image was explained."
 
 
 def drift_rows(drift: Sequence[Row]) -> list[dict[str, Any]]:

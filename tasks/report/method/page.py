@@ -6,13 +6,14 @@ from typing import Any
 
 from tasks.report import words
 from tasks.report.figures import cluster_figure, confusion_figure, overlay_image, prototype_figure
+from tasks.report.guarantee import guarantee_sentences
 from tasks.report.inputs import MethodResults
 from tasks.report.method.accuracy import Headline, accuracy_rows, effect_sentences, headline, rule_sentences
 from tasks.report.method.cautions import (
     ReviewNote,
-    abstain_reasons,
-    abstention_rows,
-    abstention_sentence,
+    check_sentence,
+    check_words,
+    decision_counts,
     drift_rows,
     outside_dates,
     outside_sentence,
@@ -20,6 +21,7 @@ from tasks.report.method.cautions import (
 )
 from tasks.report.method.clusters import cluster_counts, cluster_rows, diagnostics, small_swaps, unseen_splits
 from tasks.report.method.comparison import tallest_bars
+from tasks.report.method.promises import calibration_table, promise_curves
 from tasks.report.method.scores import (
     ScoreTable,
     calibration_bins,
@@ -31,7 +33,7 @@ from tasks.report.method.scores import (
     split_words,
     verdict,
 )
-from tasks.report.score_figures import calibration_figure, method_figure, risk_coverage_figure
+from tasks.report.score_figures import calibration_figure, method_figure, promise_figure, risk_coverage_figure
 
 Counts = Mapping[str, Mapping[int, Mapping[str, int]]]
 
@@ -47,12 +49,15 @@ class MethodPage:
     is_approximate : whether its maps are estimates, and with them everything that follows.
     rule : a sentence about which answers are swapped.
     review : what a person decided, or that nobody answered in time; None if nobody was asked.
-    reasons : words for why answers abstain, which are the columns of `abstention`.
+    decisions : counts of decisions by split (see `decision_counts`); `reasons` are its words for why to check.
+    guarantees : sentences about what is promised.
+    calibration : promised against observed by date and answer (see `calibration_table`).
     outside : dates outside what was validated, each with the reason.
-    notes : main sentences of the method's section, for use without the page: abstention, dates outside, scores.
+    notes : main sentences of the method's section, for use without the page: promises, checks, dates outside,
+        scores.
     has_earlier : whether there is an earlier fit to compare clusters with.
-    figures : PNG by kind: prototypes, clusters, confusion, risk-coverage, calibration, side-by-side. All but the first
-        two exist only if there is something to draw.
+    figures : PNG by kind: prototypes, clusters, confusion, risk-coverage, calibration, promise-curve, side-by-side. All
+        but the first two exist only if there is something to draw.
     examples : captions and JPEG of typical images by cluster.
     """
 
@@ -65,7 +70,9 @@ class MethodPage:
     review: ReviewNote | None
     accuracy: list[dict[str, Any]]
     effects: list[str]
-    abstention: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    guarantees: list[str]
+    calibration: list[dict[str, Any]]
     reasons: list[str]
     drift: list[dict[str, Any]]
     outside: list[tuple[str, str]]
@@ -102,10 +109,11 @@ def method_page(
         rule, why_none = f"Where no person decided: {rule}", "the review swaps no cluster"
     clusters = cluster_rows(results.clusters, results.swaps, results.matches, results.adjusted, len(classes))
     swapped = [row["cluster"] for row in clusters if row["is_swapped"]]
-    abstention = abstention_rows(results.reliability, results.adjusted)
+    decisions, guarantees = decision_counts(results.decided), guarantee_sentences(results.promises)
     said = (
         review.text if review else "",
-        abstention_sentence(abstention),
+        *guarantees,
+        check_sentence(decisions),
         outside_sentence(results.drift),
         verdict(results.evaluation),
     )
@@ -119,8 +127,10 @@ def method_page(
         review=review,
         accuracy=accuracy_rows(results.metrics, results.adjusted),
         effects=effect_sentences(results.metrics, results.adjusted),
-        abstention=abstention,
-        reasons=abstain_reasons(abstention),
+        decisions=decisions,
+        guarantees=guarantees,
+        calibration=calibration_table(results.calibration),
+        reasons=check_words(decisions),
         drift=drift_rows(results.drift),
         outside=outside_dates(results.drift),
         scores=score_tables(results.evaluation),
@@ -152,6 +162,9 @@ def _figures(
         figures["confusion"] = confusion_figure(results.metrics, classes)
     if tallest is not None:
         figures["side-by-side"] = method_figure(counts, swapped, results.prototypes, results.is_signed, tallest)
+    curves = promise_curves(results.promises)
+    if curves:
+        figures["promise-curve"] = promise_figure(curves, results.promises[0]["confidence"])
     return figures | _score_figures(results)
 
 

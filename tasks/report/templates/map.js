@@ -41,7 +41,7 @@
       `${field.plants[one.plant[i]]}: ${decision}`,
       `Answer ${field.classes[one.answer[i]].replaceAll("_", " ")}, reliability ${one.reliability[i].toFixed(2)}`,
     ];
-    if (one.swapped[i]) lines.push("Changed by adjustment: the classifier said otherwise");
+    if (one.corrected[i]) lines.push("Corrected: the classifier said otherwise");
     return [...lines, ...field.reasons[one.reason[i]]].map((line) => line.replace(/\.$/, ""));
   }
 

@@ -1,0 +1,67 @@
+"""Estimate how many plants are ready, with intervals. Pure functions.
+
+The expected number is the sum of the probabilities. Its interval draws the validation plants again, with the model and
+the date's share of ready plants that they give, and then draws for every plant whether it is ready. With a hundred
+validation plants, the model is most of the uncertainty of a large field.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from tasks.score.date_share import DateShare
+from tasks.score.uncertainty import ReadyModel
+
+Floats = NDArray[np.float64]
+LEVEL = 0.9  # confidence level of the intervals
+SEED = 0  # random seed of the draws
+
+
+def ready_counts(
+    probability: Floats,
+    inputs: Floats,
+    answer: Floats,
+    plots: Sequence[str | None],
+    share: DateShare,
+    resampled: Sequence[ReadyModel],
+) -> list[dict[str, Any]]:
+    """Return the number of ready plants of a date, of the whole field first and then of every plot.
+
+    Parameters
+    ----------
+    probability : (n,) probability that each plant is ready, 0..1.
+    inputs, answer : (n, 8) inputs of the combined model, and (n,) answers as 1 or -1.
+    plots : (n,) plot of each plant, None where its id names none; there are rows of plots only if some id names one.
+    share : share of ready plants on the date, with its shift by every resampled model.
+    resampled : models fitted to resampled validation plants.
+
+    Returns
+    -------
+    Rows with `plot` (None for the field), `n`, `n_ready`, `n_ready_lower` and `n_ready_upper`.
+    """
+    names = sorted({plot for plot in plots if plot is not None}, key=lambda plot: (len(plot), plot))
+    groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, np.ones(len(probability), np.bool_))]
+    groups += [(name, np.asarray([plot == name for plot in plots])) for name in names]
+    member = np.stack([inside for _, inside in groups], axis=1).astype(np.float64)
+    random = np.random.default_rng(SEED)
+    drawn = np.stack(
+        [
+            (random.uniform(size=len(answer)) < expit(model.ready_odds(inputs, answer, shift))) @ member
+            for model, shift in zip(resampled, share.resampled, strict=True)
+        ]
+    )
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    expected = probability @ member
+    return [
+        {
+            "plot": name,
+            "n": int(inside.sum()),
+            "n_ready": float(expected[i]),
+            "n_ready_lower": float(low[i]),
+            "n_ready_upper": float(high[i]),
+        }
+        for i, (name, inside) in enumerate(groups)
+    ]

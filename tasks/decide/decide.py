@@ -1,0 +1,125 @@
+"""Decide what to do about every explained plant of a date, and count the plants that are ready.
+
+Reads `reliability`, `drift`, `promises`, `crossfit` and `predictions` of the date, and a person's review where there is
+one. Writes the tables `decided` and `ready_counts`.
+
+Memory: 0.5 kB for each image of the date.
+"""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from storage.arrays.specs import MODEL_INPUTS
+from storage.arrays.zarr_files import read_array
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
+from storage.tables import DECIDED, DRIFT, PROMISES, READY_COUNTS, RELIABILITIES
+from storage.tables.names import MADE_BY
+from storage.tables.parquet import Rows, is_by_plant, read_columns, rows_to_columns, write_table, writing_table
+from storage.tables.rows import rows_of
+from tasks.decide.counts import ready_counts
+from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
+from tasks.decide.params import DecideParams
+from tasks.decide.promise import read_choices
+from tasks.decide.promises import thresholds
+from tasks.score.combine import answer_sign
+from tasks.score.date_share import DateShare
+from tasks.score.uncertainty import ReadyModel
+from tasks.stage import cached_by, made_once
+
+REVISION = 1
+KEPT = ("plant_id", "split", "label", "cluster", "predicted", "ready_probability", *MADE_BY)  # columns copied
+READ = (*KEPT, "combined_reliability", "novelty")
+
+
+def decided_recipe(
+    params: DecideParams,
+    classes: tuple[str, ...],
+    promises: ArtifactRef,
+    crossfit: ArtifactRef,
+    reliability: ArtifactRef,
+    drift: ArtifactRef,
+    review: ArtifactRef | None = None,
+) -> Recipe:
+    """Return the recipe of a date's decisions; what is tolerated enters by the promises."""
+    fields = {**params.model_dump(mode="json", include={"least_novelty", "max_share_shift"}), "classes": list(classes)}
+    inputs = {"promises": promises, "crossfit": crossfit, "reliability": reliability, "drift": drift}
+    return Recipe("decided", REVISION, fields, inputs | ({} if review is None else {"review": review}))
+
+
+@task(task_run_name="decide {campaign} {date} {method}", **cached_by(decided_recipe))
+@made_once(decided_recipe)
+def decide_images(
+    draft: Draft,
+    store: Store,
+    date: date,
+    method: str,
+    params: DecideParams,
+    classes: tuple[str, ...],
+    promises: ArtifactRef,
+    crossfit: ArtifactRef,
+    reliability: ArtifactRef,
+    drift: ArtifactRef,
+    review: ArtifactRef | None = None,
+) -> None:
+    """Give every explained image of a date its answer and decision, and count the ready plants by plot."""
+    rated = store.open(reliability)
+    rows, share = read_columns(rated, RELIABILITIES, READ), read_share(rated)
+    is_shifted = share is not None and share.distance > params.max_share_shift
+    outside = {row["split"] for row in rows_of(store.open(drift), DRIFT) if row["is_outside"]}
+    is_outside = np.asarray([is_shifted or split in outside for split in rows["split"]], np.bool_)
+    answered = more_probable(
+        np.asarray(rows["predicted"]), np.asarray(rows["combined_reliability"], np.float64), len(classes)
+    )
+    reasons = check_reasons(
+        answered,
+        thresholds(rows_of(store.open(promises), PROMISES), classes),
+        np.asarray(rows["novelty"], np.float64),
+        params.least_novelty,
+        doubted(np.asarray(rows["cluster"]), answered.is_corrected, read_choices(store, review)),
+        is_outside,
+    )
+    columns: Rows = {
+        **{name: rows[name] for name in KEPT},
+        "answer": answered.answer.tolist(),
+        "is_corrected": answered.is_corrected.tolist(),
+        "answer_reliability": answered.reliability.tolist(),
+        "decision": decision_words(answered.answer, reasons, classes),
+        "check_reason": reasons,
+        "is_outside": is_outside.tolist(),
+    }
+    with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
+        write(columns)
+    counted = count_rows(rows, share, rated, store.open(crossfit))
+    write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
+    draft.summary = {
+        "date": date.isoformat(),
+        "n_images": len(reasons),
+        "n_check": sum(bool(reason) for reason in reasons),
+        "is_share_outside": is_shifted,
+    }
+
+
+def read_share(reliability: Artifact) -> DateShare | None:
+    """Read a date's share of ready plants; None with more than two classes."""
+    values = reliability.read_json("share.json")
+    return None if values is None else DateShare(**values)
+
+
+def count_rows(rows: Rows, share: DateShare | None, rated: Artifact, crossfit: Artifact) -> list[dict[str, Any]]:
+    """Return the rows of the table `ready_counts`; none with more than two classes."""
+    if share is None or not rows["plant_id"]:
+        return []
+    counted = ready_counts(
+        np.asarray(rows["ready_probability"], np.float64),
+        read_array(rated, MODEL_INPUTS).astype(np.float64),
+        answer_sign(np.asarray(rows["predicted"])),
+        [plot_of(plant) for plant in rows["plant_id"]],
+        share,
+        [ReadyModel.of(one) for one in crossfit.read_json("resampled_models.json")],
+    )
+    marks = {name: rows[name][0] for name in MADE_BY}
+    of_date = {"ready_share": share.share, "share_source": share.source, "share_shift": share.distance}
+    return [{**marks, **row, **of_date} for row in counted]

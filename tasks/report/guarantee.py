@@ -1,0 +1,41 @@
+"""State what is promised about the answers that are acted on, from rows of the table `promises`. Pure functions."""
+
+from collections.abc import Sequence
+
+from storage.tables.rows import Row
+
+ALL = "all"  # value of the column `answers` for all answers together
+
+
+def used_promises(promises: Sequence[Row]) -> list[Row]:
+    """Return the rows that the campaign's decisions follow: one for all answers, or one for each class."""
+    return [row for row in promises if row["is_used"]]
+
+
+def guarantee_sentences(promises: Sequence[Row]) -> list[str]:
+    """Return one sentence for each promise that the decisions follow."""
+    return [guarantee_sentence(row) for row in used_promises(promises)]
+
+
+def guarantee_sentence(row: Row) -> str:
+    """State one promise: how many of 100 answers are right, and by how many validation plants; or what is lacking."""
+    which = "answers acted on" if row["answers"] == ALL else f"answers “{row['answers'].replace('_', ' ')}” acted on"
+    if row["threshold"] is None:
+        return _lacking(row, which)
+    return (
+        f"At least {100 * (1 - row['tolerated_error']):.3g} of 100 {which} are right, by {row['n_plants']} validation "
+        f"plants ({row['n_wrong']} of their {row['n_answered']} answers wrong; confidence "
+        f"{100 * row['confidence']:.3g} %)."
+    )
+
+
+def _lacking(row: Row, which: str) -> str:
+    found = (
+        f"None of the {which.replace(' acted on', '')} can be acted on yet: {row['n_validation']} validation answers do "
+        f"not show that at most {100 * row['tolerated_error']:.3g} of 100 would be wrong"
+    )
+    if row["n_more_plants"] is None:
+        return (
+            f"{found}. More checked plants alone would not change that: raise decide.tolerated_error, or check by hand."
+        )
+    return f"{found}. About {row['n_more_plants']} more checked validation plants would, if errors stay as frequent."
