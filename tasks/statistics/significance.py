@@ -259,12 +259,12 @@ def confident_swaps(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}. It must be between 0 and 1")
     p = np.asarray(binom.sf(errors - 1, size, 0.5), np.float64)
-    corrected = _holm(p)
+    corrected = holm(p)
     return p, corrected, (corrected <= alpha) & (size >= least)
 
 
-def _holm(p: Floats) -> Floats:
-    """Correct p-values (q,) for q tests by Holm's method.
+def holm(p: Floats) -> Floats:
+    """Correct p-values (q,) for q tests by the method of Holm (1979, Scandinavian Journal of Statistics 6, 65-70).
 
     The function of statsmodels is not used, because it runs a full garbage collection at every call. That takes 0.5 s
     in a process with many objects.
