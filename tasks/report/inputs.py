@@ -50,7 +50,7 @@ class MethodResults:
     drift : rows of the table of this name with the date, including dates scored since the fit.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
-    warnings : warnings about clusters, cross-fitting and novelty, one sentence each.
+    warnings : warnings about clusters, cross-fitting, swaps and novelty, one sentence each.
     """
 
     method: str
@@ -161,11 +161,12 @@ def read_method(
 ) -> MethodResults:
     """Read the results of one saliency method; for dates scored since the fit, only their drift."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
+    swaps = artifacts[f"swaps {method}"]
     prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
     return MethodResults(
         method=method,
         clusters=rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES),
-        swaps=rows_of(artifacts[f"swaps {method}"], SWAPS),
+        swaps=rows_of(swaps, SWAPS),
         matches=[] if matches is None else rows_of(matches, CLUSTER_MATCHES),
         metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
@@ -183,6 +184,7 @@ def read_method(
         warnings=[
             *clusters.summary["warnings"],
             *crossfit.summary["warnings"],
+            *swaps.summary["warnings"],
             *never_novel(sum(clusters.summary["sizes"]), least_novelty),
         ],
     )

@@ -25,7 +25,7 @@ from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
 from tasks.score.signals import answer_evidence
 from tasks.stage import cached_by, made_once
 
-REVISION = 1
+REVISION = 2
 
 
 def crossfit_recipe(

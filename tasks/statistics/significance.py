@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
-from scipy.stats import binom
 
 from tasks.statistics.detection import detect, paired, resample_counts
 
@@ -233,43 +232,6 @@ def label_probe(peak: ArrayLike, is_wrong: ArrayLike) -> float | None:
     ValueError : there is no image, lengths differ, a peak is NaN, or a flag is not true or false.
     """
     return detect(peak, is_wrong).auroc
-
-
-def confident_swaps(
-    n: ArrayLike, n_wrong: ArrayLike, alpha: float = 0.05, least: int = 10
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Test which clusters have an error share significantly above 1/2.
-
-    Exact one-sided binomial test of error share > 1/2 per cluster, with the correction of Holm (1979, Scandinavian
-    Journal of Statistics 6, 65-70) over all q clusters.
-
-    Parameters
-    ----------
-    n, n_wrong : (q,) images and errors by cluster.
-    alpha : family-wise significance level, in (0, 1).
-    least : smallest number of members of a confident cluster.
-
-    Returns
-    -------
-    p (q,), p after correction (q,), is_confident (q,).
-
-    Raises
-    ------
-    ValueError : there is no cluster, shapes differ, counts are not 0 <= n_wrong <= n, or alpha is outside (0, 1).
-    """
-    size, errors = np.asarray(n), np.asarray(n_wrong)
-    if size.ndim != 1 or size.shape != errors.shape or not size.size:
-        raise ValueError(
-            f"Sizes and error counts have shapes {size.shape} and {errors.shape}. One size and one error count per "
-            "cluster, of at least 1, are needed"
-        )
-    if (errors < 0).any() or (errors > size).any():
-        raise ValueError("A cluster has fewer than 0 or more than n errors. Errors must be between 0 and n")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}. It must be between 0 and 1")
-    p = np.asarray(binom.sf(errors - 1, size, 0.5), np.float64)
-    corrected = holm(p)
-    return p, corrected, (corrected <= alpha) & (size >= least)
 
 
 def holm(p: Floats) -> Floats:
