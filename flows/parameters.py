@@ -1,4 +1,7 @@
-"""Define the parameters of a campaign, whose defaults are the paper's, and those of a backfill of many seasons."""
+"""Define the parameters of a campaign and those of a backfill of many seasons.
+
+The defaults of a campaign are the paper's, except the rule by which answers are swapped.
+"""
 
 import re
 from datetime import date
@@ -56,7 +59,8 @@ def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
 class CampaignParams(Params):
     """Parameters of one field campaign: a field and season, its source and dates, and every stage's parameters.
 
-    With source and dates alone they are the experiment of Kierdorf & Roscher 2023.
+    With source, dates and `adjust.rule = "paper"` alone they are the experiment of Kierdorf & Roscher 2023. The default
+    of `adjust.rule` swaps answers by a significance test instead of the paper's threshold.
     """
 
     campaign: str = Field(pattern=CAMPAIGN_NAME, description=NAME_MEANING)
@@ -89,13 +93,18 @@ class CampaignParams(Params):
         return self.model_dump(mode="json", exclude={"export"})
 
     def differences_from_paper(self) -> dict[str, Any]:
-        """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates."""
+        """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates.
+
+        The paper's are the defaults, except for `adjust.rule`.
+        """
         stages = ("ingest", "augment", "train", "explain", "cluster", "score", "review", "adjust", "drift", "decide")
         changed: dict[str, Any] = {
             f"{stage}.{name}": value
             for stage in stages
             for name, value in getattr(self, stage).model_dump(mode="json", exclude_defaults=True).items()
         }
+        changed.pop("adjust.rule", None)
+        changed |= {} if self.adjust.rule == "paper" else {"adjust.rule": self.adjust.rule}
         return changed | ({} if self.classifier is None else {"classifier": self.classifier.model_dump(mode="json")})
 
 

@@ -40,7 +40,7 @@ OPTIONS = ["-x", "-q", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin",
 KNOWN = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that were imported before the fork
 
 STEMS = {
-    "statistics": "detection significance",
+    "statistics": "by_plant detection significance",
     "cluster": "affinity axes members nearest spectral",
     "score": "combine held_out signals",
     "adjust": "rules",

@@ -43,7 +43,7 @@ def demo_season(shortcut: bool, seed: int = 0) -> SeasonParams:
 
 
 def demo_campaign(name: str, root: Path) -> CampaignParams:
-    """Return the paper's campaign with small images, fewer augmented copies and epochs, and a larger learning rate."""
+    """Return a default campaign with small images, fewer augmented copies and epochs, and a larger learning rate."""
     return CampaignParams(
         campaign=name,
         source=GrowliFlowerSource(root=str(root)),

@@ -52,7 +52,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "warnings": [
             f"{method}: {text}"
             for method in methods
-            for kind in ("clusters", "crossfit")
+            for kind in ("clusters", "crossfit", "swaps")
             for text in artifacts[f"{kind} {method}"].summary["warnings"]
         ],
         "report": str(store.root / record.report),

@@ -17,8 +17,8 @@ EXPLAINED = Column(
 )
 CLUSTER = Column("cluster", CLASS, "cluster of the saliency map; 1 is the largest cluster")
 ERROR_SHARE = Column("error_share", SHARE, "share of wrong classifications in the validation cluster", "0..1")
-ERROR_LOWER = Column("error_share_lower", SHARE, "lower end of the Wilson interval of error_share", "0..1")
-ERROR_UPPER = Column("error_share_upper", SHARE, "upper end of the Wilson interval of error_share", "0..1")
+ERROR_LOWER = Column("error_share_lower", SHARE, "lower end of the Wilson interval of error_share, by plants", "0..1")
+ERROR_UPPER = Column("error_share_upper", SHARE, "upper end of the Wilson interval of error_share, by plants", "0..1")
 RELIABILITY = Column("reliability", SHARE, "1 - error_share; it refers to the predicted class, before any swap", "0..1")
 NEIGHBOURS = Column(
     "neighbour_agreement", SHARE, "share of the k nearest validation maps that are in this cluster", "0..1"

@@ -40,7 +40,7 @@ METRICS = TableSpec(
         ),
         Column("n_corrected", WHOLE, "number of answers that adjustment made right"),
         Column("n_spoiled", WHOLE, "number of answers that adjustment made wrong"),
-        Column("mcnemar_p", SHARE, "p-value of a difference this large by chance (exact McNemar test)", "0..1"),
+        Column("mcnemar_p", SHARE, "p-value of so large a difference by chance (exact McNemar test by plants)", "0..1"),
         *difference_columns("gain", "overall_accuracy minus that before", "before"),
         *FITTED_COLUMNS,
     ),

@@ -39,6 +39,9 @@ COUNTS = tuple(
         ("fn", "false negatives"),
     )
 )
+FAILING = Column(
+    "p_value", SHARE, "p-value of an error share of 1/2 or less (exact sign-flip test by plants, one-sided)", "0..1"
+)
 DECISION = Column("decision", TEXT, "swap, keep, or abstain (do not act on any answer of this cluster)")
 CROSSFIT = TableSpec(
     "crossfit",
@@ -108,15 +111,25 @@ CLUSTER_SCORES = TableSpec(
         METHOD,
         CLUSTER,
         Column("n", WHOLE, "number of validation images"),
+        Column("n_plants", WHOLE, "number of plants that they show"),
+        Column(
+            "n_effective",
+            SHARE,
+            "number of images of different plants that would tell as much: n divided by the design effect of plants "
+            "with several images",
+            "above 0",
+        ),
         Column("n_wrong", WHOLE, "number of them classified wrongly"),
         *COUNTS,
         ERROR_SHARE,
         ERROR_LOWER,
         ERROR_UPPER,
         RELIABILITY,
+        FAILING,
         *FITTED_COLUMNS,
     ),
     per_date=False,
+    version=2,
 )
 RELIABILITIES = TableSpec(
     "reliability",
@@ -154,7 +167,7 @@ SWAPS = TableSpec(
         Column("n", WHOLE, "number of validation images"),
         Column("n_wrong", WHOLE, "number of them classified wrongly"),
         ERROR_SHARE,
-        Column("p_value", SHARE, "p-value of an error share of 1/2 or less (exact binomial test, one-sided)", "0..1"),
+        FAILING,
         Column("p_holm", SHARE, "p_value with Holm's correction over the clusters", "0..1"),
         Column(
             "rule",
@@ -170,7 +183,7 @@ SWAPS = TableSpec(
         *FITTED_COLUMNS,
     ),
     per_date=False,
-    version=2,
+    version=3,
 )
 REVIEWS = TableSpec(
     "reviews",

@@ -1,7 +1,7 @@
 """Decide by the campaign's rule in which clusters of validation maps the answers are swapped.
 
-Reads the clusters' scores and their cross-fitted counts. Writes the table `swaps`, and the cross-fitted adjusted
-answers: each validation answer as the clusters of the other folds swap it.
+Reads the clusters' scores and, by fold, their cross-fitted counts and p-values. Writes the table `swaps`, and the
+cross-fitted adjusted answers: each validation answer as the clusters of the other folds swap it.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
 from storage.tables.parquet import Rows, read_table, write_table
 from tasks.adjust.review_choices import RULE, rule_choice
-from tasks.adjust.rules import AdjustParams, decide, keep_if_helpful, reasons, swap, swapped_without_fold
+from tasks.adjust.rules import AdjustParams, decide, reasons, swap, swap_warnings, swapped_without_fold
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 
 
 def swaps_recipe(params: AdjustParams, scores: ArtifactRef, crossfit: ArtifactRef) -> Recipe:
@@ -37,7 +37,8 @@ def decide_swaps(
     columns, answers = decide_columns(clusters, judged, params)
     write_table(draft, SWAPS, columns)
     write_array(draft, ADJUSTED_WITHOUT_FOLD, answers)
-    draft.summary = {"n_swapped": sum(columns["is_swapped"])}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    draft.summary = {"n_swapped": sum(columns["is_swapped"]), "warnings": swap_warnings(rows)}
 
 
 def decide_columns(
@@ -46,12 +47,10 @@ def decide_columns(
     """Return the columns of the table `swaps`, and the cross-fitted adjusted validation answers (n,)."""
     n, n_wrong, rows = np.asarray(clusters["n"]), np.asarray(clusters["n_wrong"]), read_table(crossfit, CROSSFIT)
     n_classes = 2 if clusters["tp"][0] is not None else 3  # 3 stands for more than two, for which no swap exists
-    decision = decide(n, n_wrong, params, n_classes)
+    decision = decide(n, n_wrong, np.asarray(clusters["p_value"], np.float64), params, n_classes)
     said = reasons(decision, n, params, n_classes)
-    label, predicted = (np.asarray(rows[name], np.int64) for name in ("label", "predicted"))
+    predicted = np.asarray(rows["predicted"], np.int64)
     left_out = swapped_without_fold(rows["fold"], rows["cluster"], crossfit.read_json("folds.json"), params, n_classes)
-    if params.rule == "confident":
-        decision, said = keep_if_helpful(decision, said, left_out, label != predicted)
     same = ("method", "cluster", "n", "n_wrong", "error_share", "explained_class", "classifier", "clusters")
     return {
         **{name: clusters[name] for name in same},

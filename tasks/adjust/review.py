@@ -15,6 +15,7 @@ from storage.tables import REVIEWS, SWAPS
 from storage.tables.parquet import rows_to_columns, write_table
 from storage.tables.rows import rows_of
 from tasks.adjust.review_choices import honoured, review_rows
+from tasks.adjust.rules import swap_warnings
 from tasks.stage import cached_by, made_once
 
 REVISION = 1
@@ -50,4 +51,4 @@ def honour_review(draft: Draft, store: Store, method: str, proposal: ArtifactRef
     rows = honoured(rows_of(by_rule, SWAPS), rows_of(store.open(review), REVIEWS))
     write_table(draft, SWAPS, rows_to_columns(SWAPS, rows))
     write_array(draft, ADJUSTED_WITHOUT_FOLD, read_array(by_rule, ADJUSTED_WITHOUT_FOLD))
-    draft.summary = {"n_swapped": sum(row["is_swapped"] for row in rows)}
+    draft.summary = {"n_swapped": sum(row["is_swapped"] for row in rows), "warnings": swap_warnings(rows)}

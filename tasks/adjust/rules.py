@@ -1,29 +1,36 @@
-"""Decide when answers are swapped: by the paper's rule, or by a significance test. Pure functions.
+"""Decide when answers are swapped: by a significance test, or by the paper's rule. Pure functions.
 
-Kierdorf & Roscher 2023, section 2.6, swap the answers of a validation cluster whose error share exceeds t = 0.75. With
-more than two classes no swap exists.
+Kierdorf & Roscher 2023, section 2.6, swap the answers of a validation cluster whose error share exceeds t = 0.75. So
+four images of which all are wrong by chance are swapped too. The default is a test of each cluster. With more than two
+classes no swap exists.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from storage.tables.rows import Row
+from tasks.adjust.review_choices import PERSON
 from tasks.parameters import Params
-from tasks.statistics.significance import confident_swaps
+from tasks.statistics.significance import holm
+
+Counts = NDArray[np.integer]
+Floats = NDArray[np.float64]
+SMALL = 10  # validation images below which a swap by the rule `paper` is warned of
 
 
 class AdjustParams(Params):
     """Parameters of the rule by which answers are swapped."""
 
     rule: Literal["paper", "confident"] = Field(
-        default="paper",
-        description="Rule for swapping a cluster's answers: `paper` swaps if the error share exceeds `threshold`, "
-        "`confident` if it exceeds 1/2 significantly and cross-fitted swapping corrects more validation answers than "
-        "it spoils",
+        default="confident",
+        description="Rule for swapping a cluster's answers: `confident` swaps if more than half of them are wrong "
+        "beyond chance (sign-flip test by plants, Holm's correction over the clusters), `paper` if the error share "
+        "exceeds `threshold`",
     )
     threshold: float = Field(
         default=0.75,
@@ -50,7 +57,7 @@ class Decision:
 
     Attributes
     ----------
-    p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less.
+    p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less, by plants.
     p_holm : (q,) p-values with Holm's correction for q tests.
     is_swapped : (q,) whether the cluster's answers are swapped.
     """
@@ -60,21 +67,28 @@ class Decision:
     is_swapped: NDArray[np.bool_]
 
 
-def decide(n: NDArray[np.integer], n_wrong: NDArray[np.integer], params: AdjustParams, n_classes: int) -> Decision:
-    """Decide for q clusters of n validation images (q,), of which n_wrong (q,) are wrong."""
-    p_value, p_holm, _ = confident_swaps(n, n_wrong, params.alpha, params.least)
-    return Decision(p_value, p_holm, which_swapped(n, n_wrong, params, n_classes))
+def decide(n: Counts, n_wrong: Counts, p_value: Floats, params: AdjustParams, n_classes: int) -> Decision:
+    """Decide for q clusters of n validation images (q,), of which n_wrong (q,) are wrong.
+
+    Parameters
+    ----------
+    p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less (see `failing_p_values`).
+    """
+    return Decision(p_value, holm(p_value), which_swapped(n, n_wrong, p_value, params, n_classes))
 
 
 def which_swapped(
-    n: NDArray[np.integer], n_wrong: NDArray[np.integer], params: AdjustParams, n_classes: int
+    n: Counts, n_wrong: Counts, p_value: Floats, params: AdjustParams, n_classes: int
 ) -> NDArray[np.bool_]:
-    """Return which clusters are swapped, (q,), without computing p-values that the rule does not need."""
+    """Return which of q clusters are swapped, (q,); the parameters are those of `decide`.
+
+    The rule `confident` decides cluster by cluster, and Holm's correction bounds the chance of any wrong swap.
+    """
     if n_classes != 2:
         return np.zeros(len(n), np.bool_)
     if params.rule == "paper":
-        return np.asarray(n_wrong) / np.asarray(n) > params.threshold
-    return confident_swaps(n, n_wrong, params.alpha, params.least)[2]
+        return n_wrong / n > params.threshold
+    return (holm(p_value) <= params.alpha) & (n >= params.least)
 
 
 def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -88,55 +102,46 @@ def swapped_without_fold(
 ) -> NDArray[np.bool_]:
     """Return which of n validation images the clusters of the other folds swap, (n,).
 
-    The second condition of the rule `confident`, that swapping helps, is not checked here. It is computed from these
-    images, and an image must not influence its own cross-fitted answer.
-
     Parameters
     ----------
     fold, cluster : (n,) fold of each image, and its cluster among those of the other folds.
-    counts : by fold, `n` and `n_wrong` of each cluster of the other folds.
+    counts : by fold, `n`, `n_wrong` and `p_value` of each cluster of the other folds.
     """
-    decided = {
-        one: which_swapped(np.asarray(of["n"]), np.asarray(of["n_wrong"]), params, n_classes)
-        for one, of in counts.items()
-    }
+    decided: dict[str, NDArray[np.bool_]] = {}
+    for one, of in counts.items():
+        n, n_wrong, p_value = (np.asarray(of[name]) for name in ("n", "n_wrong", "p_value"))
+        decided[one] = which_swapped(n, n_wrong, p_value, params, n_classes)
     return np.asarray([decided[str(f)][c - 1] for f, c in zip(fold, cluster, strict=True)], np.bool_)
 
 
-def keep_if_helpful(
-    decision: Decision, said: list[str], is_swapped: NDArray[np.bool_], is_wrong: NDArray[np.bool_]
-) -> tuple[Decision, list[str]]:
-    """Keep all answers if cross-fitted swapping corrects no more validation answers than it spoils.
-
-    Parameters
-    ----------
-    said : (q,) reason of each cluster's decision.
-    is_swapped, is_wrong : (n,) whether a validation image is swapped by the clusters of the other folds, and whether
-        its prediction is wrong.
-
-    Returns
-    -------
-    The decision and its reasons, without swaps if swapping does not help.
-    """
-    n_corrected, n_spoiled = int((is_swapped & is_wrong).sum()), int((is_swapped & ~is_wrong).sum())
-    if n_corrected > n_spoiled:
-        return decision, said
-    why = f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out"
-    said = [why if swapped else text for swapped, text in zip(decision.is_swapped, said, strict=True)]
-    return replace(decision, is_swapped=np.zeros_like(decision.is_swapped)), said
-
-
-def reasons(decision: Decision, n: NDArray[np.integer], params: AdjustParams, n_classes: int) -> list[str]:
+def reasons(decision: Decision, n: Counts, params: AdjustParams, n_classes: int) -> list[str]:
     """Return the reason of each cluster's decision as a phrase."""
     if n_classes != 2:
         return ["no swap exists with more than two classes"] * len(n)
     if params.rule == "paper":
-        words = {True: "above", False: "not above"}
-        return [f"error share {words[bool(s)]} {params.threshold:g}" for s in decision.is_swapped]
-    small = np.asarray(n) < params.least
+        return [
+            f"error share {'above' if swapped else 'not above'} {params.threshold:g}"
+            + (f", on fewer than {SMALL} validation images" if swapped and size < SMALL else "")
+            for swapped, size in zip(decision.is_swapped, n, strict=True)
+        ]
     return [
         f"fewer than {params.least} validation images"
-        if few
+        if size < params.least
         else f"wrong in more than half {'beyond' if swapped else 'not beyond'} chance"
-        for few, swapped in zip(small, decision.is_swapped, strict=True)
+        for size, swapped in zip(n, decision.is_swapped, strict=True)
+    ]
+
+
+def swap_warnings(swaps: Iterable[Row]) -> list[str]:
+    """Return a warning if the rule `paper` swaps small clusters, from rows of the table `swaps`; otherwise none."""
+    small = [
+        f"{row['cluster']} (n = {row['n']})"
+        for row in swaps
+        if row["rule"] == "paper" and row["decision"] == "swap" and row["decided_by"] != PERSON and row["n"] < SMALL
+    ]
+    if not small:
+        return []
+    return [
+        f'adjust.rule = "paper" swaps on the evidence of fewer than {SMALL} validation images, which may be chance: '
+        f"cluster {', '.join(small)}"
     ]

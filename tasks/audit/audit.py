@@ -8,7 +8,7 @@ has an almost empty map. Its peak alone tells that it is wrong, and errors gathe
 numbers tell such an artefact from a finding:
 
 - the label probe: how well the peak of a map alone detects errors;
-- the largest error share among validation clusters, compared with errors permuted over the same clusters;
+- the largest error share among validation clusters, compared with errors permuted between plants;
 - the heterogeneity of all error shares, compared with the same permutations.
 
 With some explained classes the maps cannot be clustered, for example if most are empty. Such a class has no rows, and
@@ -37,7 +37,7 @@ from tasks.parameters import Params
 from tasks.stage import always_run, cached_by, made_once
 from tasks.statistics.significance import error_share_permutation, label_probe
 
-REVISION = 1
+REVISION = 2
 LEAST = 5  # fewest members of a cluster that counts for the largest error share
 FIGURE = "audit.png"  # file name of the figure in the artefact
 
@@ -49,7 +49,7 @@ class AuditParams(Params):
         default=9_999,
         ge=99,
         le=1_000_000,
-        description="Number of permutations of errors over the clusters; p-values are multiples of 1 / (this + 1)",
+        description="Number of permutations of errors between plants; p-values are multiples of 1 / (this + 1)",
     )
     seed: int = Field(default=0, ge=0, description="Random seed of the permutations")
 
@@ -63,11 +63,13 @@ class Judged:
     peak : (n,) largest magnitude of each saliency map.
     cluster : (n,) cluster of each image, from 1.
     is_wrong : (n,) whether the answer is wrong.
+    plants : (n,) id of each image's plant, date after date.
     """
 
     peak: NDArray[np.float64]
     cluster: NDArray[np.int64]
     is_wrong: NDArray[np.bool_]
+    plants: list[str]
 
 
 def choices(classes: Sequence[str]) -> list[str]:
@@ -83,6 +85,7 @@ def judged_images(reliability: Sequence[Row], peaks: Sequence[float]) -> dict[st
             np.asarray([peak for row, peak in pairs if row["split"] == split], np.float64),
             np.asarray([row["cluster"] for row, _ in pairs if row["split"] == split], np.int64),
             np.asarray([row["predicted"] != row["label"] for row, _ in pairs if row["split"] == split], np.bool_),
+            [row["plant_id"] for row, _ in pairs if row["split"] == split],
         )
         for split in dict.fromkeys(row["split"] for row, _ in pairs)
     }
@@ -127,7 +130,9 @@ def chance_columns(images: Judged, params: AuditParams, is_validation: bool) -> 
     names = ("largest_error_share", "largest_error_share_p", "heterogeneity_p")
     if not is_validation:
         return dict.fromkeys(names)
-    test = error_share_permutation(images.cluster, images.is_wrong, params.n_permutations, params.seed, LEAST)
+    test = error_share_permutation(
+        images.cluster, images.is_wrong, images.plants, params.n_permutations, params.seed, LEAST
+    )
     return dict(zip(names, (test.largest_share, test.p_largest, test.p_heterogeneity), strict=True))
 
 

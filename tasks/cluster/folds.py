@@ -12,6 +12,7 @@ from tasks.cluster.axes import fit_axes
 from tasks.cluster.evidence import MapEvidence, Signals, cluster_evidence, joined, map_signals, place
 from tasks.cluster.nearest import TIE
 from tasks.cluster.params import ClusterParams, Kernel
+from tasks.statistics.by_plant import failing_p_values
 
 N_FOLDS = 5  # folds of plants in cross-fitting
 # Narrow and wide kernels of every reading for maps of unit length, whose median distance is about 0.5 to 0.8.
@@ -30,10 +31,18 @@ KERNELS = (
 
 @dataclass(frozen=True)
 class FoldClusters:
-    """Clusters of the images outside a fold: sizes (q,), wrong answers (q,), and why they fell back to one cluster."""
+    """Clusters of the images outside a fold.
+
+    Attributes
+    ----------
+    n, n_wrong : (q,) images and wrong answers of each cluster.
+    p_value : (q,) p-values of an error share of 1/2 or less, by plants.
+    problem : why all images are in one cluster; empty where they could be clustered.
+    """
 
     n: list[int]
     n_wrong: list[int]
+    p_value: list[float]
     problem: str = ""
 
 
@@ -87,7 +96,7 @@ def cross_fit_maps(
         out = folds == fold
         rest, others = [plant for plant, is_out in zip(plants, out, strict=True) if not is_out], is_wrong[~out]
         chosen = kernel or choose_kernel(vectors[~out], others, rest, params)
-        clusters[fold], evidence = fold_clusters(vectors[~out], others, params, chosen)
+        clusters[fold], evidence = fold_clusters(vectors[~out], others, rest, params, chosen)
         parts[fold] = out, map_signals(evidence, *place(evidence.axes, vectors[out]), params.neighbours)
     signals = joined(parts, len(folds))
     signals["novelty"] = own_novelty(signals["map_distance"])
@@ -95,7 +104,7 @@ def cross_fit_maps(
 
 
 def fold_clusters(
-    vectors: Floats, is_wrong: NDArray[np.bool_], params: ClusterParams, kernel: Kernel
+    vectors: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], params: ClusterParams, kernel: Kernel
 ) -> tuple[FoldClusters, MapEvidence]:
     """Cluster the images outside a fold; if that fails, put all in one cluster and note the reason in `problem`."""
     try:
@@ -105,7 +114,9 @@ def fold_clusters(
         evidence = MapEvidence(axes, *place(axes, vectors), np.ones(len(is_wrong), np.int64), is_wrong)
         problem = error.found
     n_wrong = np.bincount(evidence.labels, evidence.is_wrong)[1:].astype(np.int64)
-    return FoldClusters(np.bincount(evidence.labels)[1:].tolist(), n_wrong.tolist(), problem), evidence
+    n = np.bincount(evidence.labels)[1:]
+    p_value = failing_p_values(is_wrong, plants, evidence.labels, len(n))
+    return FoldClusters(n.tolist(), n_wrong.tolist(), p_value.tolist(), problem), evidence
 
 
 def own_novelty(distances: Floats) -> Floats:

@@ -3,7 +3,8 @@
 Reads `plants`, `adjusted`, `decided`, `swaps` and the cross-fitted judgements of validation images, writes the table
 `metrics`.
 Validation images are judged by what was fitted without them, except for the state `after`, which is marked as
-in-sample. Intervals resample plants, because images of one plant on several dates are near copies.
+in-sample. Intervals resample plants and McNemar's test counts plants, because images of one plant on several dates are
+near copies.
 
 Memory: the labelled rows of all dates, 0.5 kB each, and `ROWS_AT_ONCE` rows of a date's table. Also `WEIGHTS_AT_ONCE`
 counts of the resamples with some statistics of each, however many images there are.
@@ -25,13 +26,8 @@ from storage.tables.parquet import Rows, read_table, rows_to_columns, write_tabl
 from tasks.adjust.review_choices import PERSON
 from tasks.measure.labelled import ANSWERED, CONFIDENCE, labelled, labelled_columns, resamples
 from tasks.stage import cached_by, made_once
-from tasks.statistics.significance import (
-    Resamples,
-    bootstrap_accuracies,
-    bootstrap_difference,
-    mcnemar,
-    percentile_interval,
-)
+from tasks.statistics.by_plant import mcnemar
+from tasks.statistics.significance import Resamples, bootstrap_accuracies, bootstrap_difference, percentile_interval
 
 REVISION = 3
 
@@ -61,12 +57,17 @@ def accuracies(
     }
 
 
-def changes(labels: Sequence[int], before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
-    """Count answers that adjustment made right and made wrong, and test the difference (McNemar)."""
-    triples = list(zip(labels, before, after, strict=True))
-    corrected = sum(b != label == a for label, b, a in triples)
-    spoiled = sum(b == label != a for label, b, a in triples)
-    return {"n_corrected": corrected, "n_spoiled": spoiled, "mcnemar_p": mcnemar(corrected, spoiled)}
+def changes(
+    labels: Sequence[int], before: Sequence[int], after: Sequence[int], plants: Sequence[str]
+) -> dict[str, Any]:
+    """Count answers that adjustment made right and made wrong, and test the difference by plants (McNemar)."""
+    truth = np.asarray(labels)
+    was_right, is_right = truth == before, truth == after
+    return {
+        "n_corrected": int((is_right & ~was_right).sum()),
+        "n_spoiled": int((was_right & ~is_right).sum()),
+        "mcnemar_p": mcnemar(was_right, is_right, plants),
+    }
 
 
 def accuracy_gain(
@@ -120,7 +121,7 @@ def metric_rows(
                     "state": state,
                     "is_in_sample": split == "val" and state == "after",
                     **accuracies(table["label"], answers, n_classes, drawn),
-                    **changes(*pairs),
+                    **changes(*pairs, table["plant_id"]),
                     **accuracy_gain(*pairs, None if state == "before" else drawn),
                 }
             )

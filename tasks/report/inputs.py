@@ -64,7 +64,7 @@ class MethodResults:
     drift : rows of the table of this name with the date, including dates scored since the fit.
     prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
-    warnings : warnings about clusters, cross-fitting and novelty, one sentence each.
+    warnings : warnings about clusters, cross-fitting, swaps and novelty, one sentence each.
     """
 
     method: str
@@ -177,11 +177,12 @@ def read_method(
 ) -> MethodResults:
     """Read the results of one saliency method; for dates scored since the fit, only their drift."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
+    swaps = artifacts[f"swaps {method}"]
     prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
     return MethodResults(
         method=method,
         clusters=rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES),
-        swaps=rows_of(artifacts[f"swaps {method}"], SWAPS),
+        swaps=rows_of(swaps, SWAPS),
         promises=rows_of(artifacts[f"promises {method}"], PROMISES),
         matches=[] if matches is None else rows_of(matches, CLUSTER_MATCHES),
         metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
@@ -201,6 +202,7 @@ def read_method(
         warnings=[
             *clusters.summary["warnings"],
             *crossfit.summary["warnings"],
+            *swaps.summary["warnings"],
             *never_novel(sum(clusters.summary["sizes"]), least_novelty),
         ],
     )

@@ -29,13 +29,11 @@ RULES = {
     "paper": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
         {threshold}\u00a0% of the validation images.""",
     "confident": """Adjustment swaps the answer of every image in a cluster where the classifier was wrong in more than
-        half of the validation images beyond chance, and only if swapping also helps validation plants that the clusters
-        were made without.""",
+        half of the validation images beyond chance. The test counts plants, not images.""",
 }
 NO_SWAP = {
     "paper": "no cluster was wrong in more than {threshold}\u00a0% of its validation images",
-    "confident": "no cluster was wrong in more than half of its validation images beyond chance, or swapping did not "
-    "help plants that its clusters were made without",
+    "confident": "no cluster was wrong in more than half of its validation images beyond chance",
 }
 
 # Why a plant is to be checked, by the word in the table `decided`.
@@ -127,10 +125,10 @@ HOW_TO_READ = {
         Another variety, soil, camera or light can move images to other clusters and change how often the classifier is
         wrong in them. Label some plants there and run a campaign before relying on these reliabilities.""",
     "Images are not independent": """
-        The same plant appears on several dates. Intervals of accuracies and of the scores' figures allow for that: they
-        come from resampling whole plants (bootstrap). Intervals of a cluster's error share (Wilson) and the tests of
-        swaps (McNemar, Holm) count images. Their true intervals are wider, and their true p-values larger. No figure
-        allows for the likeness of neighbouring plants.""",
+        The same plant appears on several dates. Intervals and tests allow for that. Intervals of accuracies and of the
+        scores' figures come from resampling whole plants (bootstrap). Intervals of a cluster's error share (Wilson)
+        count as many images as tell something new. Tests of swaps (McNemar, Holm) compare plants. No figure allows for
+        the likeness of neighbouring plants.""",
     "A saliency map is no explanation of the plant": """
         It shows which parts of the image the classifier's answer rests on, not why the plant is or is not ready. Look
         at the example images: a cluster whose maps light up on soil, a marker or a neighbour is itself a warning.""",

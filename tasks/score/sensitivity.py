@@ -24,9 +24,10 @@ from tasks.cluster.folds import KERNELS, cross_fit_maps
 from tasks.cluster.members import MemberVectors, column, joined_answers, made_by, plants_of, read_members
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.stage import cached_by, made_once
+from tasks.statistics.by_plant import failing_p_values
 from tasks.statistics.detection import detect
 
-REVISION = 2
+REVISION = 3
 CLUSTERS, NEIGHBOURS, THRESHOLDS = (4, 6, 8, 10, 12), (1, 5, 15), (0.6, 0.75, 0.9)  # values that are tried
 
 
@@ -74,7 +75,7 @@ def sensitivity_row(
     Parameters
     ----------
     vectors : (n, f) vectors of validation maps; is_wrong, plants : (n,) of the same images.
-    adjust : when to swap. The rule `confident` also asks whether swapping helps plants left out; that is ignored here.
+    adjust : when to swap.
     left_out_kernel : kernel of the clusters made without a fold; None chooses it from the other folds.
     """
     row: dict[str, Any] = {
@@ -91,6 +92,7 @@ def sensitivity_row(
         return {**row, **unknown, "problem": error.found}
     sizes = np.bincount(fit.labels)[1:]
     n_wrong = np.bincount(evidence.labels, evidence.is_wrong)[1:].astype(np.int64)
+    p_value = failing_p_values(is_wrong, plants, evidence.labels, len(sizes))
     crossed = cross_fit_maps(vectors, is_wrong, plants, params, left_out_kernel)
     places = crossed.fold.tolist(), crossed.signals["cluster"].astype(int).tolist()
     counts = {str(fold): vars(one) for fold, one in crossed.clusters.items()}
@@ -99,7 +101,7 @@ def sensitivity_row(
         "largest": int(sizes.max()),
         "n_splinters": int((sizes < SPLINTER).sum()),
         "stability": fit.stability,
-        "n_swapped": int(which_swapped(sizes, n_wrong, adjust, n_classes).sum()),
+        "n_swapped": int(which_swapped(sizes, n_wrong, p_value, adjust, n_classes).sum()),
         "accuracy": float(np.mean(is_wrong == swapped_without_fold(*places, counts, adjust, n_classes))),
         "auroc": detect(1 - crossed.signals["error_share"], is_wrong).auroc,
         "problem": "",

@@ -88,8 +88,8 @@ def wilson_interval(share: float, n_effective: float, confidence: float) -> tupl
     """
     if not (0 <= share <= 1 and n_effective > 0 and 0 < confidence < 1):
         raise ValueError(
-            f"An interval was asked of share {share} and {n_effective} images at confidence {confidence}. The share must "
-            "be in 0..1, the number above 0 and the confidence between 0 and 1"
+            f"An interval was asked of share {share} and {n_effective} images at confidence {confidence}. The share "
+            "must be in 0..1, the number above 0 and the confidence between 0 and 1"
         )
     z = float(ndtri((1 + confidence) / 2))
     centre = 2 * n_effective * share + z**2
@@ -143,7 +143,7 @@ def failing_p_values(is_wrong: ArrayLike, plants: Plants, cluster: ArrayLike, n_
     ValueError : lengths differ, a flag is not true or false, or a cluster is out of range.
     """
     number = np.asarray(cluster, np.int64)
-    if number.size and not (number.min() >= 1 and number.max() <= n_clusters):
+    if number.size and (number.min() < 1 or number.max() > n_clusters):
         raise ValueError(f"Clusters are {number.min()}..{number.max()}. They must be in 1..{n_clusters}")
     wrong, member, _ = _grouped(is_wrong, plants, None)
     excess = 2 * wrong.astype(np.int64) - 1  # twice d_j, image by image
@@ -185,8 +185,8 @@ def _grouped(
     groups = np.zeros(len(names)) if strata is None else np.asarray(strata)
     if values.ndim != 1 or not values.shape == names.shape == groups.shape or not values.size:
         raise ValueError(
-            f"Outcomes, plants and strata have shapes {values.shape}, {names.shape} and {groups.shape}. One of each per "
-            "image, of at least 1, is needed"
+            f"Outcomes, plants and strata have shapes {values.shape}, {names.shape} and {groups.shape}. One of each "
+            "per image, of at least 1, is needed"
         )
     if not np.isin(values, (0, 1)).all():
         raise ValueError("An outcome is neither 0 nor 1. Every outcome must be true or false")

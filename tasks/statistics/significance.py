@@ -1,9 +1,8 @@
-"""Significance: estimate which part of a result may be chance, by bootstrap and exact tests. Arrays in, numbers out.
+"""Significance: estimate which part of a result may be chance, by bootstrap and permutations. Arrays in, numbers out.
 
 Images of one plant resemble each other. So intervals come from a bootstrap that draws plants, not images (Field &
 Welsh 2007, DOI 10.1111/j.1467-9868.2007.00593.x), with percentile bounds (Efron & Tibshirani 1993,
-DOI 10.1201/9780429246593). The exact tests assume independent images, so their p-values are too small if a plant has
-several images.
+DOI 10.1201/9780429246593). Permutations exchange whole plants too. Tests by the signs of plants are in `by_plant`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
-from scipy.stats import binom, binomtest
 
 from tasks.statistics.detection import detect, paired, resample_counts
 
@@ -150,32 +148,24 @@ def bootstrap_difference(is_right_before: ArrayLike, is_right_after: ArrayLike, 
     return counts @ (after - before) / counts.sum(axis=1)
 
 
-def mcnemar(n_corrected: int, n_spoiled: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test (1947, DOI 10.1007/BF02295996); 1 if both counts are 0.
-
-    It is the chance of a difference at least this large if an answer is corrected or spoiled with equal probability.
-
-    Raises
-    ------
-    ValueError : a count is negative.
-    """
-    if min(n_corrected, n_spoiled) < 0:
-        raise ValueError(f"Counts are {n_corrected} and {n_spoiled}. Counts are not negative")
-    n = n_corrected + n_spoiled
-    return float(binomtest(n_corrected, n).pvalue) if n else 1.0
-
-
 def error_share_permutation(
-    cluster: ArrayLike, is_wrong: ArrayLike, n_permutations: int, seed: int, least: int = 5
+    cluster: ArrayLike,
+    is_wrong: ArrayLike,
+    plants: Sequence[str],
+    n_permutations: int,
+    seed: int,
+    least: int = 5,
 ) -> ErrorShareTest:
-    """Test whether errors is_wrong (n,) gather in clusters (n,) more than randomly permuted errors.
+    """Test whether errors is_wrong (n,) gather in clusters (n,) more than errors that are permuted between plants.
 
-    Permuting errors equals drawing them without replacement, so the counts per cluster are drawn directly (multivariate
-    hypergeometric). p = (1 + permutations at least as extreme) / (1 + permutations) (Phipson & Smyth 2010,
+    A plant takes the answers of another plant with as many images, all of them and in their order. So answers of one
+    plant stay together, and a plant alone with its number of images keeps its own. With one image a plant, errors are
+    permuted freely. p = (1 + permutations at least as extreme) / (1 + permutations) (Phipson & Smyth 2010,
     DOI 10.2202/1544-6115.1585), so it is never 0.
 
     Parameters
     ----------
+    plants : (n,) id of each image's plant; images of one plant in the order of their dates.
     least : smallest number of members of a cluster that counts for the largest error share.
 
     Raises
@@ -183,21 +173,39 @@ def error_share_permutation(
     ValueError : there is no image, lengths differ, a flag is not true or false, or there is no permutation.
     """
     named = np.asarray(cluster)
-    _, wrong = paired(np.zeros(named.shape), is_wrong)
+    _, flags = paired(np.zeros(named.shape), is_wrong)
+    wrong, _ = paired(flags, np.zeros(len(plants)))
     if n_permutations < 1:
         raise ValueError(f"n_permutations is {n_permutations}. A permutation test needs at least 1")
     _, member = np.unique(named, return_inverse=True)
     sizes = np.bincount(member)
-    chance = np.random.default_rng(seed).multivariate_hypergeometric(
-        sizes, int(wrong.sum()), n_permutations, method="marginals"
-    )
-    errors = np.vstack([np.bincount(member, wrong), chance])  # the first row is the observed one
+    is_inside = (member[:, None] == np.arange(len(sizes))).astype(np.float64)
+    chance = [block @ is_inside for block in permuted_by_plant(wrong, plants, n_permutations, seed)]
+    errors = np.vstack([wrong @ is_inside, *chance])  # the first row is the observed one
     g = heterogeneity(sizes, errors)
     p_heterogeneity, is_large = _p_value(g), sizes >= least
     if not is_large.any():
         return ErrorShareTest(None, None, float(g[0]), p_heterogeneity)
     largest = (errors / sizes)[:, is_large].max(axis=1)
     return ErrorShareTest(float(largest[0]), _p_value(largest), float(g[0]), p_heterogeneity)
+
+
+def permuted_by_plant(values: Floats, plants: Sequence[str], n_permutations: int, seed: int) -> Iterator[Floats]:
+    """Yield blocks (b, n) of permutations of values (n,) between plants with equally many images.
+
+    Together the blocks have `n_permutations` rows, and each has at most `WEIGHTS_AT_ONCE` values or a single row.
+    """
+    _, member, n_images = np.unique(np.asarray(plants, np.str_), return_inverse=True, return_counts=True)
+    order, starts = np.argsort(member, kind="stable"), np.cumsum(n_images) - n_images
+    # Positions (k, m) of the images of all k plants with m images.
+    alike = [order[starts[n_images == m][:, None] + np.arange(m)] for m in np.unique(n_images)]
+    generator, at_once = np.random.default_rng(seed), max(1, WEIGHTS_AT_ONCE // len(values))
+    for start in range(0, n_permutations, at_once):
+        block = np.empty((min(at_once, n_permutations - start), len(values)))
+        for places in alike:
+            plant = generator.permuted(np.tile(np.arange(len(places)), (len(block), 1)), axis=1)
+            block[:, places] = values[places][plant]
+        yield block
 
 
 def heterogeneity(sizes: ArrayLike, errors: ArrayLike) -> Floats:
@@ -224,43 +232,6 @@ def label_probe(peak: ArrayLike, is_wrong: ArrayLike) -> float | None:
     ValueError : there is no image, lengths differ, a peak is NaN, or a flag is not true or false.
     """
     return detect(peak, is_wrong).auroc
-
-
-def confident_swaps(
-    n: ArrayLike, n_wrong: ArrayLike, alpha: float = 0.05, least: int = 10
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Test which clusters have an error share significantly above 1/2.
-
-    Exact one-sided binomial test of error share > 1/2 per cluster, with the correction of Holm (1979, Scandinavian
-    Journal of Statistics 6, 65-70) over all q clusters.
-
-    Parameters
-    ----------
-    n, n_wrong : (q,) images and errors by cluster.
-    alpha : family-wise significance level, in (0, 1).
-    least : smallest number of members of a confident cluster.
-
-    Returns
-    -------
-    p (q,), p after correction (q,), is_confident (q,).
-
-    Raises
-    ------
-    ValueError : there is no cluster, shapes differ, counts are not 0 <= n_wrong <= n, or alpha is outside (0, 1).
-    """
-    size, errors = np.asarray(n), np.asarray(n_wrong)
-    if size.ndim != 1 or size.shape != errors.shape or not size.size:
-        raise ValueError(
-            f"Sizes and error counts have shapes {size.shape} and {errors.shape}. One size and one error count per "
-            "cluster, of at least 1, are needed"
-        )
-    if (errors < 0).any() or (errors > size).any():
-        raise ValueError("A cluster has fewer than 0 or more than n errors. Errors must be between 0 and n")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}. It must be between 0 and 1")
-    p = np.asarray(binom.sf(errors - 1, size, 0.5), np.float64)
-    corrected = holm(p)
-    return p, corrected, (corrected <= alpha) & (size >= least)
 
 
 def holm(p: Floats) -> Floats:

@@ -37,7 +37,8 @@ def study_campaign(scenario: str, seed: int) -> CampaignParams:
     season = demo_season(shortcut=False, seed=seed).model_copy(update=SCENARIOS[scenario])
     campaign = demo_campaign(f"{scenario.replace(' ', '-')}-{seed}", Path())
     train = campaign.train.model_copy(update={"seed": seed})
-    return campaign.model_copy(update={"source": SyntheticSource(season=season), "train": train})
+    changed = {"source": SyntheticSource(season=season), "train": train, "adjust": AdjustParams(rule="paper")}
+    return campaign.model_copy(update=changed)
 
 
 def run(params: CampaignParams) -> dict[str, Any]:

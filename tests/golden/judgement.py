@@ -30,7 +30,7 @@ from tests.golden.images import digests, ref
 
 MARKS = ("method", "explained_class", "classifier", "clusters")
 FEW = ClusterParams(n_clusters=3, n_seeds=2)
-PAPER = rules.AdjustParams()
+PAPER = rules.AdjustParams(rule="paper")
 
 
 def small_maps() -> NDArray[np.float64]:
@@ -94,11 +94,14 @@ def golden_cluster() -> dict[str, Any]:
 def golden_score() -> dict[str, Any]:
     number = np.arange(40)
     labels, predicted = number % 2, number * number % 5 % 2
+    plants = np.asarray([f"p{i // 3}" for i in number])
     params = rating.ScoreParams()
     of_date = (ref("scores"), ref("swaps"), ref("crossfit"), ref("assignments"), ref("predictions"))
     shares = (0.1, 0.3, 0.5, 0.7, 0.9)
     return {
-        "clusters": [score.score_cluster(labels[:n], predicted[:n], 2, params.confidence) for n in (1, 7, 40)],
+        "clusters": [
+            score.score_cluster(labels[:n], predicted[:n], plants[:n], 2, 0.3, params.confidence) for n in (1, 7, 40)
+        ],
         "abstain": [
             rating.abstain_reasons(s - w, s + w, s, p, swapped, params)
             for s in shares
@@ -160,10 +163,10 @@ def golden_sensitivity() -> dict[str, Any]:
 
 def golden_decide() -> dict[str, Any]:
     n, n_wrong = np.asarray([40, 20, 20, 12, 4]), np.asarray([4, 19, 15, 12, 4])
-    params = [rules.AdjustParams(), rules.AdjustParams(rule="confident")]
-    found = [rules.decide(n, n_wrong, one, 2) for one in params]
+    p_value = np.asarray([1 - 1e-9, 2e-5, 0.021, 2.5e-4, 0.0625])
+    params = [PAPER, rules.AdjustParams()]
+    found = [rules.decide(n, n_wrong, p_value, one, 2) for one in params]
     return {
-        "p": found[0].p_value.tolist(),
         "holm": found[0].p_holm.tolist(),
         "is_swapped": [one.is_swapped.tolist() for one in found],
         "reasons": [rules.reasons(one, n, p, 2) for one, p in zip(found, params, strict=True)],
@@ -238,7 +241,8 @@ def golden_drift() -> dict[str, Any]:
 def golden_audit() -> dict[str, Any]:
     """Audit forty images. The digest is left out, because it covers the page's template."""
     number = np.arange(40)
-    images = audit.Judged(np.sin(number * 1.3) ** 2, number % 4 + 1, (number % 4 == 3) | (number % 9 == 0))
+    plants = [f"p{i // 2}" for i in number]
+    images = audit.Judged(np.sin(number * 1.3) ** 2, number % 4 + 1, (number % 4 == 3) | (number % 9 == 0), plants)
     marks = dict.fromkeys((*MARKS, "split"), "-") | {"split": "val", "n": 40}
     states = ("before", "after", "cross-fitted")
     metrics = [{**marks, "state": state, "overall_accuracy": k / 4} for k, state in enumerate(states)]

@@ -221,13 +221,13 @@ def judge(
     scoring: ScoreParams | None = None,
     rules: AdjustParams | None = None,
 ) -> Judged:
-    """Run the stages from clusters to adjusted answers."""
+    """Run the stages from clusters to adjusted answers; by default by the paper's rule, which few plants suffice."""
     scoring, campaign = scoring or ScoreParams(), (str(store.root), "gradcam")
     clusters = fit(store, dates, params)
     judged = crossfit(store, dates, clusters, params)
     assignments = [assign(store, one, clusters, judged) for one in dates]
     scores = score_clusters.fn(*campaign, scoring, clusters, assignments, [one.predictions for one in dates])
-    swaps = decide_swaps.fn(*campaign, rules or AdjustParams(), scores, judged)
+    swaps = decide_swaps.fn(*campaign, rules or AdjustParams(rule="paper"), scores, judged)
     reliability: list[ArtifactRef] = []
     adjusted: list[ArtifactRef] = []
     for one, assigned in zip(dates, assignments, strict=True):

@@ -236,7 +236,8 @@ class FakeCampaign:
         crossfit = [{**row, "fold": 1 + row["row"] % 5} for row in rated if row["split"] == "val"]
         crossfit = [row for row in crossfit if row["label"] is not None]
         self._table(f"scores {method}", CLUSTER_SCORES, scores)
-        self._table(f"swaps {method}", SWAPS, [{**row, **self._decide(row)} for row in scores])
+        decided = [{**row, **self._decide(row)} for row in scores]
+        self._table(f"swaps {method}", SWAPS, decided, {"warnings": ["cluster <3> is small"]})
         left_out = {"warnings": ["in 1 of 5 folds <nothing> was clustered"]}
         self._table(f"crossfit {method}", CROSSFIT, crossfit, left_out)
         self._table(f"sensitivity {method}", SENSITIVITY, [{**marks, **row} for row in SHEET])
@@ -273,19 +274,22 @@ class FakeCampaign:
         return {
             "cluster": cluster,
             "n": len(known),
+            "n_plants": len({row["plant_id"] for row in members}) or len(known),
+            "n_effective": float(len(known)),
             "n_wrong": n_wrong,
             **{name: kinds[pair] if len(self.classes) == 2 else None for name, pair in pairs.items()},
             "error_share": share,
             "error_share_lower": max(0.0, share - 0.123),
             "error_share_upper": min(1.0, share + 0.234),
             "reliability": 1 - share,
+            "p_value": 0.01 + cluster / 100,
         }
 
     def _decide(self, score: dict[str, Any]) -> dict[str, Any]:
         """Decide by another threshold than the parameters', because the page must take decisions from the table."""
         is_swapped = len(self.classes) == 2 and score["error_share"] > 0.9
         reason = "more than <nine> in ten" if is_swapped else "too few wrong"
-        p = {"p_value": 0.01 + score["cluster"] / 100, "p_holm": 0.03 + score["cluster"] / 100}
+        p = {"p_holm": 0.03 + score["cluster"] / 100}
         by_rule = {"rule": "confident", "is_proposed": is_swapped}
         if score["cluster"] in self.reviewed:
             decision = {"decision": "abstain", "decided_by": "person", "reviewer": HOSTILE}

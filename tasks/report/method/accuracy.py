@@ -61,7 +61,7 @@ def headline(metrics: Sequence[Row], adjusted: Sequence[Row], n_classes: int, wh
 
 
 def _may_be_chance(after: Row) -> bool:
-    """Return whether a change may be chance, by McNemar's test over images or by the interval over plants."""
+    """Return whether a change may be chance, by McNemar's test or by the interval, both over plants."""
     low, high = after["gain_lower"], after["gain_upper"]
     return after["mcnemar_p"] >= CHANCE or (low is not None and high is not None and low <= 0 <= high)
 
@@ -126,7 +126,7 @@ def _changes(row: Row) -> str:
 
 def _test(row: Row) -> str:
     low, high = row["gain_lower"], row["gain_upper"]
-    test = f"exact McNemar test, {p_text(row['mcnemar_p'])}"
+    test = f"exact McNemar test by plants, {p_text(row['mcnemar_p'])}"
     if low is None or high is None:
         return f" ({test})"
     return f" ({test}; accuracy {100 * low:+.1f} to {100 * high:+.1f} points over resampled plants)"

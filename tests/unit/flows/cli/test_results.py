@@ -65,6 +65,12 @@ def test_swapped_clusters_are_those_of_the_table(campaign: FakeCampaign, capsys:
     assert marked == [(row["method"], row["cluster"]) for row in swaps if row["is_swapped"]] != []
 
 
+def test_warnings_of_swaps_are_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(campaign, capsys)
+    for method in ("gradcam", "lime"):
+        assert f"note: {method}: cluster <3> is small" in text
+
+
 def test_scores_are_compared_on_unseen_plants(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(campaign, capsys)
     rows: list[dict[str, Any]] = table_rows(campaign, "evaluation gradcam", EVALUATION)

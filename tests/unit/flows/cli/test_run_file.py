@@ -9,6 +9,7 @@ import pytest
 from flows.cli.run_file import load_run_file
 from flows.parameters import CampaignParams
 from storage.errors import InputError
+from tasks.adjust.rules import AdjustParams
 from tasks.classify.model import GivenClassifier
 from tasks.sources.fiftyone.source import FiftyOneSource
 from tasks.sources.folder.source import FolderSource
@@ -33,9 +34,9 @@ def problems(folder: Path, text: str) -> list[str]:
 
 
 class TestDefaults:
-    def test_source_and_dates_alone_are_the_papers_experiment(self, tmp_path: Path) -> None:
+    def test_source_dates_and_the_papers_rule_alone_are_the_papers_experiment(self, tmp_path: Path) -> None:
         """Compare the defaults with Kierdorf & Roscher 2023; numbers that the paper leaves open are this project's."""
-        params, runtime = load_run_file(write(tmp_path, LEAST))
+        params, runtime = load_run_file(write(tmp_path, f'adjust.rule = "paper"\n{LEAST}'))
         assert (params.ingest.image_size, params.ingest.window_days) == (256, 3)
         assert (params.augment.plan, params.augment.copies) == ("copies", (8, 16))
         train = params.train
@@ -52,6 +53,9 @@ class TestDefaults:
         assert (params.score.confidence, params.adjust.threshold) == (0.95, 0.75)
         assert params.classifier is None and params.differences_from_paper() == {}
         assert runtime.device == "auto"
+        tested, _ = load_run_file(write(tmp_path, LEAST))
+        assert tested.differences_from_paper() == {"adjust.rule": "confident"}
+        assert tested == params.model_copy(update={"adjust": AdjustParams()})
 
     def test_what_differs_from_the_paper_is_told(self, tmp_path: Path) -> None:
         text = (
@@ -59,7 +63,8 @@ class TestDefaults:
         )
         params, runtime = load_run_file(write(tmp_path, LEAST + text))
         given = GivenClassifier(path=str(tmp_path / "w.pt")).model_dump(mode="json")
-        assert params.differences_from_paper() == {"train.epochs": 8, "cluster.scale": 0.5, "classifier": given}
+        changed = {"train.epochs": 8, "cluster.scale": 0.5, "adjust.rule": "confident", "classifier": given}
+        assert params.differences_from_paper() == changed
         assert runtime.workers == 7
 
     def test_dates_are_sorted_and_may_be_toml_dates(self, tmp_path: Path) -> None:

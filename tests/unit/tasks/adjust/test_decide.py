@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
@@ -16,14 +17,21 @@ from tasks.adjust.decide import decide_swaps
 from tasks.adjust.rules import AdjustParams
 from tests.support.planted_campaign import Judged, artifact_of, judge, plant_season, season, write_rows
 
-PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
-SMALL = AdjustParams(rule="confident", least=6)  # of 12 failing maps a fold leaves out up to 6
+PAPER, CONFIDENT = AdjustParams(rule="paper"), AdjustParams(rule="confident")
 Counts = list[tuple[int, int]]
+
+
+def coin(n: int, n_wrong: int) -> float:
+    """Return the p-value of one image a plant."""
+    return float(binomtest(n_wrong, n, alternative="greater").pvalue)
 
 
 def scores(store: Store, counts: Counts, n_classes: int = 2) -> ArtifactRef:
     pairs = dict.fromkeys(("tp", "tn", "fp", "fn"), 0 if n_classes == 2 else None)
-    rows = [{"cluster": c, "n": n, "n_wrong": w, "error_share": w / n, **pairs} for c, (n, w) in enumerate(counts, 1)]
+    rows = [
+        {"cluster": c, "n": n, "n_wrong": w, "error_share": w / n, "p_value": coin(n, w), **pairs}
+        for c, (n, w) in enumerate(counts, 1)
+    ]
     return artifact_of(store, CLUSTER_SCORES, rows)
 
 
@@ -32,7 +40,10 @@ def judged(store: Store, rows: list[dict[str, Any]], folds: dict[str, Counts]) -
     recipe = Recipe("crossfit", 1, {"rows": rows, "folds": {fold: [list(c) for c in q] for fold, q in folds.items()}})
     with store.create(recipe) as draft:
         write_rows(draft, CROSSFIT, rows)
-        counts = {fold: {"n": [n for n, _ in q], "n_wrong": [w for _, w in q]} for fold, q in folds.items()}
+        counts = {
+            fold: {"n": [n for n, _ in q], "n_wrong": [w for _, w in q], "p_value": [coin(*one) for one in q]}
+            for fold, q in folds.items()
+        }
         draft.write_json("folds.json", counts)
     return recipe.ref
 
@@ -68,16 +79,27 @@ def test_a_failing_cluster_is_swapped_by_either_rule(tmp_path: Path, params: Adj
     assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HELPS]
 
 
-def test_the_confident_rule_swaps_nothing_where_plants_left_out_lose_by_it(tmp_path: Path) -> None:
+def test_every_cluster_is_decided_by_itself(tmp_path: Path) -> None:
+    """That folds swap right answers, because they lack the failing cluster, is no reason to keep wrong ones."""
     store = Store(tmp_path)
-    inputs = scores(store, CLUSTERS), judged(store, HARMS, FOLDS)
-    table, adjusted, n_swapped = decided(store, CONFIDENT, *inputs)
-    assert (table["is_swapped"], n_swapped) == ([False, False], 0)
-    assert table["reason"][1] == "swapping corrects 6 and spoils 7 answers of plants left out"
-    # The cross-fitted answers are written although nothing is swapped. They must not depend on their own benefit.
+    table, adjusted, n_swapped = decided(store, CONFIDENT, scores(store, CLUSTERS), judged(store, HARMS, FOLDS))
+    assert (table["is_swapped"], n_swapped) == ([False, True], 1)
+    assert table["reason"][1] == "wrong in more than half beyond chance"
     assert adjusted == [0 if row["cluster"] == 2 else 1 for row in HARMS]
-    table, adjusted, _ = decided(store, PAPER, *inputs)  # which asks no such question
-    assert table["is_swapped"] == [False, True] and adjusted != [1] * len(HARMS)
+
+
+@pytest.mark.parametrize(("params", "is_swapped"), [(PAPER, True), (CONFIDENT, False)], ids=["paper", "confident"])
+def test_a_small_cluster_is_swapped_by_the_papers_rule_with_a_warning(
+    tmp_path: Path, params: AdjustParams, is_swapped: bool
+) -> None:
+    store = Store(tmp_path)
+    ref = decide_swaps.fn(
+        str(store.root), "gradcam", params, scores(store, [(40, 4), (4, 4)]), judged(store, HELPS, FOLDS)
+    )
+    made = store.open(ref)
+    assert read_table(made, SWAPS)["is_swapped"] == [False, is_swapped]
+    assert len(made.summary["warnings"]) == is_swapped and all("2 (n = 4)" in one for one in made.summary["warnings"])
+    assert "fewer than 10 validation images" in read_table(made, SWAPS)["reason"][1]
 
 
 def test_folds_may_swap_what_the_whole_does_not(tmp_path: Path) -> None:
@@ -99,7 +121,7 @@ def test_three_classes_are_never_swapped(tmp_path: Path, params: AdjustParams) -
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     store = Store(tmp_path_factory.mktemp("store"))
-    return judge(store, plant_season(store, season()), rules=SMALL)
+    return judge(store, plant_season(store, season()), rules=PAPER)
 
 
 def test_a_planted_failure_is_found(planted: Judged) -> None:
@@ -112,7 +134,7 @@ def test_a_planted_failure_is_found(planted: Judged) -> None:
 
 def test_other_parameters_make_another_artefact(planted: Judged) -> None:
     inputs = str(planted.store.root), "gradcam"
-    again = decide_swaps.fn(*inputs, SMALL, planted.scores, planted.crossfit)
-    other = decide_swaps.fn(*inputs, AdjustParams(threshold=0.9), planted.scores, planted.crossfit)
+    again = decide_swaps.fn(*inputs, PAPER, planted.scores, planted.crossfit)
+    other = decide_swaps.fn(*inputs, AdjustParams(rule="paper", threshold=0.9), planted.scores, planted.crossfit)
     assert again == planted.swaps != other
     assert replace(planted, swaps=other).read(SWAPS)["is_swapped"] == [False, False, True]

@@ -29,5 +29,11 @@ def test_values_at_the_limits_are_taken(key: str, value: Any) -> None:
 @pytest.mark.parametrize("rule", ["paper", "confident"])
 @pytest.mark.parametrize(("n_classes", "is_swapped"), [(1, False), (2, True), (3, False)])
 def test_answers_are_swapped_between_two_classes_alone(rule: str, n_classes: int, is_swapped: bool) -> None:
-    found = decide(np.asarray([50]), np.asarray([50]), AdjustParams.model_validate({"rule": rule}), n_classes)
+    found = decide(
+        np.asarray([50]),
+        np.asarray([50]),
+        np.asarray([0.5**50]),
+        AdjustParams.model_validate({"rule": rule}),
+        n_classes,
+    )
     assert found.is_swapped.tolist() == [is_swapped]

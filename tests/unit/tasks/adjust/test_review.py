@@ -71,7 +71,7 @@ def test_crossfitted_answers_stay_the_rules(planted: Judged, clusters: dict[str,
     _, swaps = after(planted, review(planted, {clusters["kept"]: "swap", clusters["swapped"]: "keep"}))
     ours, rules = (read_array(planted.store.open(ref), ADJUSTED_WITHOUT_FOLD) for ref in (swaps, planted.swaps))
     assert np.array_equal(ours, rules) and len(ours)
-    assert planted.store.open(swaps).summary == {"n_swapped": 1}
+    assert planted.store.open(swaps).summary == {"n_swapped": 1, "warnings": []}
 
 
 @pytest.mark.parametrize("choice", ["swap", "keep", "abstain"])

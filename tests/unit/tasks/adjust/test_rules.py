@@ -1,7 +1,6 @@
-"""Test the rules of swapping: the paper's threshold, and the confident rule against exact fractions and a loop."""
+"""Test the rules of swapping: the paper's threshold, and the confident rule against Holm's steps."""
 
 from fractions import Fraction
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import binom
 
-from tasks.adjust.rules import AdjustParams, Decision, decide, keep_if_helpful, reasons, swap, swapped_without_fold
+from tasks.adjust.rules import (
+    AdjustParams,
+    Decision,
+    decide,
+    reasons,
+    swap,
+    swap_warnings,
+    swapped_without_fold,
+)
 
-PAPER, CONFIDENT = AdjustParams(), AdjustParams(rule="confident")
+PAPER, CONFIDENT = AdjustParams(rule="paper"), AdjustParams(rule="confident")
 
 
 def decided(counts: list[tuple[int, int]], params: AdjustParams = PAPER, n_classes: int = 2) -> Decision:
-    """Return the decision on clusters of (n, n_wrong)."""
+    """Return the decision on clusters of (n, n_wrong), every image of another plant."""
     n, n_wrong = np.asarray(counts).T
-    return decide(n, n_wrong, params, n_classes)
+    return decide(n, n_wrong, np.asarray([coin(*one) for one in counts]), params, n_classes)
+
+
+def coin(n: int, n_wrong: int) -> float:
+    """Return the chance of at least so many heads among n throws of a coin."""
+    return float(binom.sf(n_wrong - 1, n, 0.5))
 
 
 # The paper's rule
@@ -31,18 +44,24 @@ def test_a_cluster_exactly_at_the_threshold_is_not_swapped(n_wrong: int, n: int)
 
 @pytest.mark.parametrize(("threshold", "n_wrong", "n"), [(0.6, 3, 5), (0.7, 7, 10), (0.55, 11, 20), (0.9, 9, 10)])
 def test_thresholds_without_an_exact_float_are_strict_too(threshold: float, n_wrong: int, n: int) -> None:
-    assert decided([(n, n_wrong)], AdjustParams(threshold=threshold)).is_swapped.tolist() == [False]
-    assert decided([(10 * n, 10 * n_wrong + 1)], AdjustParams(threshold=threshold)).is_swapped.tolist() == [True]
+    assert decided([(n, n_wrong)], AdjustParams(rule="paper", threshold=threshold)).is_swapped.tolist() == [False]
+    assert decided(
+        [(10 * n, 10 * n_wrong + 1)], AdjustParams(rule="paper", threshold=threshold)
+    ).is_swapped.tolist() == [True]
 
 
 def test_a_threshold_of_one_swaps_nothing() -> None:
-    assert not decided([(1, 1), (50, 50)], AdjustParams(threshold=1)).is_swapped.any()
+    assert not decided([(1, 1), (50, 50)], AdjustParams(rule="paper", threshold=1)).is_swapped.any()
 
 
 @pytest.mark.parametrize("threshold", [0.49, 1.01])
 def test_a_threshold_that_would_swap_right_answers_is_refused(threshold: float) -> None:
     with pytest.raises(ValidationError, match="threshold"):
-        AdjustParams(threshold=threshold)
+        AdjustParams(rule="paper", threshold=threshold)
+
+
+def test_the_default_is_the_confident_rule() -> None:
+    assert AdjustParams() == CONFIDENT
 
 
 # The confident rule
@@ -50,11 +69,6 @@ def test_a_threshold_that_would_swap_right_answers_is_refused(threshold: float) 
 Counts = st.lists(
     st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=9
 )
-
-
-def chance(n: int, n_wrong: int) -> Fraction:
-    """Return the chance of at least so many heads among n throws of a coin."""
-    return Fraction(sum(comb(n, k) for k in range(n_wrong, n + 1)), 2**n)
 
 
 def holms_findings(p: list[Fraction], alpha: Fraction) -> list[bool]:
@@ -67,14 +81,21 @@ def holms_findings(p: list[Fraction], alpha: Fraction) -> list[bool]:
     return found
 
 
-@given(Counts, st.sampled_from([0.01, 0.05, 0.2]), st.integers(1, 15))
-def test_a_confident_swap_is_a_finding_of_holms_test(counts: list[tuple[int, int]], alpha: float, least: int) -> None:
-    found = decided(counts, AdjustParams(rule="confident", alpha=alpha, least=least))
-    p = [chance(*one) for one in counts]
-    assert found.p_value == pytest.approx([float(one) for one in p], rel=1e-9)
-    is_finding = holms_findings(p, Fraction(alpha))
-    assert found.is_swapped.tolist() == [f and n >= least for f, (n, _) in zip(is_finding, counts, strict=True)]
+Tested = st.lists(st.tuples(st.integers(1, 30), st.floats(0, 1)), min_size=1, max_size=9)  # n, and p-value
+
+
+@given(Tested, st.sampled_from([0.01, 0.05, 0.2]), st.integers(1, 15))
+def test_a_confident_swap_is_a_finding_of_holms_test(
+    clusters: list[tuple[int, float]], alpha: float, least: int
+) -> None:
+    """The numbers of wrong answers have no say beside the p-values, which count plants."""
+    n, p = np.asarray([one for one, _ in clusters]), [one for _, one in clusters]
+    params = AdjustParams(rule="confident", alpha=alpha, least=least)
+    found = decide(n, n // 2, np.asarray(p), params, 2)
+    assert found.p_value.tolist() == p
+    is_finding = holms_findings([Fraction(one) for one in p], Fraction(alpha))
     assert np.array_equal(found.p_holm <= alpha, is_finding)
+    assert found.is_swapped.tolist() == [f and size >= least for f, size in zip(is_finding, n, strict=True)]
     assert (found.p_holm >= found.p_value).all() and (found.p_holm <= 1).all()
 
 
@@ -125,9 +146,9 @@ def test_swapping_twice_changes_nothing(answers: list[tuple[int, bool]]) -> None
 
 
 FOLDS: dict[str, Any] = {
-    "1": {"n": [20, 10], "n_wrong": [2, 10], "problem": ""},
-    "2": {"n": [20, 10], "n_wrong": [19, 1], "problem": ""},
-    "3": {"n": [30], "n_wrong": [12], "problem": "no kernel"},
+    "1": {"n": [20, 10], "n_wrong": [2, 10], "p_value": [1.0, 0.001], "problem": ""},
+    "2": {"n": [20, 10], "n_wrong": [19, 1], "p_value": [2e-5, 1.0], "problem": ""},
+    "3": {"n": [30], "n_wrong": [12], "p_value": [0.9], "problem": "no kernel"},
 }
 PLACES = [1, 1, 2, 2, 3, 3], [1, 2, 1, 2, 1, 1]  # fold and cluster of six images
 
@@ -137,46 +158,29 @@ def test_every_fold_is_adjusted_by_the_clusters_of_the_others(params: AdjustPara
     assert swapped_without_fold(*PLACES, FOLDS, params, 2).tolist() == [False, True, True, False, False, False]
 
 
+def test_errors_of_few_plants_are_no_reason_to_swap() -> None:
+    """Ten of ten wrong, but of three plants: one in eight by chance."""
+    few = {**FOLDS, "1": {**FOLDS["1"], "p_value": [1.0, 1 / 8]}}
+    assert swapped_without_fold(*PLACES, few, CONFIDENT, 2).tolist() == [False, False, True, False, False, False]
+    assert swapped_without_fold(*PLACES, few, PAPER, 2).tolist() == [False, True, True, False, False, False]
+
+
 def test_three_classes_are_left_as_they_are_in_every_fold() -> None:
     assert not swapped_without_fold(*PLACES, FOLDS, PAPER, 3).any()
-
-
-# Whether swapping helps plants left out
-
-TWO = Decision(np.asarray([0.001, 0.9]), np.asarray([0.002, 0.9]), np.asarray([True, False]))
-
-
-@pytest.mark.parametrize(
-    ("is_wrong", "is_swapped", "is_kept"),
-    [
-        pytest.param([1, 1, 0, 0], [1, 1, 0, 0], True, id="two corrected"),
-        pytest.param([1, 0, 0, 0], [1, 1, 0, 0], False, id="one corrected, one spoiled"),
-        pytest.param([0, 0, 0, 0], [1, 1, 0, 0], False, id="two spoiled"),
-        pytest.param([0, 0, 1, 1], [0, 0, 0, 0], False, id="nothing changed"),
-        pytest.param([1, 1, 0, 0], [1, 1, 1, 0], True, id="two corrected, one spoiled"),
-    ],
-)
-def test_swaps_are_kept_where_they_correct_more_than_they_spoil(
-    is_wrong: list[int], is_swapped: list[int], is_kept: bool
-) -> None:
-    said = ["beyond chance", "not beyond chance"]
-    found, why = keep_if_helpful(TWO, said, *(np.asarray(one, np.bool_) for one in (is_swapped, is_wrong)))
-    if is_kept:
-        assert found.is_swapped.tolist() == [True, False] and why == said
-        return
-    assert found.is_swapped.tolist() == [False, False]
-    both = list(zip(is_swapped, is_wrong, strict=True))
-    n_corrected, n_spoiled = both.count((1, 1)), both.count((1, 0))
-    assert why == [f"swapping corrects {n_corrected} and spoils {n_spoiled} answers of plants left out", said[1]]
-    assert np.array_equal(found.p_value, TWO.p_value)  # p-values remain in the decision
 
 
 # What decided
 
 
 def test_the_reasons_of_the_papers_rule() -> None:
-    found = decided([(4, 3), (4, 4)], AdjustParams(threshold=0.75))
-    assert reasons(found, np.asarray([4, 4]), PAPER, 2) == ["error share not above 0.75", "error share above 0.75"]
+    counts = [(4, 3), (4, 4), (9, 9), (10, 10), (9, 1)]
+    assert reasons(decided(counts), np.asarray([n for n, _ in counts]), PAPER, 2) == [
+        "error share not above 0.75",
+        "error share above 0.75, on fewer than 10 validation images",
+        "error share above 0.75, on fewer than 10 validation images",
+        "error share above 0.75",
+        "error share not above 0.75",
+    ]
 
 
 def test_the_reasons_of_the_confident_rule() -> None:
@@ -187,3 +191,23 @@ def test_the_reasons_of_the_confident_rule() -> None:
         "wrong in more than half beyond chance",
         "wrong in more than half not beyond chance",
     ]
+
+
+def swap_row(cluster: int, n: int, decision: str, rule: str = "paper", decided_by: str = "rule") -> dict[str, Any]:
+    return {"cluster": cluster, "n": n, "decision": decision, "rule": rule, "decided_by": decided_by}
+
+
+def test_small_clusters_that_the_papers_rule_swaps_are_warned_of() -> None:
+    rows = [
+        swap_row(1, 40, "swap"),
+        swap_row(2, 10, "swap"),
+        swap_row(3, 9, "swap"),
+        swap_row(4, 9, "keep"),
+        swap_row(5, 5, "swap", decided_by="person"),
+        swap_row(6, 4, "swap", decided_by="timeout"),
+        swap_row(7, 8, "abstain", decided_by="person"),
+    ]
+    (warning,) = swap_warnings(rows)
+    assert warning.startswith('adjust.rule = "paper" swaps on the evidence of fewer than 10 validation images')
+    assert warning.endswith(": cluster 3 (n = 9), 6 (n = 4)")
+    assert swap_warnings(rows[:2]) == swap_warnings([{**row, "rule": "confident"} for row in rows]) == []

@@ -54,7 +54,14 @@ def metric(split: str, state: str, share: float, n: int = 4, **more: Any) -> dic
 
 
 def image(split: str, row: int, cluster: int, label: int | None, predicted: int, **more: Any) -> dict[str, Any]:
-    given = {"split": split, "row": row, "cluster": cluster, "label": label, "predicted": predicted}
+    given = {
+        "split": split,
+        "row": row,
+        "cluster": cluster,
+        "label": label,
+        "predicted": predicted,
+        "plant_id": f"p{row}",
+    }
     return filled(RELIABILITIES, {**MARKS, **given, **more})
 
 
@@ -88,10 +95,15 @@ def test_images_are_judged_by_split_where_they_have_a_label() -> None:
     assert list(found) == ["test", "val"]
     assert found["val"].peak.tolist() == [1, 2] and found["val"].cluster.tolist() == [1, 3]
     assert found["val"].is_wrong.tolist() == [False, True] and found["test"].is_wrong.tolist() == [True]
+    assert found["val"].plants == ["p0", "p2"]
 
 
-def judged(peak: Sequence[float], cluster: Sequence[int], is_wrong: Sequence[bool]) -> Judged:
-    return Judged(np.asarray(peak, np.float64), np.asarray(cluster, np.int64), np.asarray(is_wrong, np.bool_))
+def judged(
+    peak: Sequence[float], cluster: Sequence[int], is_wrong: Sequence[bool], plants: Sequence[str] | None = None
+) -> Judged:
+    """Return images; without plants, each of a plant of its own."""
+    own = [f"p{i}" for i in range(len(peak))] if plants is None else list(plants)
+    return Judged(np.asarray(peak, np.float64), np.asarray(cluster, np.int64), np.asarray(is_wrong, np.bool_), own)
 
 
 def test_rows_by_hand() -> None:
@@ -133,12 +145,13 @@ Images = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans())
 def test_probe_and_chance_are_those_of_slow_formulas(images: list[tuple[int, int, bool]], random: Any) -> None:
     states = [metric("val", state, 0.5, len(images)) for state in ("before", "after", "cross-fitted")]
 
-    def row_of(chosen: list[tuple[int, int, bool]]) -> Row:
-        parts = [p for p, _, _ in chosen], [c for _, c, _ in chosen], [bad for _, _, bad in chosen]
-        (row,) = audit_rows(states, [], {"val": judged(*parts)}, PARAMS)
+    def row_of(chosen: list[tuple[int, tuple[int, int, bool]]]) -> Row:
+        peak, cluster, is_wrong = zip(*(image for _, image in chosen), strict=True)
+        (row,) = audit_rows(states, [], {"val": judged(peak, cluster, is_wrong, [f"p{i}" for i, _ in chosen])}, PARAMS)
         return row
 
-    row = row_of(images)
+    numbered = list(enumerate(images))
+    row = row_of(numbered)
     peak, cluster, is_wrong = [float(p) for p, _, _ in images], [c for _, c, _ in images], [bad for _, _, bad in images]
     probe = slow_probe(peak, is_wrong)
     assert row["label_probe"] == (None if probe is None else pytest.approx(probe, abs=1e-12))
@@ -146,8 +159,16 @@ def test_probe_and_chance_are_those_of_slow_formulas(images: list[tuple[int, int
         assert row["largest_error_share_p"] == pytest.approx(exact_chance(cluster, is_wrong), abs=0.036)  # 5 errors
     else:
         assert row["largest_error_share"] is None and row["largest_error_share_p"] is None
-    random.shuffle(images)
-    assert row_of(images) == row
+    random.shuffle(numbered)
+    assert row_of(numbered) == row
+
+
+def test_errors_of_a_plant_are_moved_together() -> None:
+    """Five plants of two images: all errors in one cluster of five plants' worth are those of one plant in five."""
+    cluster, is_wrong, plants = [1] * 2 + [2] * 8, [True] * 2 + [False] * 8, [f"p{i // 2}" for i in range(10)]
+    states = [metric("val", state, 0.5, 10) for state in ("before", "after", "cross-fitted")]
+    (row,) = audit_rows(states, [], {"val": judged([1.0] * 10, cluster, is_wrong, plants)}, PARAMS)
+    assert row["heterogeneity_p"] == pytest.approx(1 / 5, abs=0.03)  # by images 1 / 45
 
 
 def test_what_label_leaves_out_is_what_is_explained_without_a_label() -> None:

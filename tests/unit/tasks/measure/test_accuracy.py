@@ -112,16 +112,26 @@ def mcnemar_by_counting(corrected: int, spoiled: int) -> float:
     return float(min(Fraction(1), 2 * tail))
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 1)), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40))
 def test_changes_are_counted_and_tested(triples: list[tuple[int, int, int]]) -> None:
     labels, before, after = ([t[k] for t in triples] for k in range(3))
-    found = changes(labels, before, after)
+    found = changes(labels, before, after, [f"p{i}" for i in range(len(labels))])
     corrected, spoiled = (
         triples.count((0, 1, 0)) + triples.count((1, 0, 1)),
         triples.count((0, 0, 1)) + triples.count((1, 1, 0)),
     )
     assert (found["n_corrected"], found["n_spoiled"]) == (corrected, spoiled)
     assert found["mcnemar_p"] == pytest.approx(mcnemar_by_counting(corrected, spoiled))
+
+
+def test_changes_of_a_plant_are_one_piece_of_evidence() -> None:
+    """Five plants of two images: four plants corrected twice, and one spoiled once."""
+    labels, plants = [1] * 10, [f"p{i // 2}" for i in range(10)]
+    before, after = [0] * 8 + [1, 1], [1] * 9 + [0]
+    found = changes(labels, before, after, plants)
+    assert (found["n_corrected"], found["n_spoiled"]) == (8, 1)
+    assert found["mcnemar_p"] == pytest.approx(4 / 2**5)  # sums of at least 7 are 9 and 7, and as often -9 and -7
+    assert found["mcnemar_p"] > mcnemar_by_counting(8, 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -141,7 +151,8 @@ def test_the_gain_is_that_of_literally_repeated_plants(seed: int) -> None:
 
 
 def test_an_answer_that_is_wrong_before_and_after_is_no_change() -> None:
-    assert changes([2, 2], [0, 1], [1, 1])["n_corrected"] == changes([2, 2], [0, 1], [1, 1])["n_spoiled"] == 0
+    found = changes([2, 2], [0, 1], [1, 1], ["a", "b"])
+    assert (found["n_corrected"], found["n_spoiled"], found["mcnemar_p"]) == (0, 0, 1)
 
 
 # Rows of the table `metrics`

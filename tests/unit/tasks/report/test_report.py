@@ -84,6 +84,7 @@ def test_clusters_of_an_earlier_fit_are_named(tmp_path: Path) -> None:
 def test_swaps_of_small_clusters_are_warned_of(campaign: FakeCampaign, html: str) -> None:
     n = table_rows(campaign, "scores gradcam", CLUSTER_SCORES)[1]["n"]
     assert f"swapped on the evidence of fewer than 20 validation images: cluster 2 (n = {n})" in html
+    assert "cluster &lt;3&gt; is small" in html  # a warning of the swaps themselves
 
 
 def test_counts_and_reasons(html: str) -> None:
@@ -221,9 +222,9 @@ def test_effects_and_their_chance_are_those_of_the_table() -> None:
     fitted = metric("val", "cross-fitted", 70, n_corrected=3, n_spoiled=2, mcnemar_p=0.0004)
     sentences = effect_sentences([metric("test", "after", 70, **counts), fitted], swapped(5, 5))
     assert [sentence.replace("\u00a0", " ") for sentence in sentences] == [
-        "Validation, cross-fitted: 3 became right and 2 became wrong (exact McNemar test, p < 0.001).",
-        "Test: 10 of 11 answers were swapped; 8 became right and 1 became wrong (exact McNemar test, p = 0.039; "
-        "accuracy -1.2 to +15.0 points over resampled plants).",
+        "Validation, cross-fitted: 3 became right and 2 became wrong (exact McNemar test by plants, p < 0.001).",
+        "Test: 10 of 11 answers were swapped; 8 became right and 1 became wrong (exact McNemar test by plants, p = "
+        "0.039; accuracy -1.2 to +15.0 points over resampled plants).",
     ]
     assert effect_sentences([metric("test", "after", 70, n_corrected=0, n_spoiled=0)], swapped(0, 0)) == []
 

@@ -1,6 +1,7 @@
 """Cross-fitting against an explicit loop over folds, and that a plant's labels never reach its own judgement."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -227,10 +228,24 @@ def test_two_plants_are_judged_by_each_other() -> None:
 
 def test_where_maps_cannot_be_clustered_the_share_of_all_errors_stands() -> None:
     found = planted()
-    counts, evidence = fold_clusters(found.vectors, found.is_wrong, PARAMS, Kernel("sigma", 1e-4))
+    counts, evidence = fold_clusters(found.vectors, found.is_wrong, found.plants, PARAMS, Kernel("sigma", 1e-4))
     assert counts.n == [30] and counts.n_wrong == [found.is_wrong.sum()]
     assert counts.problem == "all affinities between the 30 saliency maps are zero"
     assert evidence.error_shares.tolist() == [found.is_wrong.mean()] and set(evidence.labels) == {1}
+
+
+def test_clusters_of_the_other_folds_are_tested_by_plants() -> None:
+    """Every p-value is the share of signs of the plants' differences that sum to as much."""
+    found = planted()
+    counts, evidence = fold_clusters(found.vectors, found.is_wrong, found.plants, PARAMS, SIGMA)
+    for c, p_value in enumerate(counts.p_value, 1):
+        excess = dict.fromkeys(found.plants, 0)
+        for plant, label, is_wrong in zip(found.plants, evidence.labels, found.is_wrong, strict=True):
+            excess[plant] += (label == c) * (1 if is_wrong else -1)
+        sizes = [abs(one) for one in excess.values() if one]
+        sums = [np.dot(signs, sizes) for signs in product((1, -1), repeat=len(sizes))]
+        assert p_value == pytest.approx(np.mean(np.asarray(sums) >= sum(excess.values())))
+    assert len(counts.p_value) == len(counts.n) == 3
 
 
 # The choice of a kernel
@@ -265,6 +280,6 @@ def test_a_chosen_kernel_is_chosen_anew_without_every_fold() -> None:
         out = crossed.fold == fold
         rest = found[~out]
         kernel = choose_kernel(rest.vectors, rest.is_wrong, rest.plants, params)
-        _, evidence = fold_clusters(rest.vectors, rest.is_wrong, params, kernel)
+        _, evidence = fold_clusters(rest.vectors, rest.is_wrong, rest.plants, params, kernel)
         expected = map_signals(evidence, *place(evidence.axes, found.vectors[out]), params.neighbours)
         np.testing.assert_array_equal(crossed.signals["error_share"][out], expected["error_share"])

@@ -1,19 +1,21 @@
-"""Error shares of clusters: the Wilson interval against its closed form, and counts worked by hand."""
+"""Error shares of clusters, counted by hand, with intervals and p-values of scipy and by plants."""
 
 import tracemalloc
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import softmax as softmax_of_scipy
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
+from statsmodels.stats.proportion import proportion_confint
 
 from storage.arrays.specs import LOGITS, MAP_DISTANCE
 from storage.arrays.zarr_files import read_array
@@ -23,42 +25,19 @@ from storage.tables.parquet import Rows
 from tasks.adjust.adjust import adjust_predictions
 from tasks.cluster import assign as module
 from tasks.score.rating import COUNTS, INHERITED, JUDGED, ScoreParams, abstain_reasons
-from tasks.score.score import rate_images, score_cluster, validation_rows, wilson_interval
+from tasks.score.score import rate_images, score_cluster, validation_rows
 from tests.support.planted_campaign import DAYS, Judged, Shown, assign, by_plant, judge, plant, plant_season, season
 
 
-def closed_form(n_wrong: int, n: int, confidence: float) -> tuple[float, float]:
-    """Wilson 1927, written out."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = n_wrong / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return centre - half, centre + half
-
-
-@given(n=st.integers(1, 500), data=st.data(), confidence=st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.99]))
-def test_the_interval_is_wilsons(n: int, data: st.DataObject, confidence: float) -> None:
-    n_wrong = data.draw(st.integers(0, n))
-    lower, upper = wilson_interval(n_wrong, n, confidence)
-    assert (lower, upper) == pytest.approx(closed_form(n_wrong, n, confidence), abs=1e-9)
-    assert 0 <= lower <= n_wrong / n <= upper <= 1
-
-
-def test_nineteen_of_twenty_wrong() -> None:
-    assert wilson_interval(19, 20, 0.95) == pytest.approx((0.764, 0.991), abs=5e-4)
-
-
-@given(n=st.integers(1, 60), data=st.data())
-def test_right_and_wrong_mirror_each_other(n: int, data: st.DataObject) -> None:
-    n_wrong = data.draw(st.integers(0, n))
-    lower, upper = wilson_interval(n_wrong, n, 0.95)
-    assert wilson_interval(n - n_wrong, n, 0.95) == pytest.approx((1 - upper, 1 - lower), abs=1e-9)
+def own(n: int) -> NDArray[np.str_]:
+    """Return a plant for every image."""
+    return np.asarray([f"p{i}" for i in range(n)])
 
 
 def test_a_cluster_worked_by_hand() -> None:
     labels = np.asarray([1, 1, 1, 0, 0, 0, 0, 1, 0, 1])
     predicted = np.asarray([1, 0, 0, 1, 1, 1, 0, 0, 0, 1])
-    found = score_cluster(labels, predicted, 2, 0.95)
+    found = score_cluster(labels, predicted, own(len(labels)), 2, 0.4, 0.95)
     assert {name: found[name] for name in ("n", "n_wrong", "tp", "tn", "fp", "fn")} == {
         "n": 10,
         "n_wrong": 6,
@@ -68,13 +47,28 @@ def test_a_cluster_worked_by_hand() -> None:
         "fn": 3,
     }
     assert found["error_share"] == 0.6 and found["reliability"] == 0.4
-    assert (found["error_share_lower"], found["error_share_upper"]) == pytest.approx(closed_form(6, 10, 0.95))
+    assert (found["n_plants"], found["n_effective"]) == (10, 10)
+    test = binomtest(6, 10, alternative="greater")
+    interval = binomtest(6, 10).proportion_ci(0.95, method="wilson")
+    assert (found["error_share_lower"], found["error_share_upper"]) == pytest.approx((interval.low, interval.high))
+    assert found["p_value"] == pytest.approx(test.pvalue)
+
+
+def test_repeated_plants_widen_the_interval_and_raise_the_p_value() -> None:
+    """Six plants of two images each, five plants always wrong and one right: design effect 1 + (2 - 1) rho."""
+    labels, predicted, plants = np.zeros(12, int), np.asarray([1] * 10 + [0] * 2), np.repeat(own(6), 2)
+    found = score_cluster(labels, predicted, plants, 2, 0.5, 0.9)
+    assert (found["n"], found["n_plants"], found["n_wrong"]) == (12, 6, 10)
+    assert found["n_effective"] == pytest.approx(12 / 1.5)
+    ends: Any = proportion_confint(10 / 12 * 8, 8, 0.1, method="wilson")
+    assert (found["error_share_lower"], found["error_share_upper"]) == pytest.approx(ends)
+    assert found["p_value"] == pytest.approx(7 / 64)  # all six positive, or one negative
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30))
 def test_counts_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = np.asarray(pairs).T
-    found = score_cluster(labels, predicted, 2, 0.95)
+    found = score_cluster(labels, predicted, own(len(labels)), 2, 0.4, 0.95)
     (tn, fp), (fn, tp) = confusion_matrix(labels, predicted, labels=[0, 1]).tolist()
     assert (found["tn"], found["fp"], found["fn"], found["tp"]) == (tn, fp, fn, tp)
     assert found["n_wrong"] == fp + fn and found["n"] == tn + fp + fn + tp
@@ -82,7 +76,7 @@ def test_counts_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_with_more_than_two_classes_there_is_no_positive_one() -> None:
-    found = score_cluster(np.asarray([0, 1, 2, 2]), np.asarray([0, 2, 2, 1]), 3, 0.95)
+    found = score_cluster(np.asarray([0, 1, 2, 2]), np.asarray([0, 2, 2, 1]), own(4), 3, 0, 0.95)
     assert [found[name] for name in ("tp", "tn", "fp", "fn")] == [None] * 4
     assert (found["n"], found["n_wrong"], found["error_share"]) == (4, 2, 0.5)
 
@@ -92,19 +86,20 @@ def test_only_labelled_validation_images_are_scored() -> None:
         "row": [4, 0, 2, 3, 1],
         "cluster": [1, 2, 1, 3, 3],
         "split": ["val", "test", "val", "new", "val"],
+        "plant_id": ["e", "a", "c", "d", "b"],
     }
     predictions: dict[str, list[Any]] = {
         "row": [0, 1, 2, 3, 4, 5],
         "label": [1, 1, None, 0, 0, 1],
         "predicted": [0, 0, 1, 1, 1, 1],
     }
-    assert validation_rows(assignments, predictions) == ([1, 3], [0, 1], [1, 0])
+    assert validation_rows(assignments, predictions) == [(1, "e", 0, 1), (3, "b", 1, 0)]
 
 
 def test_a_date_without_validation_images_gives_nothing() -> None:
-    assignments: dict[str, list[Any]] = {"row": [0], "cluster": [1], "split": ["test"]}
+    assignments: dict[str, list[Any]] = {"row": [0], "cluster": [1], "split": ["test"], "plant_id": ["a"]}
     predictions: dict[str, list[Any]] = {"row": [0], "label": [1], "predicted": [1]}
-    assert validation_rows(assignments, predictions) == ([], [], [])
+    assert validation_rows(assignments, predictions) == []
 
 
 # When to abstain

@@ -183,7 +183,7 @@ def test_the_number_of_images_need_not_be_whole(share: float, n: float, confiden
     assert 0 <= lower <= share <= upper <= 1
     assert wilson_interval(1 - share, n, confidence) == pytest.approx((1 - upper, 1 - lower), abs=1e-9)
     wider = wilson_interval(share, n / 2, confidence)
-    assert wider[0] <= lower and upper <= wider[1]
+    assert wider[0] <= lower + 1e-12 and upper <= wider[1] + 1e-12
 
 
 @pytest.mark.parametrize(("share", "n", "confidence"), [(-0.1, 5, 0.9), (1.1, 5, 0.9), (0.5, 0, 0.9), (0.5, 5, 1.0)])
@@ -304,7 +304,7 @@ def test_wrong_swaps_of_a_whole_family_are_as_rare_as_they_say(n_images: int, rh
 
     By images, Holm's step at .05 found something in .029, .134, .253, .391 and .592 of such fields.
     """
-    rng, n_fields, cluster = np.random.default_rng(3), 1000, np.repeat(np.arange(8), 24) + 1
+    rng, n_fields, cluster = np.random.default_rng(3), 400, np.repeat(np.arange(8), 24) + 1
     n_false = 0
     for _ in range(n_fields):
         wrong, plants = draw(rng, 8 * 24 // n_images, n_images, 0.5, rho)

@@ -1,16 +1,14 @@
 """Intervals and tests against literal resampling, full enumeration, published values and other libraries."""
 
-from itertools import combinations
-from math import comb
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, chi2_contingency
+from scipy.stats import binom, chi2_contingency
 from sklearn.metrics import recall_score
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
 
 from tasks.statistics import significance
@@ -19,11 +17,10 @@ from tasks.statistics.significance import (
     Resamples,
     bootstrap_accuracies,
     bootstrap_difference,
-    confident_swaps,
     error_share_permutation,
     heterogeneity,
+    holm,
     label_probe,
-    mcnemar,
     percentile_interval,
 )
 
@@ -177,20 +174,9 @@ def test_a_difference_of_different_images_is_refused() -> None:
         paired_difference_interval([False, True], [True, False], [[1, -1]])
 
 
-@given(st.integers(0, 30), st.integers(0, 30))
-def test_mcnemar_sums_the_binomial_tails(corrected: int, spoiled: int) -> None:
-    n, k = corrected + spoiled, min(corrected, spoiled)
-    tails = 2 * sum(comb(n, j) for j in range(k + 1)) / 2**n
-    assert mcnemar(corrected, spoiled) == pytest.approx(min(1, tails))
-    assert mcnemar(corrected, spoiled) == mcnemar(spoiled, corrected)
-    if n:
-        expected: Any = mcnemar_of_statsmodels([[0, corrected], [spoiled, 0]], exact=True)
-        assert mcnemar(corrected, spoiled) == pytest.approx(expected.pvalue)
-
-
-def test_mcnemar_refuses_negative_counts() -> None:
-    with pytest.raises(ValueError, match="not negative"):
-        mcnemar(-1, 3)
+def own(n: int) -> list[str]:
+    """Return a plant for every image."""
+    return [f"p{i}" for i in range(n)]
 
 
 Tables = st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=2, max_size=6)
@@ -215,7 +201,7 @@ def test_permutations_find_the_shares_of_all_assignments() -> None:
     every = np.asarray([np.isin(np.arange(12), chosen) for chosen in combinations(range(12), 5)])
     errors = np.add.reduceat(every, starts, axis=1, dtype=int)
     largest, g = (errors / sizes)[:, :2].max(axis=1), heterogeneity(sizes, errors)
-    found = error_share_permutation(cluster, wrong, 50_000, seed=0)
+    found = error_share_permutation(cluster, wrong, own(12), 50_000, seed=0)
     observed = heterogeneity(sizes, [[4, 0, 1]])[0]
     assert (found.largest_share, found.heterogeneity) == (0.8, pytest.approx(observed))
     assert found.p_largest == pytest.approx((largest >= 0.8).mean(), abs=0.006)
@@ -227,11 +213,49 @@ def test_permutations_do_what_shuffled_errors_do() -> None:
     cluster, wrong = rng.integers(6, size=90), rng.random(90) < 0.4
     sizes, observed = np.bincount(cluster), np.bincount(cluster, wrong)
     shuffled = np.asarray([np.bincount(cluster, rng.permutation(wrong)) for _ in range(4000)])
-    found = error_share_permutation(cluster, wrong, 4000, seed=0)
+    found = error_share_permutation(cluster, wrong, own(90), 4000, seed=0)
     more = (shuffled / sizes).max(axis=1) >= (observed / sizes).max()
     larger = heterogeneity(sizes, shuffled) >= heterogeneity(sizes, observed[None]) - 1e-9
     assert found.p_largest == pytest.approx(more.mean(), abs=0.04)
     assert found.p_heterogeneity == pytest.approx(larger.mean(), abs=0.04)
+
+
+def test_answers_of_a_plant_are_permuted_together() -> None:
+    """Two pairs of plants with equally many images, and one plant alone: two times two ways to exchange answers."""
+    plants, wrong = list("acbacebddeedd"), np.asarray([1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 1], bool)
+    cluster = np.asarray([0, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0])
+    of = {plant: np.flatnonzero(np.asarray(plants) == plant) for plant in "abcde"}
+    sizes = np.bincount(cluster)
+    every: list[Any] = []
+    for first in permutations("abc"):  # two images each; d has four, and e three
+        exchanged = wrong.copy()
+        for plant, other in zip("abc", first, strict=True):
+            exchanged[of[plant]] = wrong[of[other]]
+        every.append(np.bincount(cluster, exchanged))
+    g = heterogeneity(sizes, every)
+    observed = heterogeneity(sizes, [np.bincount(cluster, wrong)])[0]
+    found = error_share_permutation(cluster, wrong, plants, 20_000, seed=0, least=1)
+    assert found.heterogeneity == pytest.approx(observed)
+    assert found.p_heterogeneity == pytest.approx((g >= observed - 1e-9).mean(), abs=0.015)
+    largest = (np.asarray(every) / sizes).max(axis=1)
+    assert found.p_largest == pytest.approx((largest >= found.largest_share).mean(), abs=0.015)
+
+
+def test_copies_of_images_are_no_evidence() -> None:
+    """Errors gather in clusters because a plant's four images are alike, not because of the clusters."""
+    rng, cluster = np.random.default_rng(7), np.repeat(np.arange(8), 24)
+    plants = [f"p{i // 4}" for i in range(192)]
+    fields = [np.repeat(rng.random(48) < 0.3, 4) for _ in range(200)]
+    by_plant, by_image = (
+        np.mean(
+            [
+                error_share_permutation(cluster, wrong, of, 199, seed=k).p_heterogeneity <= 0.05
+                for k, wrong in enumerate(fields)
+            ]
+        )
+        for of in (plants, own(192))
+    )
+    assert by_plant <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5 < 0.5 < by_image
 
 
 def test_the_largest_share_reaches_a_half_by_chance() -> None:
@@ -240,14 +264,14 @@ def test_the_largest_share_reaches_a_half_by_chance() -> None:
     for n_wrong, others, is_chance in ((12, 48, True), (16, 44, False)):
         wrong = (cluster == 0) & (place < n_wrong)
         wrong |= np.isin(np.arange(200), np.flatnonzero((cluster > 0) & (place < 7))[:others])
-        found = error_share_permutation(cluster, wrong, 5000, seed=0)
+        found = error_share_permutation(cluster, wrong, own(200), 5000, seed=0)
         assert found.largest_share == n_wrong / 25 and wrong.sum() == 60
         assert found.p_largest is not None and (found.p_largest > 0.05) == is_chance
 
 
 def test_without_effect_p_values_are_as_rare_as_they_say_and_with_one_small() -> None:
     rng, cluster = np.random.default_rng(6), np.repeat(np.arange(8), 25)
-    nulls = [error_share_permutation(cluster, rng.random(200) < 0.3, 199, seed=k) for k in range(400)]
+    nulls = [error_share_permutation(cluster, rng.random(200) < 0.3, own(200), 199, seed=k) for k in range(400)]
     largest, uneven = (
         np.asarray(p, float) for p in zip(*((t.p_largest, t.p_heterogeneity) for t in nulls), strict=True)
     )
@@ -255,7 +279,7 @@ def test_without_effect_p_values_are_as_rare_as_they_say_and_with_one_small() ->
         slack = 3 * np.sqrt(level * (1 - level) / len(nulls))
         assert np.mean(largest <= level) < level + slack  # below: few values are possible, so that many tie
         assert np.mean(uneven <= level) == pytest.approx(level, abs=slack)
-    gathered = error_share_permutation(cluster, cluster == 3, 199, seed=0)
+    gathered = error_share_permutation(cluster, cluster == 3, own(200), 199, seed=0)
     assert (gathered.largest_share, gathered.p_largest, gathered.p_heterogeneity) == (1.0, 1 / 200, 1 / 200)
 
 
@@ -265,7 +289,9 @@ def test_one_error_is_no_evidence_whichever_of_equal_clusters_it_is_in(n_cluster
     """Every permutation has the observed statistic, but sums its terms in another order and rounds otherwise."""
     for place in range(n_clusters):
         cluster = np.repeat(np.arange(n_clusters), size)
-        found = error_share_permutation(cluster, np.arange(len(cluster)) == place * size, 99, seed=place, least=1)
+        found = error_share_permutation(
+            cluster, np.arange(len(cluster)) == place * size, own(len(cluster)), 99, seed=place, least=1
+        )
         assert (found.p_heterogeneity, found.p_largest) == (1, 1)
 
 
@@ -273,31 +299,33 @@ def test_tables_that_differ_by_the_order_of_clusters_are_equally_extreme() -> No
     """Three errors in one of three clusters of seven: 3 x 35 of the 1,330 ways to choose three images."""
     cluster = np.repeat([0, 1, 2], 7)
     for place in range(3):
-        found = error_share_permutation(cluster, np.isin(np.arange(21) - 7 * place, (0, 1, 2)), 20_000, seed=0)
+        found = error_share_permutation(cluster, np.isin(np.arange(21) - 7 * place, (0, 1, 2)), own(21), 20_000, seed=0)
         assert found.p_heterogeneity == pytest.approx(105 / 1330, abs=4 * np.sqrt(0.08 * 0.92 / 20_000))
 
 
 def test_small_clusters_do_not_count_for_the_largest_share() -> None:
     cluster, wrong = [0] * 6 + [1], [True, False, False, False, False, False, True]
-    assert error_share_permutation(cluster, wrong, 99, seed=0).largest_share == pytest.approx(1 / 6)
-    assert error_share_permutation(cluster, wrong, 99, seed=0, least=1).largest_share == 1
-    none = error_share_permutation(cluster, wrong, 99, seed=0, least=7)
+    assert error_share_permutation(cluster, wrong, own(7), 99, seed=0).largest_share == pytest.approx(1 / 6)
+    assert error_share_permutation(cluster, wrong, own(7), 99, seed=0, least=1).largest_share == 1
+    none = error_share_permutation(cluster, wrong, own(7), 99, seed=0, least=7)
     assert (none.largest_share, none.p_largest) == (None, None)
     assert 0 < none.p_heterogeneity <= 1
 
 
 @pytest.mark.parametrize("is_wrong", [True, False])
 def test_nothing_to_permute_is_no_evidence(is_wrong: bool) -> None:
-    found = error_share_permutation([0] * 5 + [1] * 5, [is_wrong] * 10, 99, seed=0)
+    found = error_share_permutation([0] * 5 + [1] * 5, [is_wrong] * 10, own(10), 99, seed=0)
     assert (found.p_largest, found.p_heterogeneity, found.heterogeneity) == (1, 1, 0)
-    alone = error_share_permutation([0] * 6, [True, False] * 3, 99, seed=0)
+    alone = error_share_permutation([0] * 6, [True, False] * 3, own(6), 99, seed=0)
     assert (alone.p_largest, alone.p_heterogeneity) == (1, 1)
 
 
 def test_a_permutation_of_nothing_is_refused() -> None:
     for cluster, wrong, n in (([], [], 9), ([0, 1], [True], 9), ([0, 1], [True, False], 0)):
         with pytest.raises(ValueError, match="at least 1"):
-            error_share_permutation(cluster, wrong, n, seed=0)
+            error_share_permutation(cluster, wrong, own(len(cluster)), n, seed=0)
+    with pytest.raises(ValueError, match="One value and one flag"):
+        error_share_permutation([0, 1], [True, False], ["p0"], 9, seed=0)
 
 
 def test_maps_made_for_the_label_are_found_out() -> None:
@@ -311,69 +339,15 @@ def test_maps_made_for_the_label_are_found_out() -> None:
 
 
 def test_holm_by_hand() -> None:
-    p, corrected, is_confident = confident_swaps([6, 10, 1, 6], [6, 10, 1, 6], least=1)
-    assert p.tolist() == [1 / 64, 1 / 1024, 1 / 2, 1 / 64]
-    assert corrected == pytest.approx([3 / 64, 4 / 1024, 1 / 2, 3 / 64])  # 4, 3, 2 and 1 times p, never falling
-    assert is_confident.tolist() == [True, True, False, True]
-    assert confident_swaps([6, 10, 1, 6], [6, 10, 1, 6], least=10)[2].tolist() == [False, True, False, False]
+    p = np.asarray([1 / 64, 1 / 1024, 1 / 2, 1 / 64])
+    assert holm(p) == pytest.approx([3 / 64, 4 / 1024, 1 / 2, 3 / 64])  # 4, 3, 2 and 1 times p, never falling
 
 
-def test_holm_is_that_of_statsmodels() -> None:
-    n = np.asarray([20, 20, 5, 1, 12, 40])
-    p, corrected, _ = confident_swaps(n, [15, 11, 5, 1, 12, 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_holm_is_that_of_statsmodels(seed: int) -> None:
+    p = np.random.default_rng(seed).random(8) ** 4
     expected: Any = multipletests(p, method="holm")
-    np.testing.assert_allclose(corrected, expected[1], rtol=1e-12)
-
-
-def test_an_all_wrong_cluster_needs_6_members() -> None:
-    n = np.arange(1, 15)
-    p, _, _ = confident_swaps(n, n, least=1)
-    assert p.tolist() == [0.5**k for k in n]
-    lower = np.asarray([binomtest(k, k).proportion_ci(method="exact").low for k in n])
-    assert np.array_equal(lower > 1 / 2, n >= 6)
-    assert np.array_equal(lower > 3 / 4, n >= 13)
-    assert [bool(confident_swaps([k], [k], alpha=0.025, least=1)[2][0]) for k in (5, 6)] == [False, True]
-
-
-def test_a_p_value_is_small_where_the_exact_interval_lies_over_a_half() -> None:
-    pairs = [(n, wrong) for n in range(1, 31) for wrong in range(n + 1)]
-    p, _, _ = confident_swaps(*np.asarray(pairs).T)
-    lower = [binomtest(wrong, n).proportion_ci(0.9, method="exact").low for n, wrong in pairs]
-    assert np.array_equal(p < 0.05, np.asarray(lower) > 0.5)
-
-
-def test_where_half_is_wrong_small_p_values_are_as_rare_as_they_say() -> None:
-    for n in (10, 25, 60):
-        wrong = np.arange(n + 1)
-        p, _, _ = confident_swaps(np.full(n + 1, n), wrong)
-        chance = binom.pmf(wrong, n, 0.5)
-        assert all(chance[p <= level].sum() <= level for level in (0.001, 0.00625, 0.05, 0.5))
-
-
-def test_published_clusters() -> None:
-    p, _, is_confident = confident_swaps([20, 20, 1], [19, 15, 1])
-    assert p == pytest.approx([21 / 2**20, sum(comb(20, k) for k in range(15, 21)) / 2**20, 0.5])
-    assert is_confident.tolist() == [True, True, False]
-    lows = [binomtest(k, n).proportion_ci(method=m).low for k, n, m in ((19, 20, "wilson"), (15, 20, "exact"))]
-    assert lows == pytest.approx([0.764, 0.509], abs=0.0005)
-
-
-@pytest.mark.parametrize(
-    ("n", "n_wrong", "alpha", "rule"),
-    [
-        ([], [], 0.05, "at least 1"),
-        ([1, 2], [1], 0.05, "One size"),
-        ([[3]], [[1]], 0.05, "One size"),
-        (3, 1, 0.05, "One size"),
-        ([3], [4], 0.05, "between 0 and n"),
-        ([3], [-1], 0.05, "between 0 and n"),
-        ([3], [1], 0.0, "alpha"),
-        ([3], [1], 1.0, "alpha"),
-    ],
-)
-def test_counts_that_cannot_be_are_refused(n: Any, n_wrong: Any, alpha: float, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        confident_swaps(n, n_wrong, alpha)
+    np.testing.assert_allclose(holm(p), expected[1], rtol=1e-12)
 
 
 def test_two_confidences_are_compared_on_the_same_plants() -> None:
