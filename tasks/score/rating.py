@@ -107,7 +107,7 @@ def rate(assigned: Rows, answers: Answers, by: Grounds, own: Mapping[int, Mappin
     by : evidence by which they are rated.
     own : cross-fitted scores by row, for images that are part of that evidence.
     """
-    columns = {name: values for name, values in assigned.items() if name != "is_flat_map"}
+    columns = {name: values for name, values in assigned.items() if name not in ("is_flat_map", "seen")}
     columns |= {name: of_clusters(by.clusters, theirs, columns["cluster"]) for name, theirs in INHERITED.items()}
     columns |= judge(by, answers, columns)
     for here, row in enumerate(columns["row"]):
