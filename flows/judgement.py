@@ -129,7 +129,8 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
 
 def score(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """Score fitted clusters, and let the rule propose which answers to swap."""
-    made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles) for day in params.dates}
+    plants = roles["plants"]
+    made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles, plants) for day in params.dates}
     scores = stages.submit(
         score_clusters,
         method=method,
@@ -160,8 +161,13 @@ def judge_maps(stages: Stages, params: CampaignParams, method: Method, roles: Ro
     return made
 
 
-def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
-    """Assign a cluster to every image of a date."""
+def assign(stages: Stages, method: Method, day: date, roles: Roles, plants: Future | ArtifactRef | None) -> Future:
+    """Assign a cluster to every image of a date.
+
+    Parameters
+    ----------
+    plants : plants of the campaign that was fitted; None on a date of another field.
+    """
     return stages.spread(
         assign_images,
         date=day,
@@ -170,6 +176,7 @@ def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
         crossfit=roles[f"crossfit {method}"],
         saliency=roles[f"saliency {method} {day}"],
         predictions=roles[f"predictions {day}"],
+        plants=plants,
     )
 
 
@@ -177,7 +184,8 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
     """Rate and adjust the answers of every date, and measure how far each date lies from what was validated."""
     made: Roles = {}
     for day in params.dates:
-        assigned, clusters = roles[f"assignments {method} {day}"], roles[f"clusters {method}"]
+        assigned, answers = roles[f"assignments {method} {day}"], roles[f"predictions {day}"]
+        crossfit = roles[f"crossfit {method}"]
         made[f"reliability {method} {day}"] = stages.spread(
             rate_images,
             date=day,
@@ -185,13 +193,19 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
             params=params.score,
             scores=roles[f"scores {method}"],
             swaps=roles[f"swaps {method}"],
-            crossfit=roles[f"crossfit {method}"],
+            crossfit=crossfit,
             assignments=assigned,
-            predictions=roles[f"predictions {day}"],
+            predictions=answers,
             review=roles.get(f"review {method}"),
         )
         made[f"drift {method} {day}"] = stages.spread(
-            measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
+            measure_drift,
+            date=day,
+            method=method,
+            params=params.drift,
+            crossfit=crossfit,
+            assignments=assigned,
+            predictions=answers,
         )
     for day in params.dates:
         rated, swaps = made[f"reliability {method} {day}"], roles[f"swaps {method}"]
