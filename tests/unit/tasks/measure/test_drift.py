@@ -295,7 +295,7 @@ def stored(store: Store, table: dict[str, list[Any]], answer: int = 0) -> tuple[
 
 
 def test_a_date_is_measured(store: Store) -> None:
-    """Of the plants with two votes, ten have one in each cluster: the mean shares are 25 and 15 of 40."""
+    """Ten of the plants with two votes have one in each cluster, so the mean shares are 25 and 15 of 40."""
     refs = stored(store, assignments(("test", [2] * 30, 0.02), ("val", [1] * 9, 0.5)), answer=1)
     made = measure_drift.fn(str(store.root), date(2021, 9, 3), "gradcam", PARAMS, *refs)
     assert made == drift_recipe(PARAMS, *refs).ref
