@@ -24,7 +24,7 @@ from flows.report.renewal import submit_renewal
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
 from flows.running.stages import Future, Roles, Stages, wait_for
-from storage.artifacts import Store
+from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.records.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
 from storage.records.campaigns import CampaignRecord, find_record, read_record
@@ -90,7 +90,7 @@ def score_acquisition(
         wait_for(learned.values())
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)
-        made = judge(stages, params, {**roles})
+        made = judge(stages, params, {**roles}, plants_of_fit(params, fitted))
         record = publish(stages, params, fitted, {**roles, **made})
     create_artifacts(opened, record, fitted)
     return record
@@ -169,12 +169,22 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> R
     return {f"images {day}": images}
 
 
-def judge(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
-    """Assign clusters to the date's images, rate and adjust its answers by every saliency method, and sum them up."""
+def plants_of_fit(params: CampaignParams, fitted: CampaignRecord) -> ArtifactRef | None:
+    """Return the plants of the campaign that was fitted; None on a date of another campaign, with other plants."""
+    return fitted.artifacts["plants"] if fitted.campaign == params.campaign else None
+
+
+def judge(stages: Stages, params: CampaignParams, roles: Roles, plants: ArtifactRef | None) -> Roles:
+    """Assign clusters to the date's images, rate and adjust its answers by every saliency method, and sum them up.
+
+    Parameters
+    ----------
+    plants : plants that the fit may have seen (see `plants_of_fit`).
+    """
     (day,) = params.dates
     made: Roles = {}
     for method in params.explain.methods:
-        made[f"assignments {method} {day}"] = assign(stages, method, day, roles)
+        made[f"assignments {method} {day}"] = assign(stages, method, day, roles, plants)
         made |= judge_dates(stages, params, method, {**roles, **made})
     of_kind: dict[str, list[Future]] = {
         kind: [made[f"{kind} {method} {day}"] for method in params.explain.methods]

@@ -133,7 +133,8 @@ def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Me
 
 def score(stages: Stages, params: CampaignParams, method: Method, roles: Roles) -> Roles:
     """Score fitted clusters, and let the rule propose which answers to swap."""
-    made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles) for day in params.dates}
+    plants = roles["plants"]
+    made: Roles = {f"assignments {method} {day}": assign(stages, method, day, roles, plants) for day in params.dates}
     scores = stages.submit(
         score_clusters,
         method=method,
@@ -185,8 +186,13 @@ def classes_of(stages: Stages, roles: Roles) -> tuple[str, ...]:
     return tuple(stages.store.open(roles["classifier"].result()).summary["classes"])
 
 
-def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
-    """Assign a cluster to every image of a date."""
+def assign(stages: Stages, method: Method, day: date, roles: Roles, plants: Future | ArtifactRef | None) -> Future:
+    """Assign a cluster to every image of a date.
+
+    Parameters
+    ----------
+    plants : plants of the campaign that was fitted; None on a date of another field.
+    """
     return stages.spread(
         assign_images,
         date=day,
@@ -195,6 +201,7 @@ def assign(stages: Stages, method: Method, day: date, roles: Roles) -> Future:
         crossfit=roles[f"crossfit {method}"],
         saliency=roles[f"saliency {method} {day}"],
         predictions=roles[f"predictions {day}"],
+        plants=plants,
     )
 
 
@@ -207,18 +214,25 @@ def judge_dates(stages: Stages, params: CampaignParams, method: Method, roles: R
     """
     made: Roles = {}
     for day in params.dates:
-        assigned, clusters = roles[f"assignments {method} {day}"], roles[f"clusters {method}"]
+        assigned, answers = roles[f"assignments {method} {day}"], roles[f"predictions {day}"]
+        crossfit = roles[f"crossfit {method}"]
         made[f"reliability {method} {day}"] = stages.spread(
             rate_images,
             date=day,
             method=method,
             scores=roles[f"scores {method}"],
-            crossfit=roles[f"crossfit {method}"],
+            crossfit=crossfit,
             assignments=assigned,
-            predictions=roles[f"predictions {day}"],
+            predictions=answers,
         )
         made[f"drift {method} {day}"] = stages.spread(
-            measure_drift, date=day, method=method, params=params.drift, clusters=clusters, assignments=assigned
+            measure_drift,
+            date=day,
+            method=method,
+            params=params.drift,
+            crossfit=crossfit,
+            assignments=assigned,
+            predictions=answers,
         )
     classes = classes_of(stages, roles)
     for day in params.dates:

@@ -54,7 +54,14 @@ FEATURES = ArraySpec(
 )
 TRUTH = ArraySpec("truth", ("image",), "int16", "true class of each labelled validation image", "class index")
 MAP_DISTANCE = ArraySpec(
-    "map_distance", ("map",), "float64", "mean distance of each validation map to the nearest maps of other plants", "1"
+    "map_distance", ("map",), "float64", "mean distance of each validation map to the nearest maps in other folds", "1"
+)
+VOTES = ArraySpec(
+    "votes",
+    ("map",),
+    "int16",
+    "cluster that most of the nearest validation maps of other plants have, for each validation map",
+    "1",
 )
 MODEL_INPUTS = ArraySpec(
     "model_inputs",

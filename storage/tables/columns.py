@@ -26,7 +26,7 @@ NEIGHBOURS = Column(
 NOVELTY = Column(
     "novelty",
     SHARE,
-    "conformal p-value: share of validation maps at least as far from their nearest maps; near 0 means new",
+    "cross-conformal p-value: share of validation maps at least as far from their nearest maps; near 0 means new",
     "0..1",
 )
 NEAREST = Column(

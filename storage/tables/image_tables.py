@@ -121,7 +121,14 @@ ASSIGNMENTS = TableSpec(
             pa.bool_(),
             "the map has the same value everywhere (mostly zero), so it does not show where the evidence lies",
         ),
+        Column(
+            "seen",
+            TEXT,
+            "what the fit learned from this plant's images on its own dates: train (the classifier), val (its maps are "
+            "validation maps), or null: nothing",
+            nullable=True,
+        ),
         *FITTED_COLUMNS,
     ),
-    version=3,
+    version=4,
 )

@@ -96,14 +96,22 @@ DRIFT = TableSpec(
     (
         METHOD,
         SPLIT,
-        Column("n", WHOLE, "number of explained images of the date and split"),
+        Column("n", WHOLE, "number of explained images of the date and split that are compared, one of each plant"),
+        Column("n_seen", WHOLE, "number of explained images left out, because the fit has seen their plants (`seen`)"),
         Column(
             "share_shift", SHARE, "total variation distance between the cluster shares and those of validation", "0..1"
         ),
-        Column("share_shift_p", SHARE, "p-value of a share_shift this large by chance", "0..1"),
+        Column("share_shift_p", SHARE, "p-value of a share_shift this large by chance (permutation of plants)", "0..1"),
         Column(
-            "novel_share", SHARE, "share of images with novelty under 0.05; expected by chance: at most 0.05", "0..1"
+            "answer_shift",
+            SHARE,
+            "total variation distance between the shares of the predicted classes and those of validation",
+            "0..1",
         ),
+        Column(
+            "answer_shift_p", SHARE, "p-value of an answer_shift this large by chance (permutation of plants)", "0..1"
+        ),
+        Column("novel_share", SHARE, "share of images with novelty under 0.05; expected by chance: about 0.05", "0..1"),
         Column(
             "novel_share_p",
             SHARE,
@@ -111,9 +119,10 @@ DRIFT = TableSpec(
             "0..1",
         ),
         Column("is_outside", pa.bool_(), "whether the date differs from the validation data"),
-        Column("reason", TEXT, "what differs: clusters, novelty, both words, or empty"),
+        Column("reason", TEXT, "what differs: clusters, novelty, answers, several words, or empty"),
         *FITTED_COLUMNS,
     ),
+    version=2,
 )
 AUDIT = TableSpec(
     "audit",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.batches import batches
 from tasks.classify.answers import Floats
 from tasks.cluster.axes import PrincipalAxes, Vectors, fit_axes
-from tasks.cluster.nearest import assign_clusters, error_share_of_nearest, mean_distance
+from tasks.cluster.nearest import Plants, assign_clusters, error_share_of_nearest, mean_distance
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.cluster.spectral import Clustering, cluster_maps
 
@@ -74,17 +74,26 @@ def place(axes: PrincipalAxes, vectors: Vectors) -> tuple[Floats, Floats]:
 def map_signals(evidence: MapEvidence, coordinates: Floats, residuals: Floats, k: int) -> Signals:
     """Return signals of n maps from their nearest validation maps; the maps must not be validation maps themselves.
 
-    The `k` nearest give `cluster`, `neighbour_agreement`, `error_share` and `map_distance` (mean distance to them). The
-    15 nearest give `nearest_map_reliability`.
+    These are the signals of `vote_signals`, and `map_distance`: mean distance to the `k` nearest.
+    """
+    distance = mean_distance(coordinates, residuals, evidence.coordinates, evidence.residuals, k)
+    return {**vote_signals(evidence, coordinates, k), "map_distance": distance}
+
+
+def vote_signals(evidence: MapEvidence, coordinates: Floats, k: int, plants: Plants | None = None) -> Signals:
+    """Return signals of n maps, given by coordinates (n, c), from the clusters and answers of their nearest maps.
+
+    The `k` nearest give `cluster`, `neighbour_agreement` and `error_share`. The 15 nearest give
+    `nearest_map_reliability`. With `plants`, validation maps of a map's own plant are left out (see `nearest.nearest`).
     """
     reference = evidence.coordinates
-    cluster, agreement = assign_clusters(coordinates, reference, evidence.labels, k)
+    cluster, agreement = assign_clusters(coordinates, reference, evidence.labels, k, plants)
+    wrong = error_share_of_nearest(coordinates, reference, evidence.is_wrong, NEAREST, plants)
     return {
         "cluster": cluster.astype(np.float64),
         "neighbour_agreement": agreement,
         "error_share": evidence.error_shares[cluster - 1],
-        "nearest_map_reliability": 1 - error_share_of_nearest(coordinates, reference, evidence.is_wrong, NEAREST),
-        "map_distance": mean_distance(coordinates, residuals, reference, evidence.residuals, k),
+        "nearest_map_reliability": 1 - wrong,
     }
 
 

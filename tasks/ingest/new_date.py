@@ -76,7 +76,8 @@ def without_training(listing: Listing) -> Listing:
     """Give plants of the split `train` the split `new`.
 
     No classifier was trained on the images of a scored date. Images of the split `train` are not explained, so a
-    grower would get no reliability for these plants.
+    grower would get no reliability for these plants. The table `assignments` marks them by the campaign's own splits
+    (`seen` = `train`).
     """
     images = [{**entry, "split": "new"} if entry["split"] == "train" else entry for entry in listing["images"]]
     return {**listing, "images": images}

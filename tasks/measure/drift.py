@@ -1,23 +1,24 @@
 """Measure drift: whether a date's unseen plants look to the classifier like the validation plants.
 
-Reads `clusters` (those of the validation maps) and a date's `assignments`. Writes the table `drift`, with one row for
-each unseen split of the date. Two things are compared with validation:
+Reads `crossfit` (validation images of all dates) and a date's `assignments` and `predictions`. Writes the table
+`drift`, with one row for each unseen split of the date. Three things are compared with validation:
 
 - the shares of the clusters, by the total variation distance, which is half the sum of |share - share|;
-- the number of novel maps. Novelty is a conformal p-value (Vovk, Gammerman & Shafer 2005, DOI 10.1007/b106715). By
-  chance, it is under `NOVEL` for at most one map in twenty. With few validation maps the rate is lower, because their
-  own distances are to four fifths of the others, while those of a new map are to all.
+- the shares of the classifier's answers, by the same distance. They differ where more plants are ready than in
+  validation, and reliability does not carry over to such a date;
+- the number of novel maps. Novelty is a cross-conformal p-value (see `tasks.cluster.novelty`). By chance, it is under
+  `NOVEL` for about one map in twenty.
 
-Plants grow, so one date differs from the others without any drift. A shift of clusters therefore counts only if it
-exceeds the largest one between a validation date and the others, and if chance is ruled out too.
+Plants grow, so one date differs from the others without any drift. A shift of clusters or answers therefore counts only
+if it exceeds the largest one between a validation date and the others, and if chance is ruled out too.
 
-The test permutes which images belong to the date, with the clusters of the images fixed. The chi-square test of
-homogeneity needs expected counts that small clusters do not have. Permutation is exact for the reported distance, up to
-the number of permutations. It assumes that images are exchangeable. But unseen maps get the cluster of most of their
-neighbours, while validation maps have their own. So small clusters lose some maps even without drift.
+Plants that the fit has seen are left out. A plant that trained the classifier, or whose earlier maps are validation
+maps, is no example of a new plant. Validation maps are compared by the cluster that they would get if they were new:
+that of most of their nearest maps of other plants.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -27,22 +28,18 @@ from prefect import task
 from pydantic import Field
 from scipy.stats import betabinom
 
-from storage.arrays.specs import LABELS
+from storage.arrays.specs import VOTES
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.tables import ASSIGNMENTS, DRIFT
+from storage.tables import ASSIGNMENTS, CROSSFIT, DRIFT, PREDICTIONS
 from storage.tables.names import MADE_BY, UNSEEN
 from storage.tables.parquet import Rows, read_columns, rows_to_columns, write_table
+from tasks.measure.shift import natural_shift, plant_shares, shift
 from tasks.parameters import Params
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 NOVEL = 0.05  # p-value below which a map is novel
-LEAST = 20  # fewest validation images of a date to compare; in eight equal clusters, fewer are over 0.3 off by chance
-N_PERMUTATIONS, SEED = 9_999, 0  # permutations of the test, and their random seed
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class DriftParams(Params):
@@ -55,171 +52,185 @@ class DriftParams(Params):
         description="Largest total variation distance (0..1) between cluster shares of a date and of validation; a "
         "date above it is outside",
     )
+    max_answer_shift: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Largest total variation distance (0..1) between the shares of the classifier's answers on a date "
+        "and on validation; a date above it is outside",
+    )
     max_novel_share: float = Field(
         default=0.15,
         ge=NOVEL,
         le=1,
-        description="Largest share of novel maps of a date, at most 0.05 by chance; a date above it is outside",
+        description="Largest share of novel maps of a date, about 0.05 by chance; a date above it is outside",
     )
     significance: float = Field(
         default=0.01,
         gt=0,
         lt=1,
-        description="Significance level of both drift tests; a date is outside only if its p-value is lower",
+        description="Significance level of each drift test; a date is outside only if a test's p-value is lower",
     )
 
 
-def cluster_counts(clusters: ArrayLike, n_clusters: int) -> Counts:
-    """Count the images (n_clusters,) in each cluster 1, 2, ..., given the clusters (n,) of the images."""
-    return np.bincount(np.asarray(clusters, np.int64), minlength=n_clusters + 1)[1:].astype(np.int64)
+@dataclass(frozen=True)
+class Validated:
+    """Labelled validation images, to which the plants of a date are compared.
 
-
-def total_variation(counts: Counts, others: Counts) -> Floats:
-    """Return the total variation distance (...,) in 0..1 between the cluster shares of two sets of images.
-
-    It is the largest difference of their shares in any group of clusters. It is 0 if one set is empty.
-
-    Parameters
+    Attributes
     ----------
-    counts, others : (..., q) images in each cluster; a cluster may be empty.
+    votes : (n,) cluster, from 1, that most of a map's nearest maps of other plants have.
+    answers : (n,) class that the classifier answers.
+    plants, dates : (n,) plant and acquisition date of each image.
     """
-    n, n_others = counts.sum(axis=-1), others.sum(axis=-1)
-    # The gaps are whole numbers, so that equal distances compare as equal.
-    gaps = np.abs(counts * n_others[..., None] - others * n[..., None]).sum(axis=-1)
-    return gaps / np.maximum(1, 2 * n * n_others)
+
+    votes: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    plants: list[str]
+    dates: list[str]
+
+    @property
+    def n_plants(self) -> int:
+        """Return the number of plants."""
+        return len(set(self.plants))
 
 
-def shift_p_value(counts: Counts, others: Counts) -> float:
-    """Return the permutation p-value of the distance between two sets of images; 1 if one is empty.
-
-    Permuted is which image is in which set. The cluster counts of a permuted set are draws without replacement
-    (multivariate hypergeometric). p = (1 + permutations at least as far apart) / (1 + permutations), which is never 0
-    (Phipson & Smyth 2010, DOI 10.2202/1544-6115.1585).
-
-    Parameters
-    ----------
-    counts, others : (q,) images in each cluster.
-    """
-    n, together = int(counts.sum()), counts + others
-    if n == 0 or not others.any():
-        return 1.0
-    random = np.random.default_rng(SEED)
-    drawn = random.multivariate_hypergeometric(together, n, N_PERMUTATIONS, method="marginals")
-    n_extreme = (total_variation(drawn, together - drawn) >= total_variation(counts, others)).sum()
-    return (1 + int(n_extreme)) / (1 + N_PERMUTATIONS)
+def natural_shifts(known: Validated) -> dict[str, float]:
+    """Return the shifts between validation dates that growth and chance explain, by the column that they excuse."""
+    return {
+        name: natural_shift(kinds, known.plants, known.dates, int(kinds.max(initial=0)) + 1)
+        for name, kinds in (("share_shift", known.votes), ("answer_shift", known.answers))
+    }
 
 
-def natural_shift(labels: ArrayLike, dates: Sequence[str]) -> float:
-    """Return the largest total variation distance (0..1) of one validation date from the other validation dates.
+def novel_share(novelty: ArrayLike, n_validation: int, n_plants: int) -> tuple[float, float]:
+    """Return the share of novel maps among the novelties (m,) of some plants' images, and its p-value.
 
-    Dates with fewer than `LEAST` images are not compared. By chance they are far from the others, and one of them would
-    excuse every shift. The distance is 0 if no date is left.
+    The p-values of one date share their validation maps. If these happen to lie close together, many maps are novel at
+    once. So their number is not binomial.
 
-    Parameters
-    ----------
-    labels : (n,) cluster of each validation map, from 1.
-    dates : (n,) date of each validation map.
-    """
-    clusters, days = np.asarray(labels, np.int64), np.asarray(dates, np.str_)
-    n_clusters = int(clusters.max(initial=0))
-    total = cluster_counts(clusters, n_clusters)
-    of_dates = [cluster_counts(clusters[days == day], n_clusters) for day in np.unique(days)]
-    pairs = [(one, total - one) for one in of_dates if min(one.sum(), (total - one).sum()) >= LEAST]
-    return max((float(total_variation(*pair)) for pair in pairs), default=0.0)
-
-
-def novel_share(novelty: ArrayLike, n_validation: int) -> tuple[float, float]:
-    """Return the share of novel maps among the novelties (m,) of some images, and its p-value.
-
-    The p-values of one date share their n validation maps. If these happen to lie close together, many maps are novel
-    at once. So their number is not binomial.
-
-    The novelty p = (1 + #{validation distances >= s}) / (n + 1) is under `NOVEL` if and only if s exceeds the k-th
-    largest validation distance. Here k is the largest whole number with k / (n + 1) under `NOVEL`. The probability u
-    that one map does so is Beta(k, n + 1 - k), whatever the distribution of distances. Given u, maps do so
-    independently. So the number of novel maps is beta-binomial(m, k, n + 1 - k) (Bates et al. 2023,
+    With one distance for a new map, its novelty (1 + #{validation distances >= s}) / (n + 1) is under `NOVEL` if and
+    only if s exceeds the k-th largest validation distance. Here k is the largest whole number with k / (n + 1) under
+    `NOVEL`. The probability u that one map does so is Beta(k, n + 1 - k), whatever the distribution of distances. Given
+    u, maps do so independently. So the number of novel maps is beta-binomial(m, k, n + 1 - k) (Bates et al. 2023,
     DOI 10.1214/22-AOS2244; Marques 2023, arXiv 2308.08986).
 
-    This holds for maps drawn like the validation maps, and for distances without ties. Ties, and distances to fewer
-    maps, make novel maps rarer. They make the p-value too large, never too small. It is 1 without maps, or with too few
-    validation maps for any to be novel.
+    Maps of one plant are alike. At worst they are equally far, and then a map is novel if and only if its distance
+    exceeds that of the j-th most distant of p validation plants, with j = 1 + (k - 1) p / n. So the chance is that of p
+    maps and j. It is exact for one map a plant, and too large where maps of a plant differ.
+
+    Parameters
+    ----------
+    novelty : (m,) novelty of one image of each plant.
+    n_validation, n_plants : number of validation maps, and of their plants.
+
+    Returns
+    -------
+    share, p : p is 1 without maps, or with too few validation maps for any to be novel.
     """
     values = np.asarray(novelty, np.float64)
     n_novel = int((values < NOVEL).sum())
     k = int((np.arange(1, n_validation + 1) / (n_validation + 1) < NOVEL).sum())  # same rounding as the novelties
     if n_novel == 0 or k == 0:
         return n_novel / max(1, len(values)), 1.0
-    return n_novel / len(values), float(betabinom.sf(n_novel - 1, len(values), k, n_validation + 1 - k))
+    j = 1 + (k - 1) * n_plants / n_validation
+    return n_novel / len(values), float(betabinom.sf(n_novel - 1, len(values), j, n_plants + 1 - j))
 
 
-def judge_drift(row: dict[str, Any], natural: float, params: DriftParams) -> str:
-    """Return why some images are outside what was validated: `clusters`, `novelty`, `clusters novelty` or empty.
+def judge_drift(row: Mapping[str, Any], natural: Mapping[str, float], params: DriftParams) -> str:
+    """Return why some images are outside what was validated: `clusters`, `novelty`, `answers`, several, or empty.
 
     Parameters
     ----------
-    row : share_shift, novel_share and their p-values.
-    natural : shift between validation dates that growth and chance explain (see `natural_shift`).
+    row : share_shift, novel_share, answer_shift and their p-values.
+    natural : shifts between validation dates that growth and chance explain (see `natural_shifts`).
     """
     limits = {
-        "clusters": ("share_shift", max(params.max_shift, natural)),
+        "clusters": ("share_shift", params.max_shift),
         "novelty": ("novel_share", params.max_novel_share),
+        "answers": ("answer_shift", params.max_answer_shift),
     }
     return " ".join(
         reason
         for reason, (name, limit) in limits.items()
-        if row[name] > limit and row[f"{name}_p"] < params.significance
+        if row[name] > max(limit, natural.get(name, 0)) and row[f"{name}_p"] < params.significance
     )
 
 
 def compare(
-    clusters: ArrayLike, novelty: ArrayLike, labels: ArrayLike, natural: float, params: DriftParams
+    clusters: ArrayLike,
+    answers: ArrayLike,
+    novelty: ArrayLike,
+    known: Validated,
+    natural: Mapping[str, float],
+    params: DriftParams,
 ) -> dict[str, Any]:
-    """Compare some images with validation; returns the numbers of a row of the table `drift`.
+    """Compare one image each of some new plants with validation; returns the numbers of a row of the table `drift`.
 
     Parameters
     ----------
-    clusters, novelty : (n,) cluster, from 1, and novelty p-value of each image.
-    labels : (m,) cluster of each validation map, from 1; the novelty is computed against the same maps.
-    natural : shift between validation dates (see `natural_shift`).
+    clusters, answers, novelty : (n,) cluster, from 1, answered class and novelty p-value of each image.
+    known : validation images, none of which is of these plants; the novelty is computed against the same maps.
+    natural : shifts between validation dates (see `natural_shifts`).
     """
-    here, validated = np.asarray(clusters, np.int64), np.asarray(labels, np.int64)
-    n_clusters = int(max(here.max(initial=0), validated.max(initial=0)))
-    counts, others = cluster_counts(here, n_clusters), cluster_counts(validated, n_clusters)
-    share, chance = novel_share(novelty, len(validated))
-    row: dict[str, Any] = {
-        "n": len(here),
-        "share_shift": float(total_variation(counts, others)),
-        "share_shift_p": shift_p_value(counts, others),
-        "novel_share": share,
-        "novel_share_p": chance,
-    }
+    row: dict[str, Any] = {"n": len(np.asarray(clusters))}
+    for name, here, validated in (
+        ("share_shift", np.asarray(clusters, np.int64), known.votes),
+        ("answer_shift", np.asarray(answers, np.int64), known.answers),
+    ):
+        n_kinds = int(max(here.max(initial=0), validated.max(initial=0))) + 1
+        row[name], row[f"{name}_p"] = shift(here, plant_shares(validated, known.plants, n_kinds))
+    row["novel_share"], row["novel_share_p"] = novel_share(novelty, len(known.plants), known.n_plants)
     reason = judge_drift(row, natural, params)
     return {**row, "is_outside": bool(reason), "reason": reason}
 
 
-def drift_rows(assignments: Rows, labels: ArrayLike, natural: float, params: DriftParams) -> list[dict[str, Any]]:
-    """Return the rows of the table `drift`, one for each unseen split among a date's assignments."""
-    splits, clusters = np.asarray(assignments["split"], np.str_), np.asarray(assignments["cluster"], np.int64)
-    novelty = np.asarray(assignments["novelty"], np.float64)
-    return [
-        {
-            **{name: assignments[name][0] for name in MADE_BY},
-            "split": split,
-            **compare(clusters[splits == split], novelty[splits == split], labels, natural, params),
-        }
-        for split in UNSEEN
-        if (splits == split).any()
-    ]
+def drift_rows(
+    images: Rows, known: Validated, natural: Mapping[str, float], params: DriftParams
+) -> list[dict[str, Any]]:
+    """Return the rows of the table `drift`, one for each unseen split among a date's images.
+
+    Parameters
+    ----------
+    images : columns of the table `assignments`, and the images' `predicted`; each plant has one image.
+    """
+    splits = np.asarray(images["split"], np.str_)
+    is_seen = np.asarray([mark is not None for mark in images["seen"]], np.bool_)
+    clusters, answers, novelty = (np.asarray(images[name]) for name in ("cluster", "predicted", "novelty"))
+    rows: list[dict[str, Any]] = []
+    for split in UNSEEN:
+        if (splits == split).any():
+            here = (splits == split) & ~is_seen
+            row = compare(clusters[here], answers[here], novelty[here], known, natural, params)
+            n_seen = int((splits == split).sum()) - row["n"]
+            rows.append({**{name: images[name][0] for name in MADE_BY}, "split": split, "n_seen": n_seen, **row})
+    return rows
 
 
-def validation_dates(clusters: Artifact) -> list[str]:
-    """Return the acquisition date of each validation map, in the order of the labels."""
-    return [day for day, rows in clusters.read_json("members.json") for _ in rows]
+def read_validated(crossfit: Artifact) -> Validated:
+    """Read what the validation images of a fit were answered, and which clusters they would get if they were new."""
+    table = read_columns(crossfit, CROSSFIT, ("acquired", "plant_id", "predicted"))
+    return Validated(
+        votes=read_array(crossfit, VOTES).astype(np.int64),
+        answers=np.asarray(table["predicted"], np.int64),
+        plants=table["plant_id"],
+        dates=[day.isoformat() for day in table["acquired"]],
+    )
 
 
-def drift_recipe(params: DriftParams, clusters: ArtifactRef, assignments: ArtifactRef) -> Recipe:
+def read_images(assignments: Artifact, predictions: Artifact) -> Rows:
+    """Read the columns of a date's explained images that drift is measured by."""
+    table = read_columns(assignments, ASSIGNMENTS, (*MADE_BY, "split", "row", "cluster", "novelty", "seen"))
+    known = read_columns(predictions, PREDICTIONS, ("row", "predicted"))
+    answer = dict(zip(known["row"], known["predicted"], strict=True))
+    return {**table, "predicted": [answer[row] for row in table["row"]]}
+
+
+def drift_recipe(
+    params: DriftParams, crossfit: ArtifactRef, assignments: ArtifactRef, predictions: ArtifactRef
+) -> Recipe:
     """Return the recipe of a date's drift."""
-    inputs = {"clusters": clusters, "assignments": assignments}
+    inputs = {"crossfit": crossfit, "assignments": assignments, "predictions": predictions}
     return Recipe("drift", REVISION, params.model_dump(mode="json"), inputs)
 
 
@@ -231,20 +242,21 @@ def measure_drift(
     date: date,
     method: str,
     params: DriftParams,
-    clusters: ArtifactRef,
+    crossfit: ArtifactRef,
     assignments: ArtifactRef,
+    predictions: ArtifactRef,
 ) -> None:
-    """Compare a date's unseen plants with the validation plants to which the clusters were fitted."""
-    fit = store.open(clusters)
-    labels = read_array(fit, LABELS)
-    natural = natural_shift(labels, validation_dates(fit))
-    table = read_columns(store.open(assignments), ASSIGNMENTS, (*MADE_BY, "split", "cluster", "novelty"))
-    rows = drift_rows(table, labels, natural, params)
+    """Compare a date's unseen plants with the validation plants by which they are judged."""
+    known = read_validated(store.open(crossfit))
+    natural = natural_shifts(known)
+    rows = drift_rows(read_images(store.open(assignments), store.open(predictions)), known, natural, params)
     outside = [row["split"] for row in rows if row["is_outside"]]
     write_table(draft, DRIFT, rows_to_columns(DRIFT, rows))
     draft.summary = {
         "date": date.isoformat(),
-        "natural_shift": natural,
+        "natural_shift": natural["share_shift"],
+        "natural_answer_shift": natural["answer_shift"],
+        "n_seen": sum(row["n_seen"] for row in rows),
         "n_outside": len(outside),
         "outside": outside,
     }

@@ -1,5 +1,7 @@
 """Keep the report's fixed sentences: what words of the tables mean, and when not to trust a number."""
 
+from itertools import combinations
+
 from storage.tables.names import METHOD_NAMES, PRODUCT_SCORE, SCORES
 
 # How a method makes its maps, by its word in the tables.
@@ -65,11 +67,17 @@ QUALITIES = {
     ),
 }
 
-# Why a date is outside what was validated, by the word in the table `drift`.
-DRIFT_REASONS = {
+# Why a date is outside what was validated, by one word of the table `drift`.
+DRIFT_WORDS = {
     "clusters": "plants fall into other clusters than in validation",
     "novelty": "too many saliency maps are unlike every validation map",
-    "clusters novelty": "plants fall into other clusters than in validation, and too many maps are unlike any there",
+    "answers": "the classifier's answers have other shares than in validation",
+}
+# The same by the whole text of the column, in which the words of several reasons follow each other in this order.
+DRIFT_REASONS = {
+    " ".join(some): ", and ".join(DRIFT_WORDS[word] for word in some)
+    for n in range(1, len(DRIFT_WORDS) + 1)
+    for some in combinations(DRIFT_WORDS, n)
 }
 
 # Why a plant-date was left out, by the word in the table `rejected`.

@@ -1,24 +1,27 @@
 """Cross-fit clusters and scores: judge every labelled validation image without its own plant.
 
 Reads the validation maps and predictions of every date. Writes the table `crossfit` and the clusters' counts by fold.
-Also writes the evidence by which images of any date are judged: validation answers, map distances and the combined
-model.
+Also writes the evidence by which images of any date are judged: validation answers, map distances, the combined
+model, and the cluster that each validation map would get if it were new.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 
-from storage.arrays.specs import FEATURES, LOGITS, MAP_DISTANCE, TRUTH
-from storage.arrays.zarr_files import write_array
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.arrays.specs import COORDINATES, FEATURES, LABELS, LOGITS, MAP_DISTANCE, TRUTH, VOTES
+from storage.arrays.zarr_files import read_array, write_array
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import CROSSFIT
 from storage.tables.parquet import write_table
 from tasks.cluster.axes import isometric
 from tasks.cluster.folds import CrossFit
 from tasks.cluster.members import DateMembers, MemberVectors, column, joined_answers, made_by, plants_of, read_members
+from tasks.cluster.nearest import assign_clusters
 from tasks.cluster.params import ClusterParams
 from tasks.score.combine import INPUTS
 from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
@@ -62,6 +65,7 @@ def cross_fit_validation(
     marks = made_by(members, method, clusters)
     write_table(draft, CROSSFIT, crossfit_columns(members, data, found, combined.tolist(), marks))
     write_array(draft, MAP_DISTANCE, found.signals["map_distance"])
+    write_array(draft, VOTES, votes_of_other_plants(store.open(clusters), data.plants, params.neighbours))
     write_array(draft, LOGITS, data.answers.logits)
     write_array(draft, FEATURES, data.answers.features)
     write_array(draft, TRUTH, data.truth)
@@ -85,6 +89,23 @@ def read_validation(members: list[DateMembers], params: ClusterParams, size: int
         plants=plants_of(members),
         dates=[one.date for one in members for _ in one.rows],
     )
+
+
+def votes_of_other_plants(fit: Artifact, plants: Sequence[str], k: int) -> NDArray[np.int64]:
+    """Return the cluster (n,) that each validation map would get if it were a new plant's.
+
+    A new map gets the cluster of most of its nearest validation maps, while a validation map has the cluster it was
+    fitted into. Only votes are comparable with the clusters of new maps.
+
+    Parameters
+    ----------
+    fit : artefact of the clusters.
+    plants : (n,) plant of each validation map; maps of the same plant do not vote.
+    k : number of nearest maps that vote.
+    """
+    coordinates, labels = read_array(fit, COORDINATES), read_array(fit, LABELS)
+    which = np.unique(np.asarray(plants), return_inverse=True)[1]
+    return assign_clusters(coordinates, coordinates, labels, k, (which, which))[0]
 
 
 def crossfit_columns(

@@ -58,11 +58,14 @@ def rate_images(
     # Another field may have been flown on the same date.
     is_own = str(predictions) in fitted.manifest.inputs["predictions"]
     own = read_own(fitted, date) if is_own else {}
-    names = read_columns(assigned, ASSIGNMENTS, ("plant_id", "row"))
+    names = read_columns(assigned, ASSIGNMENTS, ("plant_id", "row", "seen"))
+    is_unseen = np.asarray(
+        [seen is None and row not in own for row, seen in zip(names["row"], names["seen"], strict=True)]
+    )
     judged = joined(
         [judge(by, part, _answers(answers, place, part), own) for part in iter_table(assigned, ASSIGNMENTS)]
     )
-    share = find_share(by, fitted, judged, np.asarray([row not in own for row in names["row"]]), str(date), is_own)
+    share = find_share(by, fitted, judged, is_unseen, str(date), is_own)
     right = right_probability(judged, by.model, share)
     with writing_table(draft, RELIABILITIES, is_by_plant(names["plant_id"])) as write:
         start = 0
@@ -93,11 +96,12 @@ def read_grounds(fitted: Artifact, scores: Artifact) -> Grounds:
 def find_share(
     by: Grounds, fitted: Artifact, judged: Judged, is_unseen: NDArray[np.bool_], day: str, is_own: bool
 ) -> DateShare | None:
-    """Find the share of ready plants on a date; None with more than two classes or without unseen images.
+    """Find the share of ready plants on a date; None with more than two classes.
 
     Parameters
     ----------
-    is_unseen : (n,) whether each image is no validation image.
+    is_unseen : (n,) whether the plant of each image is new to the fit. The share is estimated from these images, or
+        from all if there are none.
     is_own : whether the fit was made from the images of this date.
     """
     if by.evidence.answers.logits.shape[1] != 2:
@@ -105,7 +109,8 @@ def find_share(
     resampled = [ReadyModel.of(one) for one in fitted.read_json("resampled_models.json")]
     if is_own and day in by.model.shares.of_dates:
         return validated_share(by.model, resampled, day)
-    return estimated_share(by.model, resampled, judged.inputs[is_unseen], judged.answer[is_unseen])
+    used = is_unseen if is_unseen.any() else ~is_unseen
+    return estimated_share(by.model, resampled, judged.inputs[used], judged.answer[used])
 
 
 def read_own(crossfit: Artifact, day: date) -> dict[int, dict[str, Any]]:

@@ -128,7 +128,7 @@ def rate(
     by, own : see `judge`.
     part : place of these images among all.
     """
-    columns = {name: values for name, values in assigned.items() if name != "is_flat_map"}
+    columns = {name: values for name, values in assigned.items() if name not in ("is_flat_map", "seen")}
     columns |= {name: of_clusters(by.clusters, theirs, columns["cluster"]) for name, theirs in INHERITED.items()}
     columns |= {name: judged.scores[name][part].tolist() for name in OF_ANSWERS}
     probability = right[part].copy()

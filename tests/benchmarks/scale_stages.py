@@ -140,6 +140,7 @@ class Run:
                 crossfit=self.roles["crossfit" + ON_MAPS],
                 saliency=self.roles[f"saliency {METHOD} {day}"],
                 predictions=self.roles[f"predictions {day}"],
+                plants=self.roles["plants"],
             )
 
     def score(self) -> None:
@@ -174,7 +175,12 @@ class Run:
                 self.address, **of_day, swaps=swaps, reliability=rated
             )
             self.roles[f"drift {METHOD} {day}"] = measure_drift.fn(
-                self.address, **of_day, params=self.params.drift, clusters=clusters, assignments=assigned
+                self.address,
+                **of_day,
+                params=self.params.drift,
+                crossfit=crossfit,
+                assignments=assigned,
+                predictions=self.roles[f"predictions {day}"],
             )
 
     def measure(self) -> None:

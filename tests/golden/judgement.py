@@ -87,6 +87,9 @@ def golden_cluster() -> dict[str, Any]:
         "digests": digests(
             cluster.clusters_recipe(params, 256, [ref("saliency")], [ref("predictions")]).ref,
             assign.assignments_recipe(ref("clusters"), ref("crossfit"), ref("saliency"), ref("predictions")).ref,
+            assign.assignments_recipe(
+                ref("clusters"), ref("crossfit"), ref("saliency"), ref("predictions"), ref("plants")
+            ).ref,
         ),
     }
 
@@ -225,16 +228,18 @@ def golden_matching() -> dict[str, Any]:
 
 
 def golden_drift() -> dict[str, Any]:
+    """Compare forty plants with twenty validation plants that were seen on two days."""
     number, params = np.arange(40), drift.DriftParams()
-    labels, clusters = number % 7 % 3 + 1, number % 4 % 3 + 1
-    natural = drift.natural_shift(labels, [f"day {i // 20}" for i in number])
+    plants, days = [f"v{i % 20:02}" for i in number], [f"day {i // 20}" for i in number]
+    known = drift.Validated(number % 7 % 3 + 1, number % 5 % 2, plants, days)
+    natural = drift.natural_shifts(known)
     return {
-        "natural shift": natural,
+        "natural shifts": natural,
         "rows": [
-            drift.compare(clusters, number / 40, labels, natural, params),
-            drift.compare(np.full(40, 3), number / 400, labels, natural, params),
+            drift.compare(number % 4 % 3 + 1, number % 2, number / 40, known, natural, params),
+            drift.compare(np.full(40, 3), np.ones(40), number / 400, known, natural, params),
         ],
-        "digests": digests(drift.drift_recipe(params, ref("clusters"), ref("assignments")).ref),
+        "digests": digests(drift.drift_recipe(params, ref("crossfit"), ref("assignments"), ref("predictions")).ref),
     }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.arrays.specs import EXPLAINED_CLASS, FEATURES, LOGITS, PEAK, ROWS, SALIENCY
 from storage.arrays.zarr_files import read_array, write_array
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.tables import ADJUSTED, ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PREDICTIONS, RELIABILITIES, SWAPS
+from storage.tables import ADJUSTED, ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PLANTS, PREDICTIONS, RELIABILITIES, SWAPS
 from storage.tables.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
 from tasks.adjust.adjust import adjust_predictions
 from tasks.adjust.decide import decide_swaps
@@ -182,10 +182,18 @@ def crossfit(
     return cross_fit_validation.fn(str(store.root), "gradcam", params, SIZE, clusters, *refs)
 
 
-def assign(store: Store, one: Planted, clusters: ArtifactRef, judged: ArtifactRef) -> ArtifactRef:
-    """Assign the images of a date to clusters."""
+def assign(
+    store: Store, one: Planted, clusters: ArtifactRef, judged: ArtifactRef, plants: ArtifactRef | None = None
+) -> ArtifactRef:
+    """Assign the images of a date to clusters; `plants` are those of the fit if the date is of its field."""
     named = (str(store.root), date.fromisoformat(one.day), "gradcam")
-    return assign_images.fn(*named, clusters, judged, one.saliency, one.predictions)
+    return assign_images.fn(*named, clusters, judged, one.saliency, one.predictions, plants)
+
+
+def plants_of(store: Store, dates: Sequence[Sequence[Shown]]) -> ArtifactRef:
+    """Write the plants of some dates, with their splits."""
+    splits = {image.plant: image.split for images in dates for image in images}
+    return artifact_of(store, PLANTS, [{"plant_id": plant, "split": split} for plant, split in splits.items()])
 
 
 @dataclass(frozen=True)

@@ -401,7 +401,7 @@ class FakeCampaign:
 
     def _analyse_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
         chosen: list[dict[str, Any]] = [
-            {**row, "is_flat_map": row["plant_id"] in self.flat}
+            {**row, "is_flat_map": row["plant_id"] in self.flat, "seen": None}
             for row in rated
             if self.has_examples or row["split"] != "val"
         ]
@@ -425,8 +425,11 @@ class FakeCampaign:
         drift = {
             "split": "new" if day in self.scored_days else "test",
             "n": sum(row["split"] in ("test", "new") for row in rated),
+            "n_seen": 3,
             "share_shift": 0.432 if is_outside else 0.098,
             "share_shift_p": 0.0001 if is_outside else 0.345,
+            "answer_shift": 0.123,
+            "answer_shift_p": 0.567,
             "novel_share": 0.067,
             "novel_share_p": 0.456,
             "is_outside": is_outside,

@@ -15,7 +15,7 @@ from storage.arrays.zarr_files import read_array
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord
-from storage.tables import CLUSTER_SCORES, SWAPS, TABLES
+from storage.tables import CLUSTER_SCORES, CROSSFIT, PLANTS, SWAPS, TABLES
 from storage.tables.parquet import read_table
 from storage.verify import verify_store
 from tasks.classify.loading import load_classifier
@@ -108,13 +108,36 @@ def test_every_image_is_explained_whatever_its_split(scored: Scored, store: Path
     assert sorted(rows(store, "reliability", scored.record.fit)["row"]) == sorted(observed["row"])
 
 
-def test_clusters_are_those_of_the_nearest_validation_maps(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+def test_clusters_are_those_of_the_nearest_validation_maps_of_other_plants(
+    scored: Scored, fitted: CampaignRecord, store: Path
+) -> None:
     opened = Store(store)
     fit, maps = (opened.open(ref) for ref in (fitted.artifacts["clusters gradcam"], saliency_of(scored)))
     assigned = rows(store, "assignments", scored.record.fit)
     by_row = dict(zip(assigned["row"], assigned["cluster"], strict=True))
-    nearest = {int(row): cluster for row, cluster in zip(read_array(maps, ROWS), vote(fit, maps), strict=True)}
-    assert by_row == nearest and len(set(nearest.values())) > 1
+    plant_of = dict(zip(assigned["row"], assigned["plant_id"], strict=True))
+    known = own_part(store, fitted, CROSSFIT.name, "crossfit gradcam")["plant_id"]
+    places = [int(row) for row in read_array(maps, ROWS)]
+    found = vote(fit, maps, [[plant != plant_of[row] for plant in known] for row in places])
+    assert by_row == dict(zip(places, found, strict=True)) and len(set(found)) > 1
+
+
+def test_plants_that_the_fit_has_seen_are_marked_and_left_out_of_drift(
+    scored: Scored, fitted: CampaignRecord, store: Path
+) -> None:
+    split = dict(
+        zip(*(own_part(store, fitted, PLANTS.name, "plants")[name] for name in ("plant_id", "split")), strict=True)
+    )
+    known = set(own_part(store, fitted, CROSSFIT.name, "crossfit gradcam")["plant_id"])
+    found = rows(store, "assignments", scored.record.fit)
+    for plant, seen in zip(found["plant_id"], found["seen"], strict=True):
+        assert seen == ("val" if plant in known else "train" if split.get(plant) == "train" else None)
+    assert {"val", "train", None} == set(found["seen"])
+    drift = rows(store, "drift", scored.record.fit)
+    for of_split, n, n_seen in zip(*(drift[name] for name in ("split", "n", "n_seen")), strict=True):
+        marks = [seen for seen, other in zip(found["seen"], found["split"], strict=True) if other == of_split]
+        assert (n, n_seen) == (marks.count(None), len(marks) - marks.count(None))
+    assert sum(drift["n_seen"]) == found["seen"].count("train")
 
 
 def test_reliability_is_that_of_the_campaign_s_cluster(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
@@ -177,8 +200,8 @@ def saliency_of(scored: Scored) -> ArtifactRef:
     return scored.record.artifacts[f"saliency gradcam {NEW}"]
 
 
-def vote(fit: Artifact, maps: Artifact, k: int = 5) -> list[int]:
-    """Cluster of the majority of the k nearest validation maps, map by map; equal votes go to the nearer."""
+def vote(fit: Artifact, maps: Artifact, votes: list[list[bool]], k: int = 5) -> list[int]:
+    """Cluster of the majority of the k nearest validation maps that vote, map by map; equal votes go to the nearer."""
     vectors = map_vectors(all_maps(maps), 64) - read_array(fit, PCA_MEAN)
     here, there, labels = (
         vectors @ read_array(fit, PCA_COMPONENTS).T,
@@ -186,8 +209,9 @@ def vote(fit: Artifact, maps: Artifact, k: int = 5) -> list[int]:
         read_array(fit, LABELS),
     )
     found: list[int] = []
-    for one in here:
-        near = [int(labels[i]) for i in np.argsort(np.linalg.norm(there - one, axis=1), kind="stable")[:k]]
+    for one, is_asked in zip(here, votes, strict=True):
+        apart = np.where(is_asked, np.linalg.norm(there - one, axis=1), np.inf)
+        near = [int(labels[i]) for i in np.argsort(apart, kind="stable")[:k]]
         found.append(max(near, key=lambda cluster: (near.count(cluster), -near.index(cluster))))
     return found
 

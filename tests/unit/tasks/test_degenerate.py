@@ -74,7 +74,9 @@ def run(store: Store, dates: list[Planted], params: ClusterParams = FEW, rules: 
     metrics = measure_accuracy.fn(*named, classes.ref, found.crossfit, found.swaps, found.adjusted)
     evaluation = evaluate_scores.fn(*named, found.crossfit, found.reliability)
     drift = [
-        measure_drift.fn(named[0], date.fromisoformat(d.day), "gradcam", DriftParams(), found.clusters, assigned)
+        measure_drift.fn(
+            named[0], date.fromisoformat(d.day), "gradcam", DriftParams(), found.crossfit, assigned, d.predictions
+        )
         for d, assigned in zip(dates, found.assignments, strict=True)
     ]
     for day in range(len(dates)):

@@ -15,7 +15,6 @@ from tasks.cluster import nearest as module
 from tasks.cluster.axes import fit_axes
 from tasks.cluster.nearest import (
     assign_clusters,
-    conformal_p,
     error_share_of_nearest,
     mean_distance,
     nearest,
@@ -99,6 +98,10 @@ def test_own_agreement_counts_the_other_maps(points: list[int], k: int, data: st
 # Nearest
 
 
+def each_its_own(n: int) -> tuple[Labels, Labels]:
+    return np.arange(n), np.arange(n)
+
+
 @given(new=POINTS, reference=POINTS, k=st.integers(1, 20))
 def test_the_nearest_are_those_of_a_stable_sort(
     new: list[tuple[int, int]], reference: list[tuple[int, int]], k: int
@@ -113,7 +116,7 @@ def test_the_nearest_are_those_of_a_stable_sort(
 @given(points=POINTS.filter(lambda points: len(points) > 1), k=st.integers(1, 20))
 def test_a_reference_map_is_never_its_own_neighbour(points: list[tuple[int, int]], k: int) -> None:
     coordinates = np.asarray(points, np.float64)
-    index, distance = nearest(coordinates, coordinates, k, is_own=True)
+    index, distance = nearest(coordinates, coordinates, k, each_its_own(len(points)))
     for i in range(len(points)):
         others = np.delete(np.arange(len(points)), i)
         expected, apart = nearest(coordinates[[i]], coordinates[others], k)
@@ -121,14 +124,15 @@ def test_a_reference_map_is_never_its_own_neighbour(points: list[tuple[int, int]
 
 
 @pytest.mark.parametrize("at_once", [1, 70, 2**22])
-@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("per_plant", [None, 1, 3])
 def test_neighbours_do_not_depend_on_how_many_are_sought_at_once(
-    monkeypatch: pytest.MonkeyPatch, at_once: int, is_own: bool
+    monkeypatch: pytest.MonkeyPatch, at_once: int, per_plant: int | None
 ) -> None:
     points, _ = blobs((20, 12))
-    expected = nearest(points, points, 4, is_own)
+    plants = None if per_plant is None else (np.arange(32) // per_plant, np.arange(32) // per_plant)
+    expected = nearest(points, points, 4, plants)
     monkeypatch.setattr(module, "DISTANCES_AT_ONCE", at_once)
-    found = nearest(points, points, 4, is_own)
+    found = nearest(points, points, 4, plants)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
@@ -145,7 +149,32 @@ def test_neighbours_follow_the_order_of_reference_maps() -> None:
 @pytest.mark.parametrize(("n", "is_own"), [(0, False), (0, True), (1, True)])
 def test_without_other_maps_there_are_no_neighbours(n: int, is_own: bool) -> None:
     with pytest.raises(InputError, match="other validation maps"):
-        nearest(np.zeros((n, 2)), np.zeros((n, 2)), 3, is_own)
+        nearest(np.zeros((n, 2)), np.zeros((n, 2)), 3, each_its_own(n) if is_own else None)
+
+
+@given(
+    new=POINTS,
+    reference=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=15),
+    k=st.integers(1, 20),
+    data=st.data(),
+)
+def test_maps_of_the_same_plant_are_no_neighbours(
+    new: list[tuple[int, int]], reference: list[tuple[int, int, int]], k: int, data: st.DataObject
+) -> None:
+    """Each map's neighbours are those of the reference without its plant; -1 is a plant without reference maps."""
+    own = data.draw(st.lists(st.integers(-1, 3), min_size=len(new), max_size=len(new)))
+    there = np.asarray([plant for _, _, plant in reference])
+    points, known = np.asarray(new, np.float64), np.asarray([place[:2] for place in reference], np.float64)
+    left = len(reference) - int(np.bincount(there).max())
+    if left == 0:
+        with pytest.raises(InputError, match="other validation maps"):
+            nearest(points, known, k, (np.asarray(own), there))
+        return
+    index, distance = nearest(points, known, k, (np.asarray(own), there))
+    for i, plant in enumerate(own):
+        others = np.flatnonzero(there != plant)
+        expected, apart = nearest(points[[i]], known[others], min(k, left))
+        assert np.array_equal(index[i], others[expected[0]]) and np.array_equal(distance[i], apart[0])
 
 
 def test_no_maps_have_no_neighbours() -> None:
@@ -173,26 +202,6 @@ def test_the_residual_is_one_coordinate_more(k: int) -> None:
     np.testing.assert_allclose(mean_distance(new, r, reference, s, k), np.sort(d, axis=1)[:, :k].mean(axis=1))
 
 
-def test_a_map_off_the_axes_is_unlike_the_others_although_its_coordinates_are_ordinary() -> None:
-    generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(60, 20)) * ([1.0] * 3 + [0.01] * 17)
-    axes = fit_axes(vectors, 3)
-    coordinates = axes.coordinates(vectors)
-    residuals = axes.residuals(vectors, coordinates)
-    known = np.column_stack([coordinates, residuals])
-    own = nearest(known, known, 3, is_own=True)[1].mean(axis=1)
-    ordinary = vectors[np.abs(coordinates).sum(axis=1).argmin()][None]
-    off = np.linalg.svd(axes.components)[2][[-1]]  # orthogonal to every axis
-    new = np.concatenate([ordinary, ordinary + 3 * off])
-    placed = axes.coordinates(new)
-    np.testing.assert_allclose(placed[0], placed[1], atol=1e-9)
-    left_out = axes.residuals(new, placed)
-    p = conformal_p(mean_distance(placed, left_out, coordinates, residuals, 3), own)
-    assert p[0] > 0.1 and p[1] == pytest.approx(1 / 61)
-    blind = conformal_p(nearest(placed, coordinates, 3)[1].mean(axis=1), own)
-    assert blind[1] > 0.1
-
-
 def test_the_distance_is_never_more_than_that_of_the_vectors() -> None:
     generator = np.random.default_rng(0)
     vectors, new = generator.normal(size=(30, 8)), generator.normal(size=(10, 8))
@@ -200,40 +209,6 @@ def test_the_distance_is_never_more_than_that_of_the_vectors() -> None:
     placed = [(axes.coordinates(v), axes.residuals(v, axes.coordinates(v))) for v in (new, vectors)]
     found = mean_distance(*placed[0], *placed[1], 1)
     assert (found <= cdist(new, vectors).min(axis=1) + 1e-12).all()
-
-
-# Conformal p-values
-
-
-@pytest.mark.parametrize("unit", [1.0, 1e-12, 1e12])
-def test_p_values_by_hand_in_any_unit(unit: float) -> None:
-    reference = unit * np.asarray([3.0, 1.0, 2.0, 2.0])
-    scores = unit * np.asarray([0.0, 2.0, 2.5, 3.0, 4.0])
-    assert conformal_p(scores, reference) == pytest.approx([1, 0.8, 0.4, 0.4, 0.2])
-    assert conformal_p(np.asarray([5.0]), np.zeros(0)).tolist() == [1]
-
-
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.lists(st.integers(0, 6), min_size=1, max_size=12))
-def test_p_values_count_and_do_not_know_rounding(scores: list[int], reference: list[int]) -> None:
-    expected = [(1 + sum(r >= s for r in reference)) / (1 + len(reference)) for s in scores]
-    shaken = 0.1 * np.asarray(scores) * (1 + 1e-13)
-    assert conformal_p(shaken, 0.1 * np.asarray(reference)) == pytest.approx(expected)
-
-
-def test_p_values_fall_as_scores_rise() -> None:
-    generator = np.random.default_rng(0)
-    found = conformal_p(np.sort(generator.normal(size=50)), generator.normal(size=30))
-    assert (np.diff(found) <= 0).all() and found.min() >= 1 / 31 and found.max() <= 1
-
-
-@pytest.mark.parametrize("decimals", [8, 0])  # without ties and with many
-def test_exchangeable_scores_have_super_uniform_p_values(decimals: int) -> None:
-    draws = np.random.default_rng(1).normal(size=(20_000, 20)).round(decimals)
-    p = np.concatenate([conformal_p(draw[:1], draw[1:]) for draw in draws])
-    for level in (0.05, 0.1, 0.25, 0.5, 0.9):
-        share, error = (p <= level + 1e-12).mean(), np.sqrt(level * (1 - level) / len(p))
-        assert share <= level + 4 * error
-        assert decimals == 0 or share >= level - 4 * error  # without ties it is exact at multiples of 1 / 20
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])

@@ -15,7 +15,8 @@ from tasks.cluster import folds
 from tasks.cluster.axes import map_vectors
 from tasks.cluster.evidence import cluster_evidence, map_signals, place
 from tasks.cluster.folds import choose_kernel, cross_fit_maps, fold_clusters, own_novelty, plant_folds
-from tasks.cluster.nearest import conformal_p
+from tasks.cluster.nearest import with_residuals
+from tasks.cluster.novelty import cross_conformal_p, distances_without_folds
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.score.combine import fit_combination
 from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
@@ -80,12 +81,14 @@ def maps_of_one_field(n: int, random: np.random.Generator) -> NDArray[np.float64
 
 
 def novelty_of(new: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the novelty of new maps, with axes fitted anew: their distances among those of other plants' maps."""
+    """Compute the novelty of new maps, with axes fitted anew, from the cross-fitted distances of the others."""
     n = len(vectors)
     is_wrong = np.arange(n) % 4 == 0
-    known = cross_fit_maps(vectors, is_wrong, [f"p{i}" for i in range(n)], PARAMS, SIGMA).signals["map_distance"]
+    known = cross_fit_maps(vectors, is_wrong, [f"p{i}" for i in range(n)], PARAMS, SIGMA)
     evidence = cluster_evidence(vectors, is_wrong, PARAMS, SIGMA)[0]
-    return conformal_p(map_signals(evidence, *place(evidence.axes, new), PARAMS.neighbours)["map_distance"], known)
+    here, there = with_residuals(*place(evidence.axes, new)), with_residuals(evidence.coordinates, evidence.residuals)
+    distances = distances_without_folds(here, there, known.fold, PARAMS.neighbours)
+    return cross_conformal_p(distances, known.signals["map_distance"], known.fold)
 
 
 def test_novelty_of_unseen_maps_is_valid_from_the_maps_on() -> None:

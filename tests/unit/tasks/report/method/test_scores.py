@@ -9,7 +9,7 @@ import pytest
 
 from storage.tables import ADJUSTED, CROSSFIT, DRIFT, EVALUATION, RELIABILITIES
 from storage.tables.names import SCORES
-from tasks.cluster.nearest import conformal_p
+from tasks.cluster.novelty import cross_conformal_p
 from tasks.report.inputs import never_novel
 from tasks.report.method.cautions import abstain_reasons, abstention_rows, abstention_sentence, outside_sentence
 from tasks.report.method.scores import calibration_bins, judged_images, judged_split, risk_curves, score_tables, verdict
@@ -77,11 +77,12 @@ def test_dates_outside_what_was_validated_are_warned_of_first(campaign: FakeCamp
     rows = [row for day in DAYS for row in table_rows(campaign, f"drift gradcam {day}", DRIFT)]
     for day, cells, row in zip(DAYS, shown, rows, strict=True):
         assert cells[:3] == [day, "test", str(row["n"])]
-        stated = [row["share_shift"], row["novel_share"]]
-        assert shares(cells[3]) + shares(cells[5]) == pytest.approx(stated, abs=5.1e-4)
-        assert cells[7].startswith("outside" if row["is_outside"] else "like validation")
+        stated = [row["share_shift"], row["novel_share"], row["answer_shift"]]
+        assert shares(cells[3]) + shares(cells[5]) + shares(cells[7]) == pytest.approx(stated, abs=5.1e-4)
+        assert cells[9] == str(row["n_seen"])
+        assert cells[10].startswith("outside" if row["is_outside"] else "like validation")
     assert [cells[4] for cells in shown] == ["p\u00a0=\u00a00.34", "p\u00a0<\u00a00.001"]
-    assert len(head) == 8
+    assert len(head) == 11
 
 
 def test_dates_inside_are_not_warned_of(tmp_path: Path) -> None:
@@ -319,7 +320,8 @@ def test_without_unseen_labels_figures_are_cross_fitted(tmp_path: Path) -> None:
 def test_too_few_maps_for_any_to_be_novel_are_told(n: int, least: float, is_said: bool) -> None:
     """The least p-value among n validation maps is 1 / (n + 1), and a map is novel below `least`."""
     said = never_novel(n, least)
-    assert bool(said) == is_said == (conformal_p(np.asarray([9.0]), np.arange(float(n)) / n)[0] >= least > 0)
+    smallest = cross_conformal_p(np.full((1, 1), 9.0), np.arange(float(n)) / n, np.ones(n, np.int64))[0]
+    assert bool(said) == is_said == (smallest >= least > 0)
     assert not said or f"below {1 / (n + 1):.3f}" in said[0]
 
 
