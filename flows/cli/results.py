@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
-    """Return a campaign's metrics, clusters, scores, warnings and paths as JSON values.
+    """Return a campaign's metrics, clusters, scores, notes of the source, warnings and paths as JSON values.
 
     `abstained` has a row for each method and split: the number of images, how many abstain and why, and
     `(n_labelled, n_right)` of the answers that are kept and of those that abstain. The other lists have the rows of the
@@ -45,6 +45,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
         "abstained": [row for method in methods for row in _abstained(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
+        "notes": artifacts["survey"].read_json("survey.json")["notes"],
         "warnings": [
             f"{method}: {text}"
             for method in methods
@@ -81,7 +82,7 @@ def print_results(found: dict[str, Any]) -> None:
     console.print(_clusters_table(found))
     if found["evaluation"]:
         console.print(_scores_table(found))
-    for text in (*_doubts(found), *(f"note: {warning}" for warning in found["warnings"])):
+    for text in (*_doubts(found), *(f"note: {text}" for text in (*found["warnings"], *found["notes"]))):
         console.print(text, markup=False)
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
     console.print(f"left out: {left_out or 'nothing'}", markup=False)
