@@ -1,10 +1,10 @@
-"""Say how many images have no label because their plants were not watched to the end of the readiness window."""
+"""Say how many images have no label because their plants were not watched long enough or not often enough."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date
 
-from tasks.ingest.labels import SameDay, is_censored
+from tasks.ingest.labels import LABELS, Readiness, SameDay, decide, decide_by_interval, is_censored
 from tasks.sources.contract import SourceImage, SourceListing
 
 
@@ -31,6 +31,28 @@ def describe_censoring(listing: SourceListing, window_days: int, same_day: SameD
         for day, images in sorted(of_date.items())
     ]
     return [*notes, *describe_assumption([one for images in of_date.values() for one in images], listing.assumed_until)]
+
+
+def describe_intervals(listing: SourceListing, window_days: int, same_day: SameDay) -> list[str]:
+    """Return one note for each date on which visits were too far apart for some labels.
+
+    The plants that keep a label are then not those of the field: with visits on days 0 and 5 and a window of 3 days,
+    all plants harvested between the visits are ambiguous, and every label that is left says "not ready".
+    """
+    open_images, left = Counter[date](), defaultdict[date, Counter[Readiness]](Counter)
+    for image in listing.images:
+        if image.label is not None or image.harvest is None:
+            continue
+        left[image.acquired][decide(image.harvest, image.acquired, window_days, same_day)] += 1
+        state = decide_by_interval(image.harvest, image.acquired, window_days, same_day)
+        open_images[image.acquired] += state == Readiness.ambiguous and image.harvest.by != date.max
+    return [
+        f"{day}: {n} images are ambiguous: the days between two visits mean both answers. The labels left are "
+        + " and ".join(f"{left[day][state]} {state.replace('_', ' ')}" for state in LABELS)
+        + ", which need not be the shares of the field"
+        for day, n in sorted(open_images.items())
+        if n
+    ]
 
 
 def watched_words(images: Iterable[SourceImage]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from tasks.ingest.censoring import describe_censoring
+from tasks.ingest.censoring import describe_censoring, describe_intervals
 from tasks.ingest.checks import check_matching
 from tasks.ingest.labels import label_observations
 from tasks.parameters import Params
@@ -137,9 +137,10 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams, is_score
 
 
 def survey_notes(listing: SourceListing, params: IngestParams) -> tuple[str, ...]:
-    """Return a source's notes, how its harvest table fits the images, and which dates were not watched long enough."""
+    """Return a source's notes, how its harvest table fits the images, and how many labels dates lose."""
     fit = [] if listing.matching is None else describe_matching(listing.matching)
-    return (*listing.notes, *fit, *describe_censoring(listing, params.window_days, params.same_day))
+    rule = (params.window_days, params.same_day)
+    return (*listing.notes, *fit, *describe_intervals(listing, *rule), *describe_censoring(listing, *rule))
 
 
 def preview(

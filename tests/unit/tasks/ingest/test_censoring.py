@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from tasks.ingest.censoring import censored_images, describe_censoring
+from tasks.ingest.censoring import censored_images, describe_censoring, describe_intervals
 from tasks.sources.contract import Harvest, SourceImage, SourceListing
 
 DAY, LATER = date(2021, 8, 30), date(2021, 9, 3)
@@ -53,6 +53,26 @@ def test_an_interval_that_does_not_decide_is_not_for_want_of_watching() -> None:
 def test_plants_were_watched_for_different_times() -> None:
     found = notes(image("a", LATER, Harvest.not_by(DAY)), image("b", LATER, Harvest.not_by(LATER)))
     assert ["not watched after 2021-09-03 or an earlier day" in note for note in found] == [True]
+
+
+def test_visits_too_far_apart_leave_the_labels_of_one_answer() -> None:
+    """Four plants at visits five days apart: two harvested between them, one standing, one harvested before."""
+    until = date(2021, 9, 8)
+    images = [
+        image("a", LATER, Harvest(LATER, until, until)),
+        image("b", LATER, Harvest(LATER, until, until)),
+        image("c", LATER, Harvest.not_by(until)),
+        image("d", LATER, Harvest(DAY, date(2021, 9, 2), until)),
+        image("stated", LATER, Harvest(LATER, until, until), label=1),
+        image("a", DAY, Harvest(LATER, until, until)),
+    ]
+    listing = SourceListing(("not ready", "ready"), tuple(images))
+    assert describe_intervals(listing, 3, "ready") == [
+        "2021-09-03: 2 images are ambiguous: the days between two visits mean both answers. The labels left are 1 "
+        "not ready and 0 ready, which need not be the shares of the field"
+    ]
+    assert describe_intervals(listing, 9, "ready") == []
+    assert describe_intervals(SourceListing((), (image("e", LATER, Harvest.not_by(DAY)),)), 3, "ready") == []
 
 
 @pytest.mark.parametrize(("acquired", "end"), [(LATER, "2021-09-06"), (date.max, "9999-12-31")])
