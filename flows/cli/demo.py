@@ -13,6 +13,7 @@ from tasks.classify.augment import AugmentParams
 from tasks.classify.training import TrainParams
 from tasks.ingest.survey import IngestParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layout_files import Layout
 from tasks.sources.synthetic.layouts import WrittenSeason, write_season
 from tasks.sources.synthetic.params import SeasonParams
@@ -20,6 +21,7 @@ from tasks.sources.synthetic.season import grow_season
 
 # Dates of another year than the paper's, so that nobody compares a synthetic season's counts with the paper's.
 DATES = (date(2022, 8, 23), date(2022, 8, 25), date(2022, 8, 30), date(2022, 9, 3))
+SEASON_END = date(2022, 10, 31)  # by then the season has harvested every plant that it harvests at all
 IMAGE_SIZE = 96  # width and height of the demonstration's images, pixels; ResNet18's last stage has 3 x 3 positions
 
 
@@ -46,7 +48,7 @@ def demo_campaign(name: str, root: Path) -> CampaignParams:
     """Return a default campaign with small images, fewer augmented copies and epochs, and a larger learning rate."""
     return CampaignParams(
         campaign=name,
-        source=GrowliFlowerSource(root=str(root)),
+        source=GrowliFlowerSource(root=str(root), harvest_table=HarvestTable(observed_until=SEASON_END)),
         dates=DATES,
         ingest=IngestParams(image_size=IMAGE_SIZE),
         augment=AugmentParams(copies=(1, 2)),

@@ -34,7 +34,7 @@ DEFAULT_STORE = "harvest-store"  # folder below the working directory
 
 
 class TerminalNotices(logging.Handler):
-    """Print warnings of the package `flows` on standard error, above a progress bar."""
+    """Print warnings of the packages `flows` and `tasks` on standard error, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message without its level and time."""
@@ -48,10 +48,11 @@ def configure_prefect(logs: bool) -> None:
     """Set the environment variables that Prefect reads when it is first imported, unless they are set already.
 
     The level applies to the terminal only: the UI's logs have a handler of their own and keep every level. Warnings of
-    `flows` outside Prefect's loggers are shown on the terminal in any case.
+    `flows` and `tasks` outside Prefect's loggers are shown on the terminal in any case.
     """
     if not logs:  # Prefect's own handler shows them otherwise
-        logging.getLogger("flows").addHandler(NOTICES)
+        for package in ("flows", "tasks"):
+            logging.getLogger(package).addHandler(NOTICES)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

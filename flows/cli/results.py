@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
-    """Return a campaign's metrics, clusters, scores, warnings and paths as JSON values.
+    """Return a campaign's metrics, clusters, scores, notes of the source, warnings and paths as JSON values.
 
     `decisions` has a row for each method and split: the number of images, how many are to be checked and why, and
     `(n_labelled, n_right)` of the answers acted on and of those to check. The other lists have the rows of the tables
@@ -49,6 +49,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "calibration": _rows(artifacts, "calibration", CALIBRATION),
         "decisions": [row for method in methods for row in _decisions(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
+        "notes": artifacts["survey"].read_json("survey.json")["notes"],
         "warnings": [
             f"{method}: {text}"
             for method in methods
@@ -86,7 +87,7 @@ def print_results(found: dict[str, Any]) -> None:
         console.print(_scores_table(found))
     if found["calibration"]:
         console.print(_calibration_table(found))
-    for text in (*_doubts(found), *(f"note: {warning}" for warning in found["warnings"])):
+    for text in (*_doubts(found), *(f"note: {text}" for text in (*found["warnings"], *found["notes"]))):
         console.print(text, markup=False)
     left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(found["rejected"].items()))
     console.print(f"left out: {left_out or 'nothing'}", markup=False)

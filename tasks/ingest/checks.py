@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from storage.errors import InputError
+from tasks.sources.checks import text_table
+from tasks.sources.matching import N_NAMED, Matching
 
 # Kierdorf & Roscher 2023, section 2.2; training images per class from the augmented counts 2,432 / 8 and 3,792 / 16.
 PAPER_DATES = ("2021-08-23", "2021-08-25", "2021-08-30", "2021-09-03")
@@ -96,6 +99,38 @@ def check_counts(counts: Counts, n_needed: int, is_trained: bool) -> None:
             f"Labelled validation images must show at least {LEAST_PLANTS} plants, as cross-fitting leaves plants out",
             "add plants to the validation split",
         )
+
+
+def check_matching(matching: Matching | None, max_unmatched: float) -> None:
+    """Refuse a harvest table whose plants are mostly not those of the images.
+
+    Parameters
+    ----------
+    matching : plants of the table and of the images; None if there is no table.
+    max_unmatched : largest allowed share of plants without an image or without a row, in [0, 1].
+
+    Raises
+    ------
+    InputError : more of the table's plants have no image, or more of the plants in train, val and test have no row. The
+        message gives both counts and names plants that are probably the same.
+    """
+    if matching is None:
+        return
+    table, in_table, in_need = matching.table, len(matching.in_table), len(matching.in_need)
+    without_image, unlabelled = matching.without_image, matching.unlabelled
+    if len(without_image) <= max_unmatched * in_table and len(unlabelled) <= max_unmatched * in_need:
+        return
+    near = matching.near
+    shown = near or list(zip_longest(without_image[:N_NAMED], matching.without_row[:N_NAMED], fillvalue=""))
+    looks = f"; {len(near)} differ only in case, separators, spaces or leading zeros" if near else ""
+    raise InputError(
+        f"{len(without_image)} of {in_table} plants in {table} have no image on the requested dates, and "
+        f"{len(unlabelled)} of {in_need} plants in train, val and test have no row in {table}{looks}"
+        + text_table((f"only in {table}", "only in the images"), shown, N_NAMED),
+        f"At most {max_unmatched:.0%} of either may be without the other (ingest.max_unmatched)",
+        f"write the plants in {table} as in the images, check that all images are there, or raise "
+        "ingest.max_unmatched if one of the two is of a larger field",
+    )
 
 
 def paper_comparison(counts: Counts) -> dict[str, dict[str, int]]:

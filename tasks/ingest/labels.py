@@ -2,6 +2,8 @@
 
 A plant is ready on day d when it is harvested within the window of W days after d. Often a harvest is known only as an
 interval `(after, by]`. The plant then has a label only if every day of the interval gives the same one.
+
+A label also needs to know what happened until day d + W. Plants that were not watched so long are ambiguous.
 """
 
 from dataclasses import replace
@@ -31,16 +33,40 @@ LABELS = {Readiness.not_ready: 0, Readiness.ready: 1}
 def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: SameDay = "ready") -> Readiness:
     """Decide the state of a plant on one acquisition date.
 
+    A plant that was not watched to the end of the window is ambiguous, also if it was harvested in the window. If only
+    the harvested plants of such a date kept their labels, all labels of the date would be "ready". Labels that are
+    selected by their outcome make every reliability false.
+
     Parameters
     ----------
-    harvest : days on which the plant may have been harvested.
+    harvest : days on which the plant may have been harvested, and the last day on which it was watched.
     acquired : acquisition date d.
     window_days : window W in days, at least 0; a plant is ready if the harvest is in `(d, d + W]`.
     same_day : whether a harvest on d itself counts as ready or excludes the plant.
 
     Returns
     -------
-    The state that every possible harvest day gives, or `ambiguous` if they differ.
+    The state that every possible harvest day gives; `ambiguous` if they differ, or if the state is a label and the
+    plant was not watched until d + W.
+
+    Raises
+    ------
+    InputError : the window is negative, or the interval holds no day.
+    """
+    state = decide_by_interval(harvest, acquired, window_days, same_day)
+    if state in LABELS and not is_watched(harvest, acquired, window_days):
+        return Readiness.ambiguous
+    return state
+
+
+def is_watched(harvest: Harvest, acquired: date, window_days: int) -> bool:
+    """Return whether a plant was watched to the end of the window after an acquisition date."""
+    # Days are compared as ordinals, because date + timedelta overflows next to date.max.
+    return acquired.toordinal() + window_days <= harvest.watched_until.toordinal()
+
+
+def decide_by_interval(harvest: Harvest, acquired: date, window_days: int, same_day: SameDay) -> Readiness:
+    """Decide the state of a plant by the days of its harvest alone, however long it was watched.
 
     Raises
     ------
@@ -58,7 +84,6 @@ def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: Sam
             "A harvest interval (after, by] must hold at least one day",
             "correct the harvest dates or visits of this plant",
         )
-    # Days are compared as ordinals, because date + timedelta overflows next to date.max.
     today, after, by = acquired.toordinal(), harvest.after.toordinal(), harvest.by.toordinal()
     window_end = today + window_days
     first_ready_day = today if same_day == "ready" else today + 1
@@ -73,8 +98,15 @@ def decide(harvest: Harvest, acquired: date, window_days: int = 3, same_day: Sam
     return Readiness.ambiguous
 
 
+def is_censored(harvest: Harvest, acquired: date, window_days: int = 3, same_day: SameDay = "ready") -> bool:
+    """Return whether a plant has no label on a date only because it was not watched to the end of the window."""
+    if is_watched(harvest, acquired, window_days):
+        return False
+    return harvest.by == date.max or decide_by_interval(harvest, acquired, window_days, same_day) in LABELS
+
+
 def label_observations(
-    listing: SourceListing, window_days: int = 3, same_day: SameDay = "ready"
+    listing: SourceListing, window_days: int = 3, same_day: SameDay = "ready", keep_censored: bool = False
 ) -> tuple[list[SourceImage], list[LeftOut]]:
     """Fill in the label of every listed image from its harvest, and leave out images that the harvest excludes.
 
@@ -82,6 +114,7 @@ def label_observations(
     ----------
     listing : listing of a source.
     window_days, same_day : as in `decide`.
+    keep_censored : whether images for which `is_censored` is true are kept without a label instead of left out.
 
     Returns
     -------
@@ -103,6 +136,8 @@ def label_observations(
         readiness = decide(image.harvest, image.acquired, window_days, same_day)
         if readiness in LABELS:
             labelled.append(replace(image, label=LABELS[readiness]))
+        elif keep_censored and is_censored(image.harvest, image.acquired, window_days, same_day):
+            labelled.append(image)
         else:
             detail = describe_harvest(image.harvest)
             left_out.append(LeftOut(image.plant_id, image.acquired, image.path, readiness.value, detail))
@@ -110,11 +145,18 @@ def label_observations(
 
 
 def describe_harvest(harvest: Harvest) -> str:
-    """Describe in words when a plant was harvested, for the table `rejected`."""
+    """Describe in words when a plant was harvested and how long it was watched, for the table `rejected`."""
+    if harvest.watched_until in (date.min, date.max):
+        return describe_interval(harvest)
+    return f"{describe_interval(harvest)}, not watched after {harvest.watched_until}"
+
+
+def describe_interval(harvest: Harvest) -> str:
+    """Describe in words when a plant was harvested."""
     if harvest.by is None:
         return "never harvested"
     if harvest.by == date.max:
-        return f"not harvested by {harvest.after}, not seen later"
+        return "harvest unknown" if harvest.after == date.min else f"not harvested by {harvest.after}"
     if harvest.after == date.min:
         return f"harvested by {harvest.by}, not seen before"
     if harvest.by.toordinal() - harvest.after.toordinal() == 1:

@@ -4,6 +4,7 @@ Nothing is trained on a scored date, so counts by split are not checked. A wrong
 that the campaign already has are left out, and classes other than the classifier's are refused.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.survey import LEFT_OUT_JSON, IngestParams, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import LeftOut
+from tasks.sources.matching import describe_matching
 from tasks.stage import always_run, write_json
 
 Listing = dict[str, Any]
+LOG = logging.getLogger(__name__)  # its warnings are shown on the terminal by flows/cli/options.py
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,9 @@ def survey_acquisition(
 ) -> ArtifactRef:
     """List the images of a date that is scored with a campaign's fit.
 
-    Plants of the split `train` are listed as `new` (see `without_training`). Counts by split are not checked.
+    Plants of the split `train` are listed as `new` (see `without_training`). Counts by split are not checked. Plants
+    that were not watched long enough for a label are listed without one. A harvest table that does not fit the images
+    is told on the terminal.
 
     Parameters
     ----------
@@ -117,7 +122,10 @@ def survey_acquisition(
     InputError : the source refuses its files, has other classes than the classifier, or has no image to score.
     """
     opened = Store(store)
-    listing = take_classes(survey(source, [date], params).listings[date], classes)
+    found = survey(source, [date], params, is_scored=True)
+    for note in describe_matching(found.matching) if found.matching else ():
+        LOG.warning("%s: %s", date, note)
+    listing = take_classes(found.listings[date], classes)
     listing = without_training(leave_out_known(listing, known_images(opened, known)))
     refuse_empty(listing)
     return write_json(opened, listing_recipe(listing), listing)

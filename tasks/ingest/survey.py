@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from tasks.ingest.censoring import describe_censoring, describe_intervals
+from tasks.ingest.checks import check_matching
 from tasks.ingest.labels import label_observations
 from tasks.parameters import Params
-from tasks.sources.contract import LeftOut, Source, SourceImage
+from tasks.sources.contract import LeftOut, Source, SourceImage, SourceListing
+from tasks.sources.matching import Matching, describe_matching
 
 IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
 PRINTED_AT_ONCE = 1024  # files that are queued for checksums at a time
@@ -41,6 +44,14 @@ class IngestParams(Params):
     max_bad_share: float = Field(
         default=0.05, ge=0, le=1, description="Largest allowed share of bad image files; the run stops above it"
     )
+    max_unmatched: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Largest allowed share of plants that do not fit between harvest table and images: plants of the "
+        "table without an image on the campaign's dates, and plants of the splits train, val and test without a row. "
+        "The run stops above it. 1 allows a table or images of a larger field",
+    )
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,7 @@ class Listings(Mapping[date, dict[str, Any]]):
         return {
             "date": day.isoformat(),
             "classes": list(self.classes),
-            "images": [
-                {**IMAGE_JSON.dump_python(image, mode="json"), "sha256": digest} for image, digest in self.images[day]
-            ],
+            "images": [{**image_json(image), "sha256": digest} for image, digest in self.images[day]],
             "left_out": [LEFT_OUT_JSON.dump_python(one, mode="json") for one in self.left_out[day]],
         }
 
@@ -83,25 +92,34 @@ class Survey:
     Attributes
     ----------
     listings : listings of every date.
+    matching : plants of the harvest table beside those of the images; None without a harvest table.
     notes : remarks on the source as a whole. They are not part of a date's listing, because a date's artefacts must not
         depend on other dates.
     """
 
     listings: Listings
+    matching: Matching | None
     notes: tuple[str, ...]
 
 
-def survey(source: Source, dates: Sequence[date], params: IngestParams) -> Survey:
+def survey(source: Source, dates: Sequence[date], params: IngestParams, is_scored: bool = False) -> Survey:
     """List a source's images of some dates with labels and checksums.
 
     All byte-identical files of different plants or dates are left out, because it is unknown which one is right.
 
+    Parameters
+    ----------
+    is_scored : whether the images are only scored, which needs no labels. Plants that were not watched long enough for
+        a label are then kept without one, and a harvest table that does not fit the images is not refused.
+
     Raises
     ------
-    InputError : the source refuses its files.
+    InputError : the source refuses its files, or the harvest table does not fit the images.
     """
     listing = source.list_images(dates)
-    labelled, left_out = label_observations(listing, params.window_days, params.same_day)
+    if not is_scored:
+        check_matching(listing.matching, params.max_unmatched)
+    labelled, left_out = label_observations(listing, params.window_days, params.same_day, keep_censored=is_scored)
     digests = fingerprints(source, labelled)
     times = Counter(digests)
     listings = Listings(listing.classes, {day: [] for day in dates}, {day: [] for day in dates})
@@ -115,7 +133,14 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams) -> Surve
     for one in (*listing.left_out, *left_out, *duplicates):
         if one.acquired in listings.left_out:
             listings.left_out[one.acquired].append(one)
-    return Survey(listings, listing.notes)
+    return Survey(listings, listing.matching, survey_notes(listing, params))
+
+
+def survey_notes(listing: SourceListing, params: IngestParams) -> tuple[str, ...]:
+    """Return a source's notes, how its harvest table fits the images, and how many labels dates lose."""
+    fit = [] if listing.matching is None else describe_matching(listing.matching)
+    rule = (params.window_days, params.same_day)
+    return (*listing.notes, *fit, *describe_intervals(listing, *rule), *describe_censoring(listing, *rule))
 
 
 def preview(
@@ -127,9 +152,10 @@ def preview(
 
     Raises
     ------
-    InputError : the source refuses its files.
+    InputError : the source refuses its files, or the harvest table does not fit the images.
     """
     listing = source.list_images(dates)
+    check_matching(listing.matching, params.max_unmatched)
     labelled, _ = label_observations(listing, params.window_days, params.same_day)
     return listing.classes, {day: [image for image in labelled if image.acquired == day] for day in dates}
 
@@ -144,6 +170,17 @@ def fingerprints(source: Source, images: Sequence[SourceImage]) -> list[str]:
         for start in range(0, len(images), PRINTED_AT_ONCE):
             found += pool.map(source.fingerprint, images[start : start + PRINTED_AT_ONCE])
     return found
+
+
+def image_json(image: SourceImage) -> dict[str, Any]:
+    """Return an image as JSON values; `watched_until` is left out where the whole season is known.
+
+    Artefacts of dates without censoring therefore keep their names.
+    """
+    values: dict[str, Any] = IMAGE_JSON.dump_python(image, mode="json")
+    if image.harvest is not None and image.harvest.watched_until == date.max:
+        del values["harvest"]["watched_until"]
+    return values
 
 
 def source_image(entry: dict[str, Any]) -> SourceImage:

@@ -84,7 +84,8 @@ DRIFT_REASONS = {
 REASONS = {
     "harvested": "The plant had already been harvested on that day; the image shows no cauliflower to judge.",
     "same_day": "The plant was harvested on the day of the image, and such images are excluded here.",
-    "ambiguous": "The harvest is known only to an interval of days, some of which mean Ready and others Not ready.",
+    "ambiguous": "The harvest is known only to an interval of days, some of which mean Ready and others Not ready, or "
+    "the plant was not watched to the end of the readiness window.",
     "duplicate": "Several plants or dates have identical files; nobody can know which is right, so all are left out.",
     "unreadable": "The image file is damaged or truncated.",
     "blank": "The image shows one flat colour: a placeholder, not a plant.",

@@ -13,29 +13,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.tables.names import Split
+from tasks.sources.matching import Matching
 
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
     """Interval in which a plant was harvested: on one of the days in `(after, by]`.
 
-    - `by = None`: the plant was watched to the end of the season and never harvested.
+    - `by = None`: the source states that the plant was never harvested.
     - `by = date.max`: the plant was not harvested by `after`, and not seen later.
     - `after = date.min`: the plant was already harvested at its first visit.
+
+    `watched_until` is the last day on which a harvest of this plant would have been seen, whether it was harvested or
+    not. `date.max` means that the source knows the whole season.
     """
 
     after: date
     by: date | None
+    watched_until: date = date.max
 
     @classmethod
-    def on(cls, day: date) -> "Harvest":
+    def on(cls, day: date, watched_until: date = date.max) -> "Harvest":
         """Return the interval of a harvest on exactly this day."""
-        return cls(day - timedelta(days=1), day)
+        return cls(day - timedelta(days=1), day, watched_until)
 
     @classmethod
     def never(cls) -> "Harvest":
-        """Return the record of a plant that was watched to the end of the season and never harvested."""
+        """Return the record of a plant of which the source states that it was never harvested."""
         return cls(date.max, None)
+
+    @classmethod
+    def not_by(cls, day: date) -> "Harvest":
+        """Return the record of a plant that was not harvested by this day, and not watched later."""
+        return cls(day, date.max, day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +92,21 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class SourceListing:
-    """Everything that a source has for the requested dates, in a stable order (date, plant id)."""
+    """Everything that a source has for the requested dates, in a stable order (date, plant id).
+
+    Attributes
+    ----------
+    matching : plants of the harvest table beside those of the images; None without a harvest table.
+    assumed_until : day taken for the last one on which plants were watched, because the source does not state it; None
+        if it is stated or not needed.
+    """
 
     classes: tuple[str, ...]
     images: tuple[SourceImage, ...]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    matching: Matching | None = None
+    assumed_until: date | None = None
 
 
 class Source(Protocol):

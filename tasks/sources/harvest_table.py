@@ -1,11 +1,8 @@
-"""Read when plants were harvested, from a table of harvest dates or of flags at visits.
-
-A flag at a visit only says that the plant was harvested between the previous visit and this one.
-"""
+"""Read when plants were harvested, from a table of harvest dates or of flags at visits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -15,11 +12,17 @@ from pydantic import Field, model_validator
 from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import counts_table, text_table
-from tasks.sources.contract import Harvest, LeftOut, SourceImage
 from tasks.sources.files import TextTable, parse_date, read_table
-
-Visits = Mapping[str, Mapping[date, bool]]
-"""Plant id to visit date to whether the plant was flagged as harvested."""
+from tasks.sources.harvests import (
+    HarvestRecords,
+    HarvestRow,
+    Visits,
+    harvests_from_dates,
+    harvests_from_visits,
+    last_harvest,
+    parse_harvest,
+    refuse_late_harvests,
+)
 
 
 class FlagWords(Params):
@@ -65,7 +68,13 @@ class HarvestTable(Params):
     plant_column: str = Field(default="plant_id", description="Column of the plant id")
     harvest_column: str = Field(
         default="harvest_date",
-        description="Column of the harvest date; an empty cell means never harvested. Unused with flag_column",
+        description="Column of the harvest date; an empty cell means not harvested by observed_until, the word never "
+        "that the plant was never harvested. Unused with flag_column",
+    )
+    observed_until: date | None = Field(
+        default=None,
+        description="Last day on which harvests were recorded in harvest_column; images whose readiness window ends "
+        "later get no label. null takes the table's last date and says how many images that costs",
     )
     flag_column: str | None = Field(
         default=None,
@@ -77,19 +86,15 @@ class HarvestTable(Params):
     )
     words: FlagWords = FlagWords()
 
-
-@dataclass(frozen=True, slots=True)
-class HarvestRecords:
-    """Harvest records of the plants of a source.
-
-    Attributes
-    ----------
-    harvests : harvest interval by plant id; plants without a record are absent.
-    faults : reason and detail by plant id, for plants whose records contradict each other.
-    """
-
-    harvests: dict[str, Harvest] = field(default_factory=dict[str, Harvest])
-    faults: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    @model_validator(mode="after")
+    def dates_are_observed(self) -> Self:
+        """Refuse `observed_until` for a table of flags at visits."""
+        if self.flag_column is not None and self.observed_until is not None:
+            raise ValueError(
+                f"observed_until is {self.observed_until} and flag_column is {self.flag_column}; a table of visits "
+                "shows by itself how long each plant was watched; remove observed_until"
+            )
+        return self
 
 
 def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
@@ -97,19 +102,32 @@ def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
 
     Raises
     ------
-    InputError : the file or a column is missing, a row has no plant id, a date is malformed, a flag word is unknown
-        (the message lists all words found), or a plant has two flags at one visit.
+    InputError : the file or a column is missing, a row has no plant id, a date is malformed or after `observed_until`,
+        a flag word is unknown (the message lists all words found), or a plant has two flags at one visit.
     """
     table = read_table(root / options.path)
     if options.flag_column is None:
         table.require(options.plant_column, options.harvest_column)
         refuse_empty(table, options.plant_column)
-        return harvests_from_dates(read_dates(table, options))
-    table.require(options.plant_column, options.flag_column, options.visit_column)
-    refuse_empty(table, options.plant_column)
-    visits = read_visits(table, options, options.flag_column)
-    last_visit = max((day for flags in visits.values() for day in flags), default=date.min)
-    return harvests_from_visits(visits, last_visit)
+        records = read_date_records(table, options)
+    else:
+        table.require(options.plant_column, options.flag_column, options.visit_column)
+        refuse_empty(table, options.plant_column)
+        visits = read_visits(table, options, options.flag_column)
+        last_visit = max((day for flags in visits.values() for day in flags), default=date.min)
+        records = harvests_from_visits(visits, last_visit)
+    plants = frozenset(row[options.plant_column] for _, row in table.rows)
+    return replace(records, table=table.path.name, plants=plants)
+
+
+def read_date_records(table: TextTable, options: HarvestTable) -> HarvestRecords:
+    """Read the records of a table of harvest dates, which ends on `observed_until` or else on its last date."""
+    rows = read_dates(table, options)
+    refuse_late_harvests(rows, options.observed_until, table.path.name)
+    if options.observed_until is not None:
+        return harvests_from_dates(rows, options.observed_until)
+    last = last_harvest(rows)
+    return replace(harvests_from_dates(rows, last), assumed_until=last)
 
 
 def refuse_empty(table: TextTable, column: str) -> None:
@@ -119,22 +137,22 @@ def refuse_empty(table: TextTable, column: str) -> None:
         raise InputError(
             f"{column} is empty in {table.path.name}, lines {', '.join(empty[:20])}",
             f"Every row of {table.path.name} must have a {column}",
-            "fill in these cells",
+            "fill in these rows",
         )
 
 
-def read_dates(table: TextTable, options: HarvestTable) -> list[tuple[str, date | None]]:
-    """Read the plant and the harvest date of each row; the date of an empty cell is None."""
-    dates: list[tuple[str, date | None]] = []
+def read_dates(table: TextTable, options: HarvestTable) -> list[HarvestRow]:
+    """Read the plant and the harvest of each row, which is None for an empty cell."""
+    rows: list[HarvestRow] = []
     wrong: list[tuple[int, str, str]] = []
     for line, row in table.rows:
         text = row[options.harvest_column]
-        day = parse_date(text, options.date_format) if text else None
+        day = parse_harvest(text, options.date_format) if text else None
         if text and day is None:
             wrong.append((line, row[options.plant_column], text))
-        dates.append((row[options.plant_column], day))
+        rows.append((row[options.plant_column], day))
     refuse_malformed_dates(table.path, wrong, options.date_format)
-    return dates
+    return rows
 
 
 def refuse_malformed_dates(path: Path, wrong: list[tuple[int, str, str]], date_format: str | None) -> None:
@@ -145,22 +163,6 @@ def refuse_malformed_dates(path: Path, wrong: list[tuple[int, str, str]], date_f
             f"Dates in {path.name} must be written as {date_format or 'ISO, e.g. 2021-08-23'}",
             "correct the dates, or set date_format",
         )
-
-
-def harvests_from_dates(dates: Iterable[tuple[str, date | None]]) -> HarvestRecords:
-    """Make harvest records from pairs of plant id and date, where None means never harvested."""
-    of_plant: dict[str, set[date | None]] = defaultdict(set)
-    for plant_id, day in dates:
-        of_plant[plant_id].add(day)
-    records = HarvestRecords()
-    for plant_id, days in of_plant.items():
-        if len(days) > 1:
-            found = ", ".join(sorted(str(day or "never") for day in days))
-            records.faults[plant_id] = ("two_harvest_dates", found)
-        else:
-            (day,) = days
-            records.harvests[plant_id] = Harvest.on(day) if day else Harvest.never()
-    return records
 
 
 def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Visits:
@@ -199,52 +201,3 @@ def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) ->
             f"Every harvest flag must be one of {', '.join((*words.true_words, *words.false_words))}",
             "add the words to true_words or false_words",
         )
-
-
-def harvests_from_visits(visits: Visits, last_visit: date) -> HarvestRecords:
-    """Turn flags at visits into harvest intervals.
-
-    Parameters
-    ----------
-    visits : flags of every plant at its visits.
-    last_visit : last visit of the source; a plant that is unflagged on it was never harvested.
-    """
-    records = HarvestRecords()
-    for plant_id, flags in visits.items():
-        flagged = [day for day, flag in flags.items() if flag]
-        unflagged = [day for day, flag in flags.items() if not flag]
-        first_flagged = min(flagged, default=None)
-        last_unflagged = max(unflagged, default=date.min)
-        if first_flagged is not None and last_unflagged > first_flagged:
-            detail = f"flagged on {first_flagged}, not flagged on {last_unflagged}"
-            records.faults[plant_id] = ("flag_turns_off", detail)
-        elif first_flagged is not None:
-            records.harvests[plant_id] = Harvest(last_unflagged, first_flagged)
-        elif unflagged:
-            seen_to_end = last_unflagged >= last_visit
-            records.harvests[plant_id] = Harvest.never() if seen_to_end else Harvest(last_unflagged, date.max)
-    return records
-
-
-def attach_harvests(
-    images: Iterable[SourceImage], records: HarvestRecords
-) -> tuple[list[SourceImage], list[LeftOut], list[str]]:
-    """Give each image the harvest of its plant.
-
-    Returns
-    -------
-    images : images of the other plants, with `harvest` if it is known.
-    left_out : images of plants whose records contradict each other.
-    notes : number of images that have neither a harvest record nor a stated label.
-    """
-    known: list[SourceImage] = []
-    left_out: list[LeftOut] = []
-    for image in images:
-        if image.plant_id in records.faults:
-            reason, detail = records.faults[image.plant_id]
-            left_out.append(LeftOut(image.plant_id, image.acquired, image.path, reason, detail))
-        else:
-            known.append(replace(image, harvest=records.harvests.get(image.plant_id)))
-    unknown = sum(image.harvest is None and image.label is None for image in known)
-    notes = [f"{unknown} of {len(known)} images have neither a harvest record nor a label"] if unknown else []
-    return known, left_out, notes

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -13,15 +13,20 @@ from storage.errors import InputError
 from tasks.sources.checks import in_listing_order, refuse_duplicates, require_dates
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
 from tasks.sources.fiftyone.samples import Sample, dates_of, draw_splits, read_samples, splits_of_samples
-from tasks.sources.files import PatchFiles, find_root, parse_date, walk_files
+from tasks.sources.files import PatchFiles, find_root, walk_files
 from tasks.sources.growliflower.release import CLASSES, SplitPlant, is_split_file, read_split_files, remarks
-from tasks.sources.harvest_table import (
-    FlagWords,
+from tasks.sources.harvest_table import FlagWords, refuse_unknown_words
+from tasks.sources.harvests import (
+    HarvestDay,
     HarvestRecords,
+    HarvestRow,
+    Visits,
     attach_harvests,
     harvests_from_dates,
     harvests_from_visits,
-    refuse_unknown_words,
+    last_harvest,
+    parse_harvest,
+    refuse_late_harvests,
 )
 
 TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)  # comment of a sample that shows two plants
@@ -49,6 +54,11 @@ class FiftyOneSource(PatchFiles):
         default="unknown",
         description="Meaning of a sample without in_situ_harvested: unknown counts it as no visit, not_harvested as a "
         "visit before the harvest (until the plant's first true flag)",
+    )
+    observed_until: date | None = Field(
+        default=None,
+        description="Last day on which harvests were recorded, for plants whose in_situ_harvested is a date; images "
+        "whose readiness window ends later get no label. null takes the last date of harvests and visits",
     )
 
     def available_dates(self) -> tuple[date, ...]:
@@ -78,12 +88,14 @@ class FiftyOneSource(PatchFiles):
                 images.append(make_image(one, plants.get(one.plant_id)))
             elif one.acquired in wanted:
                 left_out.append(LeftOut(one.plant_id, one.acquired, one.path, "missing_file"))
-        records = read_harvests(samples, self.words, self.null_means)
+        records = read_harvests(samples, self.words, self.null_means, self.observed_until)
         images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
         unsplit = {image.plant_id for image in images if image.split_source == "none"}
         notes += unlabelled + ([f"{len(unsplit)} plants are in no split and count as new"] if unsplit else [])
-        return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
+        return SourceListing(
+            CLASSES, in_listing_order(images), tuple(left_out), tuple(notes), assumed_until=records.assumed_until
+        )
 
     def _find_splits(self, root: Path, samples: Sequence[Sample]) -> dict[str, SplitPlant]:
         stated = splits_of_samples(samples)
@@ -106,50 +118,63 @@ def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:
     return plant.place(image) if plant else image
 
 
-def read_harvests(samples: Sequence[Sample], words: FlagWords, null_means: str) -> HarvestRecords:
-    """Read the harvest records of all plants: harvest dates, or flags at the acquisition dates.
+def read_harvests(
+    samples: Sequence[Sample], words: FlagWords, null_means: str, observed_until: date | None = None
+) -> HarvestRecords:
+    """Read the harvest records of all plants: harvest dates, `never`, or flags at the acquisition dates.
 
     A date takes precedence over flags. A null after the first true flag is never a visit, whatever `null_means` says,
     because nobody assesses a plant that is gone.
 
     Raises
     ------
-    InputError : a word is neither a flag nor a date; the message lists all values with their counts.
+    InputError : a word is neither a flag, a date nor `never` (the message lists all values with their counts), or a
+        date is after `observed_until`.
     """
     # Words are matched before dates: "1" is a flag and no date, "20210901" is a date.
     stated = {one: words.flag(one.harvested) for one in samples if one.harvested}
-    days = {one: day for one in stated if stated[one] is None and (day := parse_date(one.harvested))}
-    refuse_unknown_words((one.harvested for one in samples if one not in days), words, "in_situ_harvested (or a date)")
-    visits: dict[str, dict[date, bool]] = defaultdict(dict)
+    cells: dict[Sample, HarvestDay] = {
+        one: cell for one in stated if stated[one] is None and (cell := parse_harvest(one.harvested))
+    }
+    where = "in_situ_harvested (or a date, or never)"
+    refuse_unknown_words((one.harvested for one in samples if one not in cells), words, where)
+    flags: dict[str, dict[date, bool]] = defaultdict(dict)
     for one, flag in stated.items():
         if flag is not None:
-            visits[one.plant_id][one.acquired] = flag
-    records = harvests_from_dates((one.plant_id, day) for one, day in days.items())
-    refute_by_flags(records, visits)
-    if null_means == "not_harvested":
-        add_null_visits(visits, [one for one in samples if not one.harvested])
-    seen = [day for flags in visits.values() for day in flags] + [one.acquired for one in days]
+            flags[one.plant_id][one.acquired] = flag
+    nulls = [one for one in samples if not one.harvested]
+    visits = with_null_visits(flags, nulls) if null_means == "not_harvested" else flags
+    seen = [day for of_plant in visits.values() for day in of_plant] + [one.acquired for one in cells]
     last_visit = max(seen, default=date.min)
-    dated = {one.plant_id for one in days}
-    flagged = harvests_from_visits({plant: visits[plant] for plant in visits if plant not in dated}, last_visit)
-    return HarvestRecords(records.harvests | flagged.harvests, records.faults | flagged.faults)
+    rows: list[HarvestRow] = [(one.plant_id, cell) for one, cell in cells.items()]
+    refuse_late_harvests(rows, observed_until, "in_situ_harvested")
+    watched_until = observed_until or max(last_visit, last_harvest(rows))
+    dated = harvests_from_dates(rows, watched_until)
+    refute_by_flags(dated, flags)
+    of_dates = {plant_id for plant_id, _ in rows}
+    flagged = harvests_from_visits({plant: visits[plant] for plant in visits if plant not in of_dates}, last_visit)
+    assumed_until = watched_until if rows and observed_until is None else None
+    return HarvestRecords(dated.harvests | flagged.harvests, dated.faults | flagged.faults, assumed_until=assumed_until)
 
 
-def refute_by_flags(records: HarvestRecords, visits: Mapping[str, Mapping[date, bool]]) -> None:
-    """Move plants to `faults` if their flags contradict their harvest date."""
+def refute_by_flags(records: HarvestRecords, flags: Visits) -> None:
+    """Move plants to `faults` if their flags contradict their harvest date or the statement `never`."""
     for plant_id, harvest in list(records.harvests.items()):
-        flags = visits.get(plant_id, {})
+        seen = flags.get(plant_id, {})
         day = harvest.by or date.max
-        wrong = sorted(visit for visit, flag in flags.items() if (flag and visit < day) or (not flag and visit > day))
+        wrong = sorted(visit for visit, flag in seen.items() if (flag and visit < day) or (not flag and visit > day))
         if wrong:
             del records.harvests[plant_id]
-            detail = f"harvested on {day}, but flagged {flags[wrong[0]]} on {wrong[0]}"
+            stated = f"harvested on {day}" if harvest.by else "never harvested"
+            detail = f"{stated}, but flagged {seen[wrong[0]]} on {wrong[0]}"
             records.faults[plant_id] = ("flag_contradicts_date", detail)
 
 
-def add_null_visits(visits: dict[str, dict[date, bool]], samples: Sequence[Sample]) -> None:
+def with_null_visits(flags: Visits, samples: Sequence[Sample]) -> Visits:
     """Count samples without a flag as unflagged visits, up to the first true flag of the plant."""
+    visits = {plant_id: dict(of_plant) for plant_id, of_plant in flags.items()}
     for one in samples:
-        first_true = min((day for day, flag in visits[one.plant_id].items() if flag), default=date.max)
+        first_true = min((day for day, flag in flags.get(one.plant_id, {}).items() if flag), default=date.max)
         if one.acquired < first_true:
-            visits[one.plant_id][one.acquired] = False
+            visits.setdefault(one.plant_id, {})[one.acquired] = False
+    return visits

@@ -25,7 +25,8 @@ from tasks.sources.growliflower.release import (
     read_split_files,
     split_folder,
 )
-from tasks.sources.harvest_table import HarvestRecords, HarvestTable, attach_harvests, read_harvest_table
+from tasks.sources.harvest_table import HarvestTable, read_harvest_table
+from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
 from tasks.sources.raster import crop_fingerprint, read_crop
 
 
@@ -71,11 +72,15 @@ class GrowliFlowerSource(Params):
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         images = [add_plant(image, plants) for image in images]
         refuse_two_splits((image.plant_id, image.split) for image in images)
-        images, contradicting, unlabelled = attach_harvests(images, self._read_harvests(root))
+        records = self._read_harvests(root)
+        matching = match_images(records, images, left_out)
+        images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
         notes += unlabelled + describe_absent(plants, [*images, *left_out], wanted)
         notes += [f"{n} {what} passed by" for what, n in sorted(files.ignored.items())]
-        return SourceListing(CLASSES, in_listing_order(images), tuple(left_out), tuple(notes))
+        return SourceListing(
+            CLASSES, in_listing_order(images), tuple(left_out), tuple(notes), matching, records.assumed_until
+        )
 
     def fingerprint(self, image: SourceImage) -> str:
         """Return the SHA-256 (hex) of the file, or of a crop's raster, centre and size."""

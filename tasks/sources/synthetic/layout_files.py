@@ -12,6 +12,7 @@ from tasks.sources.synthetic.season import SPACING, Observation, Plant, Season
 Layout = Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 HarvestWords = Literal["dates", "visits"]
+TABLES_REVISION = 2  # revision of the text tables, to be raised when an equal season would get others
 
 _AUGMENTATIONS = ("flip", "orig", "rot90")
 _CLASS_FOLDERS = {"not ready": "not_ready", "ready": "ready"}
@@ -86,7 +87,7 @@ def text_tables(
         for plot in range(1, season.params.n_plots + 1)
     }
     if layout != "growliflower-prepared":
-        rows = [f"{plant.plant_id},{plant.harvest or ''}" for plant in season.plants]
+        rows = [f"{plant.plant_id},{plant.harvest or 'never'}" for plant in season.plants]
         tables["harvest.csv"] = _lines(["plant_id,harvest_date", *rows])
     return tables
 
@@ -130,8 +131,8 @@ def _record(season: Season, image: WrittenImage, harvested: HarvestWords) -> dic
 
 
 def _harvest_word(plant: Plant, visit: date, harvested: HarvestWords) -> str:
-    if harvested == "dates" and plant.harvest is not None:
-        return str(plant.harvest)
+    if harvested == "dates":
+        return str(plant.harvest or "never")
     return "yes" if plant.harvest is not None and plant.harvest <= visit else "no"
 
 

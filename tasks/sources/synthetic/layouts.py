@@ -22,6 +22,7 @@ from storage.errors import InputError
 from tasks.sources.synthetic.drawing import DRAWING_REVISION
 from tasks.sources.synthetic.layout_files import (
     LAYOUTS,
+    TABLES_REVISION,
     HarvestWords,
     Layout,
     WrittenImage,
@@ -66,8 +67,8 @@ def write_season(
 
     Parameters
     ----------
-    harvested : content of `in_situ_harvested` in the layout `fiftyone`: the harvest date (`no` for plants without
-        one), or yes / no as seen at each visit.
+    harvested : content of `in_situ_harvested` in the layout `fiftyone`: the harvest date (`never` for plants
+        without one), or yes / no as seen at each visit.
     on_image : called after each image that was written, at most once per file.
 
     Raises
@@ -92,7 +93,8 @@ def write_season(
 
 
 def _identity(season: Season, layout: Layout, harvested: HarvestWords) -> str:
-    content = {"layout": layout, "harvested": harvested, "drawing_revision": DRAWING_REVISION}
+    revisions = {"drawing_revision": DRAWING_REVISION, "tables_revision": TABLES_REVISION}
+    content = {"layout": layout, "harvested": harvested, **revisions}
     return json.dumps({**content, "params": season.params.model_dump(mode="json")}, indent=1) + "\n"
 
 

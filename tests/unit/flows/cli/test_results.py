@@ -38,12 +38,17 @@ def test_results_are_the_rows_of_the_tables_as_json(campaign: FakeCampaign) -> N
     assert [row["is_outside"] for row in found["drift"]] == 2 * [True, False]
     assert [(row["method"], row["split"]) for row in found["abstained"]] == [(m, s) for m in methods for s in SPLITS]
     assert found["abstained"][1]["n"] == 24 and found["abstained"][1]["reasons"]["wide"] > 0
+    assert found["notes"] == ["a note & more"]
     kept = {"campaign", "image_size", "kernel", "explained_class", "threshold", "confidence", "clusters", "rejected"}
     assert kept | {"warnings", "report", "tables"} <= set(found)
     assert found["kernel"] == "median = 0.5"
 
 
 SPLITS = ("val", "test")
+
+
+def test_notes_of_the_source_are_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "note: a note & more" in printed(campaign, capsys).splitlines()
 
 
 def test_cross_fitted_accuracy_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:

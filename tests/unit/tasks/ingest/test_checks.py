@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import InputError
-from tasks.ingest.checks import Counts, check_counts, paper_comparison
+from tasks.ingest.checks import Counts, check_counts, check_matching, paper_comparison
+from tasks.sources.matching import Matching
 
 PAPER_DATES = ("2021-08-23", "2021-08-25", "2021-08-30", "2021-09-03")
 CLASSES = ("not ready", "ready")
@@ -162,3 +163,49 @@ class TestPaperComparison:
 
     def test_other_classes_are_not_compared(self) -> None:
         assert paper_comparison(counts(*enough(), days=PAPER_DATES, classes=(*CLASSES, "overripe"))) == {}
+
+
+PLANTS = st.sets(st.sampled_from("abcdefgh"))
+
+
+class TestMatching:
+    @given(PLANTS, PLANTS, PLANTS, st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+    def test_either_share_stops(self, in_table: set[str], seen: set[str], split: set[str], most: float) -> None:
+        found = Matching("harvest.csv", frozenset(in_table), frozenset(seen), frozenset(seen & split))
+        n_rows = sum(plant not in seen for plant in in_table)
+        n_plants = sum(plant in split and plant not in in_table for plant in seen)
+        shares = [n_rows / len(in_table) if in_table else 0, n_plants / len(seen & split) if seen & split else 0]
+        if max(shares) <= most:
+            check_matching(found, most)
+        else:
+            with pytest.raises(InputError, match=rf"^{n_rows} of {len(in_table)} plants in .* and {n_plants} of "):
+                check_matching(found, most)
+
+    def test_no_table(self) -> None:
+        check_matching(None, 0)
+
+    def test_near_names_are_shown(self) -> None:
+        plants = frozenset(f"p{i}" for i in range(1, 13))
+        found = Matching("harvest.csv", frozenset(f"P-{i:02}" for i in range(1, 13)), plants, plants)
+        with pytest.raises(InputError) as refused:
+            check_matching(found, 0.5)
+        headline, heading, *rows = refused.value.found.splitlines()
+        assert headline == (
+            "12 of 12 plants in harvest.csv have no image on the requested dates, and 12 of 12 plants in train, val "
+            "and test have no row in harvest.csv; 12 differ only in case, separators, spaces or leading zeros"
+        )
+        assert "only in harvest.csv" in heading and "only in the images" in heading
+        assert [row.split() for row in rows[:2]] == [["P-01", "p1"], ["P-02", "p2"]]
+        assert rows[10:] == ["    ... and 2 more"]
+        assert "At most 50%" in refused.value.rule and "ingest.max_unmatched" in refused.value.remedy
+
+    def test_names_with_nothing_in_common_are_shown_side_by_side(self) -> None:
+        found = Matching("harvest.csv", frozenset("xyz"), frozenset("ab"), frozenset("ab"))
+        with pytest.raises(InputError) as refused:
+            check_matching(found, 0.5)
+        assert [row.split() for row in refused.value.found.splitlines()[2:]] == [["x", "a"], ["y", "b"], ["z"]]
+
+    def test_plants_that_are_only_scored_need_no_row(self) -> None:
+        field = frozenset(f"new {i}" for i in range(1000))
+        found = Matching("harvest.csv", frozenset("ab"), frozenset("ab") | field, frozenset("ab"))
+        check_matching(found, 0.0)

@@ -25,9 +25,10 @@ from storage.tables.names import SPLITS
 from storage.tables.parquet import read_table
 from tasks.ingest.ingest import images_recipe, plant_rows, prepare_image, read_observations, write_images
 from tasks.ingest.listing import check_bad_share, listing_recipe
-from tasks.ingest.survey import IMAGE_JSON, IngestParams, source_image, survey
+from tasks.ingest.survey import IngestParams, image_json, preview, source_image, survey
 from tasks.sources.contract import Harvest, Source, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.folder.source import FolderSource
+from tasks.sources.matching import Matching
 from tasks.sources.synthetic.season import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 
@@ -35,9 +36,21 @@ DAY, LATER = date(2022, 8, 25), date(2022, 9, 3)
 PARAMS = IngestParams(image_size=32)
 
 DAYS = st.dates()
-HARVESTS = st.builds(Harvest, DAYS, st.none() | DAYS) | st.builds(Harvest.on, st.dates(min_value=date(2, 1, 1)))
+HARVESTS = (
+    st.builds(Harvest, DAYS, st.none() | DAYS)
+    | st.builds(Harvest, DAYS, st.none() | DAYS, DAYS)
+    | st.builds(Harvest.on, st.dates(min_value=date(2, 1, 1)))
+)
 EXTREMES = st.sampled_from(
-    [Harvest.never(), Harvest(DAY, date.max), Harvest(date.min, DAY), Harvest(date.min, date.max)]
+    [
+        Harvest.never(),
+        Harvest(DAY, date.max),
+        Harvest(date.min, DAY),
+        Harvest(date.min, date.max),
+        Harvest.not_by(DAY),
+        Harvest.not_by(date.min),
+        Harvest.on(DAY, LATER),
+    ]
 )
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SOURCE_IMAGES = st.builds(
@@ -107,16 +120,27 @@ def spoiled(tmp_path: Path) -> FolderSource:
 class TestListingEntries:
     @given(SOURCE_IMAGES)
     def test_every_field_survives_json(self, image: SourceImage) -> None:
-        entry = json.loads(json.dumps({**IMAGE_JSON.dump_python(image, mode="json"), "sha256": "0" * 64}))
+        entry = json.loads(json.dumps({**image_json(image), "sha256": "0" * 64}))
         assert source_image(entry) == image
 
     def test_open_ends_of_a_harvest(self) -> None:
         for harvest in (Harvest.never(), Harvest(DAY, date.max), Harvest(date.min, DAY), Harvest.on(DAY)):
             image = SourceImage("a", DAY, "train", "utm", "a.png", harvest=harvest)
-            assert source_image(json.loads(IMAGE_JSON.dump_json(image))).harvest == harvest
+            assert source_image(json.loads(json.dumps(image_json(image)))).harvest == harvest
+
+    def test_the_last_watched_day_is_written_only_where_it_is_known(self) -> None:
+        """A listing that censors nothing has the content that it had before, so its artefacts keep their names."""
+
+        def harvest_json(harvest: Harvest) -> Any:
+            return image_json(SourceImage("a", DAY, "train", "utm", "a.png", harvest=harvest))["harvest"]
+
+        assert harvest_json(Harvest.on(LATER)) == {"after": "2022-09-02", "by": "2022-09-03"}
+        assert harvest_json(Harvest.never()) == {"after": "9999-12-31", "by": None}
+        censored = {"after": "2022-08-25", "by": "9999-12-31", "watched_until": "2022-08-25"}
+        assert harvest_json(Harvest.not_by(DAY)) == censored
 
     def test_a_field_of_another_type_is_refused(self) -> None:
-        entry = IMAGE_JSON.dump_python(SourceImage("a", DAY, "train", "utm", "a.png"), mode="json")
+        entry = image_json(SourceImage("a", DAY, "train", "utm", "a.png"))
         for change in ({"split": "both"}, {"acquired": "yesterday"}, {"label": "ready"}):
             with pytest.raises(ValueError, match=next(iter(change))):
                 source_image({**entry, **change})
@@ -196,6 +220,84 @@ class TestSurvey:
             )
         ]
         assert names[0] == names[1] and len(set(names)) == 3
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedSource:
+    """A source whose listing is given, and whose images differ by plant and date."""
+
+    listing: SourceListing
+
+    def available_dates(self) -> tuple[date, ...]:
+        return tuple(sorted({one.acquired for one in self.listing.images}))
+
+    def list_images(self, dates: Sequence[date]) -> SourceListing:
+        images = tuple(one for one in self.listing.images if one.acquired in dates)
+        return dataclasses.replace(self.listing, images=images)
+
+    def fingerprint(self, image: SourceImage) -> str:
+        return hashlib.sha256(f"{image.plant_id} {image.acquired}".encode()).hexdigest()
+
+    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+        raise AssertionError("a survey opens no image")
+
+
+def listed(harvests: dict[str, Harvest], matching: Matching | None = None, **fields: Any) -> ListedSource:
+    """Return a source of plants with these harvests, on both dates."""
+    images = [
+        SourceImage(plant, day, "train", "utm", f"{day}/{plant}.png", harvest=harvest)
+        for day in (DAY, LATER)
+        for plant, harvest in harvests.items()
+    ]
+    return ListedSource(SourceListing(("not ready", "ready"), tuple(images), matching=matching, **fields))
+
+
+CENSORED = {
+    "cut": Harvest.on(date(2022, 9, 4), date(2022, 9, 5)),
+    "open": Harvest.not_by(date(2022, 9, 5)),
+    "stated": Harvest.never(),
+}
+MATCHED = {f"p{i}": Harvest.never() for i in range(4)}
+
+
+class TestCensoredDates:
+    def test_the_last_date_loses_its_labels_and_says_so(self) -> None:
+        source = listed(CENSORED, notes=("a note of the source",), assumed_until=date(2022, 9, 5))
+        found = survey(source, (DAY, LATER), PARAMS)
+        labels = {day: {e["plant_id"]: e["label"] for e in found.listings[day]["images"]} for day in (DAY, LATER)}
+        assert labels == {DAY: {"cut": 0, "open": 0, "stated": 0}, LATER: {"stated": 0}}
+        gone = [(e["plant_id"], e["reason"]) for e in found.listings[LATER]["left_out"]]
+        assert gone == [("cut", "ambiguous"), ("open", "ambiguous")]
+        assert found.notes[:2] == (
+            "a note of the source",
+            "2022-09-03: 2 of 3 images are ambiguous: the plants were not watched after 2022-09-05, and a label needs "
+            "to know harvests until 2022-09-06",
+        )
+        assert "the last date, 2022-09-05, is taken. This makes 2 images of 2 plants ambiguous" in found.notes[2]
+
+    def test_a_date_that_is_only_scored_keeps_its_images(self) -> None:
+        found = survey(listed(CENSORED), [LATER], PARAMS, is_scored=True).listings[LATER]
+        assert {e["plant_id"]: e["label"] for e in found["images"]} == {"cut": None, "open": None, "stated": 0}
+        assert found["left_out"] == []
+
+
+class TestMatching:
+    def matching(self, *in_table: str) -> Matching:
+        plants = frozenset(MATCHED)
+        return Matching("harvest.csv", frozenset(in_table), plants, plants)
+
+    def test_refused_before_an_image_is_opened_unless_it_is_only_scored(self) -> None:
+        source = listed(MATCHED, self.matching("P-0", "P-1", "P-2", "p3"))
+        for look in (survey, preview):
+            with pytest.raises(InputError, match=r"3 of 4 plants in harvest\.csv have no image"):
+                look(source, (DAY, LATER), PARAMS)
+        found = survey(source, [DAY], PARAMS, is_scored=True)
+        assert any("table `P-0` looks like plant `p0`" in note for note in found.notes)
+        lax = PARAMS.model_copy(update={"max_unmatched": 0.75})
+        assert survey(source, (DAY, LATER), lax).notes == found.notes
+
+    def test_a_table_that_fits_is_not_mentioned(self) -> None:
+        assert survey(listed(MATCHED, self.matching(*MATCHED)), (DAY, LATER), PARAMS).notes == ()
 
 
 class TestPrepareImage:
@@ -327,10 +429,10 @@ class TestPlants:
     def test_hand_worked_case(self) -> None:
         def entry(plant: str, harvest: Harvest | None, **fields: Any) -> dict[str, Any]:
             image = SourceImage(plant, DAY, "train", "utm", f"{plant}.png", harvest=harvest, **fields)
-            return IMAGE_JSON.dump_python(image, mode="json")
+            return image_json(image)
 
-        lost, never = Harvest(DAY, date.max), Harvest.never()
-        first = {"images": [entry("b", lost), entry("a", Harvest.on(LATER), easting=1.5, northing=2.5)]}
+        lost, never = Harvest.not_by(DAY), Harvest.never()
+        first = {"images": [entry("b", lost), entry("a", Harvest.on(LATER, LATER), easting=1.5, northing=2.5)]}
         second = {"images": [entry("b", lost), entry("c", never), entry("d", Harvest(date.min, DAY)), entry("e", None)]}
         found = plant_rows([first, second])
         assert [(r["plant_id"], r["n_observations"]) for r in found] == [

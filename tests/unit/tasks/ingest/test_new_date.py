@@ -152,6 +152,26 @@ class TestKnown:
         assert len(acquire(store, source, NEW, images_of(store, source, EARLY))["images"]) == 5
 
 
+class TestUnwatched:
+    """A harvest table of a growing season ends before the date that is scored."""
+
+    def test_plants_that_are_not_harvested_so_far_are_scored_without_a_label(self, root: Path, store: Store) -> None:
+        rows = ["2021_Ref_Plot1_A1,2021-08-26", *(f"2021_Ref_Plot1_{place}," for place in ("A2", "B1", "B2", "C1"))]
+        (root / "harvest.csv").write_text("\n".join(["plant_id,harvest_date", *rows]))
+        found = acquire(store, GrowliFlowerSource(root=str(root)))
+        assert {e["plant_id"][-2:]: e["label"] for e in found["images"]} == dict.fromkeys(("A2", "B1", "B2", "C1"))
+        assert [(e["plant_id"][-2:], e["reason"]) for e in found["left_out"]] == [("A1", "harvested")]
+
+    def test_a_table_of_other_names_is_told_and_not_refused(
+        self, root: Path, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows = [f"2021_ref_plot1_{place.lower()},2021-09-09" for place in (*PLANTS, "C1")]
+        (root / "harvest.csv").write_text("\n".join(["plant_id,harvest_date", *rows]))
+        assert len(acquire(store, GrowliFlowerSource(root=str(root)))["images"]) == 5
+        assert "2021-08-30: 5 of 5 plants in harvest.csv have no image" in caplog.text
+        assert "table `2021_ref_plot1_a1` looks like plant `2021_Ref_Plot1_A1`" in caplog.text
+
+
 class TestClasses:
     @pytest.mark.parametrize("classes", [("ready", "not ready"), ("not ready",), ("not ready", "ready", "rotten"), ()])
     def test_other_classes_than_the_classifiers(self, root: Path, store: Store, classes: tuple[str, ...]) -> None:

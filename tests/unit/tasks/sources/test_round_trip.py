@@ -1,6 +1,6 @@
 """Test for every layout that its reader returns the ground truth of the season that was written."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,12 @@ from tasks.sources.contract import Harvest, Source, UnreadableImage
 from tasks.sources.fiftyone.source import FiftyOneSource
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layouts import LAYOUTS, HarvestWords, Layout, WrittenSeason, write_season
 from tasks.sources.synthetic.season import Season, SeasonParams, grow_season
 
 SIZE = 32
+WATCHED_UNTIL = date(2021, 10, 31)  # after the last harvest of the season
 SMALL = {"seed": 5, "n_plots": 2, "rows": 2, "plants_per_row": 6, "image_size": SIZE}
 
 
@@ -26,11 +28,13 @@ def season() -> Season:
 def open_source(written: WrittenSeason) -> Source:
     root = str(written.root)
     if written.layout == "fiftyone":
-        return FiftyOneSource(root=root)
+        return FiftyOneSource(root=root, observed_until=WATCHED_UNTIL)
     if written.layout == "folder":
         # The folders are named with an underscore; the order is that of the classes everywhere else.
         return FolderSource(root=root, classes=("not_ready", "ready"))
-    return GrowliFlowerSource(root=root, crop_size=SIZE)
+    # Prepared patches state their labels and have no harvest table.
+    table = None if written.layout == "growliflower-prepared" else HarvestTable(observed_until=WATCHED_UNTIL)
+    return GrowliFlowerSource(root=root, crop_size=SIZE, harvest_table=table)
 
 
 def write(season: Season, root: Path, layout: Layout, harvested: HarvestWords = "dates") -> WrittenSeason:
@@ -75,15 +79,29 @@ def days_left(harvested_on: date | None, visits: tuple[date, ...]) -> Harvest:
     """Return the harvest interval that yes / no at each visit states: last visit before, first visit on or after it."""
     before = [day for day in visits if harvested_on is None or day < harvested_on]
     after = [day for day in visits if day not in before]
-    return Harvest(before[-1] if before else date.min, after[0]) if after else Harvest.never()
+    if not after:
+        return Harvest(visits[-1], date.max, visits[-1])
+    return Harvest(before[-1] if before else date.min, after[0], visits[-1])
 
 
 def test_visit_flags_of_the_export(season: Season, tmp_path: Path) -> None:
     listing = open_source(write(season, tmp_path, "fiftyone", "visits")).list_images(season.params.dates)
     expected = {plant.plant_id: days_left(plant.harvest, season.params.dates) for plant in season.plants}
     assert {one.plant_id: one.harvest for one in listing.images} == expected
-    _, left_out = label_observations(listing)
+    images, left_out = label_observations(listing)
     assert {one.reason for one in left_out} == {Readiness.harvested, Readiness.ambiguous}
+    # The last visit is the last flight. No label of the days before it can be known, whatever the flags say.
+    assert max(one.acquired for one in images) <= season.params.dates[-1] - timedelta(days=3)
+    truth = {(seen.plant.plant_id, seen.acquired): seen.state for seen in season.observations}
+    assert images and all(one.label == int(truth[one.plant_id, one.acquired] == "ready") for one in images)
+
+
+def test_plants_never_harvested_are_stated(season: Season, tmp_path: Path) -> None:
+    never = {plant.plant_id for plant in season.plants if plant.harvest is None}
+    assert 0 < len(never) < len(season.plants)
+    for layout in ("growliflower", "fiftyone"):
+        listing = open_source(write(season, tmp_path, layout)).list_images(season.params.dates)
+        assert {one.plant_id for one in listing.images if one.harvest == Harvest.never()} == never
 
 
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "growliflower-orthophoto"])

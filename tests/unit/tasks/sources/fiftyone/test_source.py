@@ -88,10 +88,10 @@ def test_flags_of_all_dates_decide_even_those_not_requested(tmp_path: Path) -> N
     write(tmp_path, *(sample(name, visit, flag) for name, found in flags.items() for visit, flag in enumerate(found)))
     listing = read(tmp_path)
     assert {one.plant_id[-2:]: one.harvest for one in listing.images} == {
-        "A1": Harvest(DAYS[1], DAYS[2]),
-        "A2": Harvest.never(),
-        "A3": Harvest(DAYS[0], date.max),
-        "A4": Harvest(date.min, DAYS[0]),
+        "A1": Harvest(DAYS[1], DAYS[2], DAYS[2]),
+        "A2": Harvest.not_by(DAYS[2]),
+        "A3": Harvest.not_by(DAYS[0]),
+        "A4": Harvest(date.min, DAYS[0], DAYS[2]),
         "A6": None,
     }
     assert [(one.plant_id[-2:], one.reason) for one in listing.left_out] == [("A5", "flag_turns_off")]
@@ -99,14 +99,57 @@ def test_flags_of_all_dates_decide_even_those_not_requested(tmp_path: Path) -> N
 
 
 def test_null_as_not_harvested(tmp_path: Path) -> None:
-    flags = {"A1": (None, "yes", None), "A2": (None, None, None), "A3": (None, None, "2021-09-01")}
+    flags = {
+        "A1": (None, "yes", None),
+        "A2": (None, None, None),
+        "A3": (None, None, "2021-09-01"),
+        "A4": (None, "Never", None),
+    }
     write(tmp_path, *(sample(name, visit, flag) for name, found in flags.items() for visit, flag in enumerate(found)))
     listing = read(tmp_path, null_means="not_harvested")
     assert {one.plant_id[-2:]: one.harvest for one in listing.images} == {
-        "A1": Harvest(DAYS[0], DAYS[1]),
-        "A2": Harvest.never(),
-        "A3": Harvest.on(date(2021, 9, 1)),
+        "A1": Harvest(DAYS[0], DAYS[1], DAYS[2]),
+        "A2": Harvest.not_by(DAYS[2]),
+        "A3": Harvest.on(date(2021, 9, 1), date(2021, 9, 1)),
+        "A4": Harvest.never(),
     }
+    assert listing.assumed_until == date(2021, 9, 1)
+
+
+def test_dates_are_watched_until_the_day_that_is_stated_or_the_last_of_the_source(tmp_path: Path) -> None:
+    later = date(2021, 9, 4)
+    write(
+        tmp_path, sample("A1", 0, "2021-08-27"), sample("A2", 0, "never"), sample("A3", 0, "no"), sample("A3", 2, "no")
+    )
+    found = read(tmp_path)
+    assert [one.harvest for one in found.images] == [
+        Harvest.on(date(2021, 8, 27), DAYS[2]),
+        Harvest.never(),
+        Harvest.not_by(DAYS[2]),
+    ]
+    assert found.assumed_until == DAYS[2]
+    stated = read(tmp_path, observed_until=later)
+    assert [one.harvest for one in stated.images] == [
+        Harvest.on(date(2021, 8, 27), later),
+        Harvest.never(),
+        Harvest.not_by(DAYS[2]),
+    ]
+    assert stated.assumed_until is None
+    with pytest.raises(InputError, match="in_situ_harvested after observed_until, 2021-08-26: 1"):
+        read(tmp_path, observed_until=date(2021, 8, 26))
+
+
+def test_flags_alone_assume_no_day(tmp_path: Path) -> None:
+    write(tmp_path, sample("A1", 0, "no"), sample("A1", 1, "yes"))
+    assert read(tmp_path).assumed_until is None
+
+
+def test_a_plant_that_was_never_harvested_has_no_true_flag(tmp_path: Path) -> None:
+    write(tmp_path, sample("A1", 0, "never"), sample("A1", 1, "yes"), sample("A2", 0, "no"), sample("A2", 1, "never"))
+    listing = read(tmp_path)
+    assert [(one.plant_id[-2:], one.harvest) for one in listing.images] == [("A2", Harvest.never())]
+    (one,) = listing.left_out
+    assert (one.reason, one.detail) == ("flag_contradicts_date", "never harvested, but flagged True on 2021-08-25")
 
 
 def test_dates_count_for_more_than_flags(tmp_path: Path) -> None:
@@ -123,7 +166,9 @@ def test_dates_count_for_more_than_flags(tmp_path: Path) -> None:
         sample("A4", 1, "2021-08-28"),
     )
     listing = read(tmp_path)
-    assert [(one.plant_id[-2:], one.harvest) for one in listing.images] == [("A1", Harvest.on(date(2021, 8, 28)))]
+    assert [(one.plant_id[-2:], one.harvest) for one in listing.images] == [
+        ("A1", Harvest.on(date(2021, 8, 28), DAYS[2]))
+    ]
     assert [(one.plant_id[-2:], one.reason) for one in listing.left_out] == [
         ("A2", "flag_contradicts_date"),
         ("A3", "two_harvest_dates"),
@@ -133,7 +178,14 @@ def test_dates_count_for_more_than_flags(tmp_path: Path) -> None:
 
 def test_a_sample_with_a_date_is_a_visit_of_the_source(tmp_path: Path) -> None:
     write(tmp_path, sample("A1", 0, "no"), sample("A2", 0, "2021-08-28"), sample("A2", 1, "2021-08-28"))
-    assert read(tmp_path).images[0].harvest == Harvest(DAYS[0], date.max)
+    found = read(tmp_path, DAYS[0], DAYS[1])
+    assert [one.harvest for one in found.images] == [
+        Harvest.not_by(DAYS[0]),
+        Harvest.on(date(2021, 8, 28), date(2021, 8, 28)),
+        Harvest.on(date(2021, 8, 28), date(2021, 8, 28)),
+    ]
+    write(tmp_path, sample("A1", 0, "no"), sample("A1", 1, "yes"), sample("A2", 2, "2021-08-28"))
+    assert read(tmp_path).images[0].harvest == Harvest(DAYS[0], DAYS[1], DAYS[2])
 
 
 def test_an_unknown_word_shows_all_values(tmp_path: Path) -> None:
@@ -142,7 +194,7 @@ def test_an_unknown_word_shows_all_values(tmp_path: Path) -> None:
         read(tmp_path)
     table = [line.split() for line in str(caught.value).splitlines()]
     assert [row for row in (["partly", "1"], ["no", "2"], ["(empty)", "1"]) if row not in table] == []
-    assert read(tmp_path, words={"true_words": ["partly"]}).images[0].harvest == Harvest(DAYS[0], DAYS[1])
+    assert read(tmp_path, words={"true_words": ["partly"]}).images[0].harvest == Harvest(DAYS[0], DAYS[1], DAYS[1])
 
 
 def test_splits_from_utm_files(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def test_patches_with_harvest_table(root: Path) -> None:
     save(root / FOLDER / "2021_Ref_Plot1_C9.png")
     save(root / "GrowliFlowerR/Field1/2021_08_23/2021_Ref_Plot1_A9.png")
     save(root / FOLDER / "overview.png")
-    write(root / "harvest.csv", "plant_id;harvest_date\n2021_Ref_Plot1_A4;2021-09-01\n2021_Ref_Plot1_B1;\n")
+    rows = "2021_Ref_Plot1_A4;2021-09-01\n2021_Ref_Plot1_B1;\n2021_Ref_Plot1_D1;Never\n"
+    write(root / "harvest.csv", "plant_id;harvest_date\n" + rows)
 
     source: Source = GrowliFlowerSource(root=str(root))
     listing = source.list_images([LATER, DAY, DAY])
@@ -70,8 +71,8 @@ def test_patches_with_harvest_table(root: Path) -> None:
         (LATER, "2021_Ref_Plot1_A4", "train", "utm", 1.0),
         (LATER, "2021_Ref_Plot1_B1", "val", "utm", 4.5),
     ]
-    assert listing.images[0].harvest == Harvest.on(date(2021, 9, 1))
-    assert listing.images[1].harvest == Harvest.never()
+    assert listing.images[0].harvest == Harvest.on(date(2021, 9, 1), date(2021, 9, 1))
+    assert listing.images[1].harvest == Harvest.not_by(date(2021, 9, 1))
     assert listing.images[2].harvest is None
     assert [one.flags for one in listing.images] == [(), (), (), ("known_blurry",), ()]
     assert listing.images[0].path == f"{FOLDER}/2021_Ref_Plot1_A4.png"
@@ -81,7 +82,46 @@ def test_patches_with_harvest_table(root: Path) -> None:
         "1 files of other fields passed by",
         "1 images or coordinate files whose names are not understood passed by",
     )
+    assert listing.assumed_until == date(2021, 9, 1) and listing.matching is not None
+    assert listing.matching.table == "harvest.csv"
+    assert [one[-2:] for one in listing.matching.without_image] == ["D1"]
+    assert [one[-2:] for one in listing.matching.without_row] == ["C9"]
+    assert [one[-2:] for one in sorted(listing.matching.in_need)] == ["A4", "B1"]
     np.testing.assert_array_equal(source.read_image(listing.images[0]), pixels())
+
+
+def test_plants_are_watched_until_the_day_that_is_stated(root: Path) -> None:
+    for plant in ("A4", "B1", "C1"):
+        save(root / FOLDER / f"2021_Ref_Plot1_{plant}.png")
+    rows = "2021_Ref_Plot1_A4,2021-08-25\n2021_Ref_Plot1_B1,\n2021_Ref_Plot1_C1,never\n"
+    write(root / "harvest.csv", "plant_id,harvest_date\n" + rows)
+    listing = read(root, harvest_table=HarvestTable(observed_until=LATER))
+    assert [one.harvest for one in listing.images] == [
+        Harvest.on(date(2021, 8, 25), LATER),
+        Harvest.not_by(LATER),
+        Harvest.never(),
+    ]
+    assert listing.assumed_until is None
+    with pytest.raises(InputError) as refused:
+        read(root, harvest_table=HarvestTable(observed_until=date(2021, 8, 24)))
+    assert refused.value.found.startswith("Harvest dates in harvest.csv after observed_until, 2021-08-24: 1\n")
+    assert ["2021_Ref_Plot1_A4", "2021-08-25"] in [line.split() for line in refused.value.found.splitlines()]
+
+
+def test_a_table_without_dates_knows_nothing_but_what_it_states(root: Path) -> None:
+    for plant in ("A4", "B1"):
+        save(root / FOLDER / f"2021_Ref_Plot1_{plant}.png")
+    write(root / "harvest.csv", "plant_id,harvest_date\n2021_Ref_Plot1_A4,\n2021_Ref_Plot1_B1,never\n")
+    listing = read(root)
+    assert [one.harvest for one in listing.images] == [Harvest.not_by(date.min), Harvest.never()]
+    assert listing.assumed_until == date.min
+
+
+def test_visits_need_no_day_until_which_they_were_observed() -> None:
+    with pytest.raises(
+        ValueError, match=r"observed_until is 2021-08-30 and flag_column is cut; .* remove observed_until"
+    ):
+        HarvestTable(flag_column="cut", observed_until=LATER)
 
 
 def test_without_a_harvest_table_images_stay_unlabelled_and_absent_plants_are_counted(root: Path) -> None:
@@ -187,12 +227,15 @@ def test_visit_flags_become_intervals(root: Path) -> None:
     write(root / "visits.csv", VISITS)
     listing = read(root, harvest_table=VISIT_TABLE)
     assert {one.plant_id[-2:]: one.harvest for one in listing.images} == {
-        "A4": Harvest(DAY, LATER),
-        "B1": Harvest.never(),
-        "C1": Harvest(date(2021, 8, 20), date.max),
-        "C2": Harvest(date.min, date(2021, 8, 20)),
+        "A4": Harvest(DAY, LATER, LATER),
+        "B1": Harvest.not_by(LATER),
+        "C1": Harvest.not_by(date(2021, 8, 20)),
+        "C2": Harvest(date.min, date(2021, 8, 20), LATER),
         "C4": None,
     }
+    assert listing.assumed_until is None and listing.matching is not None
+    assert listing.matching.table == "visits.csv" and listing.matching.without_image == []
+    assert [one[-2:] for one in listing.matching.without_row] == ["C4"]
     assert [(one.plant_id, one.reason) for one in listing.left_out] == [("2021_Ref_Plot1_C3", "flag_turns_off")]
     assert listing.left_out[0].detail == "flagged on 2021-08-20, not flagged on 2021-08-23"
 
@@ -211,6 +254,7 @@ def test_an_unknown_flag_word_shows_all_values(root: Path) -> None:
     [
         ("plant,harvest_date\n", "must have the columns"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4,soon\n", "ISO"),
+        ("plant_id,harvest_date\n2021_Ref_Plot1_A4,not ever\n", "ISO"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4,0001-01-01\n", "ISO"),
         ("plant_id,harvest_date\n,2021-09-01\n", "must have a plant_id"),
         ("plant_id,harvest_date\n2021_Ref_Plot1_A4\n", "one cell per column"),

@@ -113,7 +113,7 @@ class TestFolders:
         assert [row[0] for row in rows] == [plant.plant_id for plant in season.plants if plant.plot == 2]
         assert {len(row) for row in rows} == {5} and {row[4] for row in rows} <= {"train", "val", "test"}
         harvests = list(csv.DictReader((root / "harvest.csv").read_text().splitlines()))
-        assert [row["harvest_date"] for row in harvests] == [str(plant.harvest or "") for plant in season.plants]
+        assert [row["harvest_date"] for row in harvests] == [str(plant.harvest or "never") for plant in season.plants]
 
     def test_prepared(self, tmp_path: Path) -> None:
         season, written = write(tmp_path / "season", "growliflower-prepared")
@@ -143,7 +143,7 @@ class TestFolders:
             day = date.fromisoformat(one["acquisition_date"])
             plant = season.observation(one["plant_id"], day).plant
             was_cut = plant.harvest is not None and plant.harvest <= day
-            date_word = str(plant.harvest) if plant.harvest else "no"
+            date_word = str(plant.harvest) if plant.harvest else "never"
             assert one["in_situ_harvested"] == (date_word if harvested == "dates" else "yes" if was_cut else "no")
             assert one["tags"] == [plant.split] and (written.root / one["filepath"]).is_file()
 

@@ -1,0 +1,168 @@
+"""Turn harvest dates and flags at visits into harvest intervals, and give them to the images of their plants.
+
+A flag at a visit only says that the plant was harvested between the previous visit and this one. Every interval states
+the last day on which the plant was watched, because later harvests would not have been seen.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Literal
+
+from storage.errors import InputError
+from tasks.sources.checks import text_table
+from tasks.sources.contract import Harvest, LeftOut, SourceImage
+from tasks.sources.files import parse_date
+from tasks.sources.matching import Matching
+
+Visits = Mapping[str, Mapping[date, bool]]
+"""Plant id to visit date to whether the plant was flagged as harvested."""
+
+HarvestDay = date | Literal["never"]
+"""Harvest that a table states: its day, or the statement that the plant was never harvested."""
+
+HarvestRow = tuple[str, HarvestDay | None]
+"""Plant id and harvest, which is None where a table leaves it open."""
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestRecords:
+    """Harvest records of the plants of a source.
+
+    Attributes
+    ----------
+    harvests : harvest interval by plant id; plants without a record are absent.
+    faults : reason and detail by plant id, for plants whose records contradict each other.
+    table : file name of the harvest table; None if there is none.
+    plants : ids of all plants that the table names.
+    assumed_until : day taken for the last one on which plants were watched, because the source does not state it; None
+        if it was stated or is not needed.
+    """
+
+    harvests: dict[str, Harvest] = field(default_factory=dict[str, Harvest])
+    faults: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    table: str | None = None
+    plants: frozenset[str] = frozenset()
+    assumed_until: date | None = None
+
+
+def parse_harvest(text: str, date_format: str | None = None) -> HarvestDay | None:
+    """Read a harvest date or the word `never`, ignoring case; return None if the text is neither."""
+    return "never" if text.lower() == "never" else parse_date(text, date_format)
+
+
+def last_harvest(rows: Iterable[HarvestRow]) -> date:
+    """Return the last harvest date of the rows of a table, or `date.min` if there is none."""
+    return max((day for _, day in rows if isinstance(day, date)), default=date.min)
+
+
+def refuse_late_harvests(rows: Iterable[HarvestRow], observed_until: date | None, where: str) -> None:
+    """Refuse harvests after the last day on which plants were watched.
+
+    Raises
+    ------
+    InputError : a harvest date is after `observed_until`; the message lists plants and dates.
+    """
+    if observed_until is None:
+        return
+    late = [(plant_id, day) for plant_id, day in rows if isinstance(day, date) and day > observed_until]
+    if late:
+        raise InputError(
+            f"Harvest dates in {where} after observed_until, {observed_until}: {len(late)}"
+            + text_table(("plant", "harvested"), late),
+            "Plants must have been watched on the day of their harvest",
+            "correct the dates, or set observed_until to the last day on which harvests were recorded",
+        )
+
+
+def harvests_from_dates(rows: Iterable[HarvestRow], watched_until: date) -> HarvestRecords:
+    """Make harvest records from the rows of a table of harvest dates.
+
+    Parameters
+    ----------
+    rows : plants and their harvests; None means not harvested by `watched_until`.
+    watched_until : last day on which the plants were watched.
+    """
+    of_plant: dict[str, set[HarvestDay | None]] = defaultdict(set)
+    for plant_id, day in rows:
+        of_plant[plant_id].add(day)
+    records = HarvestRecords()
+    for plant_id, days in of_plant.items():
+        if len(days) > 1:
+            found = ", ".join(sorted(str(day or "no date") for day in days))
+            records.faults[plant_id] = ("two_harvest_dates", found)
+        else:
+            (day,) = days
+            records.harvests[plant_id] = date_interval(day, watched_until)
+    return records
+
+
+def date_interval(day: HarvestDay | None, watched_until: date) -> Harvest:
+    """Return the harvest interval of one cell of a table of harvest dates."""
+    if day == "never":
+        return Harvest.never()
+    return Harvest.not_by(watched_until) if day is None else Harvest.on(day, watched_until)
+
+
+def harvests_from_visits(visits: Visits, last_visit: date) -> HarvestRecords:
+    """Turn flags at visits into harvest intervals.
+
+    A flagged plant counts as watched until the source's last visit, because nobody visits a plant that is gone. A plant
+    that was never flagged counts as watched until its own last visit. What happened later is unknown.
+
+    Parameters
+    ----------
+    visits : flags of every plant at its visits.
+    last_visit : last visit of the source.
+    """
+    records = HarvestRecords()
+    for plant_id, flags in visits.items():
+        flagged = [day for day, flag in flags.items() if flag]
+        unflagged = [day for day, flag in flags.items() if not flag]
+        first_flagged = min(flagged, default=None)
+        last_unflagged = max(unflagged, default=date.min)
+        if first_flagged is not None and last_unflagged > first_flagged:
+            detail = f"flagged on {first_flagged}, not flagged on {last_unflagged}"
+            records.faults[plant_id] = ("flag_turns_off", detail)
+        elif first_flagged is not None:
+            records.harvests[plant_id] = Harvest(last_unflagged, first_flagged, last_visit)
+        elif unflagged:
+            records.harvests[plant_id] = Harvest.not_by(last_unflagged)
+    return records
+
+
+def attach_harvests(
+    images: Iterable[SourceImage], records: HarvestRecords
+) -> tuple[list[SourceImage], list[LeftOut], list[str]]:
+    """Give each image the harvest of its plant.
+
+    Returns
+    -------
+    images : images of the other plants, with `harvest` if it is known.
+    left_out : images of plants whose records contradict each other.
+    notes : number of images that have neither a harvest record nor a stated label.
+    """
+    known: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    for image in images:
+        if image.plant_id in records.faults:
+            reason, detail = records.faults[image.plant_id]
+            left_out.append(LeftOut(image.plant_id, image.acquired, image.path, reason, detail))
+        else:
+            known.append(replace(image, harvest=records.harvests.get(image.plant_id)))
+    unknown = sum(image.harvest is None and image.label is None for image in known)
+    notes = [f"{unknown} of {len(known)} images have neither a harvest record nor a label"] if unknown else []
+    return known, left_out, notes
+
+
+def match_images(
+    records: HarvestRecords, images: Iterable[SourceImage], left_out: Iterable[LeftOut]
+) -> Matching | None:
+    """Match the plants of a harvest table with those of listed images; return None if there is no table."""
+    if records.table is None:
+        return None
+    listed = list(images)
+    seen = {image.plant_id for image in listed} | {one.plant_id for one in left_out}
+    in_need = {image.plant_id for image in listed if image.split != "new" and image.label is None}
+    return Matching(records.table, records.plants, frozenset(seen), frozenset(in_need))
