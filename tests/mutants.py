@@ -41,7 +41,8 @@ KNOWN = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that were impo
 
 STEMS = {
     "statistics": "detection significance",
-    "cluster": "affinity axes members nearest spectral",
+    "cluster": "affinity axes members nearest novelty spectral",
+    "measure": "shift",
     "score": "combine held_out signals",
     "adjust": "rules",
     "classify": "augment changes",
