@@ -42,6 +42,9 @@ KNOWN = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that were impo
 STEMS = {
     "statistics": "by_plant detection significance",
     "cluster": "affinity axes members nearest spectral",
+    "statistics": "detection significance",
+    "cluster": "affinity axes members nearest novelty spectral",
+    "measure": "shift",
     "score": "combine held_out signals",
     "adjust": "rules",
     "classify": "augment changes",
