@@ -102,6 +102,9 @@ def swapped_without_fold(
 ) -> NDArray[np.bool_]:
     """Return which of n validation images the clusters of the other folds swap, (n,).
 
+    Clusters without a fold are smaller, and `least` counts images of all folds. So it is reduced by the share of images
+    that is left out. The p-values are those of fewer plants, so that `confident` swaps fewer clusters than with all.
+
     Parameters
     ----------
     fold, cluster : (n,) fold of each image, and its cluster among those of the other folds.
@@ -110,7 +113,8 @@ def swapped_without_fold(
     decided: dict[str, NDArray[np.bool_]] = {}
     for one, of in counts.items():
         n, n_wrong, p_value = (np.asarray(of[name]) for name in ("n", "n_wrong", "p_value"))
-        decided[one] = which_swapped(n, n_wrong, p_value, params, n_classes)
+        least = min(params.least, max(1, round(params.least * n.sum() / len(fold))))
+        decided[one] = which_swapped(n, n_wrong, p_value, params.model_copy(update={"least": least}), n_classes)
     return np.asarray([decided[str(f)][c - 1] for f, c in zip(fold, cluster, strict=True)], np.bool_)
 
 

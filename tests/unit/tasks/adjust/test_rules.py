@@ -165,6 +165,15 @@ def test_errors_of_few_plants_are_no_reason_to_swap() -> None:
     assert swapped_without_fold(*PLACES, few, PAPER, 2).tolist() == [False, True, True, False, False, False]
 
 
+def test_the_smallest_cluster_is_smaller_without_a_fold() -> None:
+    """Of 50 images a fold leaves out 10, so that 8 images stand for 10; 7 do not."""
+    places = [1] * 10, [1, 2] * 5
+    for n, is_swapped in ((8, True), (7, False)):
+        counts = {"1": {"n": [40 - n, n], "n_wrong": [0, n], "p_value": [1.0, 1e-4]}}
+        found = swapped_without_fold([*places[0], *[1] * 40], [*places[1], *[1] * 40], counts, CONFIDENT, 2)
+        assert found.tolist() == [False, is_swapped] * 5 + [False] * 40
+
+
 def test_three_classes_are_left_as_they_are_in_every_fold() -> None:
     assert not swapped_without_fold(*PLACES, FOLDS, PAPER, 3).any()
 
