@@ -24,7 +24,7 @@ def test_design_effect_halves_answers_and_errors() -> None:
 
 
 def test_certifies_up_to_the_last_test_that_rejects() -> None:
-    """100 answers, the first 60 right, the others half wrong: by hand, tests at 20, 25, ..., 60 % and some more reject."""
+    """100 answers, the first 60 right, the others half wrong: the fallback procedure by hand."""
     is_wrong = np.r_[np.zeros(60, bool), np.arange(40) % 2 == 0]
     found = certify(np.linspace(1, 0.5, 100), is_wrong, ids(100), 0.15, 0.9)
     level = {20: 0.04, 50: 0.03, 80: 0.03}  # parts of 1 - 0.9
@@ -54,7 +54,12 @@ def test_order_of_images_and_monotone_scores_do_not_matter(seed: int, tolerated:
     order = random.permutation(90)
     one = certify(confidence, wrong, plants.tolist(), tolerated, 0.9)
     two = certify(confidence[order] ** 3, wrong[order], plants[order].tolist(), tolerated, 0.9)
-    assert (one.n, one.n_wrong, one.n_plants, one.n_more_plants) == (two.n, two.n_wrong, two.n_plants, two.n_more_plants)
+    assert (one.n, one.n_wrong, one.n_plants, one.n_more_plants) == (
+        two.n,
+        two.n_wrong,
+        two.n_plants,
+        two.n_more_plants,
+    )
 
 
 @given(st.integers(0, 10_000))
