@@ -175,7 +175,7 @@ def test_errors_of_few_plants_are_no_reason_to_swap() -> None:
 
 
 def test_the_smallest_cluster_is_smaller_without_a_fold() -> None:
-    """Of 50 images a fold leaves out 10, so that 8 images stand for 10; 7 do not."""
+    # Of 50 images a fold leaves out 10, so that 8 images stand for 10, and 7 do not.
     places = [1] * 10, [1, 2] * 5
     for n, is_swapped in ((8, True), (7, False)):
         counts = {"1": {"n": [40 - n, n], "n_wrong": [0, n], "p_value": [1.0, 1e-4]}}
