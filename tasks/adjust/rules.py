@@ -58,7 +58,7 @@ class Decision:
     Attributes
     ----------
     p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less, by plants.
-    p_holm : (q,) p-values with Holm's correction for q tests.
+    p_holm : (q,) p-values with Holm's correction over the clusters of enough images; 1 for smaller ones.
     is_swapped : (q,) whether the cluster's answers are swapped.
     """
 
@@ -74,7 +74,17 @@ def decide(n: Counts, n_wrong: Counts, p_value: Floats, params: AdjustParams, n_
     ----------
     p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less (see `failing_p_values`).
     """
-    return Decision(p_value, holm(p_value), which_swapped(n, n_wrong, p_value, params, n_classes))
+    return Decision(p_value, corrected(p_value, n, params.least), which_swapped(n, n_wrong, p_value, params, n_classes))
+
+
+def corrected(p_value: Floats, n: Counts, least: int) -> Floats:
+    """Correct p-values (q,) by Holm's method over the clusters of at least `least` images; others have 1.
+
+    Their size does not depend on the answers, so leaving small clusters out keeps the level and gives the others power.
+    """
+    is_enough, found = n >= least, np.ones(len(n))
+    found[is_enough] = holm(p_value[is_enough])
+    return found
 
 
 def which_swapped(
@@ -88,7 +98,7 @@ def which_swapped(
         return np.zeros(len(n), np.bool_)
     if params.rule == "paper":
         return n_wrong / n > params.threshold
-    return (holm(p_value) <= params.alpha) & (n >= params.least)
+    return corrected(p_value, n, params.least) <= params.alpha
 
 
 def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArray[np.int64]:
