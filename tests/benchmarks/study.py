@@ -1,7 +1,7 @@
 """Study on synthetic seasons with known truth what is decided, what is promised, and whether the promises are kept.
 
-`make study` runs it. Every scenario and seed is a whole campaign of images, including training; together they take about
-two hours on two cores. Results in build/study are cached. It prints Markdown tables and writes build/study.json.
+`make study` runs it. Every scenario and seed is a whole campaign of images, including training; together they take
+about two hours on two cores. Results in build/study are cached. It prints Markdown tables and writes build/study.json.
 `tests.benchmarks.feature_study` repeats the question on hundreds of campaigns without images.
 """
 

@@ -50,7 +50,7 @@ def _promise(rows: Outcomes, score: str, tolerated: float) -> str:
 
 
 def calibration_table(outcomes: Outcomes) -> str:
-    """Format the gap of promised and observed by date and answer, pooled over seeds: mean over images, and worst cell."""
+    """Format the gap of promised and observed by date and answer, pooled over seeds: its mean and the worst cell."""
     lines = ["| scenario | mean gap | worst cell (n) |", "|---|---:|---:|"]
     for name, rows in scenarios(outcomes).items():
         sums: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
