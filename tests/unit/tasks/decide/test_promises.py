@@ -40,7 +40,9 @@ def test_a_row_is_the_certificate_of_its_answers() -> None:
         chosen = data.answered.answer == answer
         plants = [p for p, is_chosen in zip(data.plants, chosen, strict=True) if is_chosen]
         is_wrong = (data.answered.answer != data.truth)[chosen]
-        found = certify(data.answered.reliability[chosen], is_wrong, plants, 0.2, 0.9)
+        found = certify(
+            data.answered.reliability[chosen], is_wrong, plants, 1 - data.answered.reliability[chosen], 0.2, 0.9
+        )
         assert (row["threshold"], row["n_answered"], row["n_wrong"]) == (found.threshold, found.n, found.n_wrong)
         assert row["n_validation"] == chosen.sum() and row["share_answered"] == found.n / chosen.sum()
 
