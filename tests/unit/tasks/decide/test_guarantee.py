@@ -80,7 +80,12 @@ def test_repeated_plants_promise_less() -> None:
     wrong = np.arange(30) % 15 == 14
     once = certify(np.linspace(1, 0.5, 30), wrong, ids(30), np.full(30, 0.05), 0.2, 0.9)
     four = certify(
-        np.repeat(np.linspace(1, 0.5, 30), 4), np.repeat(wrong, 4), np.repeat(ids(30), 4), np.full(120, 0.05), 0.2, 0.9
+        np.repeat(np.linspace(1, 0.5, 30), 4),
+        np.repeat(wrong, 4),
+        np.repeat(ids(30), 4).tolist(),
+        np.full(120, 0.05),
+        0.2,
+        0.9,
     )
     assert four.n <= 4 * once.n
 
