@@ -19,6 +19,7 @@ from storage.tables import (
     CLUSTER_MATCHES,
     CLUSTER_SCORES,
     CROSSFIT,
+    DECIDED,
     DRIFT,
     EPOCHS,
     EVALUATION,
@@ -33,6 +34,7 @@ from storage.tables import (
 )
 from storage.tables.parquet import TableSpec, rows_to_columns, write_table
 from storage.tables.rows import rows_of
+from tasks.decide.decisions import decision_words
 from tasks.report.report import write_report
 from tasks.score.rating import INHERITED
 from tasks.statistics.detection import brier, calibration, calibration_error, detect
@@ -303,7 +305,10 @@ class FakeCampaign:
         # Most scores use the true label, with different weights, so that their order is known.
         hint = 1.0 if row["true"] == row["predicted"] else 0.0
         noise = (row["row"] * 37 % 48) / 48
-        reasons = [word for word, step in (("wide", 5), ("novel", 7)) if row["row"] % step == 0]
+        reasons = [word for word, step in (("unsure", 5), ("novel", 7)) if row["row"] % step == 0]
+        right = 0.4 * hint + 0.6 * noise
+        is_corrected = len(self.classes) == 2 and right < 0.5
+        answer = 1 - row["predicted"] if is_corrected else row["predicted"]
         return {
             **row,
             **{name: score[theirs] for name, theirs in INHERITED.items()},
@@ -314,9 +319,14 @@ class FakeCampaign:
             "calibrated_softmax": 0.1 * hint + 0.9 * noise,
             "feature_reliability": 0.7 * hint + 0.3 * noise,
             "trust_score": 3 * noise,
-            "combined_reliability": 0.4 * hint + 0.6 * noise,
-            "abstain": bool(reasons),
-            "abstain_reason": " ".join(reasons),
+            "combined_reliability": right,
+            "ready_probability": None if len(self.classes) > 2 else right if row["predicted"] == 1 else 1 - right,
+            "answer": answer,
+            "answer_reliability": 1 - right if is_corrected else right,
+            "is_corrected": is_corrected,
+            "decision": decision_words(np.asarray([answer]), [" ".join(reasons)], self.classes)[0],
+            "check_reason": " ".join(reasons),
+            "is_outside": False,
             "is_swapped": is_swapped,
             "adjusted": 1 - row["predicted"] if is_swapped else row["predicted"],
         }
@@ -328,6 +338,7 @@ class FakeCampaign:
             states = [("before", known, "predicted"), ("after", known, "adjusted")]
             crossfitted = "cross-fitted rule" if self.reviewed else "cross-fitted"
             states += [(crossfitted, crossfit[:-1], "adjusted")] if split == "val" else []
+            states += [("decided", known[: max(1, len(known) - 2)], "answer")]
             for state, of_state, column in states if known else []:
                 rows.append({"split": split, "state": state, **self._metric(of_state, column)})
                 rows[-1]["is_in_sample"] = (split, state) == ("val", "after")
@@ -350,8 +361,8 @@ class FakeCampaign:
             "n_corrected": sum(row[column] == row["label"] for row in changed),
             "n_spoiled": sum(row["predicted"] == row["label"] for row in changed),
             "mcnemar_p": 0.0321 if changed else 1.0,
-            "gain_lower": 0.0123 if column == "adjusted" and self.has_intervals else None,
-            "gain_upper": 0.4567 if column == "adjusted" and self.has_intervals else None,
+            "gain_lower": 0.0123 if column != "predicted" and self.has_intervals else None,
+            "gain_upper": 0.4567 if column != "predicted" and self.has_intervals else None,
         }
 
     def _evaluate(self, rated: list[dict[str, Any]], crossfit: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -421,6 +432,7 @@ class FakeCampaign:
     def _judge_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
         self._table(f"reliability {method} {day}", RELIABILITIES, rated)
         self._table(f"adjusted {method} {day}", ADJUSTED, rated)
+        self._table(f"decided {method} {day}", DECIDED, rated)
         is_outside = day in self.outside
         drift = {
             "split": "new" if day in self.scored_days else "test",

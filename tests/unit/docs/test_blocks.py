@@ -19,8 +19,8 @@ from flows.cli.run_file import load_run_file
 from flows.cli.seasons_file import load_seasons_file
 from storage.artifacts import Recipe, Store
 from storage.published.publish import publish_table
-from storage.tables import ADJUSTED, ASSIGNMENTS, RELIABILITIES
-from storage.tables.parquet import write_table
+from storage.tables import ASSIGNMENTS, CALIBRATION, DECIDED, PROMISES, READY_COUNTS, RELIABILITIES
+from storage.tables.parquet import TableSpec, write_table
 from tasks.classify.model import Classifier, rgb_images
 from tasks.parameters import Runtime
 from tasks.sources.synthetic.layouts import write_season
@@ -133,18 +133,20 @@ def test_python_blocks_run(
     checks[0](found, campaign)
 
 
-def adjusted_rows(campaign: FakeCampaign, day: str) -> list[dict[str, Any]]:
-    return table_rows(campaign, f"adjusted gradcam {day}", ADJUSTED)
+def decided_rows(campaign: FakeCampaign, day: str) -> list[dict[str, Any]]:
+    return table_rows(campaign, f"decided gradcam {day}", DECIDED)
 
 
-def check_ready(found: dict[str, Any], campaign: FakeCampaign) -> None:
-    rows = adjusted_rows(campaign, DAY)
-    n_ready = sum(row["adjusted"] == 1 and not row["abstain"] for row in rows)
-    assert n_ready and {str(day)[:10]: n for day, n in found["ready"].items()}[DAY] == n_ready
+def check_plan(found: dict[str, Any], campaign: FakeCampaign) -> None:
+    plan = {str(day)[:10]: (row.about_ready, row.to_harvest) for day, row in found["plan"].iterrows()}
+    rows = decided_rows(campaign, DAY)
+    to_harvest = sum(row["answer"] == 1 and not row["check_reason"] for row in rows)
+    assert 0 < to_harvest < len(rows) and set(plan) == set(DAYS)
+    assert plan[DAY] == pytest.approx((sum(row["ready_probability"] for row in rows), to_harvest))
 
 
 def check_accuracy(found: dict[str, Any], campaign: FakeCampaign) -> None:
-    assert set(found["accuracy"].state) == {"before", "after", "cross-fitted"}
+    assert set(found["accuracy"].state) == {"before", "after", "cross-fitted", "decided"}
     assert found["accuracy"].overall_accuracy.between(0, 1).all()
 
 
@@ -157,7 +159,7 @@ def check_maps(found: dict[str, Any], campaign: FakeCampaign) -> None:
 
 
 def check_to_check(found: dict[str, Any], campaign: FakeCampaign) -> None:
-    n = sum(row["abstain"] for row in adjusted_rows(campaign, DAY))
+    n = sum(bool(row["check_reason"]) for row in decided_rows(campaign, DAY))
     assert len(found["to_check"]) == n > 0
     assert found["to_check"].answer_reliability.is_monotonic_increasing
     assert len(found["geopandas"].read_file("check.gpkg")) == n
@@ -181,7 +183,7 @@ def check_input_gradient(found: dict[str, Any], campaign: FakeCampaign) -> None:
 
 # By a name that only this block defines.
 CHECKS = {
-    "ready": check_ready,
+    "plan": check_plan,
     "accuracy": check_accuracy,
     "maps": check_maps,
     "to_check": check_to_check,
@@ -201,30 +203,53 @@ def test_the_outline_of_a_task_is_that_of_the_code() -> None:
     assert [line for line in lines if line not in code] == []
 
 
-def table_queries() -> list[str]:
-    """The SQL over published tables, as it is written."""
-    return [block.content for block in blocks("sql") if "/tables/" in block.content]
+def table_queries(page: str) -> list[str]:
+    """The SQL of a page over published tables, as it is written."""
+    return [block.content for block in blocks("sql") if block.page == page and "/tables/" in block.content]
 
 
 def test_queries_over_tables_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From beside the store, on three rows of a date: two plants, one of them on two dates, one answer kept."""
     store, days = Store(tmp_path / "harvest-store"), (date(2021, 8, 23), date(2021, 9, 3))
     plants = {days[0]: ["2021_Ref_Plot2_E17", PLANT], days[1]: [PLANT]}
-    for day, spec in itertools.product(days, (ADJUSTED, RELIABILITIES)):
-        n = len(plants[day])
-        rows = {column.name: [_some(column.type)] * n for column in spec.columns}
-        rows |= {"plant_id": plants[day], "method": ["gradcam"] * n, "abstain": [False, True][:n]}
-        rows |= {"reliability": [0.75] * n} | ({"adjusted": [1] * n} if spec is ADJUSTED else {"novelty": [0.5] * n})
-        recipe = Recipe(spec.name, 1, {"date": str(day)})
-        with store.create(recipe) as draft:
-            write_table(draft, spec, rows)
-        publish_table(store, spec, [recipe.ref], CAMPAIGN, day)
+    own: dict[str, list[Any]] = {"decision": ["harvest", "check"], "check_reason": ["", "unsure"], "answer": [1, 1]}
+    own |= {"answer_reliability": [0.75, 0.5], "ready_probability": [0.75, 0.5]}
+    for day, spec in itertools.product(days, (DECIDED, RELIABILITIES)):
+        named = {"plant_id": plants[day]} | (own if spec is DECIDED else {"novelty": [0.5, 0.5]})
+        publish(store, spec, {name: values[: len(plants[day])] for name, values in named.items()}, day)
     monkeypatch.chdir(tmp_path)
     with duckdb.connect() as database:
-        season, reasons, plant = (database.sql(query).fetchall() for query in table_queries())
-    assert season == [(days[0], 2, 1, 1, 0.75), (days[1], 1, 0, 1, 0.75)]
-    assert reasons == [(days[0], "text", 1, 0.5, 0.25)]
-    assert plant == [(days[0], 0, 1, 0.75, True), (days[1], 0, 1, 0.75, False)]
+        season, reasons, plant = (database.sql(query).fetchall() for query in table_queries("docs/python.md"))
+    assert season == [(days[0], 2, 1, 1, 1.25, 0.75), (days[1], 1, 0, 1, 0.75, 0.75)]
+    assert reasons == [(days[0], "unsure", 1, 0.5, 0.5)]
+    assert plant == [(days[0], 0.5, 1, 0.5, "check", "unsure"), (days[1], 0.75, 1, 0.75, "harvest", "")]
+
+
+def test_queries_about_promises_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each over rows in another order than it must return them, and with rows that it must leave out."""
+    store, day = Store(tmp_path / "harvest-store"), date(2021, 8, 23)
+    errors = {"tolerated_error": [0.2, 0.1, 0.1], "answers": ["all", "ready", "all"], "threshold": [0.75, 0.5, None]}
+    publish(store, PROMISES, {"score": ["answer_reliability"] * 3, **errors})
+    publish(store, READY_COUNTS, {"plot": ["2", None], "n_ready": [1.5, 4.5], "share_source": ["overall"] * 2}, day)
+    answers: dict[str, list[Any]] = {"answers": ["ready", "not ready", "all", "ready", "ready"], "split": ["test"] * 5}
+    groups = {"acquired": [day, day, day, None, day], "is_acted_on": [True] * 4 + [False]}
+    publish(store, CALIBRATION, answers | groups)
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect() as database:
+        curve, counts, calibration = (database.sql(q).fetchall() for q in table_queries("docs/reliability.md"))
+    assert [row[1:3] for row in curve] == [(0.1, None), (0.2, 0.75)]
+    assert [(row[0], row[1], row[3]) for row in counts] == [(day, None, 4.5), (day, "2", 1.5)]
+    assert [row[:3] for row in calibration] == [("test", day, "not ready"), ("test", day, "ready")]
+
+
+def publish(store: Store, spec: TableSpec, known: dict[str, list[Any]], day: date | None = None) -> None:
+    """Publish rows of a table with these values, by Grad-CAM, and any values in the other columns."""
+    n = len(next(iter(known.values())))
+    rows = {column.name: [_some(column.type)] * n for column in spec.columns}
+    recipe = Recipe(spec.name, 1, {"date": str(day)})
+    with store.create(recipe) as draft:
+        write_table(draft, spec, {**rows, "method": ["gradcam"] * n, **known})
+    publish_table(store, spec, [recipe.ref], CAMPAIGN, day)
 
 
 def _some(kind: pa.DataType) -> Any:
@@ -235,9 +260,10 @@ def _some(kind: pa.DataType) -> Any:
 
 def test_queries_over_exports_run_as_written(campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = [block.content for block in blocks("sql") if "/exports/" in block.content]
-    assert len(queries) + len(table_queries()) == len(blocks("sql")) and queries
+    n_over_tables = sum(len(table_queries(page)) for page in ("docs/python.md", "docs/reliability.md"))
+    assert len(queries) + n_over_tables == len(blocks("sql")) and queries
     monkeypatch.chdir(campaign.root.parent)
     with duckdb.connect() as database:
         rows = [row for query in queries for row in database.sql(query).fetchall()]
     assert {str(row[0]) for row in rows} == set(DAYS)
-    assert sum(row[3] for row in rows) == sum(len(adjusted_rows(campaign, day)) for day in DAYS)
+    assert sum(row[3] for row in rows) == sum(len(decided_rows(campaign, day)) for day in DAYS)
