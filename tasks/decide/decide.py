@@ -3,7 +3,7 @@
 Reads `reliability`, `drift`, `promises`, `crossfit` and `predictions` of the date, and a person's review where there is
 one. Writes the tables `decided` and `ready_counts`.
 
-Memory: 0.5 kB for each image of the date.
+Memory: 1.5 kB for each image of the date.
 """
 
 from datetime import date

@@ -8,7 +8,7 @@ It is measured where the plan is made.
 from dataclasses import dataclass
 
 from storage.arrays.specs import IMAGES
-from storage.tables import ASSIGNMENTS, AUGMENTATION, OBSERVATIONS, PREDICTIONS, RELIABILITIES
+from storage.tables import ASSIGNMENTS, AUGMENTATION, DECIDED, OBSERVATIONS, PREDICTIONS, RELIABILITIES
 from storage.tables.parquet import ROWS_AT_ONCE
 from storage.tables.widths import VALUE_BYTES, row_in_memory
 from tasks.cluster.axes import VECTORS_AT_ONCE
@@ -177,11 +177,15 @@ def affinity_values(n: int, max_exact: int) -> int:
 
 
 def score_bytes(work: Workload, day: DateCounts) -> int:
-    """Return bytes of scoring: a batch of images with answers and rows, the labels of the others, distances."""
+    """Return bytes of scoring and deciding.
+
+    Scoring holds a batch of images with answers and rows, the labels of the others, and distances. Deciding holds the
+    decisions of a whole date.
+    """
     vectors = ANSWER_COPIES * FLOAT * (work.network.n_features + work.n_classes)
     rows = row_in_memory(ASSIGNMENTS.name) + 2 * row_in_memory(RELIABILITIES.name)
-    labels = day.n_images * LABELS * VALUE_BYTES
-    return min(day.n_explained, ROWS_AT_ONCE) * (vectors + rows) + labels + 3 * FLOAT * 2**22
+    labels, decided = day.n_images * LABELS * VALUE_BYTES, day.n_explained * row_in_memory(DECIDED.name)
+    return min(day.n_explained, ROWS_AT_ONCE) * (vectors + rows) + labels + decided + 3 * FLOAT * 2**22
 
 
 def report_bytes(work: Workload) -> int:

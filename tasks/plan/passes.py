@@ -55,7 +55,7 @@ def plan_work(work: Workload) -> list[StageWork]:
         StageWork("predict", n_dates, work.n_images, forward=work.n_images),
         *(explain_work(work, method) for method in work.explain.methods),
         StageWork("cluster", 3 * n_methods, work.n_validation * n_methods),
-        StageWork("score", n_methods * (4 + 5 * n_dates), sum(day.n_explained for day in work.dates) * n_methods),
+        StageWork("score", n_methods * (6 + 6 * n_dates), sum(day.n_explained for day in work.dates) * n_methods),
         StageWork("report", 2, work.n_images),
     ]
 

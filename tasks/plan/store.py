@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.arrays.specs import EXPLAINED_CLASS, PEAK, ROWS, SALIENCY
-from storage.tables import ADJUSTED, ASSIGNMENTS, AUGMENTATION, CROSSFIT, OBSERVATIONS, PREDICTIONS, RELIABILITIES
+from storage.arrays.specs import EXPLAINED_CLASS, MODEL_INPUTS, PEAK, ROWS, SALIENCY
+from storage.tables import (
+    ADJUSTED,
+    ASSIGNMENTS,
+    AUGMENTATION,
+    CROSSFIT,
+    DECIDED,
+    OBSERVATIONS,
+    PREDICTIONS,
+    RELIABILITIES,
+)
 from storage.tables.widths import row_bytes
 from tasks.explain.methods import SHARD_MAPS, Method
 from tasks.plan.workload import Workload
+from tasks.score.combine import INPUTS
 
 LISTED_BYTES = 1200  # bytes per image of a date's listing as JSON, which two artefacts hold
 REPORT_BYTES = 8_000_000  # bytes of a report's page and figures without its rows; the files are also published
@@ -42,6 +52,7 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
     ----------
     image_share : stored bytes of images per byte of pixels, as measured on some images; 1 for an upper bound.
     """
+    n_explained = sum(day.n_explained for day in work.dates)
     images = work.n_images * (round(work.image_bytes * image_share) + INDEX_BYTES)
     sizes = [
         Size("images", images),
@@ -50,6 +61,7 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
         Size("predictions", work.n_images * 4 * (work.network.n_features + work.n_classes)),
         *(Size("saliency", saliency_bytes(work, method), method) for method in work.explain.methods),
         *(Size("clusters", cluster_bytes(work, method), method) for method in work.explain.methods),
+        *(Size("scores", n_explained * score_row_bytes(), method) for method in work.explain.methods),
         Size("tables", table_rows_bytes(work)),
         Size("reports", 2 * (REPORT_BYTES + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods))),
     ]
@@ -82,6 +94,11 @@ def cluster_bytes(work: Workload, method: Method) -> int:
     return axes + 4 * work.cluster.n_clusters * features + n * of_image
 
 
+def score_row_bytes() -> int:
+    """Return bytes of an explained image beside its tables: the inputs of the combined model."""
+    return len(INPUTS) * np.dtype(MODEL_INPUTS.dtype).itemsize
+
+
 def table_rows_bytes(work: Workload) -> int:
     """Return bytes of the rows of the large tables, in their artefacts and published.
 
@@ -95,6 +112,7 @@ def table_rows_bytes(work: Workload) -> int:
         ASSIGNMENTS.name: n_maps * methods,
         RELIABILITIES.name: n_maps * methods,
         ADJUSTED.name: n_maps * methods,
+        DECIDED.name: n_maps * methods,
         CROSSFIT.name: work.n_validation * methods,
     }
     return 2 * sum(count * row_bytes(name) for name, count in rows.items())
