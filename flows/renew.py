@@ -6,7 +6,7 @@ Nothing is trained or explained again.
 
 from prefect import flow
 
-from flows.acquisition import judge
+from flows.acquisition import judge, plants_of_fit
 from flows.acquisition import publish as publish_date
 from flows.campaign import create_artifacts, publish
 from flows.judgement import judge_maps, propose
@@ -119,5 +119,5 @@ def renew_date(
     n_expected = len(kept) + 6 * len(params.explain.methods) + 2
     with Stages(scored.campaign, store, n_expected, runtime) as stages:
         roles = reuse(stages, kept)
-        roles |= judge(stages, params, roles)
+        roles |= judge(stages, params, roles, plants_of_fit(params, fitted))
         publish_date(stages, params, fitted, roles)

@@ -41,8 +41,10 @@ KNOWN = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that were impo
 
 STEMS = {
     "statistics": "by_plant detection significance",
-    "cluster": "affinity axes members nearest spectral",
-    "score": "combine held_out signals",
+    "cluster": "affinity axes members nearest novelty spectral",
+    "measure": "shift",
+    "score": "combine date_share held_out rating shares signals uncertainty",
+    "decide": "counts decisions guarantee promises",
     "adjust": "rules",
     "classify": "augment changes",
 }

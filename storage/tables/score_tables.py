@@ -168,7 +168,12 @@ SWAPS = TableSpec(
         Column("n_wrong", WHOLE, "number of them classified wrongly"),
         ERROR_SHARE,
         FAILING,
-        Column("p_holm", SHARE, "p_value with Holm's correction over the clusters", "0..1"),
+        Column(
+            "p_holm",
+            SHARE,
+            "p_value with Holm's correction over the clusters of at least `adjust.least` images; 1 for smaller ones",
+            "0..1",
+        ),
         Column(
             "rule",
             TEXT,

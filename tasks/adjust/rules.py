@@ -58,7 +58,7 @@ class Decision:
     Attributes
     ----------
     p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less, by plants.
-    p_holm : (q,) p-values with Holm's correction for q tests.
+    p_holm : (q,) p-values with Holm's correction over the clusters of enough images; 1 for smaller ones.
     is_swapped : (q,) whether the cluster's answers are swapped.
     """
 
@@ -74,7 +74,17 @@ def decide(n: Counts, n_wrong: Counts, p_value: Floats, params: AdjustParams, n_
     ----------
     p_value : (q,) p-values of the null hypothesis that the error share is 1/2 or less (see `failing_p_values`).
     """
-    return Decision(p_value, holm(p_value), which_swapped(n, n_wrong, p_value, params, n_classes))
+    return Decision(p_value, corrected(p_value, n, params.least), which_swapped(n, n_wrong, p_value, params, n_classes))
+
+
+def corrected(p_value: Floats, n: Counts, least: int) -> Floats:
+    """Correct p-values (q,) by Holm's method over the clusters of at least `least` images; others have 1.
+
+    Their size does not depend on the answers, so leaving small clusters out keeps the level and gives the others power.
+    """
+    is_enough, found = n >= least, np.ones(len(n))
+    found[is_enough] = holm(p_value[is_enough])
+    return found
 
 
 def which_swapped(
@@ -88,7 +98,7 @@ def which_swapped(
         return np.zeros(len(n), np.bool_)
     if params.rule == "paper":
         return n_wrong / n > params.threshold
-    return (holm(p_value) <= params.alpha) & (n >= params.least)
+    return corrected(p_value, n, params.least) <= params.alpha
 
 
 def swap(predicted: NDArray[np.integer], is_swapped: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -102,6 +112,9 @@ def swapped_without_fold(
 ) -> NDArray[np.bool_]:
     """Return which of n validation images the clusters of the other folds swap, (n,).
 
+    Clusters without a fold are smaller, and `least` counts images of all folds. So it is reduced by the share of images
+    that is left out. The p-values are those of fewer plants, so that `confident` swaps fewer clusters than with all.
+
     Parameters
     ----------
     fold, cluster : (n,) fold of each image, and its cluster among those of the other folds.
@@ -110,7 +123,8 @@ def swapped_without_fold(
     decided: dict[str, NDArray[np.bool_]] = {}
     for one, of in counts.items():
         n, n_wrong, p_value = (np.asarray(of[name]) for name in ("n", "n_wrong", "p_value"))
-        decided[one] = which_swapped(n, n_wrong, p_value, params, n_classes)
+        least = min(params.least, max(1, round(params.least * n.sum() / len(fold))))
+        decided[one] = which_swapped(n, n_wrong, p_value, params.model_copy(update={"least": least}), n_classes)
     return np.asarray([decided[str(f)][c - 1] for f, c in zip(fold, cluster, strict=True)], np.bool_)
 
 

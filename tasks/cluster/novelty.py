@@ -57,10 +57,13 @@ def cross_conformal_p(
 ) -> Floats:
     """Return the cross-conformal p-value (m,) of maps: (1 + #{i : known_i >= distance without fold of i}) / (1 + n).
 
-    Values lie in 1 / (1 + n)..1. A small value says that hardly any validation map is so far from the others. For a map
-    drawn like the validation maps, it is at most p with probability at most 2p in theory (Barber et al. 2021, theorem
-    4, without their term of order 1 / n), and about p in simulations. Distances that are equal up to rounding count as
-    not smaller.
+    Values lie in 1 / (1 + n)..1. A small value says that hardly any validation map is so far from the others. Distances
+    that are equal up to rounding count as not smaller.
+
+    A map drawn like the validation maps has a value of at most p with probability at most 2p + sqrt(2 / n) in theory
+    (Barber et al. 2021, section 4), and about p in simulations. The theory asks for the axes of each fold. Here a new
+    map is placed on the axes of all validation maps, which makes it look a little less novel: in simulations 0.037 to
+    0.052 of maps are under 0.05, and 0.024 with few maps of many pixels that differ by noise alone.
 
     Parameters
     ----------

@@ -5,9 +5,11 @@ much. Each threshold is therefore tested: is the share of wrong answers above it
 are made so that, with the stated confidence, no threshold is accepted for which this is false (learn then test:
 Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500).
 
-The tests are ordered from few answers to many, and each passes its level on to the next if it rejects (fallback
-procedure: Wiens 2003, DOI 10.1002/pst.64). Images of one plant resemble each other, so errors and images are divided by
-the design effect before the exact binomial test (Korn & Graubard 1998).
+The tests are ordered from few answers to many. They begin where a test will probably reject, and go on to more answers
+as long as each rejects at the whole level. This is the fallback procedure (Wiens 2003, DOI 10.1002/pst.64) with all
+weight on one test. Where to begin is decided by the probabilities that other plants have taught, not by the errors that
+are tested, so it costs no level. Images of one plant resemble each other, so
+errors and images are divided by the design effect before the exact binomial test (Korn & Graubard 1998).
 """
 
 from collections.abc import Sequence
@@ -16,14 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from tasks.statistics.by_plant import design_effect, intra_plant_correlation
 
 Floats = NDArray[np.float64]
 STEP = 0.05  # step between tested thresholds, as a share of the images
-# Shares of the images at which a test has a level of its own, with its part of the total level.
-START_LEVELS = {0.2: 0.4, 0.5: 0.3, 0.8: 0.3}
+POWER = 0.9  # probability to reject, if errors are as frequent as expected, of the test with which the tests begin
 MOST_TIMES = 100.0  # largest multiple of the validation plants that `plants_needed` asks for
 
 
@@ -48,7 +49,12 @@ class Certificate:
 
 
 def certify(
-    confidence: ArrayLike, is_wrong: ArrayLike, plants: Sequence[str], tolerated_error: float, confidence_level: float
+    confidence: ArrayLike,
+    is_wrong: ArrayLike,
+    plants: Sequence[str],
+    expected: ArrayLike,
+    tolerated_error: float,
+    confidence_level: float,
 ) -> Certificate:
     """Certify the least confidence from which on at most a tolerated share of answers is wrong.
 
@@ -57,88 +63,89 @@ def certify(
     confidence : (n,) confidence of cross-fitted validation answers; higher means more likely right.
     is_wrong : (n,) whether each answer is wrong.
     plants : (n,) plant of each answer.
+    expected : (n,) probability that each answer is wrong, learned from other plants. It decides where the tests begin;
+        the promise holds whether it is right or not.
     tolerated_error : tolerated share of wrong answers among those acted on, in (0, 1).
     confidence_level : probability, over the draw of validation plants, with which the promise holds, in (0, 1).
     """
     scores, wrong = np.asarray(confidence, np.float64), np.asarray(is_wrong, np.bool_)
     order = np.argsort(-scores, kind="stable")
     scores, wrong, names = scores[order], wrong[order], np.asarray(plants, np.str_)[order]
-    tests = _tests(scores, wrong, names)
-    accepted = _fallback(
-        [one.p_value(tolerated_error) for one in tests], [t.level for t in tests], 1 - confidence_level
-    )
-    if not any(accepted):
-        n_more = plants_needed(tests, len(set(plants)), tolerated_error, 1 - confidence_level)
-        return Certificate(None, 0, 0, 0, n_more)
-    last = max(i for i, is_accepted in enumerate(accepted) if is_accepted)
+    tests, level = _tests(scores, wrong, names), 1 - confidence_level
+    start = _start(tests, np.asarray(expected, np.float64)[order], tolerated_error, level)
+    last = start - 1
+    while last + 1 < len(tests) and tests[last + 1].p_value(tolerated_error) <= level:
+        last += 1
+    if last < start:
+        return Certificate(None, 0, 0, 0, plants_needed(tests, len(set(plants)), tolerated_error, level))
     n, n_plants = tests[last].n, len(set(names[: tests[last].n].tolist()))
     return Certificate(float(scores[n - 1]), n, int(wrong[:n].sum()), n_plants, 0)
 
 
 @dataclass(frozen=True)
 class ThresholdTest:
-    """Test of one threshold: answers from it on, errors among them, design effect, and its own part of the level."""
+    """Test of one threshold: answers from it on, errors among them, and their design effect."""
 
     n: int
     n_wrong: int
     effect: float
-    level: float
 
     def p_value(self, tolerated_error: float, times: float = 1.0) -> float:
         """Return the exact binomial p-value of "more than the tolerated share is wrong".
 
-        Counts are divided by the design effect and multiplied by `times`; the binomial tail is that of Clopper &
-        Pearson, which takes fractions.
+        Counts are divided by the design effect and multiplied by `times`.
         """
-        n, errors = times * self.n / self.effect, times * self.n_wrong / self.effect
-        if errors >= n:
-            return 1.0
-        return float(beta.sf(tolerated_error, errors + 1, n - errors))
+        return float(_p_values(self.n_wrong, self.n, self.effect / times, tolerated_error))
+
+    def power(self, expected: float, tolerated_error: float, level: float) -> float:
+        """Return the probability that the test rejects at a level if a share `expected` of answers is wrong."""
+        errors = np.arange(self.n + 1)
+        n_rejecting = int((_p_values(errors, self.n, self.effect, tolerated_error) <= level).sum())
+        return float(binom.cdf(n_rejecting - 1, self.n, expected))
+
+
+def _p_values(n_wrong: ArrayLike, n: int, effect: float, tolerated_error: float) -> Floats:
+    """Return the binomial tail of Clopper & Pearson, which takes fractions, for counts divided by an effect."""
+    errors = np.asarray(n_wrong, np.float64) / effect
+    return np.asarray(beta.sf(tolerated_error, errors + 1, np.maximum(n / effect - errors, 1e-12)))
 
 
 def _tests(scores: Floats, wrong: NDArray[np.bool_], names: NDArray[np.str_]) -> list[ThresholdTest]:
     """Return the tests of thresholds from few answers to many; answers of equal confidence are never parted."""
-    n_all, rho = len(scores), intra_plant_correlation(wrong, names.tolist())
+    n_all, rho = len(scores), intra_plant_correlation(wrong, names)
     ends = np.flatnonzero(np.r_[scores[1:] < scores[:-1], True]) + 1  # numbers of answers that a threshold can cut off
-    found: dict[int, float] = {}
-    for step in range(1, round(1 / STEP) + 1):
-        n = int(ends[min(np.searchsorted(ends, step * STEP * n_all - 1e-9), len(ends) - 1)])
-        found[n] = found.get(n, 0.0) + START_LEVELS.get(round(step * STEP, 6), 0.0)
-    return [
-        ThresholdTest(n, int(wrong[:n].sum()), design_effect(names[:n].tolist(), rho), level)
-        for n, level in found.items()
-    ]
+    wanted = np.arange(1, round(1 / STEP) + 1) * STEP * n_all
+    cuts = np.unique(ends[np.minimum(np.searchsorted(ends, wanted - 1e-9), len(ends) - 1)]).tolist()
+    return [ThresholdTest(n, int(wrong[:n].sum()), design_effect(names[:n], rho)) for n in cuts]
 
 
-def _fallback(p_values: Sequence[float], levels: Sequence[float], total: float) -> list[bool]:
-    """Return which tests reject in the fallback procedure with these parts of the total level."""
-    accepted: list[bool] = []
-    passed = 0.0
-    for p, own in zip(p_values, levels, strict=True):
-        level = own * total + passed
-        accepted.append(level > 0 and p <= level)
-        passed = level if accepted[-1] else 0.0
-    return accepted
+def _start(tests: Sequence[ThresholdTest], expected: Floats, tolerated_error: float, level: float) -> int:
+    """Return the test with which the tests begin: of those that reject with probability `POWER`, that of most answers.
+
+    The probability is computed as if answers were wrong as often as `expected` (n,). If no test reaches it, the tests
+    begin with the most promising one.
+    """
+    power = np.asarray([one.power(float(expected[: one.n].mean()), tolerated_error, level) for one in tests])
+    is_likely = np.flatnonzero(power >= POWER)
+    return int(is_likely[-1] if len(is_likely) else power.argmax())
 
 
-def plants_needed(tests: Sequence[ThresholdTest], n_plants: int, tolerated_error: float, total: float) -> int | None:
+def plants_needed(tests: Sequence[ThresholdTest], n_plants: int, tolerated_error: float, level: float) -> int | None:
     """Return how many more validation plants would certify a threshold, if errors stayed as frequent as they are.
 
-    Each test that has a level of its own is asked for the multiple of its plants that would make it reject. The answer
-    is None where even `MOST_TIMES` as many plants would not.
+    Each test is asked for the multiple of its plants with which it would reject. The answer is None where even
+    `MOST_TIMES` as many plants would not be enough for any.
     """
-    times = [
-        found for one in tests if one.level > 0 if (found := _times_needed(one, tolerated_error, one.level * total))
-    ]
+    times = [found for one in tests if (found := _times_needed(one, tolerated_error, level)) is not None]
     return None if not times else max(1, int(np.ceil((min(times) - 1) * n_plants)))
 
 
 def _times_needed(one: ThresholdTest, tolerated_error: float, level: float) -> float | None:
-    """Return the multiple of a test's counts at which its p-value falls to its level; None if there is none."""
-    if one.p_value(tolerated_error, MOST_TIMES) > level:
-        return None
+    """Return the multiple of a test's counts at which its p-value falls to a level; None if there is none."""
 
     def excess(times: float) -> float:
         return one.p_value(tolerated_error, times) - level
 
-    return float(brentq(excess, 1.0, MOST_TIMES, xtol=1e-3))  # pyright: ignore[reportArgumentType]
+    if excess(MOST_TIMES) > 0:
+        return None
+    return float(brentq(excess, 1.0, MOST_TIMES, xtol=1e-3)) if excess(1.0) > 0 else 1.0  # pyright: ignore

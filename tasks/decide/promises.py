@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.tables.names import PRODUCT_SCORE, SCORES
+from storage.tables.names import COMBINED_SCORE, PRODUCT_SCORE, SCORES
 from storage.tables.rows import Row
 from tasks.decide.decisions import Answered
 from tasks.decide.guarantee import certify
@@ -43,24 +43,30 @@ def promise_rows(judged: JudgedAnswers, classes: Sequence[str], params: DecidePa
     There is a row for every score, every tolerated share, and all answers or those of one class.
     """
     rows: list[dict[str, Any]] = []
-    for score, values, answer in _scores(judged):
+    for score, values, answer, expected in _scores(judged):
         is_wrong = answer != judged.truth
         for name, chosen, own in _groups(answer, classes, params):
             is_product = score == PRODUCT_SCORE
             for tolerated in sorted({*TOLERATED, own}):
                 plants = [judged.plants[i] for i in np.flatnonzero(chosen).tolist()]
-                row = promise(values[chosen], is_wrong[chosen], plants, tolerated, params.confidence)
+                of_group = (values[chosen], is_wrong[chosen], plants, expected[chosen])
+                row = promise(*of_group, tolerated, params.confidence)
                 is_used = is_product and tolerated == own and (name == ALL) == (params.promise == "together")
                 rows.append({"score": score, "answers": name, **row, "is_used": is_used})
     return rows
 
 
 def promise(
-    values: Floats, is_wrong: NDArray[np.bool_], plants: Sequence[str], tolerated_error: float, confidence: float
+    values: Floats,
+    is_wrong: NDArray[np.bool_],
+    plants: Sequence[str],
+    expected: Floats,
+    tolerated_error: float,
+    confidence: float,
 ) -> dict[str, Any]:
-    """Return the columns of a promise about n validation answers; n may be 0."""
+    """Return the columns of a promise about n validation answers (see `certify`); n may be 0."""
     n = len(values)
-    found = certify(values, is_wrong, plants, tolerated_error, confidence) if n else None
+    found = certify(values, is_wrong, plants, expected, tolerated_error, confidence) if n else None
     return {
         "tolerated_error": tolerated_error,
         "confidence": confidence,
@@ -80,11 +86,11 @@ def thresholds(promises: Sequence[Row], classes: Sequence[str]) -> dict[int, flo
     return {i: used.get(ALL, used.get(name)) for i, name in enumerate(classes)}
 
 
-def _scores(judged: JudgedAnswers) -> Iterator[tuple[str, Floats, NDArray[np.int64]]]:
-    """Yield every score with its values and the answers that it belongs to: the product's first, then the baselines."""
-    yield PRODUCT_SCORE, judged.answered.reliability, judged.answered.answer
+def _scores(judged: JudgedAnswers) -> Iterator[tuple[str, Floats, NDArray[np.int64], Floats]]:
+    """Yield every score with its values, its answers, and the chance that each is wrong: the product's first."""
+    yield PRODUCT_SCORE, judged.answered.reliability, judged.answered.answer, 1 - judged.answered.reliability
     for name in SCORES:
-        yield name, judged.scores[name], judged.predicted
+        yield name, judged.scores[name], judged.predicted, 1 - judged.scores[COMBINED_SCORE]
 
 
 def _groups(

@@ -31,11 +31,9 @@ def guarantee_sentence(row: Row) -> str:
 
 def _lacking(row: Row, which: str) -> str:
     found = (
-        f"None of the {which.replace(' acted on', '')} can be acted on yet: {row['n_validation']} validation answers do "
-        f"not show that at most {100 * row['tolerated_error']:.3g} of 100 would be wrong"
+        f"None of the {which.replace(' acted on', '')} can be acted on yet: {row['n_validation']} validation answers "
+        f"do not show that at most {100 * row['tolerated_error']:.3g} of 100 would be wrong"
     )
     if row["n_more_plants"] is None:
-        return (
-            f"{found}. More checked plants alone would not change that: raise decide.tolerated_error, or check by hand."
-        )
+        return f"{found}. More checked plants alone would not change that: tolerate more errors, or check by hand."
     return f"{found}. About {row['n_more_plants']} more checked validation plants would, if errors stay as frequent."

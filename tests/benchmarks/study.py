@@ -1,131 +1,216 @@
-"""Study on synthetic seasons with known truth what adjustment changes, and which score detects errors best.
+"""Study on synthetic seasons with known truth what is decided, what is promised, and whether the promises are kept.
 
-`make study` runs it. Every scenario and seed is a whole campaign, including training; together they take an hour and a
-half on two cores. Results in build/study are cached. It prints Markdown tables and writes build/study.json.
+`make study` runs it. Every scenario and seed is a whole campaign of images, including training; together they take
+about two hours on two cores. Results in build/study are cached. It prints Markdown tables and writes build/study.json.
+`tests.benchmarks.feature_study` repeats the question on hundreds of campaigns without images.
 """
 
+import argparse
 import json
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
 
+from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
 from flows.cli.demo import demo_campaign, demo_season
 from flows.cli.options import configure_prefect
-from flows.cli.results import results
 from flows.parameters import CampaignParams
-from storage.artifacts import Store
-from tasks.adjust.rules import AdjustParams
+from storage.artifacts import ArtifactRef, Store
+from storage.records.campaigns import CampaignRecord
+from storage.tables import ADJUSTED, DECIDED, METRICS, PROMISES, READY_COUNTS, RELIABILITIES
+from storage.tables.names import PRODUCT_SCORE, SCORES
+from storage.tables.rows import Row, rows_of
+from tasks.classify.augment import AugmentParams
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.benchmarks.study_tables import accuracy_table, calibration_table, count_table, promise_table
 
-SCENARIOS: dict[str, dict[str, Any]] = {
-    "shortcut": {"shortcut": True},
-    "label noise": {"label_noise": 0.15},
-    "light drift": {"light_drift": 0.4},
-}
-# Other seeds than 0 to 4, on which the two constants of the combined model were chosen.
-SEEDS = range(10, 20)
+AUGUST = [date(2022, 8, day) for day in range(1, 32)]
+MIDDLE = (AUGUST[22], AUGUST[24])  # dates on which about half of the plants are ready
 FOLDER = Path("build/study")
 RESULT = Path("build/study.json")
-UNSEEN = "test"
+TOLERATED = (0.1, 0.15, 0.2)
+METHOD = "gradcam"
 
 
-def study_campaign(scenario: str, seed: int) -> CampaignParams:
-    """Return the demonstration's campaign for another season, which is drawn in memory."""
-    season = demo_season(shortcut=False, seed=seed).model_copy(update=SCENARIOS[scenario])
-    campaign = demo_campaign(f"{scenario.replace(' ', '-')}-{seed}", Path())
+@dataclass(frozen=True)
+class Scenario:
+    """What differs from the demonstration's season and campaign.
+
+    Attributes
+    ----------
+    season : keys of the season.
+    copies : augmented copies of an image by class; more copies of ready plants bias the classifier.
+    new_date : date that the fit scores afterwards, on which the scenario is judged; None judges test plants.
+    """
+
+    season: dict[str, Any] = field(default_factory=dict[str, Any])
+    copies: tuple[int, int] = (1, 2)
+    new_date: date | None = None
+
+
+SCENARIOS = {
+    "shortcut": Scenario({"shortcut": True}),
+    "label noise": Scenario({"label_noise": 0.15}),
+    "nothing systematic": Scenario({"dates": MIDDLE}),
+    "growing season": Scenario(),
+    "biased classifier": Scenario({"dates": MIDDLE}, copies=(1, 5)),
+    "few ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[16]),
+    "many ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[30]),
+    "repeated plants": Scenario({"dates": tuple(AUGUST[20:26]), "plants_per_row": 8}),
+}
+
+
+def study_campaign(scenario: Scenario, seed: int) -> CampaignParams:
+    """Return the demonstration's campaign for another season, which is drawn in memory.
+
+    Scenarios that differ only in their new date have the same campaign, which is then computed once.
+    """
+    season = demo_season(shortcut=False, seed=seed).model_copy(update=scenario.season)
+    name = (
+        "-".join(f"{key}-{len(v) if isinstance(v, tuple) else v}" for key, v in scenario.season.items()) or "four-dates"
+    )
+    name = f"{name.replace('_', '-').lower()}-{scenario.copies[1]}-{seed}"
+    campaign = demo_campaign(name, Path())
+    source = SyntheticSource(season=season)
     train = campaign.train.model_copy(update={"seed": seed})
-    changed = {"source": SyntheticSource(season=season), "train": train, "adjust": AdjustParams(rule="paper")}
+    changed = {
+        "source": source,
+        "dates": season.dates,
+        "train": train,
+        "augment": AugmentParams(copies=scenario.copies),
+    }
     return campaign.model_copy(update=changed)
 
 
-def run(params: CampaignParams) -> dict[str, Any]:
-    """Return the results of a campaign, which is run unless the store has it."""
-    return results(Store(FOLDER), analyse_campaign(params, str(FOLDER.absolute())))
-
-
-def outcome(scenario: str, seed: int) -> dict[str, Any]:
-    """Return accuracy by both rules and the quality of each score on test plants; validation is cross-fitted."""
+def outcome(name: str, seed: int) -> dict[str, Any]:
+    """Run one campaign, and return what the tables need as JSON values."""
+    scenario = SCENARIOS[name]
     params = study_campaign(scenario, seed)
-    found = run(params)
-    sure = params.model_copy(
-        update={"campaign": f"{params.campaign}-confident", "adjust": AdjustParams(rule="confident")}
-    )
+    store = Store(FOLDER)
+    record = analyse_campaign(params, str(FOLDER.absolute()))
+    artifacts, days, split = record.artifacts, params.dates, "test"
+    if scenario.new_date is not None:
+        season = params.source.season.model_copy(update={"dates": (scenario.new_date,)})  # pyright: ignore
+        scored = score_acquisition(
+            params.campaign, scenario.new_date, str(FOLDER.absolute()), source=SyntheticSource(season=season)
+        )
+        artifacts, days, split = scored.artifacts, (scenario.new_date,), "new"
+    rows = [row for day in days for row in judged_rows(store, artifacts, day, split)]
     return {
-        "scenario": scenario,
+        "scenario": name,
         "seed": seed,
-        "before": accuracy(found, UNSEEN, "before"),
-        "paper": accuracy(found, UNSEEN, "after"),
-        "confident": accuracy(run(sure), UNSEEN, "after"),
-        "val before": accuracy(found, "val", "before"),
-        "val in-sample": accuracy(found, "val", "after"),
-        "val cross-fitted": accuracy(found, "val", "cross-fitted"),
-        "scores": {
-            row["score"]: {name: row[name] for name in ("auroc", "aurc", "augrc", "calibration_error")}
-            for row in found["evaluation"]
-            if row["split"] == UNSEEN
-        },
+        "n": len(rows),
+        "before": share(row["predicted"] == row["label"] for row in rows),
+        "paper": share(row["adjusted"] == row["label"] for row in rows),
+        "decided": share(row["answer"] == row["label"] for row in rows),
+        "validation": validation_accuracies(store, record),
+        "promises": kept_promises(rows_of(store.open(record.artifacts[f"promises {METHOD}"]), PROMISES), rows),
+        "cells": cells(rows),
+        "counts": [count for day in days if (count := counted(store, artifacts, day))],
     }
 
 
-def accuracy(found: dict[str, Any], split: str, state: str) -> float:
-    """Return the overall accuracy of a split in a state."""
-    (row,) = [row for row in found["metrics"] if (row["split"], row["state"]) == (split, state)]
-    return row["overall_accuracy"]
+def judged_rows(store: Store, artifacts: dict[str, ArtifactRef], day: date, split: str) -> list[dict[str, Any]]:
+    """Read a date's labelled unseen rows with decision, scores and the paper's answer.
 
-
-def accuracy_table(outcomes: list[dict[str, Any]]) -> str:
-    """Format as Markdown the mean accuracy over seeds, and on how many seeds adjustment was better or worse."""
-    names = ("before", "paper", "confident", "val before", "val in-sample", "val cross-fitted")
-    lines = [
-        "| scenario | test before | after, paper's rule | better / worse on seeds | after, confident rule "
-        "| better / worse on seeds | validation before | after, in-sample | after, cross-fitted |",
-        "|---|" + "---:|" * 8,
+    On a scored date every plant is unseen by the classifier's training date, whatever its split in the season.
+    """
+    decided = rows_of(store.open(artifacts[f"decided {METHOD} {day}"]), DECIDED)
+    rated = rows_of(store.open(artifacts[f"reliability {METHOD} {day}"]), RELIABILITIES, tuple(SCORES))
+    adjusted = rows_of(store.open(artifacts[f"adjusted {METHOD} {day}"]), ADJUSTED, ("adjusted",))
+    together = zip(decided, rated, adjusted, strict=True)
+    return [
+        {**one, **scores, "adjusted": paper["adjusted"], "day": str(day)}
+        for one, scores, paper in together
+        if one["label"] is not None and (one["split"] == split or (split == "new" and one["split"] != "val"))
     ]
-    for scenario in SCENARIOS:
-        rows = [one for one in outcomes if one["scenario"] == scenario]
-        shown = {name: f"{100 * mean(row[name] for row in rows):.1f} %" for name in names}
-        counts = {
-            rule: f"{sum(r[rule] > r['before'] for r in rows)} / {sum(r[rule] < r['before'] for r in rows)}"
-            for rule in ("paper", "confident")
-        }
-        cells = [shown["before"], shown["paper"], counts["paper"], shown["confident"], counts["confident"]]
-        lines.append(f"| {scenario} | " + " | ".join([*cells, *(shown[name] for name in names[3:])]) + " |")
-    return "\n".join(lines)
 
 
-def score_table(outcomes: list[dict[str, Any]]) -> str:
-    """Format as Markdown each score's mean AURC (with standard deviation), AUGRC and AUROC on test plants."""
-    head = " | ".join(f"{scenario}: AURC | AUGRC | AUROC" for scenario in SCENARIOS)
-    lines = [f"| score | {head} |", "|---|" + "---:|" * (3 * len(SCENARIOS))]
-    for score in outcomes[0]["scores"]:
-        cells: list[str] = []
-        for scenario in SCENARIOS:
-            found = [one["scores"][score] for one in outcomes if one["scenario"] == scenario]
-            aurc = [one["aurc"] for one in found]
-            cells += [
-                f"{mean(aurc):.3f} ± {stdev(aurc):.3f}",
-                f"{mean(one['augrc'] for one in found):.3f}",
-                f"{mean(one['auroc'] for one in found):.3f}",
+def kept_promises(promises: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Count the unseen answers that each score acts on at each tolerated share, and how many of them are wrong."""
+    found: list[dict[str, Any]] = []
+    for score in (PRODUCT_SCORE, *SCORES):
+        for tolerated in TOLERATED:
+            (promise,) = [
+                p for p in promises if (p["score"], p["answers"], p["tolerated_error"]) == (score, "all", tolerated)
             ]
-        lines.append(f"| `{score}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            limit, answer = promise["threshold"], "answer" if score == PRODUCT_SCORE else "predicted"
+            acted = [r for r in rows if limit is not None and r[score] >= limit and not is_vetoed(r)]
+            found.append(
+                {
+                    "score": score,
+                    "tolerated": tolerated,
+                    "n": len(rows),
+                    "n_acted": len(acted),
+                    "n_wrong": sum(row[answer] != row["label"] for row in acted),
+                }
+            )
+    return found
+
+
+def is_vetoed(row: Row) -> bool:
+    """Return whether an answer is not acted on whatever its reliability."""
+    return bool({"novel", "reviewed", "outside"} & set(row["check_reason"].split()))
+
+
+def cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sum promised and observed right answers by date and answer."""
+    keys = sorted({(row["day"], row["answer"]) for row in rows})
+    return [
+        {
+            "day": day,
+            "answer": answer,
+            "n": len(here),
+            "promised": sum(row["answer_reliability"] for row in here),
+            "observed": sum(row["answer"] == row["label"] for row in here),
+        }
+        for day, answer in keys
+        if (here := [row for row in rows if (row["day"], row["answer"]) == (day, answer)])
+    ]
+
+
+def counted(store: Store, artifacts: dict[str, ArtifactRef], day: date) -> dict[str, Any] | None:
+    """Return a date's count of ready plants with its interval and the truth; None if a plant's truth is unknown."""
+    artifact = store.open(artifacts[f"decided {METHOD} {day}"])
+    labels = [row["label"] for row in rows_of(artifact, DECIDED, ("label",))]
+    field_rows = [row for row in rows_of(artifact, READY_COUNTS) if row["plot"] is None]
+    if None in labels or not field_rows:
+        return None
+    (row,) = field_rows
+    return {**{name: row[name] for name in ("n", "n_ready", "n_ready_lower", "n_ready_upper")}, "truth": sum(labels)}
+
+
+def validation_accuracies(store: Store, record: CampaignRecord) -> dict[str, float]:
+    """Return the accuracy of validation plants by state."""
+    rows = rows_of(store.open(record.artifacts[f"metrics {METHOD}"]), METRICS)
+    return {row["state"]: row["overall_accuracy"] for row in rows if row["split"] == "val"}
+
+
+def share(found: Any) -> float:
+    """Return the share of true values."""
+    return mean(map(float, found))
 
 
 def main() -> None:
     """Run every campaign and print the tables; write results after each seed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs=2, default=(10, 20), help="first seed, and the one after the last")
+    arguments = parser.parse_args()
     configure_prefect(logs=False)
     RESULT.parent.mkdir(exist_ok=True)
     outcomes: list[dict[str, Any]] = []
-    for seed in SEEDS:
+    for seed in range(*arguments.seeds):
         outcomes += [outcome(scenario, seed) for scenario in SCENARIOS]
         RESULT.write_text(json.dumps(outcomes, indent=1))
     console = Console(width=300, highlight=False)
-    console.print(accuracy_table(outcomes), markup=False)
-    console.print()
-    console.print(score_table(outcomes), markup=False)
+    for table in (accuracy_table, promise_table, calibration_table, count_table):
+        console.print(table(outcomes), markup=False)
+        console.print()
 
 
 if __name__ == "__main__":

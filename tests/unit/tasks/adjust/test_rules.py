@@ -93,9 +93,12 @@ def test_a_confident_swap_is_a_finding_of_holms_test(
     params = AdjustParams(rule="confident", alpha=alpha, least=least)
     found = decide(n, n // 2, np.asarray(p), params, 2)
     assert found.p_value.tolist() == p
-    is_finding = holms_findings([Fraction(one) for one in p], Fraction(alpha))
-    assert np.array_equal(found.p_holm <= alpha, is_finding)
-    assert found.is_swapped.tolist() == [f and size >= least for f, size in zip(is_finding, n, strict=True)]
+    tested = [k for k, size in enumerate(n) if size >= least]
+    is_finding = holms_findings([Fraction(p[k]) for k in tested], Fraction(alpha))
+    swapped = {k for k, is_found in zip(tested, is_finding, strict=True) if is_found}
+    assert found.is_swapped.tolist() == [k in swapped for k in range(len(n))]
+    assert np.array_equal(found.p_holm <= alpha, found.is_swapped)
+    assert set(found.p_holm[n < least]) <= {1.0}
     assert (found.p_holm >= found.p_value).all() and (found.p_holm <= 1).all()
 
 
@@ -110,6 +113,12 @@ def test_a_small_cluster_is_never_swapped_confidently() -> None:
     assert decided([(9, 9), (100, 10)], CONFIDENT).is_swapped.tolist() == [False, False]
     assert decided([(10, 10), (100, 10)], CONFIDENT).is_swapped.tolist() == [True, False]
     assert decided([(9, 9), (100, 10)], PAPER).is_swapped.tolist() == [True, False]
+
+
+def test_small_clusters_do_not_weaken_the_evidence_for_others() -> None:
+    cluster, small = (20, 16), [(5, 1)] * 7
+    assert decided([cluster, *small], CONFIDENT).p_holm.tolist() == [pytest.approx(coin(*cluster)), *[1.0] * 7]
+    assert decided([cluster, *small], CONFIDENT).is_swapped.tolist() == [True, *[False] * 7]
 
 
 def test_more_clusters_ask_for_more_evidence() -> None:
@@ -163,6 +172,15 @@ def test_errors_of_few_plants_are_no_reason_to_swap() -> None:
     few = {**FOLDS, "1": {**FOLDS["1"], "p_value": [1.0, 1 / 8]}}
     assert swapped_without_fold(*PLACES, few, CONFIDENT, 2).tolist() == [False, False, True, False, False, False]
     assert swapped_without_fold(*PLACES, few, PAPER, 2).tolist() == [False, True, True, False, False, False]
+
+
+def test_the_smallest_cluster_is_smaller_without_a_fold() -> None:
+    # Of 50 images a fold leaves out 10, so that 8 images stand for 10, and 7 do not.
+    places = [1] * 10, [1, 2] * 5
+    for n, is_swapped in ((8, True), (7, False)):
+        counts = {"1": {"n": [40 - n, n], "n_wrong": [0, n], "p_value": [1.0, 1e-4]}}
+        found = swapped_without_fold([*places[0], *[1] * 40], [*places[1], *[1] * 40], counts, CONFIDENT, 2)
+        assert found.tolist() == [False, is_swapped] * 5 + [False] * 40
 
 
 def test_three_classes_are_left_as_they_are_in_every_fold() -> None:

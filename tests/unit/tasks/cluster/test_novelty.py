@@ -143,6 +143,16 @@ def test_false_alarms_are_near_nominal(n_plants: int, per_plant: int) -> None:
     assert 0.035 - error < shares.mean() < 0.055 + error and error < 0.025
 
 
+def test_a_fold_that_is_left_out_makes_no_map_look_less_novel() -> None:
+    random = np.random.default_rng(4)
+    reference, new, folds = random.normal(size=(60, 4)), 1.2 * random.normal(size=(200, 4)), np.arange(60) % 5 + 1
+    known = np.diag(distances_without_folds(reference, reference, folds, 5)[:, folds - 1])
+    to_all = np.repeat(nearest(new, reference, 5)[1].mean(axis=1)[:, None], 5, axis=1)
+    without = cross_conformal_p(distances_without_folds(new, reference, folds, 5), known, folds)
+    assert (without <= cross_conformal_p(to_all, known, folds)).all()
+    assert without.mean() < cross_conformal_p(to_all, known, folds).mean() - 0.01
+
+
 def test_maps_of_another_kind_are_novel() -> None:
     assert shares_of_novel(60, 1, noise=0.6, n_fields=10).mean() > 0.9
 

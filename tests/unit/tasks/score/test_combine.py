@@ -32,6 +32,12 @@ def constant(n: int, value: float = 0.5) -> Signals:
     return {name: np.full(n, value) for name in NAMES}
 
 
+def answers(n: int, seed: int = 0) -> Signals:
+    """Answers of two classes, on dates with different shares of ready plants."""
+    generator = np.random.default_rng(seed + 100)
+    return {"answer": generator.choice([-1.0, 1.0], n), "share_shift": generator.choice([-0.8, 0.1, 0.9], n)}
+
+
 def errors(n: int, share: float = 0.3, seed: int = 1) -> Flags:
     return np.random.default_rng(seed).uniform(size=n) < share
 
@@ -121,10 +127,12 @@ def test_more_of_any_signal_never_lowers_the_probability(which: int, step: float
 def loss(model: Combination, signals: Signals, is_wrong: Flags) -> float:
     """Written out, with the half right and half wrong answer at the mean."""
     p = model.reliability(signals)
-    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # the margin alone, the classifier's own confidence
+    # The margin, the classifier's own confidence, and the date's share of ready plants, as its shift says.
+    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    penalty = np.asarray([10.0] * 6 + [1.0] * 2)
     at_mean = expit(model.intercept)
     own = -np.log(np.where(is_wrong, 1 - p, p)).sum() - 0.5 * np.log(at_mean) - 0.5 * np.log(1 - at_mean)
-    return float(own + 10 / 2 * ((model.weights - start) ** 2).sum())
+    return float(own + (penalty / 2 * (model.weights - start) ** 2).sum())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +147,7 @@ def test_the_weight_of_two_answers_by_hand(name: str, is_useful: bool) -> None:
     signals: Signals = {**constant(2), name: np.asarray([0.0, 1.0] if name == "error_share" else [1.0, 0.0])}
     model = fit_combination(signals, np.asarray([False, True]) if is_useful else np.asarray([True, False]))
     weight: Any = brentq(lambda w: 10 * (w - start) - sign * 2 * expit(-sign * w), -5, 5)
-    expected = np.where(np.arange(6) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0])
+    expected = np.where(np.arange(8) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0, 0, 1])
     np.testing.assert_allclose(model.weights, expected, atol=1e-4)
     assert model.intercept == pytest.approx(0, abs=1e-4)
 
@@ -156,22 +164,52 @@ def test_weights_are_those_of_scikit_learns_penalised_regression() -> None:
     right, counts = np.r_[~is_wrong, True, False], np.r_[np.ones(80), 0.5, 0.5]
     other = LogisticRegression(C=0.1, tol=1e-10, max_iter=1000).fit(rows, right, counts)
     assert (other.coef_ > 0.05).all()  # so that the bound at zero is not met
-    np.testing.assert_allclose(np.delete(model.weights, 2), other.coef_[0], atol=1e-3)
+    np.testing.assert_allclose(np.delete(model.weights[:6], 2), other.coef_[0], atol=1e-3)
     assert model.intercept == pytest.approx(other.intercept_[0], abs=1e-3)
     assert model.weights[2] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_step_away_from_the_fit_is_better(seed: int) -> None:
-    signals, is_wrong = noise(60, seed), errors(60, seed=seed + 10)
+    signals, is_wrong = {**noise(60, seed), **answers(60, seed)}, errors(60, seed=seed + 10)
     model = fit_combination(signals, is_wrong)
     least = loss(model, signals, is_wrong)
     generator = np.random.default_rng(seed)
     for size in (1e-3, 1e-2, 0.1, 1.0):
         for _ in range(50):
-            moved = np.maximum(model.weights + size * generator.normal(size=6), 0)
+            moved = model.weights + size * generator.normal(size=8)
+            moved[:6] = np.maximum(moved[:6], 0)
             other = Combination(model.mean, model.scale, moved, model.intercept + size * generator.normal())
             assert loss(other, signals, is_wrong) >= least - 1e-5
+
+
+def test_counts_are_copies_of_an_image() -> None:
+    signals, is_wrong = {**noise(40), **answers(40)}, errors(40)
+    counts = np.random.default_rng(1).integers(0, 4, 40)
+    model = fit_combination(signals, is_wrong, counts.astype(np.float64))
+    copied = fit_combination({name: np.repeat(v, counts) for name, v in signals.items()}, np.repeat(is_wrong, counts))
+    np.testing.assert_allclose(model.weights, copied.weights, atol=1e-4)
+    np.testing.assert_allclose(model.reliability(signals), copied.reliability(signals), atol=1e-4)
+
+
+def test_the_answer_and_the_share_of_a_date_correct_what_the_signals_do_not_know() -> None:
+    """Two dates with few and many ready plants, and a classifier that says ready half the time on both."""
+    random, n = np.random.default_rng(0), 2000
+    is_late, says_ready = random.uniform(size=n) < 0.5, random.uniform(size=n) < 0.5
+    is_ready = random.uniform(size=n) < np.where(is_late, 0.8, 0.2)
+    shift = np.where(is_late, 1.0, -1.0) * np.log(4)
+    signals = {**constant(n), "answer": np.where(says_ready, 1.0, -1.0), "share_shift": shift}
+    found = fit_combination(signals, says_ready != is_ready).reliability(signals)
+    for late in (False, True):
+        for answer in (False, True):
+            cell = (is_late == late) & (says_ready == answer)
+            assert found[cell].mean() == pytest.approx((says_ready == is_ready)[cell].mean(), abs=0.03)
+
+
+def test_without_the_answers_class_both_inputs_are_zero() -> None:
+    assert (inputs(noise(5))[:, 6:] == 0).all()
+    known = inputs({**noise(2), "answer": np.asarray([1.0, -1.0]), "share_shift": np.asarray([0.3, 0.3])})
+    np.testing.assert_allclose(known[:, 6:], [[1, 0.3], [-1, -0.3]])
 
 
 def test_images_in_another_order_give_the_same_model() -> None:

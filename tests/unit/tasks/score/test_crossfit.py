@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.arrays.specs import FEATURES, LOGITS, MAP_DISTANCE, TRUTH
+from storage.arrays.specs import COORDINATES, FEATURES, LABELS, LOGITS, MAP_DISTANCE, TRUTH, VOTES
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import Store
 from storage.errors import InputError
@@ -83,6 +83,19 @@ def test_the_table_holds_the_cross_fitted_signals(planted: Judged) -> None:
     np.testing.assert_allclose(stored.weights, model.weights, rtol=1e-6)
     assert artifact.summary["weights"]["margin"] == stored.weights[2] and artifact.summary["warnings"] == []
     assert {len(one["n"]) for one in artifact.read_json("folds.json").values()} == {3}
+
+
+def test_votes_are_those_of_the_nearest_maps_of_other_plants(planted: Judged) -> None:
+    """Every plant has a map on both dates; neither votes on the other."""
+    fit, judged = planted.store.open(planted.clusters), planted.store.open(planted.crossfit)
+    places, labels = read_array(fit, COORDINATES), read_array(fit, LABELS).tolist()
+    plants, votes = np.asarray(planted.read(CROSSFIT)["plant_id"]), read_array(judged, VOTES).tolist()
+    for i, vote in enumerate(votes):
+        others = np.flatnonzero(plants != plants[i])
+        near = others[np.argsort(np.linalg.norm(places[others] - places[i], axis=1))][: PARAMS.neighbours]
+        found = [labels[j] for j in near]
+        assert vote == max(found, key=lambda cluster: (found.count(cluster), -found.index(cluster)))
+    assert len(votes) == len(labels) == 40
 
 
 def test_a_second_run_finds_the_first(planted: Judged) -> None:

@@ -1,0 +1,133 @@
+"""Numbers of ready plants: sums of probabilities, and intervals that cover the truth in simulation."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from tasks.classify.answers import Answers
+from tasks.decide.counts import LEVEL, ready_counts
+from tasks.score.combine import answer_sign, inputs
+from tasks.score.date_share import DateShare, estimated_share, validated_share
+from tasks.score.held_out import Validation, share_signals
+from tasks.score.uncertainty import ReadyModel, ready_model, resampled_models
+
+Floats = NDArray[np.float64]
+
+
+def drawn(random: np.random.Generator, n: int, share: float) -> tuple[Floats, NDArray[np.int64]]:
+    """Signals (n,) of plants, and whether they are ready; log-odds at a share of one half are twice the signal."""
+    ready = (random.uniform(size=n) < share).astype(np.int64)
+    return random.normal(np.where(ready == 1, 1.0, -1.0), 1.0), ready
+
+
+def signals_of(signal: Floats, data: Validation) -> dict[str, Floats]:
+    """Signals of a classifier that answers by the sign of one signal; all others know nothing."""
+    n = len(signal)
+    constant = {name: np.full(n, 0.5) for name in ("error_share", "nearest_map_reliability", "feature_reliability")}
+    known = {**constant, "trust_score": np.ones(n), "novelty": np.full(n, 0.5), "margin": 2 * np.abs(signal)}
+    return known | share_signals(data, data.shares())
+
+
+def images(signal: Floats, ready: NDArray[np.int64], plants: list[str]) -> Validation:
+    logits = np.stack([-signal, signal], axis=1)
+    return Validation(np.zeros((len(signal), 1)), Answers(logits, logits), ready, plants, ["day"] * len(signal))
+
+
+def counts_of(seed: int, share: float, n_validation: int, n: int) -> tuple[dict[str, float], int]:
+    """Count one simulated date; return the field's row and the true number of ready plants."""
+    random = np.random.default_rng(seed)
+    signal, ready = drawn(random, n_validation, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(n_validation)])
+    known = signals_of(signal, data)
+    model, resampled = ready_model(data, known), resampled_models(data, known, 60)
+    there, truth = drawn(random, n, share)
+    new = images(there, truth, [f"n{i}" for i in range(n)])
+    values, answer = inputs({**signals_of(there, new), "share_shift": np.zeros(n)}), answer_sign(new.answers.predicted)
+    of_date = estimated_share(model, resampled, values, answer)
+    probability = expit(model.ready_odds(values, answer, of_date.shift))
+    (row,) = ready_counts(probability, values, answer, [None] * n, of_date, resampled)
+    return row, int(truth.sum())
+
+
+def test_counts_are_sums_of_probabilities_by_plot() -> None:
+    signal, ready = drawn(np.random.default_rng(0), 40, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(40)])
+    known = signals_of(signal, data)
+    model, resampled = ready_model(data, known), resampled_models(data, known, 20)
+    values, answer = inputs(known), answer_sign(data.answers.predicted)
+    probability = expit(model.ready_odds(values, answer, 0.0))
+    plots = ["10"] * 10 + ["9"] * 25 + [None] * 5
+    rows = ready_counts(probability, values, answer, plots, validated_share(model, resampled, "day"), resampled)
+    assert [(row["plot"], row["n"]) for row in rows] == [(None, 40), ("9", 25), ("10", 10)]
+    assert [row["n_ready"] for row in rows] == pytest.approx(
+        [probability.sum(), probability[10:35].sum(), probability[:10].sum()]
+    )
+    assert all(0 <= row["n_ready_lower"] <= row["n_ready_upper"] <= row["n"] for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_intervals_cover_the_true_number(share: float) -> None:
+    """120 dates; with a true coverage of 0.9, fewer than 0.82 would have p < 0.005."""
+    covered = 0
+    for seed in range(120):
+        row, truth = counts_of(seed, share, 100, 150)
+        covered += row["n_ready_lower"] <= truth <= row["n_ready_upper"]
+    assert covered / 120 >= LEVEL - 0.08
+
+
+def test_interval_knows_the_uncertainty_of_the_model() -> None:
+    """With few validation plants the interval is wider than chance among the plants alone would make it."""
+    widths = [counts_of(seed, 0.5, n, 600)[0] for seed in range(3) for n in (30, 1000)]
+    few, many = (np.mean([w["n_ready_upper"] - w["n_ready_lower"] for w in widths[i::2]]) for i in (0, 1))
+    assert few > 1.5 * many
+
+
+def test_a_share_that_does_not_differ_is_validations() -> None:
+    row, _ = counts_of(1, 0.5, 100, 100)
+    assert row["n"] == 100
+    signal, ready = drawn(np.random.default_rng(1), 100, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(100)])
+    known = signals_of(signal, data)
+    model = ready_model(data, known)
+    found = estimated_share(
+        model, resampled_models(data, known, 60), inputs(known), answer_sign(data.answers.predicted)
+    )
+    assert (found.source, found.shift, found.distance) == ("overall", 0.0, 0.0)
+    assert found.share == model.shares.overall
+
+
+def test_a_far_share_is_estimated_and_its_distance_told() -> None:
+    random = np.random.default_rng(5)
+    signal, ready = drawn(random, 200, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(200)])
+    known = signals_of(signal, data)
+    model, resampled = ready_model(data, known), resampled_models(data, known, 60)
+    there, truth = drawn(random, 400, 0.1)
+    new = images(there, truth, [f"n{i}" for i in range(400)])
+    values = inputs({**signals_of(there, new), "share_shift": np.zeros(400)})
+    found = estimated_share(model, resampled, values, answer_sign(new.answers.predicted))
+    assert found.source == "estimated" and 0.05 < found.share < 0.2  # shrunk from 0.1 towards 0.5
+    assert found.distance == pytest.approx(min(model.shares.of_dates.values()) - found.share)
+    assert DateShare(**found.as_json()) == found
+
+
+def test_model_survives_json() -> None:
+    signal, ready = drawn(np.random.default_rng(2), 50, 0.4)
+    data = images(signal, ready, [f"v{i}" for i in range(50)])
+    known = signals_of(signal, data)
+    model = ready_model(data, known)
+    values, answer = inputs(known), answer_sign(data.answers.predicted)
+    again = ReadyModel.of(model.as_json())
+    assert np.array_equal(again.ready_odds(values, answer, 0.3), model.ready_odds(values, answer, 0.3))
+
+
+def test_ready_odds_move_with_the_share_alone() -> None:
+    """A shift of the share moves all log-odds of being ready by the same step, whatever was answered."""
+    signal, ready = drawn(np.random.default_rng(4), 60, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(60)])
+    known = signals_of(signal, data)
+    model, values, answer = ready_model(data, known), inputs(known), answer_sign(data.answers.predicted)
+    moved = model.ready_odds(values, answer, 0.7) - model.ready_odds(values, answer, 0.0)
+    np.testing.assert_allclose(moved, 0.7 * model.combination.weights[-1])
