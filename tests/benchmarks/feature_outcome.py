@@ -193,8 +193,10 @@ def promises(
     names = [plant for plant, is_out in zip(plants, is_vetoed, strict=True) if not is_out]
     for score, (values, is_wrong) in claimed.items():
         own, own_wrong = (one[~is_vetoed] for one in validated[score])
+        believed = validated[PRODUCT_SCORE if score == PRODUCT_SCORE else COMBINED_SCORE][0]
+        expected = 1 - believed[~is_vetoed]
         for tolerated in TOLERATED:
-            found = certify(own, own_wrong, names, tolerated, CONFIDENCE)
+            found = certify(own, own_wrong, names, expected, tolerated, CONFIDENCE)
             chosen = ~is_checked & (values >= (np.inf if found.threshold is None else found.threshold))
             answered[score].append(float(chosen.mean()))
             kept[score].append(not chosen.any() or bool(is_wrong[chosen].mean() <= tolerated))

@@ -26,10 +26,11 @@ def test_gaps_are_those_of_dates_and_answers_with_enough_images() -> None:
 
 def test_a_promise_about_answers_that_are_always_right_covers_all_but_vetoed_plants() -> None:
     n = 100
-    claims = {"sure": (np.linspace(0.5, 1, n), np.zeros(n, np.bool_))}
-    unseen = {"sure": (np.linspace(0.6, 1, n), np.arange(n) < 30)}
+    claims = {PRODUCT_SCORE: (np.linspace(0.9, 1, n), np.zeros(n, np.bool_))}
+    unseen = {PRODUCT_SCORE: (np.linspace(0.91, 1, n), np.arange(n) < 30)}
     plants, none, some = [f"p{i}" for i in range(n)], np.zeros(n, np.bool_), np.arange(n) < 20
-    assert promises(claims, none, plants, unseen, some) == ({"sure": [0.8, 0.8, 0.8]}, {"sure": [False, True, True]})
+    answered, kept = promises(claims, none, plants, unseen, some)
+    assert answered == {PRODUCT_SCORE: [0.8, 0.8, 0.8]} and kept == {PRODUCT_SCORE: [False, True, True]}
 
 
 def test_a_small_campaign_from_drawing_to_decisions() -> None:
