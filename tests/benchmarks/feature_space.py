@@ -100,7 +100,7 @@ class Images:
     @property
     def labelled(self) -> Validation:
         """Return these images as labelled validation images."""
-        return Validation(self.vectors, self.answers, self.truth, self.plants)
+        return Validation(self.vectors, self.answers, self.truth, self.plants, [str(date) for date in self.date])
 
 
 @dataclass(frozen=True)
