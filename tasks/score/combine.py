@@ -7,6 +7,10 @@ a wrong sign is noise (Breiman 1996, DOI 10.1007/BF00117832, on stacked regressi
 The prior is the classifier's own confidence, and errors move the weights away from it. With a hundred validation
 images, weights that start from zero follow chance. If the classifier fails systematically, its own weight becomes zero.
 
+Where a cluster is mostly wrong, the classifier is the surer the more it is wrong. No single weight of its confidence
+can say so, because elsewhere its confidence speaks for the answer. The input `failing` says it: minus the confidence in
+clusters with an error share above 1/2, in proportion to the excess, and 0 in all other clusters.
+
 Two more inputs say what the signals do not know: which class was answered, and how the share of ready plants on the
 image's date differs from that of all validation images. Their weights may have either sign. Without them, the
 probability is right on average but not by date and answer: "ready" is believed too much where few plants are ready.
@@ -26,17 +30,25 @@ Floats = NDArray[np.float64]
 START = {"margin": 1.0}  # prior weights of standardised signals; those not named have 0
 PENALTY = 10.0  # penalty of a squared step away from the prior weights, in units of one image's log-loss
 ANSWER_START = {"answer": 0.0, "answer_share": 1.0}  # prior weights of the inputs that know the answer's class
-ANSWER_PENALTY = 1.0  # penalty of these inputs' weights, in the same unit
+ANSWER_PENALTY = 3.0  # penalty of these inputs' weights, in the same unit
 SAME = 1e-9  # least relative spread of an input; a smaller one is rounding, and scaling by it would let it dominate
 
 # Names of the signed inputs; a higher value always speaks for a right answer.
-SIGNED = ("reliability", "nearest_map_reliability", "margin", "feature_reliability", "trust_score", "novelty")
+SIGNED = (
+    "reliability",
+    "nearest_map_reliability",
+    "margin",
+    "feature_reliability",
+    "trust_score",
+    "novelty",
+    "failing",
+)
 INPUTS = (*SIGNED, *ANSWER_START)  # all inputs of the model
 SHARE = INPUTS.index("answer_share")  # place of the input that knows the date's share of ready plants
 
 
 def inputs(signals: Mapping[str, Floats]) -> Floats:
-    """Return the inputs (n, 8) of the model for n images, in the order of `INPUTS`.
+    """Return the inputs (n, 9) of the model for n images, in the order of `INPUTS`.
 
     `answer` is 1 where the answer is ready and -1 where it is not. `answer_share` is `answer` times `share_shift`, the
     log-odds of the date's share of ready plants minus those of validation's. With more than two classes, the signals
@@ -47,6 +59,7 @@ def inputs(signals: Mapping[str, Floats]) -> Floats:
     values = {
         **signals,
         "reliability": 1 - signals["error_share"],
+        "failing": -signals["margin"] * np.maximum(0, 2 * signals["error_share"] - 1),
         "trust_score": trust / (1 + trust),
         "answer": answer,
         "answer_share": answer * signals.get("share_shift", none),
@@ -65,9 +78,9 @@ class Combination:
 
     Attributes
     ----------
-    mean, scale : (8,) mean and standard deviation of the inputs; the scale is 1 where an input does not vary. The
+    mean, scale : (9,) mean and standard deviation of the inputs; the scale is 1 where an input does not vary. The
         inputs that know the answer's class are not standardised, so their mean is 0 and their scale 1.
-    weights : (8,) weights of the standardised inputs; those of `SIGNED` are not negative.
+    weights : (9,) weights of the standardised inputs; those of `SIGNED` are not negative.
     intercept : log-odds of a right answer at the mean of the inputs.
     """
 
@@ -81,7 +94,7 @@ class Combination:
         return expit(self.odds(inputs(signals)))
 
     def odds(self, values: Floats) -> Floats:
-        """Return the log-odds of a right answer, (n,), for inputs (n, 8)."""
+        """Return the log-odds of a right answer, (n,), for inputs (n, 9)."""
         return (values - self.mean) / self.scale @ self.weights + self.intercept
 
     def as_json(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def estimated_share(model: ReadyModel, resampled: Sequence[ReadyModel], inputs: 
 
     Parameters
     ----------
-    inputs, answer : (n, 8) inputs of the combined model for the date's unseen images, and (n,) their answers as 1 or
+    inputs, answer : (n, 9) inputs of the combined model for the date's unseen images, and (n,) their answers as 1 or
         -1, n >= 1.
     """
     shares, random = model.shares, np.random.default_rng(SEED)

@@ -72,7 +72,7 @@ class Judged:
     Attributes
     ----------
     scores : values (n,) of `OF_ANSWERS` by name.
-    inputs : (n, 8) inputs of the combined model, with the date's share left out.
+    inputs : (n, 9) inputs of the combined model, with the date's share left out.
     answer : (n,) 1 where class 1 is answered, else -1.
     """
 

@@ -33,7 +33,7 @@ class ReadyModel:
 
         Parameters
         ----------
-        values : (n, 8) inputs of the combined model; the date's share in them is not used.
+        values : (n, 9) inputs of the combined model; the date's share in them is not used.
         answer : (n,) 1 where ready is answered, else -1.
         shift : log-odds of the date's share of ready plants minus those of validation's overall share.
         """

@@ -128,8 +128,8 @@ def loss(model: Combination, signals: Signals, is_wrong: Flags) -> float:
     """Written out, with the half right and half wrong answer at the mean."""
     p = model.reliability(signals)
     # The margin, the classifier's own confidence, and the date's share of ready plants, as its shift says.
-    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
-    penalty = np.asarray([10.0] * 6 + [1.0] * 2)
+    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    penalty = np.asarray([10.0] * 7 + [3.0] * 2)
     at_mean = expit(model.intercept)
     own = -np.log(np.where(is_wrong, 1 - p, p)).sum() - 0.5 * np.log(at_mean) - 0.5 * np.log(1 - at_mean)
     return float(own + (penalty / 2 * (model.weights - start) ** 2).sum())
@@ -144,10 +144,10 @@ def test_the_weight_of_two_answers_by_hand(name: str, is_useful: bool) -> None:
     the others' at 0. The penalty is 10 / 2 (w - w0)^2 in units of one image's log-loss.
     """
     start, sign = (1.0 if name == "margin" else 0.0), (1 if is_useful else -1)
-    signals: Signals = {**constant(2), name: np.asarray([0.0, 1.0] if name == "error_share" else [1.0, 0.0])}
+    signals: Signals = {**constant(2), name: np.asarray([0.0, 0.5] if name == "error_share" else [1.0, 0.0])}
     model = fit_combination(signals, np.asarray([False, True]) if is_useful else np.asarray([True, False]))
     weight: Any = brentq(lambda w: 10 * (w - start) - sign * 2 * expit(-sign * w), -5, 5)
-    expected = np.where(np.arange(8) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0, 0, 1])
+    expected = np.where(np.arange(9) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0, 0, 0, 1])
     np.testing.assert_allclose(model.weights, expected, atol=1e-4)
     assert model.intercept == pytest.approx(0, abs=1e-4)
 
@@ -156,6 +156,7 @@ def test_weights_are_those_of_scikit_learns_penalised_regression() -> None:
     """A margin that never varies keeps its weight. The other five are an ordinary regression of penalty 1 / C = 10."""
     is_wrong = errors(80)
     signals: Signals = {k: 0.4 * v + 0.15 * ((k == "error_share") == is_wrong) for k, v in noise(80).items()}
+    signals["error_share"] *= 0.85  # no cluster is mostly wrong
     model = fit_combination({**signals, "margin": np.full(80, 0.5)}, is_wrong)
     trust = signals["trust_score"] / (1 + signals["trust_score"])
     rest = [signals[k] for k in ("nearest_map_reliability", "feature_reliability")]
@@ -177,8 +178,8 @@ def test_no_step_away_from_the_fit_is_better(seed: int) -> None:
     generator = np.random.default_rng(seed)
     for size in (1e-3, 1e-2, 0.1, 1.0):
         for _ in range(50):
-            moved = model.weights + size * generator.normal(size=8)
-            moved[:6] = np.maximum(moved[:6], 0)
+            moved = model.weights + size * generator.normal(size=9)
+            moved[:7] = np.maximum(moved[:7], 0)
             other = Combination(model.mean, model.scale, moved, model.intercept + size * generator.normal())
             assert loss(other, signals, is_wrong) >= least - 1e-5
 
@@ -206,10 +207,31 @@ def test_the_answer_and_the_share_of_a_date_correct_what_the_signals_do_not_know
             assert found[cell].mean() == pytest.approx((says_ready == is_ready)[cell].mean(), abs=0.03)
 
 
+def test_where_a_cluster_is_mostly_wrong_the_surest_answers_are_believed_least() -> None:
+    """Half the images are in a cluster with an error share of 0.8; there, the classifier is surest when it is wrong."""
+    random, n = np.random.default_rng(0), 400
+    is_failing, margin = np.arange(n) % 2 == 0, random.uniform(0, 3, n)
+    right = expit(np.where(is_failing, -2 * (margin - 0.8), 2 * (margin - 0.8)))
+    signals = {**constant(n), "margin": margin, "error_share": np.where(is_failing, 0.8, 0.2)}
+    model = fit_combination(signals, random.uniform(size=n) > right)
+    sure, unsure = np.full(1, 2.5), np.full(1, 0.2)
+    of = {
+        s: [
+            float(model.reliability({**constant(1), "error_share": np.full(1, s), "margin": m})[0])
+            for m in (sure, unsure)
+        ]
+        for s in (0.2, 0.8)
+    }
+    assert of[0.2][0] > of[0.2][1] and of[0.8][0] < of[0.8][1]
+    assert dict(zip(INPUTS, inputs({**constant(1), "error_share": np.full(1, 0.8)})[0], strict=True))[
+        "failing"
+    ] == pytest.approx(-0.5 * 0.6)
+
+
 def test_without_the_answers_class_both_inputs_are_zero() -> None:
-    assert (inputs(noise(5))[:, 6:] == 0).all()
+    assert (inputs(noise(5))[:, 7:] == 0).all()
     known = inputs({**noise(2), "answer": np.asarray([1.0, -1.0]), "share_shift": np.asarray([0.3, 0.3])})
-    np.testing.assert_allclose(known[:, 6:], [[1, 0.3], [-1, -0.3]])
+    np.testing.assert_allclose(known[:, 7:], [[1, 0.3], [-1, -0.3]])
 
 
 def test_images_in_another_order_give_the_same_model() -> None:
