@@ -1,7 +1,7 @@
 """Decide what to do about every explained plant of a date, and count the plants that are ready.
 
-Reads `reliability`, `drift`, `promises`, `crossfit` and `predictions` of the date, and a person's review where there is
-one. Writes the tables `decided` and `ready_counts`.
+Reads `promises` and `crossfit`, the date's `reliability` and `drift`, and a person's review where there is one. Writes
+the tables `decided` and `ready_counts`.
 
 Memory: 1.5 kB for each image of the date.
 """
@@ -19,10 +19,10 @@ from storage.tables import DECIDED, DRIFT, PROMISES, READY_COUNTS, RELIABILITIES
 from storage.tables.names import MADE_BY
 from storage.tables.parquet import Rows, is_by_plant, read_columns, rows_to_columns, write_table, writing_table
 from storage.tables.rows import rows_of
+from tasks.decide.choices import read_choices
 from tasks.decide.counts import ready_counts
 from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
 from tasks.decide.params import DecideParams
-from tasks.decide.promise import read_choices
 from tasks.decide.promises import thresholds
 from tasks.score.combine import answer_sign
 from tasks.score.date_share import DateShare

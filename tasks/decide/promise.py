@@ -13,11 +13,10 @@ from storage.arrays.specs import LABELS, LOGITS
 from storage.arrays.zarr_files import open_array, read_array
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.records.reviews import Choice
-from storage.tables import CROSSFIT, PROMISES, REVIEWS
+from storage.tables import CROSSFIT, PROMISES
 from storage.tables.names import CLUSTER_SCORE, MADE_BY, SCORES
 from storage.tables.parquet import Rows, read_table, rows_to_columns, write_table
-from storage.tables.rows import rows_of
-from tasks.adjust.review_choices import person_choices
+from tasks.decide.choices import read_choices
 from tasks.decide.decisions import doubted, more_probable
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import JudgedAnswers, promise_rows
@@ -60,11 +59,6 @@ def make_promises(
     write_table(draft, PROMISES, rows_to_columns(PROMISES, [{**marks, **row} for row in found]))
     used = [row for row in found if row["is_used"]]
     draft.summary = {row["answers"]: {"threshold": row["threshold"], "n": row["n_answered"]} for row in used}
-
-
-def read_choices(store: Store, review: ArtifactRef | None) -> dict[int, Choice]:
-    """Read a person's choices by cluster; empty without a review."""
-    return {} if review is None else person_choices(rows_of(store.open(review), REVIEWS))
 
 
 def judged_answers(

@@ -56,10 +56,12 @@ def estimated_share(model: ReadyModel, resampled: Sequence[ReadyModel], inputs: 
     Parameters
     ----------
     inputs, answer : (n, 9) inputs of the combined model for the date's unseen images, and (n,) their answers as 1 or
-        -1, n >= 1.
+        -1. Without images, the share is validation's.
     """
     shares, random = model.shares, np.random.default_rng(SEED)
     n = len(answer)
+    if not n:
+        return DateShare(shares.overall, "overall", 0.0, 0.0, [0.0] * len(resampled))
     shifts = [
         _shift(one, inputs, answer, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)) for one in resampled
     ]

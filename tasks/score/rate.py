@@ -3,7 +3,7 @@
 Reads `assignments`, `predictions`, `scores` and `crossfit`. Writes the table `reliability`, and for the decisions the
 inputs of the combined model and the date's share of ready plants.
 
-Memory: `ROWS_AT_ONCE` images of a date, about 10 kB each with features, and 0.3 kB for each of the others. Also the
+Memory: `ROWS_AT_ONCE` images of a date, about 10 kB each with features, and 0.8 kB for each of the others. Also the
 clusters and answers of the validation images of all dates.
 """
 
@@ -60,7 +60,7 @@ def rate_images(
     own = read_own(fitted, date) if is_own else {}
     names = read_columns(assigned, ASSIGNMENTS, ("plant_id", "row", "seen"))
     is_unseen = np.asarray(
-        [seen is None and row not in own for row, seen in zip(names["row"], names["seen"], strict=True)]
+        [seen is None and row not in own for row, seen in zip(names["row"], names["seen"], strict=True)], np.bool_
     )
     judged = joined(
         [judge(by, part, _answers(answers, place, part), own) for part in iter_table(assigned, ASSIGNMENTS)]

@@ -12,7 +12,7 @@ from storage.tables.parquet import Rows
 from tasks.classify.answers import Answers, Floats
 from tasks.cluster.evidence import Signals
 from tasks.parameters import Params, refuse_removed_keys
-from tasks.score.combine import answer_sign, inputs
+from tasks.score.combine import INPUTS, answer_sign, inputs
 from tasks.score.date_share import DateShare
 from tasks.score.signals import AnswerEvidence, answer_signals
 from tasks.score.uncertainty import ReadyModel
@@ -104,9 +104,11 @@ def judge(by: Grounds, assigned: Rows, answers: Answers, own: Mapping[int, Mappi
 
 
 def joined(parts: list[Judged]) -> Judged:
-    """Join the scores of several parts of a date."""
-    scores = {name: np.concatenate([one.scores[name] for one in parts]) for name in OF_ANSWERS}
-    return Judged(scores, np.concatenate([p.inputs for p in parts]), np.concatenate([p.answer for p in parts]))
+    """Join the scores of several parts of a date; a date without explained images has none."""
+    none = np.empty(0)
+    scores = {name: np.concatenate([none, *(one.scores[name] for one in parts)]) for name in OF_ANSWERS}
+    found = np.concatenate([np.empty((0, len(INPUTS))), *(one.inputs for one in parts)])
+    return Judged(scores, found, np.concatenate([none, *(one.answer for one in parts)]))
 
 
 def right_probability(judged: Judged, model: ReadyModel, share: DateShare | None) -> Floats:

@@ -67,18 +67,20 @@ def estimate_share(ready_odds: Floats, overall: float, weight: float, weights: F
     weights : (n,) how often each image counts; by default once.
     """
     counted = np.ones(len(ready_odds)) if weights is None else weights
-
-    def excess(share: float) -> float:
-        shifted = expit(ready_odds + weight * (logit(share) - logit(overall)))
-        found = (counted @ shifted + PSEUDO_PLANTS * overall) / (counted.sum() + PSEUDO_PLANTS)
-        return float(found - share)
-
-    low, high = LEAST_SHARE, 1 - LEAST_SHARE
-    if excess(low) <= 0:
+    low, high, given = LEAST_SHARE, 1 - LEAST_SHARE, (ready_odds, overall, weight, counted)
+    if _excess(low, *given) <= 0:
         return low
-    if excess(high) >= 0:
+    if _excess(high, *given) >= 0:
         return high
-    return float(brentq(excess, low, high, xtol=1e-6))  # pyright: ignore[reportArgumentType]
+    # The arrays are arguments, because brentq keeps a closure in a reference cycle until the next garbage collection.
+    return float(brentq(_excess, low, high, args=given, xtol=1e-6))  # pyright: ignore[reportArgumentType]
+
+
+def _excess(share: float, ready_odds: Floats, overall: float, weight: float, counted: Floats) -> float:
+    """Return by how much the corrected probabilities' share of ready plants exceeds `share`."""
+    shifted = expit(ready_odds + weight * (logit(share) - logit(overall)))
+    found = (counted @ shifted + PSEUDO_PLANTS * overall) / (counted.sum() + PSEUDO_PLANTS)
+    return float(found - share)
 
 
 def _inside(share: float) -> float:
