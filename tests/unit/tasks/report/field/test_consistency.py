@@ -26,7 +26,7 @@ def decided_tables(draw: st.DrawFn) -> list[dict[str, Any]]:
     ready, predicted, novelty, cluster = (np.asarray(values) for values in zip(*plants, strict=True))
     right = np.where(predicted == 1, ready, 1 - ready)
     answered = more_probable(predicted, right, 2)
-    chosen = {c: choice for c in (1, 2, 3) if (choice := draw(CHOICES)) is not None}
+    chosen: dict[int, Choice] = {c: choice for c in (1, 2, 3) if (choice := draw(CHOICES)) is not None}
     is_outside = np.full(len(plants), draw(st.booleans()))
     limits = {0: draw(THRESHOLDS), 1: draw(THRESHOLDS)}
     is_doubted = doubted(cluster, answered.is_corrected, chosen)
