@@ -46,7 +46,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "evaluation": _rows(artifacts, "evaluation", EVALUATION),
         "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
         "promises": used_promises(_rows(artifacts, "promises", PROMISES)),
-        "calibration": _rows(artifacts, "calibration", CALIBRATION),
+        "calibration": [_dated(row) for row in _rows(artifacts, "calibration", CALIBRATION)],
         "decisions": [row for method in methods for row in _decisions(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
         "notes": artifacts["survey"].read_json("survey.json")["notes"],
@@ -70,6 +70,10 @@ def _kernel(params: Row, clusters: list[Row]) -> str:
 
 def _rows(artifacts: dict[str, Artifact], kind: str, spec: TableSpec) -> list[Row]:
     return [row for role, found in artifacts.items() if role.split()[0] == kind for row in rows_of(found, spec)]
+
+
+def _dated(row: Row) -> Row:
+    return {**row, "acquired": None if row["acquired"] is None else row["acquired"].isoformat()}
 
 
 def _decisions(artifacts: dict[str, Artifact], method: str) -> list[Row]:

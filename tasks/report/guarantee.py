@@ -19,11 +19,12 @@ def guarantee_sentences(promises: Sequence[Row]) -> list[str]:
 
 def guarantee_sentence(row: Row) -> str:
     """State one promise: how many of 100 answers are right, and by how many validation plants; or what is lacking."""
-    which = "answers acted on" if row["answers"] == ALL else f"answers “{row['answers'].replace('_', ' ')}” acted on"
+    which = "" if row["answers"] == ALL else f" “{row['answers'].replace('_', ' ')}”"
     if row["threshold"] is None:
         return _lacking(row, which)
     return (
-        f"At least {100 * (1 - row['tolerated_error']):.3g} of 100 {which} are right, by {row['n_plants']} validation "
+        f"At least {100 * (1 - row['tolerated_error']):.3g} of 100 answers{which} acted on are right, by "
+        f"{row['n_plants']} validation "
         f"plants ({row['n_wrong']} of their {row['n_answered']} answers wrong; confidence "
         f"{100 * row['confidence']:.3g} %)."
     )
@@ -31,9 +32,10 @@ def guarantee_sentence(row: Row) -> str:
 
 def _lacking(row: Row, which: str) -> str:
     found = (
-        f"None of the {which.replace(' acted on', '')} can be acted on yet: {row['n_validation']} validation answers "
-        f"do not show that at most {100 * row['tolerated_error']:.3g} of 100 would be wrong"
+        f"No answer{which} can be acted on yet: {row['n_validation']} validation answers do not show that at most "
+        f"{100 * row['tolerated_error']:.3g} of 100 would be wrong"
     )
     if row["n_more_plants"] is None:
         return f"{found}. More checked plants alone would not change that: tolerate more errors, or check by hand."
-    return f"{found}. About {row['n_more_plants']} more checked validation plants would, if errors stay as frequent."
+    plants = f"{row['n_more_plants']} more checked validation plant{'' if row['n_more_plants'] == 1 else 's'}"
+    return f"{found}. About {plants} would, if errors stay as frequent."

@@ -22,6 +22,7 @@ LINES: tuple[tuple[str, Any, str], ...] = (
     ("#CC79A7", (0, (3, 1, 1, 1, 1, 1)), "P"),
     ("#000000", (0, (8, 2)), "X"),
 )
+PRODUCT_LINE: tuple[str, Any, str] = ("#882255", "-", "*")  # look of the answers that are acted on, beside all scores
 SMALLEST, LARGEST = 25, 260  # smallest and largest area of a point, in square points; it grows with the images
 MAPS_ACROSS = 4  # prototypes side by side
 PANEL, MAPS = 3.4, 4.6  # width of the bars of one split, and of the maps, in inches
@@ -80,15 +81,17 @@ def promise_figure(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
     Parameters
     ----------
-    curves : tolerated shares and shares of answers, both (n,) and 0..1, by the score's name.
+    curves : tolerated shares and shares of answers, both (n,) and 0..1, by the score's name. The first is the
+        product's; the others look as in `risk_coverage_figure`.
     confidence : probability with which every promise holds.
     """
     figure = Figure(figsize=(8.2, 4.2), layout=page_layout())
     panel = figure.subplots()
-    for (name, (tolerated, answered)), (colour, pattern, shape) in zip(
-        curves.items(), _styles(len(curves)), strict=True
-    ):
-        panel.plot(tolerated, answered, color=colour, linestyle=pattern, marker=shape, linewidth=1.8, label=name)
+    styles = [PRODUCT_LINE, *_styles(len(curves) - 1)]
+    for i, (name, (tolerated, answered)) in enumerate(curves.items()):
+        colour, pattern, shape = styles[i]
+        look: dict[str, Any] = {"linewidth": 3, "markersize": 11} if i == 0 else {"linewidth": 1.8}
+        panel.plot(tolerated, answered, color=colour, linestyle=pattern, marker=shape, label=name, **look)
     panel.set_xlabel("tolerated share of wrong answers among those acted on")
     panel.set_ylabel("share of answers acted on")
     panel.set_ylim(-0.03, 1.03)

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
-from storage.tables import ADJUSTED
+from storage.tables import DECIDED
 from storage.tables.rows import rows_of
 from tests.support.chromium import DRAWN
 from tests.support.local_stores import local
@@ -27,6 +27,11 @@ FITS = """() => {
     const map = document.getElementById("harvest-map"), drawn = map.querySelector(".main-svg").getBoundingClientRect();
     return Math.abs(drawn.width - map.clientWidth) < 2 && Math.abs(drawn.height - map.clientHeight) < 2;
 }"""
+# What lies beyond the right edge of the window, other than what scrolls in a box of its own.
+OUTSIDE = """() => [...document.querySelectorAll("body *")]
+    .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .filter((one) => !one.closest(".scroll") && !one.closest("#harvest-map"))
+    .map((one) => one.outerHTML.slice(0, 100))"""
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
@@ -39,7 +44,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
         has_places=True,
         scored_days=LATER,
         n_scored=N_PLANTS,
-        outside=(LATER[-1],),
+        outside=(LATER[0],),
     )
 
 
@@ -81,8 +86,8 @@ def opened(browser: Browser, path: Path) -> Generator[Opened]:
 
 def decided(campaign: FakeCampaign, day: str) -> list[int]:
     """Plants by decision, counted anew from the date's table."""
-    rows = rows_of(campaign.store.open({**campaign.roles, **campaign.scored}[f"adjusted gradcam {day}"]), ADJUSTED)
-    words = ["check" if row["abstain"] else ("leave", "harvest")[row["adjusted"]] for row in rows]
+    rows = rows_of(campaign.store.open({**campaign.roles, **campaign.scored}[f"decided gradcam {day}"]), DECIDED)
+    words = ["check" if row["check_reason"] else ("leave", "harvest")[row["ready_probability"] >= 0.5] for row in rows]
     return [words.count(decision) for decision in DECISIONS]
 
 
@@ -110,6 +115,7 @@ def test_the_map_follows_the_slider_by_keyboard(campaign: FakeCampaign, opened: 
         said = f"{label}: " + ", ".join(f"{n} {word}" for n, word in zip(opened.counts(), DECISIONS, strict=True))
         assert slider.get_attribute("aria-valuetext") == said
         assert page.inner_text("#map-date-text") == label and opened.counts() == decided(campaign, day)
+        assert (opened.counts()[:2] == [0, 0]) == (day == LATER[0])  # nothing is acted on where the date is outside
         assert marks(page) == placed(page, day)
         page.keyboard.press("ArrowLeft")
     page.keyboard.press("End")
@@ -149,7 +155,27 @@ def test_plants_are_told_by_keyboard_and_by_pointer(opened: Opened) -> None:
     page.wait_for_function("document.getElementById('map-plant').textContent.includes(': check.')")
     line = told.bounding_box()
     assert line is not None and line["y"] + line["height"] <= 900  # in the window, wherever the map is scrolled to
-    assert re.search(r"too few validation images|is unlike every validation map", told.inner_text())
+    assert re.search(r"is not certain enough|is unlike every validation map", told.inner_text())
+
+
+def test_the_headline_is_the_number_to_act_on(campaign: FakeCampaign, opened: Opened) -> None:
+    n_harvest, _, n_check = decided(campaign, LATER[-1])
+    assert opened.page.inner_text("#field h2") == f"{LABELS[-1]}\n{n_harvest} plants to harvest, {n_check} to check."
+
+
+def test_no_plant_on_the_map_contradicts_its_answer(opened: Opened) -> None:
+    """Choose plants by keyboard, and read what the page says of each."""
+    page, told = opened.page, opened.page.locator("#map-plant")
+    page.focus("#harvest-map")
+    seen: set[tuple[str, str]] = set()
+    for key in 20 * ("ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+        found = re.match(r"\S+: (\w+)\. Answer (not ready|ready), reliability ([01]\.\d\d)", told.inner_text())
+        assert found and float(found[3]) >= 0.5
+        seen.add((found[1], found[2]))
+    page.keyboard.press("Escape")
+    assert seen <= {("harvest", "ready"), ("leave", "not ready"), ("check", "ready"), ("check", "not ready")}
+    assert len(seen) > 2
 
 
 def test_decisions_can_be_hidden_and_the_map_enlarged(opened: Opened) -> None:
@@ -213,6 +239,31 @@ def test_a_phone_shows_the_whole_width(browser: Browser, small: Path) -> None:
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_function("document.getElementById('map-plant').textContent.includes(': ')")
     context.close()
+
+
+@pytest.mark.parametrize("width", [PHONE["width"], 1280])
+def test_nothing_widens_the_page_and_tables_scroll_in_their_own_box(browser: Browser, small: Path, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 740}, is_mobile=width < 1000)
+    page = open_page(context, small).page
+    for one in page.locator("details").all():
+        one.evaluate("(folded) => { folded.open = true; }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.querySelectorAll('table')].every((table) => table.closest('.scroll'))")
+    wide: list[str] = page.evaluate(OUTSIDE)
+    assert wide == []
+    inside = page.locator("table.calibration").first
+    box, table = (inside.locator("xpath=..").bounding_box(), inside.bounding_box())
+    assert box is not None and table is not None and box["width"] < width
+    assert (table["width"] > box["width"]) == (width < 1000)  # or nothing was there to scroll
+    context.close()
+
+
+def test_captions_of_tables_are_read_without_scrolling(browser: Browser, small: Path) -> None:
+    context = browser.new_context(viewport=PHONE, is_mobile=True)
+    page = open_page(context, small).page
+    captions = [one.bounding_box() for one in page.locator(".scroll caption").all() if one.is_visible()]
+    context.close()
+    assert len(captions) > 5 and all(box and box["x"] + box["width"] <= PHONE["width"] for box in captions)
 
 
 def test_print_has_a_picture_of_every_date_in_place_of_the_map(browser: Browser, small: Path) -> None:

@@ -1,6 +1,6 @@
 """Compute pinned numbers of the stages from clusters to drift, from inputs without a random generator."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,12 @@ from tasks.cluster.folds import choose_kernel
 from tasks.cluster.nearest import assign_clusters, own_agreement
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.cluster.spectral import match_clusters, spectral_clusters
-from tasks.export import export
-from tasks.export.rows import ExportParams, export_rows
-from tasks.measure import accuracy, drift, evaluation, new_date
+from tasks.measure import accuracy, drift, evaluation
 from tasks.publish import reuse
-from tasks.score import crossfit, rating, score, sensitivity
-from tasks.score.combine import fit_combination
+from tasks.score import crossfit, sensitivity
 from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
 from tasks.score.signals import answer_evidence
+from tasks.score.uncertainty import ready_model, resampled_models
 from tests.golden.images import digests, ref
 
 MARKS = ("method", "explained_class", "classifier", "clusters")
@@ -40,31 +38,6 @@ def small_maps() -> NDArray[np.float64]:
     patterns = np.stack([(y < 2) & (x < 2), x == 3, (y + x) / 6.0]).astype(np.float64)
     ripples = (number[:, None, None] * 7 + y * 5 + x * 3) % 11 / 40
     return (patterns[number * number % 7 % 3] + ripples) * (1 + number[:, None, None])
-
-
-def golden_acquisition() -> dict[str, Any]:
-    """Summarise ten images, every third without a label, and three images without labels."""
-    number = range(10)
-    marks = dict.fromkeys(MARKS, "-")
-    rated: list[Any] = [{**marks, "reliability": i * i % 10 / 10, "abstain": i % 4 == 1} for i in number]
-    adjusted: list[Any] = [
-        {"label": None if i % 3 == 0 else i % 2, "predicted": i * 7 % 3 % 2, "adjusted": i % 5 % 2, "is_swapped": i > 7}
-        for i in number
-    ]
-    drift_rows: list[Any] = [
-        {"is_outside": True, "reason": "novelty"},
-        {"is_outside": False, "reason": ""},
-        {"is_outside": True, "reason": "clusters novelty"},
-    ]
-    unlabelled = [{**row, "label": None} for row in adjusted[:3]]
-    parts = [ref("reliability")], [ref("adjusted")], [ref("drift")]
-    return {
-        "rows": [
-            new_date.acquisition_row(rated, adjusted, drift_rows),
-            new_date.acquisition_row(rated[:3], unlabelled, drift_rows[1:2]),
-        ],
-        "digests": digests(new_date.acquisition_recipe(ref("images"), *parts).ref),
-    }
 
 
 def golden_cluster() -> dict[str, Any]:
@@ -94,30 +67,6 @@ def golden_cluster() -> dict[str, Any]:
     }
 
 
-def golden_score() -> dict[str, Any]:
-    number = np.arange(40)
-    labels, predicted = number % 2, number * number % 5 % 2
-    plants = np.asarray([f"p{i // 3}" for i in number])
-    params = rating.ScoreParams()
-    of_date = (ref("scores"), ref("swaps"), ref("crossfit"), ref("assignments"), ref("predictions"))
-    shares = (0.1, 0.3, 0.5, 0.7, 0.9)
-    return {
-        "clusters": [
-            score.score_cluster(labels[:n], predicted[:n], plants[:n], 2, 0.3, params.confidence) for n in (1, 7, 40)
-        ],
-        "abstain": [
-            rating.abstain_reasons(s - w, s + w, s, p, swapped, params)
-            for s in shares
-            for w, p in ((0.1, 0.01), (0.3, 1))
-            for swapped in (False, True)
-        ],
-        "digests": digests(
-            score.scores_recipe(params, ref("clusters"), [ref("assignments")], [ref("predictions")]).ref,
-            score.reliability_recipe(params, *of_date).ref,
-        ),
-    }
-
-
 def judged_maps() -> Validation:
     """Make eighteen different maps of nine plants; answers with the first pattern are wrong more often."""
     number = np.arange(18)
@@ -127,7 +76,8 @@ def judged_maps() -> Validation:
     features = np.sin(np.outer(number + 1, [0.3, 1.1, 2.7])) + logits[:, :1]
     is_wrong = (number * number % 7 % 3 == 0) | (number % 8 == 5)
     truth = logits.argmax(axis=1) ^ is_wrong
-    return Validation(map_vectors(maps, 64), Answers(logits, features), truth, [f"p{i // 2}" for i in number])
+    plants, days = [f"p{i // 2}" for i in number], [f"2021-08-{20 + i % 2}" for i in number]
+    return Validation(map_vectors(maps, 64), Answers(logits, features), truth, plants, days)
 
 
 def golden_crossfit() -> dict[str, Any]:
@@ -140,7 +90,8 @@ def golden_crossfit() -> dict[str, Any]:
         "signals": {name: values.tolist() for name, values in judged.signals.items()},
         "clusters": {str(fold): vars(one) for fold, one in judged.clusters.items()},
         "temperature": answer_evidence(found.answers, found.truth).temperature,
-        "model": fit_combination(judged.signals, found.is_wrong).as_json(),
+        "model": ready_model(found, judged.signals).as_json(),
+        "resampled": [one.as_json() for one in resampled_models(found, judged.signals, 2)],
         "combined": combined_cross_fit(found, judged, FEW, FEW.kernel).tolist(),
         "kernel": list(chosen),
         "digests": digests(crossfit.crossfit_recipe(ClusterParams(), 256, *of_campaign).ref),
@@ -207,11 +158,12 @@ def golden_measure() -> dict[str, Any]:
     whole, validation = judged_tables()
     without_fold = rules.swap(np.asarray(validation["predicted"]), np.arange(20) % 6 == 5)
     plants, judged = ref("plants"), ref("crossfit")
+    decided = {**whole, "answer": rules.swap(np.asarray(whole["predicted"]), np.arange(60) % 5 == 4).tolist()}
     return {
-        "metrics": accuracy.metric_rows(whole, validation, without_fold.tolist(), 2),
+        "metrics": accuracy.metric_rows(whole, validation, without_fold.tolist(), decided, 2),
         "evaluation": evaluation.evaluation_rows(whole, validation)[::3],
         "digests": digests(
-            accuracy.metrics_recipe(plants, judged, ref("swaps"), [ref("adjusted")]).ref,
+            accuracy.metrics_recipe(plants, judged, ref("swaps"), [ref("adjusted")], [ref("decided")]).ref,
             evaluation.evaluation_recipe(judged, [ref("reliability")]).ref,
         ),
     }
@@ -253,35 +205,6 @@ def golden_audit() -> dict[str, Any]:
     metrics = [{**marks, "state": state, "overall_accuracy": k / 4} for k, state in enumerate(states)]
     evaluation = [{"split": "val", "score": "reliability", "auroc": 0.7}]
     return {"rows": audit.audit_rows(metrics, evaluation, {"val": images}, audit.AuditParams())}
-
-
-def golden_export() -> dict[str, Any]:
-    """Export eight plants: two without position, two with a label, three on whose answer nobody should act."""
-    marks, day = {**dict.fromkeys(MARKS, "-"), "split": "test"}, date(2021, 8, 23)
-    plants = [f"2021_Ref_Plot{i % 3}_A{i}" for i in range(8)]
-    places: list[Any] = [{"plant_id": p, "easting": 365_000.5 + i, "northing": 5.6e6} for i, p in enumerate(plants)]
-    adjusted = [
-        {
-            **marks,
-            "plant_id": plant,
-            "cluster": i % 4 + 1,
-            "predicted": i % 2,
-            "adjusted": (i + (i > 5)) % 2,
-            "is_swapped": i > 5,
-            "abstain": i % 3 == 0,
-            "label": i % 2 if i < 2 else None,
-            "reliability": 1 - i / 8,
-            "combined_reliability": i * i % 7 / 7,
-        }
-        for i, plant in enumerate(plants)
-    ]
-    rated = [{"plant_id": p, "abstain_reason": "" if i % 3 else "wide novel"} for i, p in enumerate(plants)]
-    rows = export_rows("field2", day, places[:6], rated, adjusted, ("not ready", "ready"))
-    made_from = (ref("images"), ref("reliability"), ref("adjusted"))
-    return {
-        "rows": [{**row, "date": str(row["date"])} for row in rows],
-        "digests": digests(export.decisions_recipe("field2", ExportParams(), *made_from).ref),
-    }
 
 
 def golden_reuse() -> dict[str, Any]:

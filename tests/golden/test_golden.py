@@ -18,35 +18,40 @@ from tasks.adjust import adjust, decide, review
 from tasks.audit import audit
 from tasks.classify import augment, predict, train
 from tasks.cluster import assign, cluster, match
+from tasks.decide import decide as decide_dates
+from tasks.decide import promise
 from tasks.explain import explain
 from tasks.export import export
 from tasks.ingest import ingest
-from tasks.measure import accuracy, drift, evaluation, new_date
+from tasks.measure import accuracy, calibration, drift, evaluation, new_date
 from tasks.publish import reuse
 from tasks.report import report
-from tasks.score import crossfit, score, sensitivity
-from tests.golden import images, judgement
+from tasks.score import crossfit, rate, score, sensitivity
+from tests.golden import decisions, images, judgement
 from tests.support.repository import ROOT
 
 FOLDER = Path(__file__).parent
 STAGES: dict[str, tuple[tuple[ModuleType, ...], Callable[[], dict[str, Any]]]] = {
-    "acquisition": ((new_date,), judgement.golden_acquisition),
+    "acquisition": ((new_date,), decisions.golden_acquisition),
     "adjust": ((adjust,), judgement.golden_adjust),
     "audit": ((audit,), judgement.golden_audit),
     "augment": ((augment,), images.golden_augment),
+    "calibration": ((calibration,), decisions.golden_calibration),
     "cluster": ((cluster, assign), judgement.golden_cluster),
+    "counts": ((decide_dates,), decisions.golden_counts),
     "crossfit": ((crossfit,), judgement.golden_crossfit),
     "decide": ((decide,), judgement.golden_decide),
     "drift": ((drift,), judgement.golden_drift),
     "explain": ((explain,), images.golden_explain),
-    "export": ((export,), judgement.golden_export),
+    "export": ((export,), decisions.golden_export),
     "ingest": ((ingest,), images.golden_ingest),
     "matching": ((match,), judgement.golden_matching),
     "measure": ((accuracy, evaluation), judgement.golden_measure),
     "predict": ((predict,), images.golden_predict),
+    "promises": ((promise, decide_dates), decisions.golden_promises),
     "reuse": ((reuse,), judgement.golden_reuse),
     "review": ((review,), judgement.golden_review),
-    "score": ((score,), judgement.golden_score),
+    "score": ((score, rate), decisions.golden_score),
     "sensitivity": ((sensitivity,), judgement.golden_sensitivity),
     "train": ((train,), images.golden_train),
 }

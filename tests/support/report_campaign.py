@@ -16,6 +16,7 @@ from storage.records.campaigns import CampaignRecord
 from storage.tables import (
     ADJUSTED,
     ASSIGNMENTS,
+    CALIBRATION,
     CLUSTER_MATCHES,
     CLUSTER_SCORES,
     CROSSFIT,
@@ -27,6 +28,8 @@ from storage.tables import (
     OBSERVATIONS,
     PLANTS,
     PREDICTIONS,
+    PROMISES,
+    READY_COUNTS,
     REJECTED,
     RELIABILITIES,
     SENSITIVITY,
@@ -34,10 +37,10 @@ from storage.tables import (
 )
 from storage.tables.parquet import TableSpec, rows_to_columns, write_table
 from storage.tables.rows import rows_of
-from tasks.decide.decisions import decision_words
 from tasks.report.report import write_report
 from tasks.score.rating import INHERITED
 from tasks.statistics.detection import brier, calibration, calibration_error, detect
+from tests.support.report_decisions import TOLERATED, calibration_rows, decide_row, promise_rows, ready_rows
 
 DAYS = ("2021-08-23", "2021-09-03")
 ENDS = (("lower", 0.9), ("upper", 1.1))
@@ -98,6 +101,8 @@ class FakeCampaign:
     has_places: bool = False
     scored_days: tuple[str, ...] = ()  # dates scored later: no labels, no training
     n_scored: int = 0  # plants on each of them; 0: as on the others
+    is_promised: bool = True  # whether validation plants certify some answers
+    promise: str = "together"
     reviewed: tuple[int, ...] = ()  # clusters of which a person said that no answer should be acted on
     flat: dict[str, float] = field(default_factory=dict[str, float])
     roles: dict[str, ArtifactRef] = field(default_factory=dict[str, ArtifactRef])
@@ -123,7 +128,8 @@ class FakeCampaign:
             "ingest": {"image_size": self.size, "window_days": 3},
             "cluster": {"affinity": "sigma", "scale": 0.2},
             "adjust": {"threshold": 0.75},
-            "score": {"confidence": 0.95, "least_novelty": 0.02},
+            "score": {"confidence": 0.95},
+            "decide": {"tolerated_error": TOLERATED, "promise": self.promise, "least_novelty": 0.02},
         }
         self.differing: dict[str, Any] = {"ingest.image_size": self.size, "cluster.affinity": "gamma"}
 
@@ -243,6 +249,10 @@ class FakeCampaign:
         left_out = {"warnings": ["in 1 of 5 folds <nothing> was clustered"]}
         self._table(f"crossfit {method}", CROSSFIT, crossfit, left_out)
         self._table(f"sensitivity {method}", SENSITIVITY, [{**marks, **row} for row in SHEET])
+        promises = promise_rows(len(crossfit), self.classes, self.is_promised, self.promise)
+        self._table(f"promises {method}", PROMISES, [{**marks, **row} for row in promises])
+        compared = calibration_rows(rated, self.classes)
+        self._table(f"calibration {method}", CALIBRATION, [{**marks, **row} for row in compared])
         self._table(f"metrics {method}", METRICS, [{**marks, **row} for row in self._metrics(rated, crossfit)])
         self._table(f"evaluation {method}", EVALUATION, [{**marks, **row} for row in self._evaluate(rated, crossfit)])
         if self.has_earlier:
@@ -258,7 +268,8 @@ class FakeCampaign:
     def _score_later(self, seed: int, day: str) -> None:
         """Write a date that was scored later; every method gets the same rows."""
         found = self._images(seed, day, self.n_scored or self.n_plants, has_pixels=False)
-        rows: list[dict[str, Any]] = [{**row, "split": "new", "label": None} for row in found]
+        fixed = {"split": "new", "label": None, "acquired": date.fromisoformat(day)}
+        rows: list[dict[str, Any]] = [{**row, **fixed} for row in found]
         for method in self.methods:
             marks: dict[str, Any] = {"method": method, **self.marks}
             scores = rows_of(self.store.open(self.roles[f"scores {method}"]), CLUSTER_SCORES)
@@ -300,16 +311,12 @@ class FakeCampaign:
         return {**p, **by_rule, **decision, "is_swapped": is_swapped, "reason": reason}
 
     def _rate(self, row: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
-        """Return an explained image with every column of the tables `reliability`, `crossfit` and `adjusted`."""
+        """Return an explained image with every column of the tables made for each image from `reliability` on."""
         is_swapped = self._decide(score)["is_swapped"]
         # Most scores use the true label, with different weights, so that their order is known.
         hint = 1.0 if row["true"] == row["predicted"] else 0.0
         noise = (row["row"] * 37 % 48) / 48
-        reasons = [word for word, step in (("unsure", 5), ("novel", 7)) if row["row"] % step == 0]
-        right = 0.4 * hint + 0.6 * noise
-        is_corrected = len(self.classes) == 2 and right < 0.5
-        answer = 1 - row["predicted"] if is_corrected else row["predicted"]
-        return {
+        rated = {
             **row,
             **{name: score[theirs] for name, theirs in INHERITED.items()},
             "neighbour_agreement": 0.8,
@@ -319,17 +326,13 @@ class FakeCampaign:
             "calibrated_softmax": 0.1 * hint + 0.9 * noise,
             "feature_reliability": 0.7 * hint + 0.3 * noise,
             "trust_score": 3 * noise,
-            "combined_reliability": right,
-            "ready_probability": None if len(self.classes) > 2 else right if row["predicted"] == 1 else 1 - right,
-            "answer": answer,
-            "answer_reliability": 1 - right if is_corrected else right,
-            "is_corrected": is_corrected,
-            "decision": decision_words(np.asarray([answer]), [" ".join(reasons)], self.classes)[0],
-            "check_reason": " ".join(reasons),
-            "is_outside": False,
+            "combined_reliability": 0.4 * hint + 0.6 * noise,
             "is_swapped": is_swapped,
             "adjusted": 1 - row["predicted"] if is_swapped else row["predicted"],
         }
+        is_outside = row["acquired"].isoformat() in self.outside and row["split"] in ("test", "new")
+        is_doubted = row["cluster"] in self.reviewed
+        return rated | decide_row(rated, self.classes, self.is_promised, is_doubted, is_outside)
 
     def _metrics(self, rated: list[dict[str, Any]], crossfit: list[dict[str, Any]]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -432,7 +435,7 @@ class FakeCampaign:
     def _judge_day(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
         self._table(f"reliability {method} {day}", RELIABILITIES, rated)
         self._table(f"adjusted {method} {day}", ADJUSTED, rated)
-        self._table(f"decided {method} {day}", DECIDED, rated)
+        self._write_decided(method, day, rated)
         is_outside = day in self.outside
         drift = {
             "split": "new" if day in self.scored_days else "test",
@@ -450,6 +453,16 @@ class FakeCampaign:
             **self.marks,
         }
         self._table(f"drift {method} {day}", DRIFT, [drift] if self.has_unseen else [])
+
+    def _write_decided(self, method: str, day: str, rated: list[dict[str, Any]]) -> None:
+        plots = ["1" if "Plot1" in row["plant_id"] else None for row in rated]
+        counted = [{"method": method, **self.marks, **row} for row in ready_rows(rated, plots)]
+
+        def write(draft: Draft) -> None:
+            write_table(draft, DECIDED, rows_to_columns(DECIDED, rated))
+            write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
+
+        self.make(f"decided {method} {day}", "decided", write, {"date": day, "is_share_outside": False})
 
     def _table(
         self, role: str, spec: TableSpec, rows: list[dict[str, Any]], summary: dict[str, Any] | None = None

@@ -15,7 +15,7 @@ from tasks.report.words import CHECK_REASONS, DRIFT_REASONS, SHARE_OUTSIDE
 MEANINGS = {
     HARVEST: "ready, and certain enough to act on",
     LEAVE: "not ready, and certain enough to act on",
-    CHECK: "not certain enough: look at the plant",
+    CHECK: "nothing is promised: look at the plant",
 }
 OTHER_MEANING = "certain enough to act on"
 
@@ -153,7 +153,8 @@ def reliance_sentences(summary: DaySummary) -> list[str]:
         sentences.append(ready_sentence(summary.ready, summary.n))
     if summary.n_to_act_on:
         sentences.append(
-            f"Of the {summary.n_to_act_on} answers to act on, about {summary.n_right:.0f} are expected to be right."
+            f"Of the {summary.n_to_act_on} answer{'' if summary.n_to_act_on == 1 else 's'} to act on, about "
+            f"{summary.n_right:.0f} {'is' if round(summary.n_right) == 1 else 'are'} expected to be right."
         )
     return [*sentences, changed_sentence(summary)]
 

@@ -108,7 +108,14 @@ class TestVerify:
 class TestWrongUse:
     @pytest.mark.parametrize(
         "arguments",
-        [("verify", "--jsn"), ("verfy",), ("run",), ("synth", "x", "--layout", "zip"), ("demo", "--seed", "-1")],
+        [
+            ("verify", "--jsn"),
+            ("verfy",),
+            ("run",),
+            ("synth", "x", "--layout", "zip"),
+            ("demo", "--seed", "-1"),
+            *(("report", "field2", "--tolerated-error", value) for value in ("0", "0.5", "-0.1", "1", "little")),
+        ],
     )
     def test_exit_code(
         self, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -152,6 +159,16 @@ class TestReport:
         assert main(monkeypatch, "report", "other", "--store", local(store.root)) == 2
         error = capsys.readouterr().err
         assert is_one_message(error) and "campaigns there: known" in error
+
+    def test_decisions_of_an_earlier_version_cannot_be_made_again(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        earlier = {"campaign": "known", "score": {"confidence": 0.95, "undecided": 0.1}}
+        write_record(store, CampaignRecord(campaign="known", params=earlier, artifacts={}, report=""))
+        arguments = ("report", "known", "--tolerated-error", "0.1", "--store", local(store.root))
+        assert main(monkeypatch, *arguments) == 2
+        error = capsys.readouterr().err
+        assert is_one_message(error) and "made by an earlier version" in error and "run the campaign again" in error
 
     def test_a_damaged_record_is_a_failure_not_wrong_use(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from flows.cli.results import export_lines, print_results, results
 from flows.report.exports import Exports
 from storage.artifacts import Recipe
 from storage.errors import InputError
-from storage.tables import EVALUATION, METRICS, SWAPS
+from storage.tables import CALIBRATION, EVALUATION, METRICS, PROMISES, SWAPS
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 
 
@@ -36,8 +36,15 @@ def test_results_are_the_rows_of_the_tables_as_json(campaign: FakeCampaign) -> N
         assert found[name] == [row for method in methods for row in table_rows(campaign, f"{name} {method}", spec)]
     assert [(row["method"], row["date"]) for row in found["drift"]] == [(m, day) for m in methods for day in DAYS]
     assert [row["is_outside"] for row in found["drift"]] == 2 * [True, False]
-    assert [(row["method"], row["split"]) for row in found["abstained"]] == [(m, s) for m in methods for s in SPLITS]
-    assert found["abstained"][1]["n"] == 24 and found["abstained"][1]["reasons"]["wide"] > 0
+    assert [(row["method"], row["split"]) for row in found["decisions"]] == [(m, s) for m in methods for s in SPLITS]
+    assert found["decisions"][1]["n"] == 24 and found["decisions"][1]["reasons"]["unsure"] > 0
+    assert found["promises"] == [
+        row for m in methods for row in table_rows(campaign, f"promises {m}", PROMISES) if row["is_used"]
+    ]
+    stated = [row for m in methods for row in table_rows(campaign, f"calibration {m}", CALIBRATION)]
+    dates = [None if row["acquired"] is None else str(row["acquired"]) for row in stated]
+    assert found["calibration"] == [{**row, "acquired": day} for row, day in zip(stated, dates, strict=True)]
+    assert {None, *DAYS} == set(dates)
     assert found["notes"] == ["a note & more"]
     kept = {"campaign", "image_size", "kernel", "explained_class", "threshold", "confidence", "clusters", "rejected"}
     assert kept | {"warnings", "report", "tables"} <= set(found)
@@ -62,6 +69,35 @@ def test_cross_fitted_accuracy_is_printed(campaign: FakeCampaign, capsys: pytest
         assert gain == f"{points:+.1f} (1..46)" and row["gain_lower"] == 0.0123
         assert {cells[6] for cells in lines_with(text, method, "before")} == {""}
         assert len(lines_with(text, method, "in-sample")) == 1
+
+
+def test_decided_answers_have_their_own_row(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(campaign, capsys)
+    for method in ("gradcam", "lime"):
+        shown = {row[1]: row for row in lines_with(text, method, "decided")}
+        assert list(shown) == ["val", "test"]
+        for row in table_rows(campaign, f"metrics {method}", METRICS):
+            if row["state"] == "decided":
+                assert shown[row["split"]][3] == str(row["n"]) and shown[row["split"]][7] == "more probable class"
+
+
+def test_promised_against_observed_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(campaign, capsys)
+    rows = {
+        (row["split"], str(row["acquired"]), row["answers"], row["is_acted_on"]): row
+        for row in table_rows(campaign, "calibration gradcam", CALIBRATION)
+    }
+    whole, acted = (rows["test", DAYS[1], "ready", is_acted_on] for is_acted_on in (False, True))
+    shown = [row for row in lines_with(text, "gradcam", "test", DAYS[1]) if row[3] == "ready"]
+    ((*_, n, promised, observed),) = shown
+    assert n == f"{whole['n']} ({acted['n']})" and whole["n"] != acted["n"]
+    assert promised == f"{whole['promised']:.2f} ({acted['promised']:.2f})"
+    assert observed == f"{whole['observed']:.2f} ({acted['observed']:.2f})"
+
+
+def test_the_promise_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(printed(campaign, capsys).split())
+    assert "gradcam: At least 85 of 100 answers acted on are right, by " in text
 
 
 def test_swapped_clusters_are_those_of_the_table(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +126,7 @@ def test_scores_are_compared_on_unseen_plants(campaign: FakeCampaign, capsys: py
 def test_doubts_are_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(printed(campaign, capsys).split())
     for method in ("gradcam", "lime"):
-        assert f"{method}: Answers not to act on: " in text
+        assert f"{method}: Answers to check: " in text
         assert f"{method}: Outside what was validated: {DAYS[0]}, test" in text
     assert f"{DAYS[1]}, test" not in text
 

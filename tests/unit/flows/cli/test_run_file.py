@@ -175,6 +175,23 @@ class TestMistakes:
         (problem,) = problems(tmp_path, f"{LEAST}[runtime]\n{text}\n")
         assert problem.startswith("runtime.") and said in problem
 
+    @pytest.mark.parametrize(
+        ("keys", "replacements"),
+        [
+            (("undecided",), "decide.tolerated_error"),
+            (("widest",), "decide.tolerated_error"),
+            (("least_novelty",), "decide.least_novelty"),
+            (("widest", "undecided", "least_novelty"), "decide.least_novelty, decide.tolerated_error"),
+        ],
+    )
+    def test_keys_of_earlier_versions_are_one_message(
+        self, tmp_path: Path, keys: tuple[str, ...], replacements: str
+    ) -> None:
+        text = "".join(f"{key} = 0.1\n" for key in keys)
+        (problem,) = problems(tmp_path, f"{LEAST}[score]\nconfidence = 0.9\n{text}")
+        assert problem.startswith("score: ") and f"{', '.join(sorted(keys))}, which no longer exist" in problem
+        assert problem.endswith(f"set {replacements}") or f"set {replacements}, got" in problem
+
     def test_every_mistake_at_once(self, tmp_path: Path) -> None:
         found = problems(tmp_path, LEAST + "[train]\nepoch = 1\nepochs = 0\n[cluster]\nscale = -1\n")
         assert sorted(line.split(":")[0] for line in found) == ["cluster.scale", "train.epoch", "train.epochs"]

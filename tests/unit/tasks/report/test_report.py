@@ -31,7 +31,8 @@ def test_accuracies_on_the_page_are_those_of_the_table(campaign: FakeCampaign, h
     metrics = table_rows(campaign, "metrics gradcam", METRICS)
     metrics.sort(key=lambda row: row["split"] != "val")
     shown = Page(html).tables["accuracy"][1:]
-    assert [cells[1] for cells in shown] == ["before", "after", "cross-fitted", "before", "after"]
+    states = ["before", "after", "cross-fitted", "decided", "before", "after", "decided"]
+    assert [cells[1] for cells in shown] == states
     for cells, row in zip(shown, metrics, strict=True):
         assert cells[0] == {"val": "validation", "test": "test"}[row["split"]]
         assert cells[1:4] == [row["state"], str(row["n"]), str(row["n_correct"])]
@@ -40,7 +41,8 @@ def test_accuracies_on_the_page_are_those_of_the_table(campaign: FakeCampaign, h
             assert shares(cell) == pytest.approx(stated, abs=5.1e-4)
         assert ("in-sample" in cells[6]) == (row["split"] == "val" and row["state"] == "after")
         assert ("made without it" in cells[6]) == (row["state"] == "cross-fitted")
-    assert metrics[1]["n"] != metrics[2]["n"]  # or a row of one state could pass for another's
+        assert ("the more probable class" in cells[6]) == (row["state"] == "decided")
+    assert len({row["n"] for row in metrics[1:4]}) == 3  # or a row of one state could pass for another's
     assert "so the figure <em>after</em> is too good" in html
 
 
@@ -103,7 +105,7 @@ def test_counts_and_reasons(html: str) -> None:
 
 def test_result_parameters_and_provenance_are_on_the_page(campaign: FakeCampaign, html: str) -> None:
     found = table_rows(campaign, "metrics gradcam", METRICS)
-    before, after = (row["overall_accuracy"] for row in found if row["split"] == "test")
+    before, after, _ = (row["overall_accuracy"] for row in found if row["split"] == "test")
     result = f"{100 * before:.1f} % right before adjustment, {100 * after:.1f} % after (n = 32)."
     assert f"On unseen test plants: {result}" in html.replace("\u00a0", " ")
     assert "cluster.affinity" in html and "Not the paper’s parameters" in html
@@ -118,8 +120,8 @@ def test_page_is_self_contained_and_has_no_scripts(html: str) -> None:
     assert "script" not in page.tags and "@import" not in html and "url(" not in html
     assert page.resources and all(resource.startswith("data:") for resource in page.resources)
     assert all(link.removeprefix("#") in page.ids for link in page.links)
-    # Confusion, clusters, prototypes, risk, calibration, training; three examples a cluster.
-    assert page.tags.count("img") == 6 + 3 * 3
+    # Confusion, clusters, prototypes, promise curve, risk, calibration, training; three examples a cluster.
+    assert page.tags.count("img") == 7 + 3 * 3
 
 
 def test_equal_inputs_give_equal_bytes(campaign: FakeCampaign, tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_equal_inputs_give_equal_bytes(campaign: FakeCampaign, tmp_path: Path) -
 
 def test_figures_can_be_opened(campaign: FakeCampaign) -> None:
     report = campaign.store.open(campaign.report())
-    kinds = ("calibration", "clusters", "confusion", "prototypes", "risk-coverage")
+    kinds = ("calibration", "clusters", "confusion", "promise-curve", "prototypes", "risk-coverage")
     names = [f"{kind}-gradcam.png" for kind in kinds]
     assert sorted(report.manifest.files) == sorted([*names, "index.html"])
     for name in names:

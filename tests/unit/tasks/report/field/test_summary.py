@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage.tables import ADJUSTED, REJECTED, RELIABILITIES, names
+from storage.tables import DECIDED, READY_COUNTS, REJECTED, names
 from storage.tables.rows import rows_of
 from tasks.report import words
 from tasks.report.field import map as report_map
@@ -39,7 +39,7 @@ LATER = ("2021-09-06", "2021-09-09")
 
 
 def plant(name: str, decision: str, reliability: float, answer: str = "ready", **changes: Any) -> dict[str, Any]:
-    row = {"plot": "1", "easting": None, "northing": None, "is_swapped": False, "abstain_reason": ""}
+    row = {"plot": "1", "easting": None, "northing": None, "is_corrected": False, "check_reason": ""}
     return {
         "plant_id": name,
         "decision": decision,
@@ -52,26 +52,37 @@ def plant(name: str, decision: str, reliability: float, answer: str = "ready", *
 
 ROWS = [
     plant("a", "harvest", 0.9),
-    plant("b", "check", 0.6, abstain_reason="wide"),
-    plant("c", "leave", 0.7, answer="not_ready", plot="10", is_swapped=True),
-    plant("d", "check", 0.3, answer="not_ready", plot="2", abstain_reason="wide novel"),
+    plant("b", "check", 0.6, check_reason="unsure"),
+    plant("c", "leave", 0.7, answer="not_ready", plot="10", is_corrected=True),
+    plant("d", "check", 0.5, answer="not_ready", plot="2", check_reason="unsure novel"),
 ]
+
+
+def counted(plot: str | None, expected: float, low: float, high: float) -> dict[str, Any]:
+    return {"plot": plot, "n_ready": expected, "n_ready_lower": low, "n_ready_upper": high}
+
+
+COUNTS = [counted(None, 1.8, 0.6, 3.2), counted("1", 1.5, 1, 2), counted("10", 0.3, 0, 1)]
 
 
 def test_a_date_by_hand() -> None:
     left_out: list[Any] = [{"reason": reason} for reason in ("blank", "harvested", "harvested")]
     drift: list[Any] = [{"is_outside": True, "reason": "clusters"}, {"is_outside": False, "reason": ""}]
-    found = summarise(FieldDay("2021-09-03", True, ROWS, 5, left_out, drift), CLASSES)
+    found = summarise(FieldDay("2021-09-03", True, ROWS, 5, left_out, drift, COUNTS), CLASSES)
     assert found.counts == {"harvest": 1, "leave": 1, "check": 2} and found.n == 4 and found.n_to_act_on == 2
-    assert (found.n_ready, found.n_right, found.mean_reliability) == (2, pytest.approx(1.6), pytest.approx(0.625))
+    assert (found.ready, found.n_right, found.mean_reliability) == (
+        (1.8, 0.6, 3.2),
+        pytest.approx(1.6),
+        pytest.approx(0.675),
+    )
     assert (found.changed, found.n_unplaced, found.n_unanswered) == ({"not_ready": 1}, 4, 5)
     assert found.left_out == [("harvested", 2), ("blank", 1)]
     assert found.outside == "plants fall into other clusters than in validation"
-    assert lead_sentence(found) == "2 of 4 plants look ready to harvest."
+    assert lead_sentence(found) == "1 plant to harvest, 2 to check."
     assert reliance_sentences(found) == [
-        "Of the 2 that look ready, 1 answer can be relied on; look at the other one before cutting.",
-        "Of all 2 answers to act on, about 2 are expected to be right.",
-        "Adjustment changed 1 answer where the classifier is known to fail: 1 to not ready.",
+        "About 2 of 4 plants are ready (1 to 3), certain or not.",
+        "Of the 2 answers to act on, about 2 are expected to be right.",
+        "1 answer was corrected where the classifier is probably wrong: 1 to not ready.",
     ]
     assert decision_sentence(found).startswith("3 September 2021: 4 plants, 1 to harvest, 1 to leave, 2 to check. ")
     assert "**Outside what was validated: plants fall" in decision_sentence(found)
@@ -81,8 +92,9 @@ def test_a_date_by_hand() -> None:
     ("rows", "lead", "first"),
     [
         ([], "No plant has an answer on this date.", ""),
-        ([ROWS[2]], "0 of 1 plants look ready to harvest.", "No plant looks ready."),
-        ([ROWS[0]], "1 of 1 plants look ready to harvest.", "That answer can be relied on."),
+        ([ROWS[1]], "0 plants to harvest, 1 to check.", "No answer of the classifier was corrected."),
+        ([ROWS[2]], "0 plants to harvest, 0 to check.", "Of the 1 answer to act on, about 1 is expected to be right."),
+        ([ROWS[0]], "1 plant to harvest, 0 to check.", "Of the 1 answer to act on, about 1 is expected to be right."),
     ],
 )
 def test_a_date_with_little_to_say(rows: list[dict[str, Any]], lead: str, first: str) -> None:
@@ -93,26 +105,35 @@ def test_a_date_with_little_to_say(rows: list[dict[str, Any]], lead: str, first:
 def test_other_classes_are_counted_by_their_names() -> None:
     rows = [plant("a", "scab", 0.9, answer="scab"), plant("b", "check", 0.5, answer="rot")]
     found = summarise(FieldDay("2021-09-03", False, rows), ("healthy", "scab", "rot"))
-    assert lead_sentence(found) == "Of 2 plants 0 healthy, 1 scab, 0 rot can be relied on; 1 to check."
-    assert changed_sentence(found) == reliance_sentences(found)[-1] == "Adjustment changed no answer."
+    assert lead_sentence(found) == "Of 2 plants 0 healthy, 1 scab, 0 rot; 1 to check."
+    assert changed_sentence(found) == reliance_sentences(found)[-1] == "No answer of the classifier was corrected."
     assert "0 healthy, 1 scab, 0 rot, 1 to check" in decision_sentence(found)
 
 
 def test_plots_are_in_the_order_of_their_numbers_and_the_latest_date_is_first() -> None:
     days = [
         FieldDay("2021-08-23", False, ROWS[:1]),
-        FieldDay("2021-09-03", False, [*ROWS, plant("e", "leave", 1, plot=None)]),
+        FieldDay("2021-09-03", False, [*ROWS, plant("e", "leave", 1, plot=None)], counts=COUNTS),
     ]
     found = [(row["date"], row["plot"], row["n"]) for row in plot_rows(days, CLASSES)]
     assert found == [("2021-09-03", p, n) for p, n in (("1", 2), ("2", 1), ("10", 1), (None, 1))] + [
         ("2021-08-23", "1", 1)
     ]
     assert plot_rows(days, CLASSES)[0]["counts"] == {"harvest": 1, "leave": 0, "check": 1}
+    ready = [row["ready"] for row in plot_rows(days, CLASSES)]  # plants without a plot are not the whole field
+    assert ready == [(1.5, 1, 2), None, (0.3, 0, 1), None, None]
     assert plot_rows([FieldDay("2021-09-03", False, [plant("e", "leave", 1, plot=None)])], CLASSES) == []
 
 
 def test_the_least_sure_are_checked_first() -> None:
     assert [row["plant_id"] for row in to_check(FieldDay("2021-09-03", False, ROWS))] == ["d", "b"]
+
+
+def test_a_date_whose_share_of_ready_plants_is_far_from_validation_is_outside() -> None:
+    drift: list[Any] = [{"is_outside": True, "reason": "novelty"}]
+    found = summarise(FieldDay("2021-09-03", True, ROWS, drift=drift, is_share_outside=True), CLASSES)
+    assert found.outside.endswith("; the share of ready plants is far from that on every validation date")
+    assert summarise(FieldDay("2021-09-03", True, ROWS), CLASSES).outside == ""
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
@@ -165,35 +186,43 @@ def table_of(campaign: FakeCampaign, role: str, spec: Any) -> list[dict[str, Any
 
 def decided(campaign: FakeCampaign, day: str) -> list[dict[str, Any]]:
     """Join what the tables say of a date's plants, independently of the product."""
-    adjusted = table_of(campaign, f"adjusted gradcam {day}", ADJUSTED)
-    for row, rated in zip(adjusted, table_of(campaign, f"reliability gradcam {day}", RELIABILITIES), strict=True):
-        row["sure"] = 1 - row["combined_reliability"] if row["is_swapped"] else row["combined_reliability"]
-        row["do"] = "check" if row["abstain"] else ("leave", "harvest")[row["adjusted"]]
-        row["why"] = rated["abstain_reason"]
-    return adjusted
+    rows = table_of(campaign, f"decided gradcam {day}", DECIDED)
+    for row in rows:
+        row["sure"] = max(row["ready_probability"], 1 - row["ready_probability"])
+        row["do"] = "check" if row["check_reason"] else ("leave", "harvest")[row["ready_probability"] >= 0.5]
+    return rows
 
 
 def test_counts_of_every_date_are_those_of_the_tables(campaign: FakeCampaign, html: str) -> None:
     head, *shown = Page(without_scripts(html)).tables["dates"]
-    assert head[2:5] == ["harvest", "leave", "check"]
+    assert head[2:9] == ["harvest", "leave", "check", "about ready", "mean reliability", "corrected", "left out"]
     assert [cells[0] for cells in shown] == [*reversed(LATER), *reversed(DAYS)]
     for cells in shown:
         rows = decided(campaign, cells[0])
         tally = [sum(row["do"] == decision for row in rows) for decision in head[2:5]]
-        assert [int(cell) for cell in cells[1:5]] == [len(rows), *tally] and min(tally) > 0
-        assert float(cells[5]) == pytest.approx(np.mean([row["sure"] for row in rows]), abs=5.1e-3)
-        assert int(cells[6]) == sum(row["is_swapped"] for row in rows)
-        assert int(cells[7]) == len(table_of(campaign, f"images {cells[0]}", REJECTED))
-        assert ("scored later" in cells[8]) == (cells[0] in LATER)
-        assert ("Outside what was validated" in cells[8]) == (cells[0] == LATER[0])
+        assert [int(cell) for cell in cells[1:5]] == [len(rows), *tally]
+        assert min(tally) > 0 or (cells[0] == LATER[0] and tally == [0, 0, len(rows)])
+        ready = next(r for r in table_of(campaign, f"decided gradcam {cells[0]}", READY_COUNTS) if r["plot"] is None)
+        stated = [ready[f"n_ready{end}"] for end in ("", "_lower", "_upper")]
+        assert [int(one) for one in re.findall(r"\d+", cells[5])] == pytest.approx(stated, abs=0.51)
+        assert stated[0] == pytest.approx(sum(row["ready_probability"] for row in rows))
+        assert float(cells[6]) == pytest.approx(np.mean([row["sure"] for row in rows]), abs=5.1e-3)
+        assert int(cells[7]) == sum(row["is_corrected"] for row in rows) > 0
+        assert int(cells[8]) == len(table_of(campaign, f"images {cells[0]}", REJECTED))
+        assert ("scored later" in cells[9]) == (cells[0] in LATER)
+        assert ("Outside what was validated" in cells[9]) == (cells[0] == LATER[0])
 
 
-def test_the_headline_is_of_the_latest_date(campaign: FakeCampaign, html: str) -> None:
+def test_the_headline_is_the_number_to_act_on_of_the_latest_date(campaign: FakeCampaign, html: str) -> None:
     rows = decided(campaign, LATER[-1])
-    n_ready = sum(row["adjusted"] == 1 for row in rows)
-    assert f"9 September 2021</span>{n_ready} of {len(rows)} plants look ready to harvest." in html
-    n_harvest = sum(row["do"] == "harvest" for row in rows)
-    assert f"Of the {n_ready} that look ready, {n_harvest} answers can be relied on" in html
+    n_harvest, n_leave, n_check = (sum(row["do"] == word for row in rows) for word in ("harvest", "leave", "check"))
+    assert 0 < n_harvest < sum(row["answer"] == 1 for row in rows)  # or plants to check would pass for some to harvest
+    assert f"9 September 2021</span>{n_harvest} plants to harvest, {n_check} to check." in html
+    n_right = sum(row["sure"] for row in rows if row["do"] != "check")
+    assert f"Of the {n_harvest + n_leave} answers to act on, about {n_right:.0f} are expected to be right." in html
+    n_ready = sum(row["ready_probability"] for row in rows)
+    assert f"About {n_ready:.0f} of {len(rows)} plants are ready (" in html
+    assert html.index("At least 85 of 100 answers acted on are right, by ") < html.index('id="map"')
     assert "come from the campaign’s first saliency method, Grad-CAM. The others" in html
     assert "This date is unlike what was validated" not in html  # that is the date before
 
@@ -206,7 +235,9 @@ def test_plants_to_check_are_those_of_the_tables(campaign: FakeCampaign, html: s
     assert len(tables["check-first"][1:]) == 30 < len(shown)
     assert [cells[0] for cells in shown] == [row["plant_id"] for row in rows]
     for cells, row in zip(shown, rows, strict=True):
-        assert float(cells[3]) == pytest.approx(row["sure"], abs=5.1e-3) and cells[4] == row["why"].replace(" ", ", ")
+        assert float(cells[3]) == pytest.approx(row["sure"], abs=5.1e-3) and cells[4] == row["check_reason"].replace(
+            " ", ", "
+        )
 
 
 def test_plots_on_the_page_add_up_to_the_dates(html: str) -> None:
@@ -227,7 +258,7 @@ def test_the_map_shows_what_the_tables_say(campaign: FakeCampaign, html: str) ->
         assert (day["n"], day["unplaced"]) == (len(whole), len(whole) - len(rows))
         assert [names[code] for code in day["decision"]] == [row["do"] for row in rows]
         assert day["reliability"] == pytest.approx([row["sure"] for row in rows], abs=5.1e-4)
-        assert day["swapped"] == [row["is_swapped"] for row in rows]
+        assert day["corrected"] == [row["is_corrected"] for row in rows]
         assert [found["plants"][number] for number in day["plant"]] == [row["plant_id"] for row in rows]
     at = dict(zip(found["plants"], zip(found["east"], found["north"], strict=True), strict=True))
     assert at["2021_Ref_Plot1_B103"] == (1.5, 0.5)
@@ -266,7 +297,7 @@ class TestLargeField:
         days = [FieldDay(day, False, rows) for day in ("2021-09-03", "2021-09-06")]
         monkeypatch.setattr(report_front, "N_LISTED", 50)
         monkeypatch.setattr(report_map, "N_ON_MAP", 100)
-        field = field_page(days, CLASSES, ["gradcam"], [], [])
+        field = field_page(days, CLASSES, ["gradcam"], [], [], [])
         found = json.loads(field.map_json)
         assert field.thinning is not None and field.thinning.n == 400
         assert field.thinning.n_shown == len(found["plants"]) == len(found["days"][0]["plant"]) <= 100

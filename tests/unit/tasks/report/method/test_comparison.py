@@ -164,7 +164,7 @@ def test_flat_maps_are_marked_at_their_images(tmp_path: Path, value: float, word
 
 def test_figures_are_named_as_prefect_names_its_artifacts(campaign: FakeCampaign) -> None:
     names = [name for name in campaign.store.open(campaign.report()).manifest.files if name.endswith(".png")]
-    assert len(names) == 6 * len(METHODS)
+    assert len(names) == 7 * len(METHODS)
     assert all(re.fullmatch(r"[a-z0-9-]+\.png", name) for name in names)
     assert figure_file("prototypes", "occlusion_preview") in names
 

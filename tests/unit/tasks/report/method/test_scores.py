@@ -1,4 +1,4 @@
-"""Test what the report says of abstention and scores: its numbers are those of the tables."""
+"""Test what the report says of decisions and scores: its numbers are those of the tables."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.tables import ADJUSTED, CROSSFIT, DRIFT, EVALUATION, RELIABILITIES
+from storage.tables import CROSSFIT, DECIDED, DRIFT, EVALUATION, RELIABILITIES
 from storage.tables.names import SCORES
 from tasks.cluster.novelty import cross_conformal_p
 from tasks.report.inputs import never_novel
-from tasks.report.method.cautions import abstain_reasons, abstention_rows, abstention_sentence, outside_sentence
+from tasks.report.method.cautions import check_sentence, check_words, decision_counts, outside_sentence
 from tasks.report.method.scores import calibration_bins, judged_images, judged_split, risk_curves, score_tables, verdict
 from tasks.report.report import report_summary
 from tasks.report.words import QUALITIES
@@ -36,36 +36,40 @@ def of_all_days(campaign: FakeCampaign, table: str, spec: Any) -> list[dict[str,
     return [row for day in DAYS for row in table_rows(campaign, f"{table} gradcam {day}", spec)]
 
 
-def test_answers_that_abstain_are_counted_from_the_tables(campaign: FakeCampaign, html: str) -> None:
-    head, *shown = Page(html).tables["abstention"]
-    assert head[3:7] == ["wide", "novel", "undecided", "failing"]
-    rated, adjusted = of_all_days(campaign, "reliability", RELIABILITIES), of_all_days(campaign, "adjusted", ADJUSTED)
+def test_decisions_are_counted_from_the_tables(campaign: FakeCampaign, html: str) -> None:
+    head, *shown = Page(html).tables["decisions"]
+    decided = of_all_days(campaign, "decided", DECIDED)
+    reasons = head[3:-3]
+    assert reasons == ["unsure", "novel", "outside"]
     assert [cells[0] for cells in shown] == ["validation", "test"]
     for split, cells in zip(("val", "test"), shown, strict=True):
-        rows = [row for row in rated if row["split"] == split]
-        abstained = [row for row in rows if row["abstain"]]
-        assert cells[1] == str(len(rows)) and cells[2].startswith(f"{len(abstained)} of {len(rows)} (")
-        assert shares(cells[2]) == pytest.approx([len(abstained) / len(rows)], abs=5.1e-4)
-        for reason, cell in zip(head[3:7], cells[3:7], strict=True):
-            assert int(cell) == sum(reason in row["abstain_reason"].split() for row in rows)
-        for is_abstained, cell in zip((False, True), cells[7:9], strict=True):
-            chosen = [r for r in adjusted if r["split"] == split and r["abstain"] == is_abstained]
-            right = sum(row["adjusted"] == row["label"] for row in chosen)
+        rows = [row for row in decided if row["split"] == split]
+        to_check = [row for row in rows if row["decision"] == "check"]
+        assert cells[1] == str(len(rows)) and cells[2].startswith(f"{len(to_check)} of {len(rows)} (")
+        assert shares(cells[2]) == pytest.approx([len(to_check) / len(rows)], abs=5.1e-4)
+        for reason, cell in zip(reasons, cells[3:-3], strict=True):
+            assert int(cell) == sum(reason in row["check_reason"].split() for row in rows)
+        for is_checked, cell in zip((False, True), cells[-3:-1], strict=True):
+            chosen = [row for row in rows if (row["decision"] == "check") == is_checked]
+            right = sum(row["answer"] == row["label"] for row in chosen)
             assert cell.startswith(f"{right} of {len(chosen)} (")
-        assert cells[9] == ("in-sample" if split == "val" else "")
+        assert cells[-1] == ("threshold chosen here" if split == "val" else "")
     assert int(shown[1][3]) > 0 and int(shown[1][4]) > 0  # or the reasons were told apart by nothing
 
 
-def test_abstaining_by_hand() -> None:
-    words = ["wide novel", "", "later", "wide"]
-    rated = [{"split": "new", "abstain": bool(word), "abstain_reason": word} for word in words]
+def test_decisions_by_hand() -> None:
+    words = ["unsure novel", "", "later", "unsure"]
     answers = [(1, 1), (0, 1), (None, 1), (1, 0)]
-    adjusted = [{**row, "label": label, "adjusted": given} for row, (label, given) in zip(rated, answers, strict=True)]
-    (row,) = abstention_rows(rated, adjusted)
-    assert (row["n"], row["n_abstained"], row["kept"], row["abstained"]) == (4, 3, (1, 0), (2, 1))
-    assert abstain_reasons([row]) == ["wide", "novel", "undecided", "failing", "later"]
-    assert abstention_sentence([row]) == "Answers not to act on: 3 of 4 new (1 later, 1 novel, 2 wide)."
-    assert abstention_rows([], []) == [] and abstention_sentence([]) == "No image was explained."
+    (row,) = decision_counts(
+        [
+            {"split": "new", "check_reason": word, "label": label, "answer": answer}
+            for word, (label, answer) in zip(words, answers, strict=True)
+        ]
+    )
+    assert (row["n"], row["n_check"], row["acted_on"], row["checked"]) == (4, 3, (1, 0), (2, 1))
+    assert check_words([row]) == ["unsure", "novel"]
+    assert check_sentence([row]) == "Answers to check: 3 of 4 new (1 later, 1 novel, 2 unsure)."
+    assert decision_counts([]) == [] and check_sentence([]) == "No image was explained."
 
 
 def test_dates_outside_what_was_validated_are_warned_of_first(campaign: FakeCampaign, html: str) -> None:
@@ -260,7 +264,7 @@ def test_the_sensitivity_sheet_is_folded_and_marks_what_is_used(html: str) -> No
 def test_the_summary_says_what_not_to_act_on(campaign: FakeCampaign) -> None:
     text = report_summary(campaign.store, campaign.record())
     notes = [line for line in text.splitlines() if line.startswith("- Grad-CAM: ")]
-    assert any("Answers not to act on: " in note and "of 32 test" in note for note in notes)
+    assert any("Answers to check: " in note and "of 32 test" in note for note in notes)
     assert any(f"Outside what was validated: {DAYS[1]}, test" in note for note in notes)
     assert any("the cluster reliability (AUROC" in note for note in notes)
 
@@ -312,8 +316,8 @@ def test_without_unseen_labels_figures_are_cross_fitted(tmp_path: Path) -> None:
     assert {f"{kind}-gradcam.png" for kind in ("risk-coverage", "calibration")} <= set(
         campaign.store.open(campaign.report()).manifest.files
     )
-    test = Page(html).tables["abstention"][-1]
-    assert test[7:] == ["–", "–", "no label"]
+    test = Page(html).tables["decisions"][-1]
+    assert test[0] == "test" and test[-3:] == ["–", "–", "no label"]
 
 
 @pytest.mark.parametrize(("n", "least", "is_said"), [(49, 0.02, True), (50, 0.02, False), (3, 0.0, False)])
