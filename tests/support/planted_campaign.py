@@ -24,8 +24,9 @@ from tasks.cluster.cluster import fit_clusters
 from tasks.cluster.params import ClusterParams
 from tasks.explain.explain import scale_to_peak
 from tasks.score.crossfit import cross_fit_validation
+from tasks.score.rate import rate_images
 from tasks.score.rating import ScoreParams
-from tasks.score.score import rate_images, score_clusters
+from tasks.score.score import score_clusters
 
 DAYS = ("2021-08-23", "2021-09-03")
 SIZE = 64  # side of the upsampled maps that are compared, in pixels
@@ -240,7 +241,7 @@ def judge(
     adjusted: list[ArtifactRef] = []
     for one, assigned in zip(dates, assignments, strict=True):
         named = (str(store.root), date.fromisoformat(one.day), "gradcam")
-        reliability.append(rate_images.fn(*named, scoring, scores, swaps, judged, assigned, one.predictions))
+        reliability.append(rate_images.fn(*named, scores, judged, assigned, one.predictions))
         adjusted.append(adjust_predictions.fn(*named, swaps, reliability[-1]))
     return Judged(store, dates, clusters, judged, scores, swaps, assignments, reliability, adjusted)
 
