@@ -22,3 +22,7 @@ class InputError(ValueError):
 
 class ArtifactError(RuntimeError):
     """Report an artefact that is missing, incomplete or damaged. The message names the artefact and the file."""
+
+
+class OutdatedError(ArtifactError):
+    """Report a table that an earlier version of the program wrote, in a schema that is no longer read."""

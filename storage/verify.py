@@ -9,7 +9,7 @@ import zarr
 from storage.arrays.shards import reading_store
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.artifacts.drafts import place_of
-from storage.errors import ArtifactError, InputError
+from storage.errors import ArtifactError, InputError, OutdatedError
 from storage.places.files import Place, damages, list_files, strangers
 from storage.published.exports import EXPORTS, KIND
 from storage.published.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
@@ -29,6 +29,7 @@ class Verification:
     n_artifacts, n_published, n_files : number of artefacts, published folders and files that were read.
     problems : one sentence per problem, naming the folder and the file.
     unfinished : names of drafts that killed runs left; nothing reads them.
+    outdated : names of whole tables that earlier versions of the program wrote; this one does not read them.
     """
 
     n_artifacts: int
@@ -36,6 +37,7 @@ class Verification:
     n_files: int
     problems: list[str]
     unfinished: list[str]
+    outdated: list[str]
 
 
 def verify_store(store: Store) -> Verification:
@@ -56,13 +58,14 @@ def verify_store(store: Store) -> Verification:
     partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))
     published = [*reports, *partitions, *exports]
-    problems = [p for folder in artifacts for p in _artifact_problems(store, folder)]
+    outdated = list[str]()
+    problems = [p for folder in artifacts for p in _artifact_problems(store, folder, outdated)]
     problems += [p for folder in reports for p in _report_problems(store, folder)]
-    problems += [p for folder in partitions for p in _partition_problems(store, folder)]
+    problems += [p for folder in partitions for p in _partition_problems(store, folder, outdated)]
     problems += [p for folder in exports for p in _parts_problems(store, folder)]
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
     n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published))
-    return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store))
+    return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store), outdated)
 
 
 def _is_unfinished(artifact: Place) -> bool:
@@ -80,7 +83,8 @@ def _published(tables: Place) -> list[Place]:
     return found
 
 
-def _artifact_problems(store: Store, folder: Place) -> list[str]:
+def _artifact_problems(store: Store, folder: Place, outdated: list[str]) -> list[str]:
+    """List what is wrong with an artefact; the names of its outdated tables are added to `outdated`."""
     name = store.name_of(folder)
     try:
         manifest = read_manifest(folder, Manifest)
@@ -91,7 +95,8 @@ def _artifact_problems(store: Store, folder: Place) -> list[str]:
     problems = damages(files, manifest.files) + strangers(files, {*manifest.files, MANIFEST})
     if (manifest.kind, manifest.digest) != (ref.kind, ref.digest):
         problems.append(f"the manifest belongs to {manifest.kind}/{manifest.digest}")
-    problems += [] if ref.kind == KIND else _table_problems(files)  # GeoParquet files have no schema in `TABLES`
+    # GeoParquet files have no schema in `TABLES`.
+    problems += [] if ref.kind == KIND else _table_problems(store, files, outdated)
     problems += _array_problems(files)
     return [f"{name}: {problem}" for problem in problems]
 
@@ -105,9 +110,9 @@ def _report_problems(store: Store, folder: Place) -> list[str]:
     return [f"{store.name_of(folder)}: {problem}" for problem in problems]
 
 
-def _partition_problems(store: Store, folder: Place) -> list[str]:
+def _partition_problems(store: Store, folder: Place, outdated: list[str]) -> list[str]:
     """List what is wrong with a table's partition: its parts, and the tables in it."""
-    tables = _table_problems(folder, table=store.name_of(folder).split("/")[1])
+    tables = _table_problems(store, folder, outdated, table=store.name_of(folder).split("/")[1])
     return [*_parts_problems(store, folder), *(f"{store.name_of(folder)}: {problem}" for problem in tables)]
 
 
@@ -190,7 +195,7 @@ def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> li
     ]
 
 
-def _table_problems(folder: Place, table: str | None = None) -> list[str]:
+def _table_problems(store: Store, folder: Place, outdated: list[str], table: str | None = None) -> list[str]:
     """List what is wrong with schema and content of a folder's Parquet files, named after their table or in `table`."""
     problems: list[str] = []
     for path in sorted(folder.glob("*.parquet")):
@@ -200,6 +205,8 @@ def _table_problems(folder: Place, table: str | None = None) -> list[str]:
             continue
         try:
             load_table(path, spec)
+        except OutdatedError:
+            outdated.append(store.name_of(path))
         except ArtifactError as error:
             problems.append(str(error).replace(f"{path}", path.name))
     return problems

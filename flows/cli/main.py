@@ -246,6 +246,8 @@ def verify(
         print(f"{found.n_artifacts} artefacts and {found.n_published} published folders, {found.n_files} files read")
         for name in found.unfinished:
             print(f"left by a killed run, safe to delete: {name}")
+        if found.outdated:
+            print(f"{len(found.outdated)} tables of earlier versions of the program, which this one does not read")
         for problem in found.problems:
             print(f"DAMAGED {problem}")
         print(f"{len(found.problems)} problems" if found.problems else "no problem found")

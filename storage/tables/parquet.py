@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.artifacts import Artifact, Draft
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, OutdatedError
 from storage.places.files import Place
 
 VERSION_KEY = b"harvest_reliability.version"  # key of the schema's version in the metadata of a file
@@ -223,11 +223,22 @@ def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
         source = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             problem = schema_problem(file.schema_arrow, spec)
+            if problem and is_outdated(file.schema_arrow, spec):
+                raise OutdatedError(
+                    f"{path}: {problem}. An earlier version of the program wrote it: run the campaign again with "
+                    "`harvest run`; images, classifier and maps are cached"
+                )
             if problem:
                 raise ArtifactError(f"{path}: {problem}")
             yield file
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def is_outdated(found: pa.Schema, spec: TableSpec) -> bool:
+    """Return whether a file has an earlier version of a table's schema."""
+    version = (found.metadata or {}).get(VERSION_KEY, b"").decode()
+    return version.isdecimal() and int(version) < spec.version
 
 
 def schema_problem(found: pa.Schema, spec: TableSpec) -> str:

@@ -29,7 +29,7 @@ from tasks.score.date_share import DateShare
 from tasks.score.uncertainty import ReadyModel
 from tasks.stage import cached_by, made_once
 
-REVISION = 1
+REVISION = 2
 KEPT = ("plant_id", "split", "label", "cluster", "predicted", "ready_probability", *MADE_BY)  # columns copied
 READ = (*KEPT, "combined_reliability", "novelty")
 
@@ -67,9 +67,13 @@ def decide_images(
     """Give every explained image of a date its answer and decision, and count the ready plants by plot."""
     rated = store.open(reliability)
     rows, share = read_columns(rated, RELIABILITIES, READ), read_share(rated)
+    fitted = store.open(crossfit)
     is_shifted = share is not None and share.distance > params.max_share_shift
     outside = {row["split"] for row in rows_of(store.open(drift), DRIFT) if row["is_outside"]}
-    is_outside = np.asarray([is_shifted or split in outside for split in rows["split"]], np.bool_)
+    # On another date than the fit's own, plants that the fit has seen are as far from validation as the unseen ones.
+    is_own = rated.manifest.inputs["predictions"] in fitted.manifest.inputs["predictions"]
+    is_date_outside = is_shifted or (bool(outside) and not is_own)
+    is_outside = np.asarray([is_date_outside or split in outside for split in rows["split"]], np.bool_)
     answered = more_probable(
         np.asarray(rows["predicted"]), np.asarray(rows["combined_reliability"], np.float64), len(classes)
     )
@@ -92,7 +96,7 @@ def decide_images(
     }
     with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
         write(columns)
-    counted = count_rows(rows, share, rated, store.open(crossfit))
+    counted = count_rows(rows, share, rated, fitted)
     write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
     draft.summary = {
         "date": date.isoformat(),

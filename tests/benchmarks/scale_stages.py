@@ -22,16 +22,20 @@ from tasks.classify.predict import predict_images
 from tasks.classify.train import take_classifier, train_classifier
 from tasks.cluster.assign import assign_images
 from tasks.cluster.cluster import fit_clusters
+from tasks.decide.decide import decide_images
+from tasks.decide.promise import make_promises
 from tasks.explain.explain import date_groups, explain_shards, gather_maps
 from tasks.export.export import export_decisions
 from tasks.ingest.ingest import check_campaign, ingest_images, survey_source
 from tasks.measure.accuracy import measure_accuracy
+from tasks.measure.calibration import measure_calibration
 from tasks.measure.drift import measure_drift
 from tasks.measure.evaluation import evaluate_scores
 from tasks.parameters import Runtime
 from tasks.report.report import write_report
 from tasks.score.crossfit import cross_fit_validation
-from tasks.score.score import rate_images, score_clusters
+from tasks.score.rate import rate_images
+from tasks.score.score import score_clusters
 from tasks.score.sensitivity import measure_sensitivity
 from tests.benchmarks.scale_field import CLASSES, Field, named_field
 from tests.benchmarks.store import peak_megabytes
@@ -144,7 +148,7 @@ class Run:
             )
 
     def score(self) -> None:
-        """Make scores and swaps, and the reliability, adjusted answers and drift of every date."""
+        """Make scores, swaps and promises, and the reliability, adjusted answers, drift and decisions of every date."""
         given: dict[str, Any] = {"method": METHOD}
         crossfit, clusters = self.roles["crossfit" + ON_MAPS], self.roles["clusters" + ON_MAPS]
         scores = self.roles["scores" + ON_MAPS] = score_clusters.fn(
@@ -158,15 +162,15 @@ class Run:
         swaps = self.roles["swaps" + ON_MAPS] = decide_swaps.fn(
             self.address, **given, params=self.params.adjust, scores=scores, crossfit=crossfit
         )
+        deciding: dict[str, Any] = {**given, "params": self.params.decide, "classes": CLASSES, "crossfit": crossfit}
+        promises = self.roles["promises" + ON_MAPS] = make_promises.fn(self.address, **deciding, clusters=clusters)
         for day in self.params.dates:
             of_day: dict[str, Any] = {**given, "date": day}
             assigned = self.roles[f"assignments {METHOD} {day}"]
             rated = self.roles[f"reliability {METHOD} {day}"] = rate_images.fn(
                 self.address,
                 **of_day,
-                params=self.params.score,
                 scores=scores,
-                swaps=swaps,
                 crossfit=crossfit,
                 assignments=assigned,
                 predictions=self.roles[f"predictions {day}"],
@@ -174,7 +178,7 @@ class Run:
             self.roles[f"adjusted {METHOD} {day}"] = adjust_predictions.fn(
                 self.address, **of_day, swaps=swaps, reliability=rated
             )
-            self.roles[f"drift {METHOD} {day}"] = measure_drift.fn(
+            drift = self.roles[f"drift {METHOD} {day}"] = measure_drift.fn(
                 self.address,
                 **of_day,
                 params=self.params.drift,
@@ -182,16 +186,24 @@ class Run:
                 assignments=assigned,
                 predictions=self.roles[f"predictions {day}"],
             )
+            self.roles[f"decided {METHOD} {day}"] = decide_images.fn(
+                self.address, **deciding, date=day, promises=promises, reliability=rated, drift=drift
+            )
 
     def measure(self) -> None:
-        """Measure accuracy and error detection over all dates."""
+        """Measure accuracy, error detection and calibration over all dates."""
         given: dict[str, Any] = {"method": METHOD, "crossfit": self.roles["crossfit" + ON_MAPS]}
+        decided = self.of_dates(f"decided {METHOD}")
         self.roles["metrics" + ON_MAPS] = measure_accuracy.fn(
             self.address,
             **given,
             plants=self.roles["plants"],
             swaps=self.roles["swaps" + ON_MAPS],
             adjusted=self.of_dates(f"adjusted {METHOD}"),
+            decided=decided,
+        )
+        self.roles["calibration" + ON_MAPS] = measure_calibration.fn(
+            self.address, method=METHOD, dates=self.params.dates, classes=CLASSES, decided=decided
         )
         self.roles["evaluation" + ON_MAPS] = evaluate_scores.fn(
             self.address, **given, reliability=self.of_dates(f"reliability {METHOD}")
@@ -220,8 +232,7 @@ class Run:
                 method=METHOD,
                 params=self.params.export,
                 images=self.roles[f"images {day}"],
-                reliability=self.roles[f"reliability {METHOD} {day}"],
-                adjusted=self.roles[f"adjusted {METHOD} {day}"],
+                decided=self.roles[f"decided {METHOD} {day}"],
             )
 
 

@@ -29,7 +29,7 @@ from storage.artifacts import ArtifactRef, Store
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord
 from storage.records.reviews import find_review
-from storage.tables import ADJUSTED, METRICS, RELIABILITIES, REVIEWS, SWAPS, TABLES
+from storage.tables import ADJUSTED, DECIDED, METRICS, REVIEWS, SWAPS, TABLES
 from storage.tables.parquet import load_table
 from storage.tables.rows import rows_of
 from storage.verify import verify_store
@@ -142,13 +142,14 @@ def test_decisions_of_a_person_are_honoured_by_every_table(store: Store, reviewe
     for day in DATES:
         adjusted = rows_of(store.open(reviewed.artifacts[f"adjusted gradcam {day}"]), ADJUSTED)
         assert [row["adjusted"] for row in adjusted] == [adjusted_by_hand(row) for row in adjusted]
-        rated = rows_of(store.open(reviewed.artifacts[f"reliability gradcam {day}"]), RELIABILITIES)
-        assert [row["abstain"] for row in adjusted] == [row["abstain"] for row in rated]
-        for row in rated:
-            assert ("reviewed" in row["abstain_reason"].split()) is (row["cluster"] == 2)
-            assert row["abstain"] or row["cluster"] != 2
+        assert all(is_doubted(row) == doubts(row) for row in decided_rows(store, reviewed, day))
     metrics = rows_of(store.open(reviewed.artifacts["metrics gradcam"]), METRICS)
-    assert [row["state"] for row in metrics if row["split"] == "val"] == ["before", "after", "cross-fitted rule"]
+    assert [row["state"] for row in metrics if row["split"] == "val"] == [
+        "before",
+        "after",
+        "cross-fitted rule",
+        "decided",
+    ]
     page = (local(store.root / reviewed.report)).read_text()
     assert "Reviewed by Ada Field" in page and "cluster 2: abstain" in page and "a marker | in every map" in page
     assert verify_store(store).problems == []
@@ -174,7 +175,9 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
     score_acquisition("small", NEW_DAY, str(store.root), **fixed)
     rows = of_new_day(store, reviewed)
     assert rows and [row["adjusted"] for row in rows] == [adjusted_by_hand(row) for row in rows]
-    assert all(row["abstain"] for row in rows if row["cluster"] == 2)
+    decided = of_new_day(store, reviewed, "decided")
+    assert len(decided) == len(rows) and all(is_doubted(row) == doubts(row) for row in decided)
+    assert {row["decision"] for row in decided if row["cluster"] == 2} <= {"check"}
     decide(store, reviewed, "gradcam", {3: "swap"}, "Bo", "second look")
     renewed = renew_campaign("small", str(store.root))
     rule = {
@@ -201,10 +204,25 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
     assert verify_store(store).problems == []
 
 
-def of_new_day(store: Store, fitted: CampaignRecord) -> list[dict[str, Any]]:
+def of_new_day(store: Store, fitted: CampaignRecord, table: str = "adjusted") -> list[dict[str, Any]]:
     """Rows of the scored date by the fit, with decisions, of a record."""
     part = f"fit-{fit_digest(fitted.artifacts)}"
-    return [row for row in published(store, "adjusted") if (row["date"], row["part"]) == (f"date={NEW_DAY}", part)]
+    return [row for row in published(store, table) if (row["date"], row["part"]) == (f"date={NEW_DAY}", part)]
+
+
+def decided_rows(store: Store, fitted: CampaignRecord, day: date) -> list[dict[str, Any]]:
+    return rows_of(store.open(fitted.artifacts[f"decided gradcam {day}"]), DECIDED)
+
+
+def is_doubted(row: dict[str, Any]) -> bool:
+    """Whether a row of `decided` says that a person speaks against its answer."""
+    assert row["check_reason"] == "" or row["decision"] == "check"
+    return "reviewed" in row["check_reason"].split()
+
+
+def doubts(row: dict[str, Any]) -> bool:
+    """Whether the choices of `FORM` do: swapped answers must differ from the predicted class, kept ones may not."""
+    return {1: row["answer"] == row["predicted"], 2: True, 3: row["answer"] != row["predicted"]}[row["cluster"]]
 
 
 def rows_of_fit(store: Store) -> list[dict[str, Any]]:

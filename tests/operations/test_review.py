@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from flows.parameters import CampaignParams
 from storage.artifacts import Store
 from storage.records.campaigns import read_record
-from storage.tables import ADJUSTED, METRICS, RELIABILITIES, REVIEWS, SWAPS
+from storage.tables import ADJUSTED, DECIDED, METRICS, REVIEWS, SWAPS
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import ReviewParams
 from tests.operations.screenshots import opened
@@ -82,8 +82,11 @@ def test_a_form_in_the_browser_decides_and_later_runs_do_not_ask(service: Servic
     assert swaps == {1: True, 2: False, 3: False}
     for row in dated_rows(opened_artifacts, "adjusted gradcam", ADJUSTED):
         assert row["adjusted"] == (1 - row["predicted"] if row["cluster"] == 1 else row["predicted"])
-    for row in dated_rows(opened_artifacts, "reliability gradcam", RELIABILITIES):
-        assert ("reviewed" in row["abstain_reason"].split()) is (row["cluster"] == 2)
+    for row in dated_rows(opened_artifacts, "decided gradcam", DECIDED):
+        is_corrected = row["answer"] != row["predicted"]
+        assert ("reviewed" in row["check_reason"].split()) is {1: not is_corrected, 2: True, 3: is_corrected}[
+            row["cluster"]
+        ]
     assert "cross-fitted rule" in {row["state"] for row in rows_of(opened_artifacts["metrics gradcam"], METRICS)}
     with service.client() as client:
         tasks = client.read_task_runs(flow_run_filter=only(run))

@@ -1,5 +1,6 @@
 """Check that `harvest verify` finds every kind of damage to a store and names folder and file."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -242,6 +243,22 @@ def test_two_damaged_parts_are_both_named(with_fits: Path) -> None:
     (with_fits / TABLE_AT / "fit-22bb.parquet").unlink()
     broken, missing = problems(with_fits)
     assert "fit-11aa.json cannot be read" in broken and missing == f"{TABLE_AT}: file fit-22bb.parquet is missing"
+
+
+def test_tables_of_an_earlier_version_are_no_damage_and_of_a_later_one_are(root: Path, tmp_path: Path) -> None:
+    for version, place in ((EPOCHS.version - 1, "earlier"), (EPOCHS.version + 1, "later")):
+        copy = shutil.copytree(root, tmp_path / place)
+        recipe = Recipe("classifier", 2)
+        with Store(copy).create(recipe) as draft:
+            spec = dataclasses.replace(EPOCHS, version=version)
+            write_table(draft, spec, {column.name: [1] for column in EPOCHS.columns})
+    name = f"artifacts/{Recipe('classifier', 2).ref}/epochs.parquet"
+    earlier, later = (verify_store(Store(tmp_path / place)) for place in ("earlier", "later"))
+    assert (earlier.problems, earlier.outdated, later.outdated) == ([], [name], [])
+    assert later.problems == [
+        f"{name.removesuffix('/epochs.parquet')}: epochs.parquet: table epochs has version {EPOCHS.version + 1}, "
+        f"this program reads {EPOCHS.version}"
+    ]
 
 
 def test_a_file_that_two_manifests_claim(with_fits: Path) -> None:

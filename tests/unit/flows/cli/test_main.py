@@ -88,7 +88,14 @@ class TestVerify:
     ) -> None:
         assert main(monkeypatch, "verify", local(store.root), "--json") == 0
         whole = json.loads(capsys.readouterr().out)
-        assert whole == {"n_artifacts": 1, "n_published": 0, "n_files": 2, "problems": [], "unfinished": []}
+        assert whole == {
+            "n_artifacts": 1,
+            "n_published": 0,
+            "n_files": 2,
+            "problems": [],
+            "unfinished": [],
+            "outdated": [],
+        }
         file.unlink()
         assert main(monkeypatch, "verify", local(store.root), "--json") == 1
         damaged = json.loads(capsys.readouterr().out)
