@@ -23,8 +23,7 @@ def write_documented_store(folder: Path) -> FakeCampaign:
             method="gradcam",
             params=ExportParams(),
             images=campaign.roles[f"images {day}"],
-            reliability=campaign.roles[f"reliability gradcam {day}"],
-            adjusted=campaign.roles[f"adjusted gradcam {day}"],
+            decided=campaign.roles[f"decided gradcam {day}"],
         )
     campaign.make("report", "report", write_page, {})
     publish_results.fn(str(folder), CAMPAIGN, campaign.params, campaign.roles)

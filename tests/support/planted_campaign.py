@@ -11,9 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.arrays.specs import EXPLAINED_CLASS, FEATURES, LOGITS, PEAK, ROWS, SALIENCY
-from storage.arrays.zarr_files import read_array, write_array
+from storage.arrays.zarr_files import open_array, read_array, write_array
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
-from storage.tables import ADJUSTED, ASSIGNMENTS, CLUSTER_SCORES, CROSSFIT, PLANTS, PREDICTIONS, RELIABILITIES, SWAPS
+from storage.tables import (
+    ADJUSTED,
+    ASSIGNMENTS,
+    CLUSTER_SCORES,
+    CROSSFIT,
+    DECIDED,
+    PLANTS,
+    PREDICTIONS,
+    PROMISES,
+    READY_COUNTS,
+    RELIABILITIES,
+    SWAPS,
+)
 from storage.tables.parquet import Rows, TableSpec, read_table, rows_to_columns, write_table
 from tasks.adjust.adjust import adjust_predictions
 from tasks.adjust.decide import decide_swaps
@@ -22,12 +34,18 @@ from tasks.classify.model import softmax
 from tasks.cluster.assign import assign_images
 from tasks.cluster.cluster import fit_clusters
 from tasks.cluster.params import ClusterParams
+from tasks.decide.decide import decide_images
+from tasks.decide.params import DecideParams
+from tasks.decide.promise import make_promises
 from tasks.explain.explain import scale_to_peak
+from tasks.measure.drift import DriftParams, measure_drift
 from tasks.score.crossfit import cross_fit_validation
+from tasks.score.rate import rate_images
 from tasks.score.rating import ScoreParams
-from tasks.score.score import rate_images, score_clusters
+from tasks.score.score import score_clusters
 
 DAYS = ("2021-08-23", "2021-09-03")
+CLASSES = ("not_ready", "ready", "rotten")  # the first two, unless a season has three classes
 SIZE = 64  # side of the upsampled maps that are compared, in pixels
 PARAMS = ClusterParams(n_clusters=3, n_seeds=2, neighbours=3)
 CORNERS = ((0, 0), (0, 3), (3, 0), (3, 3))  # bright corner of each pattern, as row and column
@@ -163,6 +181,15 @@ def season(n_val: int = 20, n_test: int = 8, n_new: int = 2) -> list[list[Shown]
     return dates
 
 
+def of_three_classes(images: Sequence[Shown]) -> list[Shown]:
+    """Return images with labels and answers moved on together, so that what is right stays right."""
+    moved = [
+        (None if image.label is None else (image.label + i) % 3, (image.predicted + i) % 3)
+        for i, image in enumerate(images)
+    ]
+    return [replace(image, label=label, predicted=to) for image, (label, to) in zip(images, moved, strict=True)]
+
+
 def plant_season(store: Store, dates: Sequence[Sequence[Shown]], **options: Any) -> list[Planted]:
     """Write the dates of a season; options are those of `plant`."""
     return [plant(store, day, images, **options) for day, images in zip(DAYS, dates, strict=True)]
@@ -198,7 +225,7 @@ def plants_of(store: Store, dates: Sequence[Sequence[Shown]]) -> ArtifactRef:
 
 @dataclass(frozen=True)
 class Judged:
-    """Artefacts of some dates, from clusters to adjusted answers."""
+    """Artefacts of some dates, from clusters to decisions."""
 
     store: Store
     dates: list[Planted]
@@ -209,14 +236,24 @@ class Judged:
     assignments: list[ArtifactRef]
     reliability: list[ArtifactRef]
     adjusted: list[ArtifactRef]
+    promises: ArtifactRef
+    drift: list[ArtifactRef]
+    decided: list[ArtifactRef]
 
     def read(self, spec: TableSpec, day: int = 0) -> Rows:
         """Read a table of a date, or of the campaign."""
-        campaign = {CROSSFIT.name: self.crossfit, CLUSTER_SCORES.name: self.scores, SWAPS.name: self.swaps}
+        campaign = {
+            CROSSFIT.name: self.crossfit,
+            CLUSTER_SCORES.name: self.scores,
+            SWAPS.name: self.swaps,
+            PROMISES.name: self.promises,
+        }
         per_date = {
             ASSIGNMENTS.name: self.assignments,
             RELIABILITIES.name: self.reliability,
             ADJUSTED.name: self.adjusted,
+            DECIDED.name: self.decided,
+            READY_COUNTS.name: self.decided,
         }
         ref = campaign[spec.name] if spec.name in campaign else per_date[spec.name][day]
         return read_table(self.store.open(ref), spec)
@@ -226,23 +263,29 @@ def judge(
     store: Store,
     dates: list[Planted],
     params: ClusterParams = PARAMS,
-    scoring: ScoreParams | None = None,
     rules: AdjustParams | None = None,
+    deciding: DecideParams | None = None,
 ) -> Judged:
-    """Run the stages from clusters to adjusted answers; by default by the paper's rule, which few plants suffice."""
-    scoring, campaign = scoring or ScoreParams(), (str(store.root), "gradcam")
+    """Run the stages from clusters to decisions; by default swap by the paper's rule, which few plants suffice."""
+    campaign, deciding = (str(store.root), "gradcam"), deciding or DecideParams()
     clusters = fit(store, dates, params)
     judged = crossfit(store, dates, clusters, params)
     assignments = [assign(store, one, clusters, judged) for one in dates]
-    scores = score_clusters.fn(*campaign, scoring, clusters, assignments, [one.predictions for one in dates])
+    predictions = [one.predictions for one in dates]
+    scores = score_clusters.fn(*campaign, ScoreParams(), clusters, assignments, predictions)
     swaps = decide_swaps.fn(*campaign, rules or AdjustParams(rule="paper"), scores, judged)
-    reliability: list[ArtifactRef] = []
-    adjusted: list[ArtifactRef] = []
+    classes = CLASSES[: open_array(store.open(judged), LOGITS).shape[1]]
+    promises = make_promises.fn(*campaign, deciding, classes, clusters, judged)
+    found: dict[str, list[ArtifactRef]] = {name: [] for name in ("reliability", "adjusted", "drift", "decided")}
     for one, assigned in zip(dates, assignments, strict=True):
         named = (str(store.root), date.fromisoformat(one.day), "gradcam")
-        reliability.append(rate_images.fn(*named, scoring, scores, swaps, judged, assigned, one.predictions))
-        adjusted.append(adjust_predictions.fn(*named, swaps, reliability[-1]))
-    return Judged(store, dates, clusters, judged, scores, swaps, assignments, reliability, adjusted)
+        rated = rate_images.fn(*named, scores, judged, assigned, one.predictions)
+        drift = measure_drift.fn(*named, DriftParams(), judged, assigned, one.predictions)
+        found["reliability"].append(rated)
+        found["adjusted"].append(adjust_predictions.fn(*named, swaps, rated))
+        found["drift"].append(drift)
+        found["decided"].append(decide_images.fn(*named, deciding, classes, promises, judged, rated, drift))
+    return Judged(store, dates, clusters, judged, scores, swaps, assignments, promises=promises, **found)
 
 
 def by_plant(table: Rows) -> dict[tuple[Any, str], dict[str, Any]]:

@@ -15,10 +15,13 @@ from storage.errors import InputError
 from storage.tables import (
     ADJUSTED,
     ASSIGNMENTS,
+    CALIBRATION,
     CROSSFIT,
+    DECIDED,
     DRIFT,
     EVALUATION,
     METRICS,
+    PROMISES,
     RELIABILITIES,
     SENSITIVITY,
     SWAPS,
@@ -27,7 +30,7 @@ from storage.tables.parquet import Rows, read_table
 from tasks.adjust.rules import AdjustParams
 from tasks.cluster.params import ClusterParams
 from tasks.measure.accuracy import measure_accuracy
-from tasks.measure.drift import DriftParams, measure_drift
+from tasks.measure.calibration import measure_calibration
 from tasks.measure.evaluation import evaluate_scores
 from tasks.score.sensitivity import measure_sensitivity
 from tests.support.local_stores import local
@@ -48,7 +51,15 @@ from tests.support.planted_campaign import (
 
 Maps = NDArray[np.float32]
 FEW = PARAMS.model_copy(update={"n_seeds": 1})
-SHARES = ("error_share", "reliability", "combined_reliability", "novelty", "softmax", "calibrated_softmax")
+SHARES = (
+    "error_share",
+    "reliability",
+    "combined_reliability",
+    "ready_probability",
+    "novelty",
+    "softmax",
+    "calibrated_softmax",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Finished:
     metrics: Rows
     evaluation: Rows
     drift: list[Rows]
+    calibration: Rows
 
     def state(self, split: str, state: str) -> dict[str, Any]:
         found = list(zip(self.metrics["split"], self.metrics["state"], strict=True)).index((split, state))
@@ -71,26 +83,34 @@ def run(store: Store, dates: list[Planted], params: ClusterParams = FEW, rules: 
     classes = Recipe("plants", 1)
     with store.create(classes) as draft:
         draft.summary = {"classes": ["not ready", "ready"]}
-    metrics = measure_accuracy.fn(*named, classes.ref, found.crossfit, found.swaps, found.adjusted)
+    metrics = measure_accuracy.fn(*named, classes.ref, found.crossfit, found.swaps, found.adjusted, found.decided)
     evaluation = evaluate_scores.fn(*named, found.crossfit, found.reliability)
-    drift = [
-        measure_drift.fn(
-            named[0], date.fromisoformat(d.day), "gradcam", DriftParams(), found.crossfit, assigned, d.predictions
-        )
-        for d, assigned in zip(dates, found.assignments, strict=True)
-    ]
+    days = tuple(date.fromisoformat(one.day) for one in dates)
+    calibration = measure_calibration.fn(*named, days, ("not ready", "ready"), found.decided)
     for day in range(len(dates)):
         rated = found.read(RELIABILITIES, day)
         assert all(0 <= x <= 1 for name in SHARES for x in rated[name])
         assert all(x >= 0 for x in rated["trust_score"])
-        assert len(rated["row"]) == len(found.read(ASSIGNMENTS, day)["row"]) == len(found.read(ADJUSTED, day)["label"])
+        tables = [found.read(spec, day)["plant_id"] for spec in (ASSIGNMENTS, ADJUSTED, DECIDED)]
+        assert all(plants == rated["plant_id"] for plants in tables)
+        check_decisions(found.read(DECIDED, day))
     read = store.open
     return Finished(
         found,
         read_table(read(metrics), METRICS),
         read_table(read(evaluation), EVALUATION),
-        [read_table(read(one), DRIFT) for one in drift],
+        [read_table(read(one), DRIFT) for one in found.drift],
+        read_table(read(calibration), CALIBRATION),
     )
+
+
+def check_decisions(table: Rows) -> None:
+    """No decision contradicts its probability, and none is given without a reason or a promise."""
+    names = ("decision", "answer", "ready_probability", "answer_reliability", "check_reason")
+    for decision, answer, ready, reliability, reason in zip(*(table[name] for name in names), strict=True):
+        assert answer == (ready > 0.5) or ready == 0.5
+        assert reliability == pytest.approx(max(ready, 1 - ready))
+        assert decision == ("check" if reason else ("leave", "harvest")[answer])
 
 
 def other_choices(found: Finished, params: ClusterParams = FEW) -> Rows:
@@ -172,6 +192,20 @@ def test_without_an_error_all_is_reliable(tmp_path: Path) -> None:
     assert set(rated["error_share"]) == {0.0} and min(rated["combined_reliability"]) > 0.9
     assert set(found.evaluation["auroc"]) == {None} and set(found.judged.read(SWAPS)["is_swapped"]) == {False}
     assert found.state("val", "after")["overall_accuracy"] == found.state("test", "before")["overall_accuracy"] == 1
+    assert found.state("val", "decided")["overall_accuracy"] == found.state("test", "decided")["overall_accuracy"] == 1
+    assert set(found.calibration["observed"]) == {1.0} and min(found.calibration["promised"]) > 0.9
+
+
+def test_twenty_plants_without_an_error_promise_nothing_yet(tmp_path: Path) -> None:
+    """If 15 in 100 answers were wrong, those to 20 plants would all be right with probability 0.04; 0.03 is allowed."""
+    store = Store(tmp_path)
+    found = judge(store, plant_season(store, answered(lambda _i, _image: False)), FEW)
+    promises = found.read(PROMISES)
+    used = promises["is_used"].index(True)
+    assert (promises["threshold"][used], promises["n_answered"][used]) == (None, 0)
+    assert 0 < promises["n_more_plants"][used] <= 20
+    decided = found.read(DECIDED)
+    assert set(decided["decision"]) == {"check"} and all("unpromised" in said for said in decided["check_reason"])
 
 
 @pytest.mark.parametrize("rule", ["paper", "confident"])
@@ -181,8 +215,9 @@ def test_where_all_is_wrong_all_is_swapped(tmp_path: Path, rule: Any) -> None:
     found = run(store, plant_season(store, answered(lambda _i, _image: True)), rules=rules)
     assert set(found.judged.read(RELIABILITIES)["reliability"]) == {0.0}
     assert max(found.judged.read(CROSSFIT)["combined_reliability"]) < 0.1
-    for split, state in (("val", "after"), ("val", "cross-fitted"), ("test", "after")):
+    for split, state in (("val", "after"), ("val", "cross-fitted"), ("test", "after"), ("test", "decided")):
         assert found.state(split, state)["overall_accuracy"] == 1
+    assert set(found.judged.read(DECIDED)["is_corrected"]) == {True}
     assert found.state("test", "before")["overall_accuracy"] == 0
 
 

@@ -78,7 +78,7 @@ class TestRoundTrip:
         assert raw["attributes"] == {"meaning": spec.meaning, "unit": spec.unit, "version": spec.version}
 
     def test_names_are_unique(self) -> None:
-        assert len(SPECS) == 17 == len({spec.name for spec in SPECS})
+        assert len(SPECS) == 19 == len({spec.name for spec in SPECS})
 
     def test_values_are_cast_to_the_array_s_type(self, tmp_path: Path) -> None:
         found = read_array(artifact_with(tmp_path, PEAK, np.array([0.1, 2.0], np.float64)), PEAK)

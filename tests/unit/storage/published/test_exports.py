@@ -53,14 +53,15 @@ def publish(store: Store, part: str = PART, **sources: ArtifactRef) -> Path:
 
 class TestRows:
     def test_a_row_says_whose_it_is_and_what_to_do(self) -> None:
-        adjusted = {"plant_id": "2021_Ref_Plot2_E18", "predicted": 0, "adjusted": 1, "is_swapped": True, "label": 1}
-        adjusted |= {"split": "test", "cluster": 4, "combined_reliability": 0.1, "reliability": 0.2, "abstain": False}
+        decided = {"plant_id": "2021_Ref_Plot2_E18", "predicted": 0, "answer": 1, "is_corrected": True, "label": 1}
+        decided |= {"split": "test", "cluster": 4, "ready_probability": 0.9, "answer_reliability": 0.9}
+        decided |= {"decision": "harvest", "check_reason": "", "is_outside": False}
         place: dict[str, Any] = {"plant_id": "2021_Ref_Plot2_E18", "easting": 1.5, "northing": 2.5}
-        rated = {"plant_id": "2021_Ref_Plot2_E18", "abstain_reason": ""}
-        (row,) = export_rows("field2", DAY, [place], [rated], [{**adjusted, **MADE}], ("not ready", "ready"))
+        (row,) = export_rows("field2", DAY, [place], [{**decided, **MADE}], ("not ready", "ready"))
         assert row.keys() == {column.name for column in DECISIONS.columns}
         assert (row["campaign"], row["date"], row["decision"], row["label"]) == ("field2", DAY, "harvest", "ready")
-        assert (row["answer_reliability"], row["reliability"], row["easting"]) == (pytest.approx(0.9), 0.2, 1.5)
+        assert (row["answer"], row["predicted"], row["is_corrected"]) == ("ready", "not ready", True)
+        assert (row["ready_probability"], row["answer_reliability"], row["easting"]) == (0.9, 0.9, 1.5)
         assert {name: row[name] for name in MADE} == MADE
 
 

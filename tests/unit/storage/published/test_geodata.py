@@ -32,11 +32,12 @@ def decision(plant_id: str, easting: float | None, northing: float | None, **cha
         "decision": "harvest",
         "answer": "ready",
         "answer_reliability": 1 / 3,
-        "abstain_reason": "",
+        "ready_probability": 1 / 3,
+        "check_reason": "",
+        "is_outside": False,
         "predicted": "not ready",
-        "is_swapped": True,
+        "is_corrected": True,
         "cluster": 3,
-        "reliability": 0.8333333333333334,
         "label": None,
         "split": "new",
         "easting": easting,
@@ -48,8 +49,8 @@ def decision(plant_id: str, easting: float | None, northing: float | None, **cha
 
 ROWS = [
     decision("2021_Ref_Plot2_E18", 365_000.123, 5_609_000.1 + 1 / 3, plot="2", label="ready"),
-    decision('Röschen, 2; "a"', 365_001.0, 5_609_001.0, is_swapped=False, abstain_reason="wide novel"),
-    decision("=1+1", None, None, decision="check"),
+    decision('Röschen, 2; "a"', 365_001.0, 5_609_001.0, is_corrected=False, check_reason="unsure novel"),
+    decision("=1+1", None, None, decision="check", ready_probability=None, is_outside=True),
     decision("-7", 365_002.0, None),
 ]
 AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # the texts in the CSV
@@ -123,13 +124,13 @@ def test_a_csv_has_the_same_values(tmp_path: Path, decimal: str, sep: str, sign:
     assert [row["plant_id"] for row in rows] == AS_TEXT
     assert [row["plot"] for row in rows] == ["2", "", "", ""]
     assert {row["date"] for row in rows} == {"2021-08-23"}
-    for name in ("answer_reliability", "reliability", "easting", "northing"):
+    for name in ("answer_reliability", "ready_probability", "easting", "northing"):
         cells = [row[name] for row in rows]
         assert not any({".", ","} - {sign} & set(cell) for cell in cells), name
         assert [float(cell.replace(sign, ".")) if cell else None for cell in cells] == expected(name), name
-    query = f"select is_swapped, cluster, northing from read_csv('{path}', decimal_separator='{sign}')"
+    query = f"select is_corrected, cluster, northing from read_csv('{path}', decimal_separator='{sign}')"
     assert duckdb.execute(query).fetchall() == list(
-        zip(*map(expected, ("is_swapped", "cluster", "northing")), strict=True)
+        zip(*map(expected, ("is_corrected", "cluster", "northing")), strict=True)
     )
 
 

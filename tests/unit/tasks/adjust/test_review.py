@@ -1,5 +1,6 @@
 """Test a person's decisions as artefacts of a real store, and the tasks that apply them."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -9,13 +10,14 @@ from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import ArtifactRef, Store
 from storage.records.reviews import Review
-from storage.tables import ADJUSTED, CLUSTER_SCORES, RELIABILITIES, REVIEWS, SWAPS
-from storage.tables.rows import rows_of
+from storage.tables import ADJUSTED, CLUSTER_SCORES, DECIDED, PROMISES, REVIEWS, SWAPS
+from storage.tables.rows import Row, rows_of
 from tasks.adjust.adjust import adjust_predictions
 from tasks.adjust.review import honour_review, write_decisions
-from tasks.score.rating import ScoreParams
-from tasks.score.score import rate_images
-from tests.support.planted_campaign import Judged, judge, plant_season, season
+from tasks.decide.decide import decide_images
+from tasks.decide.params import DecideParams
+from tasks.decide.promise import make_promises
+from tests.support.planted_campaign import CLASSES, DAYS, Judged, judge, plant_season, season
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +79,45 @@ def test_crossfitted_answers_stay_the_rules(planted: Judged, clusters: dict[str,
 @pytest.mark.parametrize("choice", ["swap", "keep", "abstain"])
 @pytest.mark.parametrize("which", ["swapped", "kept"])
 def test_adjustment_honours_each_decision(planted: Judged, clusters: dict[str, int], which: str, choice: str) -> None:
-    made, swaps = after(planted, review(planted, {clusters[which]: choice}))
-    named = (str(planted.store.root), date(2021, 8, 23), "gradcam")
-    one = planted.dates[0]
-    by_rule = planted.read(RELIABILITIES)
-    rated = rate_images.fn(
-        *named, ScoreParams(), planted.scores, swaps, planted.crossfit, planted.assignments[0], one.predictions, made
-    )
-    answers = rows_of(planted.store.open(adjust_predictions.fn(*named, swaps, rated)), ADJUSTED)
+    _, swaps = after(planted, review(planted, {clusters[which]: choice}))
+    named = (str(planted.store.root), date(2021, 8, 23), "gradcam", swaps, planted.reliability[0])
+    answers = rows_of(planted.store.open(adjust_predictions.fn(*named)), ADJUSTED)
     swapped = {clusters["swapped"]} - {clusters[which]} | ({clusters[which]} if choice == "swap" else set())
     assert [row["is_swapped"] for row in answers] == [row["cluster"] in swapped for row in answers]
-    said = rows_of(planted.store.open(rated), RELIABILITIES)
-    for row, reason in zip(said, by_rule["abstain_reason"], strict=True):
-        # A decision against the evidence is applied, and the summary says so.
-        is_failing = row["reliability"] >= 0.6 if row["cluster"] in swapped else row["reliability"] <= 0.25
-        is_doubted = choice == "abstain" and row["cluster"] == clusters[which]
-        words = [*reason.split(), *["failing"] * is_failing, *["reviewed"] * is_doubted]
-        assert row["abstain_reason"] == " ".join(words) and row["abstain"] is bool(words)
-    assert {row["cluster"] for row in said} == set(clusters.values())
+    assert {row["cluster"] for row in answers} == set(clusters.values())
+
+
+def decide_again(planted: Judged, made: ArtifactRef) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Return the rows of the tables `promises` and `decided`, of both dates, with a review."""
+    root, params, classes = str(planted.store.root), DecideParams(), CLASSES[:2]
+    promises = make_promises.fn(root, "gradcam", params, classes, planted.clusters, planted.crossfit, made)
+    rows: list[Row] = []
+    for day, rated, drift in zip(DAYS, planted.reliability, planted.drift, strict=True):
+        judged = (promises, planted.crossfit, rated, drift, made)
+        decided = decide_images.fn(root, date.fromisoformat(day), "gradcam", params, classes, *judged)
+        rows += rows_of(planted.store.open(decided), DECIDED)
+    return rows_of(planted.store.open(promises), PROMISES), rows
+
+
+@pytest.mark.parametrize("choice", ["swap", "keep", "abstain"])
+@pytest.mark.parametrize("which", ["swapped", "kept"])
+def test_what_a_person_doubts_is_checked_and_promises_are_about_the_rest(
+    planted: Judged, clusters: dict[str, int], which: str, choice: str
+) -> None:
+    """A person doubts all answers of a cluster, or those that contradict what they chose for it."""
+    made, _ = after(planted, review(planted, {clusters[which]: choice}))
+    promises, rows = decide_again(planted, made)
+    for row in rows:
+        contradicts = {"swap": row["answer"] == row["predicted"], "keep": row["answer"] != row["predicted"]}
+        is_doubted = row["cluster"] == clusters[which] and contradicts.get(choice, True)
+        assert ("reviewed" in row["check_reason"].split()) == is_doubted
+        assert not is_doubted or row["decision"] == "check"
+    vetoed = {"reviewed", "novel"}
+    n_kept = sum(row["split"] == "val" and not vetoed & set(row["check_reason"].split()) for row in rows)
+    (used,) = (row for row in promises if row["is_used"])
+    assert used["n_validation"] == n_kept
+    by_rule = [row for day in range(2) for row in rows_of(planted.store.open(planted.decided[day]), DECIDED)]
+    assert not any("reviewed" in row["check_reason"] for row in by_rule)
 
 
 def test_a_missed_review_has_one_name_whenever_it_was_missed(planted: Judged) -> None:

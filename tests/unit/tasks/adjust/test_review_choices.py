@@ -11,11 +11,11 @@ from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from storage.records.reviews import Review
 from tasks.adjust.review_choices import (
-    abstained_clusters,
     allowed_choices,
     check_choices,
     check_words,
     honoured,
+    person_choices,
     review_rows,
 )
 from tasks.report.method.cautions import review_note
@@ -69,7 +69,7 @@ def test_decisions_worked_by_hand() -> None:
     assert [r["decided_by"] for r in found] == ["person"] * 3 + ["rule"]
     assert [r["reason"] for r in found] == ["markers"] * 3 + ["the share"]
     assert [r["is_proposed"] for r in found] == [False, True, True, True]
-    assert abstained_clusters(reviews) == {3}
+    assert person_choices(reviews) == {1: "swap", 2: "keep", 3: "abstain"}
 
 
 def test_without_an_answer_the_rule_decides_and_says_so() -> None:
@@ -83,7 +83,7 @@ def test_without_an_answer_the_rule_decides_and_says_so() -> None:
     assert [r["is_swapped"] for r in found] == [False, True]
     assert {r["decided_by"] for r in found} == {"timeout"} and {r["reviewer"] for r in found} == {None}
     assert found[0]["reason"] == "the share (nobody answered within 1.5 hours: the rule decided)"
-    assert abstained_clusters(reviews) == set()
+    assert person_choices(reviews) == {}
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.data())

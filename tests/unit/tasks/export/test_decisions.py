@@ -6,49 +6,67 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.export.decisions import answer_reliability, check_first, decision_rows, decisions_of, plot_of
+from storage.published.decisions import DECISIONS
+from tasks.decide.decisions import decisions_of
+from tasks.export.decisions import check_first, decision_rows
 
 CLASSES = ("not ready", "ready")
 PLANTS = [{"plant_id": "2021_Ref_Plot2_E18", "easting": 365_000.5, "northing": 5_609_000.0}]
 
 
-def rated(plant_id: str, reason: str = "") -> dict[str, Any]:
-    return {"plant_id": plant_id, "abstain_reason": reason}
-
-
-def adjusted(plant_id: str, predicted: int, answer: int, **changes: Any) -> dict[str, Any]:
-    row = {"split": "test", "cluster": 1, "label": None, "combined_reliability": 0.8, "abstain": False}
+def decided(plant_id: str, predicted: int, answer: int, **changes: Any) -> dict[str, Any]:
+    """Return a row of the table `decided`."""
     return {
         "plant_id": plant_id,
+        "split": "test",
+        "label": None,
+        "cluster": 1,
         "predicted": predicted,
-        "adjusted": answer,
-        "is_swapped": predicted != answer,
-        **row,
+        "answer": answer,
+        "is_corrected": predicted != answer,
+        "ready_probability": 0.8 if answer == 1 else 0.2,
+        "answer_reliability": 0.8,
+        "decision": ("leave", "harvest")[answer],
+        "check_reason": "",
+        "is_outside": False,
         **changes,
     }
 
 
-def only(row: dict[str, Any], classes: tuple[str, ...] = CLASSES, reason: str = "") -> dict[str, Any]:
-    (found,) = decision_rows(PLANTS, [rated(row["plant_id"], reason)], [row], classes)
+def only(row: dict[str, Any], classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
+    (found,) = decision_rows(PLANTS, [row], classes)
     return found
 
 
 @pytest.mark.parametrize("classes", [CLASSES, ("not_ready", "ready")])
 @pytest.mark.parametrize(("answer", "decision"), [(0, "leave"), (1, "harvest")])
-def test_a_ready_plant_is_harvested(classes: tuple[str, str], answer: int, decision: str) -> None:
-    found = only(adjusted("2021_Ref_Plot2_E18", 0, answer), classes)
+def test_answers_have_names_and_plants_have_places(classes: tuple[str, str], answer: int, decision: str) -> None:
+    found = only(decided("2021_Ref_Plot2_E18", 0, answer), classes)
     assert (found["decision"], found["answer"], found["predicted"]) == (decision, classes[answer], classes[0])
     assert (found["plot"], found["easting"], found["northing"]) == ("2", 365_000.5, 5_609_000.0)
 
 
-def test_what_should_not_be_acted_on_is_checked() -> None:
-    found = only(adjusted("B2", 1, 1, abstain=True, label=0), reason="wide novel")
-    assert (found["decision"], found["abstain_reason"], found["label"]) == ("check", "wide novel", "not ready")
-    assert (found["plot"], found["easting"], found["northing"]) == (None, None, None)
+def test_what_should_not_be_acted_on_keeps_its_reasons() -> None:
+    found = only(decided("B2", 1, 1, decision="check", check_reason="unsure novel", label=0, is_outside=True))
+    assert (found["decision"], found["check_reason"], found["is_outside"]) == ("check", "unsure novel", True)
+    assert (found["label"], found["plot"], found["easting"], found["northing"]) == ("not ready", None, None, None)
 
 
-def test_other_classes_decide_by_their_own_name() -> None:
-    assert only(adjusted("a", 1, 1), ("healthy", "scab", "rot"))["decision"] == "scab"
+def test_more_classes_have_names_and_no_probability_of_being_ready() -> None:
+    row = decided("a", 1, 1, decision="scab", ready_probability=None)
+    found = only(row, ("healthy", "scab", "rot"))
+    assert (found["decision"], found["answer"], found["ready_probability"]) == ("scab", "scab", None)
+
+
+def test_numbers_are_those_of_the_decision() -> None:
+    row = decided("a", 1, 0, ready_probability=0.1, answer_reliability=0.9)
+    same = ("is_corrected", "ready_probability", "answer_reliability", "cluster", "split")
+    assert {name: only(row)[name] for name in same} == {name: row[name] for name in same}
+
+
+def test_a_row_has_the_columns_of_the_export_that_concern_the_plant() -> None:
+    of_run = {"campaign", "date", "method", "explained_class", "classifier", "clusters"}
+    assert only(decided("a", 0, 1)).keys() == {column.name for column in DECISIONS.columns} - of_run
 
 
 @pytest.mark.parametrize(
@@ -63,30 +81,17 @@ def test_decisions_are_in_the_order_in_which_they_are_asked_for(classes: tuple[s
     assert decisions_of(classes) == decisions
 
 
-def test_a_swapped_answer_is_right_where_the_predicted_one_is_not() -> None:
-    assert only(adjusted("a", 1, 0, combined_reliability=0.1))["answer_reliability"] == pytest.approx(0.9)
-    assert only(adjusted("a", 1, 1, combined_reliability=0.1))["answer_reliability"] == pytest.approx(0.1)
-
-
-def test_tables_of_other_plants_are_refused() -> None:
-    with pytest.raises(ValueError, match="same plants in the same order"):
-        decision_rows([], [rated("a")], [adjusted("b", 0, 0)], CLASSES)
-
-
 @pytest.mark.parametrize(
     ("plant_id", "plot"),
     [("2021_Ref_Plot2_E18", "2"), ("2021_08_23_Ref_Plot12_A1", "12"), ("plot_3/x", "3"), ("leaf-17", None)],
 )
 def test_the_plot_is_in_the_plants_id(plant_id: str, plot: str | None) -> None:
-    assert plot_of(plant_id) == plot
+    assert only(decided(plant_id, 0, 1))["plot"] == plot
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20))
-def test_whoever_is_checked_first_is_most_often_wrong(answers: list[tuple[float, bool]]) -> None:
-    rows = [
-        {"plant_id": str(i), "answer_reliability": answer_reliability(combined, swapped)}
-        for i, (combined, swapped) in enumerate(answers)
-    ]
+@given(st.lists(st.floats(0.5, 1), max_size=20))
+def test_whoever_is_checked_first_is_most_often_wrong(reliabilities: list[float]) -> None:
+    rows = [{"plant_id": str(i), "answer_reliability": reliability} for i, reliability in enumerate(reliabilities)]
     ordered = check_first(rows)
     chances = [1 - row["answer_reliability"] for row in ordered]
     assert chances == sorted(chances, reverse=True)

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import ArtifactRef, Recipe, Store
-from storage.tables import ADJUSTED, CROSSFIT, EVALUATION, METRICS, RELIABILITIES
+from storage.tables import ADJUSTED, CROSSFIT, DECIDED, EVALUATION, METRICS, RELIABILITIES
 from storage.tables.names import MADE_BY
 from storage.tables.parquet import Rows, read_table
 from tasks.measure.accuracy import accuracies, accuracy_gain, changes, measure_accuracy, metric_rows
@@ -168,6 +168,11 @@ def adjusted_table(rows: list[tuple[str, str, int | None, int, int]]) -> Rows:
     return columns
 
 
+def decided_table(table: Rows, answers: list[int]) -> Rows:
+    """Make columns of the table `decided` for the images of another, with other answers."""
+    return {**{name: values for name, values in table.items() if name != "adjusted"}, "answer": answers}
+
+
 WHOLE = adjusted_table(
     [
         ("a", "test", 1, 0, 1),
@@ -181,20 +186,24 @@ WHOLE = adjusted_table(
     ]
 )
 VALIDATION = adjusted_table([("b", "val", 0, 0, 0), ("c", "val", 1, 0, 1), ("b", "val", 1, 1, 1)])
+DECISIONS = decided_table(WHOLE, [1, 0, 1, 1, 0, 0, 0, 1])
 
 
 def test_every_split_with_labels_is_measured() -> None:
-    rows = metric_rows(WHOLE, VALIDATION, [1, 0, 1], 2)
+    rows = metric_rows(WHOLE, VALIDATION, [1, 0, 1], DECISIONS, 2)
     shown = [(r["split"], r["state"], r["n_correct"], r["n"], r["confusion"], r["is_in_sample"]) for r in rows]
     assert shown == [
         ("val", "before", 2, 3, [1, 0, 1, 1], False),
         ("val", "after", 3, 3, [1, 0, 0, 2], True),
         ("val", "cross-fitted", 1, 3, [0, 1, 1, 1], False),
+        ("val", "decided", 2, 3, [1, 0, 1, 1], False),
         ("test", "before", 1, 2, [1, 0, 1, 0], False),
         ("test", "after", 1, 2, [0, 1, 0, 1], False),
+        ("test", "decided", 2, 2, [1, 0, 0, 1], False),
     ]
-    assert [(r["n_corrected"], r["n_spoiled"]) for r in rows] == [(0, 0), (1, 0), (0, 1), (0, 0), (1, 1)]
-    assert [r["mcnemar_p"] for r in rows] == [1] * 5
+    changed = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 1), (1, 0)]
+    assert [(r["n_corrected"], r["n_spoiled"]) for r in rows] == changed
+    assert [r["mcnemar_p"] for r in rows] == [1] * 7
     assert all({name: r[name] for name in MADE_BY} == MARKS for r in rows)
     has_gain = [r["gain_lower"] is not None and r["gain_upper"] is not None for r in rows]
     assert has_gain == [r["split"] == "val" and r["state"] != "before" for r in rows]
@@ -204,14 +213,19 @@ def test_every_split_with_labels_is_measured() -> None:
 
 def test_what_a_person_decided_is_not_called_cross_fitted() -> None:
     """The rule's cross-fitted answers stay, under a state whose name says that the rule gave them."""
-    by_rule, reviewed = (metric_rows(WHOLE, VALIDATION, [1, 0, 1], 2, is_reviewed) for is_reviewed in (False, True))
-    assert [r["state"] for r in reviewed] == ["before", "after", "cross-fitted rule", "before", "after"]
+    by_rule, reviewed = (
+        metric_rows(WHOLE, VALIDATION, [1, 0, 1], DECISIONS, 2, is_reviewed) for is_reviewed in (False, True)
+    )
+    states = ["before", "after", "cross-fitted rule", "decided", "before", "after", "decided"]
+    assert [r["state"] for r in reviewed] == states
     assert [{**r, "state": ""} for r in reviewed] == [{**r, "state": ""} for r in by_rule]
 
 
 @pytest.mark.parametrize("rows", [[], [("a", "new", None, 0, 1), ("b", "test", None, 1, 1)]])
 def test_without_labels_there_is_nothing_to_measure(rows: list[tuple[str, str, int | None, int, int]]) -> None:
-    assert metric_rows(adjusted_table(rows), adjusted_table([]), [], 2) == []
+    whole = adjusted_table(rows)
+    decided = decided_table(whole, [1] * len(rows))
+    assert metric_rows(whole, adjusted_table([]), [], decided, 2) == []
 
 
 # Rows of the table `evaluation`
@@ -341,18 +355,19 @@ def plants_of(store: Store, classes: list[str]) -> ArtifactRef:
 
 def test_accuracy_of_a_planted_season(planted: Judged) -> None:
     store = planted.store
-    inputs = plants_of(store, ["not ready", "ready"]), planted.crossfit, planted.swaps, planted.adjusted
-    table = read_table(store.open(measure_accuracy.fn(str(store.root), "gradcam", *inputs)), METRICS)
+    inputs = plants_of(store, ["not ready", "ready"]), planted.crossfit, planted.swaps
+    made = measure_accuracy.fn(str(store.root), "gradcam", *inputs, planted.adjusted, planted.decided)
+    table = read_table(store.open(made), METRICS)
     found = {key: i for i, key in enumerate(zip(table["split"], table["state"], strict=True))}
-    assert list(found) == [("val", s) for s in ("before", "after", "cross-fitted")] + [
-        ("test", s) for s in ("before", "after")
+    assert list(found) == [("val", s) for s in ("before", "after", "cross-fitted", "decided")] + [
+        ("test", s) for s in ("before", "after", "decided")
     ]
     for split in ("val", "test"):
-        rows = [planted.read(ADJUSTED, day) for day in range(2)]
-        for state, name in (("before", "predicted"), ("after", "adjusted")):
+        of_state = (("before", ADJUSTED, "predicted"), ("after", ADJUSTED, "adjusted"), ("decided", DECIDED, "answer"))
+        for state, spec, name in of_state:
             right = [
                 label == answer
-                for table_ in rows
+                for table_ in (planted.read(spec, day) for day in range(2))
                 for s, label, answer in zip(table_["split"], table_["label"], table_[name], strict=True)
                 if s == split
             ]
@@ -360,9 +375,9 @@ def test_accuracy_of_a_planted_season(planted: Judged) -> None:
             assert (table["n"][i], table["n_correct"][i]) == (len(right), sum(right))
     crossed = read_array(store.open(planted.swaps), ADJUSTED_WITHOUT_FOLD)
     assert table["n_correct"][found["val", "cross-fitted"]] == (crossed == planted.read(CROSSFIT)["label"]).sum()
-    assert table["is_in_sample"] == [False, True, False, False, False]
-    before, after = (table["overall_accuracy"][found["test", s]] for s in ("before", "after"))
-    assert after > before + 0.1  # the planted failure is the same in test plants
+    assert table["is_in_sample"] == [False, True, False, False, False, False, False]
+    before, after, decided = (table["overall_accuracy"][found["test", s]] for s in ("before", "after", "decided"))
+    assert after > before + 0.1 and decided > before + 0.1  # the planted failure is the same in test plants
 
 
 def test_evaluation_of_a_planted_season(planted: Judged) -> None:

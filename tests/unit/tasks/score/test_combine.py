@@ -121,10 +121,12 @@ def test_more_of_any_signal_never_lowers_the_probability(which: int, step: float
 def loss(model: Combination, signals: Signals, is_wrong: Flags) -> float:
     """Written out, with the half right and half wrong answer at the mean."""
     p = model.reliability(signals)
-    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])  # the margin alone, the classifier's own confidence
+    # The margin is the classifier's own confidence. The last two inputs know the answer's class and the date's share.
+    start = np.asarray([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    penalty = np.asarray([10.0] * 6 + [1.0] * 2)
     at_mean = expit(model.intercept)
     own = -np.log(np.where(is_wrong, 1 - p, p)).sum() - 0.5 * np.log(at_mean) - 0.5 * np.log(1 - at_mean)
-    return float(own + 10 / 2 * ((model.weights - start) ** 2).sum())
+    return float(own + (penalty / 2 * (model.weights - start) ** 2).sum())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +141,7 @@ def test_the_weight_of_two_answers_by_hand(name: str, is_useful: bool) -> None:
     signals: Signals = {**constant(2), name: np.asarray([0.0, 1.0] if name == "error_share" else [1.0, 0.0])}
     model = fit_combination(signals, np.asarray([False, True]) if is_useful else np.asarray([True, False]))
     weight: Any = brentq(lambda w: 10 * (w - start) - sign * 2 * expit(-sign * w), -5, 5)
-    expected = np.where(np.arange(6) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0])
+    expected = np.where(np.arange(8) == NAMES.index(name), max(weight, 0), [0, 0, 1, 0, 0, 0, 0, 1])
     np.testing.assert_allclose(model.weights, expected, atol=1e-4)
     assert model.intercept == pytest.approx(0, abs=1e-4)
 
@@ -156,9 +158,9 @@ def test_weights_are_those_of_scikit_learns_penalised_regression() -> None:
     right, counts = np.r_[~is_wrong, True, False], np.r_[np.ones(80), 0.5, 0.5]
     other = LogisticRegression(C=0.1, tol=1e-10, max_iter=1000).fit(rows, right, counts)
     assert (other.coef_ > 0.05).all()  # so that the bound at zero is not met
-    np.testing.assert_allclose(np.delete(model.weights, 2), other.coef_[0], atol=1e-3)
+    np.testing.assert_allclose(model.weights[[0, 1, 3, 4, 5]], other.coef_[0], atol=1e-3)
     assert model.intercept == pytest.approx(other.intercept_[0], abs=1e-3)
-    assert model.weights[2] == pytest.approx(1, abs=1e-3)
+    assert model.weights[[2, 6, 7]] == pytest.approx([1, 0, 1], abs=1e-3)  # where no date is known
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -169,7 +171,8 @@ def test_no_step_away_from_the_fit_is_better(seed: int) -> None:
     generator = np.random.default_rng(seed)
     for size in (1e-3, 1e-2, 0.1, 1.0):
         for _ in range(50):
-            moved = np.maximum(model.weights + size * generator.normal(size=6), 0)
+            moved = model.weights + size * generator.normal(size=8)
+            moved[:6] = np.maximum(moved[:6], 0)
             other = Combination(model.mean, model.scale, moved, model.intercept + size * generator.normal())
             assert loss(other, signals, is_wrong) >= least - 1e-5
 

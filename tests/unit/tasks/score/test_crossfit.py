@@ -11,12 +11,13 @@ from storage.arrays.specs import COORDINATES, FEATURES, LABELS, LOGITS, MAP_DIST
 from storage.arrays.zarr_files import read_array
 from storage.artifacts import Store
 from storage.errors import InputError
-from storage.tables import ADJUSTED, ASSIGNMENTS, CROSSFIT, RELIABILITIES
+from storage.tables import ADJUSTED, ASSIGNMENTS, CROSSFIT, DECIDED, RELIABILITIES
 from storage.tables.parquet import Rows, read_table
 from tasks.cluster.members import read_members
-from tasks.score.combine import Combination, fit_combination
+from tasks.score.combine import fit_combination
 from tasks.score.crossfit import read_validation
 from tasks.score.held_out import cross_fit
+from tasks.score.uncertainty import ReadyModel
 from tests.support.local_stores import local
 from tests.support.planted_campaign import (
     DAYS,
@@ -79,10 +80,24 @@ def test_the_table_holds_the_cross_fitted_signals(planted: Judged) -> None:
     for spec, values in ((TRUTH, found.truth), (LOGITS, found.answers.logits), (FEATURES, found.answers.features)):
         assert np.array_equal(read_array(artifact, spec), values.astype(spec.dtype))
     model = fit_combination(signals, found.is_wrong)
-    stored = Combination.of(artifact.read_json("combination.json"))
-    np.testing.assert_allclose(stored.weights, model.weights, rtol=1e-6)
-    assert artifact.summary["weights"]["margin"] == stored.weights[2] and artifact.summary["warnings"] == []
+    stored = ReadyModel.of(artifact.read_json("ready_model.json"))
+    np.testing.assert_allclose(stored.combination.weights, model.weights, rtol=1e-6)
+    assert artifact.summary["weights"]["margin"] == stored.combination.weights[2] and artifact.summary["warnings"] == []
     assert {len(one["n"]) for one in artifact.read_json("folds.json").values()} == {3}
+
+
+def test_the_model_knows_the_dates_and_how_uncertain_it_is(planted: Judged) -> None:
+    artifact, table = planted.store.open(planted.crossfit), planted.read(CROSSFIT)
+    whole = ReadyModel.of(artifact.read_json("ready_model.json"))
+    resampled = [ReadyModel.of(one) for one in artifact.read_json("resampled_models.json")]
+    assert whole.shares.overall == pytest.approx(np.mean(table["label"]))
+    assert list(whole.shares.of_dates) == list(DAYS)
+    overall = [one.shares.overall for one in resampled]
+    assert len(overall) == 100 and np.mean(overall) == pytest.approx(whole.shares.overall, abs=0.04)
+    weights = np.stack([one.combination.weights for one in resampled])
+    assert (weights.std(axis=0) > 0).all() and (weights[:, :6] >= 0).all()
+    low, high = np.quantile(weights, (0.01, 0.99), axis=0)
+    assert ((low <= whole.combination.weights) & (whole.combination.weights <= high)).all()
 
 
 def test_votes_are_those_of_the_nearest_maps_of_other_plants(planted: Judged) -> None:
@@ -121,7 +136,9 @@ def test_a_plants_labels_do_not_reach_its_own_judgement(tmp_path: Path, planted:
     rest = set(fold) - same
     assert rows_of(other, rest, "combined_reliability") != rows_of(planted, rest, "combined_reliability")
     first, second = (by_plant(found.read(RELIABILITIES, 1))[None, "p05"] for found in (planted, other))
-    assert first["combined_reliability"] == second["combined_reliability"] and first["label"] != second["label"]
+    assert first["label"] != second["label"]
+    for name in ("combined_reliability", "ready_probability"):
+        assert first[name] == second[name]
 
 
 def shuffled(store: Store, dates: Dates) -> list[Planted]:
@@ -152,10 +169,11 @@ def test_the_order_of_images_and_the_strength_of_maps_change_nothing(tmp_path: P
     for day in range(2):
         placed = ("cluster", "neighbour_agreement", "nearest_map_reliability", "novelty", "is_flat_map")
         close(plain.read(ASSIGNMENTS, day), other.read(ASSIGNMENTS, day), placed, 1e-6)
-        rated = ("error_share", "error_share_lower", *ANSWERS, "abstain")
+        rated, probable = ("error_share", "error_share_lower", *ANSWERS), ("combined_reliability", "ready_probability")
         close(plain.read(RELIABILITIES, day), other.read(RELIABILITIES, day), rated, 1e-6)
-        close(plain.read(RELIABILITIES, day), other.read(RELIABILITIES, day), ("combined_reliability",), 1e-3)
+        close(plain.read(RELIABILITIES, day), other.read(RELIABILITIES, day), probable, 1e-3)
         close(plain.read(ADJUSTED, day), other.read(ADJUSTED, day), ("adjusted", "is_swapped"), 0)
+        close(plain.read(DECIDED, day), other.read(DECIDED, day), ("answer", "is_corrected", "is_outside"), 0)
 
 
 # Few plants, few maps

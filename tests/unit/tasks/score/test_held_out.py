@@ -1,5 +1,6 @@
 """Cross-fitting against an explicit loop over folds, and that a plant's labels never reach its own judgement."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from storage.errors import InputError
 from tasks.classify.answers import Answers
@@ -19,7 +21,7 @@ from tasks.cluster.nearest import with_residuals
 from tasks.cluster.novelty import cross_conformal_p, distances_without_folds
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.score.combine import fit_combination
-from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
+from tasks.score.held_out import Validation, combined_cross_fit, cross_fit, share_signals
 from tasks.score.signals import answer_evidence, answer_signals
 
 PARAMS = ClusterParams(n_clusters=3, n_seeds=2, neighbours=3)
@@ -119,7 +121,7 @@ def test_equal_distances_up_to_rounding_are_equally_novel() -> None:
 
 
 def planted(n_plants: int = 15, seed: int = 0, failing: int = 2) -> Validation:
-    """Two maps of each plant: three corners, of which one is mostly answered wrongly."""
+    """Two maps of each plant, one on each of two dates: three corners, of which one is mostly answered wrongly."""
     generator = np.random.default_rng(seed)
     pattern = np.repeat(np.asarray([0, 1, 2, 0, 1])[np.arange(n_plants) % 5], 2)
     n = len(pattern)
@@ -129,14 +131,16 @@ def planted(n_plants: int = 15, seed: int = 0, failing: int = 2) -> Validation:
     logits = generator.normal(size=(n, 2))
     is_wrong = (pattern == failing) ^ (generator.uniform(size=n) < 0.15)
     features = generator.normal(size=(n, 4)) + logits[:, :1]
-    plants = [f"p{i // 2:02}" for i in range(n)]
-    return Validation(map_vectors(maps, 64), Answers(logits, features), logits.argmax(axis=1) ^ is_wrong, plants)
+    truth, plants = logits.argmax(axis=1) ^ is_wrong, [f"p{i // 2:02}" for i in range(n)]
+    return Validation(
+        map_vectors(maps, 64), Answers(logits, features), truth, plants, [f"day {i % 2}" for i in range(n)]
+    )
 
 
 def permuted(found: Validation, order: NDArray[np.int64]) -> Validation:
     answers = Answers(found.answers.logits[order], found.answers.features[order])
-    plants = [found.plants[int(i)] for i in order]
-    return Validation(found.vectors[order], answers, found.truth[order], plants)
+    plants, dates = ([names[int(i)] for i in order] for names in (found.plants, found.dates))
+    return Validation(found.vectors[order], answers, found.truth[order], plants, dates)
 
 
 def by_loop(found: Validation) -> dict[str, list[float]]:
@@ -152,7 +156,18 @@ def by_loop(found: Validation) -> dict[str, list[float]]:
         of_answer = answer_signals(answer_evidence(found.answers[rest], found.truth[rest]), found.answers[one])
         for name, values in {**of_map, **of_answer}.items():
             told.setdefault(name, []).append(float(values[0]))
+        told.setdefault("answer", []).append(1.0 if found.answers.logits[i, 1] > found.answers.logits[i, 0] else -1.0)
+        told.setdefault("share_shift", []).append(shift_of(found.dates[i], found.truth[rest], found.dates, rest))
     return told
+
+
+def shift_of(day: str, truth: NDArray[np.int64], dates: Sequence[str], rest: NDArray[np.bool_]) -> float:
+    """Log-odds of a date's share of class 1 minus those of the share on all dates.
+
+    Ten images with the latter share are added to the date.
+    """
+    here = truth[[other == day for other, kept in zip(dates, rest, strict=True) if kept]]
+    return float(logit((here.sum() + 10 * truth.mean()) / (len(here) + 10)) - logit(truth.mean()))
 
 
 def test_signals_are_those_of_a_loop_over_images() -> None:
@@ -168,6 +183,18 @@ def test_signals_are_those_of_a_loop_over_images() -> None:
     for fold, counts in crossed.clusters.items():
         assert sum(counts.n) == (crossed.fold != fold).sum()
         assert sum(counts.n_wrong) == found.is_wrong[crossed.fold != fold].sum() and counts.problem == ""
+
+
+def test_with_three_classes_there_is_no_share_of_ready_plants() -> None:
+    """No class is ready then, so the combined model gets neither the answer's sign nor the date's share."""
+    two, random = planted(), np.random.default_rng(4)
+    three = replace(two, answers=Answers(random.normal(size=(30, 3)), two.answers.features), truth=np.arange(30) % 3)
+    assert share_signals(two, two.shares()).keys() == {"answer", "share_shift"}
+    assert share_signals(three, three.shares()) == {}
+    crossed = cross_fit(three, PARAMS, SIGMA)
+    assert not {"answer", "share_shift"} & crossed.signals.keys()
+    combined = combined_cross_fit(three, crossed, PARAMS, SIGMA)
+    assert ((combined > 0) & (combined < 1)).all()
 
 
 def test_combined_reliability_is_that_of_a_loop_over_folds() -> None:

@@ -11,6 +11,7 @@ FOUND = Validation(
     answers=Answers(LOGITS, np.arange(4.0)[:, None]),
     truth=np.asarray([0, 0, 2, 1]),
     plants=["a", "a", "b", "c"],
+    dates=["day 1", "day 2", "day 1", "day 2"],
 )
 
 
@@ -23,4 +24,5 @@ def test_chosen_images_keep_all_that_belongs_to_them() -> None:
     assert some.vectors.tolist() == [[2, 3], [6, 7]]
     assert some.answers.logits.tolist() == LOGITS[[1, 3]].tolist() and some.answers.features.tolist() == [[1], [3]]
     assert some.truth.tolist() == [0, 1] and list(some.plants) == ["a", "c"]
+    assert list(some.dates) == ["day 2", "day 2"]
     assert some.is_wrong.all()
