@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import beta, binom
+from scipy.special import betaincc
+from scipy.stats import binom
 
 from tasks.statistics.by_plant import design_effect, intra_plant_correlation
 
@@ -107,7 +108,7 @@ class ThresholdTest:
 def _p_values(n_wrong: ArrayLike, n: int, effect: float, tolerated_error: float) -> Floats:
     """Return the binomial tail of Clopper & Pearson, which takes fractions, for counts divided by an effect."""
     errors = np.asarray(n_wrong, np.float64) / effect
-    return np.asarray(beta.sf(tolerated_error, errors + 1, np.maximum(n / effect - errors, 1e-12)))
+    return np.asarray(betaincc(errors + 1, np.maximum(n / effect - errors, 1e-12), tolerated_error))
 
 
 def _tests(scores: Floats, wrong: NDArray[np.bool_], names: NDArray[np.str_]) -> list[ThresholdTest]:

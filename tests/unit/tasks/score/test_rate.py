@@ -270,7 +270,7 @@ def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         adjust_predictions.fn(str(store.root), date.fromisoformat(one.day), "gradcam", fitted.swaps, rated)
         peaks.append(tracemalloc.get_traced_memory()[1] / 2**20)
         tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 3.6, peaks
+    assert peaks[1] - peaks[0] < 4.2, peaks
 
 
 # Maps unlike anything in validation
