@@ -85,7 +85,9 @@ def golden_promises() -> dict[str, Any]:
     choices: dict[int, Choice] = {1: "abstain", 2: "swap", 3: "keep"}
     is_doubted = doubted(number[few] % 7, some.is_corrected, choices)
     reasons = check_reasons(some, {0: 0.7, 1: None}, number[few] / 200, 0.02, is_doubted, number[few] > 16)
-    needed = [certify(right[:n], ~is_right[:n], plants[:n], 0.05, 0.9).n_more_plants for n in (10, 40, 90)]
+    needed = [
+        certify(right[:n], ~is_right[:n], plants[:n], 1 - right[:n], 0.05, 0.9).n_more_plants for n in (10, 40, 90)
+    ]
     return {
         "together": [row for row in rows["together"] if row["score"] == PRODUCT_SCORE],
         "used": [row for one in rows.values() for row in one if row["is_used"]],
