@@ -70,17 +70,20 @@ def test_every_table_is_published_for_every_date(first: Finished, store: Path) -
 def test_decisions_are_those_of_the_tables_in_every_format(first: Finished, store: Path, day: date) -> None:
     """Joined to the published tables by DuckDB, and opened as maps by geopandas."""
     tables = f"{store}/tables/{{}}/campaign=small/{{}}part-0.parquet"
-    rows = load_table(Path(tables.format("adjusted", f"date={day}/")), TABLES["adjusted"]).num_rows
+    rows = load_table(Path(tables.format("decided", f"date={day}/")), TABLES["decided"]).num_rows
     reader = {"csv": "read_csv", "parquet": "read_parquet"}
     for kind, read in reader.items():
         query = f"""
-            select d.answer_reliability = if(a.is_swapped, 1 - a.combined_reliability, a.combined_reliability)
-            and d.reliability = a.reliability and d.cluster = a.cluster and d.is_swapped = a.is_swapped
-            and (d.decision = 'check') = a.abstain and coalesce(d.abstain_reason, '') = r.abstain_reason
-            and d.answer = if(a.adjusted = 1, 'ready', 'not ready') and d.clusters = a.clusters
+            select abs(d.answer_reliability - greatest(r.combined_reliability, 1 - r.combined_reliability)) < 1e-9
+            and abs(if(r.predicted = 1, d.ready_probability, 1 - d.ready_probability) - r.combined_reliability) < 1e-9
+            and d.is_corrected = (r.combined_reliability < 0.5) and d.cluster = r.cluster
+            and d.answer = if(d.ready_probability >= 0.5, 'ready', 'not ready')
+            and d.predicted = if(r.predicted = 1, 'ready', 'not ready') and d.clusters = r.clusters
+            and d.decision = c.decision and coalesce(d.check_reason, '') = c.check_reason
+            and d.is_outside = c.is_outside and (d.decision = 'check') = (c.check_reason <> '')
             and d.easting = p.easting and d.northing = p.northing and d.split = p.split and d.date = '{day}'
             from {read}('{export(store, day, kind)}') d
-            join '{tables.format("adjusted", f"date={day}/")}' a using (plant_id)
+            join '{tables.format("decided", f"date={day}/")}' c using (plant_id)
             join '{tables.format("reliability", f"date={day}/")}' r using (plant_id)
             join '{tables.format("plants", "")}' p using (plant_id)"""
         agreed = duckdb.execute(query).fetchall()

@@ -101,7 +101,7 @@ class TestBackfill:
         before = table_bytes(seasons.store)
         again = seasons.run()
         assert Counter(row["state"] for row in again) == {"present": 5, "failed": 1}
-        counts = ("n_images", "n_abstain", "n_swapped", "is_outside")
+        counts = ("n_images", "n_check", "n_swapped", "is_outside")
         assert [[row[name] for name in counts] for row in again] == [[row[name] for name in counts] for row in first]
         after = table_bytes(seasons.store)
         assert {name for name in before if before[name] != after[name]} == {

@@ -27,7 +27,7 @@ from tests.support.planted_campaign import all_maps
 from tests.support.season_fields import NEW, day_folder
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
 
-LEARNED = ("classifier", "clusters gradcam", "crossfit gradcam", "scores gradcam", "swaps gradcam")
+LEARNED = ("classifier", *(f"{kind} gradcam" for kind in ("clusters", "crossfit", "scores", "swaps", "promises")))
 ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
 REUSED = {f"reuse small {role}" for role in LEARNED}
 
@@ -36,7 +36,8 @@ def test_nothing_is_trained_or_fitted(scored: Scored) -> None:
     """The task runs are exactly these, and each of them ended well."""
     verbs = ("ingest small {}", "predict small {}", "sum up small {}")
     verbs += tuple(
-        f"{verb} small {{}} gradcam" for verb in ("gather", "assign", "reliability", "adjust", "drift", "export")
+        f"{verb} small {{}} gradcam"
+        for verb in ("gather", "assign", "reliability", "adjust", "drift", "decide", "export")
     )
     made = {name.format(NEW) for name in verbs}
     (explained,) = (name for name in scored.tasks if name.startswith(f"explain small {NEW} gradcam 0.."))
@@ -158,15 +159,20 @@ def test_answers_are_swapped_where_the_campaign_swaps(scored: Scored, fitted: Ca
 
 def test_sums_are_those_of_the_tables(scored: Scored, store: Path) -> None:
     fit = scored.record.fit
-    reliability, adjusted = rows(store, "reliability", fit), rows(store, "adjusted", fit)
+    decided, adjusted = rows(store, "decided", fit), rows(store, "adjusted", fit)
     (sums,) = acquisition_rows(Store(store), scored.record)
     labelled = [i for i, label in enumerate(adjusted["label"]) if label is not None]
     assert sums["n_images"] == len(rows(store, "observations", fit)["row"]) == sums["n_explained"]
     assert sums["n_rejected"] == len(rows(store, "rejected", fit)["plant_id"])
-    assert sums["n_abstain"] == sum(reliability["abstain"]) and sums["n_swapped"] == sum(adjusted["is_swapped"])
-    assert sums["mean_reliability"] == pytest.approx(np.mean(reliability["reliability"]))
-    right = [adjusted["predicted"][i] == adjusted["label"][i] for i in labelled]
-    assert (sums["n_labelled"], sums["accuracy_before"]) == (len(labelled), pytest.approx(np.mean(right)))
+    assert sums["n_check"] == decided["decision"].count("check") and sums["n_swapped"] == sum(adjusted["is_swapped"])
+    changed = [one != other for one, other in zip(decided["answer"], decided["predicted"], strict=True)]
+    assert sums["n_corrected"] == sum(changed)
+    assert sums["mean_reliability"] == pytest.approx(np.mean(decided["answer_reliability"]))
+    assert adjusted["plant_id"] == decided["plant_id"] and sums["n_labelled"] == len(labelled)
+    answers = {"before": adjusted["predicted"], "after": adjusted["adjusted"], "decided": decided["answer"]}
+    for state, given in answers.items():
+        right = [given[i] == adjusted["label"][i] for i in labelled]
+        assert sums[f"accuracy_{state}"] == pytest.approx(np.mean(right)), state
 
 
 def test_the_run_shows_what_came_out(scored: Scored, store: Path) -> None:
@@ -175,16 +181,15 @@ def test_the_run_shows_what_came_out(scored: Scored, store: Path) -> None:
     shown = artifacts_of(run_id)
     assert {"summary", "acquisition", "report"} <= set(shown)
     assert f"scored by the fit `{scored.record.fit}` of small" in str(shown["summary"])
-    adjusted = rows(store, "adjusted", scored.record.fit)
-    n_check, n = sum(adjusted["abstain"]), len(adjusted["abstain"])
+    decisions = rows(store, "decided", scored.record.fit)["decision"]
+    n_check, n = decisions.count("check"), len(decisions)
     assert f"30 August 2022: {n} plants, " in str(shown["summary"]) and f"{n_check} to check." in str(shown["summary"])
 
 
 def test_the_campaign_s_report_shows_the_date(scored: Scored, store: Path) -> None:
     page = (store / "reports" / "small" / "index.html").read_text()
-    adjusted = rows(store, "adjusted", scored.record.fit)
-    kept = [answer for answer, doubted in zip(adjusted["adjusted"], adjusted["abstain"], strict=True) if not doubted]
-    cells = [len(adjusted["abstain"]), kept.count(1), kept.count(0), sum(adjusted["abstain"])]
+    decisions = rows(store, "decided", scored.record.fit)["decision"]
+    cells = [len(decisions), *(decisions.count(one) for one in ("harvest", "leave", "check"))]
     row = f'<th scope="row" class="nowrap">{NEW}</th>' + "".join(f'<td class="number">{n}</td>' for n in cells)
     assert row in page and "scored later with this fit" in page
 

@@ -16,11 +16,13 @@ from storage.records.acquisitions import find_acquisition, fit_digest, list_acqu
 from storage.records.campaigns import CampaignRecord
 from storage.verify import verify_store
 from tasks.cluster.params import ClusterParams
-from tasks.score.rating import ScoreParams
+from tasks.decide.params import DecideParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.support.campaigns import DATES, small_campaign
 from tests.support.season_fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
+
+BY_SHARE = {"combined_reliability", "ready_probability"}  # columns that the date's share of ready plants changes
 
 
 def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: P
     assert {name: again.after[name] for name in again.before} == again.before
     by_clusters = [spec.name for spec in PER_DATE if "clusters" in {column.name for column in spec.columns}]
     added = {str(part_of(copy, table, again.record.fit).relative_to(copy)) for table in by_clusters}
-    assert set(again.after) - set(again.before) == added and len(by_clusters) == 5
+    assert set(again.after) - set(again.before) == added and len(by_clusters) == 7
     for table in by_clusters:
         sides = [set(rows(copy, table, fit)["clusters"]) for fit in (old, again.record.fit)]
         assert sides == [{r.artifacts["clusters gradcam"].digest} for r in (scored.record, newer)], table
@@ -50,21 +52,23 @@ def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: P
     assert names == {f"small_{NEW}_gradcam_fit-{fit}" for fit in (old, again.record.fit)}
 
 
-def test_so_do_other_thresholds_on_the_same_clusters(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
-    """What was scored by the ones before does not count as done."""
+def test_so_do_other_promises_on_the_same_clusters(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
+    """What was decided by the ones before does not count as done."""
     copy = tmp_path / "store"
     shutil.copytree(store, copy)
-    lax = ScoreParams(widest=1, least_novelty=0, undecided=(0.5, 0.5))
-    newer = analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field)), score=lax), str(copy))
+    lax = DecideParams(tolerated_error=0.49, confidence=0.5)
+    newer = analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field)), decide=lax), str(copy))
     fit, old = fit_digest(newer.artifacts), scored.record.fit
     assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
     again = score(copy)
     assert again.record.fit == fit and {name: again.after[name] for name in again.before} == again.before
-    changed = ("reliability", "adjusted", "acquisitions")
+    changed = ("decided", "ready_counts", "acquisitions")
     assert set(again.after) - set(again.before) == {
         str(part_of(copy, table, fit).relative_to(copy)) for table in changed
     }
-    assert any(rows(copy, "reliability", old)["abstain"]) and not any(rows(copy, "reliability", fit)["abstain"])
+    strictly, laxly = (rows(copy, "decided", one)["check_reason"] for one in (old, fit))
+    assert all("unpromised" in reason for reason in strictly)
+    assert not any("unpromised" in reason for reason in laxly) and len(laxly) == len(strictly)
     assert verify_store(Store(copy)).problems == []
 
 
@@ -84,8 +88,12 @@ def test_another_field_on_the_fit_s_own_date(fitted: CampaignRecord, store: Path
     for here, there in zip(*found, strict=True):
         both = here.keys() & there.keys()
         assert {here[plant].pop("row") for plant in both} & set(members[str(same_day)])  # could be mistaken
+        apart = [ready_odds(here[plant]) - ready_odds(there[plant]) for plant in both if by_share(here[plant])]
+        # Which plants a date has is its own, and so is the share of ready plants that all odds are moved by.
+        assert apart == pytest.approx(apart[:1] * len(apart), abs=1e-6)
         for plant in both:
-            assert here[plant] == pytest.approx({name: there[plant][name] for name in here[plant]}, abs=1e-6)
+            kept = {name: value for name, value in here[plant].items() if name not in BY_SHARE}
+            assert kept == pytest.approx({name: there[plant][name] for name in kept}, abs=1e-6)
 
 
 def test_a_date_in_the_dark_is_outside_what_was_validated(
@@ -104,6 +112,9 @@ def test_a_date_in_the_dark_is_outside_what_was_validated(
         found[name] = rows(store, "drift", record.fit, name)
         assert (record.fit, record.fitted_by) == (fit_digest(fitted.artifacts), "small")
     drift = found["dark"]
+    decided = rows(store, "decided", record.fit, "dark")
+    assert all(decided["is_outside"]) and set(decided["decision"]) == {"check"}
+    assert all("outside" in reason.split() for reason in decided["check_reason"])
     new = {name: one["split"].index("new") for name, one in found.items()}
     assert drift["is_outside"][new["dark"]]
     assert drift["share_shift_p"][new["dark"]] < found["light"]["share_shift_p"][new["light"]]
@@ -112,6 +123,16 @@ def test_a_date_in_the_dark_is_outside_what_was_validated(
     assert summed["is_outside"] == [True] and set(summed["outside_reason"][0].split()) == reasons
     (run,) = flow_runs(f"score dark {NEW}")
     assert f"**Outside what was validated: {summed['outside_reason'][0]}.**" in str(artifacts_of(run.id)["summary"])
+
+
+def by_share(row: dict[str, Any]) -> bool:
+    """Whether a row has the probabilities that follow from the share of ready plants."""
+    return row.keys() >= BY_SHARE
+
+
+def ready_odds(row: dict[str, Any]) -> float:
+    """Log-odds that the plant is ready."""
+    return float(np.log(row["ready_probability"] / (1 - row["ready_probability"])))
 
 
 def by_plant(columns: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
