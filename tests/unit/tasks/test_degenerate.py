@@ -198,8 +198,8 @@ def test_without_an_error_all_is_reliable(tmp_path: Path) -> None:
 
 def test_twenty_plants_without_an_error_promise_nothing_yet(tmp_path: Path) -> None:
     """If 15 in 100 answers were wrong, those to 20 plants would all be right with probability 0.04; 0.03 is allowed."""
-    store = Store(tmp_path)
-    found = judge(store, plant_season(store, answered(lambda _i, _image: False)), FEW)
+    store, sure = Store(tmp_path), DecideParams(confidence=0.97)
+    found = judge(store, plant_season(store, answered(lambda _i, _image: False)), FEW, deciding=sure)
     promises = found.read(PROMISES)
     used = promises["is_used"].index(True)
     assert (promises["threshold"][used], promises["n_answered"][used]) == (None, 0)

@@ -52,5 +52,5 @@ def test_clusters_are_looked_up_by_their_number() -> None:
 
 def test_no_parts_are_no_images() -> None:
     found = joined([])
-    assert found.inputs.shape == (0, 8) and found.answer.shape == (0,)
+    assert found.inputs.shape == (0, 9) and found.answer.shape == (0,)
     assert {name: values.shape for name, values in found.scores.items()} == dict.fromkeys(OF_ANSWERS, (0,))
