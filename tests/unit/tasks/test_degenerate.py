@@ -29,6 +29,7 @@ from storage.tables import (
 from storage.tables.parquet import Rows, read_table
 from tasks.adjust.rules import AdjustParams
 from tasks.cluster.params import ClusterParams
+from tasks.decide.params import DecideParams
 from tasks.measure.accuracy import measure_accuracy
 from tasks.measure.calibration import measure_calibration
 from tasks.measure.evaluation import evaluate_scores
