@@ -21,6 +21,7 @@ METHOD_NAMES = {  # words for readers, by the value of the column `method`
 # Values of the column `state` of the table `metrics`, in reading order.
 STATES = ("before", "after", "cross-fitted", "cross-fitted rule", "decided")
 
+ALL_ANSWERS = "all"  # value of the column `answers`, which else names a class
 PRODUCT_SCORE = "answer_reliability"  # score by which answers are acted on, in the tables `promises` and `decided`
 CLUSTER_SCORE, COMBINED_SCORE = "reliability", "combined_reliability"
 

@@ -6,10 +6,12 @@ the tables `decided` and `ready_counts`.
 Memory: 1.5 kB for each image of the date.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 
 from storage.arrays.specs import MODEL_INPUTS
@@ -18,7 +20,7 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import DECIDED, DRIFT, PROMISES, READY_COUNTS, RELIABILITIES
 from storage.tables.names import MADE_BY
 from storage.tables.parquet import Rows, is_by_plant, read_columns, rows_to_columns, write_table, writing_table
-from storage.tables.rows import rows_of
+from storage.tables.rows import Row, rows_of
 from tasks.decide.choices import read_choices
 from tasks.decide.counts import ready_counts
 from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
@@ -69,11 +71,7 @@ def decide_images(
     rows, share = read_columns(rated, RELIABILITIES, READ), read_share(rated)
     fitted = store.open(crossfit)
     is_shifted = share is not None and share.distance > params.max_share_shift
-    outside = {row["split"] for row in rows_of(store.open(drift), DRIFT) if row["is_outside"]}
-    # On another date than the fit's own, plants that the fit has seen are as far from validation as the unseen ones.
-    is_own = rated.manifest.inputs["predictions"] in fitted.manifest.inputs["predictions"]
-    is_date_outside = is_shifted or (bool(outside) and not is_own)
-    is_outside = np.asarray([is_date_outside or split in outside for split in rows["split"]], np.bool_)
+    is_outside = find_outside(rows["split"], rows_of(store.open(drift), DRIFT), is_of_fit(rated, fitted)) | is_shifted
     answered = more_probable(
         np.asarray(rows["predicted"]), np.asarray(rows["combined_reliability"], np.float64), len(classes)
     )
@@ -104,6 +102,27 @@ def decide_images(
         "n_check": sum(bool(reason) for reason in reasons),
         "is_share_outside": is_shifted,
     }
+
+
+def is_of_fit(rated: Artifact, crossfit: Artifact) -> bool:
+    """Return whether the fit was made from the images of a date."""
+    return rated.manifest.inputs["predictions"] in crossfit.manifest.inputs["predictions"]
+
+
+def find_outside(splits: Sequence[str], drift: Sequence[Row], is_own: bool) -> NDArray[np.bool_]:
+    """Return whether each of n images lies outside what was validated, (n,).
+
+    On another date than the fit's own, plants that the fit has seen are as far from validation as the unseen ones. So
+    if a split of such a date is outside, the whole date is.
+
+    Parameters
+    ----------
+    splits : (n,) split of each image.
+    drift : rows of the table of this name.
+    is_own : whether the fit was made from the images of this date.
+    """
+    outside = {row["split"] for row in drift if row["is_outside"]}
+    return np.asarray([split in outside or (bool(outside) and not is_own) for split in splits], np.bool_)
 
 
 def read_share(reliability: Artifact) -> DateShare | None:

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.tables.names import COMBINED_SCORE, PRODUCT_SCORE, SCORES
+from storage.tables.names import ALL_ANSWERS, COMBINED_SCORE, PRODUCT_SCORE, SCORES
 from storage.tables.rows import Row
 from tasks.decide.decisions import Answered
 from tasks.decide.guarantee import certify
 from tasks.decide.params import DecideParams
 
 Floats = NDArray[np.float64]
-ALL = "all"  # value of the column `answers` for all answers together
 TOLERATED = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # tolerated shares of the promise curve
 
 
@@ -51,7 +50,7 @@ def promise_rows(judged: JudgedAnswers, classes: Sequence[str], params: DecidePa
                 plants = [judged.plants[i] for i in np.flatnonzero(chosen).tolist()]
                 of_group = (values[chosen], is_wrong[chosen], plants, expected[chosen])
                 row = promise(*of_group, tolerated, params.confidence)
-                is_used = is_product and tolerated == own and (name == ALL) == (params.promise == "together")
+                is_used = is_product and tolerated == own and (name == ALL_ANSWERS) == (params.promise == "together")
                 rows.append({"score": score, "answers": name, **row, "is_used": is_used})
     return rows
 
@@ -83,7 +82,7 @@ def promise(
 def thresholds(promises: Sequence[Row], classes: Sequence[str]) -> dict[int, float | None]:
     """Return by class the least reliability of an answer that is acted on, from rows of the table `promises`."""
     used = {row["answers"]: row["threshold"] for row in promises if row["is_used"]}
-    return {i: used.get(ALL, used.get(name)) for i, name in enumerate(classes)}
+    return {i: used.get(ALL_ANSWERS, used.get(name)) for i, name in enumerate(classes)}
 
 
 def _scores(judged: JudgedAnswers) -> Iterator[tuple[str, Floats, NDArray[np.int64], Floats]]:
@@ -97,6 +96,6 @@ def _groups(
     answer: NDArray[np.int64], classes: Sequence[str], params: DecideParams
 ) -> Iterator[tuple[str, NDArray[np.bool_], float]]:
     """Yield the name, members and the campaign's tolerated share of all answers, and of the answers of each class."""
-    yield ALL, np.ones(len(answer), np.bool_), params.tolerated_error
+    yield ALL_ANSWERS, np.ones(len(answer), np.bool_), params.tolerated_error
     for i, name in enumerate(classes):
         yield name, answer == i, params.tolerated(i)

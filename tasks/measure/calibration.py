@@ -14,7 +14,7 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import CALIBRATION, DECIDED
-from storage.tables.names import JUDGED_SPLITS, MADE_BY
+from storage.tables.names import ALL_ANSWERS, JUDGED_SPLITS, MADE_BY
 from storage.tables.parquet import Rows, rows_to_columns, write_table
 from tasks.measure.labelled import CONFIDENCE, labelled_columns
 from tasks.stage import cached_by, made_once
@@ -73,7 +73,7 @@ def _groups(
     """Yield date, name of the answers and members of every group of a split: all dates first, then date by date."""
     for day in [None, *sorted(set(days[of_split].tolist()))]:
         of_day = of_split if day is None else of_split & (days == day)
-        yield day, "all", of_day
+        yield day, ALL_ANSWERS, of_day
         for i, name in enumerate(classes):
             yield day, name, of_day & (answer == i)
 

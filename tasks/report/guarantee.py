@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from storage.tables.names import ALL_ANSWERS
 from storage.tables.rows import Row
-
-ALL = "all"  # value of the column `answers` for all answers together
 
 
 def used_promises(promises: Sequence[Row]) -> list[Row]:
@@ -19,14 +18,13 @@ def guarantee_sentences(promises: Sequence[Row]) -> list[str]:
 
 def guarantee_sentence(row: Row) -> str:
     """State one promise: how many of 100 answers are right, and by how many validation plants; or what is lacking."""
-    which = "" if row["answers"] == ALL else f" “{row['answers'].replace('_', ' ')}”"
+    which = "" if row["answers"] == ALL_ANSWERS else f" “{row['answers'].replace('_', ' ')}”"
     if row["threshold"] is None:
         return _lacking(row, which)
     return (
         f"At least {100 * (1 - row['tolerated_error']):.3g} of 100 answers{which} acted on are right, by "
-        f"{row['n_plants']} validation "
-        f"plants ({row['n_wrong']} of their {row['n_answered']} answers wrong; confidence "
-        f"{100 * row['confidence']:.3g} %)."
+        f"{row['n_plants']} validation plants ({row['n_wrong']} of their {row['n_answered']} answers wrong; "
+        f"confidence {100 * row['confidence']:.3g} %)."
     )
 
 

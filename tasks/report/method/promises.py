@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from storage.tables.names import PRODUCT_SCORE, SPLIT_NAMES
+from storage.tables.names import ALL_ANSWERS, PRODUCT_SCORE, SPLIT_NAMES
 from storage.tables.rows import Row
-from tasks.report.guarantee import ALL
 from tasks.report.words import score_name
 
 Curve = tuple[list[float], list[float]]  # tolerated share of wrong answers, and share of answers acted on
@@ -17,7 +16,7 @@ def promise_curves(promises: Sequence[Row]) -> dict[str, Curve]:
     found: dict[str, Curve] = {}
     for score in sorted(scores, key=lambda score: score != PRODUCT_SCORE):
         rows = sorted(
-            (row for row in promises if row["score"] == score and row["answers"] == ALL),
+            (row for row in promises if row["score"] == score and row["answers"] == ALL_ANSWERS),
             key=lambda row: row["tolerated_error"],
         )
         found[score_name(score)] = ([r["tolerated_error"] for r in rows], [r["share_answered"] for r in rows])

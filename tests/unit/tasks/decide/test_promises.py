@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from storage.tables.names import PRODUCT_SCORE, SCORES
+from storage.tables.names import ALL_ANSWERS, PRODUCT_SCORE, SCORES
 from tasks.decide.decisions import more_probable
 from tasks.decide.guarantee import certify
 from tasks.decide.params import DecideParams
-from tasks.decide.promises import ALL, TOLERATED, JudgedAnswers, promise_rows, thresholds
+from tasks.decide.promises import TOLERATED, JudgedAnswers, promise_rows, thresholds
 from tasks.score.rating import ScoreParams
 
 CLASSES = ("not ready", "ready")
@@ -27,7 +27,7 @@ def judged(n: int = 240, seed: int = 0) -> JudgedAnswers:
 def test_every_score_and_class_has_the_curve() -> None:
     rows = promise_rows(judged(), CLASSES, DecideParams())
     keys = [(row["score"], row["answers"], row["tolerated_error"]) for row in rows]
-    expected = [(s, a, t) for s in (PRODUCT_SCORE, *SCORES) for a in (ALL, *CLASSES) for t in TOLERATED]
+    expected = [(s, a, t) for s in (PRODUCT_SCORE, *SCORES) for a in (ALL_ANSWERS, *CLASSES) for t in TOLERATED]
     assert sorted(keys) == sorted(expected)  # the default tolerance is one of the curve's
     assert {row["confidence"] for row in rows} == {0.9}
 
@@ -50,8 +50,8 @@ def test_a_row_is_the_certificate_of_its_answers() -> None:
 @pytest.mark.parametrize(
     ("params", "used"),
     [
-        (DecideParams(), {(ALL, 0.15)}),
-        (DecideParams(tolerated_error=0.12), {(ALL, 0.12)}),
+        (DecideParams(), {(ALL_ANSWERS, 0.15)}),
+        (DecideParams(tolerated_error=0.12), {(ALL_ANSWERS, 0.12)}),
         (DecideParams(promise="each"), {("not ready", 0.15), ("ready", 0.15)}),
         (DecideParams(promise="each", tolerated_wrong_harvest=0.05), {("not ready", 0.15), ("ready", 0.05)}),
         (DecideParams(promise="each", tolerated_wrong_leave=0.3), {("not ready", 0.3), ("ready", 0.15)}),
@@ -71,7 +71,9 @@ def test_decisions_follow_the_campaigns_promise(params: DecideParams, used: set[
 
 def test_the_probability_answers_more_than_noise() -> None:
     rows = promise_rows(judged(600), CLASSES, DecideParams())
-    share = {r["score"]: r["share_answered"] for r in rows if r["answers"] == ALL and r["tolerated_error"] == 0.1}
+    share = {
+        r["score"]: r["share_answered"] for r in rows if r["answers"] == ALL_ANSWERS and r["tolerated_error"] == 0.1
+    }
     assert share[PRODUCT_SCORE] > 0.3
     assert all(share[name] < share[PRODUCT_SCORE] for name in SCORES)
 
