@@ -21,6 +21,8 @@ from tests.support.campaigns import run_small
 from tests.support.prefect_api import api_in_this_process
 from tests.support.repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = ROOT / "tests/stored/store-0.1.0.tar.xz"
 SET_BY_COMMANDS = (
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",

@@ -37,6 +37,7 @@ class TestGrowth:
         assert found.exponent < 0
 
 
+@pytest.mark.slow
 class TestField:
     def test_what_is_fitted_does_not_grow(self) -> None:
         small, large = splits_of(50, 20), splits_of(5_000, 20)

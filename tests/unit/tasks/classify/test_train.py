@@ -107,6 +107,7 @@ run(Path({checkpoint!r}), on_epoch=lambda _n: print("epoch", flush=True))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, uninterrupted: Training) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     script = KILLED.format(folder=str(Path(__file__).parent), checkpoint=str(checkpoint))

@@ -250,6 +250,7 @@ def test_parts_of_a_date_are_told_what_the_whole_is(tmp_path: Path, monkeypatch:
         np.testing.assert_allclose(parts, whole, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Score 6,000 images instead of 1,500: read whole they take 4.3 MiB more, in parts 3.1 MiB.
 
