@@ -133,6 +133,7 @@ def test_a_half_copied_date_that_is_announced_twice_is_scored_once(service: Serv
     assert verify_store(Store(service.store)).problems == []
 
 
+@pytest.mark.nightly  # in one process, tests/integration/seasons/test_discovery.py shows this
 def test_a_date_that_is_copied_in_is_found_by_the_schedule(service: Service, field: Field, fit: str) -> None:
     field.copy(FOUND)
     with service.client() as client:
@@ -168,6 +169,7 @@ def seasons(folder: Path) -> dict[str, Any]:
     return {"name": "years", "at_most": 2, "seasons": listed}
 
 
+@pytest.mark.nightly  # in one process, tests/integration/seasons/test_backfill.py shows this
 def test_a_backfill_goes_on_after_a_broken_date(
     service: Service, fit: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_form_in_the_browser_decides_and_later_runs_do_not_ask(service: Servic
 
 
 @pytest.mark.timeout(4 * LIMIT_SECONDS)
+@pytest.mark.nightly  # in one process, tests/integration/test_review.py shows this
 def test_without_an_answer_the_run_goes_on_by_the_rule(service: Service) -> None:
     run = start(service, asking("late", 5 / 3600))
     service.wait_for_state(run, "Completed", seconds=LIMIT_SECONDS)

@@ -415,6 +415,7 @@ def answers(service: Service) -> bool:
         return False
 
 
+@pytest.mark.nightly  # `make chaos` kills everything, and compares tables
 def test_a_run_survives_its_own_death_the_servers_and_the_databases(service: Service) -> None:
     # A slot that nobody gives back or renews is that of a killed run. It is let expire when all else has died and come
     # back, however long that takes: until then the run waits, and afterwards the server still knows of the lease.
