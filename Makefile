@@ -38,7 +38,8 @@ bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half
 bench-scale: $(INSTALLED)  ## measure time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks.scale
 
-study: $(INSTALLED)  ## analyse thirty synthetic campaigns for the tables of accuracy and scores: an hour and a half on two cores
+study: $(INSTALLED)  ## study decisions on 1,600 campaigns in feature space (a quarter of an hour) and 60 of images (two hours)
+	$(BIN)/python -m tests.benchmarks.feature_study --campaigns 200
 	$(BIN)/python -m tests.benchmarks.study
 
 check: lint types imports docs-check test test-slow  ## run everything that CI runs

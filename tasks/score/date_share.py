@@ -14,6 +14,7 @@ from tasks.score.uncertainty import ReadyModel
 Floats = NDArray[np.float64]
 LEVEL = 0.95  # confidence level at which an estimated share must differ from validation's to be used
 SEED = 0  # random seed of the resampled images
+LEAST = 30  # fewest unseen images from which a share is estimated; fewer say too little beside validation
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def estimated_share(model: ReadyModel, resampled: Sequence[ReadyModel], inputs: 
     Parameters
     ----------
     inputs, answer : (n, 9) inputs of the combined model for the date's unseen images, and (n,) their answers as 1 or
-        -1. Without images, the share is validation's.
+        -1. With fewer than `LEAST` images, the share is validation's.
     """
     shares, random = model.shares, np.random.default_rng(SEED)
     n = len(answer)
-    if not n:
+    if n < LEAST:
         return DateShare(shares.overall, "overall", 0.0, 0.0, [0.0] * len(resampled))
     shifts = [
         _shift(one, inputs, answer, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)) for one in resampled

@@ -34,6 +34,7 @@ MIDDLE = (AUGUST[22], AUGUST[24])  # dates on which about half of the plants are
 FOLDER = Path("build/study")
 RESULT = Path("build/study.json")
 TOLERATED = (0.1, 0.15, 0.2)
+WHOLE_FILES = {"n_damaged": 0, "n_truncated": 0, "n_duplicates": 0}  # a late date has few plants left
 METHOD = "gradcam"
 
 
@@ -95,7 +96,7 @@ def outcome(name: str, seed: int) -> dict[str, Any]:
     record = analyse_campaign(params, str(FOLDER.absolute()))
     artifacts, days, split = record.artifacts, params.dates, "test"
     if scenario.new_date is not None:
-        season = params.source.season.model_copy(update={"dates": (scenario.new_date,)})  # pyright: ignore
+        season = params.source.season.model_copy(update={**WHOLE_FILES, "dates": (scenario.new_date,)})  # pyright: ignore
         scored = score_acquisition(
             params.campaign, scenario.new_date, str(FOLDER.absolute()), source=SyntheticSource(season=season)
         )

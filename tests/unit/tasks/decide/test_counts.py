@@ -113,6 +113,20 @@ def test_a_far_share_is_estimated_and_its_distance_told() -> None:
     assert DateShare(**found.as_json()) == found
 
 
+def test_few_images_estimate_no_share() -> None:
+    """29 plants of a date with few ready ones: validation's share is used, and the interval knows nothing else."""
+    random = np.random.default_rng(5)
+    signal, ready = drawn(random, 200, 0.5)
+    data = images(signal, ready, [f"v{i}" for i in range(200)])
+    known = signals_of(signal, data)
+    model, resampled = ready_model(data, known), resampled_models(data, known, 20)
+    there, truth = drawn(random, 30, 0.02)
+    for n, source in ((30, "estimated"), (29, "overall")):
+        new = images(there[:n], truth[:n], [f"n{i}" for i in range(n)])
+        values = inputs({**signals_of(there[:n], new), "share_shift": np.zeros(n)})
+        assert estimated_share(model, resampled, values, answer_sign(new.answers.predicted)).source == source
+
+
 def test_model_survives_json() -> None:
     signal, ready = drawn(np.random.default_rng(2), 50, 0.4)
     data = images(signal, ready, [f"v{i}" for i in range(50)])
