@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from storage.tables.names import ALL_ANSWERS, PRODUCT_SCORE, SCORES
 from tasks.decide.decisions import more_probable
 from tasks.decide.guarantee import certify
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import TOLERATED, JudgedAnswers, promise_rows, thresholds
-from tasks.score.rating import ScoreParams
 
 CLASSES = ("not ready", "ready")
 
@@ -89,16 +87,3 @@ def test_no_answer_of_a_class_means_no_promise() -> None:
     (ready,) = [row for row in rows if row["is_used"] and row["answers"] == "ready"]
     assert (ready["threshold"], ready["n_validation"], ready["n_more_plants"]) == (None, 0, None)
     assert thresholds(rows, CLASSES)[1] is None
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "remedy"),
-    [
-        ("undecided", (0.25, 0.6), "decide.tolerated_error"),
-        ("widest", 0.4, "decide.tolerated_error"),
-        ("least_novelty", 0.02, "decide.least_novelty"),
-    ],
-)
-def test_removed_keys_name_what_replaces_them(key: str, value: object, remedy: str) -> None:
-    with pytest.raises(ValidationError, match=f"score has the key {key}, which no longer exists.*{remedy}"):
-        ScoreParams.model_validate({key: value})
