@@ -8,10 +8,11 @@ Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2
 The tests are ordered from few answers to many. They begin where a test will probably reject, and go on to more answers
 as long as each rejects at the whole level. This is the fallback procedure (Wiens 2003, DOI 10.1002/pst.64) with all
 weight on one test. Where to begin is decided by the probabilities that other plants have taught, not by the errors that
-are tested, so it costs no level. Images of one plant resemble each other, so
-errors and images are divided by the design effect before the exact binomial test (Korn & Graubard 1998).
+are tested, so it costs no level. Images of one plant resemble each other, so errors and images are divided by the
+design effect before the exact binomial test (Korn & Graubard 1998).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,15 +50,45 @@ class Certificate:
     n_more_plants: int | None
 
 
-def certify(
-    confidence: ArrayLike,
-    is_wrong: ArrayLike,
-    plants: Sequence[str],
-    expected: ArrayLike,
-    tolerated_error: float,
-    confidence_level: float,
-) -> Certificate:
-    """Certify the least confidence from which on at most a tolerated share of answers is wrong.
+@dataclass(frozen=True)
+class RankedAnswers:
+    """Validation answers, the most confident first, with the tests of thresholds that any tolerance shares.
+
+    Attributes
+    ----------
+    scores, plants : (n,) confidence of each answer, and number of its plant.
+    tests, expected : tests of thresholds from few answers to many, and the share of wrong answers expected in each.
+    """
+
+    scores: Floats
+    plants: NDArray[np.int64]
+    tests: Sequence["ThresholdTest"]
+    expected: Sequence[float]
+
+    def certify(self, tolerated_error: float, confidence_level: float) -> Certificate:
+        """Certify the least confidence from which on at most a tolerated share of answers is wrong.
+
+        Parameters
+        ----------
+        tolerated_error : tolerated share of wrong answers among those acted on, in (0, 1).
+        confidence_level : probability, over the draw of validation plants, with which the promise holds, in (0, 1).
+        """
+        tests, level = self.tests, 1 - confidence_level
+        start = _start(tests, self.expected, tolerated_error, level)
+        last = start - 1
+        while last + 1 < len(tests) and tests[last + 1].p_value(tolerated_error) <= level:
+            last += 1
+        if last < start:
+            n_plants = len(np.unique(self.plants))
+            return Certificate(None, 0, 0, 0, plants_needed(tests, n_plants, tolerated_error, level))
+        n = tests[last].n
+        return Certificate(float(self.scores[n - 1]), n, tests[last].n_wrong, len(np.unique(self.plants[:n])), 0)
+
+
+def rank_answers(
+    confidence: ArrayLike, is_wrong: ArrayLike, plants: Sequence[str], expected: ArrayLike
+) -> RankedAnswers:
+    """Sort n >= 1 validation answers by confidence, and prepare the tests of thresholds.
 
     Parameters
     ----------
@@ -66,21 +97,13 @@ def certify(
     plants : (n,) plant of each answer.
     expected : (n,) probability that each answer is wrong, learned from other plants. It decides where the tests begin;
         the promise holds whether it is right or not.
-    tolerated_error : tolerated share of wrong answers among those acted on, in (0, 1).
-    confidence_level : probability, over the draw of validation plants, with which the promise holds, in (0, 1).
     """
     scores, wrong = np.asarray(confidence, np.float64), np.asarray(is_wrong, np.bool_)
     order = np.argsort(-scores, kind="stable")
-    scores, wrong, names = scores[order], wrong[order], np.asarray(plants, np.str_)[order]
-    tests, level = _tests(scores, wrong, names), 1 - confidence_level
-    start = _start(tests, np.asarray(expected, np.float64)[order], tolerated_error, level)
-    last = start - 1
-    while last + 1 < len(tests) and tests[last + 1].p_value(tolerated_error) <= level:
-        last += 1
-    if last < start:
-        return Certificate(None, 0, 0, 0, plants_needed(tests, len(set(plants)), tolerated_error, level))
-    n, n_plants = tests[last].n, len(set(names[: tests[last].n].tolist()))
-    return Certificate(float(scores[n - 1]), n, int(wrong[:n].sum()), n_plants, 0)
+    number = np.unique(np.asarray(plants, np.str_), return_inverse=True)[1].astype(np.int64)[order]
+    scores, wrong, likely = scores[order], wrong[order], np.asarray(expected, np.float64)[order]
+    tests = _tests(scores, wrong, number)
+    return RankedAnswers(scores, number, tests, [float(likely[: one.n].mean()) for one in tests])
 
 
 @dataclass(frozen=True)
@@ -96,37 +119,38 @@ class ThresholdTest:
 
         Counts are divided by the design effect and multiplied by `times`.
         """
-        return float(_p_values(self.n_wrong, self.n, self.effect / times, tolerated_error))
+        return _p_value(self.n_wrong, self.n, self.effect / times, tolerated_error)
 
     def power(self, expected: float, tolerated_error: float, level: float) -> float:
         """Return the probability that the test rejects at a level if a share `expected` of answers is wrong."""
-        errors = np.arange(self.n + 1)
-        n_rejecting = int((_p_values(errors, self.n, self.effect, tolerated_error) <= level).sum())
+        n_rejecting = bisect_right(
+            range(self.n + 1), level, key=lambda errors: _p_value(errors, self.n, self.effect, tolerated_error)
+        )
         return float(binom.cdf(n_rejecting - 1, self.n, expected))
 
 
-def _p_values(n_wrong: ArrayLike, n: int, effect: float, tolerated_error: float) -> Floats:
+def _p_value(n_wrong: int, n: int, effect: float, tolerated_error: float) -> float:
     """Return the binomial tail of Clopper & Pearson, which takes fractions, for counts divided by an effect."""
-    errors = np.asarray(n_wrong, np.float64) / effect
-    return np.asarray(betaincc(errors + 1, np.maximum(n / effect - errors, 1e-12), tolerated_error))
+    errors = n_wrong / effect
+    return float(betaincc(errors + 1, max(n / effect - errors, 1e-12), tolerated_error))
 
 
-def _tests(scores: Floats, wrong: NDArray[np.bool_], names: NDArray[np.str_]) -> list[ThresholdTest]:
+def _tests(scores: Floats, wrong: NDArray[np.bool_], plants: NDArray[np.int64]) -> list[ThresholdTest]:
     """Return the tests of thresholds from few answers to many; answers of equal confidence are never parted."""
-    n_all, rho = len(scores), intra_plant_correlation(wrong, names)
+    n_all, rho = len(scores), intra_plant_correlation(wrong, plants)
     ends = np.flatnonzero(np.r_[scores[1:] < scores[:-1], True]) + 1  # numbers of answers that a threshold can cut off
     wanted = np.arange(1, round(1 / STEP) + 1) * STEP * n_all
     cuts = np.unique(ends[np.minimum(np.searchsorted(ends, wanted - 1e-9), len(ends) - 1)]).tolist()
-    return [ThresholdTest(n, int(wrong[:n].sum()), design_effect(names[:n], rho)) for n in cuts]
+    return [ThresholdTest(n, int(wrong[:n].sum()), design_effect(plants[:n], rho)) for n in cuts]
 
 
-def _start(tests: Sequence[ThresholdTest], expected: Floats, tolerated_error: float, level: float) -> int:
+def _start(tests: Sequence[ThresholdTest], expected: Sequence[float], tolerated_error: float, level: float) -> int:
     """Return the test with which the tests begin: of those that reject with probability `POWER`, that of most answers.
 
-    The probability is computed as if answers were wrong as often as `expected` (n,). If no test reaches it, the tests
-    begin with the most promising one.
+    The probability is computed as if the answers of each test were wrong as often as `expected`. If no test reaches it,
+    the tests begin with the most promising one.
     """
-    power = np.asarray([one.power(float(expected[: one.n].mean()), tolerated_error, level) for one in tests])
+    power = np.asarray([one.power(share, tolerated_error, level) for one, share in zip(tests, expected, strict=True)])
     is_likely = np.flatnonzero(power >= POWER)
     return int(is_likely[-1] if len(is_likely) else power.argmax())
 

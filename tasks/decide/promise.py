@@ -1,7 +1,6 @@
 """Promise: certify on cross-fitted validation answers from which reliability on answers may be acted on.
 
-Reads `crossfit`, `clusters` and the decisions on clusters, and a person's review where there is one. Writes the table
-`promises`.
+Reads `crossfit` and `clusters`, and a person's review where there is one. Writes the table `promises`.
 """
 
 from typing import Any

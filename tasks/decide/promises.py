@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from storage.tables.names import ALL_ANSWERS, COMBINED_SCORE, PRODUCT_SCORE, SCORES
 from storage.tables.rows import Row
 from tasks.decide.decisions import Answered
-from tasks.decide.guarantee import certify
+from tasks.decide.guarantee import RankedAnswers, rank_answers
 from tasks.decide.params import DecideParams
 
 Floats = NDArray[np.float64]
@@ -45,27 +45,19 @@ def promise_rows(judged: JudgedAnswers, classes: Sequence[str], params: DecidePa
     for score, values, answer, expected in _scores(judged):
         is_wrong = answer != judged.truth
         for name, chosen, own in _groups(answer, classes, params):
-            is_product = score == PRODUCT_SCORE
+            plants = [judged.plants[i] for i in np.flatnonzero(chosen).tolist()]
+            ranked = rank_answers(values[chosen], is_wrong[chosen], plants, expected[chosen]) if plants else None
+            is_followed = score == PRODUCT_SCORE and (name == ALL_ANSWERS) == (params.promise == "together")
             for tolerated in sorted({*TOLERATED, own}):
-                plants = [judged.plants[i] for i in np.flatnonzero(chosen).tolist()]
-                of_group = (values[chosen], is_wrong[chosen], plants, expected[chosen])
-                row = promise(*of_group, tolerated, params.confidence)
-                is_used = is_product and tolerated == own and (name == ALL_ANSWERS) == (params.promise == "together")
+                row = promise(ranked, len(plants), tolerated, params.confidence)
+                is_used = is_followed and tolerated == own
                 rows.append({"score": score, "answers": name, **row, "is_used": is_used})
     return rows
 
 
-def promise(
-    values: Floats,
-    is_wrong: NDArray[np.bool_],
-    plants: Sequence[str],
-    expected: Floats,
-    tolerated_error: float,
-    confidence: float,
-) -> dict[str, Any]:
-    """Return the columns of a promise about n validation answers (see `certify`); n may be 0."""
-    n = len(values)
-    found = certify(values, is_wrong, plants, expected, tolerated_error, confidence) if n else None
+def promise(ranked: RankedAnswers | None, n: int, tolerated_error: float, confidence: float) -> dict[str, Any]:
+    """Return the columns of a promise about n validation answers; `ranked` is None if there are none."""
+    found = None if ranked is None else ranked.certify(tolerated_error, confidence)
     return {
         "tolerated_error": tolerated_error,
         "confidence": confidence,

@@ -15,7 +15,7 @@ from tasks.cluster.evidence import MapEvidence, Signals, cluster_evidence, place
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.decide.counts import ready_counts
 from tasks.decide.decisions import Answered, more_probable
-from tasks.decide.guarantee import certify
+from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.score.combine import answer_sign, inputs
 from tasks.score.date_share import DateShare, estimated_share, validated_share
@@ -194,9 +194,9 @@ def promises(
     for score, (values, is_wrong) in claimed.items():
         own, own_wrong = (one[~is_vetoed] for one in validated[score])
         believed = validated[PRODUCT_SCORE if score == PRODUCT_SCORE else COMBINED_SCORE][0]
-        expected = 1 - believed[~is_vetoed]
+        ranked = rank_answers(own, own_wrong, names, 1 - believed[~is_vetoed])
         for tolerated in TOLERATED:
-            found = certify(own, own_wrong, names, expected, tolerated, CONFIDENCE)
+            found = ranked.certify(tolerated, CONFIDENCE)
             chosen = ~is_checked & (values >= (np.inf if found.threshold is None else found.threshold))
             answered[score].append(float(chosen.mean()))
             kept[score].append(not chosen.any() or bool(is_wrong[chosen].mean() <= tolerated))

@@ -12,7 +12,7 @@ from tasks.decide import decide as decide_dates
 from tasks.decide import promise
 from tasks.decide.counts import ready_counts
 from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
-from tasks.decide.guarantee import certify
+from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import JudgedAnswers, promise_rows
 from tasks.export import export
@@ -86,7 +86,8 @@ def golden_promises() -> dict[str, Any]:
     is_doubted = doubted(number[few] % 7, some.is_corrected, choices)
     reasons = check_reasons(some, {0: 0.7, 1: None}, number[few] / 200, 0.02, is_doubted, number[few] > 16)
     needed = [
-        certify(right[:n], ~is_right[:n], plants[:n], 1 - right[:n], 0.05, 0.9).n_more_plants for n in (10, 40, 90)
+        rank_answers(right[:n], ~is_right[:n], plants[:n], 1 - right[:n]).certify(0.05, 0.9).n_more_plants
+        for n in (10, 40, 90)
     ]
     return {
         "together": [row for row in rows["together"] if row["score"] == PRODUCT_SCORE],

@@ -1,12 +1,24 @@
 """The certified threshold: exact tests against other programs, hand-worked cases, and the promise in simulation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
-from tasks.decide.guarantee import Certificate, ThresholdTest, certify, plants_needed
+from tasks.decide.guarantee import Certificate, ThresholdTest, plants_needed, rank_answers
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def certify(
+    confidence: Floats, is_wrong: Flags, plants: Sequence[str], expected: Floats, tolerated: float, level: float
+) -> Certificate:
+    return rank_answers(confidence, is_wrong, plants, expected).certify(tolerated, level)
 
 
 def ids(n: int) -> list[str]:

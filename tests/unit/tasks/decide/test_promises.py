@@ -5,7 +5,7 @@ import pytest
 
 from storage.tables.names import ALL_ANSWERS, PRODUCT_SCORE, SCORES
 from tasks.decide.decisions import more_probable
-from tasks.decide.guarantee import certify
+from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import TOLERATED, JudgedAnswers, promise_rows, thresholds
 
@@ -38,9 +38,9 @@ def test_a_row_is_the_certificate_of_its_answers() -> None:
         chosen = data.answered.answer == answer
         plants = [p for p, is_chosen in zip(data.plants, chosen, strict=True) if is_chosen]
         is_wrong = (data.answered.answer != data.truth)[chosen]
-        found = certify(
-            data.answered.reliability[chosen], is_wrong, plants, 1 - data.answered.reliability[chosen], 0.2, 0.9
-        )
+        found = rank_answers(
+            data.answered.reliability[chosen], is_wrong, plants, 1 - data.answered.reliability[chosen]
+        ).certify(0.2, 0.9)
         assert (row["threshold"], row["n_answered"], row["n_wrong"]) == (found.threshold, found.n, found.n_wrong)
         assert row["n_validation"] == chosen.sum() and row["share_answered"] == found.n / chosen.sum()
 
