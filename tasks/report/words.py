@@ -1,7 +1,5 @@
 """Keep the report's fixed sentences: what words of the tables mean, and when not to trust a number."""
 
-from itertools import combinations
-
 from storage.tables.names import METHOD_NAMES, PRODUCT_SCORE, SCORES
 
 # How a method makes its maps, by its word in the tables.
@@ -72,12 +70,6 @@ DRIFT_WORDS = {
     "clusters": "plants fall into other clusters than in validation",
     "novelty": "too many saliency maps are unlike every validation map",
     "answers": "the classifier's answers have other shares than in validation",
-}
-# The same by the whole text of the column, in which the words of several reasons follow each other in this order.
-DRIFT_REASONS = {
-    " ".join(some): ", and ".join(DRIFT_WORDS[word] for word in some)
-    for n in range(1, len(DRIFT_WORDS) + 1)
-    for some in combinations(DRIFT_WORDS, n)
 }
 
 # Why a plant-date was left out, by the word in the table `rejected`.
@@ -162,6 +154,11 @@ def figure_text(value: float | None, digits: int = 3) -> str:
 def p_text(p: float) -> str:
     """Return a p-value as text, `p = 0.012`."""
     return f"p\u00a0=\u00a0{p:.2g}" if p >= 0.001 else "p\u00a0<\u00a00.001"
+
+
+def drift_reason(reason: str) -> str:
+    """Return for readers why a date is outside, from the words of the column `reason` of the table `drift`."""
+    return ", and ".join(DRIFT_WORDS.get(word, word) for word in reason.split())
 
 
 def method_name(method: str) -> str:

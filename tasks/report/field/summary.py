@@ -9,7 +9,7 @@ from typing import Any
 from storage.tables.rows import Row
 from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of, is_about_harvest
 from tasks.export.decisions import check_first
-from tasks.report.words import CHECK_REASONS, DRIFT_REASONS, SHARE_OUTSIDE
+from tasks.report.words import CHECK_REASONS, SHARE_OUTSIDE, drift_reason
 
 # Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
 MEANINGS = {
@@ -94,7 +94,7 @@ def day_label(day: str) -> str:
 def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
     """Count a date's decisions."""
     tally = Counter(row["decision"] for row in day.rows)
-    reasons = [DRIFT_REASONS.get(str(row["reason"]), str(row["reason"])) for row in day.drift if row["is_outside"]]
+    reasons = [drift_reason(row["reason"]) for row in day.drift if row["is_outside"]]
     reasons += [SHARE_OUTSIDE] * day.is_share_outside
     kept = [row["answer_reliability"] for row in day.rows if row["decision"] != CHECK]
     left_out = Counter(row["reason"] for row in day.rejected)

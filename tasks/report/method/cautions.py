@@ -8,7 +8,7 @@ from typing import Any
 from storage.tables.names import SPLIT_NAMES
 from storage.tables.rows import Row
 from tasks.adjust.review_choices import PERSON, TIMEOUT, rule_choice
-from tasks.report.words import CHECK_REASONS, DRIFT_REASONS
+from tasks.report.words import CHECK_REASONS, drift_reason
 
 
 def decision_counts(decided: Sequence[Row]) -> list[dict[str, Any]]:
@@ -58,9 +58,7 @@ def drift_rows(drift: Sequence[Row]) -> list[dict[str, Any]]:
     """Return every date and split in reading order, with `why` it is outside in words; empty if it is not."""
     order = {split: i for i, split in enumerate(SPLIT_NAMES)}
     ranked = sorted(drift, key=lambda row: (row["date"], order.get(row["split"], len(order))))
-    return [
-        {**row, "why": DRIFT_REASONS.get(row["reason"], row["reason"]) if row["is_outside"] else ""} for row in ranked
-    ]
+    return [{**row, "why": drift_reason(row["reason"]) if row["is_outside"] else ""} for row in ranked]
 
 
 def outside_dates(drift: Sequence[Row]) -> list[tuple[str, str]]:
