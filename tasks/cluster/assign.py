@@ -86,12 +86,13 @@ def assign_images(
     ids = [table["plant_id"][where[row]] for row in rows]
     explained_class = maps.manifest.params["explained_class"]
     same = {"method": method, "explained_class": explained_class, "clusters": clusters.digest}
-    known = read_reference(store.open(clusters), store.open(crossfit), has_plants=plants is not None)
+    fit, judged = store.open(clusters), store.open(crossfit)
+    known = read_reference(fit, judged, has_plants=plants is not None)
     trained = set[str]() if plants is None else training_plants(store.open(plants), set(ids))
     with (
         writing_table(draft, ASSIGNMENTS, is_by_plant(ids)) as write,
     ):
-        for part, found in signals_in_parts(store.open(clusters), store.open(crossfit), known, maps, ids):
+        for part, found in signals_in_parts(fit, judged, known, maps, rows, ids):
             some = rows[part]
             found |= {name: [table[name][where[row]] for row in some] for name in ("plant_id", "split", "classifier")}
             found["seen"] = seen_as(ids[part], set(known.number), trained)
@@ -151,7 +152,7 @@ def seen_as(ids: Sequence[str], validated: set[str], trained: set[str]) -> list[
 
 
 def signals_in_parts(
-    fit: Artifact, crossfit: Artifact, known: Reference, maps: Artifact, ids: Sequence[str]
+    fit: Artifact, crossfit: Artifact, known: Reference, maps: Artifact, rows: Sequence[int], ids: Sequence[str]
 ) -> Generator[tuple[slice, Rows]]:
     """Yield parts of a date's maps, with their cluster and signals from validation maps of other plants.
 
@@ -159,10 +160,9 @@ def signals_in_parts(
 
     Parameters
     ----------
-    ids : (n,) plant of each map.
+    rows, ids : (n,) row of each map's image among the date's images, and its plant.
     """
     k, own = fit.manifest.params["neighbours"], read_own(fit, crossfit, known.evidence, maps)
-    rows = read_array(maps, ROWS).tolist()
     for part in batches(len(rows), ROWS_AT_ONCE):
         coordinates, residuals, is_flat = _place(fit, known.evidence.axes, maps, part)
         found = new_signals(known, coordinates, residuals, k, known.own(ids[part]))

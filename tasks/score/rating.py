@@ -139,7 +139,7 @@ def rate(
             probability[here] = own[row]["combined_reliability"]
     columns["combined_reliability"] = probability.tolist()
     columns["ready_probability"] = ready_probability(
-        probability, judged.answer[part], len(by.evidence.answers.logits[0])
+        probability, judged.answer[part], by.evidence.answers.logits.shape[1]
     )
     return columns
 
