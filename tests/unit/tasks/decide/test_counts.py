@@ -34,16 +34,27 @@ def images(signal: Floats, ready: NDArray[np.int64], plants: list[str]) -> Valid
     return Validation(np.zeros((len(signal), 1)), Answers(logits, logits), ready, plants, ["day"] * len(signal))
 
 
+def validated(random: np.random.Generator, n: int, share: float) -> tuple[Validation, dict[str, Floats]]:
+    """Labelled validation images of n plants, and their signals."""
+    signal, ready = drawn(random, n, share)
+    data = images(signal, ready, [f"v{i}" for i in range(n)])
+    return data, signals_of(signal, data)
+
+
+def unseen(signal: Floats, ready: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Inputs of the model for plants of a new date, whose share is not known, and their answers."""
+    new = images(signal, ready, [f"n{i}" for i in range(len(signal))])
+    values = inputs({**signals_of(signal, new), "share_shift": np.zeros(len(signal))})
+    return values, answer_sign(new.answers.predicted)
+
+
 def counts_of(seed: int, share: float, n_validation: int, n: int) -> tuple[dict[str, float], int]:
     """Count one simulated date; return the field's row and the true number of ready plants."""
     random = np.random.default_rng(seed)
-    signal, ready = drawn(random, n_validation, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(n_validation)])
-    known = signals_of(signal, data)
+    data, known = validated(random, n_validation, 0.5)
     model, resampled = ready_model(data, known), resampled_models(data, known, 60)
     there, truth = drawn(random, n, share)
-    new = images(there, truth, [f"n{i}" for i in range(n)])
-    values, answer = inputs({**signals_of(there, new), "share_shift": np.zeros(n)}), answer_sign(new.answers.predicted)
+    values, answer = unseen(there, truth)
     of_date = estimated_share(model, resampled, values, answer)
     probability = expit(model.ready_odds(values, answer, of_date.shift))
     (row,) = ready_counts(probability, values, answer, [None] * n, of_date, resampled)
@@ -51,9 +62,7 @@ def counts_of(seed: int, share: float, n_validation: int, n: int) -> tuple[dict[
 
 
 def test_counts_are_sums_of_probabilities_by_plot() -> None:
-    signal, ready = drawn(np.random.default_rng(0), 40, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(40)])
-    known = signals_of(signal, data)
+    data, known = validated(np.random.default_rng(0), 40, 0.5)
     model, resampled = ready_model(data, known), resampled_models(data, known, 20)
     values, answer = inputs(known), answer_sign(data.answers.predicted)
     probability = expit(model.ready_odds(values, answer, 0.0))
@@ -87,9 +96,7 @@ def test_interval_knows_the_uncertainty_of_the_model() -> None:
 def test_a_share_that_does_not_differ_is_validations() -> None:
     row, _ = counts_of(1, 0.5, 100, 100)
     assert row["n"] == 100
-    signal, ready = drawn(np.random.default_rng(1), 100, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(100)])
-    known = signals_of(signal, data)
+    data, known = validated(np.random.default_rng(1), 100, 0.5)
     model = ready_model(data, known)
     found = estimated_share(
         model, resampled_models(data, known, 60), inputs(known), answer_sign(data.answers.predicted)
@@ -100,14 +107,10 @@ def test_a_share_that_does_not_differ_is_validations() -> None:
 
 def test_a_far_share_is_estimated_and_its_distance_told() -> None:
     random = np.random.default_rng(5)
-    signal, ready = drawn(random, 200, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(200)])
-    known = signals_of(signal, data)
+    data, known = validated(random, 200, 0.5)
     model, resampled = ready_model(data, known), resampled_models(data, known, 60)
     there, truth = drawn(random, 400, 0.1)
-    new = images(there, truth, [f"n{i}" for i in range(400)])
-    values = inputs({**signals_of(there, new), "share_shift": np.zeros(400)})
-    found = estimated_share(model, resampled, values, answer_sign(new.answers.predicted))
+    found = estimated_share(model, resampled, *unseen(there, truth))
     assert found.source == "estimated" and 0.05 < found.share < 0.2  # shrunk from 0.1 towards 0.5
     assert found.distance == pytest.approx(min(model.shares.of_dates.values()) - found.share)
     assert DateShare(**found.as_json()) == found
@@ -116,21 +119,15 @@ def test_a_far_share_is_estimated_and_its_distance_told() -> None:
 def test_few_images_estimate_no_share() -> None:
     """29 plants of a date with few ready ones: validation's share is used, and the interval knows nothing else."""
     random = np.random.default_rng(5)
-    signal, ready = drawn(random, 200, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(200)])
-    known = signals_of(signal, data)
+    data, known = validated(random, 200, 0.5)
     model, resampled = ready_model(data, known), resampled_models(data, known, 20)
     there, truth = drawn(random, 30, 0.02)
     for n, source in ((30, "estimated"), (29, "overall")):
-        new = images(there[:n], truth[:n], [f"n{i}" for i in range(n)])
-        values = inputs({**signals_of(there[:n], new), "share_shift": np.zeros(n)})
-        assert estimated_share(model, resampled, values, answer_sign(new.answers.predicted)).source == source
+        assert estimated_share(model, resampled, *unseen(there[:n], truth[:n])).source == source
 
 
 def test_model_survives_json() -> None:
-    signal, ready = drawn(np.random.default_rng(2), 50, 0.4)
-    data = images(signal, ready, [f"v{i}" for i in range(50)])
-    known = signals_of(signal, data)
+    data, known = validated(np.random.default_rng(2), 50, 0.4)
     model = ready_model(data, known)
     values, answer = inputs(known), answer_sign(data.answers.predicted)
     again = ReadyModel.of(model.as_json())
@@ -139,9 +136,7 @@ def test_model_survives_json() -> None:
 
 def test_ready_odds_move_with_the_share_alone() -> None:
     """A shift of the share moves all log-odds of being ready by the same step, whatever was answered."""
-    signal, ready = drawn(np.random.default_rng(4), 60, 0.5)
-    data = images(signal, ready, [f"v{i}" for i in range(60)])
-    known = signals_of(signal, data)
+    data, known = validated(np.random.default_rng(4), 60, 0.5)
     model, values, answer = ready_model(data, known), inputs(known), answer_sign(data.answers.predicted)
     moved = model.ready_odds(values, answer, 0.7) - model.ready_odds(values, answer, 0.0)
     np.testing.assert_allclose(moved, 0.7 * model.combination.weights[-1])
