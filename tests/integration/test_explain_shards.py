@@ -345,6 +345,7 @@ def shard_manifests(store: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.nightly  # tests/integration/test_faults.py kills a run
 def test_killed_explanation_goes_on_at_the_first_missing_shard(tmp_path: Path) -> None:
     """SIGKILL to the whole process group in the middle of explaining, then the same campaign again."""
     (tmp_path / "weights.pt").write_bytes(save_weights(build_model("resnet18", 2, "none", seed=0)))

@@ -84,6 +84,7 @@ def test_clusters_hold_every_validation_image_once(shortcut: Outcome) -> None:
         assert row["fp"] + row["fn"] == row["n_wrong"]
 
 
+@pytest.mark.nightly  # `make study` shows this on ten seasons
 def test_no_split_loses_without_the_shortcut(tmp_path: Path) -> None:
     """Where nothing is systematic, adjustment must do no harm."""
     plain = analyse(tmp_path, shortcut=False)

@@ -220,6 +220,7 @@ def computing(service: Service, run: UUID) -> tuple[datetime, datetime]:
     return min(task.start_time for task in found if task.start_time), max(t.end_time for t in found if t.end_time)
 
 
+@pytest.mark.nightly  # in one process, tests/integration/test_faults.py shows this; `make chaos` kills every stage
 def test_a_killed_fit_does_not_train_again(service: Service) -> None:
     slow = ExplainParams(methods=("occlusion",), occlusion=OcclusionParams(stride=3))
     run = service.run("analyse-campaign", params=small_campaign("killed-fit", explain=slow).model_dump(mode="json"))
