@@ -31,7 +31,7 @@ from tasks.score.date_share import DateShare
 from tasks.score.uncertainty import ReadyModel
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 KEPT = ("plant_id", "split", "label", "cluster", "predicted", "ready_probability", *MADE_BY)  # columns copied
 READ = (*KEPT, "combined_reliability", "novelty")
 
@@ -94,7 +94,8 @@ def decide_images(
     }
     with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
         write(columns)
-    counted = count_rows(rows, share, rated, fitted)
+    # Beyond the limit nobody knows how far probabilities move, so their sum is no number of plants.
+    counted = [] if is_shifted else count_rows(rows, share, rated, fitted)
     write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
     draft.summary = {
         "date": date.isoformat(),

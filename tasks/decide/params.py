@@ -50,7 +50,7 @@ class DecideParams(Params):
         "maps, are to be checked",
     )
     max_share_shift: float = Field(
-        default=0.35,
+        default=0.2,
         ge=0,
         le=1,
         description="Largest distance of a date's estimated share of ready plants from the shares on validation dates; "

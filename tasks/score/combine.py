@@ -11,9 +11,11 @@ Where a cluster is mostly wrong, the classifier is the surer the more it is wron
 can say so, because elsewhere its confidence speaks for the answer. The input `failing` says it: minus the confidence in
 clusters with an error share above 1/2, in proportion to the excess, and 0 in all other clusters.
 
-Two more inputs say what the signals do not know: which class was answered, and how the share of ready plants on the
+Two more inputs say what the signals may not know: which class was answered, and how the share of ready plants on the
 image's date differs from that of all validation images. Their weights may have either sign. Without them, the
-probability is right on average but not by date and answer: "ready" is believed too much where few plants are ready.
+probability can be right on average but not by date and answer: "ready" is then believed too much where few plants are
+ready. Both start from zero, so that they count as far as validation shows that they help. If the classifier sees the
+growth in the images by itself, the date's share must not be counted twice.
 """
 
 from collections.abc import Mapping
@@ -29,8 +31,6 @@ Floats = NDArray[np.float64]
 # START and PENALTY were chosen on synthetic seasons other than those of the results in the documentation.
 START = {"margin": 1.0}  # prior weights of standardised signals; those not named have 0
 PENALTY = 10.0  # penalty of a squared step away from the prior weights, in units of one image's log-loss
-ANSWER_START = {"answer": 0.0, "answer_share": 1.0}  # prior weights of the inputs that know the answer's class
-ANSWER_PENALTY = 3.0  # penalty of these inputs' weights, in the same unit
 SAME = 1e-9  # least relative spread of an input; a smaller one is rounding, and scaling by it would let it dominate
 
 # Names of the signed inputs; a higher value always speaks for a right answer.
@@ -43,7 +43,7 @@ SIGNED = (
     "novelty",
     "failing",
 )
-INPUTS = (*SIGNED, *ANSWER_START)  # all inputs of the model
+INPUTS = (*SIGNED, "answer", "answer_share")  # all inputs of the model
 SHARE = INPUTS.index("answer_share")  # place of the input that knows the date's share of ready plants
 
 
@@ -110,7 +110,10 @@ class Combination:
 
 
 def fit_combination(
-    signals: Mapping[str, Floats], is_wrong: NDArray[np.bool_], counts: Floats | None = None
+    signals: Mapping[str, Floats],
+    is_wrong: NDArray[np.bool_],
+    counts: Floats | None = None,
+    share_start: float = 0.0,
 ) -> Combination:
     """Fit the model to signals of n validation images.
 
@@ -122,6 +125,8 @@ def fit_combination(
     signals : signals (n,) by name.
     is_wrong : (n,) whether each answer is wrong.
     counts : (n,) how often each image counts, as in a bootstrap; by default once.
+    share_start : prior weight of the date's share; a bootstrap draws it, because validation dates with equal shares
+        say nothing about it.
     """
     values, n_signed = inputs(signals), len(SIGNED)
     times = np.ones(len(values)) if counts is None else counts
@@ -130,18 +135,17 @@ def fit_combination(
     spread = np.sqrt(np.average((values[:, :n_signed] - mean[:n_signed]) ** 2, axis=0, weights=times))
     scale[:n_signed] = np.where(spread > SAME * np.maximum(np.abs(mean[:n_signed]), 1), spread, 1)
     standard, sign = (values - mean) / scale, np.where(is_wrong, -1.0, 1.0)
-    start = np.asarray([{**START, **ANSWER_START}.get(name, 0.0) for name in INPUTS])
-    penalty = np.asarray([PENALTY] * n_signed + [ANSWER_PENALTY] * len(ANSWER_START))
+    start = np.asarray([{**START, "answer_share": share_start}.get(name, 0.0) for name in INPUTS])
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         odds = standard @ theta[:-1] + theta[-1]
         pull = -sign * expit(-sign * odds) * times
         prior = 0.5 * (np.logaddexp(0, theta[-1]) + np.logaddexp(0, -theta[-1]))
         step = theta[:-1] - start
-        total = times @ np.logaddexp(0, -sign * odds) + prior + (penalty * step**2).sum() / 2
-        gradient = np.append(standard.T @ pull + penalty * step, pull.sum() + expit(theta[-1]) - 0.5)
+        total = times @ np.logaddexp(0, -sign * odds) + prior + PENALTY * (step**2).sum() / 2
+        gradient = np.append(standard.T @ pull + PENALTY * step, pull.sum() + expit(theta[-1]) - 0.5)
         return float(total), gradient
 
-    bounds = [(0.0, None)] * n_signed + [(None, None)] * (len(ANSWER_START) + 1)
+    bounds = [(0.0, None)] * n_signed + [(None, None)] * (len(INPUTS) - n_signed + 1)
     found = minimize(loss, np.append(start, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return Combination(mean, scale, np.asarray(found.x[:-1]), float(found.x[-1]))

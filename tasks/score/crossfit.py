@@ -29,7 +29,7 @@ from tasks.score.signals import answer_evidence
 from tasks.score.uncertainty import ready_model, resampled_models
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 
 
 def crossfit_recipe(

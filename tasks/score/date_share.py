@@ -27,7 +27,9 @@ class DateShare:
     source : `validation` (from the date's labelled plants), `estimated` (from its answers), or `overall`: the estimate
         does not differ from validation's overall share beyond chance, which is used instead.
     shift : log-odds of the share minus those of validation's overall share.
-    distance : distance of the share from the range of the shares on validation dates, 0..1.
+    distance : distance of the share from the range of the shares on validation dates, 0..1. For an estimated share, the
+        larger one of this estimate and of the estimate for a classifier that sees nothing of the growth (Saerens et
+        al. 2002); validation dates with equal shares cannot tell how much it sees.
     resampled : shift by each of the resampled models, for intervals.
     """
 
@@ -69,9 +71,9 @@ def estimated_share(model: ReadyModel, resampled: Sequence[ReadyModel], inputs: 
     low, high = np.quantile(shifts, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     if low <= 0 <= high:
         return DateShare(shares.overall, "overall", 0.0, 0.0, shifts)
-    share = estimate_share(model.ready_odds(inputs, answer, 0.0), shares.overall, model.share_weight)
-    known = shares.of_dates.values()
-    distance = max(0.0, min(known) - share, share - max(known))
+    odds, known = model.ready_odds(inputs, answer, 0.0), shares.of_dates.values()
+    share, unseen = (estimate_share(odds, shares.overall, weight) for weight in (model.share_weight, 1.0))
+    distance = max(max(0.0, min(known) - one, one - max(known)) for one in (share, unseen))
     return DateShare(share, "estimated", float(logit(share) - logit(shares.overall)), distance, shifts)
 
 

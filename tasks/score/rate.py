@@ -27,7 +27,7 @@ from tasks.score.signals import answer_evidence
 from tasks.score.uncertainty import ReadyModel
 from tasks.stage import cached_by, made_once
 
-REVISION = 5
+REVISION = 6
 
 
 def reliability_recipe(

@@ -65,15 +65,19 @@ def ready_model(data: Validation, signals: Signals) -> ReadyModel:
 def resampled_models(data: Validation, signals: Signals, n_models: int = N_MODELS) -> list[ReadyModel]:
     """Fit the model to `n_models` resamples of the validation plants, drawn with replacement.
 
-    A plant is drawn with all its images, because these resemble each other.
+    A plant is drawn with all its images, because these resemble each other. Each model also draws the prior weight of
+    the date's share from 0 (the classifier sees all growth by itself) to 1 (it sees none). Where validation dates have
+    equal shares, only this draw carries the uncertainty on to a date with another share (randomised priors: Osband et
+    al. 2018, arXiv 1806.03335).
 
     Parameters
     ----------
     data, signals : validation images and their cross-fitted signals.
     """
+    starts = np.random.default_rng(SEED).uniform(size=n_models).tolist()
     return [
-        ReadyModel(fit_combination(signals, data.is_wrong, counts), data.shares(counts))
-        for counts in _draws(data.plants, n_models)
+        ReadyModel(fit_combination(signals, data.is_wrong, counts, start), data.shares(counts))
+        for counts, start in zip(_draws(data.plants, n_models), starts, strict=True)
     ]
 
 

@@ -64,7 +64,8 @@ class Outcome:
         classes.
     gap, worst_gap : difference of promised and observed share of right answers by date and answer, mean and largest.
     brier : mean squared error of the probability that a plant is ready.
-    is_covered : on each date, whether the interval of the number of ready plants contains the true number.
+    outside : share of plants on dates outside what was validated, all of which are to be checked.
+    is_covered : on each other date, whether the interval of the number of ready plants contains the true number.
     answered : share of plants acted on, by score and tolerated error.
     kept : whether at most the tolerated share of these answers was wrong, by score and tolerated error.
     possible : share of plants acted on if truth were known to the choice of the product's threshold.
@@ -79,6 +80,7 @@ class Outcome:
     gap: float
     worst_gap: float
     brier: float
+    outside: float
     is_covered: list[bool]
     answered: dict[str, list[float]]
     kept: dict[str, list[bool]]
@@ -91,7 +93,7 @@ def outcome(name: str, scenario: Scenario, seed: int) -> Outcome:
     start = time.process_time()
     campaign = draw_campaign(scenario, seed)
     known, unseen = campaign.validation, campaign.unseen
-    rated, new, is_swapped, is_covered = judge(campaign, PARAMS, Kernel(PARAMS.affinity, PARAMS.scale))
+    rated, new, is_swapped, is_outside, is_covered = judge(campaign, PARAMS, Kernel(PARAMS.affinity, PARAMS.scale))
     answer, promised = new.answered.answer, new.answered.reliability
     is_right = answer == unseen.truth
     gaps = calibration_gaps(unseen.date, answer, promised, is_right)
@@ -105,6 +107,7 @@ def outcome(name: str, scenario: Scenario, seed: int) -> Outcome:
         gap=float(np.mean(gaps)),
         worst_gap=max(gaps),
         brier=float(((promised - is_right) ** 2).mean()),
+        outside=float(is_outside.mean()),
         is_covered=is_covered,
         answered=answered,
         kept=kept,
@@ -113,13 +116,13 @@ def outcome(name: str, scenario: Scenario, seed: int) -> Outcome:
     )
 
 
-def judge(campaign: Campaign, params: ClusterParams, kernel: Kernel) -> tuple[Rated, Rated, Flags, list[bool]]:
+def judge(campaign: Campaign, params: ClusterParams, kernel: Kernel) -> tuple[Rated, Rated, Flags, Flags, list[bool]]:
     """Judge validation, cross-fitted, and unseen plants by all of validation.
 
     Returns
     -------
-    Scores of validation and of unseen images; which of the latter the paper's rule swaps; and by date whether the
-    interval of the number of ready plants contains the true number.
+    Scores of validation and of unseen images; which of the latter the paper's rule swaps, and which lie outside; and by
+    date that is not outside, whether the interval of the number of ready plants contains the true number.
     """
     known, unseen = campaign.validation.labelled, campaign.unseen
     found = cross_fit(known, params, kernel)
@@ -141,12 +144,14 @@ def judge(campaign: Campaign, params: ClusterParams, kernel: Kernel) -> tuple[Ra
             else estimated_share(model, resampled, judged.inputs, judged.answer)
         )
         right[here], is_outside[here] = right_probability(judged, model, share), share.distance > DECIDE.max_share_shift
-        is_covered.append(counts_hold(judged, right[here], share, resampled, unseen.truth[here]))
+        if not is_outside[here].any():
+            is_covered.append(counts_hold(judged, right[here], share, resampled, unseen.truth[here]))
     swaps = swapped_by_paper(evidence, signals["cluster"])
     return (
         rate(campaign.validation, found.signals, own, np.zeros(len(own), np.bool_)),
         rate(unseen, signals, right, is_outside),
         swaps,
+        is_outside,
         is_covered,
     )
 

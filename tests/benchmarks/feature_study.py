@@ -23,15 +23,16 @@ def quality_table(outcomes: list[Outcome]) -> str:
     """Format accuracy and calibration of every scenario as Markdown, means over campaigns."""
     lines = [
         "| scenario | right before | paper's rule | decided | gap by date and answer, mean | worst | Brier "
-        "| coverage of counts | CPU s |",
-        "|---|" + "---:|" * 8,
+        "| outside | coverage of counts | CPU s |",
+        "|---|" + "---:|" * 9,
     ]
     for scenario in dict.fromkeys(one.scenario for one in outcomes):
         rows = [one for one in outcomes if one.scenario == scenario]
-        names = ("before", "paper", "decided", "gap", "worst_gap", "brier")
-        figures = [*(mean(getattr(r, name) for r in rows) for name in names)]
-        figures += [mean(one for r in rows for one in r.is_covered), mean(r.seconds for r in rows)]
-        lines.append(f"| {scenario} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+        names = ("before", "paper", "decided", "gap", "worst_gap", "brier", "outside")
+        cells = [f"{mean(getattr(r, name) for r in rows):.3f}" for name in names]
+        covered = [one for r in rows for one in r.is_covered]
+        cells += [f"{mean(covered):.3f}" if covered else "–", f"{mean(r.seconds for r in rows):.3f}"]
+        lines.append(f"| {scenario} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ from flows.cli.options import configure_prefect
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
 from storage.records.campaigns import CampaignRecord
-from storage.tables import ADJUSTED, DECIDED, METRICS, PROMISES, READY_COUNTS, RELIABILITIES
+from storage.tables import ADJUSTED, ASSIGNMENTS, DECIDED, METRICS, PROMISES, READY_COUNTS, RELIABILITIES
 from storage.tables.names import PRODUCT_SCORE, SCORES
 from storage.tables.rows import Row, rows_of
 from tasks.classify.augment import AugmentParams
@@ -36,6 +36,8 @@ RESULT = Path("build/study.json")
 TOLERATED = (0.1, 0.15, 0.2)
 WHOLE_FILES = {"n_damaged": 0, "n_truncated": 0, "n_duplicates": 0}  # a late date has few plants left
 METHOD = "gradcam"
+MORE_PLANTS = {"n_plots": 5}  # two plots that the fit has never seen, beside its three
+RIPE_AT_ONCE = {"harvest_spread": 2.5, "never_share": 0.0}  # else most plants that stand late are never ready
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Scenario:
     ----------
     season : keys of the season.
     copies : augmented copies of an image by class; more copies of ready plants bias the classifier.
-    new_date : date that the fit scores afterwards, on which the scenario is judged; None judges test plants.
+    new_date : date that the fit scores afterwards, on whose new plants the scenario is judged; None judges test plants.
+    new_season : keys of the season on that date.
     """
 
     season: dict[str, Any] = field(default_factory=dict[str, Any])
     copies: tuple[int, int] = (1, 2)
     new_date: date | None = None
+    new_season: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 SCENARIOS = {
@@ -60,8 +64,8 @@ SCENARIOS = {
     "nothing systematic": Scenario({"dates": MIDDLE}),
     "growing season": Scenario(),
     "biased classifier": Scenario({"dates": MIDDLE}, copies=(1, 5)),
-    "few ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[16]),
-    "many ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[30]),
+    "few ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[17], new_season=MORE_PLANTS),
+    "many ready": Scenario({"dates": MIDDLE}, new_date=AUGUST[26], new_season={**MORE_PLANTS, **RIPE_AT_ONCE}),
     "repeated plants": Scenario({"dates": tuple(AUGUST[20:26]), "plants_per_row": 8}),
 }
 
@@ -96,11 +100,12 @@ def outcome(name: str, seed: int) -> dict[str, Any]:
     record = analyse_campaign(params, str(FOLDER.absolute()))
     artifacts, days, split = record.artifacts, params.dates, "test"
     if scenario.new_date is not None:
-        season = params.source.season.model_copy(update={**WHOLE_FILES, "dates": (scenario.new_date,)})  # pyright: ignore
+        changed = {**WHOLE_FILES, **scenario.new_season, "dates": (scenario.new_date,)}
+        season = params.source.season.model_copy(update=changed)  # pyright: ignore
         scored = score_acquisition(
             params.campaign, scenario.new_date, str(FOLDER.absolute()), source=SyntheticSource(season=season)
         )
-        artifacts, days, split = scored.artifacts, (scenario.new_date,), "new"
+        artifacts, days, split = scored.artifacts, (scenario.new_date,), None
     rows = [row for day in days for row in judged_rows(store, artifacts, day, split)]
     return {
         "scenario": name,
@@ -116,19 +121,16 @@ def outcome(name: str, seed: int) -> dict[str, Any]:
     }
 
 
-def judged_rows(store: Store, artifacts: dict[str, ArtifactRef], day: date, split: str) -> list[dict[str, Any]]:
-    """Read a date's labelled unseen rows with decision, scores and the paper's answer.
-
-    On a scored date every plant is unseen by the classifier's training date, whatever its split in the season.
-    """
+def judged_rows(store: Store, artifacts: dict[str, ArtifactRef], day: date, split: str | None) -> list[dict[str, Any]]:
+    """Read a date's labelled rows with decision, scores and the paper's answer: of a split, or of all unseen plants."""
     decided = rows_of(store.open(artifacts[f"decided {METHOD} {day}"]), DECIDED)
     rated = rows_of(store.open(artifacts[f"reliability {METHOD} {day}"]), RELIABILITIES, tuple(SCORES))
     adjusted = rows_of(store.open(artifacts[f"adjusted {METHOD} {day}"]), ADJUSTED, ("adjusted",))
-    together = zip(decided, rated, adjusted, strict=True)
+    seen = rows_of(store.open(artifacts[f"assignments {METHOD} {day}"]), ASSIGNMENTS, ("seen",))
     return [
         {**one, **scores, "adjusted": paper["adjusted"], "day": str(day)}
-        for one, scores, paper in together
-        if one["label"] is not None and (one["split"] == split or (split == "new" and one["split"] != "val"))
+        for one, scores, paper, by in zip(decided, rated, adjusted, seen, strict=True)
+        if one["label"] is not None and (by["seen"] is None if split is None else one["split"] == split)
     ]
 
 

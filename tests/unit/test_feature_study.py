@@ -36,7 +36,12 @@ def test_a_promise_about_answers_that_are_always_right_covers_all_but_vetoed_pla
 def test_a_small_campaign_from_drawing_to_decisions() -> None:
     found = outcome("growing", replace(SCENARIOS["growing"], n_plants=30, n_unseen=400), 0)
     assert list(found.answered) == list(found.kept) == [PRODUCT_SCORE, *SCORES]
-    assert len(found.is_covered) == 4
+    assert len(found.is_covered) == 4 and found.outside == 0
     assert found.answered[PRODUCT_SCORE] == sorted(found.answered[PRODUCT_SCORE])
     assert 0.7 < found.before < 0.9 and 0.7 < found.decided < 0.95
     assert 0 <= found.gap <= found.worst_gap <= 1 and 0 < found.brier < 0.25
+
+
+def test_a_date_with_few_ready_plants_is_outside_and_not_counted() -> None:
+    found = outcome("few ready", replace(SCENARIOS["few ready"], n_unseen=400), 0)
+    assert (found.outside, found.is_covered, found.answered[PRODUCT_SCORE]) == (1, [], [0, 0, 0])

@@ -151,6 +151,8 @@ def reliance_sentences(summary: DaySummary) -> list[str]:
     sentences: list[str] = []
     if summary.is_about_harvest and summary.ready is not None:
         sentences.append(ready_sentence(summary.ready, summary.n))
+    elif summary.is_about_harvest and summary.outside:
+        sentences.append("How many plants are ready is not known, because the date is outside what was validated.")
     if summary.n_to_act_on:
         sentences.append(
             f"Of the {summary.n_to_act_on} answer{'' if summary.n_to_act_on == 1 else 's'} to act on, about "

@@ -14,7 +14,19 @@ from storage.tables.rows import rows_of
 from tasks.decide.decide import decide_images
 from tasks.decide.params import DecideParams
 from tasks.decide.promise import make_promises
-from tests.support.planted_campaign import DAYS, Judged, artifact_of, judge, of_three_classes, plant_season, season
+from tasks.score.rate import rate_images
+from tests.support.planted_campaign import (
+    DAYS,
+    Judged,
+    Shown,
+    artifact_of,
+    assign,
+    judge,
+    of_three_classes,
+    plant,
+    plant_season,
+    season,
+)
 
 CLASSES = ("not_ready", "ready")
 LENIENT = DecideParams(tolerated_error=0.45, confidence=0.5)  # so that a few plants certify something
@@ -126,6 +138,22 @@ def test_counts_sum_the_probabilities_of_a_date(planted: Judged) -> None:
     assert field["share_source"] == "validation" and field["share_shift"] == 0
     stored = read_array(planted.store.open(planted.reliability[0]), MODEL_INPUTS)
     assert stored.shape == (len(rows), 9) and np.isfinite(stored).all()
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0])
+def test_a_date_with_too_many_ready_plants_is_checked_and_not_counted(planted: Judged, limit: float) -> None:
+    """Ninety in a hundred plants of a scored date are answered ready; half of validation's are."""
+    store, day = planted.store, "2021-09-10"
+    later = plant(store, day, [Shown(f"x{i:02}", "new", None, int(i % 10 > 0), i % 2) for i in range(100)])
+    assigned = assign(store, later, planted.clusters, planted.crossfit)
+    named = (str(store.root), date.fromisoformat(day), "gradcam")
+    rated = rate_images.fn(*named, planted.scores, planted.crossfit, assigned, later.predictions)
+    drift = artifact_of(store, DRIFT, [{"split": "new", "is_outside": False, "reason": ""}])
+    params = LENIENT.model_copy(update={"max_share_shift": limit})
+    made = store.open(decide_images.fn(*named, params, CLASSES, planted.promises, planted.crossfit, rated, drift))
+    rows, counts = rows_of(made, DECIDED), rows_of(made, READY_COUNTS)
+    assert {row["is_outside"] for row in rows} == {limit == 0}
+    assert made.summary["is_share_outside"] == (limit == 0) == (not counts)
 
 
 def test_with_three_classes_there_is_no_probability_of_being_ready(tmp_path: Any) -> None:

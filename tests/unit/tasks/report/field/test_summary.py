@@ -133,6 +133,7 @@ def test_a_date_whose_share_of_ready_plants_is_far_from_validation_is_outside() 
     drift: list[Any] = [{"is_outside": True, "reason": "novelty"}]
     found = summarise(FieldDay("2021-09-03", True, ROWS, drift=drift, is_share_outside=True), CLASSES)
     assert found.outside.endswith("; the share of ready plants is far from that on every validation date")
+    assert any(sentence.startswith("How many plants are ready is not known") for sentence in reliance_sentences(found))
     assert summarise(FieldDay("2021-09-03", True, ROWS), CLASSES).outside == ""
 
 
