@@ -180,7 +180,7 @@ def report(
         from flows.parameters import recorded_params
         from flows.renew import renew_campaign
 
-        decide = recorded_params(record.params).decide.model_copy(update={"tolerated_error": tolerated_error})
+        decide = recorded_params(record.params).decide.with_tolerated_error(tolerated_error)
         _show(store, renew_campaign(campaign, opened.address, decide=decide), as_json)
         return
     from flows.report.renewal import renew_report

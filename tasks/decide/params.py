@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from storage.errors import InputError
 from tasks.parameters import Params
 
 
@@ -61,3 +62,21 @@ class DecideParams(Params):
         """Return the tolerated share of wrong answers of a class by promise `each`; class 1 is ready."""
         own = self.tolerated_wrong_harvest if predicted_class == 1 else self.tolerated_wrong_leave
         return self.tolerated_error if own is None else own
+
+    def with_tolerated_error(self, share: float) -> "DecideParams":
+        """Return these parameters with another tolerated share of wrong answers, 0..1.
+
+        Raises
+        ------
+        InputError : both classes have tolerated shares of their own, so that no decision would change.
+        """
+        own = (self.tolerated_wrong_harvest, self.tolerated_wrong_leave)
+        if self.promise == "each" and None not in own:
+            raise InputError(
+                f"The campaign tolerates {own[0]:g} wrong answers among plants to harvest, and {own[1]:g} among "
+                "those to leave",
+                "Another tolerated share of all answers needs a class without a share of its own",
+                "change decide.tolerated_wrong_harvest and decide.tolerated_wrong_leave in the campaign's file, and "
+                "run it again",
+            )
+        return self.model_copy(update={"tolerated_error": share})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from storage.arrays.specs import FEATURES, IMAGES, LOGITS
-from storage.arrays.zarr_files import open_array, read_array
+from storage.arrays.zarr_files import open_array, read_array, read_rows
 from storage.artifacts import ArtifactRef, Store
 from storage.tables import CROSSFIT, OBSERVATIONS, PLANTS, RELIABILITIES
 from storage.tables.rows import Row, rows_of
@@ -109,28 +109,30 @@ def candidate_values(
     training: Floats,
     day: date,
 ) -> dict[str, Floats]:
-    """Return the candidates (5,) of every plant of a date, as evidence for the predicted class.
+    """Return the candidates (5,) of every plant of a date that did not train, as evidence for the predicted class.
 
     A plant without an earlier date gets the mean of those that have one, which says nothing about it.
     """
     here = by_date[day]
+    rows = np.flatnonzero(np.asarray(here.splits) != "train")
+    plants = [here.plants[row] for row in rows]
     classifier = load_classifier(store.open(artifacts["classifier"]), Runtime(device="cpu"))
-    turned = symmetries(classifier, np.asarray(open_array(store.open(artifacts[f"images {day}"]), IMAGES)[:]))
+    turned = symmetries(classifier, read_rows(open_array(store.open(artifacts[f"images {day}"]), IMAGES), rows))
     places = {
         row["plant_id"]: (row["easting"], row["northing"]) for row in rows_of(store.open(artifacts["plants"]), PLANTS)
     }
     earlier, beside = earlier_answers(by_date, day), neighbour_answers(here, places)
     usual = float(np.mean(list(earlier.values()))) if earlier else 0.0
-    sign = answer_sign((here.ready > 0).astype(np.int64))
-    distance = nearest(here.features, training, N_TRAINING)[1].mean(axis=1)
+    sign = answer_sign((here.ready[rows] > 0).astype(np.int64))
+    distance = nearest(here.features[rows], training, N_TRAINING)[1].mean(axis=1)
     columns = (
         sign * turned.mean(axis=1),
         -turned.std(axis=1),
-        sign * np.asarray([earlier.get(plant, usual) for plant in here.plants]),
-        sign * np.asarray([beside[plant] for plant in here.plants]),
+        sign * np.asarray([earlier.get(plant, usual) for plant in plants]),
+        sign * np.asarray([beside[plant] for plant in plants]),
         -distance,
     )
-    return dict(zip(here.plants, np.stack(columns, axis=1), strict=True))
+    return dict(zip(plants, np.stack(columns, axis=1), strict=True))
 
 
 def judged_images(store: Store, artifacts: Mapping[str, ArtifactRef], days: Sequence[date]) -> tuple[Judged, Judged]:

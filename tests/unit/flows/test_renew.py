@@ -20,11 +20,20 @@ PARAMS = CampaignParams(
 
 
 def test_other_decisions_replace_only_the_decisions() -> None:
-    other = PARAMS.decide.model_copy(update={"tolerated_error": 0.1})
+    other = PARAMS.decide.with_tolerated_error(0.1)
     found = with_decisions(PARAMS, other)
     assert found.decide == DecideParams(promise="each", max_share_shift=0.1, tolerated_error=0.1)
     assert found.model_dump(exclude={"decide"}) == PARAMS.model_dump(exclude={"decide"})
     assert with_decisions(PARAMS, None) == PARAMS
+
+
+def test_a_tolerated_error_that_changes_no_decision_is_refused() -> None:
+    half = DecideParams(promise="each", tolerated_wrong_harvest=0.1)
+    assert half.with_tolerated_error(0.2).tolerated(0) == 0.2
+    both = DecideParams(promise="each", tolerated_wrong_harvest=0.1, tolerated_wrong_leave=0.2)
+    with pytest.raises(InputError, match=r"tolerates 0\.1 wrong answers among plants to harvest, and 0\.2"):
+        both.with_tolerated_error(0.05)
+    assert both.model_copy(update={"promise": "together"}).with_tolerated_error(0.05).tolerated_error == 0.05
 
 
 def test_a_record_of_this_version_gives_its_parameters() -> None:
