@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import counts_table, text_table
-from tasks.sources.files import TextTable, parse_date, read_table
 from tasks.sources.harvests import (
     HarvestRecords,
     HarvestRow,
@@ -23,6 +22,7 @@ from tasks.sources.harvests import (
     parse_harvest,
     refuse_late_harvests,
 )
+from tasks.sources.text_tables import TextTable, parse_date, read_table
 
 
 class FlagWords(Params):

@@ -13,8 +13,8 @@ from typing import Literal
 from storage.errors import InputError
 from tasks.sources.checks import text_table
 from tasks.sources.contract import Harvest, LeftOut, SourceImage
-from tasks.sources.files import parse_date
 from tasks.sources.matching import Matching
+from tasks.sources.text_tables import parse_date
 
 Visits = Mapping[str, Mapping[date, bool]]
 """Plant id to visit date to whether the plant was flagged as harvested."""
