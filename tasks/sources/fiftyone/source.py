@@ -27,7 +27,7 @@ from tasks.sources.harvests import (
     harvests_from_visits,
     last_harvest,
     parse_harvest,
-    refuse_late_harvests,
+    refuse_wrong_harvests,
 )
 from tasks.sources.images import PatchFiles, is_image_file
 
@@ -146,7 +146,7 @@ def read_harvests(
     Raises
     ------
     InputError : a word is neither a flag, a date nor `never` (the message lists all values with their counts), or a
-        date is after `observed_until`.
+        date is outside the season or after `observed_until`.
     """
     # Words are matched before dates: "1" is a flag and no date, "20210901" is a date.
     stated = {one: flag_of(one, words) for one in samples if one.harvested != ""}
@@ -166,7 +166,7 @@ def read_harvests(
     seen = [day for of_plant in visits.values() for day in of_plant] + [one.acquired for one in cells]
     last_visit = max(seen, default=date.min)
     rows: list[HarvestRow] = [(one.plant_id, cell) for one, cell in cells.items()]
-    refuse_late_harvests(rows, observed_until, "in_situ_harvested")
+    refuse_wrong_harvests(rows, dates_of(samples), observed_until, "in_situ_harvested")
     watched_until = observed_until or max(last_visit, last_harvest(rows))
     dated = harvests_from_dates(rows, watched_until)
     refute_by_flags(dated, flags)

@@ -69,7 +69,7 @@ class GrowliFlowerSource(Params):
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         images = [add_plant(image, plants) for image in images]
         refuse_two_splits((image.plant_id, image.split) for image in images)
-        records = self._read_harvests(root)
+        records = self._read_harvests(root, files.dates())
         matching = match_images(records, images, left_out)
         images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
@@ -98,11 +98,11 @@ class GrowliFlowerSource(Params):
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
 
-    def _read_harvests(self, root: Path) -> HarvestRecords:
-        if self.harvest_table is not None:
-            return read_harvest_table(root, self.harvest_table)
-        default = HarvestTable()
-        return read_harvest_table(root, default) if (root / default.path).exists() else HarvestRecords()
+    def _read_harvests(self, root: Path, acquired: Sequence[date]) -> HarvestRecords:
+        table = self.harvest_table or HarvestTable()
+        if self.harvest_table is None and not (root / table.path).exists():
+            return HarvestRecords()
+        return read_harvest_table(root, table, acquired)
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:

@@ -29,7 +29,13 @@ def scene() -> NDArray[np.uint8]:
 
 def save_bands(path: Path, bands: NDArray[Any], **options: Any) -> Path:
     count, height, width = bands.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": bands.dtype.name}
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": count,
+        "height": height,
+        "width": width,
+        "dtype": bands.dtype.name,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, "w", **{**profile, **options}) as file:
