@@ -13,10 +13,11 @@ import numpy as np
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, counts_table, refuse_two_splits
-from tasks.sources.files import resolve_inside
+from tasks.sources.files import is_utf8, resolve_inside
 from tasks.sources.growliflower.coordinates import SplitPlant
 from tasks.sources.text_tables import parse_date, read_text
 
+SAMPLES_FILE = "samples.json"
 REQUIRED = ("plant_id", "field", "acquisition_date", "filepath", "in_situ_harvested")
 
 
@@ -56,7 +57,29 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], frozenset[s
     ------
     InputError : the JSON or a sample is malformed, or the field has no reference sample.
     """
-    path = root / "samples.json"
+    samples: list[Sample] = []
+    files: set[str] = set()
+    passed_by: Counter[str] = Counter()
+    for number, entry in enumerate(load_entries(root / SAMPLES_FILE)):
+        values = require_keys(entry, number, ("task",))
+        files.add(PurePosixPath(str(values.get("filepath"))).as_posix())
+        if values["task"] != "reference":
+            passed_by[f"task {values['task']}"] += 1
+        elif require_keys(entry, number, REQUIRED)["field"] != field_name:
+            passed_by[f"field {values['field']}"] += 1
+        else:
+            samples.append(read_sample(values, number, root))
+    if not samples:
+        raise InputError(
+            f"samples.json has no reference sample of {field_name}" + counts_table("skipped", passed_by),
+            "The field must have reference samples",
+            "correct `field`",
+        )
+    return samples, frozenset(files), [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
+
+
+def load_entries(path: Path) -> list[Any]:
+    """Return the list of samples of a JSON file, or raise InputError."""
     try:
         # pandas writes NaN for a missing value, which is no JSON.
         content: Any = json.loads(read_text(path), parse_constant=lambda _: None)
@@ -73,25 +96,7 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], frozenset[s
             'samples.json must have the structure {"samples": [...]}',
             "fetch the file again",
         )
-    samples: list[Sample] = []
-    files: set[str] = set()
-    passed_by: Counter[str] = Counter()
-    for number, entry in enumerate(cast(list[Any], entries)):
-        values = require_keys(entry, number, ("task",))
-        files.add(PurePosixPath(str(values.get("filepath"))).as_posix())
-        if values["task"] != "reference":
-            passed_by[f"task {values['task']}"] += 1
-        elif require_keys(entry, number, REQUIRED)["field"] != field_name:
-            passed_by[f"field {values['field']}"] += 1
-        else:
-            samples.append(read_sample(values, number, root))
-    if not samples:
-        raise InputError(
-            f"samples.json has no reference sample of {field_name}" + counts_table("skipped", passed_by),
-            "The field must have reference samples",
-            "correct `field`",
-        )
-    return samples, frozenset(files), [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
+    return cast(list[Any], entries)
 
 
 def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def read_sample(values: Mapping[str, Any], number: int, root: Path) -> Sample:
         parse_date(str(plain_value(values["acquisition_date"]))),
         plain_value(values["in_situ_harvested"]),
     )
-    texts = all(isinstance(text, str) and text for text in (plant_id, file))
+    texts = all(isinstance(text, str) and text and is_utf8(text) and "\0" not in text for text in (plant_id, file))
     is_known = harvested is None or isinstance(harvested, str | bool)
     if not texts or acquired is None or not is_known or not (comment is None or isinstance(comment, str)):
         found = {key: values.get(key) for key in (*REQUIRED, "in_situ_comment")}

@@ -12,7 +12,7 @@ from pydantic import Field
 from storage.errors import InputError
 from tasks.sources.checks import in_listing_order, refuse_duplicates, require_dates
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.fiftyone.samples import Sample, dates_of, draw_splits, read_samples, splits_of_samples
+from tasks.sources.fiftyone.samples import SAMPLES_FILE, Sample, dates_of, draw_splits, read_samples, splits_of_samples
 from tasks.sources.files import FoundFiles, find_fault, find_root, relative_path, walk_files
 from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
 from tasks.sources.growliflower.release import CLASSES, is_split_file, remarks
@@ -120,11 +120,15 @@ class FiftyOneSource(PatchFiles):
 def describe_unnamed(entries: FoundFiles, root: Path, named: frozenset[str]) -> list[str]:
     """Return notes on images that no sample names, entries that cannot be read, and other files by kind."""
     counts = entries.passed_by.copy()
-    shown = [relative_path(path, root) for path in entries.files if is_image_file(path)]
-    counts["images that are in no sample"] = sum(path not in named for path in shown)
+    for path in entries.files:
+        relative = relative_path(path, root)
+        if relative in named or relative == SAMPLES_FILE or is_split_file(path):
+            continue
+        counts["images that are in no sample" if is_image_file(path) else "files that are no images or tables"] += 1
     for one in entries.faulty:
-        counts[f"files in no sample that cannot be read ({one.detail})"] += one.shown not in named
-    return [f"{n} {what} passed by" for what, n in sorted(counts.items()) if n]
+        if one.shown not in named:
+            counts[f"files in no sample that cannot be read ({one.detail})"] += 1
+    return [f"{n} {what} passed by" for what, n in sorted(counts.items())]
 
 
 def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:

@@ -129,6 +129,20 @@ class TestOrientation:
         image.save(tmp_path / "a.png", exif=exif)
         np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), scene())
 
+    def test_exif_behind_the_pixels_of_a_png_is_ignored_in_both_looks(self, tmp_path: Path) -> None:
+        image = Image.fromarray(scene())
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(tmp_path / "a.png", exif=exif)
+        content = (tmp_path / "a.png").read_bytes()
+        at = content.index(b"eXIf") - 4
+        chunk = content[at : at + 12 + int.from_bytes(content[at : at + 4])]
+        end = content.index(b"IEND") - 4
+        (tmp_path / "a.png").write_bytes(content[:at] + content[at + len(chunk) : end] + chunk + content[end:])
+        np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), scene())
+        look = look_at_file(tmp_path / "a.png")
+        assert look is not None and look.flags == ()
+
     @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
     def test_damaged_exif_does_not_make_an_image_unreadable(self, tmp_path: Path) -> None:
         Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff broken")

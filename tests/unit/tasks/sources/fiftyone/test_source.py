@@ -255,6 +255,12 @@ class TestValuesOfJson:
         with pytest.raises(InputError, match="text as plant_id"):
             read(tmp_path)
 
+    @pytest.mark.parametrize("changes", [{"plant_id": "a\ud800"}, {"filepath": "a\0.png"}, {"filepath": "\udce4.png"}])
+    def test_texts_that_no_table_can_hold_stop(self, tmp_path: Path, changes: dict[str, str]) -> None:
+        (tmp_path / "samples.json").write_text(json.dumps({"samples": [sample("A1", 0, "no", **changes)]}))
+        with pytest.raises(InputError, match="text as plant_id"):
+            read(tmp_path)
+
     @pytest.mark.parametrize("day", ["2012-08-27", "2201-08-27"])
     def test_a_slip_of_the_year_stops(self, tmp_path: Path, day: str) -> None:
         write(tmp_path, sample("A1", 0, day))
