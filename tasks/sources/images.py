@@ -4,6 +4,7 @@ Pillow decodes the formats that it identifies. Files that it does not know go to
 TIFF files with unusual bands.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from tasks.sources.raster import ADVICE, open_raster, read_raster, without_folde
 
 # The key `ingest.max_pixels` limits the size of images, by their headers, and takes the place of Pillow's own limit.
 Image.MAX_IMAGE_PIXELS = None
+
+# Pillow warns of damaged metadata, which says nothing about the pixels. Damaged pixels raise errors.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*Plugin")
 
 # Formats that Pillow reads. The others it knows include formats that start programs, and previews of raw files.
 PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "AVIF")
