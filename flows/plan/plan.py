@@ -29,7 +29,8 @@ from tasks.classify.augment import copies_per_class
 from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, load_given
 from tasks.ingest.checks import Counts, check_counts
 from tasks.ingest.ingest import prepare_image
-from tasks.ingest.survey import preview
+from tasks.ingest.looks import refuse_size
+from tasks.ingest.survey import IngestParams, preview
 from tasks.parameters import Runtime
 from tasks.plan.memory import StageMemory, plan_memory
 from tasks.plan.passes import StageWork, plan_work
@@ -97,7 +98,7 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
     images, work, classifier = look(params, runtime)
     machine = Machine(memory_limit(), available, libraries, gpu_memory(classifier), free_disk(store))
     check_memory(work, machine)
-    sample = sample_images(params.source, images, params.ingest.image_size)
+    sample = sample_images(params.source, images, params.ingest)
     check_disk(work, machine, sample.share)
     stages = plan_work(work)
     n_side = min(runtime.workers, n_processors(), max(stage.n_tasks for stage in stages if stage.forward))
@@ -189,14 +190,15 @@ def gpu_memory(classifier: Classifier) -> int | None:
     return torch.cuda.mem_get_info(classifier.device)[1] if classifier.device.type == "cuda" else None
 
 
-def sample_images(source: Source, images: Sequence[SourceImage], size: int) -> Sample:
+def sample_images(source: Source, images: Sequence[SourceImage], params: IngestParams) -> Sample:
     """Read images spread over the list and write them as ingest does; images that cannot be read are skipped."""
     chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, N_SAMPLED).round().astype(int))]
     start, read = time.perf_counter(), list[NDArray[np.uint8]]()
     for image in chosen:
         with suppress(UnreadableImage):
             source.fingerprint(image)
-            read.append(prepare_image(source.read_image(image), size))
+            refuse_size(source, image, params.max_pixels)
+            read.append(prepare_image(source.read_image(image), params.image_size))
     seconds = (time.perf_counter() - start) / len(chosen)
     if not read:
         return Sample(0, seconds, 1.0)
@@ -205,7 +207,7 @@ def sample_images(source: Source, images: Sequence[SourceImage], size: int) -> S
         with store.create(recipe) as draft:
             write_array(draft, IMAGES, np.stack(read))
         written = sum(file.size for file in store.open(recipe.ref).manifest.files.values())
-    return Sample(len(read), seconds, written / (3 * size**2 * len(read)))
+    return Sample(len(read), seconds, written / (3 * params.image_size**2 * len(read)))
 
 
 def plan_rows(plan: Plan) -> dict[str, Any]:

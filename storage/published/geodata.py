@@ -17,6 +17,8 @@ Decimal = Literal["point", "comma"]
 # First characters of texts that a spreadsheet takes for a formula and runs (OWASP, CSV injection). The apostrophe is
 # among them, so that removing one leading apostrophe restores every text.
 _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
+# Texts that a spreadsheet or R takes for a number, date or time, and writes in another way: 007, 1e5, 0x10, 1.0, 3/4.
+_REWRITTEN = re.compile(r"(?!(0|[1-9][0-9]{0,14})$)(0[xX][0-9a-fA-F]+|[0-9.,][0-9.,:/\-]*([eE][+\-]?[0-9]+)?%?)$")
 
 
 def to_geoparquet(table: pa.Table, crs: str) -> bytes:
@@ -59,8 +61,8 @@ def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
 
     Notes
     -----
-    Texts that a spreadsheet could take for a formula get a leading apostrophe. Without the byte order mark, Excel
-    reads UTF-8 as the local code page.
+    Texts that a spreadsheet could take for a formula, or write in another way, get a leading apostrophe.
+    Without the byte order mark, Excel reads UTF-8 as the local code page.
     """
     frame: Any = table.to_pandas(types_mapper=pd.ArrowDtype)
     for field in table.schema:
@@ -71,5 +73,5 @@ def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
 
 
 def harmless(text: str) -> str:
-    """Return a text, with a leading apostrophe if a spreadsheet could take it for a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    """Return a text, with a leading apostrophe if a spreadsheet could take it for a formula or rewrite it."""
+    return f"'{text}" if _FORMULA.match(text) or _REWRITTEN.match(text) else text

@@ -15,7 +15,7 @@ from storage.tables.rows import rows_of
 from tasks.export.rows import ExportParams, export_rows
 from tasks.stage import cached_by, made_once
 
-REVISION = 2
+REVISION = 3
 
 
 def decisions_recipe(campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef) -> Recipe:

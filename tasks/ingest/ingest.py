@@ -27,13 +27,13 @@ from storage.tables import OBSERVATIONS, PLANTS, REJECTED
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
 from tasks.ingest.listing import check_rejected, listing_recipe
+from tasks.ingest.looks import describe_blank
 from tasks.ingest.survey import IngestParams, Survey, source_image, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, UnreadableImage
 from tasks.stage import always_run, cached_by, made_once, progress, write_json
 
 REVISION = 1
-BLANK_RANGE = 8  # grey levels that an image must span; placeholder frames are constant, real soil spans over 100
 
 
 def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -41,11 +41,10 @@ def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
     Raises
     ------
-    UnreadableImage : all pixels have nearly the same value, as in the release's placeholder frames.
+    UnreadableImage : all pixels have nearly the same colour, as in the release's placeholder frames.
     """
-    spread = int(pixels.max()) - int(pixels.min())
-    if spread < BLANK_RANGE:
-        raise UnreadableImage(f"blank: all values within {spread} grey levels")
+    if blank := describe_blank(pixels):
+        raise UnreadableImage(blank)
     if pixels.shape[:2] == (size, size):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR), np.uint8)

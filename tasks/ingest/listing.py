@@ -14,6 +14,8 @@ N_NAMED = 10  # bad files that an error message names at most
 BAD_FILE_REASONS = (
     "unreadable",
     "blank",
+    "too_small",
+    "too_large",
     "duplicate",
     "missing_file",
     "missing_raster",

@@ -16,8 +16,9 @@ from pydantic import Field, TypeAdapter
 from tasks.ingest.censoring import describe_censoring, describe_intervals
 from tasks.ingest.checks import check_matching
 from tasks.ingest.labels import label_observations
+from tasks.ingest.looks import judge_looks
 from tasks.parameters import Params
-from tasks.sources.contract import LeftOut, Source, SourceImage, SourceListing
+from tasks.sources.contract import FileLook, LeftOut, Source, SourceImage, SourceListing
 from tasks.sources.matching import Matching, describe_matching
 
 IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
@@ -40,6 +41,13 @@ class IngestParams(Params):
     same_day: Literal["ready", "excluded"] = Field(
         default="ready",
         description="How an image taken on the day of the harvest is used: labelled Ready, or excluded",
+    )
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1024,
+        le=2_000_000_000,
+        description="Largest number of pixels of an image file; larger images are left out before they are decoded, as "
+        "`too_large`. Decoding takes about 10 bytes of memory a pixel. Crops of orthophotos are not limited",
     )
     max_bad_share: float = Field(
         default=0.05, ge=0, le=1, description="Largest allowed share of bad image files; the run stops above it"
@@ -105,7 +113,8 @@ class Survey:
 def survey(source: Source, dates: Sequence[date], params: IngestParams, is_scored: bool = False) -> Survey:
     """List a source's images of some dates with labels and checksums.
 
-    All byte-identical files of different plants or dates are left out, because it is unknown which one is right.
+    All byte-identical files of different plants or dates are left out, because it is unknown which one is right. So are
+    files that are too small or too large by their headers, and placeholders of one colour.
 
     Parameters
     ----------
@@ -120,17 +129,20 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams, is_score
     if not is_scored:
         check_matching(listing.matching, params.max_unmatched)
     labelled, left_out = label_observations(listing, params.window_days, params.same_day, keep_censored=is_scored)
-    digests = fingerprints(source, labelled)
+    digests, looks = look_at_files(source, labelled)
+    judged = judge_looks(source, zip(labelled, looks, strict=True), params.max_pixels)
     times = Counter(digests)
     listings = Listings(listing.classes, {day: [] for day in dates}, {day: [] for day in dates})
-    duplicates: list[LeftOut] = []
-    for image, digest in zip(labelled, digests, strict=True):
-        if times[digest] == 1:
+    unfit: list[LeftOut] = []
+    for image, digest in zip(judged, digests, strict=True):
+        if isinstance(image, LeftOut):
+            unfit.append(image)
+        elif times[digest] == 1:
             listings.images[image.acquired].append((image, digest))
         else:
             found = f"{times[digest]} files with SHA-256 {digest}"
-            duplicates.append(LeftOut(image.plant_id, image.acquired, image.path, "duplicate", found))
-    for one in (*listing.left_out, *left_out, *duplicates):
+            unfit.append(LeftOut(image.plant_id, image.acquired, image.path, "duplicate", found))
+    for one in (*listing.left_out, *left_out, *unfit):
         if one.acquired in listings.left_out:
             listings.left_out[one.acquired].append(one)
     return Survey(listings, listing.matching, survey_notes(listing, params))
@@ -160,16 +172,19 @@ def preview(
     return listing.classes, {day: [image for image in labelled if image.acquired == day] for day in dates}
 
 
-def fingerprints(source: Source, images: Sequence[SourceImage]) -> list[str]:
-    """Return the SHA-256 (hex) of every image's content.
+def look_at_files(source: Source, images: Sequence[SourceImage]) -> tuple[list[str], list[FileLook | None]]:
+    """Return the SHA-256 (hex) of every image's content, and what the header of its file says.
 
     `PRINTED_AT_ONCE` images are queued at a time, because each queued image takes 2 kB of memory.
     """
-    found: list[str] = []
+    digests: list[str] = []
+    looks: list[FileLook | None] = []
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(images), PRINTED_AT_ONCE):
-            found += pool.map(source.fingerprint, images[start : start + PRINTED_AT_ONCE])
-    return found
+            part = images[start : start + PRINTED_AT_ONCE]
+            digests += pool.map(source.fingerprint, part)
+            looks += pool.map(source.look_at, part)
+    return digests, looks
 
 
 def image_json(image: SourceImage) -> dict[str, Any]:

@@ -79,7 +79,10 @@ REASONS = {
     "ambiguous": "The harvest is known only to an interval of days, some of which mean Ready and others Not ready, or "
     "the plant was not watched to the end of the readiness window.",
     "duplicate": "Several plants or dates have identical files; nobody can know which is right, so all are left out.",
-    "unreadable": "The image file is damaged or truncated.",
+    "unreadable": "The image file cannot be read: damaged, truncated, or of a format that is not read.",
+    "not_an_image": "The file lies among the images and is none.",
+    "too_small": "The image has too few pixels to show a plant.",
+    "too_large": "The image has more pixels than `ingest.max_pixels` allows.",
     "blank": "The image shows one flat colour: a placeholder, not a plant.",
     "missing_file": "The source lists the image, but the file is not there.",
     "missing_raster": "There is no orthophoto of the plant's plot on that day.",

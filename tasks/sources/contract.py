@@ -109,6 +109,25 @@ class SourceListing:
     assumed_until: date | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileLook:
+    """What the header of an image file says, before the image is decoded.
+
+    Attributes
+    ----------
+    width, height : size as stored, pixels.
+    n_bytes : size of the file, bytes.
+    flags : remarks on how the file is read: `turned` by its EXIF orientation, `read_as_raster` by GDAL.
+    is_raw : whether the pixels are stored without compression.
+    """
+
+    width: int
+    height: int
+    n_bytes: int
+    flags: tuple[str, ...] = ()
+    is_raw: bool = False
+
+
 class Source(Protocol):
     """A place that images and labels come from."""
 
@@ -129,8 +148,15 @@ class Source(Protocol):
         """Return the SHA-256 (hex) of the content that `read_image` reads."""
         ...
 
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        """Return size and remarks of the image's file by its header.
+
+        None if the image has no file of its own, or one whose header cannot be read.
+        """
+        ...
+
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Read the pixels, shape (height, width, 3), RGB, 0..255, in the file's own size.
+        """Read the pixels, shape (height, width, 3), RGB, 0..255, upright and in the file's own size.
 
         Raises
         ------

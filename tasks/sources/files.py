@@ -1,48 +1,66 @@
-"""Read the files of a source: images, text tables, digests, paths below a root."""
+"""Find the files of a source: one walk below a root for every source, and paths and digests of files."""
 
-import csv
+import errno
 import hashlib
 import os
-import threading
-import warnings
+import stat
+from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from pathlib import Path, PurePath
 
 from storage.errors import InputError
-from tasks.parameters import Params
-from tasks.sources.contract import SourceImage, UnreadableImage
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+# Suffixes of images that are read, and of photographs that are not, such as raw files of cameras.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".j2k", ".avif"}
+)
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".psd", ".xcf", ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".raf", ".rw2"}
+    | {".orf", ".srw", ".pef"}
+)
+# Names that operating systems and file servers leave behind, in lower case.
+LITTER = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"}
+    | {"system volume information", ".ds_store", ".trashes", ".fseventsd", ".spotlight-v100"}
+)
+LITTER_KIND = "leftovers of operating systems (._*, .DS_Store, Thumbs.db, __MACOSX, ...)"
+HIDDEN_KIND = "hidden files and folders"
+CLOSED_KIND = "folders that may not be read"
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
-# Pillow modes that lose nothing but transparency when converted to 8-bit RGB.
-RGB_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1"})
 
-# Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
-WARNING_FILTERS = threading.Lock()
+@dataclass(frozen=True, slots=True)
+class FaultyFile:
+    """An entry of a folder that cannot be read as a file.
+
+    Attributes
+    ----------
+    path : its path, possibly not UTF-8.
+    shown : its path relative to the root with `/`; bytes that are not UTF-8 are escaped, as in `latin_\\xe4.png`.
+    reason : word of the table `rejected`, `missing_file` or `unreadable`.
+    detail : what was found, in words.
+    """
+
+    path: Path
+    shown: str
+    reason: str
+    detail: str
 
 
-class PatchFiles(Params):
-    """Base class of sources in which every image is a separate file."""
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """Every entry below a root.
 
-    root: str
+    Attributes
+    ----------
+    files : readable files, sorted by path.
+    faulty : entries that cannot be read, sorted by path.
+    passed_by : number of entries that belong to no source, by kind; a folder counts as one.
+    """
 
-    def fingerprint(self, image: SourceImage) -> str:
-        """Return the SHA-256 (hex) of the file."""
-        return digest_file(Path(self.root).expanduser() / image.path)
-
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        """Read the pixels, shape (height, width, 3), RGB, 0..255.
-
-        Raises
-        ------
-        UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
-        """
-        return read_rgb(Path(self.root).expanduser() / image.path)
+    files: tuple[Path, ...]
+    faulty: tuple[FaultyFile, ...]
+    passed_by: Counter[str]
 
 
 def find_root(root: str) -> Path:
@@ -60,19 +78,91 @@ def find_root(root: str) -> Path:
     return folder.resolve()
 
 
-def walk_files(root: Path) -> list[Path]:
-    """List every file below a folder, sorted by path; linked folders are followed, and each folder is read once."""
-    found: list[Path] = []
+def walk_files(root: Path) -> FoundFiles:
+    """Sort every entry below a folder into readable files, faulty entries, and counts of the others.
+
+    Linked folders are followed, and each folder is read once. Hidden entries and leftovers of operating systems are
+    counted, and hidden folders are not entered. A folder with the name of an image is faulty, and is entered.
+
+    Raises
+    ------
+    OSError : the disk or the network share does not answer.
+    """
+    files: list[Path] = []
+    faulty: list[FaultyFile] = []
+    passed_by: Counter[str] = Counter()
+
+    def count_closed(error: OSError) -> None:
+        if error.errno == errno.EACCES:
+            passed_by[CLOSED_KIND] += 1
+        elif error.errno != errno.ENOENT:  # a folder may vanish during the walk
+            raise error
+
     seen: set[str] = set()
-    for folder, names, files in os.walk(root, followlinks=True):
+    for folder, names, entries in os.walk(root, followlinks=True, onerror=count_closed):
         real = os.path.realpath(folder)
         if real in seen:
             names.clear()
             continue
         seen.add(real)
-        names.sort()
-        found += [Path(folder, name) for name in files]
-    return sorted(found)
+        kinds = [kind for name in (*names, *entries) if (kind := kind_passed_by(name))]
+        passed_by.update(kinds)
+        names[:] = sorted(name for name in names if not kind_passed_by(name))
+        for name in [name for name in names if is_photograph(name)] + entries:
+            if kind_passed_by(name):
+                continue
+            path = Path(folder, name)
+            if (fault := find_fault(path, root)) is None:
+                files.append(path)
+            else:
+                faulty.append(FaultyFile(path, shown_path(path, root), *fault))
+    return FoundFiles(tuple(sorted(files)), tuple(sorted(faulty, key=lambda one: one.shown)), passed_by)
+
+
+def kind_passed_by(name: str) -> str:
+    """Return the kind of an entry that belongs to no source, by its name; empty for all others."""
+    if name.startswith("._") or name.lower() in LITTER:
+        return LITTER_KIND
+    return HIDDEN_KIND if name.startswith(".") else ""
+
+
+def is_photograph(name: str) -> bool:
+    """Return whether a file has the suffix of an image, also of one that is not read."""
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES
+
+
+def find_fault(path: Path, root: Path) -> tuple[str, str] | None:
+    """Return reason and detail of a path below a root that cannot be read as a file; None if it can."""
+    if not is_utf8(path.relative_to(root).as_posix()):
+        return "unreadable", "the name is not UTF-8; rename the file"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            return "unreadable", "the file may not be read"
+        if error.errno not in NOT_THERE:
+            raise
+        is_link = error.errno != errno.ENAMETOOLONG and path.is_symlink()
+        return "missing_file", "a link to a file that is not there" if is_link else ""
+    if stat.S_ISDIR(mode):
+        return "unreadable", "a folder with the name of an image"
+    if not stat.S_ISREG(mode):
+        return "unreadable", "a pipe, socket or device"
+    return None if os.access(path, os.R_OK) else ("unreadable", "the file may not be read")
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a name that the file system gave is valid UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """Return a path relative to the root with `/`, in which bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode(errors="backslashreplace")
 
 
 def relative_path(path: Path, root: Path) -> str:
@@ -87,7 +177,7 @@ def resolve_inside(root: Path, file: str, named_in: str) -> Path:
     ------
     InputError : the path leads out of the root, possibly through a link.
     """
-    path = (root / file).resolve()
+    path = Path(os.path.realpath(root / file))  # Path.resolve raises an error on a link that leads in a circle
     if not path.is_relative_to(root):
         raise InputError(
             f"{file} leads to {path}, outside the root",
@@ -101,126 +191,3 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read a whole image file as 8-bit RGB.
-
-    Grey and palette images are converted, and transparency is dropped. The orientation tag is not applied.
-
-    Returns
-    -------
-    Pixels, shape (height, width, 3), 0..255.
-
-    Raises
-    ------
-    UnreadableImage : the file is damaged, truncated, too large, or of a mode that cannot be converted to 8-bit RGB
-        (16 bits, float, CMYK).
-    """
-    try:
-        with open_image(path) as image:
-            refuse_mode(image)
-            if image.mode == "RGB":
-                return np.array(image, dtype=np.uint8)
-            # Pillow warns if a palette with transparency is converted to RGB directly, so it goes through RGBA.
-            return np.array(image.convert("RGBA").convert("RGB"), dtype=np.uint8)
-    except UnreadableImage:
-        raise
-    # Pillow's decoders raise many kinds of exceptions on damaged bytes, among them SyntaxError and struct.error.
-    except Exception as error:
-        raise UnreadableImage(f"{path.name}: {type(error).__name__}: {error}") from error
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open an image file, and raise Pillow's warning of a huge image as an error."""
-    with WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path)
-
-
-def refuse_mode(image: Image.Image) -> None:
-    """Raise UnreadableImage if a conversion to 8-bit RGB would lose more than transparency."""
-    if image.mode not in RGB_MODES:
-        raise UnreadableImage(f"mode {image.mode} has no 8-bit RGB reading; convert the file to 8-bit RGB")
-    # Pillow silently reads 16-bit colour as 8-bit. Only the decoder's raw mode shows it.
-    if ";16" in str(getattr(image, "tile", "")):
-        raise UnreadableImage("16 bits per channel; convert the file to 8-bit RGB")
-
-
-@dataclass(frozen=True, slots=True)
-class TextTable:
-    """A delimited text file: column names, and rows with their line numbers."""
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, dict[str, str]], ...]
-
-    def require(self, *columns: str) -> None:
-        """Raise InputError unless the table has these columns."""
-        missing = [column for column in columns if column not in self.columns]
-        if missing:
-            raise InputError(
-                f"{self.path.name} has no column {', '.join(missing)}; its columns are {', '.join(self.columns)}",
-                f"{self.path.name} must have the columns that the parameters name",
-                "name the file's own columns in the parameters",
-            )
-
-
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file, with or without a byte order mark.
-
-    Raises
-    ------
-    InputError : the file is missing or not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}",
-            "A text file must be readable as UTF-8",
-            "correct the path, or save the file as UTF-8",
-        ) from error
-
-
-def read_table(path: Path) -> TextTable:
-    """Read a text table with a header and a comma, semicolon, tab or bar between the columns.
-
-    Raises
-    ------
-    InputError : the file is unreadable or empty, names a column twice, or has a row with another number of cells than
-        the header.
-    """
-    lines = read_text(path).splitlines()
-    header = lines[0] if lines else ""
-    delimiter = max(",;\t|", key=header.count)
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    columns = tuple(cell.strip() for cell in next(reader, []))
-    if not any(columns) or len(set(columns)) < len(columns):
-        raise InputError(
-            f"{path} begins with the line {header!r}",
-            "The first line of a table must name the columns, each once",
-            "correct the header",
-        )
-    rows: list[tuple[int, dict[str, str]]] = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(columns):
-            raise InputError(
-                f"{path}, line {reader.line_num}, has {len(cells)} cells for {len(columns)} columns",
-                "Every row of a table must have one cell per column",
-                "correct the row",
-            )
-        rows.append((reader.line_num, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
-    return TextTable(path, columns, tuple(rows))
-
-
-def parse_date(text: str, date_format: str | None = None) -> date | None:
-    """Read a date in ISO or in a `strptime` format, ignoring a time of day; return None if the text is no date."""
-    try:
-        day = datetime.strptime(text, date_format) if date_format else datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    # Exports write 0001-01-01 for "no date", which must not count as a harvest date.
-    return day.date() if day.year >= 1900 else None

@@ -1,7 +1,7 @@
 """Read when plants were harvested, from a table of harvest dates or of flags at visits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import counts_table, text_table
-from tasks.sources.files import TextTable, parse_date, read_table
 from tasks.sources.harvests import (
     HarvestRecords,
     HarvestRow,
@@ -21,8 +20,10 @@ from tasks.sources.harvests import (
     harvests_from_visits,
     last_harvest,
     parse_harvest,
-    refuse_late_harvests,
+    refuse_other_seasons,
+    refuse_wrong_harvests,
 )
+from tasks.sources.text_tables import TextTable, parse_date, read_table
 
 
 class FlagWords(Params):
@@ -97,33 +98,40 @@ class HarvestTable(Params):
         return self
 
 
-def read_harvest_table(root: Path, options: HarvestTable) -> HarvestRecords:
+def read_harvest_table(root: Path, options: HarvestTable, acquired: Sequence[date]) -> HarvestRecords:
     """Read a harvest table.
+
+    Parameters
+    ----------
+    acquired : all acquisition dates of the source.
 
     Raises
     ------
-    InputError : the file or a column is missing, a row has no plant id, a date is malformed or after `observed_until`,
-        a flag word is unknown (the message lists all words found), or a plant has two flags at one visit.
+    InputError : the file or a column is missing, a row has no plant id, a date is malformed, outside the season or
+        after `observed_until`, a flag word is unknown (the message lists all words found), or a plant has two flags at
+        one visit.
     """
     table = read_table(root / options.path)
     if options.flag_column is None:
         table.require(options.plant_column, options.harvest_column)
         refuse_empty(table, options.plant_column)
-        records = read_date_records(table, options)
+        records = read_date_records(table, options, acquired)
     else:
         table.require(options.plant_column, options.flag_column, options.visit_column)
         refuse_empty(table, options.plant_column)
         visits = read_visits(table, options, options.flag_column)
+        days = [(plant_id, day) for plant_id, flags in visits.items() for day in flags]
+        refuse_other_seasons(days, acquired, table.path.name)
         last_visit = max((day for flags in visits.values() for day in flags), default=date.min)
         records = harvests_from_visits(visits, last_visit)
     plants = frozenset(row[options.plant_column] for _, row in table.rows)
     return replace(records, table=table.path.name, plants=plants)
 
 
-def read_date_records(table: TextTable, options: HarvestTable) -> HarvestRecords:
+def read_date_records(table: TextTable, options: HarvestTable, acquired: Sequence[date]) -> HarvestRecords:
     """Read the records of a table of harvest dates, which ends on `observed_until` or else on its last date."""
     rows = read_dates(table, options)
-    refuse_late_harvests(rows, options.observed_until, table.path.name)
+    refuse_wrong_harvests(rows, acquired, options.observed_until, table.path.name)
     if options.observed_until is not None:
         return harvests_from_dates(rows, options.observed_until)
     last = last_harvest(rows)

@@ -4,17 +4,21 @@ A flag at a visit only says that the plant was harvested between the previous vi
 the last day on which the plant was watched, because later harvests would not have been seen.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 from storage.errors import InputError
 from tasks.sources.checks import text_table
 from tasks.sources.contract import Harvest, LeftOut, SourceImage
-from tasks.sources.files import parse_date
 from tasks.sources.matching import Matching
+from tasks.sources.text_tables import parse_date
+
+SEASON_DAYS = 183  # days around the acquisition dates in which plants are visited and harvested; a year off is outside
+YEAR = re.compile(r"20\d\d_")  # start of a plant id that names the year of its season
 
 Visits = Mapping[str, Mapping[date, bool]]
 """Plant id to visit date to whether the plant was flagged as harvested."""
@@ -73,6 +77,63 @@ def refuse_late_harvests(rows: Iterable[HarvestRow], observed_until: date | None
             + text_table(("plant", "harvested"), late),
             "Plants must have been watched on the day of their harvest",
             "correct the dates, or set observed_until to the last day on which harvests were recorded",
+        )
+
+
+def refuse_wrong_harvests(
+    rows: Sequence[HarvestRow], acquired: Sequence[date], observed_until: date | None, where: str
+) -> None:
+    """Refuse harvests outside the season or after `observed_until`, and an `observed_until` outside the season.
+
+    Parameters
+    ----------
+    acquired : all acquisition dates of the source.
+
+    Raises
+    ------
+    InputError : one of these days is wrong; the message lists plants and days.
+    """
+    years = sorted({day.year for day in acquired})
+    if observed_until is not None and years and not {observed_until.year, observed_until.year - 1}.intersection(years):
+        raise InputError(
+            f"observed_until is {observed_until}, and the acquisition dates lie in {', '.join(map(str, years))}",
+            "Harvests must have been recorded in the year of the acquisition dates, at most until the end of the next",
+            "correct the year of observed_until",
+        )
+    refuse_other_seasons([(plant, day) for plant, day in rows if isinstance(day, date)], acquired, where)
+    refuse_late_harvests(rows, observed_until, where)
+
+
+def refuse_other_seasons(rows: Iterable[tuple[str, date]], acquired: Sequence[date], where: str) -> None:
+    """Refuse harvests or visits that are more than `SEASON_DAYS` before or after all acquisition dates.
+
+    Such a date is a slip of the year, and would make labels that are all wrong. Plants whose id begins with another
+    year than the acquisition dates' are passed by, because a table may hold several seasons.
+
+    Parameters
+    ----------
+    rows : plants and the days of their harvests or visits.
+    acquired : all acquisition dates of the source.
+
+    Raises
+    ------
+    InputError : a day lies outside the season; the message lists plants and days.
+    """
+    if not acquired:
+        return
+    first, last = min(acquired) - timedelta(SEASON_DAYS), max(acquired) + timedelta(SEASON_DAYS)
+    years = {day.year for day in acquired}
+    outside = [
+        (plant_id, day)
+        for plant_id, day in rows
+        if not first <= day <= last and not (YEAR.match(plant_id) and int(plant_id[:4]) not in years)
+    ]
+    if outside:
+        raise InputError(
+            f"Dates in {where} outside the season: {len(outside)}" + text_table(("plant", "date"), outside),
+            f"Harvests and visits must lie within {SEASON_DAYS} days of the acquisition dates, which are from "
+            f"{min(acquired)} to {max(acquired)}",
+            "correct the year of these dates",
         )
 
 

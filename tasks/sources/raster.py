@@ -1,11 +1,13 @@
-"""Cut plants out of orthophotos by their pixel coordinates, without reading the whole raster."""
+"""Read rasters with GDAL as 8-bit RGB: crops of orthophotos, and image files that Pillow does not know.
+
+A crop is read without the rest of its raster.
+"""
 
 import hashlib
-import re
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,66 +19,19 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from storage.errors import InputError
 from tasks.sources.contract import UnreadableImage
-from tasks.sources.files import WARNING_FILTERS, digest_file, read_text
+from tasks.sources.files import digest_file
+
+# Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
+WARNING_FILTERS = threading.Lock()
+
+# Formats that GDAL reads. Others are refused, because some of them, such as VRT, name further files to read.
+DRIVERS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "BMP", "GIF", "PNM", "HFA"})
+
+COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+ADVICE = "convert the file to 8-bit RGB"
 
 NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]  # window of a crop outside the raster
-
-
-@dataclass(frozen=True, slots=True)
-class PixelCoordinate:
-    """One row of a `*pix_Coordinates*` file: image name and pixel (x, y) of the plant, x to the right, y down."""
-
-    line: int
-    name: str
-    x: float
-    y: float
-
-
-def read_pixel_coordinates(path: Path) -> list[PixelCoordinate]:
-    """Read `image_name X Y ...` rows, separated by commas, semicolons or white space, with or without a header.
-
-    Raises
-    ------
-    InputError : a row has fewer than three columns, or an X or Y that is not a finite number.
-    """
-    rows = [(number, split_cells(line)) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-    columns = (0, 1, 2)
-    if rows and len(rows[0][1]) >= 3 and to_float(rows[0][1][1]) is None:
-        header = [cell.lower() for cell in rows.pop(0)[1]]
-        if {"image_name", "x", "y"} <= set(header):
-            columns = (header.index("image_name"), header.index("x"), header.index("y"))
-    return [to_coordinate(path, line, cells, columns) for line, cells in rows]
-
-
-def split_cells(line: str) -> list[str]:
-    """Split a row at its commas or semicolons, or at white space if it has neither."""
-    separator = "," if "," in line else ";" if ";" in line else None
-    return [cell.strip().strip('"') for cell in line.strip().split(separator)]
-
-
-def to_float(text: str) -> float | None:
-    """Read a finite number, or return None if the text is not one."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
-
-
-def to_coordinate(path: Path, line: int, cells: list[str], columns: tuple[int, int, int]) -> PixelCoordinate:
-    """Read one row of pixel coordinates, or raise InputError."""
-    if len(cells) > max(columns):
-        name, x, y = (cells[column] for column in columns)
-        right, down = to_float(x), to_float(y)
-        if right is not None and down is not None:
-            return PixelCoordinate(line, re.split(r"[\\/]", name)[-1], right, down)
-    raise InputError(
-        f"{path}, line {line}, holds {cells}",
-        "A row of pixel coordinates must be `image_name X Y DAP`",
-        "correct the row",
-    )
 
 
 @contextmanager
@@ -93,9 +48,19 @@ def open_raster(path: Path) -> Generator[DatasetReader, None, None]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
         with dataset:
+            if dataset.driver not in DRIVERS:
+                raise UnreadableImage(f"{path.name}: {dataset.driver} is not read; {ADVICE}")
             yield dataset
     except (RasterioError, OSError) as error:
-        raise UnreadableImage(f"{path.name}: {error}") from error
+        raise UnreadableImage(f"{path.name}: {without_folders(path, error)}") from error
+
+
+def without_folders(path: Path, error: Exception) -> str:
+    """Return the text of an error about a file, in which the file is named without its folders.
+
+    Artefacts hold this text, and must be equal wherever the source lies.
+    """
+    return str(error).replace(str(path), path.name).replace(str(path.resolve()), path.name)
 
 
 def crop_corner(centre: tuple[float, float], size: int) -> tuple[int, int]:
@@ -111,25 +76,65 @@ def inside_window(dataset: DatasetReader, centre: tuple[float, float], size: int
     return Window(x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else NOTHING  # pyright: ignore[reportCallIssue]
 
 
-def rgb_bands(dataset: DatasetReader) -> list[int]:
-    """Return the numbers of the red, green and blue band; a grey raster gives its band three times.
+def read_rgb_bands(dataset: DatasetReader, window: Window | None = None) -> NDArray[np.uint8]:
+    """Read a raster or a window of it as 8-bit RGB, shape (height, width, 3).
+
+    Three bands that are marked as no colours are taken as red, green and blue, and a grey band three times. A palette
+    is looked up, grey levels of fewer than 8 bits are spread to 0..255, and a band in which 0 is white is inverted.
 
     Raises
     ------
-    UnreadableImage : the raster is not 8-bit, has a palette, or does not mark its red, green and blue bands.
+    UnreadableImage : the raster is not 8-bit, or does not mark its red, green and blue bands.
     """
+    colours, n_bands = list(dataset.colorinterp), dataset.count
     if set(dataset.dtypes) != {"uint8"}:
-        raise UnreadableImage(f"{', '.join(sorted(set(dataset.dtypes)))} pixels; convert the raster to 8-bit RGB")
-    colours = list(dataset.colorinterp)
-    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(colour in colours for colour in wanted):
-        return [colours.index(colour) + 1 for colour in wanted]
-    if dataset.count == 3:
-        return [1, 2, 3]
-    if dataset.count <= 2 and ColorInterp.palette not in colours:
-        return [1, 1, 1]
+        types = ", ".join(sorted(set(dataset.dtypes)))
+        raise UnreadableImage(f"{types} pixels; {ADVICE}, for example with `gdal_translate -ot Byte -scale`")
+    if ColorInterp.palette in colours:
+        band = colours.index(ColorInterp.palette) + 1
+        palette = np.zeros((256, 3), np.uint8)
+        for value, colour in dataset.colormap(band).items():
+            palette[value] = colour[:3]
+        return palette[dataset.read(band, window=window)]
+    if all(colour in colours for colour in COLOURS):
+        return np.moveaxis(dataset.read([colours.index(one) + 1 for one in COLOURS], window=window), 0, -1)
+    if n_bands == 3 and not {ColorInterp.cyan, ColorInterp.Y, ColorInterp.hue} & set(colours):
+        return np.moveaxis(dataset.read([1, 2, 3], window=window), 0, -1)
+    if n_bands <= 2:
+        return np.repeat(spread_grey(dataset, dataset.read(1, window=window))[..., None], 3, axis=-1)
     found = ", ".join(colour.name for colour in colours)
-    raise UnreadableImage(f"bands {found}: red, green and blue are not marked; convert the raster to 8-bit RGB")
+    raise UnreadableImage(
+        f"bands {found}: red, green and blue are not marked; {ADVICE}, for example with "
+        "`gdal_translate -b 1 -b 2 -b 3`, in which 1, 2 and 3 are the red, green and blue bands"
+    )
+
+
+def spread_grey(dataset: DatasetReader, band: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey band as values 0 (black) to 255 (white), whatever its bits and its meaning of 0."""
+    highest = highest_value(dataset)
+    grey = band if highest == 255 else (band.astype(np.uint16) * 255 // highest).astype(np.uint8)
+    return 255 - grey if is_zero_white(dataset) else grey
+
+
+def highest_value(dataset: DatasetReader) -> int:
+    """Return the highest value that the bits of a raster's first band can hold."""
+    return 2 ** int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1
+
+
+def is_zero_white(dataset: DatasetReader) -> bool:
+    """Return whether 0 means white in a grey raster."""
+    return dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+
+
+def read_raster(path: Path) -> NDArray[np.uint8]:
+    """Read a whole raster as 8-bit RGB, shape (height, width, 3).
+
+    Raises
+    ------
+    UnreadableImage : the file is no raster, is damaged, or has no 8-bit RGB reading.
+    """
+    with open_raster(path) as dataset:
+        return np.ascontiguousarray(read_rgb_bands(dataset))
 
 
 def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.uint8]:
@@ -151,12 +156,11 @@ def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.
     """
     crop = np.zeros((size, size, 3), dtype=np.uint8)
     with open_raster(path) as dataset:
-        bands = rgb_bands(dataset)
         window = inside_window(dataset, centre, size)
         if window.width and window.height:
             left, top = crop_corner(centre, size)
             x, y = int(window.col_off) - left, int(window.row_off) - top
-            pixels = np.moveaxis(dataset.read(bands, window=window), 0, -1)
+            pixels = read_rgb_bands(dataset, window)
             crop[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     return crop
 
@@ -166,6 +170,7 @@ def crop_flags(dataset: DatasetReader, centre: tuple[float, float], size: int) -
 
     Returns
     -------
+    `recoded` if the stored values are no 8-bit RGB or grey: a palette, fewer bits, or a grey in which 0 is white.
     `crop_leaves_raster` if a part lies outside the raster. `mostly_no_data` if more than half of the square lies
     outside or is no-data by the raster's alpha, mask or no-data value. None instead of flags if no pixel lies inside.
     """
@@ -175,7 +180,8 @@ def crop_flags(dataset: DatasetReader, centre: tuple[float, float], size: int) -
         return None
     has_mask = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
     n_valid = int(np.count_nonzero(dataset.dataset_mask(window=window))) if has_mask else n_inside
-    flags: list[str] = []
+    is_recoded = ColorInterp.palette in dataset.colorinterp or highest_value(dataset) < 255 or is_zero_white(dataset)
+    flags = ["recoded"] if is_recoded else []
     if n_inside < size * size:
         flags.append("crop_leaves_raster")
     if 2 * n_valid < size * size:

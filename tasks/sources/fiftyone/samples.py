@@ -4,8 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
+from datetime import UTC, date, datetime
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import numpy as np
@@ -13,20 +13,28 @@ import numpy as np
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, counts_table, refuse_two_splits
-from tasks.sources.files import parse_date, read_text, resolve_inside
-from tasks.sources.growliflower.release import SplitPlant
+from tasks.sources.files import is_utf8, resolve_inside
+from tasks.sources.growliflower.coordinates import SplitPlant
+from tasks.sources.text_tables import parse_date, read_text
 
+SAMPLES_FILE = "samples.json"
 REQUIRED = ("plant_id", "field", "acquisition_date", "filepath", "in_situ_harvested")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One reference sample; `harvested` and `comment` are empty strings if they are null in the file."""
+    """One reference sample.
+
+    Attributes
+    ----------
+    harvested : flag as JSON states it, or a word or date; empty if it is null.
+    comment : empty if it is null.
+    """
 
     plant_id: str
     acquired: date
     path: str
-    harvested: str
+    harvested: str | bool
     comment: str
     split_words: tuple[str, ...]
 
@@ -36,16 +44,45 @@ def dates_of(samples: Sequence[Sample]) -> tuple[date, ...]:
     return tuple(sorted({one.acquired for one in samples}))
 
 
-def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
-    """Read the reference samples of a field, and return notes on how many other samples were skipped.
+def read_samples(root: Path, field_name: str) -> tuple[list[Sample], frozenset[str], list[str]]:
+    """Read the reference samples of a field.
+
+    Returns
+    -------
+    samples : reference samples of the field.
+    files : paths of the files of all samples, also of those that are skipped.
+    notes : numbers of skipped samples.
 
     Raises
     ------
     InputError : the JSON or a sample is malformed, or the field has no reference sample.
     """
-    path = root / "samples.json"
+    samples: list[Sample] = []
+    files: set[str] = set()
+    passed_by: Counter[str] = Counter()
+    for number, entry in enumerate(load_entries(root / SAMPLES_FILE)):
+        values = require_keys(entry, number, ("task",))
+        files.add(PurePosixPath(str(values.get("filepath"))).as_posix())
+        if values["task"] != "reference":
+            passed_by[f"task {values['task']}"] += 1
+        elif require_keys(entry, number, REQUIRED)["field"] != field_name:
+            passed_by[f"field {values['field']}"] += 1
+        else:
+            samples.append(read_sample(values, number, root))
+    if not samples:
+        raise InputError(
+            f"samples.json has no reference sample of {field_name}" + counts_table("skipped", passed_by),
+            "The field must have reference samples",
+            "correct `field`",
+        )
+    return samples, frozenset(files), [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
+
+
+def load_entries(path: Path) -> list[Any]:
+    """Return the list of samples of a JSON file, or raise InputError."""
     try:
-        content: Any = json.loads(read_text(path))
+        # pandas writes NaN for a missing value, which is no JSON.
+        content: Any = json.loads(read_text(path), parse_constant=lambda _: None)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -59,23 +96,7 @@ def read_samples(root: Path, field_name: str) -> tuple[list[Sample], list[str]]:
             'samples.json must have the structure {"samples": [...]}',
             "fetch the file again",
         )
-    samples: list[Sample] = []
-    passed_by: Counter[str] = Counter()
-    for number, entry in enumerate(cast(list[Any], entries)):
-        values = require_keys(entry, number, ("task",))
-        if values["task"] != "reference":
-            passed_by[f"task {values['task']}"] += 1
-        elif require_keys(entry, number, REQUIRED)["field"] != field_name:
-            passed_by[f"field {values['field']}"] += 1
-        else:
-            samples.append(read_sample(values, number, root))
-    if not samples:
-        raise InputError(
-            f"samples.json has no reference sample of {field_name}" + counts_table("skipped", passed_by),
-            "The field must have reference samples",
-            "correct `field`",
-        )
-    return samples, [f"{n} samples of {what} passed by" for what, n in sorted(passed_by.items())]
+    return cast(list[Any], entries)
 
 
 def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]:
@@ -99,18 +120,46 @@ def require_keys(entry: Any, number: int, keys: Sequence[str]) -> dict[str, Any]
 
 def read_sample(values: Mapping[str, Any], number: int, root: Path) -> Sample:
     """Read one reference sample from a dictionary that has the required keys, or raise InputError."""
-    plant_id, acquired = values["plant_id"], parse_date(str(values["acquisition_date"]))
-    file, harvested, comment = values["filepath"], values["in_situ_harvested"], values.get("in_situ_comment")
-    texts = all(isinstance(text, str) and text for text in (plant_id, file))
-    if not texts or acquired is None or not all(text is None or isinstance(text, str) for text in (harvested, comment)):
+    plant_id, file, comment = values["plant_id"], values["filepath"], values.get("in_situ_comment")
+    acquired, harvested = (
+        parse_date(str(plain_value(values["acquisition_date"]))),
+        plain_value(values["in_situ_harvested"]),
+    )
+    texts = all(isinstance(text, str) and text and is_utf8(text) and "\0" not in text for text in (plant_id, file))
+    is_known = harvested is None or isinstance(harvested, str | bool)
+    if not texts or acquired is None or not is_known or not (comment is None or isinstance(comment, str)):
         found = {key: values.get(key) for key in (*REQUIRED, "in_situ_comment")}
         raise InputError(
             f"sample {number} of samples.json holds {found}",
-            "A sample must have text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*",
+            "A sample must have text as plant_id and filepath, an ISO acquisition_date, and text or null as in_situ_*; "
+            'in_situ_harvested may be true or false, and dates may be {"$date": ...}',
             "export the samples again",
         )
     path = resolve_inside(root, file, "samples.json").relative_to(root).as_posix()
-    return Sample(plant_id, acquired, path, (harvested or "").strip(), comment or "", find_split_words(values))
+    harvested = harvested.strip() if isinstance(harvested, str) else harvested
+    return Sample(
+        plant_id, acquired, path, "" if harvested is None else harvested, comment or "", find_split_words(values)
+    )
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value of a JSON export of MongoDB without its wrapper: `{"$date": ...}` becomes an ISO date.
+
+    A `$date` is ISO text, or milliseconds since 1970 as a number or `{"$numberLong": text}`. FiftyOne keeps times in
+    UTC. Values without such a wrapper are returned as they are.
+    """
+    if not isinstance(value, dict) or set(cast(dict[str, Any], value)) != {"$date"}:
+        return value
+    stated: Any = cast(dict[str, Any], value)["$date"]
+    if isinstance(stated, dict):
+        stated = cast(dict[str, Any], stated).get("$numberLong")
+    try:
+        if isinstance(stated, str) and not stated.lstrip("-").isdigit():
+            moment = datetime.fromisoformat(stated)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment).date().isoformat()
+        return datetime.fromtimestamp(int(stated) / 1000, UTC).date().isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return value
 
 
 def find_split_words(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from pydantic import Field
 from storage.errors import InputError
 from tasks.sources.checks import in_listing_order, refuse_duplicates, require_dates
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.fiftyone.samples import Sample, dates_of, draw_splits, read_samples, splits_of_samples
-from tasks.sources.files import PatchFiles, find_root, walk_files
-from tasks.sources.growliflower.release import CLASSES, SplitPlant, is_split_file, read_split_files, remarks
+from tasks.sources.fiftyone.samples import SAMPLES_FILE, Sample, dates_of, draw_splits, read_samples, splits_of_samples
+from tasks.sources.files import FoundFiles, find_fault, find_root, relative_path, walk_files
+from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
+from tasks.sources.growliflower.release import CLASSES, is_split_file, remarks
 from tasks.sources.harvest_table import FlagWords, refuse_unknown_words
 from tasks.sources.harvests import (
     HarvestDay,
@@ -26,8 +27,9 @@ from tasks.sources.harvests import (
     harvests_from_visits,
     last_harvest,
     parse_harvest,
-    refuse_late_harvests,
+    refuse_wrong_harvests,
 )
+from tasks.sources.images import PatchFiles, is_image_file
 
 TWO_PLANTS = re.compile(r"\b2\s?P\b", re.IGNORECASE)  # comment of a sample that shows two plants
 
@@ -68,8 +70,8 @@ class FiftyOneSource(PatchFiles):
     def list_images(self, dates: Sequence[date]) -> SourceListing:
         """List every reference sample of the field on these dates.
 
-        Reasons of `left_out`: `missing_file`, `flag_turns_off`, `two_harvest_dates`, `flag_contradicts_date`.
-        Flags: `two_plants`, `known_blurry`.
+        Reasons of `left_out`: `missing_file`, `unreadable`, `flag_turns_off`, `two_harvest_dates`,
+        `flag_contradicts_date`. Flags: `two_plants`, `known_blurry`.
 
         Raises
         ------
@@ -77,37 +79,56 @@ class FiftyOneSource(PatchFiles):
             unknown, a plant is in two splits or twice on one date, or a file lies outside the root.
         """
         root = find_root(self.root)
-        samples, notes = read_samples(root, self.field)
+        samples, named, notes = read_samples(root, self.field)
+        entries = walk_files(root)
         wanted = require_dates(dates, dates_of(samples))
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in samples)
-        plants = self._find_splits(root, samples)
+        plants = self._find_splits(root, entries, samples)
         images: list[SourceImage] = []
         left_out: list[LeftOut] = []
         for one in samples:
-            if one.acquired in wanted and (root / one.path).is_file():
+            if one.acquired not in wanted:
+                continue
+            if fault := find_fault(root / one.path, root):
+                left_out.append(LeftOut(one.plant_id, one.acquired, one.path, *fault))
+            else:
                 images.append(make_image(one, plants.get(one.plant_id)))
-            elif one.acquired in wanted:
-                left_out.append(LeftOut(one.plant_id, one.acquired, one.path, "missing_file"))
         records = read_harvests(samples, self.words, self.null_means, self.observed_until)
         images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
         unsplit = {image.plant_id for image in images if image.split_source == "none"}
         notes += unlabelled + ([f"{len(unsplit)} plants are in no split and count as new"] if unsplit else [])
+        notes += describe_unnamed(entries, root, named)
         return SourceListing(
             CLASSES, in_listing_order(images), tuple(left_out), tuple(notes), assumed_until=records.assumed_until
         )
 
-    def _find_splits(self, root: Path, samples: Sequence[Sample]) -> dict[str, SplitPlant]:
+    def _find_splits(self, root: Path, entries: FoundFiles, samples: Sequence[Sample]) -> dict[str, SplitPlant]:
         stated = splits_of_samples(samples)
         if stated:
             return stated
         folder = root / self.utm_folder if self.utm_folder else root
         if self.utm_folder and not folder.is_dir():
             raise InputError(f"There is no folder {folder}", "utm_folder must be a folder", "correct utm_folder")
-        files = [path for path in walk_files(folder) if is_split_file(path)]
+        found = walk_files(folder) if self.utm_folder else entries
+        files = [path for path in (*found.files, *(one.path for one in found.faulty)) if is_split_file(path)]
         if files or self.utm_folder:
             return read_split_files(files)
         return draw_splits({one.plant_id for one in samples}, self.split_seed)
+
+
+def describe_unnamed(entries: FoundFiles, root: Path, named: frozenset[str]) -> list[str]:
+    """Return notes on images that no sample names, entries that cannot be read, and other files by kind."""
+    counts = entries.passed_by.copy()
+    for path in entries.files:
+        relative = relative_path(path, root)
+        if relative in named or relative == SAMPLES_FILE or is_split_file(path):
+            continue
+        counts["images that are in no sample" if is_image_file(path) else "files that are no images or tables"] += 1
+    for one in entries.faulty:
+        if one.shown not in named:
+            counts[f"files in no sample that cannot be read ({one.detail})"] += 1
+    return [f"{n} {what} passed by" for what, n in sorted(counts.items())]
 
 
 def make_image(sample: Sample, plant: SplitPlant | None) -> SourceImage:
@@ -129,25 +150,27 @@ def read_harvests(
     Raises
     ------
     InputError : a word is neither a flag, a date nor `never` (the message lists all values with their counts), or a
-        date is after `observed_until`.
+        date is outside the season or after `observed_until`.
     """
     # Words are matched before dates: "1" is a flag and no date, "20210901" is a date.
-    stated = {one: words.flag(one.harvested) for one in samples if one.harvested}
+    stated = {one: flag_of(one, words) for one in samples if one.harvested != ""}
     cells: dict[Sample, HarvestDay] = {
-        one: cell for one in stated if stated[one] is None and (cell := parse_harvest(one.harvested))
+        one: cell for one in stated if stated[one] is None and (cell := parse_harvest(str(one.harvested)))
     }
     where = "in_situ_harvested (or a date, or never)"
-    refuse_unknown_words((one.harvested for one in samples if one not in cells), words, where)
+    refuse_unknown_words(
+        (one.harvested for one in samples if isinstance(one.harvested, str) and one not in cells), words, where
+    )
     flags: dict[str, dict[date, bool]] = defaultdict(dict)
     for one, flag in stated.items():
         if flag is not None:
             flags[one.plant_id][one.acquired] = flag
-    nulls = [one for one in samples if not one.harvested]
+    nulls = [one for one in samples if one.harvested == ""]
     visits = with_null_visits(flags, nulls) if null_means == "not_harvested" else flags
     seen = [day for of_plant in visits.values() for day in of_plant] + [one.acquired for one in cells]
     last_visit = max(seen, default=date.min)
     rows: list[HarvestRow] = [(one.plant_id, cell) for one, cell in cells.items()]
-    refuse_late_harvests(rows, observed_until, "in_situ_harvested")
+    refuse_wrong_harvests(rows, dates_of(samples), observed_until, "in_situ_harvested")
     watched_until = observed_until or max(last_visit, last_harvest(rows))
     dated = harvests_from_dates(rows, watched_until)
     refute_by_flags(dated, flags)
@@ -155,6 +178,11 @@ def read_harvests(
     flagged = harvests_from_visits({plant: visits[plant] for plant in visits if plant not in of_dates}, last_visit)
     assumed_until = watched_until if rows and observed_until is None else None
     return HarvestRecords(dated.harvests | flagged.harvests, dated.faults | flagged.faults, assumed_until=assumed_until)
+
+
+def flag_of(sample: Sample, words: FlagWords) -> bool | None:
+    """Return the harvest flag of a sample: what JSON states, or else what its word means."""
+    return sample.harvested if isinstance(sample.harvested, bool) else words.flag(sample.harvested)
 
 
 def refute_by_flags(records: HarvestRecords, flags: Visits) -> None:

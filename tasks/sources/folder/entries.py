@@ -1,5 +1,6 @@
 """Find the images of a plain folder, and the split and class that its folders or its manifest state."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +9,9 @@ from pathlib import Path, PurePosixPath
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, text_table
-from tasks.sources.files import IMAGE_SUFFIXES, TextTable, relative_path, resolve_inside, walk_files
+from tasks.sources.files import is_photograph, relative_path, resolve_inside, walk_files
+from tasks.sources.images import is_image_file
+from tasks.sources.text_tables import TextTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +26,37 @@ class Entry:
     acquired: date | None = None
 
 
-def find_images(root: Path) -> tuple[list[str], list[str]]:
-    """Return the paths of the images below a root, and notes on hidden files."""
-    paths = [relative_path(path, root) for path in walk_files(root) if path.suffix.lower() in IMAGE_SUFFIXES]
-    # macOS writes "._name.jpg" files that hold no image.
-    hidden = [path for path in paths if PurePosixPath(path).name.startswith(".")]
-    notes = [f"{len(hidden)} hidden files passed by"] if hidden else []
-    return [path for path in paths if path not in set(hidden)], notes
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A file that is no image of the source, and why."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+def find_images(root: Path, manifest: str) -> tuple[list[str], list[Unlisted], list[str]]:
+    """Sort the files below a root.
+
+    Returns
+    -------
+    images : paths of the images.
+    unlisted : files in split folders that are no images, and entries that cannot be read.
+    notes : numbers of the other files, without the manifest.
+    """
+    found = walk_files(root)
+    images: list[str] = []
+    unlisted = [Unlisted(one.shown, one.reason, one.detail) for one in found.faulty]
+    passed_by = found.passed_by.copy()
+    for path in found.files:
+        relative = relative_path(path, root)
+        if is_image_file(path):
+            images.append(relative)
+        elif read_place(relative)[0]:
+            unlisted.append(Unlisted(relative, "not_an_image"))
+        elif path != root / manifest:
+            passed_by["files outside the split folders that are no images"] += 1
+    return images, unlisted, [f"{n} {what} passed by" for what, n in sorted(passed_by.items())]
 
 
 def read_place(path: str) -> tuple[Split | None, str]:
@@ -39,24 +66,24 @@ def read_place(path: str) -> tuple[Split | None, str]:
     return split, folders[1] if split and len(folders) > 1 else ""
 
 
-def read_folders(files: Sequence[str]) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Return the entries of files in split folders, and path and reason of the other files."""
+def read_folders(files: Sequence[str]) -> tuple[list[Entry], list[Unlisted]]:
+    """Return the entries of images in split folders, and the other images with a reason."""
     entries: list[Entry] = []
-    unlisted: list[tuple[str, str]] = []
+    unlisted: list[Unlisted] = []
     for path in files:
         split, label = read_place(path)
         if split is None:
-            unlisted.append((path, "no_split_folder"))
+            unlisted.append(Unlisted(path, "no_split_folder"))
         elif not label and split != "new":
-            unlisted.append((path, "no_class_folder"))
+            unlisted.append(Unlisted(path, "no_class_folder"))
         else:
             entries.append(Entry(path, split, "folder", label, without_suffix(path)))
     return entries, unlisted
 
 
 def without_suffix(path: str) -> str:
-    """Return a path without suffix, which is the plant id of an image that states none."""
-    return PurePosixPath(path).with_suffix("").as_posix()
+    """Return a path without the suffix of an image, which is the plant id of an image that states none."""
+    return PurePosixPath(path).with_suffix("").as_posix() if is_photograph(path) else path
 
 
 def find_named_file(root: Path, file: str, manifest: str) -> Path:
@@ -66,8 +93,8 @@ def find_named_file(root: Path, file: str, manifest: str) -> Path:
     ------
     InputError : the file lies outside the root.
     """
-    from_parent = (root.parent / file).resolve()
-    if not (root / file).exists() and from_parent.is_relative_to(root):
+    from_parent = Path(os.path.realpath(root.parent / file))
+    if not os.path.exists(root / file) and from_parent.is_relative_to(root):  # noqa: PTH110 # names may be too long
         return from_parent
     return resolve_inside(root, file, manifest)
 

@@ -1,5 +1,6 @@
 """Read a plain folder of images: `{train,val,test,new}/{class}/*`, a manifest table, or both."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -17,9 +18,10 @@ from tasks.sources.checks import (
     require_dates,
 )
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.files import PatchFiles, TextTable, find_root, parse_date, read_table, relative_path
+from tasks.sources.files import find_fault, find_root, relative_path
 from tasks.sources.folder.entries import (
     Entry,
+    Unlisted,
     find_images,
     find_named_file,
     read_folders,
@@ -28,6 +30,8 @@ from tasks.sources.folder.entries import (
     refuse_repeated_files,
     without_suffix,
 )
+from tasks.sources.images import PatchFiles
+from tasks.sources.text_tables import TextTable, parse_date, read_table
 
 
 class FolderSource(PatchFiles):
@@ -71,7 +75,8 @@ class FolderSource(PatchFiles):
     def list_images(self, dates: Sequence[date]) -> SourceListing:
         """List every image of these dates.
 
-        Reasons of `left_out`: `missing_file`, `not_in_manifest`, `no_split_folder`, `no_class_folder`.
+        Reasons of `left_out`: `missing_file`, `unreadable`, `not_an_image`, `not_in_manifest`, `no_split_folder`,
+        `no_class_folder`.
 
         Raises
         ------
@@ -90,26 +95,31 @@ class FolderSource(PatchFiles):
         left_out: list[LeftOut] = []
         for one in entries:
             acquired = one.acquired or wanted[0]
-            if acquired in wanted and (root / one.path).is_file():
+            if acquired not in wanted:
+                continue
+            if fault := find_fault(root / one.path, root):
+                left_out.append(LeftOut(one.plant_id, acquired, one.path, *fault))
+            else:
                 label = classes.index(one.label) if one.label else None
                 images.append(SourceImage(one.plant_id, acquired, one.split, one.source, one.path, label=label))
-            elif acquired in wanted:
-                left_out.append(LeftOut(one.plant_id, acquired, one.path, "missing_file"))
-        if not is_dated:
-            left_out += [LeftOut(without_suffix(path), wanted[0], path, reason) for path, reason in unlisted]
-        elif unlisted:
-            notes.append(f"{len(unlisted)} files left out: not in the manifest, date unknown")
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
+        if not is_dated:
+            left_out += [
+                LeftOut(without_suffix(one.path), wanted[0], one.path, one.reason, one.detail) for one in unlisted
+            ]
+        elif unlisted:
+            counts = Counter(one.reason for one in unlisted)
+            found = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+            notes.append(f"{len(unlisted)} files without a date left out: {found}")
         left_out.sort(key=lambda one: (one.acquired, one.plant_id))
         return SourceListing(classes, in_listing_order(images), tuple(left_out), tuple(notes))
 
-    def _read_entries(self, root: Path) -> tuple[list[Entry], list[tuple[str, str]], list[str]]:
-        """Return the entries, path and reason of the other files, and notes."""
-        files, notes = find_images(root)
+    def _read_entries(self, root: Path) -> tuple[list[Entry], list[Unlisted], list[str]]:
+        """Return the entries, the other files with a reason, and notes."""
+        files, faulty, notes = find_images(root, self.manifest)
         if (root / self.manifest).is_file():
             entries = self._read_manifest(root)
-            named = {one.path for one in entries}
-            unlisted = [(path, "not_in_manifest") for path in files if path not in named]
+            unlisted = [Unlisted(path, "not_in_manifest") for path in set(files) - {one.path for one in entries}]
         elif self.manifest != type(self).model_fields["manifest"].default:
             raise InputError(
                 f"There is no file {root / self.manifest}", "The manifest must be a file", "correct `manifest`"
@@ -122,7 +132,8 @@ class FolderSource(PatchFiles):
                 "A folder source must have images in {train,val,test,new}/{class}/ or a manifest",
                 "correct `root`, sort the images into folders or write a manifest",
             )
-        return entries, unlisted, notes
+        named = {one.path for one in entries}
+        return entries, [*unlisted, *(one for one in faulty if one.path not in named)], notes
 
     def _read_manifest(self, root: Path) -> list[Entry]:
         table = read_table(root / self.manifest)

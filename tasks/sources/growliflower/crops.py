@@ -8,8 +8,9 @@ from pathlib import Path
 from storage.errors import InputError
 from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
 from tasks.sources.files import relative_path
+from tasks.sources.growliflower.coordinates import PixelCoordinate, read_pixel_coordinates
 from tasks.sources.growliflower.release import PLANT_IN_NAME, PLOT, ReleaseFiles, make_image
-from tasks.sources.raster import PixelCoordinate, crop_flags, open_raster, read_pixel_coordinates
+from tasks.sources.raster import crop_flags, open_raster
 
 
 def list_crops(

@@ -1,21 +1,21 @@
-"""Read what all GrowliFlower releases share: plant ids, file names, split files, and plants known to be blurry."""
+"""Group the files of GrowliFlower releases by their names, and name plants known to be blurry."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
 
 from storage.errors import InputError
 from storage.tables.names import Split
-from tasks.sources.checks import SPLIT_WORDS, refuse_two_splits, text_table
-from tasks.sources.contract import SourceImage
-from tasks.sources.files import IMAGE_SUFFIXES, read_text, relative_path, walk_files
-from tasks.sources.raster import to_float
+from tasks.sources.checks import SPLIT_WORDS
+from tasks.sources.contract import LeftOut, SourceImage
+from tasks.sources.files import FaultyFile, relative_path, walk_files
+from tasks.sources.growliflower.coordinates import PLANT_ID
+from tasks.sources.images import is_image_file
 
 CLASSES = ("not ready", "ready")
-PLANT_ID = re.compile(r"^(20\d\d)_Ref_Plot(\d+)_([A-Z])(\d{1,2})$")
 PLANT_IN_NAME = re.compile(r"Ref_Plot(\d+)_([A-Z]\d{1,2})(?![0-9A-Za-z])")
 PREPARED = re.compile(r"^(20\d\d_\d\d_\d\d)_(Ref_Plot\d+_[A-Z]\d{1,2})(?:_(.+))?_(\d+)$")
 DATE_FOLDER = re.compile(r"^20\d\d_\d\d_\d\d$")
@@ -46,62 +46,9 @@ def folder_date(text: str) -> date | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class SplitPlant:
-    """Split of a plant and where it was read, with easting and northing in metres (UTM 32N) if known."""
-
-    split: Split
-    source: str
-    easting: float | None = None
-    northing: float | None = None
-
-    def place(self, image: SourceImage) -> SourceImage:
-        """Return an image of the plant with split and position added."""
-        return replace(image, split=self.split, split_source=self.source, easting=self.easting, northing=self.northing)
-
-
 def is_split_file(path: Path) -> bool:
     """Return whether a file is a UTM split file, `*UTM_Coordinates*.txt` or `.csv`."""
     return "utm_coordinates" in path.name.lower() and path.suffix.lower() in {".txt", ".csv"}
-
-
-def read_split_files(paths: Iterable[Path]) -> dict[str, SplitPlant]:
-    """Read the split of every plant from files with rows `plant id, easting, northing, height, split, ...`.
-
-    Raises
-    ------
-    InputError : a row is malformed, or a plant is in two splits or two places.
-    """
-    rows: dict[str, set[SplitPlant]] = defaultdict(set)
-    for path in paths:
-        for number, line in enumerate(read_text(path).splitlines(), 1):
-            if line.strip():
-                plant_id, plant = read_split_row(path, number, [cell.strip() for cell in line.split(",")])
-                rows[plant_id].add(plant)
-    refuse_two_splits((plant_id, plant.split) for plant_id, found in rows.items() for plant in found)
-    moved = [plant_id for plant_id, found in sorted(rows.items()) if len(found) > 1]
-    if moved:
-        found = text_table(("plant", "rows"), [(plant_id, len(rows[plant_id])) for plant_id in moved])
-        raise InputError(
-            f"Plants with several places: {len(moved)}{found}",
-            "A plant must have one place in the UTM files",
-            "remove the wrong rows",
-        )
-    return {plant_id: plant for plant_id, (plant,) in rows.items()}
-
-
-def read_split_row(path: Path, line: int, cells: list[str]) -> tuple[str, SplitPlant]:
-    """Read one row of a UTM split file, or raise InputError."""
-    if len(cells) >= 5 and PLANT_ID.match(cells[0]):
-        easting, northing, height = (to_float(cell) for cell in cells[1:4])
-        split = SPLIT_WORDS.get(cells[4].lower(), "new")
-        if None not in {easting, northing, height} and split != "new":
-            return cells[0], SplitPlant(split, "utm", easting, northing)
-    raise InputError(
-        f"{path}, line {line}, is `{', '.join(cells)}`",
-        "A row of a UTM file must be `plant id, easting, northing, height, train|val|test, ...`",
-        "correct the row",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +73,7 @@ class ReleaseFiles:
     coordinates : date and path of the pixel coordinate files.
     rasters : images that name a plot and no plant, by (folder, plot).
     split_files : UTM split files.
+    faulty : entries in dated folders that cannot be read.
     ignored : number of skipped files by kind.
     """
 
@@ -134,6 +82,7 @@ class ReleaseFiles:
     coordinates: list[tuple[date, Path]] = field(default_factory=list[tuple[date, Path]])
     rasters: dict[tuple[Path, str], list[Path]] = field(default_factory=dict[tuple[Path, str], list[Path]])
     split_files: list[Path] = field(default_factory=list[Path])
+    faulty: list[LeftOut] = field(default_factory=list[LeftOut])
     ignored: Counter[str] = field(default_factory=Counter[str])
 
     def dates(self) -> tuple[date, ...]:
@@ -142,25 +91,60 @@ class ReleaseFiles:
         return tuple(sorted(patches | {day for day, _ in self.coordinates}))
 
 
-def find_release_files(root: Path, field_name: str) -> ReleaseFiles:
+def find_release_files(root: Path, field_name: str, tables: Collection[str] = ()) -> ReleaseFiles:
     """Group the files below a root by their names, and skip folders of other fields.
+
+    Parameters
+    ----------
+    tables : paths of other tables of the source, relative to the root, which are not counted as skipped.
 
     Raises
     ------
     InputError : a prepared name has an impossible date, a label other than 0 or 1, or another date than its folder.
     """
-    found = ReleaseFiles()
-    for path in walk_files(root):
-        folders = path.relative_to(root).parts[:-1]
-        fields = {part.lower() for part in folders if FIELD_FOLDER.match(part)}
-        if fields and field_name.lower() not in fields:
+    entries = walk_files(root)
+    found = ReleaseFiles(ignored=entries.passed_by.copy())
+    for path in [*entries.files, *(one.path for one in entries.faulty if is_table(one.path))]:
+        relative = relative_path(path, root)
+        if is_other_field(relative, field_name):
             found.ignored["files of other fields"] += 1
         elif is_split_file(path):
             found.split_files.append(path)
-        else:
-            dates = [day for part in folders if (day := folder_date(part))]
-            sort_file(found, path, relative_path(path, root), dates[-1] if dates else None)
+        elif relative not in tables:
+            sort_file(found, path, relative, date_of_folders(relative))
+    for one in entries.faulty:
+        if is_other_field(one.shown, field_name):
+            found.ignored["files of other fields"] += 1
+        elif not is_table(one.path):
+            sort_faulty(found, one)
     return found
+
+
+def is_other_field(relative: str, field_name: str) -> bool:
+    """Return whether a file lies in the folder of another field."""
+    fields = {part.lower() for part in PurePosixPath(relative).parts[:-1] if FIELD_FOLDER.match(part)}
+    return bool(fields) and field_name.lower() not in fields
+
+
+def date_of_folders(relative: str) -> date | None:
+    """Return the date of the innermost folder `YYYY_MM_DD` of a path, or None."""
+    dates = [day for part in PurePosixPath(relative).parts[:-1] if (day := folder_date(part))]
+    return dates[-1] if dates else None
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table of the release: a UTM split file or pixel coordinates."""
+    return is_split_file(path) or "pix_coordinates" in path.name.lower()
+
+
+def sort_faulty(found: ReleaseFiles, faulty: FaultyFile) -> None:
+    """Add an entry that cannot be read to the faulty ones, or count it if it lies in no dated folder."""
+    acquired, stem = date_of_folders(faulty.shown), PurePosixPath(faulty.shown).stem
+    if acquired is None:
+        found.ignored[f"files outside a YYYY_MM_DD folder that cannot be read ({faulty.detail})"] += 1
+    else:
+        plant_id = stem if PLANT_ID.match(stem) else faulty.shown
+        found.faulty.append(LeftOut(plant_id, acquired, faulty.shown, faulty.reason, faulty.detail))
 
 
 def sort_file(found: ReleaseFiles, path: Path, relative: str, acquired: date | None) -> None:
@@ -172,21 +156,26 @@ def sort_file(found: ReleaseFiles, path: Path, relative: str, acquired: date | N
     relative : path relative to the root.
     acquired : date of the file's folder; None if no folder is a date.
     """
-    is_image = path.suffix.lower() in IMAGE_SUFFIXES
-    prepared = PREPARED.match(path.stem) if is_image else None
     plot = PLOT.search(path.name)
-    if prepared:
+    if is_table(path):
+        if plot and acquired:
+            found.coordinates.append((acquired, path))
+        else:
+            found.ignored["images or coordinate files whose names are not understood"] += 1
+        return
+    if not is_image_file(path):
+        found.ignored["files that are no images or tables of the release"] += 1
+        return
+    if prepared := PREPARED.match(path.stem):
         found.prepared.append(read_prepared_name(prepared, relative, acquired))
-    elif is_image and PLANT_ID.match(path.stem):
+    elif PLANT_ID.match(path.stem):
         if acquired:
             found.patches.append((path.stem, acquired, relative))
         else:
             found.ignored["patches outside a YYYY_MM_DD folder"] += 1
-    elif "pix_coordinates" in path.name.lower() and plot and acquired:
-        found.coordinates.append((acquired, path))
-    elif is_image and plot and not PLANT_IN_NAME.search(path.name):
+    elif plot and not PLANT_IN_NAME.search(path.name):
         found.rasters.setdefault((path.parent, plot.group(1)), []).append(path)
-    elif is_image or "pix_coordinates" in path.name.lower():
+    else:
         found.ignored["images or coordinate files whose names are not understood"] += 1
 
 

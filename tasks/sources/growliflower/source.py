@@ -13,20 +13,15 @@ from pydantic import Field
 from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, refuse_duplicates, refuse_two_splits, require_dates
-from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.files import digest_file, find_root, read_rgb
+from tasks.sources.contract import FileLook, LeftOut, SourceImage, SourceListing
+from tasks.sources.files import digest_file, find_root
+from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
 from tasks.sources.growliflower.crops import list_crops
 from tasks.sources.growliflower.prepared import collapse_copies
-from tasks.sources.growliflower.release import (
-    CLASSES,
-    SplitPlant,
-    find_release_files,
-    make_image,
-    read_split_files,
-    split_folder,
-)
+from tasks.sources.growliflower.release import CLASSES, find_release_files, make_image, split_folder
 from tasks.sources.harvest_table import HarvestTable, read_harvest_table
 from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
+from tasks.sources.images import look_at_file, read_rgb
 from tasks.sources.raster import crop_fingerprint, read_crop
 
 
@@ -53,8 +48,9 @@ class GrowliFlowerSource(Params):
     def list_images(self, dates: Sequence[date]) -> SourceListing:
         """List every plant of the field on these dates.
 
-        Reasons of `left_out`: `missing_raster`, `unreadable_raster`, `outside_raster`, `flag_turns_off`,
-        `two_harvest_dates`. Flags: `known_blurry`, `crop_leaves_raster`, `mostly_no_data`.
+        Reasons of `left_out`: `missing_file`, `unreadable`, `missing_raster`, `unreadable_raster`, `outside_raster`,
+        `flag_turns_off`, `two_harvest_dates`. Flags: `known_blurry`, `recoded`,
+        `crop_leaves_raster`, `mostly_no_data`.
 
         Raises
         ------
@@ -62,17 +58,18 @@ class GrowliFlowerSource(Params):
             or twice on one date, copies of one original have different labels, or a harvest word is unknown.
         """
         root = find_root(self.root)
-        files = find_release_files(root, self.field)
+        files = find_release_files(root, self.field, {(self.harvest_table or HarvestTable()).path})
         wanted = require_dates(dates, files.dates())
         plants = read_split_files(files.split_files)
         prepared, notes = collapse_copies(file for file in files.prepared if file.acquired in wanted)
         crops, left_out = list_crops(root, files, wanted, self.crop_size)
+        left_out += [one for one in files.faulty if one.acquired in wanted]
         patches = [make_image(*patch) for patch in files.patches if patch[1] in wanted]
         images = [*patches, *prepared, *crops]
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         images = [add_plant(image, plants) for image in images]
         refuse_two_splits((image.plant_id, image.split) for image in images)
-        records = self._read_harvests(root)
+        records = self._read_harvests(root, files.dates())
         matching = match_images(records, images, left_out)
         images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
@@ -87,6 +84,10 @@ class GrowliFlowerSource(Params):
         path = Path(self.root).expanduser() / image.path
         return digest_file(path) if image.centre is None else crop_fingerprint(path, image.centre, self.crop_size)
 
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        """Return size and remarks of a patch by its header; None for a crop, or if the header cannot be read."""
+        return look_at_file(Path(self.root).expanduser() / image.path) if image.centre is None else None
+
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         """Read the pixels, shape (height, width, 3), RGB, 0..255; a crop is black outside the raster.
 
@@ -97,11 +98,11 @@ class GrowliFlowerSource(Params):
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
 
-    def _read_harvests(self, root: Path) -> HarvestRecords:
-        if self.harvest_table is not None:
-            return read_harvest_table(root, self.harvest_table)
-        default = HarvestTable()
-        return read_harvest_table(root, default) if (root / default.path).exists() else HarvestRecords()
+    def _read_harvests(self, root: Path, acquired: Sequence[date]) -> HarvestRecords:
+        table = self.harvest_table or HarvestTable()
+        if self.harvest_table is None and not (root / table.path).exists():
+            return HarvestRecords()
+        return read_harvest_table(root, table, acquired)
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from storage.errors import InputError
 from tasks.parameters import Params
-from tasks.sources.contract import SourceImage, SourceListing, UnreadableImage
+from tasks.sources.contract import FileLook, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.synthetic.season import CLASSES, Observation, Season, SeasonParams, grow_season
 
 
@@ -52,6 +52,10 @@ class SyntheticSource(Params):
         """Return the SHA-256 (hex) of the pixels and of the image's fault, if it has one."""
         seen = self._grown().observation(image.plant_id, image.acquired)
         return hashlib.sha256(self._grown().image(seen).tobytes() + (seen.fault or "").encode()).hexdigest()
+
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        """Return None, because an image of a season has no file."""
+        return None
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         """Render the pixels, shape (image_size, image_size, 3), RGB, 0..255.

@@ -1,6 +1,7 @@
 """Open decisions as GeoParquet, GeoJSON and CSV with the tools that they are made for."""
 
 import csv
+import io
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,22 @@ def test_no_text_is_run_as_a_formula(first: str) -> None:
     assert plant.startswith("'") and number == "-1"
 
 
-@given(st.text("=+-@'\t\r\n＝a1"))
+@pytest.mark.parametrize(
+    "text", ["007", "1e5", "0x10", "1E+5", "1.0", ".5", "3/4", "1-2", "12:30", "5%", "1" * 16, "1,000"]
+)
+def test_ids_that_look_like_numbers_stay_text(text: str) -> None:
+    assert harmless(text) == f"'{text}"
+    assert pd.read_csv(io.BytesIO(to_csv(pa.table({"plant_id": [text]}), "point")))["plant_id"].tolist() == [f"'{text}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["17", "0", "123456789012345", "2021_Ref_Plot1_A1", "train/ready/7", "e5", "0x", "1e", ""]
+)
+def test_ids_that_no_program_rewrites_stay_as_they_are(text: str) -> None:
+    assert harmless(text) == text
+
+
+@given(st.text("=+-@'\t\r\n＝a1e.0"))
 def test_a_text_comes_back_without_its_apostrophe(text: str) -> None:
     cell = harmless(text)
     assert cell.removeprefix("'") == text

@@ -26,7 +26,7 @@ from storage.tables.parquet import read_table
 from tasks.ingest.ingest import images_recipe, plant_rows, prepare_image, read_observations, write_images
 from tasks.ingest.listing import check_bad_share, listing_recipe
 from tasks.ingest.survey import IngestParams, image_json, preview, source_image, survey
-from tasks.sources.contract import Harvest, Source, SourceImage, SourceListing, UnreadableImage
+from tasks.sources.contract import FileLook, Harvest, Source, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.matching import Matching
 from tasks.sources.synthetic.season import SeasonParams
@@ -237,6 +237,9 @@ class ListedSource:
 
     def fingerprint(self, image: SourceImage) -> str:
         return hashlib.sha256(f"{image.plant_id} {image.acquired}".encode()).hexdigest()
+
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        return None
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         raise AssertionError("a survey opens no image")
@@ -485,6 +488,9 @@ class ReversedDates:
 
     def fingerprint(self, image: SourceImage) -> str:
         return self.inner.fingerprint(image)
+
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        return self.inner.look_at(image)
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         return self.inner.read_image(image)

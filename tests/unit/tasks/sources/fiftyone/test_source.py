@@ -197,6 +197,77 @@ def test_an_unknown_word_shows_all_values(tmp_path: Path) -> None:
     assert read(tmp_path, words={"true_words": ["partly"]}).images[0].harvest == Harvest(DAYS[0], DAYS[1], DAYS[1])
 
 
+class TestValuesOfJson:
+    """Exports of MongoDB and FiftyOne wrap dates, and write flags as JSON booleans."""
+
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            "2021-08-27",
+            "2021-08-27T00:00:00",
+            "2021-08-27T10:30:00.000Z",
+            {"$date": "2021-08-27"},
+            {"$date": "2021-08-27T00:00:00Z"},
+            {"$date": "2021-08-26T23:30:00-01:00"},
+            {"$date": 1630022400000},
+            {"$date": 1630022400000.0},
+            {"$date": {"$numberLong": "1630022400000"}},
+        ],
+    )
+    def test_dates(self, tmp_path: Path, stated: Any) -> None:
+        write(tmp_path, sample("A1", 0, stated), sample("A2", 0, "no", acquisition_date=stated))
+        source = FiftyOneSource(root=str(tmp_path))
+        assert source.available_dates() == (DAYS[0], date(2021, 8, 27))
+        assert read(tmp_path).images[0].harvest == Harvest.on(date(2021, 8, 27), date(2021, 8, 27))
+
+    @pytest.mark.parametrize("stated", [{"$date": "soon"}, {"$date": None}, {"$date": 1e30}, {"$oid": "a"}, {}, [], 7])
+    def test_what_is_no_date_stops(self, tmp_path: Path, stated: Any) -> None:
+        for one in (sample("A1", 0, stated), sample("A1", 0, acquisition_date=stated)):
+            write(tmp_path, one)
+            with pytest.raises(InputError, match=r"sample 0 of samples\.json holds"):
+                read(tmp_path)
+
+    @pytest.mark.parametrize("words", [{}, {"words": {"true_words": ["cut"], "false_words": ["stands"]}}])
+    def test_flags(self, tmp_path: Path, words: dict[str, Any]) -> None:
+        """A JSON boolean says by itself what it means, whatever the words are."""
+        flags: dict[str, tuple[Any, Any]] = {"A1": (False, True), "A2": (False, False), "A3": (None, False)}
+        write(tmp_path, *(sample(name, visit, flag) for name, two in flags.items() for visit, flag in enumerate(two)))
+        assert {one.plant_id[-2:]: one.harvest for one in read(tmp_path, **words).images} == {
+            "A1": Harvest(DAYS[0], DAYS[1], DAYS[1]),
+            "A2": Harvest.not_by(DAYS[1]),
+            "A3": Harvest.not_by(DAYS[1]),
+        }
+
+    def test_missing_values_of_pandas(self, tmp_path: Path) -> None:
+        write(tmp_path, sample("A1", 0, "no"))
+        text = (tmp_path / "samples.json").read_text().replace('"in_situ_comment": null', '"in_situ_comment": NaN')
+        (tmp_path / "samples.json").write_text(text.replace('"in_situ_harvested": "no"', '"in_situ_harvested": NaN'))
+        assert read(tmp_path).images[0].harvest is None
+
+    @pytest.mark.parametrize("plant", ["0x10", "1e5", "007", "1.0", "true", "null"])
+    def test_ids_stay_text(self, tmp_path: Path, plant: str) -> None:
+        write(tmp_path, sample("A1", 0, "no", plant_id=plant))
+        assert read(tmp_path).images[0].plant_id == plant
+
+    @pytest.mark.parametrize("plant", [7, 1e5, True, None])
+    def test_ids_that_are_no_text_stop(self, tmp_path: Path, plant: Any) -> None:
+        write(tmp_path, sample("A1", 0, "no", plant_id=plant))
+        with pytest.raises(InputError, match="text as plant_id"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("changes", [{"plant_id": "a\ud800"}, {"filepath": "a\0.png"}, {"filepath": "\udce4.png"}])
+    def test_texts_that_no_table_can_hold_stop(self, tmp_path: Path, changes: dict[str, str]) -> None:
+        (tmp_path / "samples.json").write_text(json.dumps({"samples": [sample("A1", 0, "no", **changes)]}))
+        with pytest.raises(InputError, match="text as plant_id"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("day", ["2012-08-27", "2201-08-27"])
+    def test_a_slip_of_the_year_stops(self, tmp_path: Path, day: str) -> None:
+        write(tmp_path, sample("A1", 0, day))
+        with pytest.raises(InputError, match="Dates in in_situ_harvested outside the season: 1"):
+            read(tmp_path)
+
+
 def test_splits_from_utm_files(tmp_path: Path) -> None:
     write(tmp_path, sample("A1", 0, "no"), sample("A2", 0, "no"))
     (tmp_path / "splits").mkdir()

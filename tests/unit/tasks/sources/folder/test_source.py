@@ -10,6 +10,7 @@ from PIL import Image
 
 from storage.errors import InputError
 from tasks.sources.contract import Source, SourceListing
+from tasks.sources.files import LITTER_KIND
 from tasks.sources.folder.source import FolderSource
 from tests.support.repository import ROOT
 
@@ -51,8 +52,9 @@ def test_folders(tmp_path: Path) -> None:
         ("h.png", "no_split_folder"),
         ("other/g.png", "no_split_folder"),
         ("train/f.png", "no_class_folder"),
+        ("train/readme.txt", "not_an_image"),
     ]
-    assert listing.notes == ("1 hidden files passed by",)
+    assert listing.notes == (f"1 {LITTER_KIND} passed by",)
     np.testing.assert_array_equal(source.read_image(listing.images[1]), np.full((8, 8, 3), 3))
     assert source.fingerprint(listing.images[1]) != source.fingerprint(listing.images[2])
 
@@ -96,7 +98,7 @@ def test_manifest_with_dates_plants_and_own_column_names(tmp_path: Path) -> None
     assert rows(read(tmp_path, **options)) == [("a", "train", "manifest", 0), ("b", "test", "manifest", 0)]
     later = read(tmp_path, LATER, **options)
     assert (rows(later), later.classes) == ([("a", "train", "manifest", 1)], ("x", "y"))
-    assert later.notes == ("1 files left out: not in the manifest, date unknown",)
+    assert later.notes == ("1 files without a date left out: 1 not_in_manifest",)
     with pytest.raises(InputError, match="no image for 2024-05-02"):
         read(tmp_path, date(2024, 5, 2), **options)
     with pytest.raises(InputError, match="Dates must be written as ISO"):
