@@ -6,7 +6,8 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
+from tasks.classify.given import load_given
+from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze
 from tasks.classify.training import TrainParams
 from tasks.explain.checks import check_explained_class
 from tasks.explain.methods import ExplainParams, prepare_explainer
