@@ -134,7 +134,7 @@ def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], W
     images = [image for of_date in by_date.values() for image in of_date]
     refuse_hopeless(params, classes, by_date)
     size = params.ingest.image_size
-    rehearse(list(classes), params.train, params.classifier, params.explain, size)
+    rehearse(list(classes), params.train, params.classifier, params.explain, size, runtime)
     classifier = like_the_campaigns(params, classes, runtime)
     labels = [image.label for image in images if image.split == "train" and image.label is not None]
     copies = copies_per_class(params.augment.copies, len(classes))
