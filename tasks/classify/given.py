@@ -13,8 +13,8 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.classify.checkpoints import read_weights
-from tasks.classify.model import EXPORTED, GivenClassifier, save_weights
-from tasks.classify.programs import Outputs, give_logits, read_program
+from tasks.classify.model import EXPORTED, GivenClassifier, Outputs, save_weights
+from tasks.classify.programs import give_logits, read_program
 from tasks.classify.weight_names import check_shapes, fit_weights, second_of_two
 
 # Exceptions of torch for a file that holds anything but the weights of a model.

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.batches import batches
-from tasks.classify.programs import Outputs
 from tasks.parameters import Params, Runtime
 
 EXPORTED = "exported"  # architecture of a torch.export program
@@ -24,6 +23,8 @@ EXPORTED = "exported"  # architecture of a torch.export program
 # 32 pixels, with bit-identical results.
 CPU_PIXELS = 4 * 256 * 256
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel, of values in 0..1
+# What a classifier returns for each image: a logit or a probability of each class, or of the second of two classes.
+Outputs = Literal["logits", "probabilities", "one_logit", "one_probability"]
 
 
 class GivenClassifier(Params):

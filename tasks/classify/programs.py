@@ -9,13 +9,14 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classify.checkpoints import DAMAGED, PROGRAM, kind_of
+from tasks.classify.checkpoints import DAMAGED, PROGRAM, SCRIPT, kind_of
+from tasks.classify.model import Outputs
 
 PROGRAMS = "HARVEST_PROGRAMS"  # environment variable with the folder of the programs that may be run
 EXPORT = (
@@ -23,8 +24,6 @@ EXPORT = (
     'dynamic_shapes=({0: torch.export.Dim("images", min=1, max=4096)},)), "model.pt2")'
 )
 TOLERANCE = 1e-3  # by which probabilities may lie outside 0..1, and their sum off 1
-# What a classifier returns for each image: a logit or a probability of each class, or of the second of two classes.
-Outputs = Literal["logits", "probabilities", "one_logit", "one_probability"]
 
 
 def read_program(content: bytes, source: str, rule: str) -> torch.export.ExportedProgram:
@@ -40,7 +39,7 @@ def read_program(content: bytes, source: str, rule: str) -> torch.export.Exporte
     """
     kind = kind_of(content, source, rule)
     if kind != PROGRAM:
-        words = "a TorchScript program, which torch.export did not write" if kind == "script" else "weights, no program"
+        words = "a TorchScript program, which torch.export did not write" if kind == SCRIPT else "weights, no program"
         raise InputError(
             f"{source} holds {words}",
             rule,

@@ -1,6 +1,7 @@
 """Given classifiers answer as their makers meant, from their file and from the store."""
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
+from tasks.classify.checkpoints import SAVE_SCRIPTED, SAVE_WEIGHTS
 from tasks.classify.features import logits_and_features
 from tasks.classify.given import load_given, stored_content
 from tasks.classify.loading import load_classifier
-from tasks.classify.model import EXPORTED, GivenClassifier, freeze, predict_logits, softmax, weights_file
-from tasks.classify.programs import Outputs
+from tasks.classify.model import EXPORTED, GivenClassifier, Outputs, freeze, predict_logits, softmax, weights_file
+from tasks.classify.programs import EXPORT
 from tasks.classify.train import given_recipe
 from tasks.parameters import Runtime
 from tests.support.classifiers import ARCHITECTURE, SIZE, program, safetensors, saved, tiny, torchvision_model, written
@@ -137,3 +139,21 @@ def test_outputs_name_the_artefact_where_they_are_not_logits(tmp_path: Path) -> 
     digest = hashlib.sha256(b"content").hexdigest()
     before = Recipe("classifier", 1, {**facts, "sha256": digest, "classes": list(CLASSES)})
     assert ref("logits") == before.ref  # stores of before keep what was made with a given classifier
+
+
+@pytest.mark.parametrize("line", [SAVE_WEIGHTS, SAVE_SCRIPTED, EXPORT])
+def test_the_lines_of_messages_make_files_that_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = torchvision_model() if line != EXPORT else tiny()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        if line == SAVE_SCRIPTED:
+            torch.jit.save(torch.jit.trace(model, torch.zeros(2, 3, SIZE, SIZE)), "model.pt")  # type: ignore[no-untyped-call]
+        exec(line, {"torch": torch, "model": model, "size": SIZE})
+    path, architecture = ("model.pt2", EXPORTED) if line == EXPORT else ("weights.pt", ARCHITECTURE)
+    with torch.no_grad():
+        expected = model(normalised()).softmax(1).numpy()
+    found = probabilities(GivenClassifier(path=path, architecture=architecture))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from storage.errors import InputError
-from tasks.classify.programs import PROGRAMS, Outputs, as_logits, plain, read_program
+from tasks.classify.model import Outputs
+from tasks.classify.programs import PROGRAMS, as_logits, plain, read_program
 from tests.support.classifiers import program, saved, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -190,8 +190,8 @@ def test_the_batch_size_that_a_message_names_is_taken(tmp_path: Path, name: str,
 
 
 def test_passes_on_another_machine_are_of_the_whole_batch_size(tmp_path: Path) -> None:
-    given = GivenClassifier(path=written(tmp_path, program(tiny(), most=4, size=512)), architecture=EXPORTED)
+    given = GivenClassifier(path=written(tmp_path, program(tiny(), most=4, size=256)), architecture=EXPORTED)
     runtime = Runtime(device="cpu", batch_size=6)
-    rehearse(CLASSES, TrainParams(), given, EXPLAIN, 512, runtime)  # a pass of this CPU has one image
+    rehearse(CLASSES, TrainParams(), given, EXPLAIN, 256, runtime)  # a pass of this CPU has four images
     with pytest.raises(InputError, match="passes of 1 to 6 images"):
-        rehearse(CLASSES, TrainParams(), given, EXPLAIN, 512, runtime, is_here=False)
+        rehearse(CLASSES, TrainParams(), given, EXPLAIN, 256, runtime, is_here=False)
