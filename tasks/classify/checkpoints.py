@@ -125,8 +125,11 @@ def _kind_of_archive(content: bytes, source: str, rule: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
+            damaged = _damaged_members(archive)
     except DAMAGED as error:
         raise _cut(source, rule) from error
+    if damaged:
+        raise InputError(f"{source} is damaged: the checksum of {some(damaged)} is wrong", rule, AGAIN)
     kinds = (
         (PROGRAM, r"(.*/)?(models/[^/]+\.json|serialized_exported_program\.json)"),
         (SCRIPT, r".*/(code/.+|constants\.pkl)"),
@@ -136,6 +139,25 @@ def _kind_of_archive(content: bytes, source: str, rule: str) -> str:
         if any(re.fullmatch(pattern, name) for name in names):
             return kind
     raise InputError(f"{source} is a zip archive of {some(names)}", rule, "unpack it, and give the file of the weights")
+
+
+def _damaged_members(archive: zipfile.ZipFile) -> list[str]:
+    """Return the members with a wrong checksum. torch compares none, and a wrong byte is a wrong weight.
+
+    torch can be told to save no checksums. Then all are wrong, and nothing is known. It never compresses, and what is
+    compressed is not unpacked here, however large it is.
+    """
+    stored = [info.filename for info in archive.infolist() if info.compress_type == zipfile.ZIP_STORED]
+    wrong = [name for name in stored if not _is_whole(archive, name)]
+    return wrong if len(wrong) < len(stored) else []
+
+
+def _is_whole(archive: zipfile.ZipFile, name: str) -> bool:
+    try:
+        archive.read(name)
+    except zipfile.BadZipFile:
+        return False
+    return True
 
 
 def read_weights(content: bytes, source: str, rule: str) -> dict[str, torch.Tensor]:

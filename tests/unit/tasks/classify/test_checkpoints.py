@@ -176,6 +176,23 @@ def test_every_cut_of_a_file_is_refused() -> None:
             assert re.search("cut off|empty|no file of torch|pickle", error.found), (length, error)
 
 
+def test_a_wrong_weight_is_noticed_by_its_checksum() -> None:
+    content = bytearray(saved({"a": torch.arange(5000.0)}))
+    content[len(content) // 2] ^= 1
+    assert "the checksum of archive/data/0 is wrong" in refused(bytes(content)).found
+
+
+def test_files_saved_without_checksums_are_read() -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        content = saved(WEIGHTS)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert zipfile.ZipFile(io.BytesIO(content)).testzip() is not None
+    assert list(read(content)) == list(WEIGHTS)
+
+
 @pytest.mark.filterwarnings("ignore")  # of torch, for an unknown version of the format
 @pytest.mark.parametrize("name", ["a state dict", "before torch 1.6", "safetensors"])
 def test_a_damaged_byte_ends_in_tensors_or_a_message(name: str) -> None:

@@ -1,5 +1,7 @@
 """Programs run only where the operator allows them, and what they return becomes logits."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,11 +57,12 @@ def test_weights_need_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_program_that_torch_cannot_read_is_to_be_exported_again(content: bytes) -> None:
-    damaged = bytearray(content)
-    at = content.index(b'"graph_module"')
-    damaged[at : at + 6] = b'"other'
+    other = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as given, zipfile.ZipFile(other, "w") as made:
+        for name in given.namelist():
+            made.writestr(name, given.read(name).replace(b'"graph_module"', b'"other_module"'))
     with pytest.raises(InputError, match=r"export it again with this version of torch") as caught:
-        read(bytes(damaged))
+        read(other.getvalue())
     assert "cannot be loaded by torch" in caught.value.found
 
 
