@@ -1,7 +1,7 @@
 """Fit the names of a checkpoint's weights to those of a torchvision model. No Prefect.
 
-Trainers put a prefix before every name, and timm has other names for a Vision Transformer and a VGG. Other models of
-timm are not renamed: some have equal names and shapes for variants that compute other numbers, such as other padding.
+Trainers put a prefix before every name, and timm has other names for a Vision Transformer. Other models of timm are not
+renamed, because variants of equal names compute other numbers: by other padding, or where a VGG pools large images.
 """
 
 import re
@@ -22,7 +22,7 @@ WRAPPERS = (
 COUNTER = "num_batches_tracked"  # of a batch normalisation, which evaluation does not use
 PROFILED = ("total_ops", "total_params")  # what the profiler thop leaves in a model
 LAYER = r"encoder.layers.encoder_layer_\1."
-# Names of timm, as patterns, and those of torchvision.
+# Names of timm's Vision Transformers, as patterns, and those of torchvision.
 TIMM_NAMES = (
     (r"cls_token$", "class_token"),
     (r"pos_embed$", "encoder.pos_embedding"),
@@ -33,12 +33,11 @@ TIMM_NAMES = (
     (r"blocks\.(\d+)\.mlp\.fc1\.", LAYER + "mlp.0."),
     (r"blocks\.(\d+)\.mlp\.fc2\.", LAYER + "mlp.3."),
     (r"norm\.(?=weight$|bias$)", "encoder.ln."),
-    (r"pre_logits\.fc1\.", "classifier.0."),
-    (r"pre_logits\.fc2\.", "classifier.3."),
-    (r"head\.fc\.", "classifier.6."),
     (r"head\.(?=weight$|bias$)", "heads.head."),
 )
-OTHER_TIMM = re.compile(r"(.*\.)?(conv_stem|patch_embed|stages\.\d+|stem)\.")  # names that other models of timm have
+OTHER_TIMM = re.compile(
+    r"(.*\.)?(conv_stem|patch_embed|pre_logits|stages\.\d+|stem)\."
+)  # names that other models of timm have
 
 
 def fit_weights(weights: Weights, model: nn.Module, architecture: str, source: str, rule: str) -> Weights:
@@ -60,9 +59,7 @@ def fit_weights(weights: Weights, model: nn.Module, architecture: str, source: s
         if prefixes:
             prefix = _only_prefix(prefixes, architecture, source, rule)
             _refuse_more(names, expected, prefixes, prefix, architecture, source, rule)
-            found = {name: names[prefix + name] for name in expected if prefix + name in names}
-            fitted = {name: _flat(tensor, expected[name]) for name, tensor in found.items()}
-            return {name: expected[name] for name in expected} | fitted
+            return {name: names.get(prefix + name, tensor) for name, tensor in expected.items()}
     raise _missing(plain, expected, architecture, source, rule)
 
 
@@ -78,12 +75,6 @@ def _from_timm(name: str) -> str:
         if n:
             return renamed
     return name
-
-
-def _flat(tensor: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-    """Return the kernel of a convolution over a whole map as the matrix of the linear layer that computes it too."""
-    as_matrix = expected.ndim == 2 and tensor.ndim == 4
-    return tensor.flatten(1) if as_matrix else tensor
 
 
 def _complete_prefixes(names: Weights, expected: Mapping[str, object]) -> list[str]:

@@ -1,7 +1,5 @@
 """Weights find their place under other names, and what does not fit is refused by its cause."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from torchvision.models import VisionTransformer
 
 from storage.errors import InputError
 from tasks.classify.given import read_model
-from tasks.classify.weight_names import Weights, check_shapes, fit_weights
+from tasks.classify.weight_names import Weights, fit_weights
 from tests.support.classifiers import ARCHITECTURE, saved, torchvision_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,6 +74,11 @@ REFUSED: dict[str, tuple[Weights, str, str]] = {
         {**WEIGHTS, "conv1.0.weight": torch.zeros(24, 1, 3, 3)},
         "(24, 1, 3, 3)",
         "classifier.architecture",
+    ),
+    "timm's VGG": (
+        {"features.0.weight": torch.zeros(64, 3, 3, 3), "pre_logits.fc1.weight": torch.zeros(4096, 512, 7, 7)},
+        "a model of timm",
+        "export the model as a program",
     ),
     "timm's names": (
         {"conv_stem.weight": torch.zeros(32, 3, 3, 3), "blocks.0.0.conv_dw.weight": torch.zeros(32, 1, 3, 3)},
@@ -158,44 +161,3 @@ def test_a_vision_transformer_of_timm_gives_the_same_answers(prefix: str) -> Non
         found, expected = model(images), vit_of_timm(weights, images, n_heads=2)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert expected.std(0).min() > 0.01
-
-
-class TinyVgg(nn.Module):
-    """Layers under torchvision's names of a VGG."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 4, 3))
-        self.classifier = nn.Sequential(
-            nn.Linear(4 * 7 * 7, 5),
-            nn.ReLU(),
-            nn.Identity(),
-            nn.Linear(5, 6),
-            nn.ReLU(),
-            nn.Identity(),
-            nn.Linear(6, 2),
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images).flatten(1))
-
-
-def test_a_vgg_of_timm_has_kernels_in_place_of_matrices() -> None:
-    shapes = {
-        "features.0": (4, 3, 3, 3),
-        "pre_logits.fc1": (5, 4, 7, 7),
-        "pre_logits.fc2": (6, 5, 1, 1),
-        "head.fc": (2, 6),
-    }
-    weights = {f"{name}.weight": torch.randn(shape) for name, shape in shapes.items()}
-    weights |= {f"{name}.bias": torch.randn(shape[0]) for name, shape in shapes.items()}
-    model, images = TinyVgg(), torch.rand(2, 3, 9, 9)
-    fitted = fit_weights(weights, model, "vgg", "given.pt", "the rule")
-    check_shapes(fitted, model.state_dict(), "vgg", "given.pt", "the rule")
-    model.load_state_dict(fitted)
-    conv: Callable[..., torch.Tensor] = nn.functional.conv2d
-    x = conv(images, weights["features.0.weight"], weights["features.0.bias"])
-    for name in ("pre_logits.fc1", "pre_logits.fc2"):
-        x = conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"]).relu()
-    expected = x.flatten(1) @ weights["head.fc.weight"].T + weights["head.fc.bias"]
-    torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
