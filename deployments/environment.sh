@@ -31,6 +31,8 @@ fi
 
 HARVEST_BIN=${HARVEST_BIN:-$HARVEST_ROOT/.venv/bin}
 HARVEST_STORE=${HARVEST_STORE:-$HARVEST_HOME/store}
+# The torch.export programs that may be run. A program can run any code, so the operator puts each of them here.
+HARVEST_PROGRAMS=${HARVEST_PROGRAMS:-$HARVEST_HOME/programs}
 HARVEST_HOST=${HARVEST_HOST:-127.0.0.1}
 HARVEST_PORT=${HARVEST_PORT:-4200}
 HARVEST_DATABASE_PORT=${HARVEST_DATABASE_PORT:-5433}
@@ -53,6 +55,7 @@ fi
 mkdir -p "$HARVEST_HOME/tmp"
 HARVEST_HOME=$(realpath "$HARVEST_HOME")
 [[ $HARVEST_STORE == *://* ]] || HARVEST_STORE=$(realpath -m "$HARVEST_STORE")
+HARVEST_PROGRAMS=$(realpath -m "$HARVEST_PROGRAMS")
 [[ -f $HARVEST_HOME/secrets.env ]] || make_secrets
 source "$HARVEST_HOME/secrets.env"
 

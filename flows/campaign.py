@@ -64,7 +64,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     check_somebody_can_answer(params.review)
     earlier = find_record(Store(store), params.campaign)
     with Stages(params.campaign, store, n_tasks(params), runtime) as stages:
-        survey, roles = ingest(stages, params)
+        survey, roles = ingest(stages, params, runtime)
         roles |= prepare_training(stages, params, roles)
         roles |= fit(stages, params, runtime, roles)
         for method in params.explain.methods:
@@ -116,8 +116,8 @@ def check_run(params: CampaignParams, runtime: Runtime, is_here: bool) -> None:
         )
 
 
-def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
-    """Survey the source, ingest the images of every date, and check the campaign's plants.
+def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[ArtifactRef, Roles]:
+    """Survey the source, rehearse the classifier, ingest the images of every date, and check the campaign's plants.
 
     Returns
     -------
@@ -127,6 +127,17 @@ def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
     checks = {"n_needed": needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
     found: dict[str, ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
+    rehearsal = stages.submit(
+        rehearse_classifier,
+        listings=[found[f"listing {day}"] for day in params.dates],
+        params=params.train,
+        given=params.classifier,
+        explain=params.explain,
+        image_size=params.ingest.image_size,
+        runtime=runtime,
+        is_here=not is_deployed(DEPLOYED),
+    )
+    wait_for([rehearsal])
     images: Roles = {
         f"images {day}": stages.submit(ingest_images, date=day, listing=found[f"listing {day}"], **fixed)
         for day in params.dates
@@ -138,17 +149,8 @@ def ingest(stages: Stages, params: CampaignParams) -> tuple[ArtifactRef, Roles]:
 
 
 def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:
-    """Rehearse the classifier and its explanations, then plan the training samples or read the given classifier."""
+    """Plan the training samples, or copy the given classifier into the store."""
     images, plants = [roles[f"images {day}"] for day in params.dates], roles["plants"]
-    rehearsal = stages.submit(
-        rehearse_classifier,
-        plants=plants,
-        params=params.train,
-        given=params.classifier,
-        explain=params.explain,
-        image_size=params.ingest.image_size,
-    )
-    wait_for([rehearsal])
     if params.classifier is None:
         made = {"augmentation": stages.submit(plan_augmentation, params=params.augment, images=images)}
     else:

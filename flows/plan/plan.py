@@ -26,7 +26,8 @@ from storage.arrays.zarr_files import write_array
 from storage.artifacts import Recipe, Store
 from tasks.classify.architectures import build_model
 from tasks.classify.augment import copies_per_class
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze, load_given
+from tasks.classify.given import load_given
+from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze
 from tasks.ingest.checks import Counts, check_counts
 from tasks.ingest.ingest import prepare_image
 from tasks.ingest.looks import refuse_size
@@ -134,7 +135,7 @@ def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], W
     images = [image for of_date in by_date.values() for image in of_date]
     refuse_hopeless(params, classes, by_date)
     size = params.ingest.image_size
-    rehearse(list(classes), params.train, params.classifier, params.explain, size)
+    rehearse(list(classes), params.train, params.classifier, params.explain, size, runtime)
     classifier = like_the_campaigns(params, classes, runtime)
     labels = [image.label for image in images if image.split == "train" and image.label is not None]
     copies = copies_per_class(params.augment.copies, len(classes))

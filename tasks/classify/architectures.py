@@ -24,8 +24,18 @@ except RuntimeError as error:
     ) from error
 
 
-def build_model(architecture: str, n_classes: int, weights: Literal["none", "imagenet"], seed: int) -> nn.Module:
+def build_model(
+    architecture: str,
+    n_classes: int,
+    weights: Literal["none", "imagenet"],
+    seed: int,
+    key: str = "train.architecture",
+) -> nn.Module:
     """Build a torchvision model with `n_classes` outputs.
+
+    Parameters
+    ----------
+    key : name of the key that the architecture was given with, for error messages.
 
     Raises
     ------
@@ -33,8 +43,8 @@ def build_model(architecture: str, n_classes: int, weights: Literal["none", "ima
     """
     if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(
-            f"train.architecture is {architecture!r}",
-            "train.architecture must be the name of a torchvision classifier",
+            f"{key} is {architecture!r}",
+            f"{key} must be the name of a torchvision classifier",
             "use for example resnet18, resnet50 or mobilenet_v3_small",
         )
     with torch.random.fork_rng(devices=[]):

@@ -10,7 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from storage.artifacts import Artifact
-from tasks.classify.model import Classifier, choose_device, freeze, read_model, weights_file
+from tasks.classify.given import read_model
+from tasks.classify.model import Classifier, choose_device, freeze, weights_file
 from tasks.parameters import Runtime
 
 MAX_KEPT = 2  # classifiers cached per process; an audit alternates between two, everything else uses one
@@ -67,12 +68,12 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
     device = choose_device(runtime, precision)
     card = artifact.read_json("card.json")
     architecture, mean, std, classes = (card[name] for name in ("architecture", "mean", "std", "classes"))
-    file = weights_file(architecture)
-    facts = (architecture, *classes, *mean, *std, device, precision)
+    file, outputs = weights_file(architecture), card.get("outputs", "logits")
+    facts = (architecture, outputs, *classes, *mean, *std, device, precision)
     key = (artifact.manifest.files[file].sha256, *map(str, facts))
 
     def load() -> Callable[[], Classifier]:
-        make = read_model(artifact.read_bytes(file), architecture, len(classes), str(artifact.ref))
+        make = read_model(artifact.read_bytes(file), architecture, len(classes), str(artifact.ref), outputs)
         return lambda: freeze(make(), tuple(classes), tuple(mean), tuple(std), device)
 
     return KEPT.take(key, load)

@@ -1,15 +1,10 @@
-"""Load, normalise and run the classifier. No Prefect."""
+"""Normalise images and run the classifier. No Prefect."""
 
-import copy
 import io
 import math
-import pickle
-import zipfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,14 +23,17 @@ EXPORTED = "exported"  # architecture of a torch.export program
 # 32 pixels, with bit-identical results.
 CPU_PIXELS = 4 * 256 * 256
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel, of values in 0..1
-# Exceptions that torch raises for a file of another kind, a truncated file, and weights of another model.
-NOT_A_CLASSIFIER = (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError)
+# What a classifier returns for each image: a logit or a probability of each class, or of the second of two classes.
+Outputs = Literal["logits", "probabilities", "one_logit", "one_probability"]
 
 
 class GivenClassifier(Params):
     """An already trained classifier, used instead of training: torchvision weights or an exported program."""
 
-    path: str = Field(description="Path of a state dict (torch.save) or of a torch.export program (.pt2)")
+    path: str = Field(
+        description="Path of weights (a state dict or checkpoint of torch.save, or safetensors), or of a torch.export "
+        "program (.pt2)"
+    )
     architecture: str = Field(
         default="resnet18", description="Name of the torchvision model, or exported for a torch.export program"
     )
@@ -48,12 +46,28 @@ class GivenClassifier(Params):
         description="Standard deviation of each channel that the classifier's inputs are normalised with, for values "
         "in 0..1",
     )
+    outputs: Outputs = Field(
+        default="logits",
+        description="What the classifier returns for each image: logits, or probabilities (after a softmax), of each "
+        "class in the campaign's order. With two classes also one_logit (before a sigmoid) or one_probability (after "
+        "it): one column for the second class. Weights of a torchvision model give logits or one_logit",
+    )
 
     @model_validator(mode="after")
     def _positive_std(self) -> "GivenClassifier":
         if min(self.std) <= 0:
             raise ValueError(f"std is {list(self.std)}; every standard deviation must be positive; correct it")
+        if self.architecture != EXPORTED and self.outputs in ("probabilities", "one_probability"):
+            raise ValueError(
+                f"outputs is {self.outputs}, but architecture is {self.architecture}; a model of torchvision ends "
+                "before softmax and sigmoid; write logits, or one_logit for one output"
+            )
         return self
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the path as JSON values, without `outputs` where these are logits, as in old stores."""
+        left_out = {"path", "outputs"} if self.outputs == "logits" else {"path"}
+        return self.model_dump(mode="json", exclude=left_out)
 
 
 @dataclass(frozen=True)
@@ -127,53 +141,6 @@ def choose_device(runtime: Runtime, precision: str = "float32") -> torch.device:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda")
-
-
-def load_given(given: GivenClassifier, n_classes: int) -> nn.Module:
-    """Load an already trained classifier.
-
-    Raises
-    ------
-    InputError : the file is missing or of another kind, or its weights do not fit the architecture and classes.
-    """
-    path = Path(given.path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}", "classifier.path must be a file", "give the path of the weights")
-    return read_model(path.read_bytes(), given.architecture, n_classes, str(path))()
-
-
-def read_model(content: bytes, architecture: str, n_classes: int, source: str) -> Callable[[], nn.Module]:
-    """Read a model from a file's content, and return a function that makes copies with separate modules.
-
-    Parameters
-    ----------
-    source : place that the content was read from, for error messages.
-
-    Raises
-    ------
-    InputError : the content is of another kind, or its weights do not fit the architecture and number of classes.
-    """
-    from tasks.classify.architectures import build_model
-
-    try:
-        if architecture == EXPORTED:  # a program cannot be copied, but making modules of it takes only 0.2 s
-            return partial(torch.export.unflatten, torch.export.load(io.BytesIO(content)))
-        model = build_model(architecture, n_classes, "none", seed=0)
-        model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-        return partial(with_same_weights, model)
-    except NOT_A_CLASSIFIER as error:
-        kind = "an exported program" if architecture == EXPORTED else f"weights of {architecture}"
-        raise InputError(
-            f"{source} cannot be loaded as {kind}: {str(error)[:500]}",
-            f"classifier.path must hold {kind} with {n_classes} outputs",
-            "check classifier.architecture and the campaign's classes",
-        ) from error
-
-
-def with_same_weights(model: nn.Module) -> nn.Module:
-    """Return a copy of a model's modules that shares the model's tensors."""
-    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, tensors)  # type: ignore[arg-type]
 
 
 def freeze(
@@ -258,6 +225,13 @@ def check_logits(logits: Any, n: int, n_classes: int) -> None:
     InputError : the output has another shape, or holds NaN or infinite values.
     """
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape in ((n,), (n, 1)) and n_classes == 2:
+        raise InputError(
+            f"The classifier returned {shape} for {n} images: one output column for two classes",
+            "A classifier must return one logit per image and class, unless classifier.outputs says otherwise",
+            'set classifier.outputs = "one_logit" (before a sigmoid) or "one_probability" (after it), or export two '
+            "columns: torch.cat([torch.zeros_like(logit), logit], 1)",
+        )
     if shape != (n, n_classes):
         raise InputError(
             f"The classifier returned {shape} for {n} images and {n_classes} classes",

@@ -18,7 +18,14 @@ from storage.places.files import describe_file
 from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, load_given, save_weights, weights_file
+from tasks.classify.given import stored_content
+from tasks.classify.model import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    GivenClassifier,
+    save_weights,
+    weights_file,
+)
 from tasks.classify.training import TrainingSet, TrainParams, train
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
@@ -71,7 +78,7 @@ def given_recipe(given: GivenClassifier, classes: tuple[str, ...]) -> Recipe:
     """Return the recipe of the copy of a given classifier, which depends on its file's content, not on its path."""
     path = Path(given.path)
     content = describe_file(path).sha256 if path.is_file() else "missing"
-    params = {**given.model_dump(mode="json", exclude={"path"}), "sha256": content, "classes": list(classes)}
+    params = {**given.facts(), "sha256": content, "classes": list(classes)}
     return Recipe("classifier", REVISION, params)
 
 
@@ -112,8 +119,8 @@ def train_classifier(
 @made_once(given_recipe)
 def take_classifier(draft: Draft, store: Store, given: GivenClassifier, classes: tuple[str, ...]) -> None:
     """Load a given classifier to check it, and copy it into the store."""
-    load_given(given, len(classes))
-    card = {**given.model_dump(mode="json", exclude={"path"}), "classes": list(classes), "origin": "given"}
-    draft.write_bytes(weights_file(given.architecture), Path(given.path).read_bytes())
+    content, facts = stored_content(given, len(classes))
+    card = {**facts, "classes": list(classes), "origin": "given"}
+    draft.write_bytes(weights_file(given.architecture), content)
     draft.write_json("card.json", card)
     draft.summary = card

@@ -64,7 +64,8 @@ def plan_memory(work: Workload) -> list[StageMemory]:
     """Return the peak memory of every stage, in the order of the DAG."""
     largest = max(work.dates, key=lambda day: day.n_images)
     side_by_side = min(work.runtime.workers, len(work.dates))
-    rehearsal = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, 1)
+    n_tried = 1 if work.train is not None else work.images_a_pass
+    rehearsal = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, n_tried)
     stages = [
         StageMemory("ingest", side_by_side, ingest_bytes(work, largest)),
         StageMemory("rehearse", 1, 0, rehearsal),

@@ -45,8 +45,8 @@ class StageWork:
 def plan_work(work: Workload) -> list[StageWork]:
     """Return the work of every stage of a campaign, in the order of the DAG, with all task runs of its flow.
 
-    Cross-fitting and all other stages after the maps do not use the classifier. The passes of the rehearsal, one or two
-    dozen with one image of noise, are not counted.
+    Cross-fitting and all other stages after the maps do not use the classifier. The passes of the rehearsal are not
+    counted: one or two dozen of one image of noise, and with a given classifier seven of up to `runtime.batch_size`.
     """
     n_dates, n_methods = len(work.dates), len(work.explain.methods)
     return [

@@ -1,4 +1,4 @@
-"""Rehearse a campaign: classify and explain one image of noise, before hours are spent on real ones."""
+"""Rehearse a campaign: classify and explain synthetic images, before real ones are read and hours are spent on them."""
 
 import numpy as np
 import torch
@@ -6,46 +6,91 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
+from tasks.classify.given import load_given
+from tasks.classify.model import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Classifier,
+    GivenClassifier,
+    choose_device,
+    freeze,
+    pass_size,
+)
+from tasks.classify.programs import plain
 from tasks.classify.training import TrainParams
 from tasks.explain.checks import check_explained_class
 from tasks.explain.methods import ExplainParams, prepare_explainer
 from tasks.explain.occlusion import n_windows
+from tasks.ingest.checks import Counts
 from tasks.parameters import Runtime
+from tasks.plan.trial import FAILURES, try_passes
 from tasks.stage import always_run
+
+# Largest trial pass for another machine, images. This machine may lack the memory for what a GPU takes at once.
+MOST_ELSEWHERE = 64
 
 
 def rehearse(
-    classes: list[str], train: TrainParams, given: GivenClassifier | None, explain: ExplainParams, size: int
+    classes: list[str],
+    train: TrainParams,
+    given: GivenClassifier | None,
+    explain: ExplainParams,
+    size: int,
+    runtime: Runtime,
+    is_here: bool = True,
 ) -> None:
-    """Classify and explain one image of noise, `size` x `size` pixels, by every method with the least possible work.
+    """Classify and explain synthetic images, `size` x `size` pixels, by every method with the least possible work.
+
+    A given classifier is also run on passes of every kind that will be made (see `try_passes`).
+
+    Parameters
+    ----------
+    is_here : whether this machine explains. If not, the CPU is used, because the other machine's device is unknown.
 
     Raises
     ------
     InputError : unknown architecture or layer, an image size that the classifier cannot take, weights that do not fit,
-        or an occluded patch or stride larger than the image.
+        answers that depend on the batch, or an occluded patch or stride larger than the image.
     """
     from tasks.classify.architectures import build_model
 
-    n_classes = len(classes)
-    model = (
-        build_model(train.architecture, n_classes, "none", train.seed)
-        if given is None
-        else load_given(given, n_classes)
-    )
-    classifier = freeze(model, tuple(classes), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
+    if given is None:
+        model = build_model(train.architecture, len(classes), "none", train.seed)
+        classifier = freeze(model, tuple(classes), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
+    else:
+        device = choose_device(runtime, runtime.saliency_precision) if is_here else torch.device("cpu")
+        classifier = freeze(load_given(given, len(classes)), tuple(classes), given.mean, given.std, device)
+        at_once = pass_size(device.type, (size, size), runtime.batch_size)
+        largest = at_once if is_here else min(runtime.batch_size, MOST_ELSEWHERE)
+        try_passes(classifier, size, largest, given.outputs == "logits")
+    explain_noise(classifier, explain, size, runtime, "train" if given is None else "classifier")
+
+
+def explain_noise(classifier: Classifier, explain: ExplainParams, size: int, runtime: Runtime, table: str) -> None:
+    """Explain one image of noise by every method, in the precision of the runtime.
+
+    Parameters
+    ----------
+    table : table of the campaign file that names the classifier, for error messages.
+
+    Raises
+    ------
+    InputError : the classifier does not take such images, or a method cannot explain it.
+    """
     noise = np.random.default_rng(0).random((1, 3, size, size), np.float32)
     little = least_work(explain, size)
     try:
         for method in explain.methods:
-            prepare_explainer(method, classifier, little, Runtime())(noise, np.zeros(1, np.int64))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        if isinstance(error, InputError):
-            raise
+            prepare_explainer(method, classifier, little, runtime)(noise, np.zeros(1, np.int64))
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except FAILURES as error:
+        precision = runtime.saliency_precision
+        in_float = "" if precision == "float32" else ", or runtime.saliency_precision = float32"
         raise InputError(
-            f"the classifier fails on images of {size} x {size} pixels: {error}",
-            "The classifier must take images of ingest.image_size",
-            "use a size that the architecture takes, or another train.architecture",
+            f"the classifier fails on images of {size} x {size} pixels in {precision}: {plain(error)}",
+            "The classifier must take images of ingest.image_size, and be explained in runtime.saliency_precision",
+            f"use a size that the architecture takes, or another {table}.architecture{in_float}",
         ) from error
 
 
@@ -66,24 +111,37 @@ def least_work(explain: ExplainParams, size: int) -> ExplainParams:
     return explain.model_copy(update=changes)
 
 
-@task(task_run_name="rehearse {campaign}", **always_run())
-def rehearse_classifier(
-    store: str,
-    plants: ArtifactRef,
-    params: TrainParams,
-    given: GivenClassifier | None,
-    explain: ExplainParams,
-    image_size: int,
-) -> None:
-    """Refuse a classifier that cannot classify or explain the campaign's images, before it is trained."""
-    summary = Store(store).open(plants).summary
-    classes, choice = summary["classes"], explain.explained_class
-    check_explained_class(choice, classes)
-    unlabelled = {s: n["unlabelled"] for s, n in summary["counts"].items() if s != "train" and n["unlabelled"]}
-    if choice == "label" and unlabelled:
+def refuse_unlabelled(counts: Counts) -> None:
+    """Refuse images to explain that have no label.
+
+    Raises
+    ------
+    InputError : some images outside the training split have none.
+    """
+    unlabelled = {s: n["unlabelled"] for s, n in counts.by_split.items() if s != "train" and n["unlabelled"]}
+    if unlabelled:
         raise InputError(
             f"some images to explain have no label: {', '.join(f'{n} {split}' for split, n in unlabelled.items())}",
             "With explained_class = label, every explained image must have a label",
             "use explained_class = predicted, which exists for unseen data too",
         )
-    rehearse(classes, params, given, explain, image_size)
+
+
+@task(task_run_name="rehearse {campaign}", **always_run())
+def rehearse_classifier(
+    store: str,
+    listings: list[ArtifactRef],
+    params: TrainParams,
+    given: GivenClassifier | None,
+    explain: ExplainParams,
+    image_size: int,
+    runtime: Runtime,
+    is_here: bool,
+) -> None:
+    """Refuse a classifier that cannot classify or explain the campaign's images, before these are read."""
+    opened = [Store(store).open(ref) for ref in listings]
+    classes, choice = opened[0].read_json("listing.json")["classes"], explain.explained_class
+    check_explained_class(choice, classes)
+    if choice == "label":
+        refuse_unlabelled(Counts.of(listing.read_json("listing.json") for listing in opened))
+    rehearse(classes, params, given, explain, image_size, runtime, is_here)

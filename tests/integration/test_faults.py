@@ -28,7 +28,7 @@ from storage.records.campaigns import read_record
 from storage.tables import OBSERVATIONS, PREDICTIONS, TABLES
 from storage.tables.parquet import Rows, read_table
 from storage.verify import verify_store
-from tasks.classify.model import GivenClassifier
+from tasks.classify.model import EXPORTED, GivenClassifier
 from tasks.explain.methods import ExplainParams
 from tasks.ingest.ingest import ingest_images, survey_source
 from tasks.ingest.survey import IngestParams, survey
@@ -37,6 +37,7 @@ from tasks.sources.contract import SourceImage
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs, without_campaign
+from tests.support.classifiers import program, tiny, written
 from tests.support.local_stores import local
 
 ATTEMPTS: Counter[str] = Counter()
@@ -162,6 +163,13 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
     message = output[output.index("error: ") :]
     assert "validation images have a label" in message and "rule:" in message and "remedy:" in message
     assert not list((tmp_path / "store").glob("artifacts/images/*")), "images were read before the refusal"
+
+
+def test_answers_that_depend_on_the_batch_are_refused_before_images_are_read(tmp_path: Path) -> None:
+    given = GivenClassifier(path=written(tmp_path, program(tiny().train(), size=64)), architecture=EXPORTED)
+    with pytest.raises(InputError, match="depend on that image alone"):
+        run_small(small_campaign("given", classifier=given), tmp_path / "store")
+    assert (tmp_path / "store/artifacts/listing").is_dir() and not (tmp_path / "store/artifacts/images").exists()
 
 
 def test_trained_classifier_can_be_given(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Finished, Count
     assert not store.exists()  # planning leaves nothing
     with pytest.MonkeyPatch.context() as monkeypatch:
         with counting(monkeypatch) as rehearsed:
-            rehearse(["not_ready", "ready"], params.train, None, SMALL, params.ingest.image_size)
+            rehearse(["not_ready", "ready"], params.train, None, SMALL, params.ingest.image_size, Runtime(batch_size=8))
         with counting(monkeypatch) as counts:
             finished = run_small(params, store, Runtime(batch_size=8))
     counts.subtract(rehearsed)

@@ -39,6 +39,15 @@ def test_secrets_are_made_once_however_many_come_first(tmp_path: Path) -> None:
     assert [line.split("=", 1)[1] for line in kept.read_text().splitlines()] == same.split()
 
 
+@pytest.mark.parametrize("given", [None, "/srv/programs"])
+def test_the_service_names_the_folder_of_programs(tmp_path: Path, given: str | None) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
+    home = {"HARVEST_HOME": str(tmp_path), **({} if given is None else {"HARVEST_PROGRAMS": given})}
+    command = [DEPLOYMENTS / "env", "bash", "-c", "echo $HARVEST_PROGRAMS"]
+    said = subprocess.run(command, env={**outside, **home}, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == (given or str(tmp_path / "programs"))
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here to read its files")
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_finds_nothing_wrong_with_its_files(name: str, tmp_path: Path) -> None:

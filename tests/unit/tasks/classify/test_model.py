@@ -16,6 +16,7 @@ from storage.artifacts import Recipe, Store
 from storage.errors import InputError
 from tasks.batches import batches
 from tasks.classify.architectures import build_model
+from tasks.classify.given import load_given
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import (
     EXPORTED,
@@ -25,7 +26,6 @@ from tasks.classify.model import (
     GivenClassifier,
     choose_device,
     freeze,
-    load_given,
     normalise,
     pass_size,
     predict_logits,
@@ -170,23 +170,6 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, eager: Clas
     path.write_bytes(save_weights(eager.model))
     with pytest.raises(InputError, match="weights of resnet34 with 2 outputs"):
         load_given(GivenClassifier(path=str(path), architecture="resnet34"), 2)
-
-
-@pytest.mark.parametrize("architecture", ["resnet18", EXPORTED])
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 a cut archive"])
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, architecture: str, content: bytes) -> None:
-    path = tmp_path / "file.pt2"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"classifier\.path must hold") as caught:
-        load_given(GivenClassifier(path=str(path), architecture=architecture), 2)
-    assert str(path) in caught.value.found and "classifier.architecture" in caught.value.remedy
-
-
-def test_a_pickled_model_is_refused_because_it_could_run_code(tmp_path: Path, eager: Classifier) -> None:
-    path = tmp_path / "model.pt"
-    torch.save(eager.model, path)
-    with pytest.raises(InputError, match=r"classifier\.path must hold"):
-        load_given(GivenClassifier(path=str(path)), 2)
 
 
 def test_weights_and_programs_are_not_taken_for_each_other(tmp_path: Path, program: Path, eager: Classifier) -> None:

@@ -15,15 +15,18 @@ from tasks.classify.training import TrainParams
 from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams, window_corners
+from tasks.parameters import Runtime
 from tasks.plan.rehearse import least_work, rehearse, rehearse_classifier
+from tasks.stage import write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ["not_ready", "ready"]
+CPU = Runtime(device="cpu")
 
 
 def try_out(architecture: str = "resnet18", size: int = 64, **explain: Any) -> None:
-    rehearse(CLASSES, TrainParams(architecture=architecture), None, ExplainParams(**explain), size)
+    rehearse(CLASSES, TrainParams(architecture=architecture), None, ExplainParams(**explain), size, CPU)
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "vgg11", "mobilenet_v3_small"])
@@ -59,7 +62,7 @@ def test_a_patch_beyond_the_images_is_refused() -> None:
 
 def test_weights_are_not_downloaded_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    rehearse(CLASSES, TrainParams(weights="imagenet"), None, ExplainParams(), 64)
+    rehearse(CLASSES, TrainParams(weights="imagenet"), None, ExplainParams(), 64, CPU)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,9 +93,9 @@ def test_a_given_classifier_is_tried_out_too(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(save_weights(build_model("resnet18", 2, "none", seed=0)))
     given = GivenClassifier(path=str(path))
-    rehearse(CLASSES, TrainParams(), given, ExplainParams(), 64)
+    rehearse(CLASSES, TrainParams(), given, ExplainParams(), 64, CPU)
     with pytest.raises(InputError, match="3 outputs"):
-        rehearse([*CLASSES, "rotten"], TrainParams(), given, ExplainParams(), 64)
+        rehearse([*CLASSES, "rotten"], TrainParams(), given, ExplainParams(), 64, CPU)
 
 
 class ThreeAnswers(nn.Module):
@@ -114,25 +117,28 @@ def test_an_exported_program_with_other_outputs_is_refused(tmp_path: Path) -> No
     )
     torch.export.save(exported, path)
     given = GivenClassifier(path=str(path), architecture=EXPORTED)
-    rehearse(["a", "b", "c"], TrainParams(), given, ExplainParams(), 32)
+    rehearse(["a", "b", "c"], TrainParams(), given, ExplainParams(), 32, CPU)
     with pytest.raises(InputError, match="one logit per image and class"):
-        rehearse(CLASSES, TrainParams(), given, ExplainParams(), 32)
+        rehearse(CLASSES, TrainParams(), given, ExplainParams(), 32, CPU)
     with pytest.raises(InputError, match=r"ingest\.image_size"):
-        rehearse(["a", "b", "c"], TrainParams(), given, ExplainParams(), 48)
+        rehearse(["a", "b", "c"], TrainParams(), given, ExplainParams(), 48, CPU)
 
 
-def stored_plants(store: Store, n_unlabelled: dict[str, int]) -> ArtifactRef:
-    recipe = Recipe("plants", 1, {"unlabelled": n_unlabelled})
-    with store.create(recipe) as draft:
-        counts = {split: {"unlabelled": n, **dict.fromkeys(CLASSES, 3)} for split, n in n_unlabelled.items()}
-        draft.summary = {"classes": CLASSES, "counts": counts}
-    return recipe.ref
+def stored_listing(store: Store, n_unlabelled: dict[str, int]) -> ArtifactRef:
+    def image(split: str, label: int | None, n: int) -> dict[str, Any]:
+        return {"plant_id": f"{split} {label} {n}", "split": split, "label": label}
+
+    numbers = [(split, n, label) for split, n in n_unlabelled.items() for label in (0, 1, None)]
+    images = [image(split, label, i) for split, n, label in numbers for i in range(3 if label is not None else n)]
+    return write_json(
+        store, Recipe("listing", 1, n_unlabelled), {"date": "2021-08-23", "classes": CLASSES, "images": images}
+    )
 
 
 def rehearse_task(folder: Path, explained_class: str, n_unlabelled: dict[str, int]) -> None:
-    plants = stored_plants(Store(folder), n_unlabelled)
+    listing = stored_listing(Store(folder), n_unlabelled)
     explain = ExplainParams(explained_class=explained_class)
-    rehearse_classifier.fn(str(folder), plants, TrainParams(), None, explain, 64)
+    rehearse_classifier.fn(str(folder), [listing], TrainParams(), None, explain, 64, CPU, True)
 
 
 @pytest.mark.parametrize("explained_class", ["predicted", "ready", "not_ready"])
