@@ -15,6 +15,7 @@ from storage.published.exports import EXPORTS, KIND
 from storage.published.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
 from storage.records.acquisitions import list_acquisitions, read_acquisition
 from storage.records.campaigns import read_record
+from storage.records.results import refused_records
 from storage.records.reviews import list_reviews, read_review
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
@@ -43,6 +44,8 @@ class Verification:
 def verify_store(store: Store) -> Verification:
     """Read every artefact, published table, export, report, review and record again, and list all damage.
 
+    Records of cached results are among them: those that could run code are refused.
+
     Raises
     ------
     InputError : the folder is not a store.
@@ -64,6 +67,7 @@ def verify_store(store: Store) -> Verification:
     problems += [p for folder in partitions for p in _partition_problems(store, folder, outdated)]
     problems += [p for folder in exports for p in _parts_problems(store, folder)]
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
+    problems += refused_records(store)
     n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published))
     return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store), outdated)
 
