@@ -134,7 +134,7 @@ def test_only_tables_of_decisions_change_also_of_scored_dates(renewed: Renewed) 
     changed = {name for name in renewed.before if renewed.before[name] != renewed.after[name]}
     of_scored = {
         f"tables/{table}/campaign=small/date={day}/part-0.parquet"
-        for table in ("decided", "ready_counts", "acquisitions")
+        for table in ("decided", "acquisitions")
         for day in SCORED
     }
     assert of_scored <= changed
