@@ -5,6 +5,7 @@ date that is scored or decided again replaces its files. The columns `classifier
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -46,5 +47,6 @@ def publish_decisions(store: Store, sources: Mapping[str, ArtifactRef], campaign
 
 def renew_exports(store: Store) -> None:
     """Keep only the latest files of dates for which earlier versions published those of several fits."""
-    for folder in {path.parent for path in (store.root / EXPORTS).glob("*/*/fit-*.json")}:
-        keep_latest(store, folder, folder / MANIFEST)
+    with suppress(FileNotFoundError):  # another run does this; the next one does the rest
+        for folder in {path.parent for path in (store.root / EXPORTS).glob("*/*/fit-*.json")}:
+            keep_latest(store, folder, folder / MANIFEST)

@@ -5,6 +5,7 @@ lies apart, in `manifests/`. A date that is scored or decided again replaces its
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -73,10 +74,11 @@ def unpublish_table(store: Store, spec: TableSpec, campaign: str, day: date | No
 
 def renew_partitions(store: Store) -> None:
     """Move the manifests that earlier versions left in partitions, and keep only the latest rows of each."""
-    names = list_files(store.root / TABLES_FOLDER)
-    for name in sorted({str(PurePosixPath(one).parent) for one in names if one.endswith(".json")}):
-        folder = store.root / TABLES_FOLDER / name
-        keep_latest(store, folder, table_manifest(store, folder))
+    with suppress(FileNotFoundError):  # another run does this, or removes a table; the next run does the rest
+        names = list_files(store.root / TABLES_FOLDER)
+        for name in sorted({str(PurePosixPath(one).parent) for one in names if one.endswith(".json")}):
+            folder = store.root / TABLES_FOLDER / name
+            keep_latest(store, folder, table_manifest(store, folder))
 
 
 def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]) -> bytes:

@@ -3,8 +3,10 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from threading import Barrier
 
 import pandas
 import pytest
@@ -117,6 +119,21 @@ def test_a_second_renewal_changes_nothing(several: Store) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     renew(several)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+@pytest.mark.parametrize("i", range(5))
+def test_runs_that_renew_a_store_at_the_same_time_leave_the_latest_rows(several: Store, i: int) -> None:
+    barrier = Barrier(3)
+
+    def run(_: int) -> None:
+        barrier.wait()
+        renew(several)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(run, range(3)))
+    renew(several)
+    assert plants(several) == ["new"] and files(several, AT) == ["part-0.parquet"]
+    assert verify_store(several).problems == []
 
 
 def test_what_is_published_now_counts_more_than_the_date_of_artefacts(several: Store) -> None:
