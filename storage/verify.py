@@ -11,10 +11,13 @@ from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manif
 from storage.artifacts.drafts import place_of
 from storage.errors import ArtifactError, InputError, OutdatedError
 from storage.places.files import Place, damages, list_files, strangers
+from storage.published.earlier import earlier_manifests, read_earlier, table_of
 from storage.published.exports import EXPORTS, KIND
-from storage.published.parts import PART, PublishedManifest, part_file, part_manifest, read_part, read_parts
+from storage.published.manifests import read_published
+from storage.published.publish import MANIFESTS_FOLDER, list_partitions, table_manifest
 from storage.records.acquisitions import list_acquisitions, read_acquisition
 from storage.records.campaigns import read_record
+from storage.records.results import refused_records
 from storage.records.reviews import list_reviews, read_review
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
@@ -43,6 +46,8 @@ class Verification:
 def verify_store(store: Store) -> Verification:
     """Read every artefact, published table, export, report, review and record again, and list all damage.
 
+    Records of cached results are among them: those that could run code are refused.
+
     Raises
     ------
     InputError : the folder is not a store.
@@ -55,16 +60,17 @@ def verify_store(store: Store) -> Verification:
             "give the folder of a store",
         )
     artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not _is_unfinished(p)]
-    partitions, reports = _published(store.root / "tables"), sorted((store.root / "reports").glob("*"))
+    partitions, reports = list_partitions(store), sorted((store.root / "reports").glob("*"))
     exports = sorted((store.root / EXPORTS).glob("*/*"))
     published = [*reports, *partitions, *exports]
     outdated = list[str]()
     problems = [p for folder in artifacts for p in _artifact_problems(store, folder, outdated)]
     problems += [p for folder in reports for p in _report_problems(store, folder)]
     problems += [p for folder in partitions for p in _partition_problems(store, folder, outdated)]
-    problems += [p for folder in exports for p in _parts_problems(store, folder)]
+    problems += [p for folder in exports for p in _files_problems(store, folder, folder / MANIFEST)]
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
-    n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published))
+    problems += refused_records(store)
+    n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published, store.root / MANIFESTS_FOLDER))
     return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store), outdated)
 
 
@@ -73,14 +79,6 @@ def _is_unfinished(artifact: Place) -> bool:
     if isinstance(artifact, Path):
         return artifact.name.startswith(".tmp-")
     return not (artifact / MANIFEST).is_file()
-
-
-def _published(tables: Place) -> list[Place]:
-    """List the folders of published partitions: those without partition folders below them."""
-    found: list[Place] = []
-    for folder in sorted(tables.glob("*/*=*")):  # campaign=field2, backfill=all-fields
-        found += sorted(folder.glob("date=*")) or [folder]
-    return found
 
 
 def _artifact_problems(store: Store, folder: Place, outdated: list[str]) -> list[str]:
@@ -103,7 +101,7 @@ def _artifact_problems(store: Store, folder: Place, outdated: list[str]) -> list
 
 def _report_problems(store: Store, folder: Place) -> list[str]:
     try:
-        manifest = read_part(folder, PART)
+        manifest = read_published(folder / MANIFEST)
     except ArtifactError as error:
         return [str(error)]
     problems = damages(folder, manifest.files) + strangers(folder, {*manifest.files, MANIFEST})
@@ -111,44 +109,25 @@ def _report_problems(store: Store, folder: Place) -> list[str]:
 
 
 def _partition_problems(store: Store, folder: Place, outdated: list[str]) -> list[str]:
-    """List what is wrong with a table's partition: its parts, and the tables in it."""
+    """List what is wrong with a table's partition: its file and manifest, and the table in it."""
     tables = _table_problems(store, folder, outdated, table=store.name_of(folder).split("/")[1])
-    return [*_parts_problems(store, folder), *(f"{store.name_of(folder)}: {problem}" for problem in tables)]
+    files = _files_problems(store, folder, table_manifest(store, folder))
+    return [*files, *(f"{store.name_of(folder)}: {problem}" for problem in tables)]
 
 
-def _parts_problems(store: Store, folder: Place) -> list[str]:
-    """List what is wrong with the parts of a published folder; every file must belong to exactly one part."""
-    parts, unreadable = read_parts(folder)
-    if not parts and not unreadable:
-        unreadable = {PART: f"{folder} has no {MANIFEST}: never finished, or deleted"}
-    files = {name: record for manifest in parts.values() for name, record in manifest.files.items()}
-    # A part whose manifest cannot be read is reported once, so its table is not reported as an unknown file.
-    besides = {*map(part_manifest, (*parts, *unreadable)), *map(part_file, unreadable)}
-    problems = (
-        damages(folder, files)
-        + strangers(folder, {*files, *besides})
-        + _claimed_twice(parts)
-        + _rows_twice(folder, parts)
-    )
+def _files_problems(store: Store, folder: Place, manifest: Place) -> list[str]:
+    """List what is wrong with published files: those of the manifest, and sets that an earlier version published."""
+    earlier = earlier_manifests(folder, manifest)
+    read, unreadable = read_earlier([*([manifest] if manifest.is_file() else []), *earlier])
+    if not read and not unreadable:
+        place = store.name_of(manifest)
+        unreadable = {manifest.name: f"{store.name_of(folder)} has no manifest {place}: never finished, or deleted"}
+    files = {name: record for said in read.values() for name, record in said.files.items()}
+    besides = {path.name for path in (*earlier, manifest) if path.parent == folder}
+    # Files whose manifest cannot be read are reported once, so their table is not reported as an unknown file.
+    besides |= {table_of(name) for name in unreadable}
+    problems = damages(folder, files) + strangers(folder, {*files, *besides})
     return [*unreadable.values(), *(f"{store.name_of(folder)}: {problem}" for problem in problems)]
-
-
-def _claimed_twice(parts: Mapping[str, PublishedManifest]) -> list[str]:
-    claims = [(name, part_manifest(part)) for part, manifest in parts.items() for name in manifest.files]
-    owners = {name: [manifest for claimed, manifest in claims if claimed == name] for name, _ in claims}
-    return [f"file {name} is in {' and '.join(those)}" for name, those in owners.items() if len(those) > 1]
-
-
-def _rows_twice(folder: Place, parts: Mapping[str, PublishedManifest]) -> list[str]:
-    """List parts that repeat an earlier part's rows, as a kill leaves them; publishing again removes the later part."""
-    first: dict[frozenset[ArtifactRef], str] = {}  # one file of the first part, by its sources
-    problems: list[str] = []
-    for manifest in parts.values():
-        there = [name for name in manifest.files if (folder / name).is_file()]
-        if there:
-            kept = first.setdefault(frozenset(manifest.sources), there[0])
-            problems += [f"file {there[0]} has the same rows as {kept}"] if kept != there[0] else []
-    return problems
 
 
 def _record_problems(store: Store) -> list[str]:

@@ -17,7 +17,8 @@ from prefect.context import TaskRunContext
 from prefect.tasks import Task, exponential_backoff
 from tqdm import tqdm
 
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.records.results import record_name
 
 # I/O errors that are not retried: waiting does not bring back a missing or forbidden file. A busy disk recovers.
 PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
@@ -33,8 +34,8 @@ class ArtifactCache(CachePolicy):
     """Cache key of a task, derived from the names of the artefacts that the task makes.
 
     A cached result is deleted if one of its artefacts is missing or damaged. Otherwise Prefect would return a reference
-    to an artefact that cannot be read. Results are looked up in `Store.results_folder`, so tasks must run with that
-    folder as their `result_storage`.
+    to an artefact that cannot be read. Results are looked up in `Store.results_folder`, so tasks must run with the
+    `result_storage` of `flows.running.result_storage`.
 
     Parameters
     ----------
@@ -99,12 +100,6 @@ def write_json(store: Store, recipe: Recipe, content: dict[str, Any]) -> Artifac
         with store.create(recipe, versions()) as draft:
             draft.write_json(f"{recipe.kind}.json", content)
     return recipe.ref
-
-
-def record_name(refs: list[ArtifactRef]) -> str:
-    """Return the name of a task's cached result: the name of its only artefact, or a digest of several names."""
-    digest = refs[0].digest if len(refs) == 1 else content_digest([str(ref) for ref in refs])
-    return f"{refs[0].kind}-{digest}"
 
 
 class TaskOptions(TypedDict):

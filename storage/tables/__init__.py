@@ -2,8 +2,7 @@
 
 Campaign and acquisition date are not columns of the files. They are the folders under which a table is published
 (`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), and every Parquet reader turns them into columns. If
-another fit scored a date, its rows are in `fit-<digest>.parquet` beside the first file. The columns `classifier` and
-`clusters` tell the fits apart.
+another fit scores a date, its rows replace the earlier ones. The columns `classifier` and `clusters` name the fit.
 """
 
 from storage.tables.decision_tables import CALIBRATION, DECIDED, PROMISES, READY_COUNTS

@@ -57,11 +57,6 @@ class TableSpec:
     partitioned_by: str = "campaign"
 
     @property
-    def is_fitted(self) -> bool:
-        """Return whether rows name their classifier or clusters, so that rows of several fits can lie together."""
-        return any(column.name in ("classifier", "clusters") for column in self.columns)
-
-    @property
     def schema(self) -> pa.Schema:
         """Return the Arrow schema with meanings and units in its metadata."""
         fields = [

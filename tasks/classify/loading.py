@@ -9,9 +9,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from storage.artifacts import Artifact
+from storage.artifacts import Artifact, Recipe
+from storage.errors import ArtifactError
+from storage.places.files import describe_content
 from tasks.classify.given import read_model
-from tasks.classify.model import Classifier, choose_device, freeze, weights_file
+from tasks.classify.model import EXPORTED, Classifier, choose_device, freeze, weights_file
 from tasks.parameters import Runtime
 
 MAX_KEPT = 2  # classifiers cached per process; an audit alternates between two, everything else uses one
@@ -63,7 +65,7 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
     Raises
     ------
     InputError : the device is missing, or the weights do not belong to a classifier.
-    ArtifactError : the artefact lacks a file.
+    ArtifactError : the artefact lacks a file, or its program is not the one that it is named after.
     """
     device = choose_device(runtime, precision)
     card = artifact.read_json("card.json")
@@ -73,7 +75,29 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
     key = (artifact.manifest.files[file].sha256, *map(str, facts))
 
     def load() -> Callable[[], Classifier]:
-        make = read_model(artifact.read_bytes(file), architecture, len(classes), str(artifact.ref), outputs)
+        content = artifact.read_bytes(file)
+        if architecture == EXPORTED:
+            check_program(artifact, content)
+        make = read_model(content, architecture, len(classes), str(artifact.ref), outputs)
         return lambda: freeze(make(), tuple(classes), tuple(mean), tuple(std), device)
 
     return KEPT.take(key, load)
+
+
+def check_program(artifact: Artifact, content: bytes) -> None:
+    """Refuse a program that is not the file that the artefact is named after, because loading a program may run code.
+
+    The name of a given classifier's artefact is a digest that covers the checksum of its file. So whoever may write to
+    the store cannot put another program under the name that a campaign asks for.
+
+    Raises
+    ------
+    ArtifactError : the artefact's name does not cover this content.
+    """
+    said = artifact.manifest
+    named = Recipe(said.kind, said.revision, said.params, said.inputs).ref
+    if named != artifact.ref or said.params.get("sha256") != describe_content(content).sha256:
+        raise ArtifactError(
+            f"The program in {artifact.ref} is not the one that the artefact is named after. A program can run code, "
+            "so it was not loaded. Find out who wrote it, delete the artefact, and run the campaign again"
+        )

@@ -1,16 +1,25 @@
 """Publish the tables, decisions and report of a run under its campaign's name, and its record last."""
 
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
 from prefect import task
 
 from storage.artifacts import ArtifactRef, Recipe, Store, content_digest
-from storage.published.exports import KIND, publish_decisions
-from storage.published.publish import PART, publish_report, publish_table, unpublish_table
-from storage.records.acquisitions import AcquisitionRecord, write_acquisition
-from storage.records.campaigns import CampaignRecord, write_record
-from storage.tables import BACKFILL, REVIEWS, TABLES
+from storage.errors import ArtifactError
+from storage.published.exports import KIND, publish_decisions, renew_exports
+from storage.published.publish import publish_report, publish_table, renew_partitions, unpublish_table
+from storage.records.acquisitions import (
+    AcquisitionRecord,
+    find_acquisition,
+    fit_digest,
+    list_acquisitions,
+    read_acquisition,
+    write_acquisition,
+)
+from storage.records.campaigns import CampaignRecord, find_record, write_record
+from storage.tables import ACQUISITIONS, BACKFILL, REVIEWS, TABLES
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.stage import always_run, versions
 
@@ -70,20 +79,57 @@ def publish_results(
     store: str, campaign: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
 ) -> CampaignRecord:
     """Publish every table, the decisions and the report, then the record that says the run is complete."""
-    opened = Store(store)
+    opened, dates = Store(store), [date.fromisoformat(day) for day in params["dates"]]
     for spec in TABLES.values():
-        for day in params["dates"] if spec.per_date else [None]:
-            refs = holders(opened, artifacts, spec.name, day)
+        for day in dates if spec.per_date else [None]:
+            refs = holders(opened, artifacts, spec.name, day and day.isoformat())
             if refs:
-                publish_table(opened, spec, refs, campaign, None if day is None else date.fromisoformat(day))
-            elif spec is REVIEWS:  # an earlier run had a review, this one has none
-                unpublish_table(opened, spec, campaign)
-    for day in params["dates"]:
-        publish_decisions(opened, decisions_of(artifacts, day), campaign, date.fromisoformat(day))
+                publish_table(opened, spec, refs, campaign, day)
+            elif spec in (REVIEWS, ACQUISITIONS):  # an earlier run had a review, or the date was scored before
+                unpublish_table(opened, spec, campaign, day)
+    for day in dates:
+        publish_decisions(opened, decisions_of(artifacts, day.isoformat()), campaign, day)
     report = publish_report(opened, artifacts["report"], campaign)
     record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=opened.name_of(report))
     write_record(opened, record)
+    publish_scored(opened, record)
+    renew_partitions(opened)
+    renew_exports(opened)
     return record
+
+
+def publish_scored(store: Store, fitted: CampaignRecord) -> None:
+    """Publish the dates again that were scored with a campaign's fit, where another fit has replaced their rows.
+
+    Dates whose record is damaged, or whose artefacts are gone, keep their rows. `harvest verify` names them.
+    """
+    fit = fit_digest(fitted.artifacts)
+    for path in list_acquisitions(store):
+        with suppress(ArtifactError):
+            if path.stem == fit and (scored := read_acquisition(path)).fitted_by == fitted.campaign:
+                publish_date(store, scored)
+
+
+def publish_date(store: Store, scored: AcquisitionRecord) -> None:
+    """Publish the tables and decisions of a scored date, unless rows of the campaign's present fit are published."""
+    if is_superseded(store, scored):
+        return
+    day = scored.date.isoformat()
+    per_date = [spec for spec in TABLES.values() if spec.per_date]
+    sources = [holders(store, scored.artifacts, spec.name, day) for spec in per_date]  # all are there, or none is used
+    for spec, refs in zip(per_date, sources, strict=True):
+        if refs:
+            publish_table(store, spec, refs, scored.campaign, scored.date)
+    publish_decisions(store, decisions_of(scored.artifacts, day), scored.campaign, scored.date)
+
+
+def is_superseded(store: Store, scored: AcquisitionRecord) -> bool:
+    """Return whether a scored date has rows that count more: of the campaign itself, or of the present fit."""
+    own, fitted = (find_record(store, name) for name in (scored.campaign, scored.fitted_by))
+    if own and scored.date.isoformat() in own.params["dates"]:
+        return True
+    present = fit_digest(fitted.artifacts) if fitted else scored.fit
+    return present != scored.fit and find_acquisition(store, scored.campaign, scored.date, present) is not None
 
 
 @task(task_run_name="publish {campaign} {date}", **always_run())
@@ -96,17 +142,15 @@ def publish_acquisition(
     params: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
 ) -> AcquisitionRecord:
-    """Publish the tables and decisions of a scored date under its fit, then the record that says it is complete."""
-    opened, of_fit = Store(store), f"fit-{fit}"
-    for spec in TABLES.values():
-        refs = holders(opened, artifacts, spec.name, date.isoformat()) if spec.per_date else []
-        if refs:
-            publish_table(opened, spec, refs, campaign, date, part=of_fit if spec.is_fitted else PART)
-    publish_decisions(opened, decisions_of(artifacts, date.isoformat()), campaign, date, part=of_fit)
+    """Publish the tables and decisions of a scored date, then the record that says it is complete."""
+    opened = Store(store)
     record = AcquisitionRecord(
         campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
     )
+    publish_date(opened, record)
     write_acquisition(opened, record)
+    renew_partitions(opened)
+    renew_exports(opened)
     return record
 
 

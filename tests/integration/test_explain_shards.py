@@ -24,6 +24,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from flows.cli.run_file import load_run_file
+from flows.running.result_storage import result_storage
 from storage.arrays.specs import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY
 from storage.arrays.zarr_files import open_array, read_array, write_array
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
@@ -101,7 +102,7 @@ def explain_date(
         fixed: Any = {"store": str(store.root), "date": DAY, "params": PARAMS, **inputs}
         fixed |= {"method": method, "runtime": runtime}
         explain_them, gather = (
-            without_campaign(one, result_storage=local(store.results_folder)) for one in (explain_shards, gather_maps)
+            without_campaign(one, result_storage=result_storage(store)) for one in (explain_shards, gather_maps)
         )
         shards: Any = [explain_them.submit(first=first, last=last, **fixed) for first, last in groups]
         return gather(shards=shards, **fixed)

@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from prefect import flow
+from prefect import flow, task
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from flows.campaign import analyse_campaign
 from flows.parameters import CampaignParams
-from storage.artifacts import ArtifactRef, Store
+from flows.running.result_storage import result_storage
+from flows.running.stages import Stages
+from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.records.campaigns import read_record
+from storage.records.results import record_name
 from storage.tables import OBSERVATIONS, PREDICTIONS, TABLES
 from storage.tables.parquet import Rows, read_table
 from storage.verify import verify_store
@@ -36,9 +39,11 @@ from tasks.parameters import Runtime
 from tasks.sources.contract import SourceImage
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
+from tasks.stage import cached_by, made_once
 from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs, without_campaign
 from tests.support.classifiers import program, tiny, written
 from tests.support.local_stores import local
+from tests.support.planted_records import FOREIGN_RECORDS, plant
 
 ATTEMPTS: Counter[str] = Counter()
 
@@ -71,7 +76,7 @@ def ingest_with(fault: str, store: Path) -> tuple[ArtifactRef, dict[str, int]]:
             "params": IngestParams(image_size=32),
         }
         found = without_campaign(survey_source)(dates=DATES[:1], n_needed=1, is_trained=False, **fixed)
-        cached = without_campaign(ingest_images, result_storage=local(Store(store).results_folder))
+        cached = without_campaign(ingest_images, result_storage=result_storage(Store(store)))
         return cached(date=DATES[0], listing=found[f"listing {DATES[0]}"], **fixed)
 
     images = ingest()
@@ -93,6 +98,46 @@ def test_bad_input_is_not_retried(tmp_path: Path) -> None:
         ingest_with("bad input", tmp_path)
     assert ATTEMPTS["bad input"] == 1
     assert not list((tmp_path / "artifacts").glob("images/*"))
+
+
+def noted_recipe(said: str) -> Recipe:
+    return Recipe("note", 1, {"said": said})
+
+
+@task(task_run_name="note", **cached_by(noted_recipe))
+@made_once(noted_recipe)
+def note(draft: Draft, store: Store, said: str) -> None:
+    draft.write_json("note.json", said)
+
+
+def noted(store: Path) -> tuple[ArtifactRef, str | None]:
+    """Write a note unless the store has it; returns its name and the state of the task."""
+    flow_runs = list[UUID]()
+
+    @flow
+    def take_note() -> ArtifactRef:
+        flow_runs.append(UUID(flow_run.id))
+        with Stages("field", str(store), 1, Runtime()) as stages:
+            return stages.submit(note, said="ready").result()  # type: ignore[no-any-return]
+
+    made = take_note()
+    (run,) = task_runs(flow_runs[0], 1)
+    return made, run.state_name
+
+
+@pytest.mark.parametrize("kind", ["pickle", "pickle of the old format", "foreign class", "another artefact"])
+def test_a_planted_record_is_named_and_replaced_and_never_obeyed(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, executed = tmp_path / "store", tmp_path / "executed"
+    ref = noted_recipe("ready").ref
+    name = record_name([ref])
+    assert [noted(store), noted(store)] == [(ref, "Completed"), (ref, "Cached")]
+    plant(Store(store), name, FOREIGN_RECORDS[kind](executed))
+    assert noted(store) == (ref, "Completed") and not executed.exists()
+    warned = [one.message for one in caplog.records if one.name == "flows.running.result_storage"]
+    assert warned and all(f"The record prefect-results/{name} of a cached result" in message for message in warned)
+    assert noted(store) == (ref, "Cached") and verify_store(Store(store)).problems == []
 
 
 SMALL = f"""

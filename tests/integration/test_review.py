@@ -98,10 +98,10 @@ def artifact_texts(flow_run_id: UUID) -> dict[str, str]:
 
 
 def published(store: Store, table: str) -> Iterator[dict[str, Any]]:
-    """Rows of a published table of the campaign, with the name of their file."""
+    """Rows of a published table of the campaign, with the folder of their date."""
     for path in sorted((local(store.root / "tables" / table / "campaign=small")).rglob("*.parquet")):
         for row in load_table(path, TABLES[table]).to_pylist():
-            yield {**row, "date": path.parent.name, "part": path.stem}
+            yield {**row, "date": path.parent.name}
 
 
 def adjusted_by_hand(row: dict[str, Any]) -> int:
@@ -164,7 +164,7 @@ def test_later_runs_take_the_decision_up_without_asking(store: Store, reviewed: 
 
 
 def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, reviewed: CampaignRecord) -> None:
-    """A scored date follows the decision, another decision, and the rule again, each beside the one before."""
+    """A scored date follows the decision, another decision, and the rule again, each in place of the one before."""
     season = SeasonParams(
         dates=tuple(sorted((*DATES, NEW_DAY))), n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1
     )
@@ -185,7 +185,7 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
     }
     expected = {**rule, 3: True}
     assert {
-        row["is_swapped"] is expected[row["cluster"]] for row in (*of_new_day(store, renewed), *rows_of_fit(store))
+        row["is_swapped"] is expected[row["cluster"]] for row in (*of_new_day(store, renewed), *published_rows(store))
     } == {True}
     assert len(of_new_day(store, renewed)) == len(rows) and of_new_day(store, reviewed) == rows
     made_before = {
@@ -196,7 +196,7 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
     by_rule = renew_campaign("small", str(store.root))
     assert "review gradcam" not in by_rule.artifacts
     assert {
-        row["is_swapped"] is rule[row["cluster"]] for row in (*of_new_day(store, by_rule), *rows_of_fit(store))
+        row["is_swapped"] is rule[row["cluster"]] for row in (*of_new_day(store, by_rule), *published_rows(store))
     } == {True}
     assert list(published(store, "reviews")) == []
     scored = find_acquisition(store, "small", NEW_DAY, fit_digest(by_rule.artifacts))
@@ -206,8 +206,9 @@ def test_new_dates_honour_a_decision_and_are_renewed_with_it(store: Store, revie
 
 def of_new_day(store: Store, fitted: CampaignRecord, table: str = "adjusted") -> list[dict[str, Any]]:
     """Rows of the scored date by the fit, with decisions, of a record."""
-    part = f"fit-{fit_digest(fitted.artifacts)}"
-    return [row for row in published(store, table) if (row["date"], row["part"]) == (f"date={NEW_DAY}", part)]
+    record = find_acquisition(store, "small", NEW_DAY, fit_digest(fitted.artifacts))
+    assert record is not None
+    return rows_of(store.open(record.artifacts[f"{table} gradcam {NEW_DAY}"]), TABLES[table])
 
 
 def decided_rows(store: Store, fitted: CampaignRecord, day: date) -> list[dict[str, Any]]:
@@ -225,8 +226,12 @@ def doubts(row: dict[str, Any]) -> bool:
     return {1: row["answer"] == row["predicted"], 2: True, 3: row["answer"] != row["predicted"]}[row["cluster"]]
 
 
-def rows_of_fit(store: Store) -> list[dict[str, Any]]:
-    return [row for row in published(store, "adjusted") if row["part"] == "part-0"]
+def published_rows(store: Store) -> list[dict[str, Any]]:
+    """Rows of all dates, which are there once: those of the present decisions."""
+    rows = list(published(store, "adjusted"))
+    assert len({(row["date"], row["plant_id"]) for row in rows}) == len(rows)
+    assert {row["date"] for row in rows} == {f"date={day}" for day in (*DATES, NEW_DAY)}
+    return rows
 
 
 def test_other_clusters_have_no_review(store: Store, reviewed: CampaignRecord) -> None:

@@ -16,11 +16,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.acquisition import n_tasks, score_acquisition
 from flows.parameters import CampaignParams
 from storage.artifacts import Store
+from storage.published.earlier import TABLE_FILE
 from storage.published.publish import partition
-from storage.records.acquisitions import AcquisitionRecord
+from storage.records.acquisitions import AcquisitionRecord, find_acquisition
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.tables import TABLES
-from storage.tables.parquet import load_table
+from storage.tables.parquet import read_table
+from tasks.publish.publish import holders
 from tests.support.campaigns import task_runs
 from tests.support.local_stores import local
 from tests.support.season_fields import AT_ONCE, NEW
@@ -81,15 +83,18 @@ def artifacts_of(flow_run_id: UUID) -> dict[str, Any]:
         return {made.key: made.data for made in client.read_artifacts(artifact_filter=of_run) if made.key}
 
 
-def part_of(store: Path, table: str, fit: str, campaign: str = "small", day: date = NEW) -> Path:
-    """The file with a date's rows by one fit, or for tables that no fit makes."""
-    spec = TABLES[table]
-    name = f"fit-{fit}.parquet" if spec.is_fitted else "part-0.parquet"
-    return local(partition(Store(store), spec, campaign, day) / name)
+def file_of(store: Path, table: str, campaign: str = "small", day: date = NEW) -> Path:
+    """The published file with a date's rows, by the fit that scored it last."""
+    return local(partition(Store(store), TABLES[table], campaign, day) / TABLE_FILE)
 
 
 def rows(store: Path, table: str, fit: str, campaign: str = "small", day: date = NEW) -> dict[str, list[Any]]:
-    return load_table(part_of(store, table, fit, campaign, day), TABLES[table]).to_pydict()
+    """Rows of a date by one fit, from its artefacts, which stay when another fit replaces what is published."""
+    opened = Store(store)
+    record = find_acquisition(opened, campaign, day, fit)
+    assert record is not None
+    parts = [read_table(opened.open(ref), TABLES[table]) for ref in holders(opened, record.artifacts, table, str(day))]
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
 def params_of(record: CampaignRecord | AcquisitionRecord) -> CampaignParams:

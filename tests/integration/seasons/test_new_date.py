@@ -16,7 +16,7 @@ from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord
 from storage.tables import CLUSTER_SCORES, CROSSFIT, PLANTS, SWAPS, TABLES
-from storage.tables.parquet import read_table
+from storage.tables.parquet import load_table, read_table
 from storage.verify import verify_store
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import predict_logits, softmax
@@ -25,7 +25,7 @@ from tasks.parameters import Runtime
 from tests.support.campaigns import DATES
 from tests.support.planted_campaign import all_maps
 from tests.support.season_fields import NEW, day_folder
-from tests.support.season_runs import PER_DATE, Scored, artifacts_of, part_of, rows, score
+from tests.support.season_runs import PER_DATE, Scored, artifacts_of, file_of, rows, score
 
 LEARNED = ("classifier", *(f"{kind} gradcam" for kind in ("clusters", "crossfit", "scores", "swaps", "promises")))
 ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
@@ -45,18 +45,19 @@ def test_nothing_is_trained_or_fitted(scored: Scored) -> None:
     assert scored.named("Completed") == set(scored.tasks)
 
 
-def test_every_table_of_a_date_is_in_the_part_of_its_fit(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
+def test_every_table_of_a_date_is_in_its_partition(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
     fit = fit_digest(fitted.artifacts)
     assert (scored.record.fit, scored.record.fitted_by, scored.record.date) == (fit, "small", NEW)
-    added = {str(part_of(store, spec.name, fit).relative_to(store)) for spec in PER_DATE}
+    added = {str(file_of(store, spec.name).relative_to(store)) for spec in PER_DATE}
     assert set(scored.after) - set(scored.before) == added
-    assert all(rows(store, spec.name, fit) for spec in PER_DATE)
+    for spec in PER_DATE:
+        assert load_table(file_of(store, spec.name), spec).to_pydict() == rows(store, spec.name, fit), spec.name
     assert find_acquisition(Store(store), "small", NEW, fit) == scored.record
 
 
 def test_decisions_lie_where_the_split_files_say_the_plants_stand(scored: Scored, store: Path, field: Path) -> None:
     (path,) = (store / f"exports/small/{NEW}").glob("*.parquet")
-    assert path.name == f"small_{NEW}_gradcam_fit-{scored.record.fit}.parquet"
+    assert path.name == f"small_{NEW}_gradcam.parquet"
     decided = geopandas.read_parquet(path)
     lines = [line for file in field.glob("*UTM*.txt") for line in file.read_text().splitlines()]
     stands = {cells[0]: (float(cells[1]), float(cells[2])) for cells in (line.split(",") for line in lines)}
@@ -71,7 +72,7 @@ def test_the_campaign_s_own_tables_stay(scored: Scored) -> None:
 
 
 def test_rows_say_which_fit_made_them(scored: Scored, fitted: CampaignRecord, store: Path) -> None:
-    for spec in [spec for spec in PER_DATE if spec.is_fitted]:
+    for spec in PER_DATE:
         found = rows(store, spec.name, scored.record.fit)
         for name, role in (("classifier", "classifier"), ("clusters", "clusters gradcam")):
             if name in {column.name for column in spec.columns}:

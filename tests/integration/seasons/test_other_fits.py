@@ -14,19 +14,21 @@ from flows.campaign import analyse_campaign
 from storage.artifacts import Store
 from storage.records.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord
+from storage.tables import TABLES
+from storage.tables.parquet import load_table
 from storage.verify import verify_store
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.support.campaigns import DATES, small_campaign
 from tests.support.season_fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
-from tests.support.season_runs import PER_DATE, Scored, artifacts_of, flow_runs, part_of, rows, score
+from tests.support.season_runs import PER_DATE, Scored, artifacts_of, file_of, flow_runs, rows, score
 
 BY_SHARE = {"combined_reliability", "ready_probability"}  # columns that the date's share of ready plants changes
 
 
-def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
-    """Rows that no part of the fit changed (the classifier is the same) are there once."""
+def test_a_newer_fit_replaces_the_rows_of_the_old(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
+    """Rows that no part of the fit changed (the classifier is the same) stay as they are."""
     copy = tmp_path / "store"
     shutil.copytree(store, copy)
     source, old = GrowliFlowerSource(root=str(field)), scored.record.fit
@@ -36,20 +38,44 @@ def test_a_newer_fit_writes_beside_the_old(scored: Scored, store: Path, field: P
     assert again.record.fit == fit_digest(newer.artifacts) != old
     assert {name for name in again.named("Completed") if "cluster" in name} == {"reuse small clusters gradcam"}
     assert f"predict small {NEW}" in again.named("Cached")
-    assert {name: again.after[name] for name in again.before} == again.before
     by_clusters = [spec.name for spec in PER_DATE if "clusters" in {column.name for column in spec.columns}]
-    added = {str(part_of(copy, table, again.record.fit).relative_to(copy)) for table in by_clusters}
-    assert set(again.after) - set(again.before) == added and len(by_clusters) == 7
+    assert len(by_clusters) == 7 and changed(again) == {
+        str(file_of(copy, table).relative_to(copy)) for table in by_clusters
+    }
     for table in by_clusters:
         sides = [set(rows(copy, table, fit)["clusters"]) for fit in (old, again.record.fit)]
         assert sides == [{r.artifacts["clusters gradcam"].digest} for r in (scored.record, newer)], table
+        published = load_table(file_of(copy, table), TABLES[table]).to_pydict()
+        assert published == rows(copy, table, again.record.fit), table
     known = [read_acquisition(path) for path in list_acquisitions(Store(copy))]
     assert sorted(one.fit for one in known if one.campaign == "small") == sorted((old, again.record.fit))
     assert verify_store(Store(copy)).problems == []
     kinds = {path.suffix for path in (copy / f"exports/small/{NEW}").iterdir()}
     names = {path.stem for path in (copy / f"exports/small/{NEW}").glob("*.geojson")}
     assert kinds == {".csv", ".geojson", ".parquet", ".json"}
-    assert names == {f"small_{NEW}_gradcam_fit-{fit}" for fit in (old, again.record.fit)}
+    assert names == {f"small_{NEW}_gradcam"}
+
+
+def test_the_first_fit_s_rows_come_back_with_its_campaign(
+    scored: Scored, store: Path, field: Path, tmp_path: Path
+) -> None:
+    """The date has a record of the first fit, so nobody would score it again."""
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    source = GrowliFlowerSource(root=str(field))
+    lax = DecideParams(tolerated_error=0.49, confidence=0.5)
+    analyse_campaign(small_campaign(source=source, decide=lax), str(copy))
+    assert changed(score(copy))
+    analyse_campaign(small_campaign(source=source), str(copy))
+    for spec in PER_DATE:
+        assert load_table(file_of(copy, spec.name), spec).to_pydict() == rows(copy, spec.name, scored.record.fit)
+    assert verify_store(Store(copy)).problems == []
+
+
+def changed(scored: Scored) -> set[str]:
+    """Published tables that scoring a date again has changed; it adds none."""
+    assert scored.before.keys() == scored.after.keys()
+    return {name for name, content in scored.before.items() if scored.after[name] != content}
 
 
 def test_so_do_other_promises_on_the_same_clusters(scored: Scored, store: Path, field: Path, tmp_path: Path) -> None:
@@ -61,11 +87,9 @@ def test_so_do_other_promises_on_the_same_clusters(scored: Scored, store: Path, 
     fit, old = fit_digest(newer.artifacts), scored.record.fit
     assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
     again = score(copy)
-    assert again.record.fit == fit and {name: again.after[name] for name in again.before} == again.before
-    changed = ("decided", "ready_counts", "acquisitions")
-    assert set(again.after) - set(again.before) == {
-        str(part_of(copy, table, fit).relative_to(copy)) for table in changed
-    }
+    assert again.record.fit == fit
+    tables = ("decided", "acquisitions")  # as many plants are ready, whatever is acted on
+    assert changed(again) == {str(file_of(copy, table).relative_to(copy)) for table in tables}
     strictly, laxly = (rows(copy, "decided", one)["check_reason"] for one in (old, fit))
     assert all("unpromised" in reason for reason in strictly)
     assert not any("unpromised" in reason for reason in laxly) and len(laxly) == len(strictly)

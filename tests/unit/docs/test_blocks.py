@@ -150,6 +150,12 @@ def check_accuracy(found: dict[str, Any], campaign: FakeCampaign) -> None:
     assert found["accuracy"].overall_accuracy.between(0, 1).all()
 
 
+def check_to_harvest(found: dict[str, Any], campaign: FakeCampaign) -> None:
+    rows = [row for day in DAYS for row in decided_rows(campaign, day)]
+    assert found["to_harvest"].num_rows == sum(row["decision"] == "harvest" for row in rows) > 0
+    assert set(found["lazy"].columns) == {*rows[0], "campaign", "date"}
+
+
 def check_maps(found: dict[str, Any], campaign: FakeCampaign) -> None:
     assigned = table_rows(campaign, f"assignments gradcam {DAY}", ASSIGNMENTS)
     rows = {row["plant_id"]: row["row"] for row in assigned}
@@ -185,6 +191,7 @@ def check_input_gradient(found: dict[str, Any], campaign: FakeCampaign) -> None:
 CHECKS = {
     "plan": check_plan,
     "accuracy": check_accuracy,
+    "to_harvest": check_to_harvest,
     "maps": check_maps,
     "to_check": check_to_check,
     "decisions": check_decisions,

@@ -23,6 +23,7 @@ from storage.records.campaigns import CampaignRecord, write_record
 from storage.tables import BACKFILL, EPOCHS, REJECTED
 from storage.tables.parquet import rows_to_columns, write_table
 from storage.verify import verify_store
+from tests.support.earlier_layout import write_earlier
 from tests.support.local_stores import local
 
 N_IMAGES = 70
@@ -31,6 +32,7 @@ IMAGES_AT = f"artifacts/{IMAGES_RECIPE.ref}"
 REPORT_AT = f"artifacts/{REPORT_RECIPE.ref}"
 TABLE_AT = "tables/rejected/campaign=field2/date=2021-08-23"
 EPOCHS_AT = "tables/epochs/campaign=field2"
+NO_MANIFEST = "{0} has no manifest manifests/{0}.json: never finished, or deleted"
 
 
 @pytest.fixture
@@ -75,11 +77,12 @@ def with_other_columns(path: Path) -> None:
     pq.write_table(pa.table({"season": ["a"]}), path)
 
 
-def agree_with_manifest(folder: Path) -> None:
+def agree_with_manifest(folder: Path, place: Path | None = None) -> None:
     """Update a folder's manifest to its files, so that only their content can be wrong."""
-    manifest = json.loads((folder / MANIFEST).read_text())
+    place = place or folder / MANIFEST
+    manifest = json.loads(place.read_text())
     files = {name: describe_file(path).model_dump() for name, path in list_files(folder).items() if name != MANIFEST}
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": files}))
+    place.write_text(json.dumps({**manifest, "files": files}))
 
 
 def problems(root: Path) -> list[str]:
@@ -90,7 +93,9 @@ def test_a_whole_store(root: Path) -> None:
     found = verify_store(Store(root))
     assert (found.problems, found.unfinished) == ([], [])
     assert (found.n_artifacts, found.n_published) == (3, 3)
-    n_files = sum(1 for top in ("artifacts", "tables", "reports") for p in (root / top).rglob("*") if p.is_file())
+    n_files = sum(
+        1 for top in ("artifacts", "tables", "manifests", "reports") for p in (root / top).rglob("*") if p.is_file()
+    )
     assert found.n_files == n_files == (2 + 1 + 1 + 1) + 2 + 2 + 2 + 2 + 2
 
 
@@ -112,14 +117,16 @@ def test_a_whole_store(root: Path) -> None:
         (Path.touch, f"{EPOCHS_AT}/part-1.csv", "file part-1.csv is not in the manifest"),
         (truncate, "reports/field2/index.html", "file index.html has 12 bytes, its manifest says 13"),
         (Path.unlink, f"{IMAGES_AT}/{MANIFEST}", "has no manifest.json: never finished, or deleted"),
-        (Path.unlink, f"{TABLE_AT}/{MANIFEST}", "has no manifest.json: never finished, or deleted"),
+        (Path.unlink, f"manifests/{TABLE_AT}.json", NO_MANIFEST.format(TABLE_AT)),
         (Path.unlink, f"reports/field2/{MANIFEST}", "has no manifest.json: never finished, or deleted"),
-        (truncate, f"{EPOCHS_AT}/{MANIFEST}", "manifest.json cannot be read as a manifest"),
+        (truncate, f"manifests/{EPOCHS_AT}.json", f"manifests/{EPOCHS_AT}.json cannot be read as a manifest"),
     ],
 )
 def test_damage_is_named(root: Path, damage: Callable[[Path], None], file: str, message: str) -> None:
     damage(root / file)
     folder = file.split("/images.zarr")[0] if "/images.zarr" in file else Path(file).parent.as_posix()
+    if file.startswith("manifests/"):
+        folder = file.removeprefix("manifests/").removesuffix(".json")
     found = problems(root)
     assert any(folder in problem and message in problem for problem in found)
     assert all(folder in problem for problem in found)  # no other folder is reported
@@ -128,7 +135,7 @@ def test_damage_is_named(root: Path, damage: Callable[[Path], None], file: str, 
 def test_every_damaged_folder_is_named(root: Path) -> None:
     flip(root / f"{IMAGES_AT}/images.zarr/c/0/0/0/0")
     (root / f"{REPORT_AT}/index.html").unlink()
-    (root / f"{TABLE_AT}/{MANIFEST}").unlink()
+    (root / f"manifests/{TABLE_AT}.json").unlink()
     found = problems(root)
     assert [sum(folder in problem for problem in found) for folder in (IMAGES_AT, REPORT_AT, TABLE_AT)] == [1, 1, 1]
 
@@ -138,7 +145,8 @@ def test_every_damaged_folder_is_named(root: Path) -> None:
 def test_a_table_with_another_schema(root: Path, file: str, has_matching_manifest: bool) -> None:
     with_other_schema(root / file)
     if has_matching_manifest:
-        agree_with_manifest((root / file).parent)
+        folder = Path(file).parent
+        agree_with_manifest(root / folder, root / f"manifests/{folder}.json" if file.startswith(TABLE_AT) else None)
     folder, name = file.rsplit("/", 1)
     schema = f"{folder}: {name}: table rejected has the wrong schema: path is large_string, expected string"
     *changed, last = problems(root)
@@ -181,13 +189,15 @@ def test_a_damaged_record(root: Path) -> None:
 
 @pytest.fixture
 def with_fits(root: Path) -> Path:
-    """Extend the store by two parts of the date's table, a backfill and the record of a scored date."""
+    """Extend the store by a backfill, the record of a scored date, and two parts that an earlier version published."""
     store = Store(root)
+    (root / f"manifests/{TABLE_AT}.json").rename(root / TABLE_AT / MANIFEST)
     for i, part in enumerate(("fit-11aa", "fit-22bb")):
         recipe = Recipe("images", 1, {"i": i})
         with store.create(recipe) as draft:
             write_table(draft, REJECTED, {column.name: [f"{i}"] for column in REJECTED.columns})
-        publish_table(store, REJECTED, [recipe.ref], "field2", date(2021, 8, 23), part)
+        content = store.open(recipe.ref).read_bytes("rejected.parquet")
+        write_earlier(root / TABLE_AT, part, [recipe.ref], {f"{part}.parquet": content})
     backfill = Recipe("backfill", 1)
     with store.create(backfill) as draft:
         write_table(draft, BACKFILL, {column.name: [] for column in BACKFILL.columns})
@@ -261,26 +271,11 @@ def test_tables_of_an_earlier_version_are_no_damage_and_of_a_later_one_are(root:
     ]
 
 
-def test_a_file_that_two_manifests_claim(with_fits: Path) -> None:
-    folder = with_fits / TABLE_AT
-    one, two = (json.loads((folder / f"{part}.json").read_text()) for part in ("fit-11aa", "fit-22bb"))
-    (folder / "fit-22bb.json").write_text(json.dumps({**two, "files": two["files"] | one["files"]}))
-    assert problems(with_fits) == [f"{TABLE_AT}: file fit-11aa.parquet is in fit-11aa.json and fit-22bb.json"]
-
-
-def test_a_part_with_the_rows_of_another(with_fits: Path) -> None:
-    """Find two parts with the same rows, as a kill leaves them before one is removed."""
-    folder = with_fits / TABLE_AT
-    one, two = (json.loads((folder / f"{part}.json").read_text()) for part in ("fit-11aa", "fit-22bb"))
-    (folder / "fit-22bb.json").write_text(json.dumps({**two, "sources": one["sources"]}))
-    assert problems(with_fits) == [f"{TABLE_AT}: file fit-22bb.parquet has the same rows as fit-11aa.parquet"]
-
-
 @pytest.mark.parametrize(
     ("damage", "file", "message"),
     [
         (flip, "part-0.parquet", "file part-0.parquet has changed content"),
-        (Path.unlink, MANIFEST, "has no manifest.json: never finished, or deleted"),
+        (Path.unlink, f"../../../manifests/{BACKFILL_AT}.json", NO_MANIFEST.format(BACKFILL_AT)),
         (with_other_columns, "part-0.parquet", "part-0.parquet: table backfill has version none"),
     ],
 )

@@ -13,7 +13,6 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.exports import publish_decisions
-from storage.published.parts import PART
 from storage.verify import verify_store
 from tasks.export.rows import ExportParams, export_rows
 from tasks.publish.publish import decisions_of
@@ -47,8 +46,8 @@ def files_of(*stems: str) -> list[str]:
     return [f"field2_{DAY}_{stem}.{kind}" for stem in stems for kind in ("csv", "geojson", "parquet")]
 
 
-def publish(store: Store, part: str = PART, **sources: ArtifactRef) -> Path:
-    return local(publish_decisions(store, sources, "field2", DAY, part))
+def publish(store: Store, **sources: ArtifactRef) -> Path:
+    return local(publish_decisions(store, sources, "field2", DAY))
 
 
 class TestRows:
@@ -110,26 +109,16 @@ class TestPublication:
                 assert published == store.open(ref).read_bytes(f"decisions.{kind}")
         assert verify_store(store).problems == []
 
-    def test_a_fit_s_files_lie_beside(self, store: Store) -> None:
+    def test_a_date_that_is_decided_again_has_the_latest_files_alone(self, store: Store) -> None:
         publish(store, gradcam=made(store, "a"))
-        publish(store, "fit-11aa", gradcam=made(store, "b"))
-        assert names(store) == sorted([*files_of("gradcam", "gradcam_fit-11aa"), "fit-11aa.json", "manifest.json"])
+        path = publish(store, gradcam=made(store, "b")) / f"field2_{DAY}_gradcam.csv"
+        assert names(store) == [*files_of("gradcam"), "manifest.json"] and ",b," in path.read_text("utf-8-sig")
         assert verify_store(store).problems == []
 
-    def test_the_same_files_are_there_once(self, store: Store) -> None:
-        """Score a date, then run the campaign again with that date and the same given classifier."""
-        ref = made(store, "a")
-        publish(store, "fit-11aa", gradcam=ref)
-        publish(store, gradcam=ref)
-        publish(store, "fit-11aa", gradcam=ref)
-        assert names(store) == [*files_of("gradcam"), "manifest.json"]
-
     def test_files_of_a_method_or_format_that_is_gone_are_removed(self, store: Store) -> None:
-        publish(store, "fit-11aa", gradcam=made(store, "b"))
         publish(store, gradcam=made(store, "a"), lime=made(store, "c"))
         publish(store, gradcam=made(store, "a", easting=None))
-        kept = [f"field2_{DAY}_gradcam.csv", *files_of("gradcam_fit-11aa"), "fit-11aa.json", "manifest.json"]
-        assert names(store) == sorted(kept)
+        assert names(store) == [f"field2_{DAY}_gradcam.csv", "manifest.json"]
         assert verify_store(store).problems == []
 
     @pytest.mark.parametrize("kind", ["csv", "geojson", "parquet"])
@@ -152,18 +141,6 @@ class TestPublication:
         folder = publish(store, gradcam=ref)
         before = {path: path.stat().st_ino for path in folder.iterdir()}
         assert {path: path.stat().st_ino for path in publish(store, gradcam=ref).iterdir()} == before
-
-    def test_what_a_kill_left_of_a_takeover_is_found(self, store: Store) -> None:
-        ref = made(store, "a")
-        folder = publish(store, "fit-11aa", gradcam=ref)
-        before = {path: path.read_bytes() for path in folder.iterdir()}
-        publish(store, gradcam=ref)
-        for path, content in before.items():
-            path.write_bytes(content)
-        twice = f"{AT}: file field2_{DAY}_gradcam_fit-11aa.csv has the same rows as field2_{DAY}_gradcam.csv"
-        assert verify_store(store).problems == [twice]
-        publish(store, "fit-11aa", gradcam=ref)
-        assert verify_store(store).problems == [] and names(store) == [*files_of("gradcam"), "manifest.json"]
 
 
 def test_artefacts_of_a_date_by_method() -> None:

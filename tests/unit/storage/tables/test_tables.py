@@ -96,15 +96,13 @@ class TestRoundTrip:
             # A reader turns the folders into the columns `campaign` and `date`.
             assert len(set(names)) == len(names) and not {"campaign", "date", spec.partitioned_by} & set(names)
 
-    def test_rows_of_several_fits_can_be_told_apart(self) -> None:
-        """Check which tables of a date keep rows of several fits: all except those of images alone."""
-        images = {spec.name for spec in TABLES.values() if spec.per_date and not spec.is_fitted}
-        assert images == {"observations", "rejected"}
-        for spec in TABLES.values():
+    def test_rows_of_a_date_name_their_fit(self) -> None:
+        """Check which tables of a date do: all except those of images alone."""
+        for spec in (spec for spec in TABLES.values() if spec.per_date):
             names = {column.name for column in spec.columns}
-            assert spec.is_fitted == bool(names & {"classifier", "clusters"})
-            if spec.per_date and spec.is_fitted:  # clusters name the classifier whose maps they were fitted on
-                assert "clusters" in names or spec.name == "predictions"
+            # Clusters name the classifier whose maps they were fitted on.
+            expected = {"observations": None, "rejected": None, "predictions": "classifier"}.get(spec.name, "clusters")
+            assert expected in names if expected else not names & {"classifier", "clusters"}, spec.name
 
     def test_all_but_the_backfill_are_partitioned_by_campaign(self) -> None:
         assert {spec.name: spec.partitioned_by for spec in TABLES.values() if spec.partitioned_by != "campaign"} == {
@@ -384,59 +382,15 @@ class TestPublishedForAnyReader:
         assert (described["campaign"], described["date"], described["row"]) == ("VARCHAR", "DATE", "INTEGER")
 
     def test_pyarrow_dataset(self, tables: Path) -> None:
-        found = ds.dataset(tables / "predictions", format="parquet", partitioning="hive", exclude_invalid_files=True)
+        found = ds.dataset(tables / "predictions", format="parquet", partitioning="hive")
         rows = found.to_table(filter=(ds.field("campaign") == "field2")).to_pylist()
         assert sorted({(row["campaign"], str(row["date"])) for row in rows}) == [("field2", str(day)) for day in DAYS]
         keys = ("campaign", "date")
         expected = some_rows(PREDICTIONS)
         assert [{k: v for k, v in row.items() if k not in keys} for row in rows] == [*expected, *expected]
 
-
-class TestSeveralFits:
-    """Check that readers without this project see the rows of both fits of a date."""
-
-    FITS = ("fit-11aa", "fit-22bb")
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Store:
-        return Store(tmp_path)
-
-    def publish(self, store: Store, spec: TableSpec, part: str, made_by: dict[str, str], day: date = DAYS[1]) -> Path:
-        """Publish a part whose rows name their classifier and clusters."""
-        rows = columns(spec) | {name: [digest] * 3 for name, digest in made_by.items()}
-        recipe = Recipe("kind", 1, {"table": spec.name, **made_by})
-        with store.create(recipe) as draft:
-            write_table(draft, spec, rows)
-        return local(publish_table(store, spec, [recipe.ref], "field2", day, part))
-
-    def test_rows_of_both_fits_and_which_is_which(self, store: Store) -> None:
-        self.publish(store, RELIABILITIES, "part-0", {"clusters": "old"}, DAYS[0])  # the campaign's own date
-        for part, clusters in zip(self.FITS, ("old", "new"), strict=True):
-            self.publish(store, RELIABILITIES, part, {"clusters": clusters})
-        files = f"read_parquet('{store.root}/tables/reliability/**/*.parquet', hive_partitioning=true)"
-        with duckdb.connect() as database:
-            counted = database.sql(
-                f"select campaign, date, clusters, count(*) from {files} group by all order by all"
-            ).fetchall()
-        assert counted == [
-            ("field2", DAYS[0], "old", 3),
-            ("field2", DAYS[1], "new", 3),
-            ("field2", DAYS[1], "old", 3),
-        ]
-        found = ds.dataset(
-            store.root / "tables/reliability", format="parquet", partitioning="hive", exclude_invalid_files=True
-        )
-        assert found.count_rows() == 9 and found.count_rows(filter=ds.field("clusters") == "new") == 3
-
-    def test_answers_of_one_classifier_are_there_once(self, store: Store) -> None:
-        """Check two cluster fits of one classifier, whose predictions are one artefact."""
-        for part in (*self.FITS, "part-0"):
-            self.publish(store, PREDICTIONS, part, {"classifier": "same"})
-        with duckdb.connect() as database:
-            files = f"read_parquet('{store.root}/tables/predictions/**/*.parquet', hive_partitioning=true)"
-            assert database.sql(f"select count(*), count(distinct row) from {files}").fetchall() == [(3, 3)]
-
-    def test_a_backfill_has_its_own_partition(self, store: Store) -> None:
+    def test_a_backfill_has_its_own_partition(self, tmp_path: Path) -> None:
+        store = Store(tmp_path)
         ref = artifact_with(store, BACKFILL, columns(BACKFILL)).ref
         path = publish_table(store, BACKFILL, [ref], "all-fields")
         assert path == store.root / "tables/backfill/backfill=all-fields/part-0.parquet"

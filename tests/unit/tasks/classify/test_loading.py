@@ -1,5 +1,8 @@
 """Test that a process loads a classifier once, and gives every task separate modules."""
 
+import hashlib
+import io
+import json
 import threading
 from pathlib import Path
 
@@ -9,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from storage.artifacts import Artifact, Recipe, Store
+from storage.artifacts import MANIFEST, Artifact, Recipe, Store
+from storage.errors import ArtifactError, InputError
 from tasks.classify import loading
 from tasks.classify.architectures import build_model
 from tasks.classify.features import logits_and_features
 from tasks.classify.loading import MAX_KEPT, KeptClassifiers, load_classifier
 from tasks.classify.model import EXPORTED, predict_logits, save_weights, weights_file
 from tasks.parameters import Runtime
+from tests.support.local_stores import local
+from tests.support.planted_records import Deed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RUNTIME, ARCHITECTURE = Runtime(device="cpu"), "shufflenet_v2_x0_5"
@@ -30,11 +36,12 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> KeptClassifiers:
 
 
 def store_classifier(folder: Path, seed: int, architecture: str = ARCHITECTURE) -> Artifact:
-    store, recipe = Store(folder), Recipe("classifier", 1)
+    store = Store(folder)
     if architecture == EXPORTED:
         content = exported(folder / "program.pt2")
+        recipe = Recipe("classifier", 1, {"sha256": hashlib.sha256(content).hexdigest()})
     else:
-        content = save_weights(build_model(architecture, 2, "none", seed))
+        content, recipe = save_weights(build_model(architecture, 2, "none", seed)), Recipe("classifier", 1)
     with store.create(recipe) as draft:
         draft.write_bytes(weights_file(architecture), content)
         card = {"architecture": architecture, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": ["a", "b"]}
@@ -114,3 +121,46 @@ def test_threads_load_once_and_see_none_of_each_others_passes(tmp_path: Path, ke
     for part in parts:
         expected = logits_and_features(load_classifier(artifact, RUNTIME), images[part], 1)
         assert all(np.array_equal(a, b) for a, b in zip(found[part.start], expected, strict=True))
+
+
+def replace(artifact: Artifact, file: str, content: bytes, **said: object) -> Artifact:
+    """Put another file into an artefact, with a manifest that agrees, as somebody may who can write to the store."""
+    folder = local(artifact.folder)
+    store = Store(folder.parents[2])
+    (folder / file).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["files"][file] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps({**manifest, **said}))
+    assert store.holds(artifact.ref)
+    return store.open(artifact.ref)
+
+
+@pytest.mark.parametrize("is_consistent", [False, True])
+def test_a_program_that_was_put_into_the_store_is_not_loaded(tmp_path: Path, is_consistent: bool) -> None:
+    artifact = store_classifier(tmp_path, 0, EXPORTED)
+    other = exported(tmp_path / "other.pt2")
+    assert other != artifact.read_bytes("program.pt2")
+    said = {"params": {"sha256": hashlib.sha256(other).hexdigest()}} if is_consistent else {}
+    planted = replace(artifact, "program.pt2", other, **said)
+    with pytest.raises(ArtifactError, match=f"The program in {artifact.ref} is not the one that the artefact is named"):
+        load_classifier(planted, RUNTIME)
+
+
+def test_weights_that_are_a_trained_artefact_cannot_turn_into_a_program(tmp_path: Path) -> None:
+    artifact, other = store_classifier(tmp_path, 0), exported(tmp_path / "other.pt2")
+    card = {**artifact.read_json("card.json"), "architecture": EXPORTED}
+    replace(artifact, "program.pt2", other)
+    planted = replace(artifact, "card.json", json.dumps(card).encode())
+    with pytest.raises(ArtifactError, match="is not the one that the artefact is named after"):
+        load_classifier(planted, RUNTIME)
+
+
+def test_weights_that_are_a_pickle_are_not_obeyed(tmp_path: Path) -> None:
+    """Weights and checkpoints are read by torch with weights_only, which knows tensors and no other classes."""
+    artifact, executed = store_classifier(tmp_path, 0), tmp_path / "executed"
+    buffer = io.BytesIO()
+    torch.save({"weight": Deed(executed)}, buffer)
+    planted = replace(artifact, "weights.pt", buffer.getvalue())
+    with pytest.raises(InputError, match=f"{artifact.ref} cannot be loaded as weights of {ARCHITECTURE}"):
+        load_classifier(planted, RUNTIME)
+    assert not executed.exists()
