@@ -15,16 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
-from storage.places.files import FileRecord, Place, damages, relative_name, remove_all, strangers
+from storage.places.files import FileName, FileRecord, Place, damages, relative_name, remove_all, strangers
 
 M = TypeVar("M", bound=BaseModel)
 
 DIGEST_LENGTH = 24  # hex digits of a digest: 96 bits exclude chance collisions and are still readable
+
+
+PATH_PART = r"^[\w-]+$"  # kinds and digests, which become names of folders and so may not lead elsewhere
 
 
 class ArtifactRef(BaseModel):
@@ -32,8 +35,8 @@ class ArtifactRef(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: str
-    digest: str
+    kind: str = Field(pattern=PATH_PART)
+    digest: str = Field(pattern=PATH_PART)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.digest}"
@@ -58,8 +61,8 @@ class Manifest(BaseModel):
     revision: int
     params: dict[str, Any]
     inputs: dict[str, Any]
-    files: dict[str, FileRecord]
-    place: str = ""
+    files: dict[FileName, FileRecord]
+    place: FileName = ""
     summary: dict[str, Any]
     created: str
     versions: dict[str, str]

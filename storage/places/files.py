@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from storage.places.objects import ObjectPath
 
@@ -34,6 +35,17 @@ class FileRecord(BaseModel):
     @model_serializer(mode="wrap")
     def _without_absent_tag(self, others: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {name: value for name, value in others(self).items() if value is not None}
+
+
+def _inside(name: str) -> str:
+    if ".." in name.split("/") or name.startswith("/") or "\\" in name or "\0" in name:
+        raise ValueError(f"{name!r} does not lie below its folder; a manifest names only files below its own folder")
+    return name
+
+
+# Name of a file below a folder, with `/`. A manifest that names files elsewhere is refused: they could be read into a
+# report, overwritten or deleted.
+FileName = Annotated[str, AfterValidator(_inside)]
 
 
 def describe_file(path: Place) -> FileRecord:

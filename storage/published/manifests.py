@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, read_manifest
 from storage.errors import ArtifactError
-from storage.places.files import FileRecord, Place, damages, describe_content, write_atomically
+from storage.places.files import FileName, FileRecord, Place, damages, describe_content, write_atomically
 
 ATTEMPTS = 5  # times that a set is written when other runs publish into the same folder at the same moment
 
@@ -22,7 +22,7 @@ class PublishedManifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sources: list[ArtifactRef]
-    files: dict[str, FileRecord]
+    files: dict[FileName, FileRecord]
 
 
 def read_published(manifest: Place) -> PublishedManifest:

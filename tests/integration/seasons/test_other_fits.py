@@ -56,22 +56,6 @@ def test_a_newer_fit_replaces_the_rows_of_the_old(scored: Scored, store: Path, f
     assert names == {f"small_{NEW}_gradcam"}
 
 
-def test_the_first_fit_s_rows_come_back_with_its_campaign(
-    scored: Scored, store: Path, field: Path, tmp_path: Path
-) -> None:
-    """The date has a record of the first fit, so nobody would score it again."""
-    copy = tmp_path / "store"
-    shutil.copytree(store, copy)
-    source = GrowliFlowerSource(root=str(field))
-    lax = DecideParams(tolerated_error=0.49, confidence=0.5)
-    analyse_campaign(small_campaign(source=source, decide=lax), str(copy))
-    assert changed(score(copy))
-    analyse_campaign(small_campaign(source=source), str(copy))
-    for spec in PER_DATE:
-        assert load_table(file_of(copy, spec.name), spec).to_pydict() == rows(copy, spec.name, scored.record.fit)
-    assert verify_store(Store(copy)).problems == []
-
-
 def changed(scored: Scored) -> set[str]:
     """Published tables that scoring a date again has changed; it adds none."""
     assert scored.before.keys() == scored.after.keys()

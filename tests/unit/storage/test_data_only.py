@@ -1,5 +1,6 @@
-"""Check that files of a store which name Python objects are read as data or refused, and run nothing."""
+"""Check that files of a store which name Python objects, or places elsewhere, are data or refused."""
 
+import hashlib
 import json
 import pickle
 from base64 import b64encode
@@ -10,11 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numcodecs import Pickle
+from pydantic import ValidationError
 
 from storage.arrays.specs import LABELS
 from storage.arrays.zarr_files import open_array, read_array, write_array
-from storage.artifacts import Artifact, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
+from storage.published.manifests import read_published
+from storage.published.publish import unpublish_table
 from storage.tables import REJECTED
 from storage.tables.parquet import load_table, write_table
 from tests.support.local_stores import local
@@ -85,3 +89,39 @@ def test_a_manifest_that_names_a_class_is_refused(artifact: Artifact, executed: 
     with pytest.raises(ArtifactError, match="cannot be read as a manifest"):
         Store(executed.with_name("store")).open(RECIPE.ref)
     assert not executed.exists()
+
+
+ELSEWHERE = ["../other", "a/../../other", "/etc/hostname", "..", "..\\other"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_manifest_that_names_files_elsewhere_is_refused(artifact: Artifact, tmp_path: Path, name: str) -> None:
+    """Its files would be read into a report, overwritten, or deleted as those of an earlier one."""
+    path, store = local(artifact.folder) / "manifest.json", Store(tmp_path / "store")
+    said = json.loads(path.read_text())
+    record = {"size": 0, "sha256": "0" * 64}
+    for changes in ({"files": {name: record}}, {"place": name}):
+        path.write_text(json.dumps({**said, **changes}))
+        with pytest.raises(ArtifactError, match=r"(?s)cannot be read as a manifest.*below its folder"):
+            store.open(RECIPE.ref)
+    published = tmp_path / "published.json"
+    published.write_text(json.dumps({"sources": [], "files": {name: record}}))
+    with pytest.raises(ArtifactError, match=r"(?s)cannot be read as a manifest.*below its folder"):
+        read_published(published)
+
+
+@pytest.mark.parametrize("part", [*ELSEWHERE, "", "a/b", "a b"])
+def test_a_reference_that_leads_elsewhere_is_refused(part: str) -> None:
+    for fields in ({"kind": part, "digest": "0" * 24}, {"kind": "images", "digest": part}):
+        with pytest.raises(ValidationError):
+            ArtifactRef.model_validate(fields)
+
+
+def test_nothing_outside_a_partition_is_deleted_with_it(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept.txt", tmp_path / "tables/rejected/campaign=field2"
+    kept.write_text("kept")
+    folder.mkdir(parents=True)
+    record = {"size": 4, "sha256": hashlib.sha256(b"kept").hexdigest()}
+    (folder / "fit-11aa.json").write_text(json.dumps({"sources": [], "files": {"../../../kept.txt": record}}))
+    unpublish_table(Store(tmp_path), REJECTED, "field2")
+    assert kept.read_text() == "kept" and not folder.exists()

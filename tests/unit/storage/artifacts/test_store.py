@@ -92,7 +92,7 @@ class TestDigest:
     def test_every_part_of_a_recipe_counts(self, params: dict[str, Any], part: str, new: str) -> None:
         inputs = {"role": "digest"}
         changed = {
-            "kind": Recipe("kind" + new, 1, params, inputs),
+            "kind": Recipe("kind" + new.encode("utf-8", "surrogatepass").hex(), 1, params, inputs),
             "revision": Recipe("kind", 2, params, inputs),
             "params": Recipe("kind", 1, {**params, new: [params.get(new)]}, inputs),
             "inputs": Recipe("kind", 1, params, {"role": "digest" + new}),
