@@ -30,9 +30,10 @@ from storage.records.acquisitions import FITTED, AcquisitionRecord, fit_digest, 
 from storage.records.campaigns import CampaignRecord, find_record, read_record
 from storage.tables import ACQUISITIONS
 from storage.tables.rows import Row, rows_of
-from tasks.ingest.arrival import ArrivalParams, arrival_options, await_arrival
+from tasks.ingest.arrival import arrival_options, await_arrival
 from tasks.ingest.ingest import ingest_images
 from tasks.ingest.new_date import check_acquisition, survey_acquisition
+from tasks.ingest.params import ArrivalParams
 from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_acquisition

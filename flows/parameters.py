@@ -10,20 +10,16 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 
 from storage.errors import InputError
-from tasks.adjust.review_choices import ReviewParams
-from tasks.adjust.rules import AdjustParams
-from tasks.classify.augment import AugmentParams
-from tasks.classify.model import GivenClassifier
-from tasks.classify.training import TrainParams
+from tasks.adjust.params import AdjustParams, ReviewParams
+from tasks.classify.params import AugmentParams, GivenClassifier, TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
-from tasks.explain.methods import ExplainParams
-from tasks.export.rows import ExportParams
-from tasks.ingest.arrival import ArrivalParams
-from tasks.ingest.survey import IngestParams
-from tasks.measure.drift import DriftParams
+from tasks.explain.params import ExplainParams
+from tasks.export.params import ExportParams
+from tasks.ingest.params import ArrivalParams, IngestParams
+from tasks.measure.params import DriftParams
 from tasks.parameters import Params
-from tasks.score.rating import ScoreParams
+from tasks.score.params import ScoreParams
 from tasks.sources import AnySource
 
 CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # pattern of the names of campaigns and backfills

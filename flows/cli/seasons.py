@@ -62,7 +62,8 @@ def score(
     from flows.cli.results import export_lines
     from flows.parameters import check_campaign_name
     from flows.report.exports import exports_of
-    from tasks.ingest.arrival import ArrivalParams, NotSettled
+    from tasks.ingest.arrival import NotSettled
+    from tasks.ingest.params import ArrivalParams
 
     check_campaign_name(campaign)
     now = ArrivalParams(settle_seconds=0, patience_minutes=0)

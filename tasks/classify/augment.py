@@ -6,13 +6,12 @@ symmetries of the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 an
 """
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from prefect import task
-from pydantic import Field
 from torch.utils.data import WeightedRandomSampler
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
@@ -20,27 +19,10 @@ from storage.errors import InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import N_SYMMETRIES, NO_CHANGE
-from tasks.parameters import Params
+from tasks.classify.params import AugmentParams
 from tasks.stage import cached_by, made_once
 
 REVISION = 1
-
-
-class AugmentParams(Params):
-    """Parameters of the training samples: how many of each class, and how they are changed."""
-
-    plan: Literal["copies", "weighted_sampling"] = Field(
-        default="copies",
-        description="How samples are planned: copies takes every image as often as augment.copies says for its class; "
-        "weighted_sampling draws as many samples with replacement, with the same expected class shares",
-    )
-    copies: tuple[int, ...] = Field(
-        default=(8, 16),
-        description="Number of samples per image of each class, in class order; a single number applies to all classes",
-    )
-    seed: int = Field(
-        default=0, ge=0, description="Seed of the drawn images, their symmetries and their photometric changes"
-    )
 
 
 def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int64]:

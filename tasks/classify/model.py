@@ -14,46 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import nn
 
 from storage.errors import InputError
 from tasks.batches import batches
-from tasks.parameters import Params, Runtime
+from tasks.classify.params import EXPORTED, GivenClassifier
+from tasks.parameters import Runtime
 
-EXPORTED = "exported"  # architecture of a torch.export program
 # Pixels of a pass on a CPU: 4 images of 256 pixels or 64 of 64. Activations of larger passes exceed the 32 MB blocks
 # that glibc keeps, so they are freed and allocated again in every layer. In smaller passes the calls cost more than the
 # sums. Predictions took 0.82 of the time of 64 images a pass at 256 pixels, and 0.45 of the time of 8 images a pass at
 # 32 pixels, with bit-identical results.
 CPU_PIXELS = 4 * 256 * 256
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel, of values in 0..1
 # Exceptions that torch raises for a file of another kind, a truncated file, and weights of another model.
 NOT_A_CLASSIFIER = (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError)
-
-
-class GivenClassifier(Params):
-    """An already trained classifier, used instead of training: torchvision weights or an exported program."""
-
-    path: str = Field(description="Path of a state dict (torch.save) or of a torch.export program (.pt2)")
-    architecture: str = Field(
-        default="resnet18", description="Name of the torchvision model, or exported for a torch.export program"
-    )
-    mean: tuple[float, float, float] = Field(
-        default=IMAGENET_MEAN,
-        description="Mean of each channel that the classifier's inputs are normalised with, for values in 0..1",
-    )
-    std: tuple[float, float, float] = Field(
-        default=IMAGENET_STD,
-        description="Standard deviation of each channel that the classifier's inputs are normalised with, for values "
-        "in 0..1",
-    )
-
-    @model_validator(mode="after")
-    def _positive_std(self) -> "GivenClassifier":
-        if min(self.std) <= 0:
-            raise ValueError(f"std is {list(self.std)}; every standard deviation must be positive; correct it")
-        return self
 
 
 @dataclass(frozen=True)

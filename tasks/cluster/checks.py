@@ -8,7 +8,7 @@ from storage.errors import InputError
 from tasks.cluster.axes import PrincipalAxes
 from tasks.cluster.params import ClusterParams
 from tasks.cluster.spectral import Clustering
-from tasks.explain.methods import APPROXIMATE
+from tasks.explain.params import APPROXIMATE
 
 SPLINTER = 5  # members; the error share of a cluster with fewer says nothing
 

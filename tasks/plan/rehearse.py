@@ -6,11 +6,12 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, freeze, load_given
-from tasks.classify.training import TrainParams
+from tasks.classify.model import freeze, load_given
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
 from tasks.explain.checks import check_explained_class
-from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.explain.methods import prepare_explainer
 from tasks.explain.occlusion import n_windows
+from tasks.explain.params import ExplainParams
 from tasks.parameters import Runtime
 from tasks.stage import always_run
 

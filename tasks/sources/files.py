@@ -216,6 +216,15 @@ def read_table(path: Path) -> TextTable:
     return TextTable(path, columns, tuple(rows))
 
 
+def to_float(text: str) -> float | None:
+    """Read a finite number, or return None if the text is not one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
 def parse_date(text: str, date_format: str | None = None) -> date | None:
     """Read a date in ISO or in a `strptime` format, ignoring a time of day; return None if the text is no date."""
     try:

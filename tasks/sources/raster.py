@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from storage.errors import InputError
 from tasks.sources.contract import UnreadableImage
-from tasks.sources.files import WARNING_FILTERS, digest_file, read_text
+from tasks.sources.files import WARNING_FILTERS, digest_file, read_text, to_float
 
 NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]  # window of a crop outside the raster
 
@@ -54,15 +54,6 @@ def split_cells(line: str) -> list[str]:
     """Split a row at its commas or semicolons, or at white space if it has neither."""
     separator = "," if "," in line else ";" if ";" in line else None
     return [cell.strip().strip('"') for cell in line.strip().split(separator)]
-
-
-def to_float(text: str) -> float | None:
-    """Read a finite number, or return None if the text is not one."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
 
 
 def to_coordinate(path: Path, line: int, cells: list[str], columns: tuple[int, int, int]) -> PixelCoordinate:

@@ -11,8 +11,7 @@ from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, refuse_two_splits, text_table
 from tasks.sources.contract import SourceImage
-from tasks.sources.files import IMAGE_SUFFIXES, read_text, relative_path, walk_files
-from tasks.sources.raster import to_float
+from tasks.sources.files import IMAGE_SUFFIXES, read_text, relative_path, to_float, walk_files
 
 CLASSES = ("not ready", "ready")
 PLANT_ID = re.compile(r"^(20\d\d)_Ref_Plot(\d+)_([A-Z])(\d{1,2})$")

@@ -15,7 +15,6 @@ from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, refuse_duplicates, refuse_two_splits, require_dates
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
 from tasks.sources.files import digest_file, find_root, read_rgb
-from tasks.sources.growliflower.crops import list_crops
 from tasks.sources.growliflower.prepared import collapse_copies
 from tasks.sources.growliflower.release import (
     CLASSES,
@@ -27,7 +26,6 @@ from tasks.sources.growliflower.release import (
 )
 from tasks.sources.harvest_table import HarvestTable, read_harvest_table
 from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
-from tasks.sources.raster import crop_fingerprint, read_crop
 
 
 class GrowliFlowerSource(Params):
@@ -61,6 +59,8 @@ class GrowliFlowerSource(Params):
         InputError : the root is missing, a date has no images, rows or names are malformed, a plant is in two splits
             or twice on one date, copies of one original have different labels, or a harvest word is unknown.
         """
+        from tasks.sources.growliflower.crops import list_crops  # here, because importing rasterio takes long
+
         root = find_root(self.root)
         files = find_release_files(root, self.field)
         wanted = require_dates(dates, files.dates())
@@ -84,6 +84,8 @@ class GrowliFlowerSource(Params):
 
     def fingerprint(self, image: SourceImage) -> str:
         """Return the SHA-256 (hex) of the file, or of a crop's raster, centre and size."""
+        from tasks.sources.raster import crop_fingerprint
+
         path = Path(self.root).expanduser() / image.path
         return digest_file(path) if image.centre is None else crop_fingerprint(path, image.centre, self.crop_size)
 
@@ -94,6 +96,8 @@ class GrowliFlowerSource(Params):
         ------
         UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
         """
+        from tasks.sources.raster import read_crop
+
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
 

@@ -19,8 +19,6 @@ from tasks.classify.architectures import build_model
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import (
     EXPORTED,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Classifier,
     GivenClassifier,
     choose_device,
@@ -33,6 +31,7 @@ from tasks.classify.model import (
     save_weights,
     softmax,
 )
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.gradcam import GradcamParams
 from tasks.parameters import Runtime
 from tests.support.maps import gradcam_maps
