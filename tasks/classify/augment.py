@@ -15,11 +15,10 @@ from prefect import task
 from torch.utils.data import WeightedRandomSampler
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
-from storage.errors import InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import N_SYMMETRIES, NO_CHANGE
-from tasks.classify.params import AugmentParams
+from tasks.classify.params import AugmentParams, check_copies
 from tasks.stage import cached_by, made_once
 
 REVISION = 1
@@ -32,12 +31,7 @@ def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int6
     ------
     InputError : there is neither one number nor one for each class, or a number is below 1.
     """
-    if len(copies) not in (1, n_classes) or min(copies, default=0) < 1:
-        raise InputError(
-            f"augment.copies is {list(copies)} for {n_classes} classes",
-            "augment.copies must hold one positive number, or one for each class",
-            f"give for example copies = {[8] * n_classes}",
-        )
+    check_copies(copies, n_classes)
     return np.broadcast_to(np.asarray(copies, np.int64), (n_classes,)).copy()
 
 

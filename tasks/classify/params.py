@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from storage.errors import InputError
 from tasks.parameters import Params
 
 EXPORTED = "exported"  # architecture of a torch.export program
@@ -78,3 +79,23 @@ class TrainParams(Params):
         default=0.1, gt=0, le=1, description="Factor by which the learning rate changes every step_epochs epochs"
     )
     seed: int = Field(default=0, ge=0, description="Seed of the initial weights and of the order of samples")
+
+
+def check_copies(copies: tuple[int, ...], n_classes: int | None) -> None:
+    """Refuse numbers of copies that do not fit the number of classes.
+
+    Parameters
+    ----------
+    n_classes : number of classes; None where it is not known yet.
+
+    Raises
+    ------
+    InputError : there is neither one number nor one for each class, or a number is below 1.
+    """
+    is_one_each = n_classes is None or len(copies) in (1, n_classes)
+    if not is_one_each or min(copies, default=0) < 1:
+        raise InputError(
+            f"augment.copies is {list(copies)}" + (f" for {n_classes} classes" if n_classes else ""),
+            "augment.copies must hold one positive number, or one for each class",
+            f"give for example copies = {[8] * (n_classes or 1)}",
+        )

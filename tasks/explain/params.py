@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.parameters import Params
 
@@ -87,6 +87,13 @@ class ExplainParams(Params):
     gradcam: GradcamParams = GradcamParams()
     occlusion: OcclusionParams = OcclusionParams()
     lime: LimeParams = LimeParams()
+
+    @field_validator("methods")
+    @classmethod
+    def _once_each(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        if twice := [method for method in dict.fromkeys(methods) if methods.count(method) > 1]:
+            raise ValueError(f"{', '.join(twice)} is given more than once; give every method once")
+        return methods
 
     def of_method(self, method: Method) -> Params:
         """Return the parameters of one method."""
