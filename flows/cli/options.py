@@ -64,7 +64,17 @@ class TerminalNotices(logging.Handler):
         tqdm.write(record.getMessage(), file=sys.stderr)
 
 
+class StageLines(TerminalNotices):
+    """Print one line for each stage that begins where standard error is no terminal and so has no bar, and notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message; on a terminal only a note, because the bar tells the rest."""
+        if record.getMessage().startswith("note: ") or not sys.stderr.isatty():
+            super().emit(record)
+
+
 NOTICES = TerminalNotices(logging.WARNING)
+STAGES = StageLines(logging.INFO)
 
 
 def configure_prefect(logs: bool) -> None:
@@ -76,6 +86,9 @@ def configure_prefect(logs: bool) -> None:
     if not logs:  # Prefect's own handler shows them otherwise
         for package in ("flows", "tasks"):
             logging.getLogger(package).addHandler(NOTICES)
+        progress = logging.getLogger("flows.progress")
+        progress.addHandler(STAGES)
+        progress.setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -91,3 +91,4 @@ def end_children() -> None:
     for child in alive:
         with suppress(psutil.NoSuchProcess):
             child.kill()
+    psutil.wait_procs(alive, timeout=1)

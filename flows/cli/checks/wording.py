@@ -99,9 +99,9 @@ def say_problem(error: Any) -> str:
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "union_tag_not_found":
-        return f"its key {context['discriminator']} is missing, which says where the images come from"
+        return f"its key {_bare(context['discriminator'])} is missing, which says where the images come from"
     if kind == "union_tag_invalid":
-        return f"{context['discriminator']} must be one of {context['expected_tags']}, got {context['tag']!r}"
+        return f"{_bare(context['discriminator'])} must be one of {context['expected_tags']}, got {context['tag']!r}"
     if kind == "value_error":
         return f"{error['msg'].removeprefix('Value error, ')}, got {shown(error['input'])}"
     if kind == "string_pattern_mismatch":
@@ -114,6 +114,10 @@ def say_problem(error: Any) -> str:
             else error["msg"].removeprefix("Input should be ")
         )
     return f"must be {must}, got {shown(error['input'])}"
+
+
+def _bare(name: str) -> str:
+    return name.strip("'")
 
 
 def _number(value: Any) -> Any:

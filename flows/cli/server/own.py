@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,9 +72,9 @@ class OwnServer:
 
     def _answers(self) -> bool:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-            connection.request("GET", "/api/health")
-            return connection.getresponse().status == 200
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+                connection.request("GET", "/api/health")
+                return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
 
