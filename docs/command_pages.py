@@ -12,9 +12,9 @@ from typer.main import get_command
 from docs.heads import head
 from flows.cli.main import app
 
-LEAD = """Every command has `--help` (`-h`). Without a command, `--version` prints the version, and `--install-completion`
-sets up the shell's completion. A terminal shows a bar; elsewhere one line on standard error tells of each stage that
-begins.
+LEAD = """Every command has `--help` (`-h`). Without a command, `--version` prints the version, and
+`--install-completion` sets up the shell's completion. A terminal shows a bar; elsewhere one line on standard error
+tells of each stage that begins.
 
 An error is one message on standard error. With `--json` it is one JSON document on standard output besides. The
 traceback of an unexpected error is in `~/.local/state/harvest/errors.log` (or below `XDG_STATE_HOME`); `--debug` prints
