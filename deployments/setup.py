@@ -65,7 +65,7 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
     ------
     ValidationError : a setting is out of bounds.
     """
-    from tasks.ingest.arrival import ArrivalParams  # it imports torch, which the long-running `sweep` does not need
+    from tasks.ingest.params import ArrivalParams  # it imports torch, which the long-running `sweep` does not need
 
     settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
     given = {field: environment[name] for field, name in settings.items() if environment.get(name)}

@@ -12,13 +12,20 @@ from typer.main import get_command
 from docs.heads import head
 from flows.cli.main import app
 
-LEAD = """Every command has `--help`. Progress is shown on a terminal only.
+LEAD = """Every command has `--help` (`-h`). Without a command, `--version` prints the version, and
+`--install-completion` sets up the shell's completion. A terminal shows a bar; elsewhere one line on standard error
+tells of each stage that begins.
+
+An error is one message on standard error. With `--json` it is one JSON document on standard output besides. The
+traceback of an unexpected error is in `~/.local/state/harvest/errors.log` (or below `XDG_STATE_HOME`); `--debug` prints
+it too.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
 | 1 | failed: damage was found, a date of a backfill failed, a flow run failed, or a file or server could not be read |
-| 2 | wrong use or bad input: nothing was computed from it, and the message names the remedy |"""
+| 2 | wrong use or bad input: nothing was computed from it, and the message names the remedy |
+| 130, 143 | stopped by Ctrl-C or SIGTERM: the same command continues |"""
 
 
 def commands_page() -> str:

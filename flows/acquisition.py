@@ -17,7 +17,7 @@ from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.parameters import CampaignName, CampaignParams, recorded_params
+from flows.parameters import CampaignName, CampaignParams, recorded_params, refuse_own_date
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
@@ -27,12 +27,13 @@ from flows.running.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.records.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
-from storage.records.campaigns import CampaignRecord, find_record, read_record
+from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import ACQUISITIONS
 from storage.tables.rows import Row, rows_of
-from tasks.ingest.arrival import ArrivalParams, arrival_options, await_arrival
+from tasks.ingest.arrival import arrival_options, await_arrival
 from tasks.ingest.ingest import ingest_images
 from tasks.ingest.new_date import check_acquisition, survey_acquisition
+from tasks.ingest.params import ArrivalParams
 from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_acquisition
@@ -94,22 +95,6 @@ def score_acquisition(
         record = publish(stages, params, fitted, {**roles, **made})
     create_artifacts(opened, record, fitted)
     return record
-
-
-def refuse_own_date(store: Store, campaign: str, day: date) -> None:
-    """Refuse a date that the campaign was fitted on, because the campaign's own tables have it.
-
-    Raises
-    ------
-    InputError : the date is one of the campaign's own.
-    """
-    own = find_record(store, campaign)
-    if own and day.isoformat() in own.params["dates"]:
-        raise InputError(
-            f"{day} is one of the dates of {campaign}, and is in its tables already",
-            "A campaign scores only dates that it was not fitted on",
-            "give another date, or renew the campaign's own dates with `harvest run`",
-        )
 
 
 def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: AnySource | None) -> CampaignParams:

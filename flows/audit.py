@@ -21,7 +21,7 @@ from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import AUDIT
 from storage.tables.rows import rows_of
 from tasks.audit.audit import AuditParams, choices, publish_audit, write_audit
-from tasks.explain.methods import Method
+from tasks.explain.params import Method
 from tasks.parameters import Runtime
 from tasks.publish.reuse import reuse_artifact, take_labelled
 from tasks.report.words import GROUND_TRUTH

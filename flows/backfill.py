@@ -20,7 +20,7 @@ from flows.running.sending import is_deployed, run_elsewhere
 from storage.artifacts import Store
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
-from tasks.ingest.arrival import ArrivalParams
+from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_backfill
 

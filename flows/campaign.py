@@ -25,7 +25,7 @@ from flows.report.renewal import submit_renewal, what_to_show
 from flows.review.clusters import check_somebody_can_answer, review_clusters
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
-from flows.running.stages import Future, Roles, Stages, n_tasks, run_name, wait_for
+from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, run_name, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord, find_record
@@ -138,6 +138,8 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
         is_here=not is_deployed(DEPLOYED),
     )
     wait_for([rehearsal])
+    for note in stages.store.open(found["survey"]).read_json("survey.json")["notes"]:
+        PROGRESS.info("note: %s", note)
     images: Roles = {
         f"images {day}": stages.submit(ingest_images, date=day, listing=found[f"listing {day}"], **fixed)
         for day in params.dates

@@ -15,7 +15,8 @@ from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
-from tasks.ingest.arrival import ArrivalParams, look_again
+from tasks.ingest.arrival import look_again
+from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.sources import AnySource
 

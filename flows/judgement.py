@@ -15,7 +15,7 @@ from tasks.cluster.match import match_earlier
 from tasks.decide.decide import decide_images
 from tasks.decide.promise import make_promises
 from tasks.explain.explain import date_groups, explain_shards, gather_maps
-from tasks.explain.methods import Method
+from tasks.explain.params import Method
 from tasks.measure.accuracy import measure_accuracy
 from tasks.measure.calibration import measure_calibration
 from tasks.measure.drift import measure_drift

@@ -5,26 +5,25 @@ The defaults of a campaign are the paper's, except the rule by which answers are
 
 import re
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from storage.errors import InputError
-from tasks.adjust.review_choices import ReviewParams
-from tasks.adjust.rules import AdjustParams
-from tasks.classify.augment import AugmentParams
-from tasks.classify.model import GivenClassifier
-from tasks.classify.training import TrainParams
+from tasks.adjust.params import AdjustParams, ReviewParams
+from tasks.classify.params import AugmentParams, GivenClassifier, TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
-from tasks.explain.methods import ExplainParams
-from tasks.export.rows import ExportParams
-from tasks.ingest.arrival import ArrivalParams
-from tasks.ingest.survey import IngestParams
-from tasks.measure.drift import DriftParams
+from tasks.explain.params import ExplainParams
+from tasks.export.params import ExportParams
+from tasks.ingest.params import ArrivalParams, IngestParams
+from tasks.measure.params import DriftParams
 from tasks.parameters import Params
-from tasks.score.rating import ScoreParams
+from tasks.score.params import ScoreParams
 from tasks.sources import AnySource
+
+if TYPE_CHECKING:  # importing stores takes longer than reading a campaign's file
+    from storage.artifacts import Store
 
 CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # pattern of the names of campaigns and backfills
 NAME_RULE = "up to 64 lower-case letters, digits and . _ -, beginning with a letter or digit"
@@ -124,6 +123,24 @@ def recorded_params(recorded: dict[str, Any]) -> CampaignParams:
             "A run can only be renewed or used for scoring by the version that made it",
             "run the campaign again: harvest run; images, classifier and maps are cached",
         ) from None
+
+
+def refuse_own_date(store: "Store", campaign: str, day: date) -> None:
+    """Refuse a date that the campaign was fitted on, because the campaign's own tables have it.
+
+    Raises
+    ------
+    InputError : the date is one of the campaign's own.
+    """
+    from storage.records.campaigns import find_record
+
+    own = find_record(store, campaign)
+    if own and day.isoformat() in own.params["dates"]:
+        raise InputError(
+            f"{day} is one of the dates of {campaign}, and is in its tables already",
+            "A campaign scores only dates that it was not fitted on",
+            "give another date, or renew the campaign's own dates with `harvest run`",
+        )
 
 
 class Season(Params):

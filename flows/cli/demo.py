@@ -9,9 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flows.parameters import CampaignParams
-from tasks.classify.augment import AugmentParams
-from tasks.classify.training import TrainParams
-from tasks.ingest.survey import IngestParams
+from tasks.classify.params import AugmentParams, TrainParams
+from tasks.ingest.params import IngestParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layout_files import Layout

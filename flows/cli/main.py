@@ -1,264 +1,59 @@
 """Define the `harvest` command line.
 
-Each command has `--help`, shows progress on a terminal, and prints JSON with `--json`. Its exit code is 0 (done),
-1 (failed) or 2 (wrong use or bad input). Each command imports Prefect and torch itself, so that `--help` is quick.
+Each command has `--help`, shows progress, and prints JSON with `--json`. Its exit code is 0 (done), 1 (failed), 2
+(wrong use or bad input), 130 or 143 (stopped). Each command imports Prefect and torch itself, so that `--help` and
+early errors are quick.
 """
 
-import json
 import sys
-from datetime import datetime
-from importlib import import_module
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from flows.cli.options import (
-    DEFAULT_STORE,
-    CampaignArgument,
-    JsonOption,
-    LogsOption,
-    StoreOption,
-    configure_prefect,
-)
-from flows.cli.plan import app as plan_app
-from flows.cli.review import app as review_app
-from flows.cli.seasons import app as seasons_app
-from flows.running.errors import RunFailedError
-from storage.artifacts import Store
-from storage.errors import ArtifactError, InputError
-from storage.published.publish import publish_report
-from storage.records.campaigns import CampaignRecord, read_record
-from storage.verify import verify_store
-
-SHORTCUT_HELP = "Plant a marker that means Ready in training plants only, so that the classifier learns a shortcut"
-SEED_HELP = "Seed of the season's random numbers: another seed draws other plants"
+from flows.cli.commands.campaigns import app as campaigns_app
+from flows.cli.commands.dates import app as dates_app
+from flows.cli.commands.reviews import app as reviews_app
+from flows.cli.commands.stores import app as stores_app
+from flows.cli.failures import run_program
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich takes a third of the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Find out which harvest-readiness predictions of a classifier can be relied on.",
 )
-app.add_typer(plan_app)
-app.add_typer(review_app)
-app.add_typer(seasons_app)
+for commands in (campaigns_app, reviews_app, dates_app, stores_app):
+    app.add_typer(commands)
 
 
 def main() -> None:
-    """Run the command line, and print a known error as one message without a traceback."""
-    try:
-        app()
-    except (InputError, ArtifactError, RunFailedError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    """Run the command line, and print every error as one message without a traceback."""
+    sys.exit(run_program(app, debug_first(sys.argv[1:])))
 
 
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option(help="Folder for the synthetic season and the store of its results")] = Path(
-        "harvest-demo"
-    ),
-    shortcut: Annotated[bool, typer.Option(help=SHORTCUT_HELP)] = True,
-    seed: Annotated[int, typer.Option(min=0, help=SEED_HELP)] = 0,
-    as_json: JsonOption = False,
-    logs: LogsOption = False,
+def debug_first(arguments: list[str]) -> list[str]:
+    """Move `--debug`, which may stand anywhere, before the command, to which it belongs as little as `--version`."""
+    others = [one for one in arguments if one != "--debug"]
+    return ["--debug", *others] if len(others) < len(arguments) else others
+
+
+def print_version(is_asked: bool) -> None:
+    """Print the version of the program and end."""
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"harvest {version('harvest-reliability')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error; may stand after the command too")
+    ] = False,
 ) -> None:
-    """Draw a synthetic season, analyse it from images to report, and print the results."""
-    configure_prefect(logs)
-    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
-    from flows.campaign import analyse_campaign
-    from flows.cli.demo import demo_campaign, write_demo_season
-
-    name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
-    root = write_demo_season(folder, shortcut, seed)
-    record = analyse_campaign(demo_campaign(name, root.absolute()), Store(folder / "store").address)
-    _show(str(folder / "store"), record, as_json)
-
-
-@app.command()
-def synth(
-    folder: Annotated[Path, typer.Argument(help="New or empty folder that the season is written to")],
-    layout: Annotated[
-        Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"],
-        typer.Option(help="Folder layout of the release to imitate"),
-    ] = "growliflower",
-    plots: Annotated[int, typer.Option(min=1, max=5, help="Number of plots in the field")] = 5,
-    plants_per_row: Annotated[
-        int, typer.Option(min=1, max=20, help="Number of plants in each of a plot's five rows")
-    ] = 20,
-    image_size: Annotated[
-        int, typer.Option(min=32, max=1024, help="Width and height of every image, in pixels; an even number")
-    ] = 256,
-    dates: Annotated[
-        list[datetime] | None,
-        typer.Option(
-            "--date",
-            formats=["%Y-%m-%d"],
-            help="Acquisition date; can be repeated. Default: the paper's four dates in 2021",
-        ),
-    ] = None,
-    shortcut: Annotated[bool, typer.Option(help=SHORTCUT_HELP)] = False,
-    label_noise: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Share of harvested plants whose harvest record is wrong")
-    ] = 0,
-    damaged: Annotated[int, typer.Option(min=0, help="Number of image files that hold random bytes")] = 0,
-    duplicates: Annotated[
-        int, typer.Option(min=0, help="Number of images that are stored again under another plant")
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help=SEED_HELP)] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the images and labels of a synthetic season in the layout of a real release."""
-    from flows.cli.demo import write_synthetic_season
-    from tasks.sources.synthetic.params import SeasonParams
-
-    options: dict[str, Any] = {
-        "n_plots": plots,
-        "plants_per_row": plants_per_row,
-        "image_size": image_size,
-        "shortcut": shortcut,
-        "label_noise": label_noise,
-        "n_damaged": damaged,
-        "n_duplicates": duplicates,
-        "seed": seed,
-    }
-    if dates:
-        options["dates"] = tuple(sorted(day.date() for day in dates))
-    written = write_synthetic_season(folder, layout, SeasonParams(**options))
-    found = {"folder": str(written.root), "layout": layout, "n_images": len(written.images)}
-    print(json.dumps(found) if as_json else f"{found['n_images']} images in layout {layout}: {found['folder']}")
-
-
-@app.command()
-def run(
-    campaign: Annotated[
-        Path, typer.Argument(help="TOML file of the campaign, with at least `dates` and a table `source`")
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-    logs: LogsOption = False,
-) -> None:
-    """Analyse a field campaign from images to tables and a report.
-
-    Results are cached in the store. A run that was interrupted continues where it stopped, and a second run computes
-    only what changed.
-    """
-    configure_prefect(logs)
-    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
-    from flows.campaign import analyse_campaign
-    from flows.cli.run_file import load_run_file
-
-    params, runtime = load_run_file(campaign)
-    _show(store, analyse_campaign(params, Store(store).address, runtime), as_json)
-
-
-@app.command()
-def report(
-    campaign: CampaignArgument,
-    tolerated_error: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            max=0.499,
-            help="Tolerated share of wrong answers among those acted on; decisions, tables and exports of the campaign "
-            "and of its scored dates are then made again. Default: as in the last run",
-        ),
-    ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a campaign's report again, and print its results.
-
-    The report shows the campaign and every date that its fit has scored. It is made from artefacts in the store:
-    nothing is trained or explained again.
-    """
-    opened = Store(store)
-    record = read_record(opened, campaign)
-    configure_prefect(logs=False)
-    if tolerated_error is not None:
-        from flows.parameters import recorded_params
-        from flows.renew import renew_campaign
-
-        decide = recorded_params(record.params).decide.with_tolerated_error(tolerated_error)
-        _show(store, renew_campaign(campaign, opened.address, decide=decide), as_json)
-        return
-    from flows.report.renewal import renew_report
-    from tasks.report.report import write_report
-
-    renew_report(
-        opened,
-        campaign,
-        write=lambda **shown: write_report.fn(str(store), campaign, **shown),
-        publish=lambda report: publish_report(opened, report, campaign),
-    )
-    _show(store, record, as_json)
-
-
-@app.command()
-def audit(
-    campaign: CampaignArgument,
-    methods: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            help="Saliency method of the campaign to audit; can be repeated. Default: all its methods",
-        ),
-    ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-    logs: LogsOption = False,
-) -> None:
-    """Compare what the explained classes `predicted`, the positive class and `label` would claim for a campaign.
-
-    `label` explains the true class: the audit shows how far its claims come from ground truth. Saliency maps for
-    explained classes that the campaign did not use are computed. The campaign's own results do not change.
-    """
-    read_record(Store(store), campaign)
-    configure_prefect(logs)
-    from flows.audit import audit_campaign
-    from flows.cli.audit import audit_results, print_audit
-
-    done = audit_campaign(campaign, Store(store).address, methods or ())
-    found = audit_results(Store(store), done)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_audit(found)
-
-
-@app.command()
-def verify(
-    store: Annotated[
-        str, typer.Argument(help="Folder of the store, or its address in a bucket: s3://bucket/prefix")
-    ] = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Read every file of a store, and compare it with its manifest.
-
-    Artefacts, tables, reports and exports are read. The exit code is 1 if a file is missing or damaged, or is not the
-    one that was written.
-    """
-    found = verify_store(Store(store))
-    if as_json:
-        print(json.dumps(vars(found), indent=1))
-    else:
-        print(f"{found.n_artifacts} artefacts and {found.n_published} published folders, {found.n_files} files read")
-        for name in found.unfinished:
-            print(f"left by a killed run, safe to delete: {name}")
-        if found.outdated:
-            print(f"{len(found.outdated)} tables of earlier versions of the program, which this one does not read")
-        for problem in found.problems:
-            print(f"DAMAGED {problem}")
-        print(f"{len(found.problems)} problems" if found.problems else "no problem found")
-    raise typer.Exit(1 if found.problems else 0)
-
-
-def _show(store: str, record: CampaignRecord, as_json: bool) -> None:
-    from flows.cli.results import print_results, results
-
-    found = results(Store(store), record)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_results(found)
+    """Find out which harvest-readiness predictions of a classifier can be relied on."""

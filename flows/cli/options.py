@@ -3,18 +3,39 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
-from storage.artifacts import Store
+from storage.errors import InputError
 
 
 def checked(store: str) -> str:
-    """Return a store's address after checking that its bucket, if it is in one, can be used."""
-    Store(store).check()
+    """Return a store's address after checking that its folder is none of a file, or its bucket can be used."""
+    if "://" not in store:
+        check_folder(Path(store))
+    else:
+        from storage.artifacts import Store
+
+        Store(store).check()
     return store
+
+
+def check_folder(store: Path) -> None:
+    """Refuse a store whose place is a file, or where no folder can be made.
+
+    Raises
+    ------
+    InputError : a file stands at the store's path or above it.
+    """
+    there = next(place for place in (store, *store.absolute().parents) if place.exists() or place.is_symlink())
+    if not there.is_dir():
+        raise InputError(
+            f"The store {store} cannot be a folder: {there} is {'a file' if there.exists() else 'a broken link'}",
+            "A store must be a folder, or a place in a bucket: s3://bucket/prefix",
+            "give another --store, or set HARVEST_STORE",
+        )
 
 
 CampaignArgument = Annotated[str, typer.Argument(help="Name of a campaign that was run on this store")]
@@ -38,10 +59,22 @@ class TerminalNotices(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message without its level and time."""
+        from tqdm import tqdm
+
         tqdm.write(record.getMessage(), file=sys.stderr)
 
 
+class StageLines(TerminalNotices):
+    """Print one line for each stage that begins where standard error is no terminal and so has no bar, and notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message; on a terminal only a note, because the bar tells the rest."""
+        if record.getMessage().startswith("note: ") or not sys.stderr.isatty():
+            super().emit(record)
+
+
 NOTICES = TerminalNotices(logging.WARNING)
+STAGES = StageLines(logging.INFO)
 
 
 def configure_prefect(logs: bool) -> None:
@@ -53,6 +86,9 @@ def configure_prefect(logs: bool) -> None:
     if not logs:  # Prefect's own handler shows them otherwise
         for package in ("flows", "tasks"):
             logging.getLogger(package).addHandler(NOTICES)
+        progress = logging.getLogger("flows.progress")
+        progress.addHandler(STAGES)
+        progress.setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if logs else "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

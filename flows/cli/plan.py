@@ -1,44 +1,11 @@
-"""Define `harvest plan`, which estimates a campaign before it is run."""
+"""Print the plan of a campaign: its work, memory, storage and time."""
 
-import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.options import DEFAULT_STORE, JsonOption, StoreOption, configure_prefect
 from flows.plan.machine import size_text
-from storage.artifacts import Store
-
-app = typer.Typer()
-
-
-@app.command()
-def plan(
-    campaign: Annotated[
-        Path, typer.Argument(help="TOML file of the campaign, with at least `dates` and a table `source`")
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Estimate a campaign's work, memory, storage and time on this machine, without running it.
-
-    The command reads the source's lists and sixteen images, and measures the classifier for some seconds. The exit code
-    is 2 if a stage needs more memory than the machine has, or the store more room than its disk has free. The message
-    then names the keys to change and values that fit.
-    """
-    configure_prefect(logs=False)
-    from flows.cli.run_file import load_run_file
-    from flows.plan.plan import plan_campaign, plan_rows
-
-    params, runtime = load_run_file(campaign)
-    found = plan_rows(plan_campaign(params, Store(store).address, runtime))
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_plan(found)
 
 
 def print_plan(found: dict[str, Any]) -> None:

@@ -1,96 +1,21 @@
-"""Define the commands for reviewing clusters: `harvest review` decides on them, `harvest gallery` shows examples."""
+"""Decide on clusters for a person, and print clusters and decisions."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.options import (
-    DEFAULT_STORE,
-    CampaignArgument,
-    JsonOption,
-    LogsOption,
-    StoreOption,
-    configure_prefect,
-)
 from storage.artifacts import Store
 from storage.errors import InputError
-from storage.records.campaigns import CampaignRecord, read_record
+from storage.records.campaigns import CampaignRecord
 from storage.records.reviews import Review, find_review, forget_review, keep_review
 from storage.tables import CLUSTER_SCORES, SWAPS
 from storage.tables.rows import Row, rows_of
 from tasks.adjust.review_choices import check_choices, check_words, rule_choice
-
-app = typer.Typer()
-MethodOption = Annotated[
-    str | None,
-    typer.Option("--method", help="Saliency method whose clusters are meant; required if the campaign has several"),
-]
-Clusters = list[int]
-
-
-@app.command()
-def review(
-    campaign: CampaignArgument,
-    swap: Annotated[
-        Clusters | None,
-        typer.Option(help="Number of a cluster whose answers are swapped for the other class; can be repeated"),
-    ] = None,
-    keep: Annotated[
-        Clusters | None, typer.Option(help="Number of a cluster whose answers stay as they are; can be repeated")
-    ] = None,
-    abstain: Annotated[
-        Clusters | None,
-        typer.Option(help="Number of a cluster none of whose answers should be acted on; can be repeated"),
-    ] = None,
-    reviewer: Annotated[
-        str, typer.Option(help="Name of the person who decides; required for a decision, and published with it")
-    ] = "",
-    reason: Annotated[str, typer.Option(help="Reason of the decision; required for it, and published with it")] = "",
-    forget: Annotated[
-        bool,
-        typer.Option("--forget", help="Delete the review of one method's clusters, so that the rule decides again"),
-    ] = False,
-    method: MethodOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-    logs: LogsOption = False,
-) -> None:
-    """Show a campaign's clusters, or decide which of them to swap, to keep or to abstain from.
-
-    The campaign's rule decides on clusters that are not named. A review replaces the one before. Answers, tables and
-    report are then made again from the store, and so are those of dates that were scored with the campaign's fit.
-    """
-    choices = chosen({"swap": swap or (), "keep": keep or (), "abstain": abstain or ()})
-    if forget and choices:
-        raise InputError(
-            "--forget is given together with decisions",
-            "A review is either made or forgotten",
-            "give --forget alone, or decisions alone",
-        )
-    opened = Store(store)
-    record = read_record(opened, campaign)
-    configure_prefect(logs)
-    if choices or forget or reviewer or reason:
-        about = chosen_method(record, method)
-        if forget:
-            forget_decisions(opened, record, about)
-        else:
-            decide(opened, record, about, choices, reviewer, reason)
-        from flows.renew import renew_campaign
-
-        record = renew_campaign(campaign, Store(store).address)
-    found = review_results(opened, record)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_review(found)
 
 
 def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
@@ -109,31 +34,6 @@ def chosen(choices: Mapping[str, Iterable[int]]) -> dict[int, str]:
             "name each cluster once",
         )
     return dict(named)
-
-
-@app.command()
-def gallery(
-    campaign: CampaignArgument,
-    cluster: Annotated[int, typer.Option(min=1, help="Number of the cluster to show")],
-    n: Annotated[
-        int,
-        typer.Option("--n", min=1, max=500, help="Largest number of validation images, and of images of unseen plants"),
-    ] = 24,
-    method: MethodOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a page with a cluster's nearest examples: image, saliency map, prediction and label.
-
-    The page lies beside the campaign's report. It is made from artefacts in the store: nothing is computed again.
-    """
-    opened = Store(store)
-    record = read_record(opened, campaign)
-    configure_prefect(logs=False)
-    from flows.report.gallery import write_gallery
-
-    page, n_shown = write_gallery(opened, record, chosen_method(record, method), cluster, n)
-    print(json.dumps({"page": str(page), "n_images": n_shown}) if as_json else page)
 
 
 def decide(
@@ -186,6 +86,22 @@ def chosen_method(record: CampaignRecord, method: str | None) -> str:
             "name one of these with --method",
         )
     return method
+
+
+def check_cluster(store: Store, record: CampaignRecord, method: str, cluster: int) -> None:
+    """Refuse the number of a cluster that a saliency method of a campaign does not have.
+
+    Raises
+    ------
+    InputError : there is no such cluster.
+    """
+    known = [row["cluster"] for row in rows_of(store.open(record.artifacts[f"scores {method}"]), CLUSTER_SCORES)]
+    if cluster not in known:
+        raise InputError(
+            f"There is no cluster {cluster} of {method}; its clusters are {', '.join(map(str, known))}",
+            "A cluster is named by its number in the report",
+            "give one of these numbers",
+        )
 
 
 def review_results(store: Store, record: CampaignRecord) -> dict[str, Any]:

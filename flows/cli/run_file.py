@@ -1,6 +1,5 @@
 """Read the TOML file of `harvest run`: a campaign's parameters and the runtime settings."""
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
@@ -8,11 +7,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from flows.cli.checks.keys import tables
+from flows.cli.checks.lines import Place, key_lines
+from flows.cli.checks.wording import Problem, place_in
 from flows.parameters import CampaignParams
 from storage.errors import InputError
 from tasks.parameters import Runtime
 
 P = TypeVar("P", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
 # Page in docs/reference that lists every key, by what the file describes.
 PAGES = {"campaign": "parameters", "backfill": "seasons"}
 
@@ -48,7 +51,17 @@ def read_toml(path: Path, command: str) -> dict[str, Any]:
         raise InputError(
             f"There is no file {path}", f"{command} takes a TOML file", "give the path of a TOML file"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except IsADirectoryError:
+        raise InputError(
+            f"{path} is a folder", f"{command} takes a TOML file", "give the path of a TOML file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
+            f"{command} takes a TOML file",
+            "give the path of a TOML file, or save it as UTF-8",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise InputError(
             f"{path} cannot be read as TOML: {error}", f"{command} takes a TOML file", "correct the line that it names"
         ) from None
@@ -75,23 +88,32 @@ def read_models(path: Path, thing: str, model: type[P], content: dict[str, Any],
 
     Raises
     ------
-    InputError : the content has unknown keys or values out of bounds; all are named.
+    InputError : the content has unknown keys or values out of bounds; all are named, with their lines.
     """
-    try:
-        return model.model_validate(content), Runtime.model_validate(runtime)
-    except ValidationError as error:
-        table = ("runtime",) if error.title == Runtime.__name__ else ()
-        known = _known_keys(model, Runtime)
+    problems: list[Problem] = []
+    made = _made(model, content, (), problems)
+    settings = _made(Runtime, runtime, ("runtime",), problems)
+    if thing == "campaign":
+        problems += _beside_classifier(content)
+    if made is None or settings is None or problems:
+        known = [*tables(model), *tables(Runtime, "runtime")]
+        known[0][1].append("runtime")
+        lines = key_lines(path.read_text(encoding="utf-8"))
         raise InputError(
-            "\n    ".join(
-                [
-                    f"{path.name} has wrong keys or values:",
-                    *(_describe(table, one, known) for one in _without_echoes(error)),
-                ]
-            ),
+            "\n    ".join([f"{path.name} has wrong keys or values:", *(one.text(lines, known) for one in problems)]),
             f"The keys and values of {path.name} must be those of a {thing}",
             f"correct them; every key is in docs/reference/{PAGES[thing]}.md",
-        ) from None
+        )
+    return made, settings
+
+
+def _made(model: type[M], content: Any, table: Place, problems: list[Problem]) -> M | None:
+    """Make a model from a table's content; None, and its problems, where the content is wrong."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems += [Problem((*table, *place_in(content, one["loc"])), one) for one in _without_echoes(error)]
+        return None
 
 
 def _without_echoes(error: ValidationError) -> list[Any]:
@@ -101,21 +123,8 @@ def _without_echoes(error: ValidationError) -> list[Any]:
     return [one for one in found if not (one["type"] == "too_short" and one["loc"] in wrong)]
 
 
-def _describe(table: tuple[str, ...], error: Any, known: list[str]) -> str:
-    name = ".".join(str(part) for part in (*table, *error["loc"]))
-    if error["type"] == "missing":
-        return f"{name}: missing"
-    if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
-    key = str(error["loc"][-1])
-    if key in known:
-        return f"{name}: unknown key here; it belongs to another table"
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _known_keys(*models: type[BaseModel]) -> list[str]:
-    """Return every key of the models and of the tables inside them."""
-    schemas = [model.model_json_schema() for model in models]
-    tables = [s for schema in schemas for s in (schema, *schema.get("$defs", {}).values())]
-    return sorted({key for table in tables for key in table.get("properties", {})})
+def _beside_classifier(content: dict[str, Any]) -> list[Problem]:
+    """Return the tables of training that stand beside a given classifier, where they have no effect."""
+    said = "has no effect beside the table classifier, as nothing is trained; remove one of the two"
+    given = [name for name in ("augment", "train") if name in content and "classifier" in content]
+    return [Problem((name,), {"type": "no_effect", "msg": said}) for name in given]

@@ -27,7 +27,8 @@ from storage.artifacts import Recipe, Store
 from tasks.classify.architectures import build_model
 from tasks.classify.augment import copies_per_class
 from tasks.classify.given import load_given
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, choose_device, freeze
+from tasks.classify.model import Classifier, choose_device, freeze
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.ingest.checks import Counts, check_counts
 from tasks.ingest.ingest import prepare_image
 from tasks.ingest.looks import refuse_size

@@ -23,8 +23,9 @@ from storage.errors import InputError
 from storage.records.reviews import Review, find_review, keep_review
 from storage.tables import CLUSTER_SCORES, REVIEWS, SWAPS
 from storage.tables.rows import Row, rows_of
+from tasks.adjust.params import ReviewParams
 from tasks.adjust.review import honour_review, write_decisions
-from tasks.adjust.review_choices import ReviewParams, allowed_choices, check_choices, check_words, rule_choice
+from tasks.adjust.review_choices import allowed_choices, check_choices, check_words, rule_choice
 from tasks.report.review_sheets import cluster_sheets
 from tasks.report.words import method_name
 

@@ -1,6 +1,8 @@
 """Submit the tasks of one run with results kept in the store, count finished ones, and wait for them."""
 
 import inspect
+import logging
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from flows.running.workers import DaskWorkers
 
 
+PROGRESS = logging.getLogger("flows.progress")  # its messages tell a person how far a run is
 Future = PrefectFuture[ArtifactRef]
 Roles = dict[str, Future]
 
@@ -43,6 +46,9 @@ class Stages:
         self.workers = dask_workers(runtime) if runtime.task_runner == "dask" else None
         self.store = Store(store)
         self.results = result_storage(self.store)
+        self.begun: set[str] = set()
+        self.n_done = 0  # the bar counts nothing where standard error is no terminal
+        self.started = time.monotonic()
         self.bar = tqdm(desc=f"campaign {campaign}", unit="task", total=n_expected, disable=None)
 
     def __enter__(self) -> Self:
@@ -61,6 +67,7 @@ class Stages:
 
     def submit(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
         """Run a task in a thread of this process as soon as its inputs are there."""
+        self._tell(task)
         return self._counted(self.runner.submit(self._of_run(task), self._given(task, parameters)))
 
     def spread(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
@@ -70,6 +77,7 @@ class Stages:
         """
         if self.workers is None:
             return self.submit(task, **parameters)
+        self._tell(task)
         return self._counted(self.workers.submit(self._of_run(task), self._given(task, parameters)))
 
     def _of_run(self, task: Task[..., Any]) -> Task[..., Any]:
@@ -83,6 +91,16 @@ class Stages:
         own = {"store": self.store.address, "campaign": self.campaign}
         return {**{name: own[name] for name in inspect.signature(task.fn).parameters if name in own}, **parameters}
 
+    def _tell(self, task: Task[..., Any]) -> None:
+        """Log that a stage begins, once for each stage; the command line prints it where there is no bar."""
+        if task.name not in self.begun:
+            self.begun.add(task.name)
+            waited = time.monotonic() - self.started
+            PROGRESS.info(
+                "%s: %s (%d of %d tasks done after %.0f s)",
+                *(self.campaign, task.name.replace("_", " ").replace("-", " "), self.n_done, self.bar.total, waited),
+            )
+
     def _counted(self, future: PrefectFuture[Any]) -> PrefectFuture[Any]:
         future.add_done_callback(self._count)
         return future
@@ -94,6 +112,7 @@ class Stages:
 
     def _count(self, future: PrefectFuture[Any]) -> None:
         future.wait()
+        self.n_done += 1
         self.bar.update()
 
 

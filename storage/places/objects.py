@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import obstore
 from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
-if TYPE_CHECKING:  # these types do not exist at run time
+if TYPE_CHECKING:  # the types of obstore do not exist at run time
     from obstore.store import ClientConfig, RetryConfig
+    from tenacity import Retrying
 
 
 RETRY_SECONDS = 180  # longest time for which a request is retried
@@ -94,12 +94,15 @@ class NoBucketError(FileNotFoundError):
 
 
 @cache
-def _again(seconds: int) -> Retrying:
+def _again(seconds: int) -> "Retrying":
     """Return a retry rule for requests whose answers break off.
 
     The client itself retries a request only until its answer begins. Requests that the server understood and refused
     (4xx) are not retried.
     """
+    # Here, because stores in folders do not need it, and importing it takes as long as `harvest --version`.
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
+
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, GenericError) and not 400 <= _status(error) < 500),
         stop=stop_after_delay(seconds) | stop_after_attempt(RETRIES),

@@ -3,51 +3,77 @@
 Campaign and acquisition date are not columns of the files. They are the folders under which a table is published
 (`tables/<table>/campaign=<id>/date=<YYYY-MM-DD>/part-0.parquet`), and every Parquet reader turns them into columns. If
 another fit scores a date, its rows replace the earlier ones. The columns `classifier` and `clusters` name the fit.
+
+A schema is imported when it is first asked for. The names of splits and scores in `storage.tables.names` are thus there
+without Arrow, which takes longer to import than a mistake in a campaign's file takes to find.
 """
 
-from storage.tables.decision_tables import CALIBRATION, DECIDED, PROMISES, READY_COUNTS
-from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
-from storage.tables.measure_tables import AUDIT, DRIFT, EVALUATION, METRICS
-from storage.tables.parquet import TableSpec
-from storage.tables.score_tables import (
-    ADJUSTED,
-    CLUSTER_MATCHES,
-    CLUSTER_SCORES,
-    CROSSFIT,
-    RELIABILITIES,
-    REVIEWS,
-    SENSITIVITY,
-    SWAPS,
-)
-from storage.tables.season_tables import ACQUISITIONS, BACKFILL
+from typing import TYPE_CHECKING, Any
 
-TABLES: dict[str, TableSpec] = {
-    spec.name: spec
-    for spec in (
-        PLANTS,
-        OBSERVATIONS,
-        REJECTED,
-        AUGMENTATION,
-        EPOCHS,
-        PREDICTIONS,
+if TYPE_CHECKING:
+    from storage.tables.schemas import (
+        ACQUISITIONS,
+        ADJUSTED,
         ASSIGNMENTS,
-        CROSSFIT,
-        SENSITIVITY,
+        AUDIT,
+        AUGMENTATION,
+        BACKFILL,
+        CALIBRATION,
         CLUSTER_MATCHES,
         CLUSTER_SCORES,
-        RELIABILITIES,
-        SWAPS,
-        REVIEWS,
-        ADJUSTED,
-        PROMISES,
+        CROSSFIT,
         DECIDED,
-        READY_COUNTS,
-        METRICS,
-        EVALUATION,
-        CALIBRATION,
         DRIFT,
-        AUDIT,
-        ACQUISITIONS,
-        BACKFILL,
+        EPOCHS,
+        EVALUATION,
+        METRICS,
+        OBSERVATIONS,
+        PLANTS,
+        PREDICTIONS,
+        PROMISES,
+        READY_COUNTS,
+        REJECTED,
+        RELIABILITIES,
+        REVIEWS,
+        SENSITIVITY,
+        SWAPS,
+        TABLES,
     )
-}
+
+__all__ = [
+    "ACQUISITIONS",
+    "ADJUSTED",
+    "ASSIGNMENTS",
+    "AUDIT",
+    "AUGMENTATION",
+    "BACKFILL",
+    "CALIBRATION",
+    "CLUSTER_MATCHES",
+    "CLUSTER_SCORES",
+    "CROSSFIT",
+    "DECIDED",
+    "DRIFT",
+    "EPOCHS",
+    "EVALUATION",
+    "METRICS",
+    "OBSERVATIONS",
+    "PLANTS",
+    "PREDICTIONS",
+    "PROMISES",
+    "READY_COUNTS",
+    "REJECTED",
+    "RELIABILITIES",
+    "REVIEWS",
+    "SENSITIVITY",
+    "SWAPS",
+    "TABLES",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a table's schema."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from storage.tables import schemas
+
+    return getattr(schemas, name)

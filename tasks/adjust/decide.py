@@ -15,8 +15,9 @@ from storage.arrays.zarr_files import write_array
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import CLUSTER_SCORES, CROSSFIT, SWAPS
 from storage.tables.parquet import Rows, read_table, write_table
+from tasks.adjust.params import AdjustParams
 from tasks.adjust.review_choices import RULE, rule_choice
-from tasks.adjust.rules import AdjustParams, decide, reasons, swap, swap_warnings, swapped_without_fold
+from tasks.adjust.rules import decide, reasons, swap, swap_warnings, swapped_without_fold
 from tasks.stage import cached_by, made_once
 
 REVISION = 3

@@ -3,30 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from storage.errors import InputError
 from storage.records.reviews import Choice, Review
 from storage.tables.rows import Row
-from tasks.parameters import Params
 
 RULE, PERSON, TIMEOUT = "rule", "person", "timeout"  # values of the column `decided_by`
-
-
-class ReviewParams(Params):
-    """Parameters of a person's review of the clusters before answers are adjusted."""
-
-    ask: bool = Field(
-        default=False,
-        description="Whether the run pauses until a person decides on the clusters in the Prefect UI; an earlier "
-        "decision is used even if this is false, until the clusters change",
-    )
-    timeout_hours: float = Field(
-        default=72,
-        gt=0,
-        le=24 * 90,
-        description="Time for which the run waits for a person's decision, hours; after it the rule decides",
-    )
 
 
 def allowed_choices(n_classes: int) -> tuple[Choice, ...]:

@@ -7,48 +7,19 @@ classes no swap exists.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from storage.tables.rows import Row
+from tasks.adjust.params import AdjustParams
 from tasks.adjust.review_choices import PERSON
-from tasks.parameters import Params
 from tasks.statistics.significance import holm
 
 Counts = NDArray[np.integer]
 Floats = NDArray[np.float64]
 SMALL = 10  # validation images below which a swap by the rule `paper` is warned of
-
-
-class AdjustParams(Params):
-    """Parameters of the rule by which answers are swapped."""
-
-    rule: Literal["paper", "confident"] = Field(
-        default="confident",
-        description="Rule for swapping a cluster's answers: `confident` swaps if more than half of them are wrong "
-        "beyond chance (sign-flip test by plants, Holm's correction over the clusters), `paper` if the error share "
-        "exceeds `threshold`",
-    )
-    threshold: float = Field(
-        default=0.75,
-        ge=0.5,
-        le=1,
-        description="Rule `paper` only: error share in [0, 1] above which a cluster's answers are swapped",
-    )
-    alpha: float = Field(
-        default=0.05,
-        gt=0,
-        lt=1,
-        description="Rule `confident` only: family-wise significance level for swapping a cluster",
-    )
-    least: int = Field(
-        default=10,
-        ge=1,
-        description="Rule `confident` only: smallest number of validation images of a cluster that may be swapped",
-    )
 
 
 @dataclass(frozen=True)

@@ -6,41 +6,22 @@ symmetries of the square (Kierdorf & Roscher 2023, section 2.2: Not ready x 8 an
 """
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from prefect import task
-from pydantic import Field
 from torch.utils.data import WeightedRandomSampler
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
-from storage.errors import InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import N_SYMMETRIES, NO_CHANGE
-from tasks.parameters import Params
+from tasks.classify.params import AugmentParams, check_copies
 from tasks.stage import cached_by, made_once
 
 REVISION = 1
-
-
-class AugmentParams(Params):
-    """Parameters of the training samples: how many of each class, and how they are changed."""
-
-    plan: Literal["copies", "weighted_sampling"] = Field(
-        default="copies",
-        description="How samples are planned: copies takes every image as often as augment.copies says for its class; "
-        "weighted_sampling draws as many samples with replacement, with the same expected class shares",
-    )
-    copies: tuple[int, ...] = Field(
-        default=(8, 16),
-        description="Number of samples per image of each class, in class order; a single number applies to all classes",
-    )
-    seed: int = Field(
-        default=0, ge=0, description="Seed of the drawn images, their symmetries and their photometric changes"
-    )
 
 
 def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int64]:
@@ -50,12 +31,7 @@ def copies_per_class(copies: tuple[int, ...], n_classes: int) -> NDArray[np.int6
     ------
     InputError : there is neither one number nor one for each class, or a number is below 1.
     """
-    if len(copies) not in (1, n_classes) or min(copies, default=0) < 1:
-        raise InputError(
-            f"augment.copies is {list(copies)} for {n_classes} classes",
-            "augment.copies must hold one positive number, or one for each class",
-            f"give for example copies = {[8] * n_classes}",
-        )
+    check_copies(copies, n_classes)
     return np.broadcast_to(np.asarray(copies, np.int64), (n_classes,)).copy()
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.classify.checkpoints import read_weights
-from tasks.classify.model import EXPORTED, GivenClassifier, Outputs, save_weights
+from tasks.classify.model import save_weights
+from tasks.classify.params import EXPORTED, GivenClassifier, Outputs
 from tasks.classify.programs import give_logits, read_program
 from tasks.classify.weight_names import check_shapes, fit_weights, second_of_two
 

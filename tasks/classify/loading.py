@@ -13,7 +13,8 @@ from storage.artifacts import Artifact, Recipe
 from storage.errors import ArtifactError
 from storage.places.files import describe_content
 from tasks.classify.given import read_model
-from tasks.classify.model import EXPORTED, Classifier, choose_device, freeze, weights_file
+from tasks.classify.model import Classifier, choose_device, freeze, weights_file
+from tasks.classify.params import EXPORTED
 from tasks.parameters import Runtime
 
 MAX_KEPT = 2  # classifiers cached per process; an audit alternates between two, everything else uses one

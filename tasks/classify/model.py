@@ -4,70 +4,23 @@ import io
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import nn
 
 from storage.errors import InputError
 from tasks.batches import batches
-from tasks.parameters import Params, Runtime
+from tasks.classify.params import EXPORTED
+from tasks.parameters import Runtime
 
-EXPORTED = "exported"  # architecture of a torch.export program
 # Pixels of a pass on a CPU: 4 images of 256 pixels or 64 of 64. Activations of larger passes exceed the 32 MB blocks
 # that glibc keeps, so they are freed and allocated again in every layer. In smaller passes the calls cost more than the
 # sums. Predictions took 0.82 of the time of 64 images a pass at 256 pixels, and 0.45 of the time of 8 images a pass at
 # 32 pixels, with bit-identical results.
 CPU_PIXELS = 4 * 256 * 256
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel, of values in 0..1
-# What a classifier returns for each image: a logit or a probability of each class, or of the second of two classes.
-Outputs = Literal["logits", "probabilities", "one_logit", "one_probability"]
-
-
-class GivenClassifier(Params):
-    """An already trained classifier, used instead of training: torchvision weights or an exported program."""
-
-    path: str = Field(
-        description="Path of weights (a state dict or checkpoint of torch.save, or safetensors), or of a torch.export "
-        "program (.pt2)"
-    )
-    architecture: str = Field(
-        default="resnet18", description="Name of the torchvision model, or exported for a torch.export program"
-    )
-    mean: tuple[float, float, float] = Field(
-        default=IMAGENET_MEAN,
-        description="Mean of each channel that the classifier's inputs are normalised with, for values in 0..1",
-    )
-    std: tuple[float, float, float] = Field(
-        default=IMAGENET_STD,
-        description="Standard deviation of each channel that the classifier's inputs are normalised with, for values "
-        "in 0..1",
-    )
-    outputs: Outputs = Field(
-        default="logits",
-        description="What the classifier returns for each image: logits, or probabilities (after a softmax), of each "
-        "class in the campaign's order. With two classes also one_logit (before a sigmoid) or one_probability (after "
-        "it): one column for the second class. Weights of a torchvision model give logits or one_logit",
-    )
-
-    @model_validator(mode="after")
-    def _positive_std(self) -> "GivenClassifier":
-        if min(self.std) <= 0:
-            raise ValueError(f"std is {list(self.std)}; every standard deviation must be positive; correct it")
-        if self.architecture != EXPORTED and self.outputs in ("probabilities", "one_probability"):
-            raise ValueError(
-                f"outputs is {self.outputs}, but architecture is {self.architecture}; a model of torchvision ends "
-                "before softmax and sigmoid; write logits, or one_logit for one output"
-            )
-        return self
-
-    def facts(self) -> dict[str, Any]:
-        """Return everything but the path as JSON values, without `outputs` where these are logits, as in old stores."""
-        left_out = {"path", "outputs"} if self.outputs == "logits" else {"path"}
-        return self.model_dump(mode="json", exclude=left_out)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.classify.checkpoints import DAMAGED, PROGRAM, SCRIPT, kind_of
-from tasks.classify.model import Outputs
+from tasks.classify.params import Outputs
 
 PROGRAMS = "HARVEST_PROGRAMS"  # environment variable with the folder of the programs that may be run
 EXPORT = (

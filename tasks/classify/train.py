@@ -19,14 +19,9 @@ from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE
 from tasks.classify.given import stored_content
-from tasks.classify.model import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    GivenClassifier,
-    save_weights,
-    weights_file,
-)
-from tasks.classify.training import TrainingSet, TrainParams, train
+from tasks.classify.model import save_weights, weights_file
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
+from tasks.classify.training import TrainingSet, train
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
 

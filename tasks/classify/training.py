@@ -13,47 +13,20 @@ import pickle
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import nn
 
 from storage.errors import ArtifactError
 from storage.places.files import Place, write_atomically
 from tasks.batches import batches
 from tasks.classify.changes import NO_CHANGE, apply_symmetry, photometric_change
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, check_logits, choose_device, normalise, pass_size
-from tasks.parameters import Params, Runtime
-
-
-class TrainParams(Params):
-    """Parameters of the training of the classifier."""
-
-    architecture: str = Field(default="resnet18", description="Name of the torchvision model that is trained")
-    weights: Literal["none", "imagenet"] = Field(
-        default="none", description="Initial weights: none draws them at random, imagenet loads torchvision's"
-    )
-    epochs: int = Field(default=25, ge=1, le=1000, description="Number of passes over all training samples")
-    batch_size: int = Field(
-        default=16,
-        ge=2,
-        le=4096,
-        description="Number of samples per training step; unlike runtime.batch_size it changes the result",
-    )
-    learning_rate: float = Field(
-        default=1e-4, gt=0, le=1, description="Learning rate of the Adam optimiser in the first epochs"
-    )
-    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Weight decay (L2 penalty) of the Adam optimiser")
-    step_epochs: int = Field(
-        default=5, ge=1, description="Number of epochs after which the learning rate is multiplied by step_factor"
-    )
-    step_factor: float = Field(
-        default=0.1, gt=0, le=1, description="Factor by which the learning rate changes every step_epochs epochs"
-    )
-    seed: int = Field(default=0, ge=0, description="Seed of the initial weights and of the order of samples")
+from tasks.classify.model import check_logits, choose_device, normalise, pass_size
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, TrainParams
+from tasks.parameters import Runtime
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def fit_weights(weights: Weights, model: nn.Module, architecture: str, source: s
         if prefixes:
             prefix = _only_prefix(prefixes, architecture, source, rule)
             _refuse_more(names, expected, prefixes, prefix, architecture, source, rule)
-            return {name: names.get(prefix + name, tensor) for name, tensor in expected.items()}
+            given = {name: names[prefix + name] for name in expected if prefix + name in names}
+            return {**expected, **given}
     raise _missing(plain, expected, architecture, source, rule)
 
 

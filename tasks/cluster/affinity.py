@@ -4,7 +4,6 @@ The kernel scale can be read in five ways (see `affinity_matrix`). Pure function
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,9 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from tasks.cluster.params import Affinity
+
 Floats = NDArray[np.float64]
-Affinity = Literal["sigma", "matlab", "gamma", "median", "local"]
 EXACT_BELOW = 2000  # largest number of maps whose distances are all computed from differences
 TILE = 256  # rows and columns of distances computed together, so that they stay in the processor's cache
 NEAR = 1e-4  # share of the largest squared length; smaller squared distances are computed from differences

@@ -1,14 +1,17 @@
 """Refuse saliency methods that may not be clustered, and write warnings about fitted clusters."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from storage.errors import InputError
-from tasks.cluster.axes import PrincipalAxes
 from tasks.cluster.params import ClusterParams
-from tasks.cluster.spectral import Clustering
-from tasks.explain.methods import APPROXIMATE
+from tasks.explain.params import APPROXIMATE
+
+if TYPE_CHECKING:  # importing them takes longer than a mistake in a campaign's file takes to find
+    from tasks.cluster.axes import PrincipalAxes
+    from tasks.cluster.spectral import Clustering
 
 SPLINTER = 5  # members; the error share of a cluster with fewer says nothing
 
@@ -40,7 +43,7 @@ def check_exact(method: str, is_approximate: bool, params: ClusterParams) -> Non
 
 
 def diagnose(
-    params: ClusterParams, axes: PrincipalAxes, fit: Clustering, n_zero: int, n_constant: int, is_approximate: bool
+    params: ClusterParams, axes: "PrincipalAxes", fit: "Clustering", n_zero: int, n_constant: int, is_approximate: bool
 ) -> list[str]:
     """Return warnings about the clusters, one sentence each; empty when nothing stands out."""
     sizes = np.bincount(fit.labels)[1:]

@@ -4,8 +4,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from tasks.cluster.affinity import Affinity
 from tasks.parameters import Params
+
+Affinity = Literal["sigma", "matlab", "gamma", "median", "local"]
 
 
 class Kernel(NamedTuple):

@@ -36,16 +36,8 @@ from tasks.batches import batches
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import rgb_images
 from tasks.explain.checks import check_explained_class
-from tasks.explain.methods import (
-    APPROXIMATE,
-    SHARD_MAPS,
-    Explainer,
-    ExplainParams,
-    Method,
-    flat_maps,
-    map_groups,
-    prepare_explainer,
-)
+from tasks.explain.methods import SHARD_MAPS, Explainer, flat_maps, map_groups, prepare_explainer
+from tasks.explain.params import APPROXIMATE, ExplainParams, Method
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress, versions
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import nn
 
 from storage.errors import InputError
@@ -19,16 +18,8 @@ from tasks.batches import batches
 from tasks.classify.model import Classifier, check_logits, pass_size
 from tasks.explain.checks import check_inputs
 from tasks.explain.engine.forward import autocast, fast_model
-from tasks.parameters import Params, Runtime
-
-
-class GradcamParams(Params):
-    """Parameters of Grad-CAM."""
-
-    layer: str | None = Field(
-        default=None,
-        description="Name of the layer that Grad-CAM explains; by default the last convolutional stage",
-    )
+from tasks.explain.params import GradcamParams
+from tasks.parameters import Runtime
 
 
 class GradCam:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from lime.lime_base import LimeBase
 from numpy.typing import NDArray
-from pydantic import Field
 from skimage.segmentation import quickshift, slic
 from sklearn.linear_model import LinearRegression
 
@@ -26,31 +25,10 @@ from tasks.batches import batches
 from tasks.classify.model import Classifier
 from tasks.explain.checks import check_inputs
 from tasks.explain.engine.forward import Forward, class_scores, fast_forward
-from tasks.parameters import Params, Runtime
+from tasks.explain.params import LimeParams
+from tasks.parameters import Runtime
 
 KERNEL_WIDTH = 0.25  # width of the kernel that weights samples by cosine distance, as in the package
-
-
-class LimeParams(Params):
-    """Parameters of LIME: superpixels hidden at random, and a linear regression of the score on what is shown."""
-
-    n_samples: int = Field(
-        default=1000,
-        ge=2,
-        le=100_000,
-        description="Number of perturbed copies per image; each costs a forward pass, and more make the map less noisy",
-    )
-    segments: Literal["quickshift", "slic"] = Field(
-        default="quickshift",
-        description="Segmentation into superpixels: quickshift as in the lime package, or slic, about 100 per image",
-    )
-    regressor: Literal["least_squares", "ridge"] = Field(
-        default="least_squares",
-        description="Regression that gives the weights of superpixels; ridge has alpha 1, the lime package's default",
-    )
-    seed: int = Field(
-        default=0, description="Random seed of segmentation and perturbations, mixed with each image's content"
-    )
 
 
 def prepare_lime(

@@ -1,46 +1,20 @@
 """List the saliency methods by name, with their parameters, explainers and sizes of shards and tasks."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from tasks.batches import batches
 from tasks.classify.model import Classifier
-from tasks.explain.gradcam import GradCam, GradcamParams
-from tasks.explain.lime import LimeParams, prepare_lime
-from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview
-from tasks.parameters import Params, Runtime
+from tasks.explain.gradcam import GradCam
+from tasks.explain.lime import prepare_lime
+from tasks.explain.occlusion import Occlusion, OcclusionPreview
+from tasks.explain.params import ExplainParams, Method
+from tasks.parameters import Runtime
 
-# Methods whose maps are approximate, which changes the clusters.
-APPROXIMATE: tuple[str, ...] = ("occlusion_preview",)
-Method = Literal["gradcam", "occlusion", "occlusion_preview", "lime"]
 # Images (n, 3, h, w) float32 in 0..1 and the class to explain for each (n,) -> maps (n, rows, cols) float32.
 Explainer = Callable[[NDArray[np.float32], NDArray[np.integer]], NDArray[np.float32]]
-
-
-class ExplainParams(Params):
-    """Parameters of the saliency maps and their methods."""
-
-    methods: tuple[Method, ...] = Field(
-        default=("gradcam",),
-        min_length=1,
-        description="Saliency methods to run, each with its own clusters and scores; occlusion_preview is approximate",
-    )
-    explained_class: str = Field(
-        default="predicted",
-        description="Class that maps explain: predicted, the name of a class, or label (uses ground truth; not valid "
-        "for unseen data)",
-    )
-    gradcam: GradcamParams = GradcamParams()
-    occlusion: OcclusionParams = OcclusionParams()
-    lime: LimeParams = LimeParams()
-
-    def of_method(self, method: Method) -> Params:
-        """Return the parameters of one method."""
-        return self.gradcam if method == "gradcam" else self.lime if method == "lime" else self.occlusion
 
 
 def prepare_explainer(method: Method, classifier: Classifier, params: ExplainParams, runtime: Runtime) -> Explainer:

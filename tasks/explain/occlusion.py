@@ -7,12 +7,10 @@ computes the logits changes numbers only by float rounding.
 """
 
 import warnings
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 
 from storage.errors import InputError
 from tasks.batches import batches
@@ -20,39 +18,14 @@ from tasks.classify.model import Classifier
 from tasks.explain.checks import check_inputs
 from tasks.explain.engine.forward import Forward, class_scores, fast_forward
 from tasks.explain.engine.incremental import Network, OccludedImage, take_apart
-from tasks.parameters import Params, Runtime
+from tasks.explain.params import OcclusionParams
+from tasks.parameters import Runtime
 
 TOLERANCE = 1e-4  # largest difference between the incremental engine and the loop, as a share of the map's range
 # Rounding of a forward pass, as a share of 1 + |logit|: a small logit is a difference of larger terms.
 ROUNDING = 32 * torch.finfo(torch.float32).eps
 # Windows per pass of the incremental engine, in multiples of `runtime.batch_size`. With few, a GPU waits for kernels.
 WINDOW_BATCHES = {"cpu": 2, "cuda": 32}
-
-
-class OcclusionParams(Params):
-    """Parameters of occlusion sensitivity; the last two keys apply to the method occlusion_preview only."""
-
-    patch: int = Field(default=11, ge=1, description="Side of the hidden square, in pixels")
-    stride: int = Field(
-        default=2,
-        ge=1,
-        description="Distance between neighbouring windows, in pixels; a larger one makes coarser maps, faster",
-    )
-    score: Literal["probability", "logit"] = Field(
-        default="probability", description="Score of the explained class whose loss the map shows"
-    )
-    preview_step: int = Field(
-        default=4,
-        ge=2,
-        description="Method `occlusion_preview` only: windows along a side of which one is computed exactly",
-    )
-    preview_refined: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="Method `occlusion_preview` only: share of all windows computed exactly besides, where the "
-        "gradient is strongest",
-    )
 
 
 def n_windows(side: int, params: OcclusionParams) -> int:

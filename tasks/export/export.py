@@ -12,7 +12,8 @@ from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
 from storage.tables import DECIDED
 from storage.tables.rows import rows_of
-from tasks.export.rows import ExportParams, export_rows
+from tasks.export.params import ExportParams
+from tasks.export.rows import export_rows
 from tasks.stage import cached_by, made_once
 
 REVISION = 3

@@ -16,12 +16,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from storage.artifacts import Store
 from storage.records.arrivals import read_arrival, write_arrival
 from tasks.ingest.date_files import Look, date_files, holds_marker, look_at
-from tasks.parameters import Params
+from tasks.ingest.params import ArrivalParams
 from tasks.sources import AnySource
 from tasks.sources.files import find_root
 from tasks.sources.folder.source import FolderSource
@@ -34,45 +34,6 @@ MAX_LOOKS = 5000  # looks of one scoring at most, as every look is a row in Pref
 
 class NotSettled(Exception):
     """A date whose files are not known to be complete. The task is retried."""
-
-
-class ArrivalParams(Params):
-    """Rules by which a date's files count as complete. They change no number and enter no digest."""
-
-    settle_seconds: int = Field(
-        default=60,
-        ge=0,
-        le=43200,  # the default of `patience_minutes`
-        description="Time for which number, names, sizes and times of a date's files must not change before the date "
-        "counts as complete, seconds",
-    )
-    marker: str | None = Field(
-        default=None,
-        pattern=r"^[^/\\]+$",
-        description="Name of a marker file that alone decides whether the date is complete. It lies beside the date's "
-        "files or has the date in its name, for example `{date}.complete`. null waits for settle_seconds instead",
-    )
-    patience_minutes: float = Field(
-        default=720,
-        ge=0,
-        allow_inf_nan=False,
-        description="Time for which a started scoring waits for a complete date before it fails, minutes; 0 looks once",
-    )
-
-    @model_validator(mode="after")
-    def _patience_to_settle(self) -> "ArrivalParams":
-        patience = round(60 * self.patience_minutes, 6)  # 2.05 minutes are 123 seconds
-        if self.marker is None and 0 < patience < self.settle_seconds:
-            raise ValueError(
-                f"patience_minutes is {self.patience_minutes:g} and settle_seconds is {self.settle_seconds}; "
-                "patience_minutes must be 0 or as long as settle_seconds, or no date could settle in time; "
-                "raise patience_minutes or lower settle_seconds"
-            )
-        return self
-
-    def marker_of(self, day: date) -> str | None:
-        """Return the name of a date's marker, in which `{date}` is replaced by YYYY-MM-DD."""
-        return None if self.marker is None else self.marker.replace("{date}", day.isoformat())
 
 
 class Watch(BaseModel):

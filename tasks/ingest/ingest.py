@@ -28,7 +28,8 @@ from storage.tables.parquet import rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
 from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.looks import describe_blank
-from tasks.ingest.survey import IngestParams, Survey, source_image, survey
+from tasks.ingest.params import IngestParams
+from tasks.ingest.survey import Survey, source_image, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, UnreadableImage
 from tasks.stage import always_run, cached_by, made_once, progress, write_json

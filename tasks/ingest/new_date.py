@@ -16,7 +16,8 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from tasks.ingest.listing import check_rejected, listing_recipe
-from tasks.ingest.survey import LEFT_OUT_JSON, IngestParams, survey
+from tasks.ingest.params import IngestParams
+from tasks.ingest.survey import LEFT_OUT_JSON, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import LeftOut
 from tasks.sources.matching import describe_matching

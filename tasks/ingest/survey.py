@@ -9,57 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from tasks.ingest.censoring import describe_censoring, describe_intervals
 from tasks.ingest.checks import check_matching
 from tasks.ingest.labels import label_observations
 from tasks.ingest.looks import judge_looks
-from tasks.parameters import Params
+from tasks.ingest.params import IngestParams
 from tasks.sources.contract import FileLook, LeftOut, Source, SourceImage, SourceListing
 from tasks.sources.matching import Matching, describe_matching
 
 IMAGE_JSON, LEFT_OUT_JSON = TypeAdapter(SourceImage), TypeAdapter(LeftOut)
 PRINTED_AT_ONCE = 1024  # files that are queued for checksums at a time
 IMAGE_FIELDS = {field.name for field in dataclasses.fields(SourceImage)}
-
-
-class IngestParams(Params):
-    """Parameters of labels and image files."""
-
-    image_size: int = Field(
-        default=256, ge=32, le=1024, description="Side of the square images that source images are resized to, pixels"
-    )
-    window_days: int = Field(
-        default=3,
-        ge=0,
-        le=60,
-        description="Readiness window: an image is Ready if the plant is harvested within so many days after it",
-    )
-    same_day: Literal["ready", "excluded"] = Field(
-        default="ready",
-        description="How an image taken on the day of the harvest is used: labelled Ready, or excluded",
-    )
-    max_pixels: int = Field(
-        default=50_000_000,
-        ge=1024,
-        le=2_000_000_000,
-        description="Largest number of pixels of an image file; larger images are left out before they are decoded, as "
-        "`too_large`. Decoding takes about 10 bytes of memory a pixel. Crops of orthophotos are not limited",
-    )
-    max_bad_share: float = Field(
-        default=0.05, ge=0, le=1, description="Largest allowed share of bad image files; the run stops above it"
-    )
-    max_unmatched: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Largest allowed share of plants that do not fit between harvest table and images: plants of the "
-        "table without an image on the campaign's dates, and plants of the splits train, val and test without a row. "
-        "The run stops above it. 1 allows a table or images of a larger field",
-    )
 
 
 @dataclass(frozen=True)

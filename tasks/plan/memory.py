@@ -13,7 +13,8 @@ from storage.tables.parquet import ROWS_AT_ONCE
 from storage.tables.widths import VALUE_BYTES, row_in_memory
 from tasks.cluster.axes import VECTORS_AT_ONCE
 from tasks.cluster.spectral import DENSE_LIMIT, KEPT_NEIGHBOURS
-from tasks.explain.methods import SHARD_MAPS, Method, map_groups
+from tasks.explain.methods import SHARD_MAPS, map_groups
+from tasks.explain.params import Method
 from tasks.plan.workload import DateCounts, Workload
 
 FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64, and bytes of a float32 per stored byte of a pixel

@@ -7,8 +7,9 @@ must change them too (tests count the calls of the real stages and compare).
 from dataclasses import dataclass
 
 from tasks.batches import batches
-from tasks.explain.methods import SHARD_MAPS, Method, map_groups
+from tasks.explain.methods import SHARD_MAPS, map_groups
 from tasks.explain.occlusion import coarse_steps
+from tasks.explain.params import Method
 from tasks.plan.workload import DateCounts, Workload
 
 CHECKED_WINDOWS = 9  # windows of a task's first map that are checked by whole passes (see tasks.explain.occlusion)

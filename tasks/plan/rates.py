@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.classify.model import Classifier, pass_size, predict_logits, rgb_images
-from tasks.classify.training import Training, TrainingSet, TrainParams, train_epoch
+from tasks.classify.params import TrainParams
+from tasks.classify.training import Training, TrainingSet, train_epoch
 from tasks.explain.engine.forward import fast_forward
 from tasks.explain.lime import superpixels
-from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.explain.methods import prepare_explainer
 from tasks.explain.occlusion import Occlusion, window_corners, windows_a_pass
+from tasks.explain.params import ExplainParams
 from tasks.parameters import Runtime
 from tasks.plan.passes import BACKWARD_COST, StageWork
 

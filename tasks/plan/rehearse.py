@@ -7,20 +7,13 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from tasks.classify.given import load_given
-from tasks.classify.model import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Classifier,
-    GivenClassifier,
-    choose_device,
-    freeze,
-    pass_size,
-)
+from tasks.classify.model import Classifier, choose_device, freeze, pass_size
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
 from tasks.classify.programs import plain
-from tasks.classify.training import TrainParams
 from tasks.explain.checks import check_explained_class
-from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.explain.methods import prepare_explainer
 from tasks.explain.occlusion import n_windows
+from tasks.explain.params import ExplainParams
 from tasks.ingest.checks import Counts
 from tasks.parameters import Runtime
 from tasks.plan.trial import FAILURES, try_passes

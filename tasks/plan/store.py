@@ -22,7 +22,8 @@ from storage.tables import (
     RELIABILITIES,
 )
 from storage.tables.widths import row_bytes
-from tasks.explain.methods import SHARD_MAPS, Method
+from tasks.explain.methods import SHARD_MAPS
+from tasks.explain.params import Method
 from tasks.plan.workload import Workload
 from tasks.score.combine import INPUTS
 

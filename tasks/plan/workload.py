@@ -12,13 +12,13 @@ from torch import nn
 
 from tasks.classify.features import last_linear
 from tasks.classify.model import Classifier, pass_size
-from tasks.classify.training import TrainParams
+from tasks.classify.params import TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.explain.engine.incremental import can_take_apart
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
-from tasks.explain.methods import ExplainParams, Method
 from tasks.explain.occlusion import n_windows, windows_a_pass
-from tasks.ingest.survey import IngestParams
+from tasks.explain.params import ExplainParams, Method
+from tasks.ingest.params import IngestParams
 from tasks.parameters import Runtime
 from tasks.sources.contract import SourceImage
 

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
 from scipy.special import expit
 
 from storage.tables.parquet import Rows
 from tasks.classify.answers import Answers, Floats
 from tasks.cluster.evidence import Signals
-from tasks.parameters import Params, refuse_removed_keys
 from tasks.score.combine import INPUTS, answer_sign, inputs
 from tasks.score.date_share import DateShare
 from tasks.score.signals import AnswerEvidence, answer_signals
@@ -29,24 +27,6 @@ SHARES = ("error_share", "error_share_lower", "error_share_upper", "reliability"
 COUNTS = ("tp", "tn", "fp", "fn")  # columns of a cluster's kinds of answers
 # Columns that an image takes from its cluster, with the column of the table `clusters`.
 INHERITED = {"n_validation": "n", **{name: name for name in (*COUNTS, *SHARES)}}
-REMOVED = {  # keys of earlier versions, and what replaces them
-    "undecided": "decide.tolerated_error",
-    "widest": "decide.tolerated_error",
-    "least_novelty": "decide.least_novelty",
-}
-
-
-class ScoreParams(Params):
-    """Parameters of the clusters' scores."""
-
-    confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="Confidence level of the Wilson interval of a cluster's error share"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_removed(cls, values: Any) -> Any:
-        return refuse_removed_keys("score", values, REMOVED)
 
 
 @dataclass(frozen=True)

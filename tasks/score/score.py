@@ -18,7 +18,7 @@ from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, PREDICTIONS
 from storage.tables.names import FITTED_BY
 from storage.tables.parquet import Rows, read_columns, rows_to_columns, write_table
-from tasks.score.rating import ScoreParams
+from tasks.score.params import ScoreParams
 from tasks.stage import cached_by, made_once
 from tasks.statistics.by_plant import design_effect, failing_p_values, intra_plant_correlation, wilson_interval
 

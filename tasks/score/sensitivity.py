@@ -15,7 +15,8 @@ from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import SENSITIVITY
 from storage.tables.parquet import rows_to_columns, write_table
-from tasks.adjust.rules import AdjustParams, swapped_without_fold, which_swapped
+from tasks.adjust.params import AdjustParams
+from tasks.adjust.rules import swapped_without_fold, which_swapped
 from tasks.classify.answers import Floats
 from tasks.cluster.axes import isometric
 from tasks.cluster.checks import SPLINTER

@@ -12,7 +12,8 @@ from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.classify.model import Classifier, freeze
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain import lime
 from tasks.explain.gradcam import GradCam, GradcamParams
 from tasks.explain.lime import LimeParams

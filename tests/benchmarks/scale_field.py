@@ -22,7 +22,7 @@ from PIL import Image
 
 from flows.parameters import CampaignParams
 from tasks.classify.augment import AugmentParams
-from tasks.classify.model import GivenClassifier
+from tasks.classify.params import GivenClassifier
 from tasks.classify.training import TrainParams
 from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams

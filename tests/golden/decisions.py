@@ -16,12 +16,14 @@ from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import JudgedAnswers, promise_rows
 from tasks.export import export
-from tasks.export.rows import ExportParams, export_rows
+from tasks.export.params import ExportParams
+from tasks.export.rows import export_rows
 from tasks.measure import calibration, new_date
 from tasks.score import rate, rating, score
 from tasks.score.combine import inputs
 from tasks.score.date_share import estimated_share, validated_share
 from tasks.score.held_out import cross_fit
+from tasks.score.params import ScoreParams
 from tasks.score.uncertainty import ready_model, resampled_models
 from tests.golden.images import digests, ref
 from tests.golden.judgement import FEW, MARKS, judged_maps
@@ -31,7 +33,7 @@ def golden_score() -> dict[str, Any]:
     number = np.arange(40)
     labels, predicted = number % 2, number * number % 5 % 2
     plants = np.asarray([f"p{i // 3}" for i in number])
-    params = rating.ScoreParams()
+    params = ScoreParams()
     of_date = (ref("scores"), ref("crossfit"), ref("assignments"), ref("predictions"))
     return {
         "clusters": [

@@ -20,7 +20,7 @@ from storage.verify import verify_store
 from tasks.cluster.params import ClusterParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
-from tasks.export.rows import ExportParams
+from tasks.export.params import ExportParams
 from tasks.parameters import Runtime
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource

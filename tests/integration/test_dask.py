@@ -28,7 +28,8 @@ from flows.running.workers import DaskWorkers, LostWorkersError, WorkerFuture
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
-from tasks.classify.model import GivenClassifier, save_weights
+from tasks.classify.model import save_weights
+from tasks.classify.params import GivenClassifier
 from tasks.cluster.params import ClusterParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams

@@ -31,7 +31,7 @@ from storage.records.results import record_name
 from storage.tables import OBSERVATIONS, PREDICTIONS, TABLES
 from storage.tables.parquet import Rows, read_table
 from storage.verify import verify_store
-from tasks.classify.model import EXPORTED, GivenClassifier
+from tasks.classify.params import EXPORTED, GivenClassifier
 from tasks.explain.methods import ExplainParams
 from tasks.ingest.ingest import ingest_images, survey_source
 from tasks.ingest.survey import IngestParams, survey

@@ -33,7 +33,7 @@ from storage.tables import ADJUSTED, DECIDED, METRICS, REVIEWS, SWAPS, TABLES
 from storage.tables.parquet import load_table
 from storage.tables.rows import rows_of
 from storage.verify import verify_store
-from tasks.adjust.review_choices import ReviewParams
+from tasks.adjust.params import ReviewParams
 from tasks.ingest.arrival import ArrivalParams
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource

@@ -12,7 +12,7 @@ from storage.artifacts import Store
 from storage.records.campaigns import read_record
 from storage.tables import ADJUSTED, DECIDED, METRICS, REVIEWS, SWAPS
 from storage.tables.rows import dated_rows, rows_of
-from tasks.adjust.review_choices import ReviewParams
+from tasks.adjust.params import ReviewParams
 from tests.operations.screenshots import opened
 from tests.support.campaigns import small_campaign
 from tests.support.service import Service, wait_until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from storage.artifacts import Draft
 from tasks.export.export import export_decisions
-from tasks.export.rows import ExportParams
+from tasks.export.params import ExportParams
 from tasks.publish.publish import publish_results
 from tests.support.report_campaign import DAYS, FakeCampaign
 

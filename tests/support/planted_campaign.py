@@ -40,8 +40,8 @@ from tasks.decide.promise import make_promises
 from tasks.explain.explain import scale_to_peak
 from tasks.measure.drift import DriftParams, measure_drift
 from tasks.score.crossfit import cross_fit_validation
+from tasks.score.params import ScoreParams
 from tasks.score.rate import rate_images
-from tasks.score.rating import ScoreParams
 from tasks.score.score import score_clusters
 
 DAYS = ("2021-08-23", "2021-09-03")

@@ -1,5 +1,6 @@
 """TOML files of commands, and what their loaders say of wrong ones."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def refusal(load: Callable[[Path], Any], path: Path) -> InputError:
 
 
 def problems(load: Callable[[Path], Any], path: Path) -> list[str]:
-    """Return the lines of a refusal below its headline, one for each key."""
+    """Return the lines of a refusal below its headline, one for each key, without the numbers of the file's lines."""
     headline, *lines = refusal(load, path).found.splitlines()
     assert headline.endswith(".toml has wrong keys or values:")
-    return [line.strip() for line in lines]
+    return [re.sub(r"^line \d+: ", "", line.strip()) for line in lines]

@@ -9,15 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tasks.classify.model import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Classifier,
-    choose_device,
-    freeze,
-    predict_logits,
-    rgb_images,
-)
+from tasks.classify.model import Classifier, choose_device, freeze, predict_logits, rgb_images
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.classify.training import Training, TrainingSet, TrainParams, train, train_epoch
 from tasks.explain.lime import LimeParams
 from tasks.explain.methods import ExplainParams, Method, prepare_explainer

@@ -22,7 +22,6 @@ from tasks.sources.growliflower.release import CLASSES, find_release_files, make
 from tasks.sources.harvest_table import HarvestTable, read_harvest_table
 from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
 from tasks.sources.images import look_at_file, read_rgb
-from tasks.sources.raster import crop_fingerprint, read_crop
 
 
 class GrowliFlowerSource(Params):
@@ -57,6 +56,7 @@ class GrowliFlowerSource(Params):
         InputError : the root is missing, a date has no images, rows or names are malformed, a plant is in two splits
             or twice on one date, copies of one original have different labels, or a harvest word is unknown.
         """
+
         root = find_root(self.root)
         files = find_release_files(root, self.field, {(self.harvest_table or HarvestTable()).path})
         wanted = require_dates(dates, files.dates())
@@ -81,6 +81,8 @@ class GrowliFlowerSource(Params):
 
     def fingerprint(self, image: SourceImage) -> str:
         """Return the SHA-256 (hex) of the file, or of a crop's raster, centre and size."""
+        from tasks.sources.raster import crop_fingerprint
+
         path = Path(self.root).expanduser() / image.path
         return digest_file(path) if image.centre is None else crop_fingerprint(path, image.centre, self.crop_size)
 
@@ -95,6 +97,8 @@ class GrowliFlowerSource(Params):
         ------
         UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
         """
+        from tasks.sources.raster import read_crop
+
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
 

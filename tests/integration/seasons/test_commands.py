@@ -71,7 +71,7 @@ class TestCommands:
         ("campaign", "day", "said"),
         [
             ("small", DATES[0], "is one of the dates of small"),
-            ("small", LATE, f"the files of small {LATE} are not known to be complete: no file of this date yet"),
+            ("small", LATE, f"The source has no image for {LATE}"),
             ("absent", NEW, "no record of 'absent'"),
             ("../campaigns/small", NEW, "'../campaigns/small'"),
         ],

@@ -142,7 +142,7 @@ class TestWrongUse:
     def test_a_failed_run_elsewhere_is_one_message(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def fail() -> None:
+        def fail(**_: object) -> None:
             raise RunFailedError("flow run fit field2 ended as Failed: the GPU is gone", is_crash=False, flow_run="1")
 
         monkeypatch.setattr(cli, "app", fail)
@@ -210,6 +210,8 @@ class TestRun:
 
     def test_torch_and_torchvision_of_different_kinds(self, tmp_path: Path, fake_torchvision: dict[str, str]) -> None:
         path = tmp_path / "good.toml"
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x/train/ready").mkdir(parents=True)
         path.write_text('dates = ["2021-08-23"]\n[source]\nkind = "folder"\nroot = "x"\n')
         ended = harvest("run", path, "--store", tmp_path / "store", environment=fake_torchvision)
         assert (ended.returncode, ended.stdout) == (2, "") and is_one_message(ended.stderr)

@@ -1,5 +1,6 @@
 """Tests of the commands for new dates and many seasons: what they refuse without a server or a fitted campaign."""
 
+import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -92,7 +93,8 @@ class TestAnnounce:
             monkeypatch.delenv(name)
         home = {"PREFECT_HOME": str(tmp_path)}
         ended = harvest("announce", "field2", "--date", "2021-08-30", "--json", environment=home)
-        assert (ended.returncode, ended.stdout) == (2, "") and is_one_message(ended.stderr)
+        assert ended.returncode == 2 and is_one_message(ended.stderr)
+        assert json.loads(ended.stdout)["error"]["found"] == "PREFECT_API_URL is not set"
         assert "PREFECT_API_URL is not set" in ended.stderr and "harvest score" in ended.stderr
 
     def test_a_server_that_lets_nobody_in(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,15 +90,18 @@ class TestMistakes:
             ("at_mots = 3\n" + LEAST, "at_mots: unknown key; did you mean at_most?"),
             ("zzzqqq = 3\n" + LEAST, "zzzqqq: unknown key"),
             (LEAST + "campain = 'x'\n", "seasons.0.campain: unknown key; did you mean campaign?"),
-            (LEAST + SECOND + "at_most = 1\n", "seasons.1.at_most: unknown key here; it belongs to another table"),
+            (
+                LEAST + SECOND + "at_most = 1\n",
+                "seasons.1.at_most: unknown key here; it is a key of another table: at_most (above the first table)",
+            ),
             (LEAST + "[arrival]\nsettle = 1\n", "arrival.settle: unknown key; did you mean settle_seconds?"),
             (LEAST + "[runtime]\nworker = 4\n", "runtime.worker: unknown key; did you mean workers?"),
             (
                 LEAST + SOURCE + "manifesto = 'x'\n",
-                "seasons.0.source.folder.manifesto: unknown key; did you mean manifest?",
+                "seasons.0.source.manifesto: unknown key; did you mean manifest?",
             ),
             ("[[seasons]]\nfitted_by = 'x'\n", "seasons.0.campaign: missing"),
-            (LEAST + "[seasons.source]\nkind = 'folder'\n", "seasons.0.source.folder.root: missing"),
+            (LEAST + "[seasons.source]\nkind = 'folder'\n", "seasons.0.source.root: missing"),
         ],
     )
     def test_keys(self, tmp_path: Path, text: str, found: str) -> None:

@@ -12,7 +12,7 @@ from flows.review.clusters import Question, check_somebody_can_answer, review_fo
 from flows.review.waiting import Answer
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
-from tasks.adjust.review_choices import ReviewParams
+from tasks.adjust.params import ReviewParams
 from tasks.sources.folder.source import FolderSource
 
 WHO = {"reviewer": " Ada ", "reason": "markers\n"}

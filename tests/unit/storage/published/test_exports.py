@@ -14,7 +14,8 @@ from storage.errors import InputError
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.exports import publish_decisions
 from storage.verify import verify_store
-from tasks.export.rows import ExportParams, export_rows
+from tasks.export.params import ExportParams
+from tasks.export.rows import export_rows
 from tasks.publish.publish import decisions_of
 from tests.support.local_stores import local
 from tests.unit.storage.published.test_geodata import decision

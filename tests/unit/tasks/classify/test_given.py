@@ -15,7 +15,8 @@ from tasks.classify.checkpoints import SAVE_SCRIPTED, SAVE_WEIGHTS
 from tasks.classify.features import logits_and_features
 from tasks.classify.given import load_given, stored_content
 from tasks.classify.loading import load_classifier
-from tasks.classify.model import EXPORTED, GivenClassifier, Outputs, freeze, predict_logits, softmax, weights_file
+from tasks.classify.model import freeze, predict_logits, softmax, weights_file
+from tasks.classify.params import EXPORTED, GivenClassifier, Outputs
 from tasks.classify.programs import EXPORT
 from tasks.classify.train import given_recipe
 from tasks.parameters import Runtime

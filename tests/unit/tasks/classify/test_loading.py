@@ -18,7 +18,8 @@ from tasks.classify import loading
 from tasks.classify.architectures import build_model
 from tasks.classify.features import logits_and_features
 from tasks.classify.loading import MAX_KEPT, KeptClassifiers, load_classifier
-from tasks.classify.model import EXPORTED, predict_logits, save_weights, weights_file
+from tasks.classify.model import predict_logits, save_weights, weights_file
+from tasks.classify.params import EXPORTED
 from tasks.parameters import Runtime
 from tests.support.local_stores import local
 from tests.support.planted_records import Deed

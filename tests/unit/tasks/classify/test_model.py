@@ -19,11 +19,7 @@ from tasks.classify.architectures import build_model
 from tasks.classify.given import load_given
 from tasks.classify.loading import load_classifier
 from tasks.classify.model import (
-    EXPORTED,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Classifier,
-    GivenClassifier,
     choose_device,
     freeze,
     normalise,
@@ -33,6 +29,7 @@ from tasks.classify.model import (
     save_weights,
     softmax,
 )
+from tasks.classify.params import EXPORTED, IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.explain.gradcam import GradcamParams
 from tasks.parameters import Runtime
 from tests.support.maps import gradcam_maps

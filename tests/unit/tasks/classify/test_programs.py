@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from storage.errors import InputError
-from tasks.classify.model import Outputs
+from tasks.classify.params import Outputs
 from tasks.classify.programs import PROGRAMS, as_logits, plain, read_program
 from tests.support.classifiers import program, saved, tiny
 

@@ -21,7 +21,7 @@ from storage.errors import ArtifactError, InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE, photometric_change
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.classify.train import given_recipe, load_training_set, load_validation_set
 from tasks.classify.training import Training, TrainingSet, TrainParams, evaluate, train, train_epoch
 from tasks.parameters import Runtime

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, freeze, rgb_images
+from tasks.classify.model import freeze, rgb_images
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.checks import check_inputs
 from tasks.explain.methods import ExplainParams, Method, prepare_explainer
 from tasks.parameters import Runtime

@@ -12,7 +12,8 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze, predict_logits, rgb_images
+from tasks.classify.model import Classifier, freeze, predict_logits, rgb_images
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.gradcam import GradcamParams, last_convolutional_stage, recorded_output
 from tasks.parameters import Runtime
 from tests.support.maps import gradcam_maps

@@ -17,7 +17,8 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from storage.errors import InputError
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.classify.model import Classifier, freeze
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.lime import (
     LimeParams,
     coefficients,

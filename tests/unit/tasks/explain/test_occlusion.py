@@ -14,7 +14,8 @@ from torchvision.models import VisionTransformer
 
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.classify.model import Classifier, freeze
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.engine.incremental import take_apart
 from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview, window_corners
 from tasks.parameters import Runtime

@@ -10,7 +10,8 @@ from torch import nn
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
-from tasks.classify.model import EXPORTED, GivenClassifier, save_weights
+from tasks.classify.model import save_weights
+from tasks.classify.params import EXPORTED, GivenClassifier
 from tasks.classify.training import TrainParams
 from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from storage.errors import InputError
-from tasks.classify.model import EXPORTED, IMAGENET_MEAN, IMAGENET_STD, Classifier, GivenClassifier
+from tasks.classify.model import Classifier
+from tasks.classify.params import EXPORTED, IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
 from tasks.classify.training import TrainParams
 from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.score.rating import OF_ANSWERS, ScoreParams, joined, of_clusters, ready_probability
+from tasks.score.params import ScoreParams
+from tasks.score.rating import OF_ANSWERS, joined, of_clusters, ready_probability
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
-from tasks.classify.model import IMAGENET_MEAN, IMAGENET_STD, Classifier, freeze
+from tasks.classify.model import Classifier, freeze
+from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.engine.forward import class_scores, fast_forward, fast_model, folding_pairs
 from tasks.explain.engine.winograd import WinogradConvolution
 from tasks.explain.occlusion import OcclusionParams

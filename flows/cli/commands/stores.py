@@ -1,0 +1,149 @@
+"""Define the commands that show what a store holds: `harvest list`, `status`, `open` and `verify`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import DEFAULT_STORE, CampaignArgument, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from storage.places.objects import ObjectPath
+
+app = typer.Typer()
+
+
+@app.command()
+def verify(
+    store: Annotated[
+        str,
+        typer.Argument(
+            envvar="HARVEST_STORE", help="Folder of the store, or its address in a bucket: s3://bucket/prefix"
+        ),
+    ] = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every file of a store, and compare it with its manifest.
+
+    Artefacts, tables, reports and exports are read. The exit code is 1 if a file is missing or damaged, or is not the
+    one that was written.
+    """
+    from storage.artifacts import Store
+    from storage.verify import verify_store
+
+    found = verify_store(Store(store))
+    if as_json:
+        print(json.dumps(vars(found), indent=1))
+    else:
+        print(f"{found.n_artifacts} artefacts and {found.n_published} published folders, {found.n_files} files read")
+        for name in found.unfinished:
+            print(f"left by a killed run, safe to delete: {name}")
+        if found.outdated:
+            print(f"{len(found.outdated)} tables of earlier versions of the program, which this one does not read")
+        for problem in found.problems:
+            print(f"DAMAGED {problem}")
+        print(f"{len(found.problems)} problems" if found.problems else "no problem found")
+    raise typer.Exit(1 if found.problems else 0)
+
+
+@app.command("list")
+def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """List a store's campaigns with their dates and fits, what is outside, and what failed.
+
+    A date is `fitted` if its campaign learned from it, and `scored` if a fit was applied to it. It is outside if its
+    images differ from those that the fit was validated on.
+    """
+    from flows.cli.listing import list_store
+    from storage.artifacts import Store
+
+    found = list_store(Store(store))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"store: {found['store']}")
+    campaign = ""
+    for row in found["dates"]:
+        if row["campaign"] != campaign:
+            campaign = row["campaign"]
+            print(campaign)
+        outside = f"  outside by {', '.join(row['outside'])}" if row["outside"] else ""
+        earlier = "" if row["is_current"] else "  (an earlier fit)"
+        print(f"  {row['date']}  {row['made_by']:6}  fit {row['fit'][:8]}{earlier}{outside}")
+    for problem in found["problems"]:
+        print(f"DAMAGED {problem}")
+    for one in found["failures"]:
+        print(f"failed: {one.get('time', '')} {one.get('flow_run', '')}: {one.get('message', '')}".rstrip())
+
+
+@app.command()
+def status(
+    campaign: Annotated[
+        str, typer.Argument(help="Name of a campaign that was run on this store, or its TOML file to compare with")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what of a campaign's last run is cached, and what a new run would compute.
+
+    With a TOML file, its keys are compared with those of the last run. Sizes of files are compared; `harvest verify`
+    reads their content. Images that changed in the source are not looked at.
+    """
+    from flows.cli.listing import differences, status_of
+    from storage.artifacts import Store
+    from storage.records.campaigns import read_record
+
+    opened, changed = Store(store), None
+    if campaign.endswith(".toml"):
+        from flows.cli.run_file import load_run_file
+
+        params, _ = load_run_file(Path(campaign))
+        record = read_record(opened, params.campaign)
+        changed = differences(record.params, params.model_dump(mode="json"))
+    else:
+        record = read_record(opened, campaign)
+    found = status_of(opened, record, changed)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{found['campaign']}: last run of the store {opened.root}")
+    for row in found["artifacts"]:
+        print(f"  {row['kind']:14} {row['n_cached']} of {row['n']} cached")
+    if found["changed"]:
+        print(f"changed since: {', '.join(found['changed'])}")
+    print(f"a run would compute: {', '.join(found['would_compute']) or 'nothing'}")
+
+
+@app.command("open")
+def open_report(campaign: CampaignArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Open a campaign's report in the browser, and print its path.
+
+    A report in a bucket is copied to a folder for temporary files first.
+    """
+    import webbrowser
+
+    from storage.artifacts import Store
+    from storage.errors import ArtifactError
+    from storage.records.campaigns import read_record
+
+    opened = Store(store)
+    record = read_record(opened, campaign)
+    page = opened.root / record.report
+    if not page.is_file():
+        raise ArtifactError(f"{page} is missing; make it again: harvest report {campaign} --store {store}")
+    local = page if isinstance(page, Path) else _copied(page)
+    is_shown = webbrowser.open(local.as_uri())
+    print(json.dumps({"report": str(page), "is_shown": is_shown}) if as_json else page)
+
+
+def _copied(page: "ObjectPath") -> Path:
+    """Copy a report and its pictures out of a bucket, and return the page's path."""
+    import tempfile
+
+    from storage.places.files import list_files
+
+    folder = Path(tempfile.mkdtemp(prefix="harvest-report-"))
+    for name, place in list_files(page.parent).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(place.read_bytes())
+    return folder / page.name

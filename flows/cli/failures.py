@@ -1,0 +1,151 @@
+"""Print every exception that can reach a user as one message, and keep its traceback in a log.
+
+The module imports neither Prefect nor torch: an early error should take no longer than `--help`.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.cli.stopping import SAID, stopping_at_once
+from flows.running.errors import RunFailedError
+from storage.errors import ArtifactError, InputError
+
+LOG_BYTES = 1_000_000  # size of the log above which it is begun anew
+# Packages whose errors tell that the Prefect server is away, when they come out of a flow.
+OF_CONNECTIONS = ("httpx", "httpcore", "websockets", "h11", "h2")
+OF_SERVER = ("Failed to reach API at", "No Prefect API URL provided", "Timed out while attempting to connect to")
+
+
+def run_program(program: Callable[..., Any], arguments: list[str]) -> int:
+    """Run the command line, print an error as one message, and return the exit code.
+
+    With `--json` among the arguments, the error is one JSON document on standard output besides. With `--debug` the
+    traceback is printed too.
+    """
+    as_json, is_debug = "--json" in arguments, "--debug" in arguments
+    with stopping_at_once(as_json):
+        try:
+            code = program(args=arguments, prog_name="harvest", standalone_mode=False)
+        except SystemExit:
+            raise
+        except KeyboardInterrupt:
+            return _report(["stopped", SAID], 130, as_json)
+        except BrokenPipeError:  # the reader of a pipe has read enough, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:
+            if is_debug:
+                traceback.print_exc()
+            return _report_error(error, as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _report_error(error: Exception, as_json: bool) -> int:
+    error = innermost(error)
+    if hasattr(error, "format_message"):  # typer's and click's own, which know the command's usage
+        usage: Any = error
+        text = usage.format_message()
+        usage.show()
+        return _as_json({"kind": "usage", "message": text}, int(usage.exit_code), as_json)
+    if isinstance(error, InputError):
+        said = {"kind": "input", "found": error.found, "rule": error.rule, "remedy": error.remedy}
+        print(f"error: {error}", file=sys.stderr)
+        return _as_json({**said, "message": str(error)}, 2, as_json)
+    if is_of_server(error):
+        return _report(["server", f"error: {server_message(error)}"], 1, as_json)
+    if isinstance(error, ArtifactError | RunFailedError | OSError):
+        return _report(["failure", f"error: {error}"], 1, as_json)
+    log = write_log(error)
+    first = next(iter(str(error).strip().splitlines()), "")
+    said = f"error: {type(error).__name__}: {first}" if first else f"error: {type(error).__name__}"
+    return _report(["unexpected", f"{said}\n  traceback: {log}\n  remedy: {REMEDY}"], 1, as_json, log=log)
+
+
+REMEDY = "run the same command again to go on; if it fails again, report it with the traceback (--debug prints it)"
+
+
+def _report(said: list[str], code: int, as_json: bool, **more: str) -> int:
+    kind, text = said
+    print(text, file=sys.stderr)
+    return _as_json({"kind": kind, "message": text.removeprefix("error: "), **more}, code, as_json)
+
+
+def _as_json(said: dict[str, Any], code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": {**said, "exit_code": code}}, indent=1))
+    return code
+
+
+def innermost(error: BaseException) -> Any:
+    """Return the first error of a group of parallel tasks' errors, and any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def is_of_server(error: BaseException) -> bool:
+    """Tell whether an error says that the Prefect server is away, or refuses this process."""
+    if isinstance(error, ArtifactError | RunFailedError | InputError | OSError):  # these have words of their own
+        return False
+    return any(
+        type(one).__module__.split(".")[0] in OF_CONNECTIONS
+        or type(one).__name__ == "PrefectHTTPStatusError"
+        or any(said in str(one) for said in OF_SERVER)
+        for one in causes(error)
+        if not isinstance(one, OSError)
+    )
+
+
+def server_message(error: BaseException) -> str:
+    """Say which server was asked, where its address is set, what it answered, and what to do."""
+    from flows.cli.server.settings import find_address
+
+    address = find_address()
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    found = f"{type(error).__name__}: {first}"
+    if address is None:
+        return (
+            f"the Prefect server of this command does not answer any more ({found})\n"
+            f"  traceback: {write_log(error)}\n"
+            "  remedy: run the same command again to go on; what is finished is in the store"
+        )
+    return (
+        f"the Prefect server {address.url} does not answer as it should ({found})\n"
+        f"  set in: {address.where}\n  traceback: {write_log(error)}\n  remedy: {address.remedy}; then run the same "
+        "command again to go on"
+    )
+
+
+def write_log(error: BaseException) -> str:
+    """Append an error's traceback to the log, and return the log's path."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+    text = "".join(traceback.format_exception(error))
+    entry = f"{datetime.now(UTC).isoformat(timespec='seconds')} {' '.join(sys.argv)}\n{text}\n"
+    for folder in (state / "harvest", Path(tempfile.gettempdir()) / f"harvest-{os.getuid()}"):
+        path = folder / "errors.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_large = path.is_file() and path.stat().st_size > LOG_BYTES
+            with path.open("w" if is_large else "a", encoding="utf-8") as log:
+                log.write(entry)
+        except OSError:
+            continue
+        return str(path)
+    return "(no folder for it can be written)"

@@ -1,0 +1,148 @@
+"""Tell what a store holds: campaigns, their dates and fits, and what a new run of a campaign would do."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from storage.artifacts import Artifact, ArtifactRef, Store
+from storage.errors import ArtifactError, InputError
+from storage.records.acquisitions import fit_digest, list_acquisitions, read_acquisition
+from storage.records.campaigns import CampaignRecord, read_record
+from storage.records.notices import NOTICES
+
+# First kind of artefact that a table of a campaign's parameters changes; all that follow in `STEPS` are then new.
+FIRST_CHANGED = {
+    **dict.fromkeys(("source", "dates", "ingest"), "images"),
+    "augment": "augmentation",
+    **dict.fromkeys(("train", "classifier"), "classifier"),
+    "explain": "saliency",
+    "cluster": "clusters",
+    "score": "scores",
+    **dict.fromkeys(("review", "adjust"), "swaps"),
+    "drift": "drift",
+    "decide": "promises",
+    "export": "decisions",
+}
+# Kinds of artefacts in the order in which a run makes them.
+STEPS = (
+    *("survey", "listing", "images", "plants", "rehearsal", "augmentation", "classifier", "predictions", "saliency"),
+    *("clusters", "assignments", "crossfit", "sensitivity", "matches", "scores", "swaps", "review", "promises"),
+    *("reliability", "adjusted", "drift", "decided", "metrics", "evaluation", "calibration", "decisions", "report"),
+)
+
+
+def list_store(store: Store) -> dict[str, Any]:
+    """Return a store's campaigns with their dates and fits, records that cannot be read, and kept notices of failures.
+
+    Raises
+    ------
+    InputError : a store in a folder has neither campaigns nor scored dates.
+    """
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    names = sorted(path.stem for path in (store.root / "campaigns").glob("*.json"))
+    for name in names:
+        try:
+            rows += _fitted_dates(store, read_record(store, name))
+        except ArtifactError as error:
+            problems.append(str(error))
+    for path in list_acquisitions(store):
+        try:
+            found = read_acquisition(path)
+            rows.append(_row(store, found.campaign, found.date.isoformat(), "scored", found.fit, found.artifacts))
+        except ArtifactError as error:
+            problems.append(str(error))
+    if not rows and not problems:
+        raise InputError(
+            f"There is no campaign in {store.root}",
+            "The store must hold a complete run of a campaign",
+            "run a campaign first, or give another --store",
+        )
+    present = {row["campaign"]: row["fit"] for row in rows if row["made_by"] == "fitted"}
+    for row in rows:
+        row["is_current"] = present.get(row["campaign"], row["fit"]) == row["fit"]
+    rows.sort(key=lambda row: (row["campaign"], row["date"], row["is_current"]))
+    return {"store": str(store.root), "dates": rows, "problems": problems, "failures": list(kept_notices(store))}
+
+
+def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:
+    fit = fit_digest(record.artifacts)
+    return [_row(store, record.campaign, day, "fitted", fit, record.artifacts) for day in record.params["dates"]]
+
+
+def _row(
+    store: Store, campaign: str, day: str, made_by: str, fit: str, artifacts: Mapping[str, ArtifactRef]
+) -> dict[str, Any]:
+    drift = {role: ref for role, ref in artifacts.items() if role.split()[0] == "drift" and role.endswith(day)}
+    return {
+        "campaign": campaign,
+        "date": day,
+        "made_by": made_by,
+        "fit": fit,
+        "outside": sorted({role.split()[1] for role, ref in drift.items() if _is_outside(store.open(ref))}),
+    }
+
+
+def _is_outside(drift: Artifact) -> bool:
+    from storage.tables import DRIFT
+    from storage.tables.rows import rows_of
+
+    return any(row["is_outside"] for row in rows_of(drift, DRIFT, ["is_outside"]))
+
+
+def kept_notices(store: Store) -> Iterator[dict[str, str]]:
+    """Yield the notices of runs of the service that failed, the oldest first."""
+    file = store.root / f"{NOTICES}.jsonl"
+    places = [file] if file.is_file() else sorted((store.root / NOTICES).glob("*.json"))
+    for place in places:
+        for line in place.read_bytes().splitlines():
+            with suppress(ValueError):  # a line that a full disk cut off
+                yield json.loads(line)
+
+
+def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | None) -> dict[str, Any]:
+    """Return how much of a campaign's last run is in the store, and what a new run would compute.
+
+    Parameters
+    ----------
+    changed : dotted keys by which a campaign's file differs from the last run; None if no file is compared.
+    """
+    kinds: dict[str, list[bool]] = {}
+    for role, ref in sorted(record.artifacts.items()):
+        kinds.setdefault(role.split()[0], []).append(is_whole(store, ref))
+    keys = sorted(changed or ())
+    first = min((STEPS.index(FIRST_CHANGED[key.split(".")[0]]) for key in keys), default=len(STEPS))
+    order = sorted(kinds, key=_step)
+    kept = [{"kind": kind, "n": len(kinds[kind]), "n_cached": sum(kinds[kind])} for kind in order]
+    new = [kind for kind in order if first <= _step(kind) < len(STEPS) or not all(kinds[kind])]
+    return {"campaign": record.campaign, "artifacts": kept, "changed": keys, "would_compute": new}
+
+
+def _step(kind: str) -> int:
+    """Return the place of a kind of artefact in a run; kinds that are not known come last."""
+    return STEPS.index(kind) if kind in STEPS else len(STEPS)
+
+
+def is_whole(store: Store, ref: ArtifactRef) -> bool:
+    """Tell whether all files of an artefact are there with their sizes; their content is not read."""
+    try:
+        found = store.open(ref)
+        if not isinstance(found.folder, Path):
+            return True
+        return all((found.folder / name).stat().st_size == one.size for name, one in found.manifest.files.items())
+    except (ArtifactError, OSError):
+        return False
+
+
+def differences(recorded: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> list[str]:
+    """Return the dotted keys whose values differ, or which only one of two parameter sets has."""
+    found: list[str] = []
+    for key in sorted({*recorded, *given}):
+        name, was, now = f"{above}{key}", recorded.get(key), given.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            found += differences(was, now, f"{name}.")
+        elif was != now:
+            found.append(name)
+    return found

@@ -1,0 +1,143 @@
+"""Start a Prefect server for one command while Prefect and torch are being imported, and hand it to Prefect.
+
+Prefect would start one itself, later. It gives up when the server's first answer takes longer than five seconds, and
+starts a server whose database fails again and again, without end.
+"""
+
+import atexit
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home
+
+START_SECONDS = 600  # longest wait for a server's first answer; a busy machine with a slow disk has taken minutes
+SLOW_SECONDS = 20  # wait after which a person is told what the command waits for
+STOP_SECONDS = 3  # time that a server has to end by itself
+
+
+class OwnServer:
+    """A Prefect server on a free port of this machine, in a process of its own."""
+
+    def __init__(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        package = find_spec("prefect")
+        above = Path(package.origin).parent.parent if package and package.origin else Path()
+        self.log = tempfile.TemporaryFile("w+", prefix="harvest-server-")  # noqa: SIM115 - lives as long as the server
+        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(above), "--factory"]
+        command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(self.port)]
+        own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+        self.process = subprocess.Popen(
+            [*command, "--log-level", "error", "--lifespan", "on"],
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        atexit.register(self.stop)
+
+    def wait(self) -> None:
+        """Wait until the server answers.
+
+        Raises
+        ------
+        ServerError : the server ended, or did not answer within `START_SECONDS`.
+        """
+        begun, is_told = time.monotonic(), False
+        while not self._answers():
+            waited = time.monotonic() - begun
+            if self.process.poll() is not None:
+                raise ServerError(f"The Prefect server of this command ended while starting: {self._last_words()}")
+            if waited > START_SECONDS:
+                self.stop()
+                raise ServerError(
+                    f"The Prefect server of this command did not answer within {START_SECONDS / 60:.0f} minutes\n"
+                    "  remedy: run again when the machine is less busy, or start a server: prefect server start"
+                )
+            if waited > SLOW_SECONDS and not is_told:
+                is_told = True
+                print(
+                    f"waiting for the Prefect server of this command, for up to {START_SECONDS:.0f} s", file=sys.stderr
+                )
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+                connection.request("GET", "/api/health")
+                return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _last_words(self) -> str:
+        self.log.seek(0)
+        said = [line.strip() for line in self.log.read().splitlines() if line.strip()]
+        errors = [line for line in said if "Error" in line or "error" in line]
+        last = (errors or said or [f"exit code {self.process.returncode}"])[-1]
+        return (
+            f"{last}\n  its files: {home()}\n"
+            "  remedy: set PREFECT_HOME to a new folder; results are in the store, so nothing is computed again"
+        )
+
+    def hand_over(self) -> None:
+        """Make the server that of Prefect in this process, which then starts no other."""
+        from prefect.server.api.server import SubprocessASGIServer
+
+        prefect = SubprocessASGIServer()
+        prefect.port, prefect.server_process, prefect.running = self.port, self.process, True
+
+    def stop(self) -> None:
+        """End the server; it has `STOP_SECONDS` to do so by itself."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def begin_server() -> OwnServer | None:
+    """Start the command's own server, or check the one that Prefect's settings name.
+
+    Returns
+    -------
+    The started server, which does not answer yet; None where another one is used.
+
+    Raises
+    ------
+    ServerError : the server of the settings does not answer, or the database cannot be used.
+    """
+    if address := find_address():
+        check_address(address)
+        return None
+    allowed = ("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "PREFECT_SERVER_EPHEMERAL_ENABLED")
+    if any(os.environ.get(name, "").lower() in ("0", "false", "no", "off") for name in allowed) or _has_server():
+        return None
+    check_database()
+    return OwnServer()
+
+
+def _has_server() -> bool:
+    """Tell whether Prefect is imported and has a server, as in a program that calls a command."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
+
+
+def await_server(server: OwnServer | None) -> None:
+    """Wait until the command's own server answers, and hand it to Prefect."""
+    if server is not None:
+        server.wait()
+        server.hand_over()
