@@ -113,7 +113,8 @@ def fit_combination(
     signals: Mapping[str, Floats],
     is_wrong: NDArray[np.bool_],
     counts: Floats | None = None,
-    share_start: float = 0.0,
+    start: Mapping[str, float] = START,
+    answer_penalty: float = PENALTY,
 ) -> Combination:
     """Fit the model to signals of n validation images.
 
@@ -125,8 +126,9 @@ def fit_combination(
     signals : signals (n,) by name.
     is_wrong : (n,) whether each answer is wrong.
     counts : (n,) how often each image counts, as in a bootstrap; by default once.
-    share_start : prior weight of the date's share; a bootstrap draws it, because validation dates with equal shares
-        say nothing about it.
+    start : prior weights by input; 0 for those not named.
+    answer_penalty : penalty of the inputs that know the answer's class. A bootstrap takes a smaller one: all its
+        models would be pulled the same way, so that their spread would not show how far the pull leads astray.
     """
     values, n_signed = inputs(signals), len(SIGNED)
     times = np.ones(len(values)) if counts is None else counts
@@ -135,17 +137,18 @@ def fit_combination(
     spread = np.sqrt(np.average((values[:, :n_signed] - mean[:n_signed]) ** 2, axis=0, weights=times))
     scale[:n_signed] = np.where(spread > SAME * np.maximum(np.abs(mean[:n_signed]), 1), spread, 1)
     standard, sign = (values - mean) / scale, np.where(is_wrong, -1.0, 1.0)
-    start = np.asarray([{**START, "answer_share": share_start}.get(name, 0.0) for name in INPUTS])
+    prior = np.asarray([start.get(name, 0.0) for name in INPUTS])
+    penalty = np.asarray([PENALTY] * n_signed + [answer_penalty] * (len(INPUTS) - n_signed))
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         odds = standard @ theta[:-1] + theta[-1]
         pull = -sign * expit(-sign * odds) * times
-        prior = 0.5 * (np.logaddexp(0, theta[-1]) + np.logaddexp(0, -theta[-1]))
-        step = theta[:-1] - start
-        total = times @ np.logaddexp(0, -sign * odds) + prior + PENALTY * (step**2).sum() / 2
-        gradient = np.append(standard.T @ pull + PENALTY * step, pull.sum() + expit(theta[-1]) - 0.5)
+        added = 0.5 * (np.logaddexp(0, theta[-1]) + np.logaddexp(0, -theta[-1]))
+        step = theta[:-1] - prior
+        total = times @ np.logaddexp(0, -sign * odds) + added + (penalty * step**2).sum() / 2
+        gradient = np.append(standard.T @ pull + penalty * step, pull.sum() + expit(theta[-1]) - 0.5)
         return float(total), gradient
 
     bounds = [(0.0, None)] * n_signed + [(None, None)] * (len(INPUTS) - n_signed + 1)
-    found = minimize(loss, np.append(start, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = minimize(loss, np.append(prior, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return Combination(mean, scale, np.asarray(found.x[:-1]), float(found.x[-1]))

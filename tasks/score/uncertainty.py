@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from tasks.classify.answers import Floats
 from tasks.cluster.evidence import Signals
-from tasks.score.combine import SHARE, Combination, fit_combination
+from tasks.score.combine import SHARE, START, Combination, fit_combination
 from tasks.score.held_out import Validation
 from tasks.score.shares import ReadyShares
 from tasks.statistics.significance import Resamples
 
 N_MODELS, SEED = 100, 0  # resamples of the validation plants, and their random seed
+PRIORS = {"answer": (-0.5, 0.5), "answer_share": (0.0, 1.0)}  # bounds of the prior weights that each resample draws
+ANSWER_PENALTY = 1.0  # penalty of these weights in a resample
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,19 @@ def ready_model(data: Validation, signals: Signals) -> ReadyModel:
 def resampled_models(data: Validation, signals: Signals, n_models: int = N_MODELS) -> list[ReadyModel]:
     """Fit the model to `n_models` resamples of the validation plants, drawn with replacement.
 
-    A plant is drawn with all its images, because these resemble each other. Each model also draws the prior weight of
-    the date's share from 0 (the classifier sees all growth by itself) to 1 (it sees none). Where validation dates have
-    equal shares, only this draw carries the uncertainty on to a date with another share (randomised priors: Osband et
-    al. 2018, arXiv 1806.03335).
+    A plant is drawn with all its images, because these resemble each other. Each model also draws the prior weights of
+    the inputs that know the answer's class (randomised priors: Osband et al. 2018, arXiv 1806.03335). So the interval
+    knows what a few validation plants cannot tell: how far the classifier prefers a class, and how far a date's share
+    moves probabilities. The latter is drawn from 0 (the classifier sees all growth by itself) to 1 (it sees none).
 
     Parameters
     ----------
     data, signals : validation images and their cross-fitted signals.
     """
-    starts = np.random.default_rng(SEED).uniform(size=n_models).tolist()
+    drawn = np.random.default_rng(SEED).uniform(*zip(*PRIORS.values(), strict=True), size=(n_models, len(PRIORS)))
+    starts = [{**START, **dict(zip(PRIORS, one, strict=True))} for one in drawn.tolist()]
     return [
-        ReadyModel(fit_combination(signals, data.is_wrong, counts, start), data.shares(counts))
+        ReadyModel(fit_combination(signals, data.is_wrong, counts, start, ANSWER_PENALTY), data.shares(counts))
         for counts, start in zip(_draws(data.plants, n_models), starts, strict=True)
     ]
 
