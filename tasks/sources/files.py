@@ -27,6 +27,7 @@ LITTER_KIND = "leftovers of operating systems (._*, .DS_Store, Thumbs.db, __MACO
 HIDDEN_KIND = "hidden files and folders"
 CLOSED_KIND = "folders that may not be read"
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+ADVICE = "convert the file to 8-bit RGB"  # for a file whose pixels cannot be read as such
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +192,11 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def without_folders(path: Path, error: Exception) -> str:
+    """Return the text of an error about a file, in which the file is named without its folders.
+
+    Artefacts hold this text, and must be equal wherever the source lies.
+    """
+    return str(error).replace(str(path), path.name).replace(str(path.resolve()), path.name)

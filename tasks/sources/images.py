@@ -13,8 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.parameters import Params
 from tasks.sources.contract import FileLook, SourceImage, UnreadableImage
-from tasks.sources.files import UNREAD_SUFFIXES, digest_file, is_photograph
-from tasks.sources.raster import ADVICE, open_raster, read_raster, without_folders
+from tasks.sources.files import ADVICE, UNREAD_SUFFIXES, digest_file, is_photograph, without_folders
 
 # The key `ingest.max_pixels` limits the size of images, by their headers, and takes the place of Pillow's own limit.
 Image.MAX_IMAGE_PIXELS = None
@@ -91,6 +90,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             refuse_mode(image)
             return np.array(to_upright_rgb(image), dtype=np.uint8)
     except UnidentifiedImageError:
+        from tasks.sources.raster import read_raster  # GDAL is imported only for files that need it
+
         return read_raster(path)
     except UnreadableImage:
         raise
@@ -167,6 +168,8 @@ def look_at_file(path: Path) -> FileLook | None:
 
 def look_at_raster(path: Path) -> FileLook | None:
     """Return size and remarks of an image file that GDAL reads; None if it does not."""
+    from tasks.sources.raster import open_raster  # GDAL is imported only for files that need it
+
     try:
         with open_raster(path) as dataset:
             is_raw = dataset.driver == "GTiff" and dataset.compression is None

@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from tasks.sources.contract import UnreadableImage
-from tasks.sources.files import digest_file
+from tasks.sources.files import ADVICE, digest_file, without_folders
 
 # Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
 WARNING_FILTERS = threading.Lock()
@@ -29,8 +29,6 @@ WARNING_FILTERS = threading.Lock()
 DRIVERS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "BMP", "GIF", "PNM", "HFA"})
 
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-ADVICE = "convert the file to 8-bit RGB"
-
 NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]  # window of a crop outside the raster
 
 
@@ -53,14 +51,6 @@ def open_raster(path: Path) -> Generator[DatasetReader, None, None]:
             yield dataset
     except (RasterioError, OSError) as error:
         raise UnreadableImage(f"{path.name}: {without_folders(path, error)}") from error
-
-
-def without_folders(path: Path, error: Exception) -> str:
-    """Return the text of an error about a file, in which the file is named without its folders.
-
-    Artefacts hold this text, and must be equal wherever the source lies.
-    """
-    return str(error).replace(str(path), path.name).replace(str(path.resolve()), path.name)
 
 
 def crop_corner(centre: tuple[float, float], size: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 
 from flows.parameters import CampaignParams
@@ -73,7 +74,7 @@ def check_classifier(params: CampaignParams) -> None:
     known = architectures()
     if not known or name in known or (given and name == EXPORTED):
         return
-    near = ", ".join(sorted(known, key=lambda one: (one[:3] != name.lower()[:3], len(one)))[:4])
+    near = ", ".join(get_close_matches(name.lower(), sorted(known), n=4, cutoff=0))
     raise InputError(
         f"{key}.architecture is {name!r}",
         f"{key}.architecture must be the name of a torchvision classifier{f', or {EXPORTED}' if given else ''}",

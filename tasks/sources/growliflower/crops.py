@@ -10,7 +10,6 @@ from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
 from tasks.sources.files import relative_path
 from tasks.sources.growliflower.coordinates import PixelCoordinate, read_pixel_coordinates
 from tasks.sources.growliflower.release import PLANT_IN_NAME, PLOT, ReleaseFiles, make_image
-from tasks.sources.raster import crop_flags, open_raster
 
 
 def list_crops(
@@ -68,6 +67,8 @@ def list_raster(
 ) -> tuple[list[SourceImage], list[LeftOut]]:
     """List the crops of one raster, and leave out crops outside it, or all crops if it cannot be read."""
     source = relative_path(raster, root)
+    from tasks.sources.raster import crop_flags, open_raster  # GDAL is imported only for orthophotos
+
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
     try:

@@ -97,7 +97,7 @@ def test_programs(
 @pytest.mark.parametrize(
     ("keys", "found"),
     [
-        ({"path": "missing.pt"}, "There is no file"),
+        ({"path": "missing.pt"}, "does not exist"),
         ({"path": "."}, "is a folder"),
         ({"architecture": "resnet19"}, "classifier.architecture must be the name of a torchvision classifier"),
         ({"architecture": "resnet18", "outputs": "probabilities"}, "ends before softmax and sigmoid"),

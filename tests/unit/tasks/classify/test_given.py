@@ -36,8 +36,8 @@ def probabilities(given: GivenClassifier) -> NDArray[np.float64]:
 
 def from_store(folder: Path, given: GivenClassifier) -> NDArray[np.float64]:
     """Keep a classifier in a store as the task does, and answer from there."""
-    store, recipe = Store(folder / "store"), Recipe("classifier", 1)
     content, facts = stored_content(given, 2)
+    store, recipe = Store(folder / "store"), Recipe("classifier", 1, {"sha256": hashlib.sha256(content).hexdigest()})
     with store.create(recipe) as draft:
         draft.write_bytes(weights_file(given.architecture), content)
         draft.write_json("card.json", {**facts, "classes": list(CLASSES), "origin": "given"})

@@ -1,5 +1,6 @@
 """Test building, loading and running classifiers against numpy and scipy, and the messages of bad input."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -221,8 +222,8 @@ def test_an_exported_program_names_its_layers_where_one_is_unknown(exported: Cla
 def test_a_stored_classifier_is_the_one_that_was_stored(
     tmp_path: Path, eager: Classifier, program: Path, architecture: str
 ) -> None:
-    store, recipe = Store(tmp_path), Recipe("classifier", 1)
     content = program.read_bytes() if architecture == EXPORTED else save_weights(eager.model)
+    store, recipe = Store(tmp_path), Recipe("classifier", 1, {"sha256": hashlib.sha256(content).hexdigest()})
     card = {"architecture": architecture, "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3], "classes": CLASSES}
     with store.create(recipe) as draft:
         draft.write_bytes("program.pt2" if architecture == EXPORTED else "weights.pt", content)
