@@ -103,7 +103,7 @@ def kept_notices(store: Store) -> Iterator[dict[str, str]]:
 
 
 def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | None) -> dict[str, Any]:
-    """Return how much of a campaign's last run is in the store, and what a new run would compute.
+    """Return how much of a campaign's last run is in the store, and what a new run of the same version would compute.
 
     Parameters
     ----------

@@ -85,7 +85,8 @@ def test_what_is_cached_and_what_is_missing(
     name = next(iter(artifact.manifest.files))
     (local(artifact.folder) / name).write_bytes(b"cut off")
     text = shown(monkeypatch, capsys, campaign, "status", "field2-2021")
-    assert "metrics        0 of 1 cached" in text and text.endswith("a run would compute: metrics\n")
+    assert "metrics        0 of 1 cached" in text
+    assert text.endswith("a run of the same version would compute: metrics\n")
 
 
 def test_a_report_that_is_opened(
