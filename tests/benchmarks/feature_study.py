@@ -17,6 +17,7 @@ from tests.benchmarks.feature_outcome import TOLERATED, Outcome, outcome
 from tests.benchmarks.feature_space import SCENARIOS
 
 RESULT = Path("build/feature-study.json")
+LEAST_DATES = 10  # fewest dates whose coverage says something
 
 
 def quality_table(outcomes: list[Outcome]) -> str:
@@ -31,7 +32,10 @@ def quality_table(outcomes: list[Outcome]) -> str:
         names = ("before", "paper", "decided", "gap", "worst_gap", "brier", "outside")
         cells = [f"{mean(getattr(r, name) for r in rows):.3f}" for name in names]
         covered = [one for r in rows for one in r.is_covered]
-        cells += [f"{mean(covered):.3f}" if covered else "–", f"{mean(r.seconds for r in rows):.3f}"]
+        cells += [
+            f"{mean(covered):.3f}" if len(covered) >= LEAST_DATES else "–",
+            f"{mean(r.seconds for r in rows):.3f}",
+        ]
         lines.append(f"| {scenario} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,11 +1,14 @@
 """A store that version 0.1.0 wrote: what a run finds in it, what it makes anew, and who refuses its record."""
 
+import io
 import json
 import sys
 import tarfile
 from collections.abc import Generator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prefect.serializers import prefect_json_object_decoder
 
@@ -87,6 +90,10 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 def table_bytes(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "store/tables").rglob("*.parquet")}
+
+
+def rows_of(content: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(content))
 
 
 def test_records_of_cached_results_are_references(folder: Path) -> None:
@@ -191,7 +198,8 @@ def test_a_run_on_it_finds_what_takes_long_and_makes_the_rest_anew(folder: Path)
     assert not others & {str(ref) for ref in again.record.artifacts.values()}
     after = table_bytes(folder)
     assert set(tables) <= set(after)
-    assert {Path(name).parts[2] for name in tables if after[name] == tables[name]} == KEPT_TABLES
+    # Partitions of the earlier layout are written anew, with the words of today about their columns.
+    assert {Path(name).parts[2] for name in tables if rows_of(after[name]).equals(rows_of(tables[name]))} == KEPT_TABLES
     assert {Path(name).parts[2] for name in set(after) - set(tables)} == NEW_TABLES
     found = verify_store(Store(folder / "store"))
     assert found.problems == [] and found.outdated != []

@@ -72,8 +72,8 @@ def test_so_do_other_promises_on_the_same_clusters(scored: Scored, store: Path, 
     assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
     again = score(copy)
     assert again.record.fit == fit
-    tables = ("decided", "acquisitions")  # as many plants are ready, whatever is acted on
-    assert changed(again) == {str(file_of(copy, table).relative_to(copy)) for table in tables}
+    decided, summed = (str(file_of(copy, table).relative_to(copy)) for table in ("decided", "acquisitions"))
+    assert {decided} <= changed(again) <= {decided, summed}  # the sums change if more answers are acted on
     strictly, laxly = (rows(copy, "decided", one)["check_reason"] for one in (old, fit))
     assert all("unpromised" in reason for reason in strictly)
     assert not any("unpromised" in reason for reason in laxly) and len(laxly) == len(strictly)
