@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from flows.parameters import CampaignParams
 from tasks.classify.params import AugmentParams, TrainParams
+from tasks.decide.params import DecideParams
 from tasks.ingest.params import IngestParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
@@ -44,7 +45,11 @@ def demo_season(shortcut: bool, seed: int = 0) -> SeasonParams:
 
 
 def demo_campaign(name: str, root: Path) -> CampaignParams:
-    """Return a default campaign with small images, fewer augmented copies and epochs, and a larger learning rate."""
+    """Return a default campaign with small images, fewer augmented copies and epochs, and a larger learning rate.
+
+    It tolerates more wrong answers than the default. A hundred validation plants are few, and with 15 of 100 tolerated
+    most seasons would have nothing to act on.
+    """
     return CampaignParams(
         campaign=name,
         source=GrowliFlowerSource(root=str(root), harvest_table=HarvestTable(observed_until=SEASON_END)),
@@ -52,6 +57,7 @@ def demo_campaign(name: str, root: Path) -> CampaignParams:
         ingest=IngestParams(image_size=IMAGE_SIZE),
         augment=AugmentParams(copies=(1, 2)),
         train=TrainParams(epochs=6, learning_rate=1e-3, step_epochs=2),
+        decide=DecideParams(tolerated_error=0.2),
     )
 
 
