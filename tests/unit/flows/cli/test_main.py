@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flows.cli import main as cli
 from flows.running.errors import RunFailedError
@@ -210,8 +211,8 @@ class TestRun:
 
     def test_torch_and_torchvision_of_different_kinds(self, tmp_path: Path, fake_torchvision: dict[str, str]) -> None:
         path = tmp_path / "good.toml"
-        (tmp_path / "x").mkdir()
         (tmp_path / "x/train/ready").mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / "x/train/ready/plant1_2021-08-23.png")
         path.write_text('dates = ["2021-08-23"]\n[source]\nkind = "folder"\nroot = "x"\n')
         ended = harvest("run", path, "--store", tmp_path / "store", environment=fake_torchvision)
         assert (ended.returncode, ended.stdout) == (2, "") and is_one_message(ended.stderr)
