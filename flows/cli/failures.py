@@ -20,6 +20,7 @@ from storage.errors import ArtifactError, InputError
 LOG_BYTES = 1_000_000  # size of the log above which it is begun anew
 # Packages whose errors tell that the Prefect server is away, when they come out of a flow.
 OF_CONNECTIONS = ("httpx", "httpcore", "websockets", "h11", "h2")
+REMEDY = "run the same command again to go on; if it fails again, report it with the traceback (--debug prints it)"
 OF_SERVER = ("Failed to reach API at", "No Prefect API URL provided", "Timed out while attempting to connect to")
 
 
@@ -36,7 +37,7 @@ def run_program(program: Callable[..., Any], arguments: list[str]) -> int:
         except SystemExit:
             raise
         except KeyboardInterrupt:
-            return _report(["stopped", SAID], 130, as_json)
+            return _report("stopped", SAID, 130, as_json)
         except BrokenPipeError:  # the reader of a pipe has read enough, such as `head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -59,20 +60,16 @@ def _report_error(error: Exception, as_json: bool) -> int:
         print(f"error: {error}", file=sys.stderr)
         return _as_json({**said, "message": str(error)}, 2, as_json)
     if is_of_server(error):
-        return _report(["server", f"error: {server_message(error)}"], 1, as_json)
+        return _report("server", f"error: {server_message(error)}", 1, as_json)
     if isinstance(error, ArtifactError | RunFailedError | OSError):
-        return _report(["failure", f"error: {error}"], 1, as_json)
+        return _report("failure", f"error: {error}", 1, as_json)
     log = write_log(error)
     first = next(iter(str(error).strip().splitlines()), "")
     said = f"error: {type(error).__name__}: {first}" if first else f"error: {type(error).__name__}"
-    return _report(["unexpected", f"{said}\n  traceback: {log}\n  remedy: {REMEDY}"], 1, as_json, log=log)
+    return _report("unexpected", f"{said}\n  traceback: {log}\n  remedy: {REMEDY}", 1, as_json, log=log)
 
 
-REMEDY = "run the same command again to go on; if it fails again, report it with the traceback (--debug prints it)"
-
-
-def _report(said: list[str], code: int, as_json: bool, **more: str) -> int:
-    kind, text = said
+def _report(kind: str, text: str, code: int, as_json: bool, **more: str) -> int:
     print(text, file=sys.stderr)
     return _as_json({"kind": kind, "message": text.removeprefix("error: "), **more}, code, as_json)
 

@@ -1,10 +1,12 @@
 """Define the arguments and options that several commands of `harvest` share, and set up Prefect for them."""
 
+import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -52,6 +54,17 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text and tables")]
 LogsOption = Annotated[bool, typer.Option("--logs", help="Show Prefect's logs on the terminal; its UI always has them")]
 DEFAULT_STORE = "harvest-store"  # folder below the working directory
+
+
+Found = TypeVar("Found")
+
+
+def print_found(found: Found, as_json: bool, print_words: Callable[[Found], None]) -> None:
+    """Print a command's result, as one JSON document or by the function that prints it in words."""
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_words(found)
 
 
 class TerminalNotices(logging.Handler):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import content_digest
-from tasks.sources.files import IMAGE_SUFFIXES
+from tasks.sources.files import IMAGE_SUFFIXES, folders_once
 
 # Date in a file's or folder's name. Only years of 19xx and 20xx count, as long serial numbers are no dates.
 DATE_IN_NAME = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d)")
@@ -102,13 +102,7 @@ def date_files(root: Path, day: date) -> dict[str, FileStamp]:
     OSError : the disk or the network share does not answer.
     """
     found: dict[str, FileStamp] = {}
-    seen: set[str] = set()
-    for folder, names, files in os.walk(root, followlinks=True, onerror=_raise_if_faulty):
-        real = os.path.realpath(folder)
-        if real in seen:
-            names.clear()
-            continue
-        seen.add(real)
+    for folder, names, files in folders_once(root, _raise_if_faulty):
         parts = Path(folder).relative_to(root).parts
         above = dates_in(parts)
         names[:] = sorted(name for name in names if day in above or not is_other_date(name, day))

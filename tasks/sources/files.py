@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -79,6 +80,25 @@ def find_root(root: str) -> Path:
     return folder.resolve()
 
 
+def folders_once(root: Path, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield every folder below a root once, with the names of its folders and files, as `os.walk` does.
+
+    Linked folders are followed. Names that the caller removes from the list of folders are not entered.
+
+    Parameters
+    ----------
+    onerror : called with the error of a folder that cannot be listed.
+    """
+    seen: set[str] = set()
+    for folder, names, files in os.walk(root, followlinks=True, onerror=onerror):
+        real = os.path.realpath(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        yield folder, names, files
+
+
 def walk_files(root: Path) -> FoundFiles:
     """Sort every entry below a folder into readable files, faulty entries, and counts of the others.
 
@@ -99,13 +119,7 @@ def walk_files(root: Path) -> FoundFiles:
         elif error.errno != errno.ENOENT:  # a folder may vanish during the walk
             raise error
 
-    seen: set[str] = set()
-    for folder, names, entries in os.walk(root, followlinks=True, onerror=count_closed):
-        real = os.path.realpath(folder)
-        if real in seen:
-            names.clear()
-            continue
-        seen.add(real)
+    for folder, names, entries in folders_once(root, count_closed):
         kinds = [kind for name in (*names, *entries) if (kind := kind_passed_by(name))]
         passed_by.update(kinds)
         names[:] = sorted(name for name in names if not kind_passed_by(name))

@@ -25,10 +25,10 @@ from tasks.cluster.nearest import nearest
 from tasks.decide.params import DecideParams
 from tasks.parameters import Runtime
 from tasks.score.combine import answer_sign
+from tests.benchmarks.study import METHOD
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-METHOD = "gradcam"
 CANDIDATES = ("symmetries' mean", "symmetries' spread", "earlier dates", "neighbours", "training plants")
 N_NEIGHBOURS, N_TRAINING = 4, 5  # plants beside a plant, and training images near an image, of which the mean is taken
 BATCH = 64

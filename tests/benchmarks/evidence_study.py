@@ -27,11 +27,10 @@ from tests.benchmarks.study import FOLDER, SCENARIOS, TOLERATED, study_campaign
 
 CONFIDENCE = 0.9
 PENALTY = 10.0  # penalty of a squared weight of a standardised candidate, as in the combined model
-NOTHING, BOTH = "nothing", "both of the symmetries"
 ADDED: dict[str, list[int]] = {  # places of the candidates that are added
-    NOTHING: [],
+    "nothing": [],
     **{name: [place] for place, name in enumerate(CANDIDATES)},
-    BOTH: [0, 1],
+    "both of the symmetries": [0, 1],
     "all": list(range(len(CANDIDATES))),
 }
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import DEFAULT_STORE, CampaignArgument, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+    print_found,
+)
 from flows.cli.server.own import await_server, begin_server
 from flows.cli.server.settings import find_address
 from storage.errors import InputError
@@ -130,10 +138,7 @@ def plan(
     from storage.artifacts import Store
 
     found = plan_rows(plan_campaign(params, Store(store).address, runtime))
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_plan(found)
+    print_found(found, as_json, print_plan)
 
 
 @app.command()
@@ -250,10 +255,7 @@ def audit(
     await_server(server)
     done = audit_campaign(campaign, Store(store).address, methods or ())
     found = audit_results(Store(store), done)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_audit(found)
+    print_found(found, as_json, print_audit)
 
 
 def _show(store: str, record: "CampaignRecord", as_json: bool) -> None:
@@ -261,7 +263,4 @@ def _show(store: str, record: "CampaignRecord", as_json: bool) -> None:
     from storage.artifacts import Store
 
     found = results(Store(store), record)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_results(found)
+    print_found(found, as_json, print_results)

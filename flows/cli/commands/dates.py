@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORE, CampaignArgument, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+    print_found,
+)
 from flows.cli.server.own import await_server, begin_server
 from flows.cli.server.settings import check_address, find_address
 from storage.errors import InputError
@@ -117,8 +125,5 @@ def backfill(
         rows = backfill_seasons(params, Store(store).address, runtime)
     except BackfillError as error:
         rows, failure = error.rows, error
-    if as_json:
-        print(json.dumps(rows, indent=1))
-    else:
-        print_rows(rows)
+    print_found(rows, as_json, print_rows)
     raise typer.Exit(1 if failure else 0)

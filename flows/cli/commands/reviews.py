@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORE, CampaignArgument, JsonOption, LogsOption, StoreOption, configure_prefect
+from flows.cli.options import (
+    DEFAULT_STORE,
+    CampaignArgument,
+    JsonOption,
+    LogsOption,
+    StoreOption,
+    configure_prefect,
+    print_found,
+)
 from flows.cli.server.own import await_server, begin_server
 from storage.errors import InputError
 
@@ -76,11 +84,7 @@ def review(
 
         await_server(server)
         record = renew_campaign(campaign, Store(store).address)
-    found = review_results(opened, record)
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print_review(found)
+    print_found(review_results(opened, record), as_json, print_review)
 
 
 @app.command()

@@ -45,14 +45,11 @@ class Address:
 def find_address() -> Address | None:
     """Return the server that Prefect's settings name; None if the command starts one of its own.
 
-    The order is Prefect's: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile.
+    The order is Prefect's: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile. An empty setting
+    overrules those that follow.
     """
-    return next((Address(url, where) for url, where in _settings() if url is not None), None) if _is_set() else None
-
-
-def _is_set() -> bool:
-    """Tell whether the first setting of an address holds one: an empty one overrules those that follow."""
-    return bool(next((url for url, _ in _settings() if url is not None), None))
+    first = next((Address(url, where) for url, where in _settings() if url is not None), None)
+    return first if first and first.url else None
 
 
 def _settings() -> Iterator[tuple[str | None, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from storage.errors import InputError
 from tasks.classify.model import Classifier
@@ -33,11 +34,19 @@ def eager(model: nn.Module) -> Classifier:
     )
 
 
-def rehearsed(path: str, size: int = SIZE, explain: ExplainParams = EXPLAIN, **given: Any) -> None:
+def rehearsed(path: str, size: int = SIZE, explain: ExplainParams = EXPLAIN, **given: Any) -> set[int]:
+    """Rehearse a classifier, and return of how many images the passes were that some module got."""
     runtime = {name: given.pop(name) for name in ("batch_size", "saliency_precision") if name in given}
     given = {"architecture": EXPORTED, **given}
     classifier = GivenClassifier.model_validate({"path": path, **given})
-    rehearse(CLASSES, TrainParams(), classifier, explain, size, Runtime(device="cpu", **runtime))
+    sizes: set[int] = set()
+
+    def count(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        sizes.update(len(one) for one in inputs if isinstance(one, torch.Tensor) and one.shape[1:] == (3, size, size))
+
+    with register_module_forward_pre_hook(count):
+        rehearse(CLASSES, TrainParams(), classifier, explain, size, Runtime(device="cpu", **runtime))
+    return sizes
 
 
 def test_trial_images_differ_in_brightness() -> None:
@@ -57,16 +66,17 @@ def test_programs_for_any_number_of_images_pass(tmp_path: Path, outputs: str) ->
         "one_probability": lambda logits: logits[:, 1].sigmoid(),
     }
     path = written(tmp_path, program(tiny(last=ends[outputs])))
-    rehearsed(
-        path, outputs=outputs, explain=ExplainParams(methods=("gradcam", "occlusion", "lime"), gradcam=EXPLAIN.gradcam)
-    )
+    methods = ExplainParams(methods=("gradcam", "occlusion", "lime"), gradcam=EXPLAIN.gradcam)
+    assert {1, 2, 3, 32} <= rehearsed(path, outputs=outputs, explain=methods)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_checkpoints_of_trainers_pass(tmp_path: Path, precision: str) -> None:
     weights = torchvision_model().state_dict()
     path = written(tmp_path, saved({"state_dict": {f"model.{name}": tensor for name, tensor in weights.items()}}))
-    rehearsed(path, 64, ExplainParams(), architecture=ARCHITECTURE, saliency_precision=precision)
+    assert {1, 2, 3, 32} <= rehearsed(
+        path, 64, ExplainParams(), architecture=ARCHITECTURE, saliency_precision=precision
+    )
 
 
 class Scaled(nn.Module):
@@ -187,7 +197,7 @@ def test_programs_are_refused_by_their_cause(
 @pytest.mark.parametrize(("name", "batch_size"), [("one image", 1), ("few images", 16)])
 def test_the_batch_size_that_a_message_names_is_taken(tmp_path: Path, name: str, batch_size: int) -> None:
     methods = ExplainParams(methods=("gradcam", "occlusion", "lime"), gradcam=EXPLAIN.gradcam)
-    rehearsed(written(tmp_path, exported(name)), batch_size=batch_size, explain=methods)
+    assert max(rehearsed(written(tmp_path, exported(name)), batch_size=batch_size, explain=methods)) == batch_size
 
 
 def test_passes_on_another_machine_are_of_the_whole_batch_size(tmp_path: Path) -> None:
