@@ -2,7 +2,8 @@
 
 A published folder holds one set of files: the latest that was published. Artefacts never change, published files do.
 There are no locks, because runs on several machines publish into one store. Every file is replaced atomically. If two
-runs publish other rows at the same time, each writes again until files and manifest are of one run.
+runs publish other rows at the same time, each waits a random time and writes again, until files and manifest are of
+one run.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,7 +14,8 @@ from storage.artifacts import ArtifactRef, read_manifest
 from storage.errors import ArtifactError
 from storage.places.files import FileName, FileRecord, Place, damages, describe_content, write_atomically
 
-ATTEMPTS = 5  # times that a set is written when other runs publish into the same folder at the same moment
+ATTEMPTS = 8  # times that a set is written when other runs publish into the same folder at the same moment
+FIRST_WAIT, LONGEST_WAIT = 0.02, 2.0  # limits of the random wait before the next attempt, in seconds
 
 
 class PublishedManifest(BaseModel):
@@ -55,16 +57,39 @@ def publish_files(
     manifest : place of the set's manifest.
     sources : artefacts that the files are taken from.
     contents : makes the content of every file by its name; called only if the files are written.
+
+    Raises
+    ------
+    ArtifactError : other runs replaced the files at every attempt.
     """
     said = find_published(folder, manifest)
     if said is not None and said.sources == list(sources):
         return said.files
-    made = contents()
-    for _ in range(ATTEMPTS):
-        _write(folder, manifest, sources, made)
-        if said := find_published(folder, manifest):  # these files, or those of a run that was faster
-            return said.files
-    return made
+    return _write_until_whole(folder, manifest, sources, contents()).files
+
+
+def _write_until_whole(
+    folder: Place, manifest: Place, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]
+) -> PublishedManifest:
+    """Write a set until files and manifest are of one run: this one, or one that was faster."""
+    from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+    def write() -> PublishedManifest | None:
+        _write(folder, manifest, sources, contents)
+        return find_published(folder, manifest)
+
+    wait = wait_random_exponential(FIRST_WAIT, LONGEST_WAIT)  # runs that wait equally long would meet again
+    attempts = Retrying(stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_result(lambda said: said is None))
+    try:
+        said = attempts(write)
+    except RetryError:
+        said = None
+    if said is None:
+        raise ArtifactError(
+            f"{folder} was changed by other runs each of the {ATTEMPTS} times that it was published; its manifest may "
+            "not describe its files; run the same command again when no other run publishes there"
+        )
+    return said
 
 
 def _write(folder: Place, manifest: Place, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]) -> None:

@@ -1,8 +1,13 @@
-"""S3 servers that the tests of one process share."""
+"""S3 servers that the tests of one process share, and pages without drawn figures."""
 
 from collections.abc import Iterator
+from typing import Any, BinaryIO
+from zlib import crc32
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from tests.support.object_servers import CREDENTIALS, ObjectServer, running_server
 
@@ -23,3 +28,19 @@ def object_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def address(object_server: ObjectServer) -> str:
     """Address of a store in a prefix of its own."""
     return object_server.address(f"test/{next(N_PREFIXES)}")
+
+
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
+    """Save a figure as one pixel, for tests of what a page says: drawing takes most of their time.
+
+    The pixel's colour tells figures with other words apart.
+    """
+
+    def save(figure: Figure, file: BinaryIO, **_: Any) -> None:
+        words = " ".join(text.get_text() for text in figure.findobj(Text))
+        Image.new("RGB", (1, 1), f"#{crc32(words.encode()) & 0xFFFFFF:06x}").save(file, "PNG")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield

@@ -13,6 +13,8 @@ from storage.errors import InputError
 from storage.tables import CALIBRATION, EVALUATION, METRICS, PROMISES, SWAPS
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:

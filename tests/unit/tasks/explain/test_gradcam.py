@@ -72,7 +72,7 @@ def captum_maps(
         ("resnet18", "layer4"),
         ("resnet18", "layer4.1.conv2"),
         ("resnet18", "layer3"),
-        ("resnet34", "layer4"),
+        pytest.param("resnet34", "layer4", marks=pytest.mark.nightly),  # of the blocks of resnet18, twice as many
         ("vgg11", "features.18"),  # a convolution whose output the following ReLU overwrites
         ("vgg11", "features"),
         ("mobilenet_v3_small", "features"),

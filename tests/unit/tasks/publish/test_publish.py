@@ -11,6 +11,7 @@ import pytest
 
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError, InputError
+from storage.published import manifests
 from storage.published.manifests import publish_files, read_published
 from storage.published.publish import partition, publish_report, publish_table, table_manifest, unpublish_table
 from storage.records.campaigns import CampaignRecord, read_record, write_record
@@ -194,6 +195,19 @@ class TestAtTheSameTime:
         paths = self.race(*(lambda ref=ref: publish(store, ref) for ref in sources))
         assert len(set(paths)) == 1 and plants(paths[0]) in (["a"], ["b"], ["c"])
         assert problems(store) == [] and names(paths[0].parent) == ["part-0.parquet"]
+
+    def test_a_folder_that_others_always_change_is_told(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        written = manifests.write_atomically
+
+        def write_and_lose(path: Path, content: bytes) -> None:
+            written(path, content)
+            written(path.with_name("a.csv"), b"of another run")
+
+        monkeypatch.setattr(manifests, "write_atomically", write_and_lose)
+        monkeypatch.setattr(manifests, "LONGEST_WAIT", 0.001)
+        folder = local(store.root / "exports")
+        with pytest.raises(ArtifactError, match=r"exports was changed by other runs each of the 8 times"):
+            publish_files(folder, folder / MANIFEST, [], lambda: {"a.csv": b"of this run"})
 
     @pytest.mark.parametrize("i", range(10))
     def test_the_same_rows_are_there_once(self, store: Store, i: int) -> None:

@@ -19,6 +19,8 @@ from tasks.statistics.detection import detect
 from tests.support.report_campaign import DAYS, SHEET, FakeCampaign, table_rows
 from tests.support.report_pages import Page, shares
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 NAMES = [name for name, _ in SCORES.values()]
 
 
