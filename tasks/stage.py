@@ -18,10 +18,14 @@ from prefect.tasks import Task, exponential_backoff
 from tqdm import tqdm
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
+from storage.places.faults import WriteError
 from storage.records.results import record_name
 
-# I/O errors that are not retried: waiting does not bring back a missing or forbidden file. A busy disk recovers.
-PERMANENT_IO = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+# I/O errors that are not retried: waiting neither brings back a missing file nor makes room. A busy disk recovers.
+PERMANENT_IO = (
+    *(FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError),
+    WriteError,
+)
 RETRIES = 3  # retries of a task after a transient fault
 FIRST_RETRY_SECONDS = 2  # wait before the first retry, doubled for each further one
 PROGRESS_SECONDS = 1.0  # shortest time between updates of a progress artifact; an update costs about 10 ms

@@ -3,24 +3,38 @@
 The module imports neither Prefect nor torch: an early error should take no longer than `--help`.
 """
 
+import errno
 import json
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from flows.cli.stopping import SAID, stopping_at_once
 from flows.running.errors import RunFailedError
 from storage.errors import ArtifactError, InputError
+from storage.places.faults import WriteError
 
 LOG_BYTES = 1_000_000  # size of the log above which it is begun anew
 # Packages whose errors tell that the Prefect server is away, when they come out of a flow.
 OF_CONNECTIONS = ("httpx", "httpcore", "websockets", "h11", "h2")
 REMEDY = "run the same command again to go on; if it fails again, report it with the traceback (--debug prints it)"
+# What a person can do about an error of the system, besides running the command again.
+OF_SYSTEM = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "give this user the right to read and write it"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "look whether it was moved or removed, or its drive is gone"),
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ENODEV), "look at the disk, or the connection to the network share"
+    ),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n 4096)"),
+    errno.ENOMEM: "stop other programs, or use a machine with more memory",
+}
 OF_SERVER = ("Failed to reach API at", "No Prefect API URL provided", "Timed out while attempting to connect to")
 
 
@@ -61,7 +75,9 @@ def _report_error(error: Exception, as_json: bool) -> int:
         return _as_json({**said, "message": str(error)}, 2, as_json)
     if is_of_server(error):
         return _report("server", f"error: {server_message(error)}", 1, as_json)
-    if isinstance(error, ArtifactError | RunFailedError | OSError):
+    if isinstance(error, OSError):
+        return _report("failure", f"error: {system_message(error)}", 1, as_json)
+    if isinstance(error, ArtifactError | RunFailedError):
         return _report("failure", f"error: {error}", 1, as_json)
     log = write_log(error)
     first = next(iter(str(error).strip().splitlines()), "")
@@ -128,6 +144,40 @@ def server_message(error: BaseException) -> str:
         f"  set in: {address.where}\n  traceback: {write_log(error)}\n  remedy: {address.remedy}; then run the same "
         "command again to go on"
     )
+
+
+def system_message(error: OSError) -> str:
+    """Say which file or connection failed and how, and what to do."""
+    if error.errno is None or isinstance(error, WriteError):  # raised here, with words of its own
+        return str(error)
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    found = f"{names}: {error.strerror}" if names else f"{error.strerror}\n  traceback: {write_log(error)}"
+    remedy = OF_SYSTEM.get(error.errno)
+    return f"{found}\n  remedy: {f'{remedy}; then ' if remedy else ''}run the same command again to go on"
+
+
+@contextmanager
+def kept_failures(store: str, name: str) -> Generator[None]:
+    """Add what fails in the block to the store's list of failures, which `harvest list` shows.
+
+    Parameters
+    ----------
+    name : campaign, and date where there is one, as the list names them.
+    """
+    from storage.artifacts import Store
+    from storage.records.notices import keep_notice
+
+    try:
+        yield
+    except InputError:  # nothing ran
+        raise
+    except Exception as error:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        first = next(iter(str(innermost(error)).strip().splitlines()), type(error).__name__)
+        notice = {"time": now, "flow_run": name, "id": uuid4().hex, "state": "Failed", "message": first, "url": ""}
+        with suppress(OSError):  # a store that cannot be written is what failed
+            keep_notice(Store(store), notice)
+        raise
 
 
 def write_log(error: BaseException) -> str:

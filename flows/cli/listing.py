@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from storage.records.acquisitions import fit_digest, list_acquisitions, read_acq
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.notices import NOTICES
 
+PROGRAM = "harvest-reliability"
 # First kind of artefact that a table of a campaign's parameters changes; all that follow in `STEPS` are then new.
 FIRST_CHANGED = {
     **dict.fromkeys(("source", "dates", "ingest"), "images"),
@@ -54,7 +56,8 @@ def list_store(store: Store) -> dict[str, Any]:
             rows.append(_row(store, found.campaign, found.date.isoformat(), "scored", found.fit, found.artifacts))
         except ArtifactError as error:
             problems.append(str(error))
-    if not rows and not problems:
+    failures = list(kept_notices(store))
+    if not rows and not problems and not failures:
         raise InputError(
             f"There is no campaign in {store.root}",
             "The store must hold a complete run of a campaign",
@@ -64,7 +67,7 @@ def list_store(store: Store) -> dict[str, Any]:
     for row in rows:
         row["is_current"] = present.get(row["campaign"], row["fit"]) == row["fit"]
     rows.sort(key=lambda row: (row["campaign"], row["date"], row["is_current"]))
-    return {"store": str(store.root), "dates": rows, "problems": problems, "failures": list(kept_notices(store))}
+    return {"store": str(store.root), "dates": rows, "problems": problems, "failures": failures}
 
 
 def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:
@@ -93,7 +96,7 @@ def _is_outside(drift: Artifact) -> bool:
 
 
 def kept_notices(store: Store) -> Iterator[dict[str, str]]:
-    """Yield the notices of runs of the service that failed, the oldest first."""
+    """Yield the notices of runs that failed, of commands and of the service, the oldest first."""
     file = store.root / f"{NOTICES}.jsonl"
     places = [file] if file.is_file() else sorted((store.root / NOTICES).glob("*.json"))
     for place in places:
@@ -117,7 +120,23 @@ def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | Non
     order = sorted(kinds, key=_step)
     kept = [{"kind": kind, "n": len(kinds[kind]), "n_cached": sum(kinds[kind])} for kind in order]
     new = [kind for kind in order if first <= _step(kind) < len(STEPS) or not all(kinds[kind])]
-    return {"campaign": record.campaign, "artifacts": kept, "changed": keys, "would_compute": new}
+    return {
+        "campaign": record.campaign,
+        "artifacts": kept,
+        "changed": keys,
+        "would_compute": new,
+        "made_by": sorted(made_by(store, record)),
+        "version": version(PROGRAM),
+    }
+
+
+def made_by(store: Store, record: CampaignRecord) -> set[str]:
+    """Return the versions of this program that made a campaign's artefacts, as their manifests say."""
+    found: set[str] = set()
+    for ref in record.artifacts.values():
+        with suppress(ArtifactError):  # it is gone, which `is_whole` tells
+            found.add(store.open(ref).manifest.versions.get(PROGRAM, "unknown"))
+    return found
 
 
 def _step(kind: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flows.plan.machine import size_text
+from storage.places.faults import size_text
 
 
 def print_plan(found: dict[str, Any]) -> None:

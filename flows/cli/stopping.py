@@ -50,7 +50,7 @@ def _watch(receiving: int, as_json: bool) -> None:
             if number[0] in STOP_SIGNALS:
                 code = 128 + number[0]
                 threading.Thread(target=_end_at_second, args=(receiving, code), daemon=True).start()
-                _end(code, as_json)
+                end_now(code, "stopped", SAID, as_json)
     finally:
         os.close(receiving)
 
@@ -58,14 +58,16 @@ def _watch(receiving: int, as_json: bool) -> None:
 def _end_at_second(receiving: int, code: int) -> None:
     while number := os.read(receiving, 1):
         if number[0] in STOP_SIGNALS:
+            end_children(seconds=0)
             os._exit(code)
 
 
-def _end(code: int, as_json: bool) -> None:
-    """Say that the command was stopped, end its children, and end the process."""
+def end_now(code: int, kind: str, said: str, as_json: bool) -> None:
+    """Say why the command ends, end its children, and end the process, from any thread."""
     if as_json:
-        _write(1, json.dumps({"error": {"kind": "stopped", "message": SAID, "exit_code": code}}) + "\n")
-    _write(2, ("\r\x1b[K" if sys.stderr.isatty() else "") + SAID + "\n")
+        message = said.removeprefix("error: ")
+        _write(1, json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}) + "\n")
+    _write(2, ("\r\x1b[K" if sys.stderr.isatty() else "") + said + "\n")
     # From now on nothing is printed: threads that are cut off would show tracebacks.
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
@@ -79,15 +81,20 @@ def _write(to: int, text: str) -> None:
         os.write(to, text.encode())
 
 
-def end_children() -> None:
-    """End all processes that this one has started, such as its Prefect server and Dask's workers."""
+def end_children(seconds: float = CHILD_SECONDS) -> None:
+    """End all processes that this one has started, such as its Prefect server and Dask's workers.
+
+    Parameters
+    ----------
+    seconds : time that they have to end by themselves before they are killed.
+    """
     import psutil
 
     children = psutil.Process().children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):
             child.terminate()
-    _, alive = psutil.wait_procs(children, timeout=CHILD_SECONDS)
+    _, alive = psutil.wait_procs(children, timeout=seconds)
     for child in alive:
         with suppress(psutil.NoSuchProcess):
             child.kill()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from flows.plan.machine import size_text
 from storage.errors import InputError
+from storage.places.faults import size_text
 from tasks.plan.memory import StageMemory, plan_memory
 from tasks.plan.store import plan_store
 from tasks.plan.workload import Workload

@@ -1,12 +1,12 @@
 """Measure what this machine has: memory that may be used, free disk space and processors."""
 
-import math
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+from storage.places.faults import free_bytes
 
 CGROUPS = Path("/sys/fs/cgroup")  # folder of all control groups
 OWN_CGROUP = Path("/proc/self/cgroup")  # file that names the control groups of this process
@@ -43,18 +43,9 @@ def free_disk(store: str) -> int | None:
     """Return the free bytes on the disk of a store, which need not exist yet; None for a store in a bucket."""
     if "://" in store:
         return None
-    folder = Path(store).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return free_bytes(Path(store).absolute())
 
 
 def n_processors() -> int:
     """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def size_text(n_bytes: float) -> str:
-    """Write a number of bytes for people, for example `1.3 GB`."""
-    power = min(4, max(1, int(math.log(max(n_bytes, 1), 1000))))
-    return f"{n_bytes / 1000**power:.{1 if n_bytes < 100 * 1000**power else 0}f} {'kMGT'[power - 1]}B"

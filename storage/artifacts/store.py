@@ -8,6 +8,7 @@ files differ shows damage.
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
+from storage.places.faults import writing
 from storage.places.files import FileName, FileRecord, Place, damages, relative_name, remove_all, strangers
 
 M = TypeVar("M", bound=BaseModel)
@@ -252,27 +254,37 @@ class Store:
         ----------
         recipe : everything that the artefact is made from.
         versions : versions of the packages that made the numbers, for the manifest.
+
+        Raises
+        ------
+        WriteError : the disk is full or read-only.
         """
         ref = recipe.ref
-        draft = begin_draft(self.folder(ref))
-        try:
-            yield draft
-            manifest = Manifest(
-                kind=ref.kind,
-                digest=ref.digest,
-                revision=recipe.revision,
-                params=dict(recipe.params),
-                inputs=_named(recipe.inputs),
-                files=draft.finish(),
-                place=draft.place,
-                summary=draft.summary,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                versions=dict(versions or {}),
-            )
-            draft.commit(manifest.model_dump_json(indent=1).encode(), lambda: self.holds(ref))
-        finally:
-            draft.discard()
+        final = self.folder(ref)
+        with writing(f"Artefact {ref}", final.parent if isinstance(final, Path) else Path(tempfile.gettempdir())):
+            draft = begin_draft(final)
+            try:
+                yield draft
+                self._commit(draft, recipe, dict(versions or {}))
+            finally:
+                draft.discard()
         remove_all(self._work_folder(ref))
+
+    def _commit(self, draft: Draft, recipe: Recipe, versions: dict[str, str]) -> None:
+        ref = recipe.ref
+        manifest = Manifest(
+            kind=ref.kind,
+            digest=ref.digest,
+            revision=recipe.revision,
+            params=dict(recipe.params),
+            inputs=_named(recipe.inputs),
+            files=draft.finish(),
+            place=draft.place,
+            summary=draft.summary,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=versions,
+        )
+        draft.commit(manifest.model_dump_json(indent=1).encode(), lambda: self.holds(ref))
 
     def forget_result(self, key: str) -> None:
         """Delete the record of a cached task, so that the task runs again."""

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from storage.places.faults import writing
 from storage.places.objects import ObjectPath
 
 Place = Path | ObjectPath
@@ -120,24 +121,30 @@ def strangers(folder: Place, known: Collection[str]) -> list[str]:
 
 def _thing(name: str) -> str:
     """Return the word for a file: Zarr v3 keeps its shards under `<array>/c/`, all others are plain files."""
-    return "shard" if ".zarr/c" in f"/{name}" else "file"
+    return "shard" if "/c/" in name else "file"
 
 
 def write_atomically(path: Place, content: bytes) -> None:
-    """Replace a file atomically: a reader, or a kill at any moment, finds the old content or the new, never a part."""
+    """Replace a file atomically: a reader, or a kill at any moment, finds the old content or the new, never a part.
+
+    Raises
+    ------
+    WriteError : the disk is full or read-only.
+    """
     if isinstance(path, ObjectPath):
         path.write_bytes(content)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(f"File {path.name}", path.parent, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def remove_all(folder: Place) -> None:

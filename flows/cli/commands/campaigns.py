@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.cli.failures import kept_failures
 from flows.cli.options import (
     DEFAULT_STORE,
     CampaignArgument,
@@ -165,7 +166,9 @@ def run(
     from storage.artifacts import Store
 
     await_server(server)
-    _show(store, analyse_campaign(params, Store(store).address, runtime), as_json)
+    with kept_failures(store, params.campaign):
+        record = analyse_campaign(params, Store(store).address, runtime)
+    _show(store, record, as_json)
 
 
 @app.command()

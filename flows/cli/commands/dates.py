@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.failures import kept_failures
 from flows.cli.options import (
     DEFAULT_STORE,
     CampaignArgument,
@@ -59,7 +60,8 @@ def score(
     await_server(server)
     now = ArrivalParams(settle_seconds=0, patience_minutes=0)
     try:
-        record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
+        with kept_failures(store, f"{campaign} {acquired.date()}"):
+            record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when all its files are copied"
         raise InputError(found, "A date is scored only when all its files are there", remedy) from None

@@ -84,7 +84,7 @@ def status(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what of a campaign's last run is cached, and what a new run of the same version would compute.
+    """Tell what of a campaign's last run is cached, and what a new run would compute.
 
     With a TOML file, its keys are compared with those of the last run. Sizes of files are compared; `harvest verify`
     reads their content. Images that changed in the source are not looked at.
@@ -111,7 +111,12 @@ def status(
         print(f"  {row['kind']:14} {row['n_cached']} of {row['n']} cached")
     if found["changed"]:
         print(f"changed since: {', '.join(found['changed'])}")
-    print(f"a run of the same version would compute: {', '.join(found['would_compute']) or 'nothing'}")
+    print(f"a run would compute: {', '.join(found['would_compute']) or 'nothing'}")
+    if others := [one for one in found["made_by"] if one != found["version"]]:
+        print(
+            f"made by version {', '.join(others)}, this is version {found['version']}: a stage whose numbers have "
+            "changed since then is computed again too"
+        )
 
 
 @app.command("open")

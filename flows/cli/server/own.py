@@ -11,14 +11,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home
+from flows.cli.stopping import end_now
+from storage.places.faults import free_bytes, size_text
 
 START_SECONDS = 600  # longest wait for a server's first answer; a busy machine with a slow disk has taken minutes
+AGAIN = "run the same command again to go on; if that fails too, set PREFECT_HOME to a new folder on a disk with room"
 SLOW_SECONDS = 20  # wait after which a person is told what the command waits for
 STOP_SECONDS = 3  # time that a server has to end by itself
 
@@ -56,7 +60,9 @@ class OwnServer:
         while not self._answers():
             waited = time.monotonic() - begun
             if self.process.poll() is not None:
-                raise ServerError(f"The Prefect server of this command ended while starting: {self._last_words()}")
+                raise ServerError(
+                    f"The Prefect server of this command ended while starting: {self._last_words()}\n  remedy: {AGAIN}"
+                )
             if waited > START_SECONDS:
                 self.stop()
                 raise ServerError(
@@ -83,10 +89,7 @@ class OwnServer:
         said = [line.strip() for line in self.log.read().splitlines() if line.strip()]
         errors = [line for line in said if "Error" in line or "error" in line]
         last = (errors or said or [f"exit code {self.process.returncode}"])[-1]
-        return (
-            f"{last}\n  its files: {home()}\n"
-            "  remedy: set PREFECT_HOME to a new folder; results are in the store, so nothing is computed again"
-        )
+        return f"{last}\n  its files: {home()} ({size_text(free_bytes(home()))} free)"
 
     def hand_over(self) -> None:
         """Make the server that of Prefect in this process, which then starts no other."""
@@ -94,6 +97,14 @@ class OwnServer:
 
         prefect = SubprocessASGIServer()
         prefect.port, prefect.server_process, prefect.running = self.port, self.process, True
+        threading.Thread(target=self._watch, daemon=True, name="server").start()
+
+    def _watch(self) -> None:
+        """End the command if its server ends first: Prefect would ask it again and again, for minutes."""
+        self.process.wait()
+        if threading.main_thread().is_alive():  # or the command is ending, and its server with it
+            found = f"The Prefect server of this command ended during the run: {self._last_words()}"
+            end_now(1, "server", f"error: {found}\n  remedy: {AGAIN}", "--json" in sys.argv)
 
     def stop(self) -> None:
         """End the server; it has `STOP_SECONDS` to do so by itself."""

@@ -10,6 +10,8 @@ import pytest
 from flows.cli.failures import run_program
 from storage.errors import ArtifactError
 
+AGAIN = "run the same command again to go on"
+
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -59,7 +61,16 @@ def test_what_nobody_foresaw_is_one_message_with_a_log(
     ("error", "said"),
     [
         (ArtifactError("artefact images/1 has no a.zarr"), "error: artefact images/1 has no a.zarr\n"),
-        (PermissionError(13, "Permission denied", "/store"), "error: [Errno 13] Permission denied: '/store'\n"),
+        (
+            PermissionError(13, "Permission denied", "/store"),
+            "error: /store: Permission denied\n  remedy: give this user the right to read and write it; then run the "
+            "same command again to go on\n",
+        ),
+        (
+            OSError(121, "Remote I/O error", "/a", None, "/b"),
+            f"error: /a and /b: Remote I/O error\n  remedy: {AGAIN}\n",
+        ),
+        (OSError("bucket b does not answer"), "error: bucket b does not answer\n"),
         (ExceptionGroup("tasks", [ArtifactError("the first"), KeyError("second")]), "error: the first\n"),
         (KeyboardInterrupt(), "stopped; run the same command again to go on\n"),
     ],
@@ -69,6 +80,13 @@ def test_known_failures_are_their_message(
 ) -> None:
     assert fail(error) == (130 if isinstance(error, KeyboardInterrupt) else 1)
     assert capsys.readouterr().err == said and not state.exists()
+
+
+def test_an_error_of_the_system_without_a_file_has_a_log(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(OSError(24, "Too many open files")) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == ["error: Too many open files", f"  traceback: {state}"]
+    assert said[2] == f"  remedy: allow more open files (ulimit -n 4096); then {AGAIN}" and state.is_file()
 
 
 def test_debug_prints_the_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:

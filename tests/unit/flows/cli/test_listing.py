@@ -1,13 +1,15 @@
 """Tests of `harvest list`, `status` and `open`."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from flows.cli.failures import kept_failures
 from flows.cli.listing import differences
 from storage.artifacts import Recipe
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, InputError
 from storage.records.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.records.notices import keep_notice
@@ -69,6 +71,19 @@ def test_a_damaged_record_is_told(
     assert "DAMAGED" in shown(monkeypatch, capsys, campaign, "list")
 
 
+def test_failures_of_commands_are_listed_without_a_complete_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError), kept_failures(str(tmp_path), "field2"):
+        raise InputError("nothing ran", "rule", "remedy")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ExceptionGroup), kept_failures(str(tmp_path), "field2"):
+        raise ExceptionGroup("tasks", [OSError("the share is gone\nmore"), KeyError("second")])
+    assert main(monkeypatch, "list", "--store", tmp_path) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("failed: ") and last.endswith(" field2: the share is gone")
+
+
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(monkeypatch, "list", "--store", tmp_path) == 2
     assert "There is no campaign in" in capsys.readouterr().err
@@ -86,7 +101,20 @@ def test_what_is_cached_and_what_is_missing(
     (local(artifact.folder) / name).write_bytes(b"cut off")
     text = shown(monkeypatch, capsys, campaign, "status", "field2-2021")
     assert "metrics        0 of 1 cached" in text
-    assert text.endswith("a run of the same version would compute: metrics\n")
+    assert "a run would compute: metrics\n" in text
+    said = f"made by version unknown, this is version {version('harvest-reliability')}: "
+    assert text.splitlines()[-1].startswith(said)
+
+
+def test_artefacts_of_this_version_are_not_called_others(
+    campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = Recipe("images", 1, {"made": "now"})
+    with campaign.store.create(recipe, {"harvest-reliability": version("harvest-reliability")}):
+        pass
+    record = CampaignRecord(campaign="now", params={}, artifacts={"images": recipe.ref}, report="index.html")
+    write_record(campaign.store, record)
+    assert shown(monkeypatch, capsys, campaign, "status", "now").endswith("a run would compute: nothing\n")
 
 
 def test_a_report_that_is_opened(

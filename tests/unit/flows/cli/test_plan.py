@@ -8,7 +8,7 @@ import pytest
 
 from flows.cli import plan as cli_plan
 from flows.plan import plan as planning
-from flows.plan.machine import size_text
+from storage.places.faults import size_text
 from tests.unit.flows.cli.test_main import main
 
 CAMPAIGN = """

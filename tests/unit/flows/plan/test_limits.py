@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from flows.plan.limits import Machine, changes, check_disk, check_memory
-from flows.plan.machine import free_disk, memory_limit, size_text
+from flows.plan.machine import free_disk, memory_limit
 from storage.errors import InputError
+from storage.places.faults import size_text
 from tasks.cluster.params import ClusterParams
 from tasks.explain.methods import ExplainParams
 from tasks.parameters import Runtime
