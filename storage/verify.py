@@ -193,7 +193,7 @@ def _table_problems(store: Store, folder: Place, outdated: list[str], table: str
 
 def _array_problems(folder: Place) -> list[str]:
     problems: list[str] = []
-    for path in sorted(folder.glob("*.zarr")):
+    for path in sorted(one.parent for one in folder.glob("*/zarr.json")):
         try:
             zarr.open_array(store=reading_store(path), mode="r", zarr_format=3)
         except (OSError, ValueError, KeyError) as error:

@@ -10,9 +10,9 @@ class ArraySpec:
 
     Attributes
     ----------
-    name : file name without `.zarr`.
+    name : name of the array's folder in its artefact.
     dims : names of the axes.
-    dtype : numpy name of the type.
+    dtype : numpy name of the type, or `string`.
     meaning, unit : description for the reader of the file, stored in the attributes of the array.
     chunk, shard : length along the first axis; None writes the array as one chunk. `create_array` can be given another
         length of shard; readers take it from the array.
@@ -48,6 +48,7 @@ PEAK = ArraySpec(
 )
 ROWS = ArraySpec("rows", ("image",), "int32", "position of each map's image in the date's images array", "from 0")
 EXPLAINED_CLASS = ArraySpec("explained_class", ("image",), "int16", "class that each map explains", "class index")
+PLANT_IDS = ArraySpec("plant_id", ("image",), "string", "plant of each image or map", "id", shuffle="noshuffle")
 LOGITS = ArraySpec("logits", ("image", "class"), "float32", "the classifier's output before softmax", "1")
 FEATURES = ArraySpec(
     "features", ("image", "feature"), "float32", "input of the classifier's last layer, for each image", "1", 1024

@@ -4,7 +4,8 @@ A shard is one file. Two writers inside one shard silently lose each other's chu
 Blocks that do not cover whole shards are refused, and so are parts that do not tile an array (`link_shards`).
 """
 
-from collections.abc import Generator, Sequence
+import json
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from storage.arrays.shards import reading_store
-from storage.arrays.specs import ArraySpec
+from storage.arrays.specs import PLANT_IDS, ArraySpec
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
 
@@ -29,11 +30,11 @@ def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: i
     # Zarr refuses empty chunks. A shard must hold whole chunks even where the array has fewer images than a shard.
     chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
     return zarr.create_array(
-        store=str(draft.folder / f"{spec.name}.zarr"),
+        store=str(draft.folder / spec.name),
         shape=shape,
         chunks=(chunk, *(max(1, n) for n in rest)),
         shards=None if shard is None else (shard, *(max(1, n) for n in rest)),
-        dtype=spec.dtype,
+        dtype=str if spec.dtype == "string" else spec.dtype,
         compressors=BloscCodec(cname="lz4", clevel=5, shuffle=spec.shuffle),
         dimension_names=spec.dims,
         attributes={"meaning": spec.meaning, "unit": spec.unit, "version": spec.version},
@@ -74,7 +75,30 @@ def covers_whole_shards(part: range, n: int, shard: int) -> bool:
 def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int | None = None) -> None:
     """Write a whole array at once; `shard` is the images per file (default: the spec's)."""
     array = create_array(draft, spec, values.shape, shard)
-    write_block(array, 0, values.astype(spec.dtype))
+    write_block(array, 0, values if spec.dtype == "string" else values.astype(spec.dtype))
+
+
+def write_group(draft: Draft, plants: Sequence[str], attributes: Mapping[str, str]) -> None:
+    """Make the arrays of a draft, and the ids of plants, one Zarr group, which `xarray.open_zarr` opens as a dataset.
+
+    The group holds the metadata of its arrays, so readers list no folder, and the tables beside the arrays do not
+    matter. Arrays with one axis are coordinates.
+
+    Parameters
+    ----------
+    plants : plant of each image or map, along the first axis of the arrays.
+    attributes : texts by name that say what the group is of, such as `date` and `method`.
+    """
+    write_array(draft, PLANT_IDS, np.asarray(plants, np.dtypes.StringDType()))
+    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(draft.folder.glob("*/zarr.json"))}
+    along = [name for name, metadata in found.items() if len(metadata["shape"]) == 1]
+    group = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {**attributes, "coordinates": " ".join(along)},
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": found},
+    }
+    draft.write_json("zarr.json", group)
 
 
 @dataclass(frozen=True)
@@ -104,9 +128,8 @@ def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) ->
     check_tiling(ranges, n, unit)
     for part, own in zip(parts, ranges, strict=True):
         for start in own[::unit]:
-            link_file(
-                draft, _shard_file(whole, spec, start), part.artifact, _shard_file(whole, spec, start - part.first)
-            )
+            source = _shard_file(whole, array_name(part.artifact, spec), start - part.first)
+            link_file(draft, _shard_file(whole, spec.name, start), part.artifact, source)
 
 
 def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
@@ -123,10 +146,10 @@ def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
         raise artifact.lacks(source) from None
 
 
-def _shard_file(array: zarr.Array[Any], spec: ArraySpec, start: int) -> str:
-    """Return the name, within its artefact, of the shard file that begins with image `start`."""
+def _shard_file(array: zarr.Array[Any], name: str, start: int) -> str:
+    """Return the name, within its artefact, of the shard file of the array `name` that begins with image `start`."""
     where = (start // shard_length(array), *(0 for _ in array.shape[1:]))
-    return f"{spec.name}.zarr/{array.metadata.encode_chunk_key(where)}"
+    return f"{name}/{array.metadata.encode_chunk_key(where)}"
 
 
 def check_layout(artifact: Artifact, part: zarr.Array[Any], whole: zarr.Array[Any]) -> None:
@@ -179,6 +202,12 @@ def _named(parts: Sequence[range]) -> str:
     return ", ".join(f"{part.start}..{part.stop - 1}" for part in parts)
 
 
+def array_name(artifact: Artifact, spec: ArraySpec) -> str:
+    """Return the name of an array's folder in an artefact; earlier versions added `.zarr` to it."""
+    earlier = f"{spec.name}.zarr"
+    return earlier if f"{earlier}/zarr.json" in artifact.manifest.files else spec.name
+
+
 def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     """Open an array of an artefact for lazy reading.
 
@@ -186,12 +215,13 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     ------
     ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
     """
-    place = artifact.file(f"{spec.name}.zarr")
+    place = artifact.file(array_name(artifact, spec))
     try:
         array = zarr.open_array(store=reading_store(place), mode="r", zarr_format=3)
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
-    found = (tuple(array.metadata.dimension_names or ()), str(array.dtype), array.attrs.get("version"))  # pyright: ignore
+    dtype = "string" if array.dtype.kind in "TO" else str(array.dtype)
+    found = (tuple(array.metadata.dimension_names or ()), dtype, array.attrs.get("version"))  # pyright: ignore
     expected = (spec.dims, spec.dtype, spec.version)
     if found != expected:
         raise ArtifactError(f"{artifact.ref}/{spec.name} has axes, type and version {found}, expected {expected}")

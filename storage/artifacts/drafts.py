@@ -172,7 +172,7 @@ class ObjectDraft(Draft):
 
     def settle(self) -> None:
         """Upload the shards and remove them from this machine. Array metadata stays, as it may still change."""
-        shards = {name: path for name, path in files_below(self.folder).items() if ".zarr/c/" in name}
+        shards = {name: path for name, path in files_below(self.folder).items() if "/c/" in name}
         self._send_all(shards)
         for path in shards.values():
             path.unlink()

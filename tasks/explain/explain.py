@@ -27,10 +27,18 @@ from numpy.typing import NDArray
 from prefect import task
 
 from storage.arrays.specs import EXPLAINED_CLASS, IMAGES, PEAK, ROWS, SALIENCY, ArraySpec
-from storage.arrays.zarr_files import Part, iter_images, link_shards, open_array, read_array, write_array
+from storage.arrays.zarr_files import (
+    Part,
+    iter_images,
+    link_shards,
+    open_array,
+    read_array,
+    write_array,
+    write_group,
+)
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
-from storage.tables import PREDICTIONS
+from storage.tables import OBSERVATIONS, PREDICTIONS
 from storage.tables.parquet import Rows, read_table
 from tasks.batches import batches
 from tasks.classify.loading import load_classifier
@@ -242,7 +250,14 @@ def gather_maps(
     parts = [store.open(ref) for group in shards for ref in group]
     n_maps = len(explained_images(read_table(store.open(predictions), PREDICTIONS)))
     link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
-    write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
+    rows = joined(parts, ROWS)
+    write_vectors(draft, joined(parts, PEAK), rows, joined(parts, EXPLAINED_CLASS))
+    plants = read_table(store.open(images), OBSERVATIONS)["plant_id"]
+    write_group(
+        draft,
+        [plants[row] for row in rows],
+        {"date": date.isoformat(), "method": method, "explained_class": params.explained_class},
+    )
     counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
     draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
 

@@ -20,7 +20,7 @@ from PIL import Image
 from prefect import task
 
 from storage.arrays.specs import IMAGES
-from storage.arrays.zarr_files import create_array, write_block
+from storage.arrays.zarr_files import create_array, write_block, write_group
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED
@@ -104,6 +104,7 @@ def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: in
     array.resize((len(rows), size, size, 3))
     if shard:
         write_block(array, start, np.stack(shard))
+    write_group(draft, [row["plant_id"] for row in rows], {"date": listing["date"]})
     write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
     write_table(draft, REJECTED, rows_to_columns(REJECTED, rejected))
     draft.write_json("listing.json", {**listing, "images": rows})

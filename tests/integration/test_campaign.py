@@ -127,7 +127,7 @@ def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Pa
     before, opened = table_bytes(store), Store(store)
     shutil.rmtree(local(opened.folder(first.record.artifacts["predictions 2022-08-25"])))
     saliency = opened.folder(first.record.artifacts["saliency gradcam 2022-09-03"])
-    shard = next(path for path in (local(saliency / "saliency.zarr" / "c")).rglob("*") if path.is_file())
+    shard = next(path for path in (local(saliency / "saliency" / "c")).rglob("*") if path.is_file())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)  # the same file is the shard's of its own

@@ -121,7 +121,7 @@ def shard_folders(store: Store) -> list[Path]:
 def stamps(folders: list[Path]) -> dict[str, tuple[bytes, int]]:
     """Manifest (which tells when it was made) and inode of the maps of every shard."""
     return {
-        folder.name: ((folder / MANIFEST).read_bytes(), (folder / "saliency.zarr/c/0/0/0").stat().st_ino)
+        folder.name: ((folder / MANIFEST).read_bytes(), (folder / "saliency/c/0/0/0").stat().st_ino)
         for folder in folders
     }
 
@@ -170,9 +170,9 @@ def test_maps_are_those_of_the_method(season: Season) -> None:
 
 def test_a_dates_maps_are_the_files_of_its_shards(season: Season) -> None:
     artifact, folders = season.store.open(season.first.saliency), shard_folders(season.store)
-    ours = [artifact.folder / f"saliency.zarr/c/{number}/0/0" for number in range(9)]
+    ours = [artifact.folder / f"saliency/c/{number}/0/0" for number in range(9)]
     assert [local(path).stat().st_ino for path in ours] == [inode for _, inode in stamps(folders).values()]
-    raw = zarr.open_array(str(artifact.folder / "saliency.zarr"), mode="r")
+    raw = zarr.open_array(str(artifact.folder / "saliency"), mode="r")
     assert (raw.shape, raw.shards, raw.chunks) == ((140, 3, 3), (16, 3, 3), (1, 3, 3))
     assert verify_store(season.store).problems == []
 

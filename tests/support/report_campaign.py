@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.arrays.specs import IMAGES, PEAK, PROTOTYPES, ROWS, SALIENCY
-from storage.arrays.zarr_files import write_array
+from storage.arrays.zarr_files import write_array, write_group
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.records.campaigns import CampaignRecord
 from storage.tables import (
@@ -193,6 +193,7 @@ class FakeCampaign:
 
         def write(draft: Draft) -> None:
             write_array(draft, IMAGES, pixels)
+            write_group(draft, [row["plant_id"] for row in rows][: len(pixels)], {"date": day})
             fixed = {"path": "p.png", "sha256": "0", "height": 32, "width": 32}
             remarks = [{**row, **fixed, "flags": "known_blurry" if row["row"] == 3 else ""} for row in rows]
             write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, remarks))
@@ -429,6 +430,7 @@ class FakeCampaign:
             write_array(draft, SALIENCY, maps)
             write_array(draft, PEAK, np.ones(len(maps)))
             write_array(draft, ROWS, np.asarray([row["row"] for row in chosen]))
+            write_group(draft, [row["plant_id"] for row in chosen], {"date": day, "method": method})
 
         self.make(f"saliency {method} {day}", "saliency", write, {})
 

@@ -156,12 +156,19 @@ def check_to_harvest(found: dict[str, Any], campaign: FakeCampaign) -> None:
     assert set(found["lazy"].columns) == {*rows[0], "campaign", "date"}
 
 
+def check_about_ready(found: dict[str, Any], campaign: FakeCampaign) -> None:
+    expected = {day: sum(row["ready_probability"] for row in decided_rows(campaign, day)) for day in DAYS}
+    shown = {str(row["date"]): row["ready_probability"] for row in found["about_ready"].to_dicts()}
+    assert shown == pytest.approx(expected)
+
+
 def check_maps(found: dict[str, Any], campaign: FakeCampaign) -> None:
     assigned = table_rows(campaign, f"assignments gradcam {DAY}", ASSIGNMENTS)
     rows = {row["plant_id"]: row["row"] for row in assigned}
-    assert found["maps"].shape == (len(rows), 8, 8) and found["maps"].dtype == np.float32
-    assert dict(zip(found["plants"], found["rows"].tolist(), strict=True)) == rows
-    assert PLANT in rows
+    assert found["unscaled"].shape == (len(rows), 8, 8) and found["unscaled"].dtype == np.float32
+    maps = found["maps"]
+    assert dict(zip(maps.plant_id.values.tolist(), maps.rows.values.tolist(), strict=True)) == rows
+    assert PLANT in rows and found["explained"].dims == ("image", "y", "x", "channel")
 
 
 def check_to_check(found: dict[str, Any], campaign: FakeCampaign) -> None:
@@ -192,6 +199,7 @@ CHECKS = {
     "plan": check_plan,
     "accuracy": check_accuracy,
     "to_harvest": check_to_harvest,
+    "about_ready": check_about_ready,
     "maps": check_maps,
     "to_check": check_to_check,
     "decisions": check_decisions,

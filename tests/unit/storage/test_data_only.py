@@ -46,7 +46,7 @@ def artifact(tmp_path: Path) -> Artifact:
 def test_an_array_that_names_a_python_codec_or_type_is_refused(
     artifact: Artifact, executed: Path, codec: str, key: str
 ) -> None:
-    array = local(artifact.folder) / "labels.zarr"
+    array = local(artifact.folder) / "labels"
     named = {"name": codec, "configuration": {"command": f"mkdir {executed}"}}
     said = json.loads((array / "zarr.json").read_text())
     (array / "zarr.json").write_text(json.dumps({**said, key: [named] if key == "codecs" else named}))
@@ -58,7 +58,7 @@ def test_an_array_that_names_a_python_codec_or_type_is_refused(
 
 def test_an_array_of_pickled_objects_of_zarr_2_is_refused(artifact: Artifact, executed: Path) -> None:
     """Zarr 2 had a filter that unpickles; stores are read as Zarr 3 alone."""
-    array = local(artifact.folder) / "labels.zarr"
+    array = local(artifact.folder) / "labels"
     (array / "zarr.json").unlink()
     said: dict[str, Any] = {"shape": [1], "chunks": [1], "dtype": "|O", "fill_value": None, "order": "C"}
     said |= {"compressor": None, "filters": [Pickle().get_config()], "zarr_format": 2}

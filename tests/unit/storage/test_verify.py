@@ -102,15 +102,15 @@ def test_a_whole_store(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "file", "message"),
     [
-        (flip, f"{IMAGES_AT}/images.zarr/c/1/0/0/0", "shard images.zarr/c/1/0/0/0 has changed content"),
-        (flip, f"{IMAGES_AT}/images.zarr/zarr.json", "file images.zarr/zarr.json has changed content"),
-        (truncate, f"{IMAGES_AT}/images.zarr/c/0/0/0/0", "shard images.zarr/c/0/0/0/0 has "),
-        (Path.unlink, f"{IMAGES_AT}/images.zarr/c/1/0/0/0", "shard images.zarr/c/1/0/0/0 is missing"),
+        (flip, f"{IMAGES_AT}/images/c/1/0/0/0", "shard images/c/1/0/0/0 has changed content"),
+        (flip, f"{IMAGES_AT}/images/zarr.json", "file images/zarr.json has changed content"),
+        (truncate, f"{IMAGES_AT}/images/c/0/0/0/0", "shard images/c/0/0/0/0 has "),
+        (Path.unlink, f"{IMAGES_AT}/images/c/1/0/0/0", "shard images/c/1/0/0/0 is missing"),
         (Path.unlink, f"{IMAGES_AT}/rejected.parquet", "file rejected.parquet is missing"),
         (flip, f"{IMAGES_AT}/rejected.parquet", "file rejected.parquet has changed content"),
         (flip, f"{REPORT_AT}/index.html", "file index.html has changed content"),
         (Path.touch, f"{REPORT_AT}/extra.txt", "file extra.txt is not in the manifest"),
-        (Path.touch, f"{IMAGES_AT}/images.zarr/c/9", "shard images.zarr/c/9 is not in the manifest"),
+        (Path.touch, f"{IMAGES_AT}/images/c/9", "shard images/c/9 is not in the manifest"),
         (flip, f"{TABLE_AT}/part-0.parquet", "file part-0.parquet has changed content"),
         (truncate, f"{TABLE_AT}/part-0.parquet", "file part-0.parquet has "),
         (Path.unlink, f"{EPOCHS_AT}/part-0.parquet", "file part-0.parquet is missing"),
@@ -124,7 +124,7 @@ def test_a_whole_store(root: Path) -> None:
 )
 def test_damage_is_named(root: Path, damage: Callable[[Path], None], file: str, message: str) -> None:
     damage(root / file)
-    folder = file.split("/images.zarr")[0] if "/images.zarr" in file else Path(file).parent.as_posix()
+    folder = file.split("/images")[0] if "/images" in file else Path(file).parent.as_posix()
     if file.startswith("manifests/"):
         folder = file.removeprefix("manifests/").removesuffix(".json")
     found = problems(root)
@@ -133,7 +133,7 @@ def test_damage_is_named(root: Path, damage: Callable[[Path], None], file: str, 
 
 
 def test_every_damaged_folder_is_named(root: Path) -> None:
-    flip(root / f"{IMAGES_AT}/images.zarr/c/0/0/0/0")
+    flip(root / f"{IMAGES_AT}/images/c/0/0/0/0")
     (root / f"{REPORT_AT}/index.html").unlink()
     (root / f"manifests/{TABLE_AT}.json").unlink()
     found = problems(root)
@@ -163,10 +163,10 @@ def test_a_table_that_no_schema_knows(root: Path) -> None:
 
 
 def test_an_array_that_cannot_be_opened(root: Path) -> None:
-    truncate(root / f"{IMAGES_AT}/images.zarr/zarr.json")
+    truncate(root / f"{IMAGES_AT}/images/zarr.json")
     agree_with_manifest(root / IMAGES_AT)
     (problem,) = problems(root)
-    assert problem.startswith(f"{IMAGES_AT}: array images.zarr cannot be opened: ")
+    assert problem.startswith(f"{IMAGES_AT}: array images cannot be opened: ")
 
 
 def test_a_folder_under_another_s_name(root: Path) -> None:
@@ -311,8 +311,8 @@ def test_a_file_where_a_folder_belongs(root: Path) -> None:
 
 def test_what_a_killed_run_left_is_no_damage(root: Path) -> None:
     names = [f"artifacts/images/.tmp-{'0' * 24}-01234567", "reports/field2/.tmp-index.html-01234567"]
-    (root / names[0] / "images.zarr").mkdir(parents=True)
-    (root / names[0] / "images.zarr/zarr.json").write_text("{")
+    (root / names[0] / "images").mkdir(parents=True)
+    (root / names[0] / "images/zarr.json").write_text("{")
     (root / names[1]).write_text("<htm")
     found = verify_store(Store(root))
     assert (found.problems, found.unfinished) == ([], names)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from storage.arrays.zarr_files import (
     read_rows,
     shard_length,
     write_array,
+    write_group,
 )
 from storage.arrays.zarr_files import write_block as write
 from storage.artifacts import Artifact, Recipe, Store
@@ -51,7 +53,8 @@ def artifact_with(root: Path, spec: ArraySpec, values: np.ndarray[Any, Any]) -> 
 
 def some_values(spec: ArraySpec, n: int) -> np.ndarray[Any, Any]:
     shape = (n, *(3 + i for i in range(len(spec.dims) - 1)))
-    return np.random.default_rng(0).uniform(0, 200, shape).astype(spec.dtype)
+    values = np.random.default_rng(0).uniform(0, 200, shape)
+    return values.astype(np.dtypes.StringDType() if spec.dtype == "string" else spec.dtype)
 
 
 def shards_on_disk(folder: Path) -> list[str]:
@@ -69,16 +72,16 @@ class TestRoundTrip:
         values = some_values(spec, n)
         artifact = artifact_with(tmp_path, spec, values)
         found = read_array(artifact, spec)
-        assert found.dtype == np.dtype(spec.dtype)
+        assert found.dtype == (np.dtypes.StringDType() if spec.dtype == "string" else np.dtype(spec.dtype))
         np.testing.assert_array_equal(found, values)
         # This is what a reader without this project sees.
-        raw = json.loads((local(artifact.folder / f"{spec.name}.zarr/zarr.json")).read_text())
+        raw = json.loads((local(artifact.folder / f"{spec.name}/zarr.json")).read_text())
         assert (raw["zarr_format"], raw["data_type"], raw["shape"]) == (3, spec.dtype, list(values.shape))
         assert raw["dimension_names"] == list(spec.dims)
         assert raw["attributes"] == {"meaning": spec.meaning, "unit": spec.unit, "version": spec.version}
 
     def test_names_are_unique(self) -> None:
-        assert len(SPECS) == 19 == len({spec.name for spec in SPECS})
+        assert len(SPECS) == 20 == len({spec.name for spec in SPECS})
 
     def test_values_are_cast_to_the_array_s_type(self, tmp_path: Path) -> None:
         found = read_array(artifact_with(tmp_path, PEAK, np.array([0.1, 2.0], np.float64)), PEAK)
@@ -128,6 +131,42 @@ class TestRoundTrip:
         np.testing.assert_array_equal(np.concatenate([values[:0], *found]), values[wanted])
 
 
+class TestDataset:
+    """What another program sees: an artefact is one dataset of named axes."""
+
+    def stored(self, root: Path) -> Artifact:
+        store, recipe = Store(root), Recipe("saliency", 1)
+        with store.create(recipe) as draft:
+            write_array(draft, SALIENCY, np.arange(12, dtype=np.float16).reshape(3, 2, 2))
+            write_array(draft, PEAK, np.array([1, 2, 3], np.float32))
+            write_group(draft, ["007", "1e5", "Ä b"], {"date": "2021-08-23", "method": "gradcam"})
+            draft.write_json("plan.json", {"beside": "the arrays"})
+        return store.open(recipe.ref)
+
+    def test_xarray_opens_it(self, tmp_path: Path) -> None:
+        with xarray.open_zarr(local(self.stored(tmp_path).folder), chunks=None) as found:
+            assert dict(found.sizes) == {"image": 3, "y": 2, "x": 2} and set(found.data_vars) == {"saliency"}
+            assert found.attrs == {"date": "2021-08-23", "method": "gradcam"}
+            assert found.plant_id.values.tolist() == ["007", "1e5", "Ä b"]
+            scaled = (found.saliency * found.peak).sel(image=found.plant_id == "1e5")
+            assert scaled.dtype == np.float32 and scaled.values.tolist() == [[[8, 10], [12, 14]]]
+            assert found.saliency.attrs["meaning"] == SALIENCY.meaning
+
+    def test_in_a_store_that_cannot_list(self, tmp_path: Path) -> None:
+        """A bucket may forbid listing: the group's metadata names its arrays."""
+        folder = local(self.stored(tmp_path).folder)
+        (folder / "peak/zarr.json").unlink()
+        assert set(zarr.open_group(folder, mode="r").array_keys()) == {"saliency", "peak", "plant_id"}
+
+    def test_arrays_of_earlier_versions_are_read(self, tmp_path: Path) -> None:
+        store, recipe = Store(tmp_path), Recipe("saliency", 1)
+        with store.create(recipe) as draft:
+            write_array(draft, PEAK, np.array([1, 2, 3], np.float32))
+            (draft.folder / "peak").rename(draft.folder / "peak.zarr")
+        assert read_array(store.open(recipe.ref), PEAK).tolist() == [1, 2, 3]
+        assert store.holds(recipe.ref)
+
+
 class TestLayout:
     @pytest.mark.parametrize(
         ("spec", "n", "expected"),
@@ -141,9 +180,9 @@ class TestLayout:
     )
     def test_one_file_a_shard(self, tmp_path: Path, spec: ArraySpec, n: int, expected: list[str]) -> None:
         artifact = artifact_with(tmp_path, spec, some_values(spec, n))
-        assert shard_files(local(artifact.folder / f"{spec.name}.zarr")) == expected
+        assert shard_files(local(artifact.folder / f"{spec.name}")) == expected
         assert {name for name in artifact.manifest.files if not name.endswith("zarr.json")} == {
-            f"{spec.name}.zarr/{name}" for name in expected
+            f"{spec.name}/{name}" for name in expected
         }
 
     @pytest.mark.parametrize(("spec", "shard"), [(IMAGES, 64), (SALIENCY, 512)])
@@ -158,14 +197,14 @@ class TestLayout:
         with store.create(recipe) as draft:
             write_array(draft, SALIENCY, values, shard=16)
         artifact = store.open(recipe.ref)
-        assert shard_files(local(artifact.folder / "saliency.zarr")) == ["c/0/0/0", "c/1/0/0", "c/2/0/0"]
+        assert shard_files(local(artifact.folder / "saliency")) == ["c/0/0/0", "c/1/0/0", "c/2/0/0"]
         array = open_array(artifact, SALIENCY)
         assert shard_length(array) == 16 and array.chunks == (1, *values.shape[1:])
         np.testing.assert_array_equal(array[...], values)
 
     def test_a_shard_of_zeros_has_a_file(self, tmp_path: Path) -> None:
         artifact = artifact_with(tmp_path, IMAGES, np.zeros((65, 2, 2, 3), np.uint8))
-        assert shard_files(local(artifact.folder / "images.zarr")) == ["c/0/0/0/0", "c/1/0/0/0"]
+        assert shard_files(local(artifact.folder / "images")) == ["c/0/0/0/0", "c/1/0/0/0"]
 
 
 class TestWriteBlock:
@@ -190,7 +229,7 @@ class TestWriteBlock:
     def test_why_a_shard_has_one_owner(self, tmp_path: Path) -> None:
         """Show that Zarr rewrites a whole shard for a part of it: a second writer undoes the images of the first."""
         draft = FolderDraft(tmp_path / "array")
-        array, shard = create_array(draft, SMALL, (4, 2)), draft.folder / "small.zarr/c/0/0"
+        array, shard = create_array(draft, SMALL, (4, 2)), draft.folder / "small/c/0/0"
         write(array, 0, np.zeros((4, 2), np.int16))
         before = shard.read_bytes()
         array[0:2] = np.ones((2, 2), np.int16)
@@ -280,7 +319,7 @@ class TestLinkShards:
         cuts = [cut for cut in cuts if cut < n]
         found = linked(store, n, parts_of(store, values, cuts)[::-1])
         np.testing.assert_array_equal(read_array(found, SMALL), values)
-        np.testing.assert_array_equal(zarr.open_array(str(found.folder / "small.zarr"), mode="r")[...], values)
+        np.testing.assert_array_equal(zarr.open_array(str(found.folder / "small"), mode="r")[...], values)
         written = artifact_with(tmp_path / "written", SMALL, values)
         assert found.manifest.files == written.manifest.files  # every byte, including metadata
         assert store.damage(found.ref) == []
@@ -296,8 +335,8 @@ class TestLinkShards:
         store, values = Store(tmp_path), np.arange(20, dtype=np.int16).reshape(10, 2)
         parts = parts_of(store, values, [0, 4, 8])
         found = linked(store, 10, parts)
-        ours = [found.folder / f"small.zarr/c/{i}/0" for i in range(3)]
-        theirs = [part.artifact.folder / "small.zarr/c/0/0" for part in parts]
+        ours = [found.folder / f"small/c/{i}/0" for i in range(3)]
+        theirs = [part.artifact.folder / "small/c/0/0" for part in parts]
         assert [local(path).stat().st_ino for path in ours] == [local(path).stat().st_ino for path in theirs]
         for part in parts:
             shutil.rmtree(local(part.artifact.folder))
@@ -309,10 +348,10 @@ class TestLinkShards:
         """Check that a file damaged before linking is still reported as damaged."""
         store, values = Store(tmp_path), np.arange(20, dtype=np.int16).reshape(10, 2)
         parts = parts_of(store, values, [0, 4, 8])
-        shard = parts[1].artifact.folder / "small.zarr/c/0/0"
+        shard = parts[1].artifact.folder / "small/c/0/0"
         shard.write_bytes(b"?" + shard.read_bytes()[1:])
         assert store.damage(linked(store, 10, parts).ref) == [
-            "shard small.zarr/c/1/0 has changed content (SHA-256 differs from its manifest)"
+            "shard small/c/1/0 has changed content (SHA-256 differs from its manifest)"
         ]
 
     @pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP])
@@ -336,9 +375,9 @@ class TestLinkShards:
         with store.create(Recipe("whole", 1)) as draft:
             link_shards(draft, SMALL, 4, [part])
             with pytest.raises(FileExistsError):
-                draft.write_bytes("small.zarr/c/0/0", b"other")
+                draft.write_bytes("small/c/0/0", b"other")
             with pytest.raises(FileExistsError):
-                link_file(draft, "small.zarr/c/0/0", part.artifact, "small.zarr/zarr.json")
+                link_file(draft, "small/c/0/0", part.artifact, "small/zarr.json")
             with pytest.raises(ContainsArrayError):
                 write_array(draft, SMALL, values + 1)
         assert store.damage(part.artifact.ref) == []
@@ -371,8 +410,8 @@ class TestLinkShards:
     def test_a_missing_shard_is_named(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
         (part,) = parts_of(store, np.zeros((4, 2), np.int16), [0])
-        (part.artifact.folder / "small.zarr/c/0/0").unlink()
-        with pytest.raises(ArtifactError, match=rf"{part.artifact.ref} has no small\.zarr/c/0/0"):
+        (part.artifact.folder / "small/c/0/0").unlink()
+        with pytest.raises(ArtifactError, match=rf"{part.artifact.ref} has no small/c/0/0"):
             linked(store, 4, [part])
 
     def test_without_images(self, tmp_path: Path) -> None:
@@ -410,13 +449,13 @@ class TestOpen:
 
     def test_an_absent_array_is_refused(self, tmp_path: Path) -> None:
         artifact = artifact_with(tmp_path, PEAK, np.ones(2))
-        with pytest.raises(ArtifactError, match=r"has no images\.zarr"):
+        with pytest.raises(ArtifactError, match=r"has no images"):
             open_array(artifact, IMAGES)
 
     @pytest.mark.parametrize("damage", ["missing", "truncated"])
     def test_damaged_metadata_is_an_artefact_error(self, tmp_path: Path, damage: str) -> None:
         artifact = artifact_with(tmp_path, PEAK, np.ones(2))
-        metadata = artifact.folder / "peak.zarr/zarr.json"
+        metadata = artifact.folder / "peak/zarr.json"
         if damage == "missing":
             metadata.unlink()
         else:

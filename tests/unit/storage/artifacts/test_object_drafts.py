@@ -77,7 +77,7 @@ class TestCreate:
             for start in range(0, len(images), 64):
                 write_block(array, start, images[start : start + 64])
                 draft.settle()
-                assert not list(draft.folder.glob("images.zarr/c/*/*/*/*"))  # uploaded and removed locally
+                assert not list(draft.folder.glob("images/c/*/*/*/*"))  # uploaded and removed locally
             assert not store.holds(RECIPE.ref) and not any(name.endswith(MANIFEST) for name in objects_of(store))
             with pytest.raises(ArtifactError, match="never finished"):
                 store.open(RECIPE.ref)
@@ -153,9 +153,9 @@ class TestCreate:
         part = store.open(write(store))
         with store.create(Recipe("whole", 1)) as draft:
             link_shards(draft, IMAGES, 150, [Part(0, part)])
-            assert not list(draft.folder.glob("images.zarr/c/*"))
+            assert not list(draft.folder.glob("images/c/*"))
             with pytest.raises(FileExistsError):
-                link_file(draft, "images.zarr/c/0/0/0/0", part, "images.zarr/c/1/0/0/0")
+                link_file(draft, "images/c/0/0/0/0", part, "images/c/1/0/0/0")
         whole = store.open(Recipe("whole", 1).ref)
         np.testing.assert_array_equal(read_array(whole, IMAGES), some_images())
         assert verify_store(store).problems == []
@@ -179,7 +179,7 @@ class TestDamage:
     @pytest.mark.parametrize("damage", ["other content", "cut", "deleted", "no manifest"])
     def test_it_is_seen_named_and_mended(self, store: Store, damage: str) -> None:
         artifact = store.open(write(store))
-        shard = artifact.file("images.zarr/c/0/0/0/0")
+        shard = artifact.file("images/c/0/0/0/0")
         assert isinstance(shard, ObjectPath)
         content = bytearray(shard.read_bytes())
         match damage:
@@ -241,7 +241,7 @@ class TestReading:
 
     def test_a_lost_shard_is_an_error_and_not_zeros(self, store: Store) -> None:
         artifact = store.open(write(store))
-        shard = artifact.file("images.zarr/c/1/0/0/0")
+        shard = artifact.file("images/c/1/0/0/0")
         assert isinstance(shard, ObjectPath)
         shard.unlink()
         array = open_array(artifact, IMAGES)

@@ -8,6 +8,7 @@ from typing import Any
 import dask.dataframe
 import duckdb
 import pandas
+import polars
 import pyarrow.dataset
 import pytest
 
@@ -41,7 +42,11 @@ def by_dask(folder: Path) -> pandas.DataFrame:
     return dask.dataframe.read_parquet(folder).compute(scheduler="synchronous")
 
 
-READERS: list[Callable[[Path], Any]] = [by_pandas, by_pyarrow, by_duckdb, by_dask]
+def by_polars(folder: Path) -> pandas.DataFrame:
+    return polars.scan_parquet(folder, hive_partitioning=True).collect().to_pandas()
+
+
+READERS: list[Callable[[Path], Any]] = [by_pandas, by_pyarrow, by_polars, by_duckdb, by_dask]
 
 
 def publish(store: Store, spec: TableSpec, campaign: str, day: date | None, clusters: str) -> None:

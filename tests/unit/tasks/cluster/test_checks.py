@@ -49,7 +49,7 @@ def test_approximate_maps_are_refused_before_they_are_read(tmp_path: Path) -> No
     store = Store(tmp_path)
     exact, approximate = season()
     dates = [plant(store, DAYS[0], exact), plant(store, DAYS[1], approximate, approximate=True)]  # one date is enough
-    shutil.rmtree(local(store.open(dates[0].saliency).folder / "saliency.zarr"))
+    shutil.rmtree(local(store.open(dates[0].saliency).folder / "saliency"))
     with pytest.raises(InputError, match=r"cluster\.allow_preview") as caught:
         fit(store, dates, method="occlusion_preview")
     assert "occlusion_preview" in caught.value.found and "cluster.allow_preview = true" in caught.value.remedy
