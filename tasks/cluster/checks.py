@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from storage.errors import InputError
 from tasks.cluster.params import ClusterParams
 from tasks.explain.params import APPROXIMATE
@@ -46,6 +44,8 @@ def diagnose(
     params: ClusterParams, axes: "PrincipalAxes", fit: "Clustering", n_zero: int, n_constant: int, is_approximate: bool
 ) -> list[str]:
     """Return warnings about the clusters, one sentence each; empty when nothing stands out."""
+    import numpy as np
+
     sizes = np.bincount(fit.labels)[1:]
     n, used = len(fit.labels), len(axes.components)
     said = [

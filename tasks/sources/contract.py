@@ -7,13 +7,14 @@ but not the stages. Input is validated while it is listed, and not checked again
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from storage.tables.names import Split
 from tasks.sources.matching import Matching
+
+if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Source(Protocol):
         """
         ...
 
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+    def read_image(self, image: SourceImage) -> "NDArray[np.uint8]":
         """Read the pixels, shape (height, width, 3), RGB, 0..255, upright and in the file's own size.
 
         Raises

@@ -6,14 +6,17 @@ TIFF files with unusual bands.
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.parameters import Params
 from tasks.sources.contract import FileLook, SourceImage, UnreadableImage
 from tasks.sources.files import ADVICE, UNREAD_SUFFIXES, digest_file, is_photograph, without_folders
+
+if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
+    import numpy as np
+    from numpy.typing import NDArray
 
 # The key `ingest.max_pixels` limits the size of images, by their headers, and takes the place of Pillow's own limit.
 Image.MAX_IMAGE_PIXELS = None
@@ -60,7 +63,7 @@ class PatchFiles(Params):
         """Return size and remarks of the file by its header; None if it has none that can be read."""
         return look_at_file(Path(self.root).expanduser() / image.path)
 
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+    def read_image(self, image: SourceImage) -> "NDArray[np.uint8]":
         """Read the pixels upright, shape (height, width, 3), RGB, 0..255.
 
         Raises
@@ -70,7 +73,7 @@ class PatchFiles(Params):
         return read_rgb(Path(self.root).expanduser() / image.path)
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
+def read_rgb(path: Path) -> "NDArray[np.uint8]":
     """Read a whole image file as 8-bit RGB, upright by its EXIF orientation.
 
     Grey and palette images are converted, and transparency is dropped. Of several frames or pages the first is read.
@@ -84,6 +87,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     UnreadableImage : the file is damaged, truncated, too large, of a format that is not read, or of a mode that cannot
         be converted to 8-bit RGB (16 bits, float, CMYK). The message names the file without its folders.
     """
+    import numpy as np
+
     refuse_format(path)
     try:
         with open_image(path) as image:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import clusters, gpu, saliency, store, tables
+from tests.benchmarks import clusters, commands, gpu, saliency, store, tables
 from tests.benchmarks.measure import Row, use_one_core
 
 RESULT = Path("build/bench.json")
@@ -24,6 +24,7 @@ def main() -> None:
     RESULT.parent.mkdir(exist_ok=True)
     rows: list[Row] = []
     benchmarks = [
+        commands.command_rows,
         saliency.gradcam_rows,
         store.store_rows,
         tables.table_rows,

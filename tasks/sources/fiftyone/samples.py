@@ -8,8 +8,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-import numpy as np
-
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, counts_table, refuse_two_splits
@@ -191,6 +189,8 @@ def splits_of_samples(samples: Sequence[Sample]) -> dict[str, SplitPlant]:
 
 def draw_splits(plant_ids: set[str], seed: int) -> dict[str, SplitPlant]:
     """Draw 60 % of the plants for training and 20 % each for validation and test; equal seeds give equal splits."""
+    import numpy as np
+
     order = [sorted(plant_ids)[i] for i in np.random.default_rng(seed).permutation(len(plant_ids))]
     n_train, n_val = round(0.6 * len(order)), round(0.2 * len(order))
     plants = {plant_id: SplitPlant("train", "own") for plant_id in order[:n_train]}

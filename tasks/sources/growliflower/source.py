@@ -4,10 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from storage.errors import InputError
@@ -22,6 +20,10 @@ from tasks.sources.growliflower.release import CLASSES, find_release_files, make
 from tasks.sources.harvest_table import HarvestTable, read_harvest_table
 from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
 from tasks.sources.images import look_at_file, read_rgb
+
+if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class GrowliFlowerSource(Params):
@@ -90,7 +92,7 @@ class GrowliFlowerSource(Params):
         """Return size and remarks of a patch by its header; None for a crop, or if the header cannot be read."""
         return look_at_file(Path(self.root).expanduser() / image.path) if image.centre is None else None
 
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
+    def read_image(self, image: SourceImage) -> "NDArray[np.uint8]":
         """Read the pixels, shape (height, width, 3), RGB, 0..255; a crop is black outside the raster.
 
         Raises

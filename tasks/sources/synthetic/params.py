@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from tasks.parameters import Params
 
+CLASSES: tuple[str, ...] = ("not ready", "ready")
 PLANTED = (6, 15)
 """Month and day of planting; Field 2 of 2021 was planted on 15 June."""
 

@@ -23,7 +23,6 @@ from tasks.sources.synthetic.params import SeasonParams
 State = Literal["not ready", "ready", "harvested"]
 Fault = Literal["damaged", "truncated"]
 
-CLASSES: tuple[str, ...] = ("not ready", "ready")
 READY_WITHIN_DAYS = 3  # a plant is ready when its harvest is at most so many days ahead
 SPACING = 0.64
 """Metres between plants, in the row and between rows; also the side of one image on the ground."""

@@ -194,6 +194,18 @@ def test_prefect_and_torch_are_not_imported_before_a_command_sets_them_up() -> N
     assert done.stdout == "set()\n"
 
 
+def test_early_errors_wait_for_no_library_of_numbers(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('dates = ["2021-08-23"]\n[source]\nkind = "folder"\nroot = "x"\n')
+    program = (
+        "import sys\nfrom flows.cli.failures import run_program\nfrom flows.cli.main import app\n"
+        "print(run_program(app, sys.argv[1:]))\n"
+        "print({'prefect', 'torch', 'numpy', 'pandas', 'pyarrow', 'rasterio', 'rich'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, "run", tmp_path / "bad.toml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\nset()\n" and "error: " in done.stderr
+
+
 class TestRun:
     def test_a_bad_file_is_one_message(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
