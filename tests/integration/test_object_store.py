@@ -117,6 +117,7 @@ def test_a_server_that_is_killed_and_started_again(
         assert verify_store(store).problems == []
 
 
+@pytest.mark.nightly  # the tests above kill a server, and test_dask.py a worker
 def test_a_worker_a_server_and_requests_fail_in_one_run(
     expected: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, one_thread: None
 ) -> None:
