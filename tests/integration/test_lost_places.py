@@ -5,9 +5,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
+import psutil
 import pytest
 
+from flows.cli.server import own
+from flows.cli.server.own import OwnServer
+from flows.cli.server.settings import ServerError
 from storage.artifacts import Store
 from storage.verify import verify_store
 from tests.support.commands import start, wait_for_file
@@ -80,3 +85,30 @@ def test_a_server_that_dies_is_one_message_and_the_command_goes_on(tmp_path: Pat
     code, said = start(tmp_path).end()
     assert code == 0, said
     assert verify_store(Store(tmp_path / "store")).problems == []
+
+
+class TestSlowServer:
+    """The command's own server on a machine that is too busy for it: a process that is suspended."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnServer]:
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+        server = OwnServer()
+        psutil.Process(server.process.pid).suspend()
+        yield server
+        server.process.kill()
+        server.process.wait()
+
+    def test_it_is_waited_for_and_the_wait_is_told_once(
+        self, server: OwnServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(own, "SLOW_SECONDS", 0.5)
+        Timer(1.5, psutil.Process(server.process.pid).resume).start()
+        server.wait()
+        assert capsys.readouterr().err == "waiting for the Prefect server of this command, for up to 600 s\n"
+
+    def test_one_that_never_answers_is_given_up(self, server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(own, "START_SECONDS", 0.5)
+        with pytest.raises(ServerError, match="remedy: run again when the machine is less busy"):
+            server.wait()
+        assert server.process.poll() is not None

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mapie.risk_control.fwer_control import FWERFixedSequenceTesting
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
@@ -61,6 +63,29 @@ def test_certifies_up_to_the_last_test_that_rejects() -> None:
     certain = [n for n in range(5, 101, 5) if binom.cdf(int(is_wrong[:n].sum()), n, 0.15) <= 0.1]
     assert found.n == max(certain) and found.n_wrong == is_wrong[: found.n].sum() and found.n_plants == found.n
     assert found.threshold == pytest.approx(np.linspace(1, 0.5, 100)[found.n - 1]) and found.n_more_plants == 0
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.15, 0.2]), st.sampled_from([0.8, 0.9, 0.95]))
+def test_thresholds_are_those_of_mapie(seed: int, tolerated: float, level: float) -> None:
+    """One image a plant: p-values and the fixed sequence from MAPIE, where the tests begin from scipy."""
+    random = np.random.default_rng(seed)
+    n_all, error = int(random.integers(40, 300)), random.uniform(0.01, 0.2)
+    confidence, expected = np.sort(random.uniform(0.5, 1, n_all))[::-1], np.linspace(0.2, 1.8, n_all) * error
+    wrong = random.uniform(size=n_all) < expected
+    ends = np.unique(np.ceil(np.arange(1, 21) / 20 * n_all - 1e-9).astype(int))
+    values = compute_hoeffding_bentkus_p_value(
+        np.asarray([wrong[:n].mean() for n in ends]), ends.astype(float), tolerated, binary=True
+    )[:, 0]
+    powers = np.asarray(
+        [
+            binom.cdf((binom.cdf(np.arange(n + 1), n, tolerated) <= 1 - level).sum() - 1, n, expected[:n].mean())
+            for n in ends
+        ]
+    )
+    start = int(np.flatnonzero(powers >= 0.9)[-1]) if (powers >= 0.9).any() else int(powers.argmax())
+    rejected = FWERFixedSequenceTesting().run(values[start:], 1 - level)
+    found = certify(confidence, wrong, ids(n_all), expected, tolerated, level)
+    assert found.n == (ends[start + len(rejected) - 1] if len(rejected) else 0)
 
 
 def test_answers_of_equal_confidence_are_never_parted() -> None:
