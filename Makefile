@@ -19,8 +19,9 @@ test: $(INSTALLED)  ## run the quick tests: under five minutes; no server, datab
 test-slow: $(INSTALLED)  ## run the slow tests, of servers, browsers, buckets, Dask and killed processes: a quarter of an hour; needs PostgreSQL and Chromium
 	$(PYTEST) -m 'slow and not nightly'
 
-nightly: $(INSTALLED)  ## run the tests that are too long for every change; needs PostgreSQL
+nightly: $(INSTALLED)  ## run the tests that are too long for every change, and properties on more examples; needs PostgreSQL
 	$(PYTEST) -m nightly
+	$(PYTEST) --hypothesis-profile thorough
 
 serve: $(INSTALLED)  ## start the service on this host, until Ctrl-C: database, Prefect server, reports, workers
 	deployments/start

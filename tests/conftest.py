@@ -10,9 +10,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-# A busy machine is no fault of what is tested.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+# A busy machine is no fault of what is tested. `make nightly` tries each property on more examples.
+ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", ANY_MACHINE, max_examples=40)
+settings.register_profile("thorough", ANY_MACHINE, max_examples=300)
+settings.load_profile("quick")
 
 SERVICE, SEASONS = "tests/operations/", "tests/integration/seasons/"
 EMBEDDED = ("tests/integration/", "tests/campaign/")

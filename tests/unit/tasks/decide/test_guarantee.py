@@ -73,9 +73,8 @@ def test_thresholds_are_those_of_mapie(seed: int, tolerated: float, level: float
     confidence, expected = np.sort(random.uniform(0.5, 1, n_all))[::-1], np.linspace(0.2, 1.8, n_all) * error
     wrong = random.uniform(size=n_all) < expected
     ends = np.unique(np.ceil(np.arange(1, 21) / 20 * n_all - 1e-9).astype(int))
-    values = compute_hoeffding_bentkus_p_value(
-        np.asarray([wrong[:n].mean() for n in ends]), ends.astype(float), tolerated, binary=True
-    )[:, 0]
+    shares = np.asarray([max(wrong[:n].sum() - 1e-9, 0) / n for n in ends])  # MAPIE rounds up what it multiplies again
+    values = compute_hoeffding_bentkus_p_value(shares, ends.astype(float), tolerated, binary=True)[:, 0]
     powers = np.asarray(
         [
             binom.cdf((binom.cdf(np.arange(n + 1), n, tolerated) <= 1 - level).sum() - 1, n, expected[:n].mean())
