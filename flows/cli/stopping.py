@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CHILD_SECONDS = 3  # time that child processes have to end by themselves
+FIRST = threading.Lock()  # taken by the first thread that ends the process
 SAID = "stopped; run the same command again to go on"
 
 
@@ -63,7 +64,9 @@ def _end_at_second(receiving: int, code: int) -> None:
 
 
 def end_now(code: int, kind: str, said: str, as_json: bool) -> None:
-    """Say why the command ends, end its children, and end the process, from any thread."""
+    """Say why the command ends, end its children, and end the process, from any thread; the first call counts."""
+    if not FIRST.acquire(blocking=False):
+        return
     if as_json:
         message = said.removeprefix("error: ")
         _write(1, json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}) + "\n")

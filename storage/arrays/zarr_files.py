@@ -98,7 +98,7 @@ def write_group(draft: Draft, plants: Sequence[str], attributes: Mapping[str, st
         "attributes": {**attributes, "coordinates": " ".join(along)},
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": found},
     }
-    draft.write_json("zarr.json", group)
+    draft.write_bytes("zarr.json", json.dumps(group, separators=(",", ":")).encode())
 
 
 @dataclass(frozen=True)

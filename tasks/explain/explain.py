@@ -38,7 +38,7 @@ from storage.arrays.zarr_files import (
 )
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
-from storage.tables import OBSERVATIONS, PREDICTIONS
+from storage.tables import PREDICTIONS
 from storage.tables.parquet import Rows, read_table
 from tasks.batches import batches
 from tasks.classify.loading import load_classifier
@@ -248,16 +248,12 @@ def gather_maps(
 ) -> None:
     """Join the shards that `explain_shards` made to the saliency maps of a date."""
     parts = [store.open(ref) for group in shards for ref in group]
-    n_maps = len(explained_images(read_table(store.open(predictions), PREDICTIONS)))
-    link_shards(draft, SALIENCY, n_maps, [Part(part.manifest.params["first"], part) for part in parts])
-    rows = joined(parts, ROWS)
-    write_vectors(draft, joined(parts, PEAK), rows, joined(parts, EXPLAINED_CLASS))
-    plants = read_table(store.open(images), OBSERVATIONS)["plant_id"]
-    write_group(
-        draft,
-        [plants[row] for row in rows],
-        {"date": date.isoformat(), "method": method, "explained_class": params.explained_class},
-    )
+    answered = read_table(store.open(predictions), PREDICTIONS)
+    explained = explained_images(answered)
+    link_shards(draft, SALIENCY, len(explained), [Part(part.manifest.params["first"], part) for part in parts])
+    write_vectors(draft, joined(parts, PEAK), joined(parts, ROWS), joined(parts, EXPLAINED_CLASS))
+    attributes = {"date": date.isoformat(), "method": method, "explained_class": params.explained_class}
+    write_group(draft, [answered["plant_id"][i] for i in explained], attributes)
     counts = {name: sum(part.summary[name] for part in parts) for name in ("n_maps", "n_zero", "n_constant")}
     draft.summary = {"method": method, "approximate": method in APPROXIMATE, **counts}
 

@@ -32,6 +32,8 @@ REPORT_BYTES = 8_000_000  # bytes of a report's page and figures without its row
 REPORT_ROW_BYTES = 400  # bytes per plant, date and method on the page and in the files for other tools
 CHECKPOINT_COPIES = 3  # copies of the weights in a checkpoint, because Adam keeps two more numbers per weight
 INDEX_BYTES = 16  # bytes per chunk in the index of its shard
+DATE_BYTES = 6000  # bytes of the metadata of a date's maps as a dataset, and lines in the manifest
+PLANT_BYTES = 24  # bytes of a plant's id
 SHARD_BYTES = 6000  # bytes of a shard's manifest, array metadata, and lines in the date's manifest
 
 
@@ -81,8 +83,8 @@ def saliency_bytes(work: Workload, method: Method) -> int:
     rows, cols = work.map_shape(method)
     of_vectors = sum(np.dtype(spec.dtype).itemsize for spec in (PEAK, ROWS, EXPLAINED_CLASS))
     n_shards = sum(-(-day.n_explained // SHARD_MAPS[method]) for day in work.dates)
-    of_map = rows * cols * np.dtype(SALIENCY.dtype).itemsize + INDEX_BYTES + 2 * of_vectors
-    return n_maps * of_map + n_shards * SHARD_BYTES
+    of_map = rows * cols * np.dtype(SALIENCY.dtype).itemsize + INDEX_BYTES + 2 * of_vectors + PLANT_BYTES
+    return n_maps * of_map + n_shards * SHARD_BYTES + len(work.dates) * DATE_BYTES
 
 
 def cluster_bytes(work: Workload, method: Method) -> int:

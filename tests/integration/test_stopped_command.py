@@ -35,7 +35,7 @@ STAGES = {
     "cluster": ("gradcam", "field: fit clusters", signal.SIGTERM),
     "report": ("gradcam", "field: write report", signal.SIGINT),
 }
-SLOW = {"train", "lime"}  # the others are nightly
+SLOW = {"train"}  # the others are nightly
 
 
 @pytest.mark.parametrize(

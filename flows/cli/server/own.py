@@ -24,6 +24,7 @@ from storage.places.faults import free_bytes, size_text
 START_SECONDS = 600  # longest wait for a server's first answer; a busy machine with a slow disk has taken minutes
 AGAIN = "run the same command again to go on; if that fails too, set PREFECT_HOME to a new folder on a disk with room"
 SLOW_SECONDS = 20  # wait after which a person is told what the command waits for
+CTRL_C_SECONDS = 0.5  # head start of a Ctrl-C, which a terminal sends to the server too
 STOP_SECONDS = 3  # time that a server has to end by itself
 
 
@@ -102,6 +103,7 @@ class OwnServer:
     def _watch(self) -> None:
         """End the command if its server ends first: Prefect would ask it again and again, for minutes."""
         self.process.wait()
+        time.sleep(CTRL_C_SECONDS)
         if threading.main_thread().is_alive():  # or the command is ending, and its server with it
             found = f"The Prefect server of this command ended during the run: {self._last_words()}"
             end_now(1, "server", f"error: {found}\n  remedy: {AGAIN}", "--json" in sys.argv)
