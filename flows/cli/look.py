@@ -85,7 +85,8 @@ def print_look(found: dict[str, Any]) -> None:
 
 
 def _counts_table(found: dict[str, Any]) -> Table:
-    title = f"{found['campaign']}: {found['n_images']:,} images of {len(found['dates'])} dates"
+    n_dates = len(found["dates"])
+    title = f"{found['campaign']}: {found['n_images']:,} images of {n_dates} date{'' if n_dates == 1 else 's'}"
     table = Table(title=title, title_justify="left")
     names = [*found["classes"], "unlabelled"]
     for name in ("date", "split", *names, "left out"):

@@ -75,7 +75,7 @@ def find_in_pixels(measured: Sequence[Measured]) -> list[Finding]:
     blurred = [one for one in sound if one.sharpness < BLURRED_SHARE * median]
     faulty = [f"{name_image(one.image)}: {one.fault}" for one in measured if one.fault]
     blank = [f"{name_image(one.image)}: {one.blank}" for one in measured if one.blank]
-    unsharp = [f"{name_image(one.image)}: sharpness {one.sharpness:.3g}, median {median:.3g}" for one in blurred]
+    unsharp = [f"{name_image(one.image)}: {one.sharpness / median:.1%} of the median sharpness" for one in blurred]
     return [
         *some("unreadable", "unreadable images", faulty),
         *some("blank", "blank images", blank),

@@ -45,7 +45,7 @@ def test_pixels() -> None:
     faults = [measured("grey", 0, blank="blank: all values within 0 grey levels"), measured("gone", 0, fault="cut off")]
     found = find_in_pixels([*usual, *odd, *faults])
     assert named(found) == {"unreadable": ["gone"], "blank": ["grey"], "blurred": ["soft"]}
-    assert found[2].named == ("soft 2021-08-23 (soft.png): sharpness 10.2, median 103",)
+    assert found[2].named == ("soft 2021-08-23 (soft.png): 9.9% of the median sharpness",)
     assert find_in_pixels(usual) == find_in_pixels([]) == []
 
 
