@@ -74,9 +74,9 @@ def is_in_area(degrees: "NDArray[np.float64]", crs: str) -> "NDArray[np.bool_]":
 
     area = pyproj.CRS.from_user_input(crs).area_of_use
     if area is None:
-        return np.isfinite(degrees).all(axis=1)
+        return np.isfinite(degrees[:, 0]) & np.isfinite(degrees[:, 1])
     width = area.east - area.west + (360 if area.east < area.west else 0)  # an area may cross the 180th meridian
     longitude, latitude = degrees[:, 0], degrees[:, 1]
     with np.errstate(invalid="ignore"):
         is_between = (longitude - area.west + MARGIN) % 360 <= width + 2 * MARGIN
-    return np.asarray(is_between & (latitude >= area.south - MARGIN) & (latitude <= area.north + MARGIN))
+    return is_between & (latitude >= area.south - MARGIN) & (latitude <= area.north + MARGIN)

@@ -15,7 +15,11 @@ from pydantic import ValidationError
 
 from flows.parameters import CampaignParams, of_source
 from storage.errors import InputError
+from tasks.export.decisions import KEPT, decision_rows
 from tasks.export.params import ExportParams
+from tasks.ingest.ingest import plant_rows
+from tasks.ingest.params import IngestParams
+from tasks.ingest.survey import survey
 from tasks.sources.contract import SourceListing
 from tasks.sources.folder.source import FolderSource
 
@@ -96,6 +100,19 @@ def test_exports_have_the_system_of_the_source() -> None:
         campaign(placed, ExportParams(crs="EPSG:25832"))
     assert campaign(placed, ExportParams(decimal="comma")).export == ExportParams(crs="EPSG:32733", decimal="comma")
     assert of_source(params.export, None) == params.export and of_source(params.export, plain) == params.export
+
+
+def test_place_and_plot_reach_tables_and_exports(tmp_path: Path) -> None:
+    write(tmp_path, "plot,row,number,longitude,latitude", "a.png,train,x,2,E,18,7.1,50.6", "b.png,val,y,3,A,1,,")
+    source = FolderSource(root=str(tmp_path), crs=UTM)
+    listing = survey(source, [DAY], IngestParams()).listings[DAY]
+    placed, unplaced = plant_rows([listing])
+    decided = [dict.fromkeys(KEPT) | {"plant_id": row["plant_id"], "label": None} for row in (placed, unplaced)]
+    answers = [row | {"predicted": 0, "answer": 1} for row in decided]
+    first, second = decision_rows(listing["images"], answers, listing["classes"])
+    assert (placed["easting"], placed["northing"]) == (first["easting"], first["northing"])
+    assert (first["easting"], first["northing"]) == pytest.approx(snyder(7.1, 50.6, 9), abs=0.002)
+    assert (first["plot"], second["plot"], second["easting"]) == ("2", "3", None)
 
 
 REFUSED = {
