@@ -7,7 +7,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from storage.errors import InputError
 from tasks.adjust.params import AdjustParams, ReviewParams
@@ -21,6 +21,7 @@ from tasks.measure.params import DriftParams
 from tasks.parameters import Params
 from tasks.score.params import ScoreParams
 from tasks.sources import AnySource
+from tasks.sources.folder.source import FolderSource
 
 if TYPE_CHECKING:  # importing stores takes longer than reading a campaign's file
     from storage.artifacts import Store
@@ -55,6 +56,12 @@ def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
     return tuple(sorted(dates))
 
 
+def of_source(export: ExportParams, source: AnySource | None) -> ExportParams:
+    """Return export parameters with the coordinate reference system of a source that names its own."""
+    crs = source.crs if isinstance(source, FolderSource) else None
+    return export if crs in {None, export.crs} else export.model_copy(update={"crs": crs})
+
+
 class CampaignParams(Params):
     """Parameters of one field campaign: a field and season, its source and dates, and every stage's parameters.
 
@@ -80,12 +87,24 @@ class CampaignParams(Params):
     adjust: AdjustParams = AdjustParams()
     drift: DriftParams = DriftParams()
     decide: DecideParams = DecideParams()
-    export: ExportParams = ExportParams()
+    export: ExportParams = Field(default=ExportParams(), validate_default=True)
 
     @field_validator("dates")
     @classmethod
     def _once_each(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
         return once_each(dates)
+
+    @field_validator("export")
+    @classmethod
+    def _crs_of_source(cls, export: ExportParams, info: ValidationInfo) -> ExportParams:
+        """Give the exports the system of the source's positions, and refuse another one."""
+        placed = of_source(export, info.data.get("source"))
+        if placed != export and "crs" in export.model_fields_set:
+            raise ValueError(
+                f"export.crs is {export.crs} and source.crs is {placed.crs}; exports have the positions of the source; "
+                "remove export.crs"
+            )
+        return placed
 
     def of_numbers(self) -> dict[str, Any]:
         """Return every parameter as JSON values, except `export`, which changes no number."""

@@ -95,7 +95,7 @@ def architectures() -> set[str]:
 
 def n_classes_of(params: CampaignParams) -> int | None:
     """Return the number of classes, where source or file tell it without a listing."""
-    if not isinstance(params.source, FolderSource):
+    if not isinstance(params.source, FolderSource) or params.source.harvest_table:
         return len(CLASSES)
     return None if params.source.classes is None else len(params.source.classes)
 

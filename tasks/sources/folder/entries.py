@@ -1,7 +1,7 @@
 """Find the images of a plain folder, and the split and class that its folders or its manifest state."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -10,13 +10,17 @@ from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, text_table
 from tasks.sources.files import is_photograph, relative_path, resolve_inside, walk_files
+from tasks.sources.folder.positions import Position
 from tasks.sources.images import is_image_file
 from tasks.sources.text_tables import TextTable
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image that a folder or a manifest names; `label` is empty if it has no label."""
+    """One image that a folder or a manifest names; `label` is empty if it has no label.
+
+    `position` is None if the manifest states none.
+    """
 
     path: str
     split: Split
@@ -24,6 +28,7 @@ class Entry:
     label: str
     plant_id: str
     acquired: date | None = None
+    position: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,18 @@ class Unlisted:
     detail: str = ""
 
 
-def find_images(root: Path, manifest: str) -> tuple[list[str], list[Unlisted], list[str]]:
+def find_images(root: Path, tables: Collection[str]) -> tuple[list[str], list[Unlisted], list[str]]:
     """Sort the files below a root.
+
+    Parameters
+    ----------
+    tables : paths of the source's tables, relative to the root.
 
     Returns
     -------
     images : paths of the images.
     unlisted : files in split folders that are no images, and entries that cannot be read.
-    notes : numbers of the other files, without the manifest.
+    notes : numbers of the other files, without the tables.
     """
     found = walk_files(root)
     images: list[str] = []
@@ -50,11 +59,13 @@ def find_images(root: Path, manifest: str) -> tuple[list[str], list[Unlisted], l
     passed_by = found.passed_by.copy()
     for path in found.files:
         relative = relative_path(path, root)
+        if relative in tables:
+            continue
         if is_image_file(path):
             images.append(relative)
         elif read_place(relative)[0]:
             unlisted.append(Unlisted(relative, "not_an_image"))
-        elif path != root / manifest:
+        else:
             passed_by["files outside the split folders that are no images"] += 1
     return images, unlisted, [f"{n} {what} passed by" for what, n in sorted(passed_by.items())]
 
@@ -66,15 +77,20 @@ def read_place(path: str) -> tuple[Split | None, str]:
     return split, folders[1] if split and len(folders) > 1 else ""
 
 
-def read_folders(files: Sequence[str]) -> tuple[list[Entry], list[Unlisted]]:
-    """Return the entries of images in split folders, and the other images with a reason."""
+def read_folders(files: Sequence[str], needs_class: bool) -> tuple[list[Entry], list[Unlisted]]:
+    """Return the entries of images in split folders, and the other images with a reason.
+
+    Parameters
+    ----------
+    needs_class : whether images of the splits train, val and test must lie in the folder of a class.
+    """
     entries: list[Entry] = []
     unlisted: list[Unlisted] = []
     for path in files:
         split, label = read_place(path)
         if split is None:
             unlisted.append(Unlisted(path, "no_split_folder"))
-        elif not label and split != "new":
+        elif needs_class and not label and split != "new":
             unlisted.append(Unlisted(path, "no_class_folder"))
         else:
             entries.append(Entry(path, split, "folder", label, without_suffix(path)))

@@ -43,7 +43,7 @@ def write_source(folder: Path, content: dict[str, Any]) -> None:
     """Write the folder that a campaign file reads, below the file's folder, in the layout of its source."""
     source = content["source"]
     if source["kind"] == "folder":
-        run_script(folder)
+        write_photographs(folder / source["root"], source) if "harvest_table" in source else run_script(folder)
     if source["kind"] not in ("growliflower", "fiftyone"):
         return
     days = tuple(date.fromisoformat(day) for day in content["dates"])
@@ -55,6 +55,16 @@ def write_source(folder: Path, content: dict[str, Any]) -> None:
         lines = [f"plant_id,{table['visit_column']},{table['flag_column']}"]
         lines += [f"{plant},{day},{'yes' if end and end <= day else 'no'}" for plant, day, end in visits]
         (folder / source["root"] / table["path"]).write_text("\n".join(lines))
+
+
+def write_photographs(root: Path, source: dict[str, Any]) -> None:
+    """Write the manifest of `docs/sources.md`, the files that it names, and a harvest table of one of its plants."""
+    (manifest,) = [block.content for block in blocks("text") if block.content.startswith("file,split,plot")]
+    for line in manifest.splitlines()[1:]:
+        (root / line.split(",")[0]).parent.mkdir(parents=True, exist_ok=True)
+        (root / line.split(",")[0]).write_bytes(line.encode())
+    (root / "manifest.csv").write_text(manifest)
+    (root / source["harvest_table"]["path"]).write_text("plant_id,harvest_date\nPlot2_E18,2021-08-24\n")
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
