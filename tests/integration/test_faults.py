@@ -217,6 +217,7 @@ def test_answers_that_depend_on_the_batch_are_refused_before_images_are_read(tmp
     assert (tmp_path / "store/artifacts/listing").is_dir() and not (tmp_path / "store/artifacts/images").exists()
 
 
+@pytest.mark.nightly  # the campaign of tests/integration/test_dask.py has a given classifier
 def test_trained_classifier_can_be_given(tmp_path: Path) -> None:
     """The weights of one campaign, given to another instead of training, answer the same."""
     first = run_small(small_campaign("one"), tmp_path / "store")
