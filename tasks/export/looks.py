@@ -7,6 +7,7 @@ colours.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from storage.published.styles import Look
 from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of
 
 # Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
@@ -52,3 +53,11 @@ def markers_of(classes: Sequence[str]) -> dict[str, Marker]:
     acted_on = [decision for decision in decisions_of(classes) if decision != CHECK]
     found = {decision: MARKERS[i % len(MARKERS)] for i, decision in enumerate(acted_on)}
     return {**found, CHECK: CHECK_MARKER}
+
+
+def looks_of(classes: Sequence[str]) -> dict[str, Look]:
+    """Return colour, shape and legend of every decision for a map in QGIS."""
+    return {
+        decision: Look(marker.symbol, marker.light, f"{decision}: {MEANINGS.get(decision, OTHER_MEANING)}")
+        for decision, marker in markers_of(classes).items()
+    }
