@@ -2,6 +2,7 @@
 
 from docs.heads import head
 from storage.published.decisions import DECISIONS
+from storage.published.walks import WALK
 from storage.tables import TABLES
 from storage.tables.parquet import TableSpec
 
@@ -20,7 +21,9 @@ def tables_page() -> str:
 def decisions_page() -> str:
     """Tell every column of the files for other tools."""
     lead = "Where the files are and how to open them: [exports.md](../exports.md)."
-    return "\n".join([head("Columns of the decisions", lead), *_column_lines(DECISIONS), ""])
+    parts = [head("Columns of the decisions", lead), *_column_lines(DECISIONS), ""]
+    parts += ["## The short list", "", f"{WALK.meaning[0].upper()}{WALK.meaning[1:]}.", "", *_column_lines(WALK), ""]
+    return "\n".join(parts)
 
 
 def _column_lines(spec: TableSpec) -> list[str]:

@@ -8,6 +8,8 @@ import pyarrow as pa
 from storage.artifacts import Draft
 from storage.published.exports import KIND
 from storage.published.geodata import Decimal, to_csv, to_geojson, to_geoparquet
+from storage.published.geopackage import to_geopackage
+from storage.published.styles import Look
 from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, READY_PROBABILITY, SHARE, SPLIT, TEXT
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
@@ -43,8 +45,14 @@ DECISIONS = TableSpec(
 )
 
 
-def write_decisions(draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, decimal: Decimal) -> None:
-    """Write rows of `DECISIONS` as CSV, and as GeoParquet and GeoJSON where any of them has a position.
+def write_decisions(
+    draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, decimal: Decimal, looks: Mapping[str, Look]
+) -> None:
+    """Write rows of `DECISIONS` as CSV, and as files for maps where any of them has a position.
+
+    Parameters
+    ----------
+    looks : look of every decision in QGIS.
 
     Raises
     ------
@@ -54,6 +62,23 @@ def write_decisions(draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, d
     draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))
     n_without = sum(row["easting"] is None or row["northing"] is None for row in rows)
     if n_without < len(rows):
-        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, crs))
-        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, crs))
+        notes = notes_of(rows[0], crs)
+        meanings = {column.name: column.meaning for column in DECISIONS.columns}
+        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, crs, {**notes, "columns": meanings}))
+        listed = "; ".join(f"{name}: {meaning}" for name, meaning in meanings.items())
+        text = f"{notes['title']}. {notes['description']} Columns: {listed}."
+        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, crs, text))
+        content = to_geopackage(table, crs, DECISIONS.columns, looks, notes, rows[0]["date"])
+        draft.write_bytes(f"{KIND}.gpkg", content)
     draft.summary = {"n_plants": len(rows), "n_without_position": n_without}
+
+
+def notes_of(row: Mapping[str, Any], crs: str) -> dict[str, str]:
+    """Return the metadata of a file of decisions: whose they are, and the CRS of easting and northing."""
+    named = {name: str(row[name]) for name in ("campaign", "date", "method")}
+    return {
+        "title": " ".join(named.values()),
+        "description": f"Decisions about plants. The columns easting and northing are in {crs}.",
+        **named,
+        "crs": crs,
+    }

@@ -7,7 +7,6 @@ date that is scored or decided again replaces its files. The columns `classifier
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 
 from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.places.files import Place
@@ -34,7 +33,7 @@ def publish_decisions(store: Store, sources: Mapping[str, ArtifactRef], campaign
 
     def contents() -> dict[str, bytes]:
         return {
-            f"{campaign}_{day}_{method}{Path(name).suffix}": artifact.read_bytes(name)
+            published_name(f"{campaign}_{day}_{method}", name): artifact.read_bytes(name)
             for method, ref in sources.items()
             for artifact in [store.open(ref)]
             for name in artifact.manifest.files
@@ -43,6 +42,11 @@ def publish_decisions(store: Store, sources: Mapping[str, ArtifactRef], campaign
     kept = publish_files(folder, folder / MANIFEST, list(sources.values()), contents)
     remove_earlier(folder, folder / MANIFEST, kept)
     return folder
+
+
+def published_name(stem: str, name: str) -> str:
+    """Return the name under which a file of an artefact is published, from the stem that names whose it is."""
+    return f"{stem}{name.removeprefix(KIND)}" if name.startswith(f"{KIND}.") else f"{stem}_{name}"
 
 
 def renew_exports(store: Store) -> None:

@@ -5,14 +5,18 @@ The files hold no timestamps, so equal tables give equal bytes.
 
 import io
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import geopandas
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 Decimal = Literal["point", "comma"]
+WGS84 = "EPSG:4326"
+DECIMALS = 7  # of degrees: a centimetre
 
 # First characters of texts that a spreadsheet takes for a formula and runs (OWASP, CSV injection). The apostrophe is
 # among them, so that removing one leading apostrophe restores every text.
@@ -21,34 +25,65 @@ _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
 _REWRITTEN = re.compile(r"(?!(0|[1-9][0-9]{0,14})$)(0[xX][0-9a-fA-F]+|[0-9.,][0-9.,:/\-]*([eE][+\-]?[0-9]+)?%?)$")
 
 
-def to_geoparquet(table: pa.Table, crs: str) -> bytes:
+def to_geoparquet(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
     """Return a table with columns `easting` and `northing` (m) as GeoParquet 1.0; null positions give null points.
 
     Parameters
     ----------
     crs : coordinate reference system of the positions, such as `EPSG:25832`.
+    notes : metadata of the file; geopandas and pandas read them as `attrs`.
     """
+    frame = points_of(table, crs)
+    frame.attrs = {**notes}
     sink = io.BytesIO()
-    _points(table, crs).to_parquet(sink, index=False, compression="zstd", schema_version="1.0.0")
+    frame.to_parquet(sink, index=False, compression="zstd", schema_version="1.0.0")
     return sink.getvalue()
 
 
-def to_geojson(table: pa.Table, crs: str) -> bytes:
-    """Return a table as GeoJSON with the CRS in the member `crs` (GeoJSON 2008, which GDAL and QGIS read)."""
+def to_geojson(table: pa.Table, crs: str, description: str) -> bytes:
+    """Return a table as GeoJSON by RFC 7946: points in WGS 84, longitude first, seven decimals (1 cm).
+
+    Parameters
+    ----------
+    crs : coordinate reference system of the columns `easting` and `northing`.
+    description : text of the file's member `description`.
+    """
+    frame = points_of(table, crs)
+    frame.geometry = _points(degrees(table, crs))
     sink = io.BytesIO()
+    options = {"RFC7946": "YES", "DESCRIPTION": description}
     # Without a name, the layer would get that of a temporary file.
-    _points(table, crs).to_file(sink, driver="GeoJSON", layer="decisions", engine="pyogrio")
+    frame.set_crs(WGS84, allow_override=True).to_file(
+        sink, driver="GeoJSON", layer="decisions", engine="pyogrio", layer_options=options
+    )
     return sink.getvalue()
 
 
-def _points(table: pa.Table, crs: str) -> geopandas.GeoDataFrame:
-    # Arrow types, because pandas would turn whole numbers beside nulls into floats, and lose the type of empty columns.
+def points_of(table: pa.Table, crs: str) -> geopandas.GeoDataFrame:
+    """Return a table as a frame of points, with the types of Arrow."""
+    # pandas would turn whole numbers beside nulls into floats, and lose the type of empty columns.
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    x, y = (table.column(name).to_numpy() for name in ("easting", "northing"))
-    is_known = np.isfinite(x) & np.isfinite(y)
-    points = np.full(len(x), None, object)
-    points[is_known] = np.asarray(geopandas.points_from_xy(x[is_known], y[is_known]))
-    return geopandas.GeoDataFrame(frame, geometry=points, crs=crs)
+    metres = np.column_stack([table.column(name).to_numpy() for name in ("easting", "northing")])
+    return geopandas.GeoDataFrame(frame, geometry=_points(metres), crs=crs)
+
+
+def degrees(table: pa.Table, crs: str) -> NDArray[np.float64]:
+    """Return longitude and latitude (WGS 84) of the table's n positions to seven decimals, (n, 2); NaN where unknown.
+
+    A position that the projection cannot have is unknown.
+    """
+    points: Any = points_of(table, crs).to_crs(WGS84).geometry
+    found = np.column_stack([points.x, points.y]).round(DECIMALS)
+    found[~np.isfinite(found).all(axis=1)] = np.nan
+    return found
+
+
+def _points(positions: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Return positions (n, 2) as points; None where a coordinate is unknown."""
+    is_known = np.isfinite(positions).all(axis=1)
+    points = np.full(len(positions), None, object)
+    points[is_known] = np.asarray(geopandas.points_from_xy(*positions[is_known].T))
+    return points
 
 
 def to_csv(table: pa.Table, decimal: Decimal) -> bytes:

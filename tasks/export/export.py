@@ -1,4 +1,4 @@
-"""Export: write the decisions about a date's plants as CSV, GeoParquet and GeoJSON, for spreadsheets and maps.
+"""Export: write the decisions about a date's plants as files for spreadsheets, maps and navigation devices.
 
 Reads `images` (for the plants' positions) and `decided`; writes `decisions`.
 """
@@ -10,13 +10,17 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
+from storage.published.walks import write_walk
 from storage.tables import DECIDED
 from storage.tables.rows import rows_of
+from tasks.decide.decisions import CHECK, HARVEST
+from tasks.export.looks import looks_of
 from tasks.export.params import ExportParams
 from tasks.export.rows import export_rows
+from tasks.export.walking import walking_order, with_places
 from tasks.stage import cached_by, made_once
 
-REVISION = 3
+REVISION = 4
 
 
 def decisions_recipe(campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef) -> Recipe:
@@ -41,4 +45,8 @@ def export_decisions(
     observed = store.open(images)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
     rows = export_rows(campaign, date, places, rows_of(store.open(decided), DECIDED), classes)
-    write_decisions(draft, rows, params.crs, params.decimal)
+    write_decisions(draft, rows, params.crs, params.decimal, looks_of(classes))
+    plants = walking_order(with_places(rows))
+    # Each tour is sorted by itself, because a row without a plant to visit is passed by.
+    tours = {word: walking_order(row for row in plants if row["decision"] == word) for word in (HARVEST, CHECK)}
+    write_walk(draft, plants, tours, params.crs, params.decimal)

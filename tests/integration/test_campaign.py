@@ -3,9 +3,12 @@
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import geopandas
+import numpy as np
+import pandas as pd
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -88,11 +91,32 @@ def test_decisions_are_those_of_the_tables_in_every_format(first: Finished, stor
             join '{tables.format("plants", "")}' p using (plant_id)"""
         agreed = duckdb.execute(query).fetchall()
         assert len(agreed) == rows > 0 and all(same for (same,) in agreed), kind
-    places = geopandas.read_parquet(export(store, day, "parquet")), geopandas.read_file(export(store, day, "geojson"))
-    for frame in places:
+    in_package = geopandas.read_file(export(store, day, "gpkg"), layer="decisions")
+    for frame in (geopandas.read_parquet(export(store, day, "parquet")), in_package):
         assert frame.crs == "EPSG:25832" and len(frame) == rows
         assert frame.geometry.x.tolist() == frame["easting"].tolist()
         assert frame.geometry.y.tolist() == frame["northing"].tolist()
+    in_degrees = geopandas.read_file(export(store, day, "geojson"))
+    assert in_degrees.crs == "EPSG:4326" and len(in_degrees) == rows
+    again: Any = in_degrees.to_crs("EPSG:25832").geometry
+    assert np.abs(again.x - in_degrees["easting"]).max() < 0.02 > np.abs(again.y - in_degrees["northing"]).max()
+
+
+@pytest.mark.parametrize("day", DATES)
+def test_people_in_the_field_get_a_list_and_tours(first: Finished, store: Path, day: date) -> None:
+    """The list has every plant of the table once; a tour has those of its decision, in the order of the list."""
+    decided: Any = geopandas.read_parquet(export(store, day, "parquet")).set_index("plant_id")["decision"]
+    listed: Any = pd.read_csv(export(store, day, "csv").with_stem(f"small_{day}_gradcam_walk")).set_index("plant")
+    assert listed["decision"].to_dict() == decided.to_dict() and listed.index.is_unique
+    assert listed["row"].notna().all() and listed["number"].notna().all() and listed["position"].notna().all()
+    for word in ("harvest", "check"):
+        wanted = set(decided.index[decided == word])
+        for kind in ("gpx", "kml"):
+            tour = export(store, day, kind).with_stem(f"small_{day}_gradcam_{word}")
+            assert tour.exists() == bool(wanted)
+            if wanted:
+                found = geopandas.read_file(tour, layer="waypoints" if kind == "gpx" else word)
+                assert set(found["name" if kind == "gpx" else "Name"]) == wanted
 
 
 def test_flow_run_shows_summary_metrics_and_prototypes(first: Finished) -> None:
@@ -120,7 +144,7 @@ def test_runtime_enters_no_digest_and_exports_only_their_own(first: Finished, st
     record = analyse_campaign(params, str(store), Runtime(device="cpu", batch_size=5, workers=1))
     changed = {role for role, ref in record.artifacts.items() if first.record.artifacts[role] != ref}
     assert changed == {f"decisions gradcam {day}" for day in DATES}
-    assert geopandas.read_file(export(store, DATES[0], "geojson")).crs == "EPSG:25833"
+    assert geopandas.read_parquet(export(store, DATES[0], "parquet")).crs == "EPSG:25833"
 
 
 def test_missing_and_damaged_artefacts_are_made_again(first: Finished, store: Path) -> None:

@@ -96,6 +96,9 @@ def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
     assert {path.suffix for path in Path(shortcut["exports"]["folder"]).rglob("demo-*")} == {
         ".csv",
         ".geojson",
+        ".gpkg",
+        ".gpx",
+        ".kml",
         ".parquet",
     }
 

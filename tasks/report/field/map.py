@@ -1,7 +1,7 @@
 """Make the harvest map, as JSON for the page's script and as a picture of each date for print; no files.
 
-Each decision has its own colour and shape, so that it is recognised with any colour vision and in a print without
-colours. The filling of a mark shows reliability: solid for a sure answer, hollow for one no better than a guess.
+Colour and shape of a mark tell the decision. Its filling shows reliability: solid for a sure answer, hollow for one no
+better than a guess.
 """
 
 import json
@@ -17,49 +17,14 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import CHECK, decisions_of
+from tasks.decide.decisions import decisions_of
+from tasks.export.looks import markers_of
 from tasks.report.field.summary import FieldDay, day_label, is_placed, reason_sentences
 from tasks.report.figures import page_layout, png_bytes
 
 NO_ANSWER = "#9AA39D"  # colour of plants without an answer
 N_ON_MAP = 10_000  # most plants on the page's map, at 25 bytes per plant and date; for more, a browser takes seconds
 SIDE = 7.0  # longer side of a picture, in inches
-
-
-@dataclass(frozen=True)
-class Marker:
-    """Look of a decision on the map.
-
-    Attributes
-    ----------
-    symbol, shape : Plotly's and Matplotlib's name of the shape.
-    path : SVG outline of the shape, in coordinates from -10 to 10.
-    light, dark : colour on a light ground (Okabe & Ito's), and a lighter one of the same hue on a dark ground.
-    """
-
-    symbol: str
-    shape: str
-    path: str
-    light: str
-    dark: str
-
-
-CHECK_MARKER = Marker("triangle-up", "^", "M0-9L9 8H-9Z", "#D55E00", "#FF9A55")
-MARKERS = (
-    Marker("circle", "o", "M0-8A8 8 0 1 1 0 8A8 8 0 1 1 0-8Z", "#00805E", "#3DD9AE"),
-    Marker("square", "s", "M-7-7H7V7H-7Z", "#0072B2", "#6DC4F7"),
-    Marker("diamond", "D", "M0-9L9 0L0 9L-9 0Z", "#A8487F", "#EBA6CD"),
-    Marker("triangle-down", "v", "M0 9L9-8H-9Z", "#7A6A00", "#F0E442"),
-    Marker("pentagon", "p", "M0-9L9-2L5 8H-5L-9-2Z", "#1C2420", "#E4EBE6"),
-    Marker("hexagon", "h", "M-4-8H4L9 0L4 8H-4L-9 0Z", "#7D4B00", "#E69F00"),
-)
-
-
-def markers_of(classes: Sequence[str]) -> dict[str, Marker]:
-    """Return the look of every decision; with more classes than shapes, some look alike."""
-    acted_on = [decision for decision in decisions_of(classes) if decision != CHECK]
-    found = {decision: MARKERS[i % len(MARKERS)] for i, decision in enumerate(acted_on)}
-    return {**found, CHECK: CHECK_MARKER}
 
 
 def least_reliability(classes: Sequence[str]) -> float:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report.field.map import Marker, Thinning, least_reliability, map_json, map_pictures, markers_of, thinning
+from tasks.export.looks import MEANINGS, OTHER_MEANING, Marker, markers_of
+from tasks.report.field.map import Thinning, least_reliability, map_json, map_pictures, thinning
 from tasks.report.field.summary import (
-    MEANINGS,
-    OTHER_MEANING,
     DaySummary,
     FieldDay,
     Row,

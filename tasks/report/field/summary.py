@@ -7,17 +7,10 @@ from datetime import date
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of, is_about_harvest
+from tasks.decide.decisions import CHECK, HARVEST, decisions_of, is_about_harvest
 from tasks.export.decisions import check_first
+from tasks.export.looks import MEANINGS
 from tasks.report.words import CHECK_REASONS, SHARE_OUTSIDE, drift_reason
-
-# Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
-MEANINGS = {
-    HARVEST: "ready, and certain enough to act on",
-    LEAVE: "not ready, and certain enough to act on",
-    CHECK: "nothing is promised: look at the plant",
-}
-OTHER_MEANING = "certain enough to act on"
 
 
 @dataclass(frozen=True)

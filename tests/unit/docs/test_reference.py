@@ -16,6 +16,7 @@ from flows.cli.run_file import load_run_file
 from flows.cli.seasons_file import load_seasons_file
 from flows.parameters import BackfillParams, CampaignParams, Season
 from storage.published.decisions import DECISIONS
+from storage.published.walks import WALK
 from storage.tables import TABLES
 from tasks.explain.methods import Method
 from tasks.parameters import Runtime
@@ -112,7 +113,8 @@ def test_every_column_is_listed() -> None:
     for spec in TABLES.values():
         section = page.partition(f"## `{spec.name}`\n")[2].partition("\n## ")[0]
         assert ROW.findall(section) == [column.name for column in spec.columns]
-    assert ROW.findall(text_of("docs/reference/decisions.md")) == [column.name for column in DECISIONS.columns]
+    listed = [column.name for spec in (DECISIONS, WALK) for column in spec.columns]
+    assert ROW.findall(text_of("docs/reference/decisions.md")) == listed
 
 
 def test_the_table_of_deployments_is_that_of_prefect_yaml() -> None:

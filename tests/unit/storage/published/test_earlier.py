@@ -151,7 +151,7 @@ def test_publishing_replaces_all_of_them(several: Store) -> None:
     publish_table(several, REJECTED, [rejected_ref("own")], "field2", DAY)
     publish_decisions(several, {"gradcam": rejected_ref("old")}, "field2", DAY)
     assert plants(several) == ["own"] and files(several, AT) == ["part-0.parquet"]
-    assert files(several, EXPORTS_AT) == [f"field2_{DAY}_gradcam.parquet", MANIFEST]
+    assert files(several, EXPORTS_AT) == [f"field2_{DAY}_gradcam_rejected.parquet", MANIFEST]
     assert verify_store(several).problems == []
 
 

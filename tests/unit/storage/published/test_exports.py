@@ -12,16 +12,17 @@ from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.published.decisions import DECISIONS, write_decisions
-from storage.published.exports import publish_decisions
+from storage.published.exports import publish_decisions, published_name
 from storage.verify import verify_store
 from tasks.export.params import ExportParams
 from tasks.export.rows import export_rows
 from tasks.publish.publish import decisions_of
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import decision
+from tests.unit.storage.published.test_geodata import LOOKS, decision
 
 DAY = date(2021, 8, 23)
 AT = f"exports/field2/{DAY}"
+KINDS = ("csv", "geojson", "gpkg", "parquet")
 MADE = {"classifier": "c", "clusters": "k", "explained_class": "predicted", "method": "gradcam"}
 
 
@@ -35,7 +36,7 @@ def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
     """Write an artefact with the decision about one plant."""
     recipe = Recipe("decisions", 1, {"plant": plant, "easting": easting})
     with store.create(recipe) as draft:
-        write_decisions(draft, [decision(plant, easting, 2.0)], "EPSG:25832", "point")
+        write_decisions(draft, [decision(plant, easting, 2.0)], "EPSG:25832", "point", LOOKS)
     return recipe.ref
 
 
@@ -44,7 +45,7 @@ def names(store: Store) -> list[str]:
 
 
 def files_of(*stems: str) -> list[str]:
-    return [f"field2_{DAY}_{stem}.{kind}" for stem in stems for kind in ("csv", "geojson", "parquet")]
+    return [f"field2_{DAY}_{stem}.{kind}" for stem in stems for kind in KINDS]
 
 
 def publish(store: Store, **sources: ArtifactRef) -> Path:
@@ -105,7 +106,7 @@ class TestPublication:
         assert publish_decisions(store, refs, "field2", DAY) == store.root / AT
         assert names(store) == [*files_of("gradcam", "occlusion_preview"), "manifest.json"]
         for method, ref in refs.items():
-            for kind in ("csv", "geojson", "parquet"):
+            for kind in KINDS:
                 published = (store.root / AT / f"field2_{DAY}_{method}.{kind}").read_bytes()
                 assert published == store.open(ref).read_bytes(f"decisions.{kind}")
         assert verify_store(store).problems == []
@@ -122,7 +123,7 @@ class TestPublication:
         assert names(store) == [f"field2_{DAY}_gradcam.csv", "manifest.json"]
         assert verify_store(store).problems == []
 
-    @pytest.mark.parametrize("kind", ["csv", "geojson", "parquet"])
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("damage", ["deleted", "edited"])
     def test_damage_is_found_and_repaired(self, store: Store, kind: str, damage: str) -> None:
         ref = made(store, "a")
@@ -142,6 +143,19 @@ class TestPublication:
         folder = publish(store, gradcam=ref)
         before = {path: path.stat().st_ino for path in folder.iterdir()}
         assert {path: path.stat().st_ino for path in publish(store, gradcam=ref).iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("decisions.csv", "field2_lime.csv"),
+        ("decisions.gpkg", "field2_lime.gpkg"),
+        ("walk.csv", "field2_lime_walk.csv"),
+        ("check.gpx", "field2_lime_check.gpx"),
+    ],
+)
+def test_names_of_published_files(name: str, published: str) -> None:
+    assert published_name("field2_lime", name) == published
 
 
 def test_artefacts_of_a_date_by_method() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ import pyogrio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.warp import transform
 
 from storage.artifacts import Artifact, Recipe, Store
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.geodata import harmless, to_csv
+from storage.published.styles import Look
 from tests.support.local_stores import local
 
 CRS = "EPSG:25832"
+LOOKS = {
+    "harvest": Look("circle", "#00805E", "harvest: ready"),
+    "leave": Look("square", "#0072B2", "leave: not ready"),
+    "check": Look("triangle-up", "#D55E00", "check: look at the plant"),
+}
 TEXTS = ("method", "explained_class", "classifier", "clusters")
 
 
@@ -60,7 +68,7 @@ AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # the text
 def written(folder: Path, rows: list[dict[str, Any]], crs: str = CRS, decimal: Any = "point") -> Artifact:
     store, recipe = Store(folder), Recipe("decisions", 1, {"crs": crs, "n": len(rows), "decimal": decimal})
     with store.create(recipe) as draft:
-        write_decisions(draft, rows, crs, decimal)
+        write_decisions(draft, rows, crs, decimal, LOOKS)
     return store.open(recipe.ref)
 
 
@@ -93,7 +101,6 @@ def test_pyogrio_reads_the_geojson(artifact: Artifact) -> None:
         if column.name == "date":
             values = [value.date() for value in values]
         assert values == expected(column.name), column.name
-    check_points(found)
 
 
 def check_points(found: geopandas.GeoDataFrame) -> None:
@@ -110,10 +117,43 @@ def test_duckdb_reads_the_parquet_with_the_types_of_the_table(artifact: Artifact
     assert table.to_pylist() == [{column.name: row[column.name] for column in DECISIONS.columns} for row in ROWS]
 
 
-def test_a_geojson_is_valid_json_that_names_its_crs(artifact: Artifact) -> None:
+def test_a_geojson_follows_rfc_7946(artifact: Artifact) -> None:
+    """Check the rules of its sections 3, 4 and 11.2 for points, and positions against GDAL's own transformation."""
     found = artifact.read_json("decisions.geojson")
-    assert found["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::25832" and found["name"] == "decisions"
-    assert [one["geometry"] is None for one in found["features"]] == [False, False, True, True]
+    assert found["type"] == "FeatureCollection" and "crs" not in found and "bbox" not in found
+    assert {"coordinates", "geometries", "geometry", "properties"}.isdisjoint(found)
+    for feature in found["features"]:
+        assert set(feature) == {"type", "properties", "geometry"} and feature["type"] == "Feature"
+        assert not {"crs", "coordinates", "features", "geometries"} & set(feature["properties"])
+    points = [feature["geometry"] for feature in found["features"]]
+    assert points[2:] == [None, None]
+    assert [set(point) for point in points[:2]] == [{"type", "coordinates"}] * 2
+    assert {point["type"] for point in points[:2]} == {"Point"}
+    places: Any = transform(CRS, "OGC:CRS84", expected("easting")[:2], expected("northing")[:2])
+    for point, longitude, latitude in zip(points[:2], *places, strict=True):
+        assert point["coordinates"] == [round(longitude, 7), round(latitude, 7)]
+        assert -180 <= longitude <= 180 and -90 <= latitude <= 90
+    text = artifact.read_bytes("decisions.geojson").decode()
+    digits = [number for pair in re.findall(r'"coordinates": \[(.*?)\]', text) for number in pair.split(",")]
+    assert len(digits) == 4 and all(len(number.partition(".")[2].strip()) <= 7 for number in digits)
+    assert "field2 2021-08-23" in found["description"] and "answer: name of the more probable class" in text
+
+
+def test_a_position_on_the_middle_meridian_is_known_without_a_library(tmp_path: Path) -> None:
+    """UTM zone 32 counts 500 km at 9 degrees east, and 0 m at the equator."""
+    content = written(tmp_path, [decision("a", 500_000.0, 0.0)]).read_json("decisions.geojson")
+    assert content["features"][0]["geometry"]["coordinates"] == [9.0, 0.0]
+
+
+def test_positions_that_the_projection_cannot_have_are_no_points_of_the_geojson(tmp_path: Path) -> None:
+    content = written(tmp_path, [decision("far", 1e12, 1e12), *ROWS[:1]]).read_json("decisions.geojson")
+    assert [one["geometry"] is None for one in content["features"]] == [True, False]
+
+
+def test_a_geoparquet_says_what_it_holds(artifact: Artifact) -> None:
+    found = geopandas.read_parquet(local(artifact.file("decisions.parquet"))).attrs
+    assert (found["campaign"], found["date"], found["crs"]) == ("field2", "2021-08-23", CRS)
+    assert found["columns"] == {column.name: column.meaning for column in DECISIONS.columns}
 
 
 @pytest.mark.parametrize(("decimal", "sep", "sign"), [("point", ",", "."), ("comma", ";", ",")])
@@ -183,17 +223,21 @@ def test_without_any_position_there_is_csv_alone(tmp_path: Path, rows: list[dict
 
 def test_equal_rows_are_equal_bytes(artifact: Artifact, tmp_path: Path) -> None:
     assert written(tmp_path, ROWS).manifest.files == artifact.manifest.files
-    assert set(artifact.manifest.files) == {"decisions.csv", "decisions.geojson", "decisions.parquet"}
+    assert set(artifact.manifest.files) == {f"decisions.{kind}" for kind in ("csv", "geojson", "gpkg", "parquet")}
 
 
 def test_a_crs_whose_northing_comes_first_has_easting_as_x(tmp_path: Path) -> None:
     """Write Gauss-Krüger positions, a CRS in the order y, x: files must have x, y all the same."""
-    artifact = written(tmp_path, ROWS[:2], crs="EPSG:31466")
+    rows = [{**row, "easting": row["easting"] + 2_200_000} for row in ROWS[:2]]  # zone 2 counts from 2,500 km
+    artifact = written(tmp_path, rows, crs="EPSG:31466")
     for found in (
         geopandas.read_parquet(local(artifact.file("decisions.parquet"))),
-        geopandas.read_file(local(artifact.file("decisions.geojson"))),
+        geopandas.read_file(local(artifact.file("decisions.gpkg")), layer="decisions"),
     ):
-        assert found.crs == "EPSG:31466" and found.geometry.x.tolist() == [365_000.123, 365_001.0]
+        assert found.crs == "EPSG:31466" and found.geometry.x.tolist() == [2_565_000.123, 2_565_001.0]
+    degrees = geopandas.read_file(local(artifact.file("decisions.geojson")))
+    assert degrees.crs == "EPSG:4326" and degrees.geometry.x.round(1).tolist() == [6.9, 6.9]
+    assert degrees.geometry.y.round(1).tolist() == [50.6, 50.6]
 
 
 def test_rows_of_another_table_are_refused(tmp_path: Path) -> None:

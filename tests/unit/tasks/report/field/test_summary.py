@@ -13,10 +13,11 @@ from PIL import Image
 
 from storage.tables import DECIDED, READY_COUNTS, REJECTED, names
 from storage.tables.rows import rows_of
+from tasks.export.looks import MARKERS, markers_of
 from tasks.report import words
 from tasks.report.field import map as report_map
 from tasks.report.field import page as report_front
-from tasks.report.field.map import MARKERS, map_json, map_pictures, markers_of, thinned
+from tasks.report.field.map import map_json, map_pictures, thinned
 from tasks.report.field.page import field_page
 from tasks.report.field.summary import (
     FieldDay,

@@ -1,0 +1,93 @@
+"""Compose the style with which QGIS opens a layer of points: colour and shape by decision (QML). Pure functions.
+
+QGIS reads the style of a layer from the table `layer_styles` of its GeoPackage. What the elements mean is known from
+the files that QGIS 3 writes; the format has no specification.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from xml.etree import ElementTree as Xml
+
+COLOURED_BY = "decision"  # column that colour and shape tell
+SIZE = 2.4  # diameter of a point, in mm on the screen or paper
+DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+# Shapes that QGIS has under another name than Plotly, and the angle in degrees by which they are turned.
+TURNED = {"triangle-up": ("triangle", 0), "triangle-down": ("triangle", 180)}
+
+
+class Look(NamedTuple):
+    """Look of a decision on a map.
+
+    Attributes
+    ----------
+    shape : Plotly's name of the shape, such as `circle` or `triangle-up`.
+    colour : red, green and blue as `#RRGGBB`.
+    legend : text in the legend.
+    """
+
+    shape: str
+    colour: str
+    legend: str
+
+
+def qgis_style(looks: Mapping[str, Look], aliases: Mapping[str, str], name_column: str) -> str:
+    """Return the style of a layer as QML, in which values of the column `decision` have their look and legend.
+
+    Parameters
+    ----------
+    looks : look of every decision.
+    aliases : heading of every column, by its name.
+    name_column : column that names a point in lists of QGIS.
+    """
+    root = Xml.Element("qgis", version="3.22", styleCategories="Symbology|Fields|Forms")
+    renderer = Xml.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=COLOURED_BY, symbollevels="0")
+    categories, symbols = (Xml.SubElement(renderer, name) for name in ("categories", "symbols"))
+    for i, (decision, look) in enumerate(looks.items()):
+        category = {"value": decision, "label": look.legend, "symbol": str(i), "render": "true", "type": "string"}
+        Xml.SubElement(categories, "category", category)
+        _add_symbol(symbols, str(i), look)
+    fields, headings = (Xml.SubElement(root, name) for name in ("fieldConfiguration", "aliases"))
+    for i, (column, alias) in enumerate(aliases.items(), start=1):  # the column `fid` is the first
+        field = Xml.SubElement(fields, "field", name=column, configurationFlags="None")
+        if column == COLOURED_BY:
+            _add_value_map(field, {look.legend: decision for decision, look in looks.items()})
+        Xml.SubElement(headings, "alias", index=str(i), field=column, name=alias)
+    Xml.SubElement(root, "previewExpression").text = f'"{name_column}"'
+    Xml.SubElement(root, "layerGeometryType").text = "0"  # points
+    return f"{DOCTYPE}\n{Xml.tostring(root, encoding='unicode')}"
+
+
+def _add_symbol(symbols: Xml.Element, name: str, look: Look) -> None:
+    shape, angle = TURNED.get(look.shape, (look.shape, 0))
+    symbol = Xml.SubElement(symbols, "symbol", type="marker", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
+    layer = Xml.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0", "locked": "0"})
+    settings = {
+        "name": shape,
+        "angle": str(angle),
+        "color": _rgba(look.colour),
+        "outline_color": "255,255,255,255",  # so that neighbours stay apart where plants lie close together
+        "outline_style": "solid",
+        "outline_width": "0.2",
+        "outline_width_unit": "MM",
+        "size": str(SIZE),
+        "size_unit": "MM",
+    }
+    _add_options(Xml.SubElement(layer, "Option", type="Map"), settings.items())
+
+
+def _add_value_map(field: Xml.Element, values: Mapping[str, str]) -> None:
+    """Show the values of a column by their meaning, in forms and in the table of attributes."""
+    config = Xml.SubElement(Xml.SubElement(field, "editWidget", type="ValueMap"), "config")
+    listed = Xml.SubElement(Xml.SubElement(config, "Option", type="Map"), "Option", type="List", name="map")
+    for shown, value in values.items():
+        _add_options(Xml.SubElement(listed, "Option", type="Map"), [(shown, value)])
+
+
+def _add_options(parent: Xml.Element, options: Iterable[tuple[str, str]]) -> None:
+    for name, value in options:
+        Xml.SubElement(parent, "Option", type="QString", name=name, value=value)
+
+
+def _rgba(colour: str) -> str:
+    """Return a colour `#RRGGBB` as QGIS writes it: red, green, blue and opacity, 0..255."""
+    return ",".join([*(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)), "255"])

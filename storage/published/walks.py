@@ -1,0 +1,88 @@
+"""Write the plants of a date in walking order: a short list for spreadsheets, and tours for navigation devices."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from storage.artifacts import Draft
+from storage.published.decisions import notes_of
+from storage.published.geodata import Decimal, degrees, to_csv
+from storage.published.tours import Stop, in_words, to_gpx, to_kml
+from storage.tables.columns import SHARE, TEXT, WHOLE
+from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
+
+WALK = TableSpec(
+    "walk",
+    "the plants of a date in walking order, for people in the field",
+    (
+        Column("plant", TEXT, "id of the plant"),
+        Column("plot", TEXT, "plot; empty where unknown", nullable=True),
+        Column("row", TEXT, "row in the plot; empty where unknown", nullable=True),
+        Column("number", WHOLE, "number of the plant in its row; empty where unknown", nullable=True),
+        Column("decision", TEXT, "what to do, as in the column `decision` above"),
+        Column(
+            "probability",
+            SHARE,
+            "probability that the plant is ready, two decimals; with more than two classes, that the answer is right",
+            "0..1",
+        ),
+        Column("why", TEXT, "reasons to check, separated by commas; empty without any"),
+        Column("position", TEXT, "latitude and longitude (WGS 84) in degrees; empty where unknown", nullable=True),
+    ),
+)
+
+
+def write_walk(
+    draft: Draft,
+    plants: Sequence[Mapping[str, Any]],
+    tours: Mapping[str, Sequence[Mapping[str, Any]]],
+    crs: str,
+    decimal: Decimal,
+) -> None:
+    """Write a short list of all plants as CSV, and tours to some of them as GPX and KML.
+
+    Parameters
+    ----------
+    plants : rows of `DECISIONS` in walking order, with `row` and `number` in the plot (None if unknown).
+    tours : such rows by name of the tour, which names its files. Plants without a position are left out. A tour to
+        none has no files.
+    """
+    positions = _degrees(plants, crs)
+    rows = [_walk_row(plant, place) for plant, place in zip(plants, positions, strict=True)]
+    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(WALK, rows_to_columns(WALK, rows)), decimal))
+    place_of = {plant["plant_id"]: place for plant, place in zip(plants, positions, strict=True)}
+    for name, tour in tours.items():
+        stops = [_stop(plant, place) for plant in tour if (place := place_of[plant["plant_id"]]) is not None]
+        if stops:
+            notes = notes_of(tour[0], crs)
+            title, description = f"{notes['title']} {name}", f"Plants to {name}, in walking order."
+            draft.write_bytes(f"{name}.gpx", to_gpx(stops, title, description))
+            draft.write_bytes(f"{name}.kml", to_kml(stops, name, title, description))
+
+
+def _degrees(plants: Sequence[Mapping[str, Any]], crs: str) -> list[tuple[float, float] | None]:
+    """Return longitude and latitude of every plant; None where unknown."""
+    columns = {name: pa.array([plant[name] for plant in plants], SHARE) for name in ("easting", "northing")}
+    return [None if math.isnan(lon) else (lon, lat) for lon, lat in degrees(pa.table(columns), crs).tolist()]
+
+
+def _walk_row(plant: Mapping[str, Any], place: tuple[float, float] | None) -> dict[str, Any]:
+    return {
+        **{name: plant[name] for name in ("plot", "row", "number", "decision")},
+        "plant": plant["plant_id"],
+        "probability": round(_probability(plant), 2),
+        "why": ", ".join(plant["check_reason"].split()),
+        "position": None if place is None else in_words(*place),
+    }
+
+
+def _stop(plant: Mapping[str, Any], place: tuple[float, float]) -> Stop:
+    why = ", ".join(plant["check_reason"].split()) or f"probability {_probability(plant):.2f}"
+    return Stop(plant["plant_id"], plant["decision"], f"{plant['decision']}: {why}", *place)
+
+
+def _probability(plant: Mapping[str, Any]) -> float:
+    ready = plant["ready_probability"]
+    return plant["answer_reliability"] if ready is None else ready

@@ -1,0 +1,93 @@
+"""Put plants into the order in which a person walks past them. Pure functions."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from storage.tables.rows import Row
+
+STRIP = 2.0  # width in metres of the strips in which plants without a row are walked: what is seen on both sides
+# Row and number behind the plot in a plant id: letters and a number, or both set apart.
+_IN_PLOT = re.compile(r"(?i:plot_?)\d+_(?:([^\W\d_]+)([0-9]{1,9})|([^_]+)_([0-9]{1,9}))$")
+
+
+def with_places(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Add `row` and `number`, the place of the plant in its plot, to decision rows; None if the id names none.
+
+    Ids such as `2021_Ref_Plot2_E18`, `Plot2_E18`, `Plot2_E_18` and `Plot2_3_18` name them.
+    """
+    return [{**row, **_place_in_plot(row["plant_id"])} for row in rows]
+
+
+def _place_in_plot(plant_id: str) -> dict[str, Any]:
+    found = _IN_PLOT.search(plant_id)
+    if found is None:
+        return {"row": None, "number": None}
+    row, number = (one for one in found.groups() if one is not None)
+    return {"row": row, "number": int(number)}
+
+
+def walking_order(rows: Iterable[Row]) -> list[Row]:
+    """Sort plants into walking order: plot by plot, row by row, in each second row from the last plant to the first.
+
+    Parameters
+    ----------
+    rows : `plant_id`, `plot`, `row`, `number`, `easting` and `northing` (m) of each plant; None where unknown.
+
+    Notes
+    -----
+    In a plot, plants with a row and a number come first. Others that have a position follow in strips along the longer
+    side of what they cover, again to and fro. Then come those of which only the id is known. Texts with digits are
+    sorted by number: `2` before `10`. The order does not depend on that of `rows`.
+    """
+    plots: defaultdict[str | None, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: natural_key(row["plant_id"])):
+        plots[row["plot"]].append(row)
+    names = sorted(plots, key=lambda name: (name is None, natural_key(name or "")))
+    return [row for name in names for row in _through_plot(plots[name])]
+
+
+def natural_key(text: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that sorts texts with the digits in them as numbers; texts that differ have keys that differ."""
+    parts = re.split("([0-9]+)", text)  # texts at even places, digits at odd ones
+    numbers = [part.lstrip("0") if i % 2 else part for i, part in enumerate(parts)]
+    # Of two numbers, the one with more digits is the larger one.
+    return (*((len(part) * (i % 2), part) for i, part in enumerate(numbers)), (0, text))
+
+
+def _through_plot(rows: Sequence[Row]) -> list[Row]:
+    numbered = [row for row in rows if row["row"] is not None and row["number"] is not None]
+    others = [row for row in rows if row["row"] is None or row["number"] is None]
+    placed = [row for row in others if _is_placed(row)]
+    return [*_by_rows(numbered), *_by_strips(placed), *(row for row in others if not _is_placed(row))]
+
+
+def _is_placed(row: Row) -> bool:
+    return row["easting"] is not None and row["northing"] is not None
+
+
+def _by_rows(rows: Sequence[Row]) -> list[Row]:
+    lines: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        lines[row["row"]].append(row)
+    return [
+        row
+        for i, name in enumerate(sorted(lines, key=natural_key))
+        for row in sorted(lines[name], key=lambda row: row["number"], reverse=i % 2 == 1)
+    ]
+
+
+def _by_strips(rows: Sequence[Row]) -> list[Row]:
+    if len(rows) < 2:
+        return list(rows)
+    metres = np.asarray([(row["easting"], row["northing"]) for row in rows], np.float64)
+    metres -= metres.mean(axis=0)
+    _, _, axes = np.linalg.svd(metres, full_matrices=False)
+    axes *= np.sign(axes[[0, 1], np.abs(axes).argmax(axis=1)])[:, None]  # towards east or north, never back
+    along, across = (metres @ axes.T).round(3).T  # millimetres, so that rounding errors cannot tear a row apart
+    strip = (across - across.min()) // STRIP
+    order = np.lexsort((np.where(strip % 2 == 0, along, -along), strip))
+    return [rows[i] for i in order]
