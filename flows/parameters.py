@@ -7,7 +7,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from storage.errors import InputError
 from tasks.adjust.params import AdjustParams, ReviewParams
@@ -21,6 +21,7 @@ from tasks.measure.params import DriftParams
 from tasks.parameters import Params
 from tasks.score.params import ScoreParams
 from tasks.sources import AnySource
+from tasks.sources.field.source import FieldSource
 
 if TYPE_CHECKING:  # importing stores takes longer than reading a campaign's file
     from storage.artifacts import Store
@@ -80,12 +81,23 @@ class CampaignParams(Params):
     adjust: AdjustParams = AdjustParams()
     drift: DriftParams = DriftParams()
     decide: DecideParams = DecideParams()
-    export: ExportParams = ExportParams()
+    export: ExportParams = Field(default=ExportParams(), validate_default=True)
 
     @field_validator("dates")
     @classmethod
     def _once_each(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
         return once_each(dates)
+
+    @field_validator("export")
+    @classmethod
+    def _one_crs(cls, export: ExportParams, known: ValidationInfo) -> ExportParams:
+        source = known.data.get("source")
+        if isinstance(source, FieldSource) and source.crs != export.crs:
+            raise ValueError(
+                f"source.crs is {source.crs} and export.crs is {export.crs}; both must be the system of the positions "
+                f'in tables and maps; set crs = "{source.crs}" below [export], or correct source.crs'
+            )
+        return export
 
     def of_numbers(self) -> dict[str, Any]:
         """Return every parameter as JSON values, except `export`, which changes no number."""
