@@ -132,7 +132,7 @@ def _values(field: dict[str, Any]) -> str:
     if field.get("type") == "array":
         return _list_values(field)
     kind: str = field["type"]
-    word = {"boolean": "`true` or `false`", "date": "date"}.get(field.get("format", kind), kind)
+    word = {"boolean": "`true` or `false`", "date": "date", "object": "table"}.get(field.get("format", kind), kind)
     limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "under"}
     return ", ".join([word, *(f"{said} {field[key]}" for key, said in limits.items() if key in field)])
 

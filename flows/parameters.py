@@ -21,6 +21,7 @@ from tasks.measure.params import DriftParams
 from tasks.parameters import Params
 from tasks.score.params import ScoreParams
 from tasks.sources import AnySource
+from tasks.sources.field.source import FieldSource
 from tasks.sources.folder.source import FolderSource
 
 if TYPE_CHECKING:  # importing stores takes longer than reading a campaign's file
@@ -58,7 +59,7 @@ def once_each(dates: tuple[date, ...]) -> tuple[date, ...]:
 
 def of_source(export: ExportParams, source: AnySource | None) -> ExportParams:
     """Return export parameters with the coordinate reference system of a source that names its own."""
-    crs = source.crs if isinstance(source, FolderSource) else None
+    crs = source.crs if isinstance(source, FieldSource | FolderSource) else None
     return export if crs in {None, export.crs} else export.model_copy(update={"crs": crs})
 
 

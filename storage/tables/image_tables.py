@@ -29,7 +29,11 @@ PLANTS = TableSpec(
     (
         PLANT,
         SPLIT,
-        Column("split_source", TEXT, "where the split was read: utm, samples, folder, manifest, own, or none"),
+        Column(
+            "split_source",
+            TEXT,
+            "where the split was read: utm, samples, folder, manifest, plants, blocks, own, or none",
+        ),
         Column("easting", SHARE, "easting in the projection of the source", "m", nullable=True),
         Column("northing", SHARE, "northing in the projection of the source", "m", nullable=True),
         Column("harvest_after", DAY, "last day known to be before the harvest; null: none known", nullable=True),

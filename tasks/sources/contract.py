@@ -58,7 +58,7 @@ class SourceImage:
     plant_id : the release's own id, e.g. `2021_Ref_Plot2_E18`.
     acquired : acquisition date.
     split : `train`, `val`, `test`, or `new` for plants without a split.
-    split_source : where the split was read (`utm`, `samples`, `folder`, `manifest`, `own`, `none`).
+    split_source : where the split was read (`utm`, `samples`, `folder`, `manifest`, `plants`, `blocks`, `own`, `none`).
     path : path of the file relative to the source's root, with `/`.
     centre : pixel (x, y) of the plant in an orthophoto; None if the file is a patch.
     label : class index if the source states it; None if `harvest` decides or nothing is known.

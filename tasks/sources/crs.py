@@ -5,6 +5,8 @@ PROJ is imported inside the functions, because importing it takes longer than re
 
 from typing import TYPE_CHECKING
 
+from tasks.sources.projections import transform
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -60,11 +62,8 @@ def to_degrees(metres: "NDArray[np.float64]", crs: str) -> "NDArray[np.float64]"
 
 def _transform(positions: "NDArray[np.float64]", here: str, there: str) -> "NDArray[np.float64]":
     import numpy as np
-    from pyproj import Transformer
 
-    # `always_xy`, because EPSG:4326 has the latitude first, and some projected systems the northing.
-    transformer = Transformer.from_crs(here, there, always_xy=True)
-    return np.column_stack(transformer.transform(positions[:, 0], positions[:, 1]))
+    return np.column_stack(transform(positions[:, 0], positions[:, 1], here, there))
 
 
 def is_in_area(degrees: "NDArray[np.float64]", crs: str) -> "NDArray[np.bool_]":

@@ -98,6 +98,19 @@ class HarvestTable(Params):
         return self
 
 
+def find_harvests(root: Path, options: HarvestTable | None, acquired: Sequence[date]) -> HarvestRecords:
+    """Read a source's harvest table; without options the default one, which may be missing.
+
+    Raises
+    ------
+    InputError : the table cannot be read (see `read_harvest_table`).
+    """
+    table = options or HarvestTable()
+    if options is None and not (root / table.path).exists():
+        return HarvestRecords()
+    return read_harvest_table(root, table, acquired)
+
+
 def read_harvest_table(root: Path, options: HarvestTable, acquired: Sequence[date]) -> HarvestRecords:
     """Read a harvest table.
 

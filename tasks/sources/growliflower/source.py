@@ -17,8 +17,8 @@ from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
 from tasks.sources.growliflower.crops import list_crops
 from tasks.sources.growliflower.prepared import collapse_copies
 from tasks.sources.growliflower.release import CLASSES, find_release_files, make_image, split_folder
-from tasks.sources.harvest_table import HarvestTable, read_harvest_table
-from tasks.sources.harvests import HarvestRecords, attach_harvests, match_images
+from tasks.sources.harvest_table import HarvestTable, find_harvests
+from tasks.sources.harvests import attach_harvests, match_images
 from tasks.sources.images import look_at_file, read_rgb
 
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
@@ -71,7 +71,7 @@ class GrowliFlowerSource(Params):
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         images = [add_plant(image, plants) for image in images]
         refuse_two_splits((image.plant_id, image.split) for image in images)
-        records = self._read_harvests(root, files.dates())
+        records = find_harvests(root, self.harvest_table, files.dates())
         matching = match_images(records, images, left_out)
         images, contradicting, unlabelled = attach_harvests(images, records)
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
@@ -103,12 +103,6 @@ class GrowliFlowerSource(Params):
 
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
-
-    def _read_harvests(self, root: Path, acquired: Sequence[date]) -> HarvestRecords:
-        table = self.harvest_table or HarvestTable()
-        if self.harvest_table is None and not (root / table.path).exists():
-            return HarvestRecords()
-        return read_harvest_table(root, table, acquired)
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:

@@ -30,6 +30,7 @@ from tests.support.documented_store import CAMPAIGN, DAY, PLANT, write_documente
 from tests.support.markdown import SCRIPT, Block, blocks
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 from tests.support.repository import ROOT
+from tests.support.small_field import write_documented_field
 
 RUN = [block for block in blocks("python") if block.not_run is None]
 
@@ -44,6 +45,8 @@ def write_source(folder: Path, content: dict[str, Any]) -> None:
     source = content["source"]
     if source["kind"] == "folder":
         write_photographs(folder / source["root"], source) if "harvest_table" in source else run_script(folder)
+    if source["kind"] == "field":
+        write_documented_field(folder / source["root"])
     if source["kind"] not in ("growliflower", "fiftyone"):
         return
     days = tuple(date.fromisoformat(day) for day in content["dates"])

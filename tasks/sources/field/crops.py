@@ -1,0 +1,276 @@
+"""List and read the crops of a field's plants from the orthophotos of each date, of one file or of several tiles."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from storage.errors import InputError
+from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
+from tasks.sources.field.grids import Grid, grid_of
+from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask, read_window
+from tasks.sources.field.plants import FieldPlant, FieldPlants
+from tasks.sources.field.rasters import SEPARATOR
+from tasks.sources.projections import transform
+from tasks.sources.raster import digest_raster, open_raster
+
+DECIMALS = 3  # decimals of a crop's pixel: versions of PROJ differ behind them, and equal sources need equal names
+NODATA_SHARE = 0.01  # share of no-data pixels in the middle of a crop above which its plant counts as hit
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An open orthophoto, or one of several tiles of a date, and its pixel grid."""
+
+    path: str
+    dataset: DatasetReader
+    grid: Grid
+
+
+Placed = tuple[Tile, tuple[float, float]]
+"""Tile, and the pixel (column, row) of a plant in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What the tiles of a date hold of one crop.
+
+    Attributes
+    ----------
+    used : tiles that the crop is read from; the first holds most of it.
+    share : share of the crop's pixels that exist.
+    is_hit : whether no-data values lie at the plant.
+    """
+
+    used: list[Placed]
+    share: float
+    is_hit: bool
+
+
+def list_crops(
+    root: Path, day: date, paths: Sequence[str], found: FieldPlants, reading: Reading
+) -> tuple[list[SourceImage], list[LeftOut], list[str]]:
+    """List the crop of every plant on one date.
+
+    Returns
+    -------
+    images : plants of which at least the share `reading.min_inside` of the crop exists.
+    left_out : the others, with the reason `outside_raster`, or `unreadable_raster` if a file cannot be read.
+    notes : remarks on rasters that were passed by, and on no-data values at plants.
+
+    Raises
+    ------
+    InputError : an orthophoto has no CRS, has pixels or bands that cannot be read, or fits no crop.
+    """
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    n_hit = 0
+    with ExitStack() as stack:
+        tiles, faults, notes = open_tiles(stack, root, day, paths, reading)
+        centres = pixels_in(tiles, found)
+        for plant, in_tiles in zip(found.plants, centres, strict=True):
+            listed, is_hit = list_crop(plant, day, paths[0], list(zip(tiles, in_tiles, strict=True)), reading)
+            if isinstance(listed, SourceImage):
+                images.append(listed)
+                n_hit += is_hit
+            else:
+                # Where a file cannot be read, nobody knows whether it shows the plant.
+                left_out.append(replace(listed, reason="unreadable_raster", detail=faults[0]) if faults else listed)
+    if n_hit:
+        notes.append(
+            f"{day}: {n_hit} of {len(images)} plants have no-data pixels in their middle, which are shown black; if "
+            'plants have the colour that means no-data, set source.nodata = "ignore"'
+        )
+    return images, left_out, notes
+
+
+def list_crop(
+    plant: FieldPlant, day: date, path: str, tiles: Sequence[Placed], reading: Reading
+) -> tuple[SourceImage | LeftOut, bool]:
+    """List the crop of one plant, or leave it out; and return whether no-data values lie at the plant.
+
+    Parameters
+    ----------
+    path : file that a plant without a crop is told of.
+    tiles : tiles of the date, each with the plant's pixel in it.
+    """
+    try:
+        crop = cover(tiles, reading)
+    except RasterioError:
+        return LeftOut(plant.plant_id, day, path, "unreadable_raster", "a part of it is damaged"), False
+    if crop.used and crop.share >= reading.min_inside:
+        return make_image(plant, day, crop), crop.is_hit
+    why = f"{crop.share:.0%} of the crop has pixels; source.min_inside is {reading.min_inside:.0%}"
+    return LeftOut(plant.plant_id, day, path, "outside_raster", why), False
+
+
+def pixels_in(tiles: Sequence[Tile], found: FieldPlants) -> list[list[tuple[float, float]]]:
+    """Return the pixel (column, row) of every plant in every tile."""
+    if not tiles:
+        return [[] for _ in found.plants]
+    places = transform(*found.places, found.crs, tiles[0].grid.crs)
+    pixels = [tile.grid.pixels_of(*places).tolist() for tile in tiles]
+    return [[(column, row) for column, row in of_plant] for of_plant in zip(*pixels, strict=True)]
+
+
+def make_image(plant: FieldPlant, day: date, crop: Covered) -> SourceImage:
+    """Make the record of one crop."""
+    column, row = crop.used[0][1]
+    return SourceImage(
+        plant.plant_id,
+        day,
+        plant.split,
+        plant.split_source,
+        SEPARATOR.join(tile.path for tile, _ in crop.used),
+        centre=(round(column, DECIMALS), round(row, DECIMALS)),
+        flags=flags_of(crop),
+        easting=plant.easting,
+        northing=plant.northing,
+    )
+
+
+def open_tiles(
+    stack: ExitStack, root: Path, day: date, paths: Sequence[str], reading: Reading
+) -> tuple[list[Tile], list[str], list[str]]:
+    """Open the orthophotos of a date.
+
+    A raster of one band beside rasters of several is no orthophoto but heights or a mask, and is passed by.
+
+    Returns
+    -------
+    tiles, what is wrong with files that cannot be read, and a note on rasters that were passed by.
+    """
+    opened: list[tuple[str, DatasetReader]] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            opened.append((path, stack.enter_context(open_raster(root / path))))
+        except UnreadableImage as error:
+            faults.append(str(error))
+    most = max((dataset.count for _, dataset in opened), default=0)
+    passed_by = [path for path, dataset in opened if dataset.count < 3 <= most]
+    tiles: list[Tile] = []
+    for path, dataset in opened:
+        if path not in passed_by:
+            check_pixels(dataset, path, reading)
+            tiles.append(Tile(path, dataset, grid_of(dataset, path, reading)))
+    refuse_mixed(day, tiles)
+    named = f"{day}: rasters of one or two bands passed by, as heights or masks: {', '.join(passed_by)}"
+    return tiles, faults, [named] if passed_by else []
+
+
+def refuse_mixed(day: date, tiles: Sequence[Tile]) -> None:
+    """Raise InputError if the tiles of a date have different CRSs or pixel sizes."""
+    for tile in tiles[1:]:
+        if tile.grid.crs != tiles[0].grid.crs or tile.grid.side != tiles[0].grid.side:
+            raise InputError(
+                f"{tiles[0].path} and {tile.path} of {day} have different CRSs or pixel sizes",
+                "The files of one date must be tiles of one orthophoto",
+                "narrow source.rasters to one orthophoto for each date",
+            )
+
+
+def cover(tiles: Sequence[Placed], reading: Reading) -> Covered:
+    """Choose the tiles of one crop, in the order of how much of it they hold, until it is complete.
+
+    Parameters
+    ----------
+    tiles : tiles of the date, each with the plant's pixel in it.
+    """
+    held = [(overlap(tile, centre), tile, centre) for tile, centre in tiles]
+    used: list[Placed] = []
+    side = tiles[0][0].grid.side if tiles else 0
+    valid = np.zeros((side, side), np.bool_)
+    is_nodata = False
+    for share, tile, centre in sorted(held, key=lambda one: -one[0]):
+        if share == 0 or valid.all():
+            break
+        added = read_crop_mask(tile, centre, reading) & ~valid
+        if added.any():
+            used.append((tile, centre))
+            valid |= added
+        is_nodata |= has_nodata(tile.dataset)
+    middle = valid[side // 4 : side - side // 4, side // 4 : side - side // 4]
+    is_hit = is_nodata and bool(used) and 1 - float(middle.mean()) > NODATA_SHARE
+    return Covered(used, float(valid.mean()) if side else 0.0, is_hit)
+
+
+def overlap(tile: Tile, centre: tuple[float, float]) -> float:
+    """Return how much of a crop's window lies inside a tile, 0..1."""
+    if not np.isfinite(centre).all():
+        return 0.0
+    (left, top), (width, height) = tile.grid.window_of(centre)
+    wide = min(left + width, tile.dataset.width) - max(left, 0)
+    high = min(top + height, tile.dataset.height) - max(top, 0)
+    return max(wide, 0) * max(high, 0) / (width * height)
+
+
+def read_crop_mask(tile: Tile, centre: tuple[float, float], reading: Reading) -> NDArray[np.bool_]:
+    """Return where a crop has pixels of a tile, shape (side, side)."""
+    corner, size = tile.grid.window_of(centre)
+    mask = read_mask(tile.dataset, corner, size, reading)
+    return tile.grid.bring_upright(mask.astype(np.uint8) * 255, corner, centre) > 127
+
+
+def flags_of(crop: Covered) -> tuple[str, ...]:
+    """Return the flags of a crop: `crop_leaves_raster` if pixels are missing, `several_tiles` if it joins tiles."""
+    flags = ["crop_leaves_raster"] if crop.share < 1 else []
+    return (*flags, "several_tiles") if len(crop.used) > 1 else tuple(flags)
+
+
+def read_field_crop(root: Path, path: str, centre: tuple[float, float], reading: Reading) -> NDArray[np.uint8]:
+    """Read the crop around a plant, with black where no tile has a pixel.
+
+    Parameters
+    ----------
+    path : tiles of the crop, as `list_crops` names them.
+    centre : pixel of the plant in the first tile.
+
+    Returns
+    -------
+    Pixels, shape (side, side, 3), RGB, 0..255, north up.
+
+    Raises
+    ------
+    UnreadableImage : a tile is damaged.
+    """
+    first, *others = path.split(SEPARATOR)
+    with open_raster(root / first) as dataset:
+        grid = grid_of(dataset, first, reading)
+        place = grid.place_of(centre)
+        crop, known = read_tile(dataset, grid, centre, reading)
+    for other in others:
+        with open_raster(root / other) as dataset:
+            grid = grid_of(dataset, other, reading)
+            (column, row) = grid.pixels_of(np.array([place[0]]), np.array([place[1]]))[0].tolist()
+            pixels, valid = read_tile(dataset, grid, (column, row), reading)
+            taken = valid & ~known
+            crop[taken] = pixels[taken]
+            known |= taken
+    return crop
+
+
+def read_tile(
+    dataset: DatasetReader, grid: Grid, centre: tuple[float, float], reading: Reading
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read what a tile holds of a crop: pixels (side, side, 3), black where there is none, and where there are some."""
+    corner, size = grid.window_of(centre)
+    pixels, valid = read_window(dataset, corner, size, reading)
+    known = grid.bring_upright(valid.astype(np.uint8) * 255, corner, centre) > 127
+    return grid.bring_upright(pixels, corner, centre), known
+
+
+def field_fingerprint(root: Path, path: str, centre: tuple[float, float], reading: Reading) -> str:
+    """Return the SHA-256 (hex) of the content of a crop's tiles, its centre, and how it is read."""
+    digests: list[str] = []
+    for one in path.split(SEPARATOR):
+        stat = (root / one).stat()
+        digests.append(digest_raster(str(root / one), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(f"{digests} {centre[0]!r} {centre[1]!r} {reading!r}".encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""Find the orthophotos of every acquisition date, by a pattern of their paths or a table of dates."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from storage.errors import InputError
+from tasks.sources.files import find_fault, relative_path, walk_files
+
+SEPARATOR = " | "
+"""Text between the tiles of a crop in the path of its image."""
+
+DATE = r"(?P<year>(?:19|20)\d\d)(?P<between>[-_]?)(?P<month>\d\d)(?P=between)(?P<day>\d\d)"
+WILDCARDS = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]", "{date}": DATE}
+
+Rasters = str | Mapping[date, str | tuple[str, ...]]
+"""Pattern with `{date}`, or the files of each date."""
+
+
+def find_rasters(root: Path, rasters: Rasters) -> dict[date, tuple[str, ...]]:
+    """Return the orthophotos of every acquisition date, as paths relative to the root, sorted.
+
+    Raises
+    ------
+    InputError : no file fits the pattern, a name holds an impossible date, or a file that the table names is missing.
+    """
+    found = match_pattern(root, rasters) if isinstance(rasters, str) else check_table(root, rasters)
+    joined = [path for paths in found.values() for path in paths if SEPARATOR.strip() in path]
+    if joined:
+        raise InputError(
+            f"The orthophoto {joined[0]} has a bar in its name",
+            "Names of orthophotos must hold no |, which stands between the tiles of a crop",
+            "rename the file",
+        )
+    return dict(sorted(found.items()))
+
+
+def match_pattern(root: Path, pattern: str) -> dict[date, tuple[str, ...]]:
+    """Return the files whose path relative to the root fits a pattern, by the date in their path."""
+    expression = compile_pattern(pattern)
+    files = sorted(relative_path(path, root) for path in walk_files(root).files)
+    found: dict[date, tuple[str, ...]] = {}
+    for path in files:
+        if match := expression.fullmatch(path):
+            day = read_date(match, path)
+            found[day] = (*found.get(day, ()), path)
+    if not found:
+        shown = ", ".join([*files[:10], *(["..."] if len(files) > 10 else [])]) or "no files"
+        raise InputError(
+            f"No file below {root} fits source.rasters = {pattern!r}; the folder has {shown}",
+            "The orthophotos must lie below source.root, with their date in the path as 2021-08-23, 2021_08_23 or "
+            "20210823",
+            "correct source.rasters, or name the files of each date in a table [source.rasters]",
+        )
+    return found
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the expression of a pattern with `{date}` once, `*`, `?` and `**/`."""
+    parts = re.split(r"(\{date\}|\*\*/|\*|\?)", pattern)
+    return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts))
+
+
+def read_date(match: re.Match[str], path: str) -> date:
+    """Return the date in the path of an orthophoto, or raise InputError."""
+    try:
+        return date(int(match["year"]), int(match["month"]), int(match["day"]))
+    except ValueError as error:
+        raise InputError(
+            f"The path of the orthophoto {path} holds no date: {error}",
+            "The path of an orthophoto must hold its date as 2021-08-23, 2021_08_23 or 20210823",
+            "rename the file, or name the files of each date in a table [source.rasters]",
+        ) from None
+
+
+def check_table(root: Path, rasters: Mapping[date, str | tuple[str, ...]]) -> dict[date, tuple[str, ...]]:
+    """Return the files of every date of a table, or raise InputError if one is not there."""
+    found = {day: (paths,) if isinstance(paths, str) else paths for day, paths in rasters.items()}
+    for day, paths in found.items():
+        for path in paths:
+            if fault := find_fault(root / path, root):
+                raise InputError(
+                    f"The orthophoto {path} of {day} cannot be read below {root}: {' '.join(filter(None, fault))}",
+                    "Every orthophoto that [source.rasters] names must be a file below source.root",
+                    "correct the path",
+                )
+    return {day: tuple(sorted(set(paths))) for day, paths in found.items()}

@@ -1,0 +1,208 @@
+"""Read orthophotos and a file of plant positions, as they are there after a flight over any field."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from storage.errors import InputError
+from tasks.parameters import Params
+from tasks.sources.checks import in_listing_order, require_dates
+from tasks.sources.contract import FileLook, LeftOut, SourceImage, SourceListing
+from tasks.sources.crs import check_crs
+from tasks.sources.field.plants_file import PlantsFile, find_plants_file
+from tasks.sources.field.rasters import find_rasters
+from tasks.sources.files import find_root
+from tasks.sources.growliflower.release import CLASSES
+from tasks.sources.harvest_table import HarvestTable, find_harvests
+from tasks.sources.harvests import attach_harvests, match_images
+
+if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tasks.sources.field.pixels import Reading
+
+
+class FieldSource(Params):
+    """Orthophotos of one field and a file of its plants.
+
+    Every plant is a square crop of the orthophoto of each date, with its position in the middle. Splits come from a
+    column (`plants`) or are drawn by whole plots or square blocks (`blocks`).
+    """
+
+    kind: Literal["field"] = "field"
+    root: str = Field(description="Path of the folder that holds orthophotos, plants and tables")
+    rasters: str | dict[date, str | tuple[str, ...]] = Field(
+        description="Paths of the orthophotos, relative to root: a pattern with {date}, such as ortho_{date}.tif or "
+        "{date}/*.tif, or a table that names the file, or list of tiles, of each date. Dates in paths are written as "
+        "2021-08-23, 2021_08_23 or 20210823"
+    )
+    plants: PlantsFile
+    crop_metres: float = Field(
+        gt=0,
+        le=1000,
+        description="Side of the square around a plant, metres of source.crs; about the distance between plants",
+    )
+    crs: str = Field(
+        default="EPSG:25832",
+        pattern=r"^EPSG:\d+$",
+        description="EPSG code of a projected coordinate reference system in metres, in which tables and maps state "
+        "positions, and whose north is up in crops; export.crs follows it. Orthophotos and plants may have others",
+    )
+    min_inside: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Least share of a crop that the orthophoto must show; plants with less are left out on the date",
+    )
+    nodata: Literal["mask", "ignore"] = Field(
+        default="mask",
+        description="Meaning of the no-data value of an orthophoto: mask shows its pixels black, ignore takes them for "
+        "colours, for plants that have the colour. Transparent pixels are always black",
+    )
+    bands: tuple[int, int, int] | None = Field(
+        default=None,
+        description="Numbers of the red, green and blue band, counted from 1; null takes those that are marked, or the "
+        "first three of three",
+    )
+    value_range: tuple[float, float] | None = Field(
+        default=None,
+        description="Pixel values that become black and white on all dates; needed for pixels that are not 8-bit, such "
+        "as [0, 65535], or [0, 0.3] for reflectance. null keeps 8-bit pixels as they are",
+    )
+    block_metres: float | None = Field(
+        default=None,
+        gt=0,
+        description="Side of square blocks that are drawn for training, validation and test, metres; null draws whole "
+        "plots. Refused with source.plants.split_column",
+    )
+    split_seed: int = Field(default=0, ge=0, description="Seed of the draw of plots or blocks for the splits")
+    harvest_table: HarvestTable | None = Field(
+        default=None, description="Table of harvest dates or flags; null reads harvest.csv if the file exists"
+    )
+
+    @field_validator("crs")
+    @classmethod
+    def _projected_in_metres(cls, crs: str) -> str:
+        return check_crs(crs)
+
+    @field_validator("rasters")
+    @classmethod
+    def _has_dates(cls, rasters: str | dict[date, str | tuple[str, ...]]) -> str | dict[date, str | tuple[str, ...]]:
+        if isinstance(rasters, str) and rasters.count("{date}") != 1:
+            raise ValueError(
+                "the pattern must hold {date} once, where the date stands in the path; write * for other places of it"
+            )
+        if not rasters or (isinstance(rasters, dict) and not all(rasters.values())):
+            raise ValueError("the table names no file; it must name the orthophotos of each date; add them")
+        return rasters
+
+    @field_validator("bands")
+    @classmethod
+    def _counted_from_one(cls, bands: tuple[int, int, int] | None) -> tuple[int, int, int] | None:
+        if bands is not None and min(bands) < 1:
+            raise ValueError("bands must be counted from 1; correct them")
+        return bands
+
+    @field_validator("value_range")
+    @classmethod
+    def _ascending(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError("the first value, which becomes black, must be the smaller; exchange them")
+        return value_range
+
+    @field_validator("block_metres")
+    @classmethod
+    def _has_effect(cls, block_metres: float | None, known: ValidationInfo) -> float | None:
+        plants: PlantsFile | None = known.data.get("plants")
+        if block_metres is not None and plants is not None and plants.split_column is not None:
+            raise ValueError(
+                "block_metres draws splits, and plants.split_column states them; only one of both can be; remove one"
+            )
+        return block_metres
+
+    def available_dates(self) -> tuple[date, ...]:
+        """Return the acquisition dates that have orthophotos, ascending."""
+        root = find_root(self.root)
+        find_plants_file(root, self.plants)
+        return tuple(find_rasters(root, self.rasters))
+
+    def list_images(self, dates: Sequence[date]) -> SourceListing:
+        """List every plant of the field on these dates.
+
+        Reasons of `left_out`: `outside_raster`, `unreadable_raster`, `flag_turns_off`, `two_harvest_dates`. Flags:
+        `crop_leaves_raster`, `several_tiles`.
+
+        Raises
+        ------
+        InputError : a file, column or CRS is missing, plants have no position or the same id, an orthophoto cannot be
+            read as stated, no plant lies in any orthophoto, or the harvest table is malformed.
+        """
+        from tasks.sources.field.crops import list_crops
+        from tasks.sources.field.plants import read_plants
+        from tasks.sources.field.slips import refuse_plants_outside
+
+        root = find_root(self.root)
+        rasters = find_rasters(root, self.rasters)
+        wanted = require_dates(dates, tuple(rasters))
+        found = read_plants(root, self.plants, self.crs, self.block_metres, self.split_seed)
+        images: list[SourceImage] = []
+        left_out: list[LeftOut] = []
+        notes = list(found.notes)
+        for day in wanted:
+            listed, outside, remarks = list_crops(root, day, rasters[day], found, self._reading())
+            images, left_out, notes = images + listed, left_out + outside, notes + remarks
+        if not images and all(one.reason == "outside_raster" for one in left_out):
+            refuse_plants_outside(root, rasters[wanted[0]][0], self.plants.path, found.places, found.crs)
+        records = find_harvests(root, self.harvest_table, tuple(rasters))
+        matching = match_images(records, images, left_out)
+        images, contradicting, unlabelled = attach_harvests(images, records)
+        left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
+        return SourceListing(
+            CLASSES,
+            in_listing_order(images),
+            tuple(left_out),
+            (*notes, *unlabelled),
+            matching,
+            records.assumed_until,
+        )
+
+    def fingerprint(self, image: SourceImage) -> str:
+        """Return the SHA-256 (hex) of the orthophoto's content, the crop's centre, and how pixels are read."""
+        from tasks.sources.field.crops import field_fingerprint
+
+        return field_fingerprint(Path(self.root).expanduser(), image.path, centre_of(image), self._reading())
+
+    def look_at(self, image: SourceImage) -> FileLook | None:
+        """Return None, because a crop has no file of its own."""
+        return None
+
+    def read_image(self, image: SourceImage) -> "NDArray[np.uint8]":
+        """Read the crop, shape (side, side, 3), RGB, 0..255, north up; black where the orthophoto has no pixel.
+
+        Raises
+        ------
+        UnreadableImage : the orthophoto is damaged.
+        """
+        from tasks.sources.field.crops import read_field_crop
+
+        return read_field_crop(Path(self.root).expanduser(), image.path, centre_of(image), self._reading())
+
+    def _reading(self) -> "Reading":
+        from tasks.sources.field.pixels import Reading
+
+        return Reading(self.crop_metres, self.crs, self.min_inside, self.nodata, self.bands, self.value_range)
+
+
+def centre_of(image: SourceImage) -> tuple[float, float]:
+    """Return the pixel of a plant in its orthophoto."""
+    if image.centre is None:
+        raise InputError(
+            f"{image.plant_id} has no pixel in {image.path}",
+            "Every crop must have a centre",
+            "list the images of the source anew",
+        )
+    return image.centre

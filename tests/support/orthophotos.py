@@ -1,0 +1,38 @@
+"""Small georeferenced rasters, and the real orthophotos beside this repository."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+
+from tests.support.repository import ROOT
+
+ORTHOPHOTOS = ROOT.parent / "shared/real_images/orthophotos"
+needs_orthophotos = pytest.mark.skipif(
+    not ORTHOPHOTOS.is_dir(), reason="the real orthophotos are not in ../shared/real_images"
+)
+WEST, NORTH, STEP = 365000.0, 5615000.0, 0.05  # corner and pixel of the small rasters, metres in UTM zone 32N
+
+
+def write_raster(path: Path, bands: NDArray[Any], transform: Affine, crs: str | None, **options: Any) -> Path:
+    """Write bands (n, h, w) as a GeoTIFF, or with `driver`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = bands.shape
+    known: dict[str, Any] = {"driver": "GTiff", "dtype": bands.dtype, "crs": crs, "transform": transform}
+    with rasterio.open(path, "w", count=count, height=height, width=width, **{**known, **options}) as file:
+        file.write(bands)
+    return path
+
+
+def small_transform() -> Affine:
+    """Return the transform of the small rasters: north up, 5 cm."""
+    return Affine(STEP, 0.0, WEST, 0.0, -STEP, NORTH)
+
+
+def small_bands(n: int = 3, side: int = 80) -> NDArray[np.uint8]:
+    """Return bands of random values 1..254, so that none is a no-data value."""
+    return np.random.default_rng(1).integers(1, 255, (n, side, side), dtype=np.uint8)
