@@ -110,5 +110,5 @@ def grid_of(dataset: DatasetReader, name: str, reading: Reading) -> Grid:
     side = round(n_pixels)
     own = metres @ np.diag([1, -1]) / pixel  # the identity for a raster that is north up with square pixels
     is_straight = bool(np.abs(own - np.eye(2)).max() * side / 2 < STRAIGHT)
-    steps = np.linalg.inv(metres) @ np.diag([1, -1]) * (reading.crop_metres / side)
+    steps = np.asarray(np.linalg.inv(metres) @ np.diag([1, -1]) * (reading.crop_metres / side), np.float64)
     return Grid(crs, to_map, steps, side, is_straight)

@@ -96,7 +96,7 @@ def say(
         (LEAST.replace("2021-08-23", "2021-02-30"), "line 1: dates.0: must be a date that exists, as YYYY-MM-DD"),
         (LEAST.replace("2021-08-23", "23.8.2021"), "line 1: dates.0: must be a date that exists, as YYYY-MM-DD"),
         (LEAST.replace('["2021-08-23"]', "[]"), "line 1: dates: must be a list of at least 1, got []"),
-        (LEAST.replace("folder", "coco"), "source: kind must be one of 'growliflower', 'fiftyone', 'folder'"),
+        (LEAST.replace("folder", "coco"), "source: kind must be one of 'growliflower', 'fiftyone', 'field', 'folder'"),
         (LEAST + "[explain]\nmethods = ['gradcam', 'lime', 'gradcam']\n", "gradcam is given more than once"),
         (LEAST + "[explain]\nmethods = []\n", "explain.methods: must be a list of at least 1"),
         (LEAST + "[explain]\nmethods = ['shap']\n", "explain.methods.0: must be 'gradcam', 'occlusion'"),
