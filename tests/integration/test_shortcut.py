@@ -22,7 +22,8 @@ from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.campaigns import small_campaign
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+# Nightly, as it takes a minute; `make study` shows this on ten seasons.
+pytestmark = [pytest.mark.nightly, pytest.mark.usefixtures("one_thread")]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,6 @@ def test_clusters_hold_every_validation_image_once(shortcut: Outcome) -> None:
         assert row["fp"] + row["fn"] == row["n_wrong"]
 
 
-@pytest.mark.nightly  # `make study` shows this on ten seasons
 def test_no_split_loses_without_the_shortcut(tmp_path: Path) -> None:
     """Where nothing is systematic, adjustment must do no harm."""
     plain = analyse(tmp_path, shortcut=False)
