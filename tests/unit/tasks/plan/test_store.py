@@ -11,7 +11,7 @@ from storage.tables import TABLES
 from storage.tables.parquet import table_bytes, to_arrow
 from storage.tables.widths import row_bytes
 from tasks.explain.methods import ExplainParams
-from tasks.plan.store import SHARD_BYTES, plan_store
+from tasks.plan.store import DATE_BYTES, SHARD_BYTES, plan_store
 from tests.support.planned import DATES, workload
 from tests.unit.storage.tables.test_tables import columns
 
@@ -34,12 +34,14 @@ def test_images_are_their_pixels() -> None:
 def test_maps_are_two_bytes_a_pixel_at_native_resolution() -> None:
     """390 maps have 8 x 8, 123 x 123 or 256 x 256 values.
 
-    Peak, row and class of each are 10 bytes, in its shard and for the date.
+    Peak, row and class of each are 10 bytes, in its shard and for the date. A plant's id is 24.
     """
     found = planned(explain=ALL)
     # A date of 120, 120, 90 and 60 maps has one shard of up to 512, or 8, 8, 6 and 4 of up to 16.
     for method, pixels, n_shards in (("gradcam", 64, 4), ("occlusion", 15_129, 26), ("lime", 65_536, 26)):
-        assert found[f"saliency {method}"] == 390 * (2 * pixels + 16 + 20) + n_shards * SHARD_BYTES
+        assert (
+            found[f"saliency {method}"] == 390 * (2 * pixels + 16 + 20 + 24) + n_shards * SHARD_BYTES + 4 * DATE_BYTES
+        )
 
 
 def test_a_given_classifier_has_no_checkpoint() -> None:
