@@ -42,6 +42,7 @@ from tasks.sources.synthetic.source import SyntheticSource
 from tasks.stage import cached_by, made_once
 from tests.support.campaigns import DATES, contents, run_command, run_small, small_campaign, task_runs, without_campaign
 from tests.support.classifiers import program, tiny, written
+from tests.support.commands import CAMPAIGN
 from tests.support.local_stores import local
 from tests.support.planted_records import FOREIGN_RECORDS, plant
 
@@ -140,25 +141,7 @@ def test_a_planted_record_is_named_and_replaced_and_never_obeyed(
     assert noted(store) == (ref, "Cached") and verify_store(Store(store)).problems == []
 
 
-SMALL = f"""
-dates = ["{DATES[0]}", "{DATES[1]}"]
-[source]
-kind = "synthetic"
-[source.season]
-dates = ["{DATES[0]}", "{DATES[1]}"]
-n_plots = 2
-rows = 3
-plants_per_row = 10
-image_size = 64
-[ingest]
-image_size = 64
-[augment]
-copies = [2]
-[train]
-epochs = 5
-[cluster]
-n_clusters = 3
-"""
+SMALL = CAMPAIGN.format(methods=["gradcam"])
 
 
 def wait_for_checkpoint(store: Path, process: subprocess.Popen[str]) -> None:

@@ -27,9 +27,9 @@ image_size = 64
 [ingest]
 image_size = 64
 [augment]
-copies = [1]
+copies = [2]
 [train]
-epochs = 4
+epochs = 5
 [explain]
 methods = {{methods}}
 [cluster]
