@@ -123,8 +123,7 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     -------
     The survey, and `images <date>` and `plants` as futures.
     """
-    needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
-    checks = {"n_needed": needed, "is_trained": params.classifier is None}
+    checks = {"n_needed": params.cluster.n_needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
     found: dict[str, ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
     rehearsal = stages.submit(

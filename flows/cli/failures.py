@@ -80,7 +80,7 @@ def _report_error(error: Exception, as_json: bool) -> int:
     if isinstance(error, ArtifactError | RunFailedError):
         return _report("failure", f"error: {error}", 1, as_json)
     log = write_log(error)
-    first = next(iter(str(error).strip().splitlines()), "")
+    first = first_line(error)
     said = f"error: {type(error).__name__}: {first}" if first else f"error: {type(error).__name__}"
     return _report("unexpected", f"{said}\n  traceback: {log}\n  remedy: {REMEDY}", 1, as_json, log=log)
 
@@ -101,6 +101,11 @@ def innermost(error: BaseException) -> Any:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; empty if it has none."""
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -131,7 +136,7 @@ def server_message(error: BaseException) -> str:
     from flows.cli.server.settings import find_address
 
     address = find_address()
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    first = first_line(error) or type(error).__name__
     found = f"{type(error).__name__}: {first}"
     if address is None:
         return (
@@ -173,7 +178,7 @@ def kept_failures(store: str, name: str) -> Generator[None]:
         raise
     except Exception as error:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        first = next(iter(str(innermost(error)).strip().splitlines()), type(error).__name__)
+        first = first_line(innermost(error)) or type(error).__name__
         notice = {"time": now, "flow_run": name, "id": uuid4().hex, "state": "Failed", "message": first, "url": ""}
         with suppress(OSError):  # a store that cannot be written is what failed
             keep_notice(Store(store), notice)

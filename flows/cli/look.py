@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.options import tables_console
 from flows.parameters import CampaignParams
 from storage.errors import InputError
 from tasks.look.look import CampaignLook, look_at_campaign
@@ -22,8 +22,9 @@ def write_look(params: CampaignParams, folder: Path) -> dict[str, Any]:
     InputError : the folder cannot be one, the source refuses its files, or the harvest table does not fit the images.
     """
     refuse_file(folder)
-    needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
-    look = look_at_campaign(params.source, params.dates, params.ingest, needed, params.classifier is None)
+    look = look_at_campaign(
+        params.source, params.dates, params.ingest, params.cluster.n_needed, params.classifier is None
+    )
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{params.campaign}.html"
     page.write_text(render_look(params.campaign, look), encoding="utf-8")
@@ -70,8 +71,7 @@ def look_rows(campaign: str, look: CampaignLook, page: Path) -> dict[str, Any]:
 
 def print_look(found: dict[str, Any]) -> None:
     """Print counts, findings and the path of the page."""
-    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
-    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
+    console = tables_console(markup=False)
     console.print(_counts_table(found))
     for one in found["findings"]:
         console.print(f"{one['said']}: {one['n']}" if one["n"] else one["said"], soft_wrap=True)

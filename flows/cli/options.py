@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def checked(store: str) -> str:
@@ -65,6 +68,16 @@ def print_found(found: Found, as_json: bool, print_words: Callable[[Found], None
         print(json.dumps(found, indent=1))
     else:
         print_words(found)
+
+
+def tables_console(markup: bool = True) -> "Console":
+    """Return a console for tables; `markup` says whether brackets in texts are rich's styles.
+
+    A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
+    """
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 120, highlight=False, markup=markup)
 
 
 class TerminalNotices(logging.Handler):

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.options import tables_console
 from storage.places.faults import size_text
 
 
 def print_plan(found: dict[str, Any]) -> None:
     """Print a plan as tables and notes."""
-    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = tables_console()
     console.print(_stages_table(found))
     console.print(_store_table(found))
     print("\n".join(_notes(found)))

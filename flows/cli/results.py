@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.options import tables_console
 from flows.report.exports import Exports, exports_of
 from storage.artifacts import Artifact, Store
 from storage.records.campaigns import CampaignRecord
@@ -83,8 +83,7 @@ def _decisions(artifacts: dict[str, Artifact], method: str) -> list[Row]:
 
 def print_results(found: dict[str, Any]) -> None:
     """Print a campaign's results as tables and notes."""
-    # A pipe has no width, and rich would cut its tables to 80 columns and lose figures.
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = tables_console()
     console.print(_metrics_table(found))
     console.print(_clusters_table(found))
     if found["evaluation"]:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.options import tables_console
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord
@@ -133,7 +133,7 @@ def _cluster(row: Row, swap: Row) -> Row:
 
 def print_review(found: dict[str, Any]) -> None:
     """Print a campaign's clusters as a table, and its reviews as notes."""
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = tables_console()
     table = Table(title=f"{found['campaign']}: clusters of validation maps", title_justify="left")
     interval = f"{found['confidence']:.4g} interval"
     for name in ("method", "cluster", "n", "wrong", "error share", interval, "the rule", "decision", "by", "why"):

@@ -173,8 +173,7 @@ def refuse_hopeless(
         }
         for day, images in by_date.items()
     ]
-    needed = max(params.cluster.n_clusters, params.cluster.neighbours + 1)
-    check_counts(Counts.of(listings), needed, params.classifier is None)
+    check_counts(Counts.of(listings), params.cluster.n_needed, params.classifier is None)
 
 
 def like_the_campaigns(params: CampaignParams, classes: tuple[str, ...], runtime: Runtime) -> Classifier:

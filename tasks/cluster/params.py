@@ -65,6 +65,11 @@ class ClusterParams(Params):
         """Return the fixed kernel, or None where it is to be chosen."""
         return None if self.choose_kernel else Kernel(self.affinity, self.scale)
 
+    @property
+    def n_needed(self) -> int:
+        """Return the number of labelled validation images that clusters and neighbours need."""
+        return max(self.n_clusters, self.neighbours + 1)
+
     def numbers(self, size: int) -> dict[str, Any]:
         """Return, as JSON, the parameters that change numbers of maps compared at `size` pixels."""
         return {**self.model_dump(mode="json", exclude={"allow_preview"}), "size": size}

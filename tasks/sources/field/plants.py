@@ -10,13 +10,12 @@ import numpy as np
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, text_table
-from tasks.sources.crs import utm_zone
+from tasks.sources.crs import WGS_84, utm_zone
 from tasks.sources.field.plants_file import PlantRow, PlantRows, PlantsFile, read_rows
 from tasks.sources.field.slips import Places, find_slip
 from tasks.sources.field.splits import describe_distance, draw_blocks, square_blocks
 from tasks.sources.projections import SCALE_TOLERANCE, metres_on_ground, read_crs, transform
 
-DEGREES = "EPSG:4326"  # longitude and latitude, in which messages name places
 NO_SPLIT = (
     "no split is stated, so all plants count as new; set source.plants.split_column, source.plants.plot_column or "
     "source.block_metres"
@@ -89,7 +88,7 @@ def refuse_wrong_crs(name: str, given: Places, given_crs: str, places: Places, c
     ------
     InputError : PROJ cannot transform a position, or a metre of `crs` is not a metre on the ground there.
     """
-    lon, lat = transform(*given, given_crs, DEGREES)
+    lon, lat = transform(*given, given_crs, WGS_84)
     wrong = np.flatnonzero(~((np.abs(lon) <= 360) & (np.abs(lat) <= 90)))  # also infinite ones
     slip = find_slip(given, lambda places: measures_metres(transform(*places, given_crs, crs), crs))
     if len(wrong):
