@@ -65,6 +65,7 @@ def test_one_line_and_the_exit_code(how: str, number: signal.Signals, code: int)
     assert (ended, out, error) == (code, "", f"{SAID}\n") and took < 5
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_obey_is_killed() -> None:
     ended, _, _, took = stop("waiting", signal.SIGINT, "stubborn")
     assert ended == 130 and took < 8

@@ -70,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, pixels: NDArray[np.uint8]) -
     return store, made
 
 
-@pytest.mark.parametrize("size", [1024, 2048])
+@pytest.mark.parametrize("size", [1024, pytest.param(2048, marks=pytest.mark.slow)])
 def test_parts_change_no_bit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -90,7 +90,7 @@ def assert_within(found: NDArray[np.floating], expected: NDArray[np.floating], s
         ("resnet18", 45, 83, 5, 13),  # odd and not square
         ("resnet18", 33, 40, 33, 1),  # a window as high as the image
         pytest.param("resnet34", 50, 64, 11, 17, marks=pytest.mark.nightly),  # of the blocks of resnet18, twice as many
-        ("resnet50", 64, 49, 11, 17),
+        pytest.param("resnet50", 64, 49, 11, 17, marks=pytest.mark.slow),  # the other kind of block
     ],
 )
 def test_maps_are_what_one_forward_pass_a_window_gives(

@@ -30,12 +30,17 @@ def try_out(architecture: str = "resnet18", size: int = 64, **explain: Any) -> N
     rehearse(CLASSES, TrainParams(architecture=architecture), None, ExplainParams(**explain), size, CPU)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "vgg11", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", pytest.param("vgg11", marks=pytest.mark.slow), "mobilenet_v3_small"]
+)
 def test_a_classifier_that_can_be_explained_passes(architecture: str) -> None:
     assert try_out(architecture) is None
 
 
-@pytest.mark.parametrize("method", ["gradcam", "occlusion", "occlusion_preview", "lime"])
+@pytest.mark.parametrize(
+    "method",
+    ["gradcam", "occlusion", *(pytest.param(name, marks=pytest.mark.slow) for name in ("occlusion_preview", "lime"))],
+)
 def test_every_method_meets_the_classifier(method: str) -> None:
     try_out(methods=(method,))
     if method == "gradcam":

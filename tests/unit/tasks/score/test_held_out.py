@@ -210,7 +210,7 @@ def test_combined_reliability_is_that_of_a_loop_over_folds() -> None:
 
 
 @pytest.mark.parametrize("kernel", [SIGMA, None], ids=["fixed", "chosen"])
-@pytest.mark.parametrize("plant", ["p01", "p07"])
+@pytest.mark.parametrize("plant", ["p01", pytest.param("p07", marks=pytest.mark.slow)])
 def test_a_plants_own_labels_never_reach_its_judgement(
     plant: str, kernel: Kernel | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
