@@ -102,6 +102,7 @@ def test_a_campaign_is_fitted_on_the_gpu_pool_with_the_same_tables(service: Serv
     assert tables(field.in_place, "field") == tables(service.store, "field")
 
 
+@pytest.mark.nightly  # in one process, tests/integration/seasons/test_arrival.py and test_discovery.py show this
 def test_a_half_copied_date_that_is_announced_twice_is_scored_once(service: Service, field: Field, fit: str) -> None:
     field.copy_half(ANNOUNCED)
     n_before, before = len(runs_of(service, "discover-acquisitions")), tables(service.store, "field")
