@@ -1,5 +1,7 @@
 """Define the tables about reliability: clusters, scores, swaps, reviews and adjusted answers."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from storage.tables.columns import (
@@ -153,7 +155,11 @@ RELIABILITIES = TableSpec(
         NOVELTY,
         *BASELINES,
         COMBINED,
-        READY_PROBABILITY,
+        replace(
+            READY_PROBABILITY,
+            meaning="probability that the plant is ready, by combined_reliability; null with more than two classes. "
+            "Decisions use that of decided, which differs on dates whose share of ready plants is outside",
+        ),
         *FITTED_COLUMNS,
     ),
     version=4,

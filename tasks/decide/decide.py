@@ -23,17 +23,18 @@ from storage.tables.parquet import Rows, is_by_plant, read_columns, rows_to_colu
 from storage.tables.rows import Row, rows_of
 from tasks.decide.choices import read_choices
 from tasks.decide.counts import ready_counts
-from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
+from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of, right_where_shifted
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import thresholds
 from tasks.score.combine import answer_sign
 from tasks.score.date_share import DateShare
+from tasks.score.rating import ready_probability
 from tasks.score.uncertainty import ReadyModel
 from tasks.stage import cached_by, made_once
 
-REVISION = 3
-KEPT = ("plant_id", "split", "label", "cluster", "predicted", "ready_probability", *MADE_BY)  # columns copied
-READ = (*KEPT, "combined_reliability", "novelty")
+REVISION = 4
+KEPT = ("plant_id", "split", "label", "cluster", "predicted", *MADE_BY)  # columns copied
+READ = (*KEPT, "combined_reliability", "calibrated_softmax", "error_share_lower", "novelty")
 
 
 def decided_recipe(
@@ -72,9 +73,9 @@ def decide_images(
     fitted = store.open(crossfit)
     is_shifted = share is not None and share.distance > params.max_share_shift
     is_outside = find_outside(rows["split"], rows_of(store.open(drift), DRIFT), is_of_fit(rated, fitted)) | is_shifted
-    answered = more_probable(
-        np.asarray(rows["predicted"]), np.asarray(rows["combined_reliability"], np.float64), len(classes)
-    )
+    predicted, right = np.asarray(rows["predicted"]), right_probability(rows, is_shifted)
+    answered = more_probable(predicted, right, len(classes))
+    ready = ready_probability(right, answer_sign(predicted), len(classes))
     reasons = check_reasons(
         answered,
         thresholds(rows_of(store.open(promises), PROMISES), classes),
@@ -85,6 +86,7 @@ def decide_images(
     )
     columns: Rows = {
         **{name: rows[name] for name in KEPT},
+        "ready_probability": ready,
         "answer": answered.answer.tolist(),
         "is_corrected": answered.is_corrected.tolist(),
         "answer_reliability": answered.reliability.tolist(),
@@ -95,7 +97,7 @@ def decide_images(
     with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
         write(columns)
     # Beyond the limit nobody knows how far probabilities move, so their sum is no number of plants.
-    counted = [] if is_shifted else count_rows(rows, share, rated, fitted)
+    counted = [] if is_shifted else count_rows(rows, ready, share, rated, fitted)
     write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
     draft.summary = {
         "date": date.isoformat(),
@@ -103,6 +105,15 @@ def decide_images(
         "n_check": sum(bool(reason) for reason in reasons),
         "is_share_outside": is_shifted,
     }
+
+
+def right_probability(rows: Rows, is_shifted: bool) -> NDArray[np.float64]:
+    """Return the probability (n,) that each predicted class is right; `is_shifted` if the date's share is outside."""
+    right, of_classifier, least_error_share = (
+        np.asarray(rows[name], np.float64)
+        for name in ("combined_reliability", "calibrated_softmax", "error_share_lower")
+    )
+    return right_where_shifted(right, of_classifier, least_error_share) if is_shifted else right
 
 
 def is_of_fit(rated: Artifact, crossfit: Artifact) -> bool:
@@ -132,12 +143,14 @@ def read_share(reliability: Artifact) -> DateShare | None:
     return None if values is None else DateShare(**values)
 
 
-def count_rows(rows: Rows, share: DateShare | None, rated: Artifact, crossfit: Artifact) -> list[dict[str, Any]]:
+def count_rows(
+    rows: Rows, ready: Sequence[float | None], share: DateShare | None, rated: Artifact, crossfit: Artifact
+) -> list[dict[str, Any]]:
     """Return the rows of the table `ready_counts`; none with more than two classes."""
     if share is None or not rows["plant_id"]:
         return []
     counted = ready_counts(
-        np.asarray(rows["ready_probability"], np.float64),
+        np.asarray(ready, np.float64),
         read_array(rated, MODEL_INPUTS).astype(np.float64),
         answer_sign(np.asarray(rows["predicted"])),
         [plot_of(plant) for plant in rows["plant_id"]],

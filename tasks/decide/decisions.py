@@ -58,6 +58,21 @@ def more_probable(predicted: NDArray[np.integer], right: Floats, n_classes: int)
     )
 
 
+def right_where_shifted(right: Floats, of_classifier: Floats, least_error_share: Floats) -> Floats:
+    """Return the probability that each predicted class is right on a date whose share of ready plants is outside.
+
+    How far such a share moves the combined probability is not known, so that single corrections by it are as often
+    wrong as right. The classifier's own calibrated probability takes its place, and with it the classifier's answer.
+    Clusters that are mostly wrong beyond chance keep the combined one: what fails there does not rest on the share.
+
+    Parameters
+    ----------
+    right, of_classifier : (n,) combined probability and calibrated softmax probability of the predicted class, 0..1.
+    least_error_share : (n,) lower end of the interval of the cluster's error share, 0..1.
+    """
+    return np.where(least_error_share > 0.5, right, of_classifier)
+
+
 def doubted(
     clusters: NDArray[np.integer], is_corrected: NDArray[np.bool_], choices: Mapping[int, Choice]
 ) -> NDArray[np.bool_]:

@@ -14,15 +14,18 @@ from tasks.cluster.assign import Reference, new_signals
 from tasks.cluster.evidence import MapEvidence, Signals, cluster_evidence, place
 from tasks.cluster.params import ClusterParams, Kernel
 from tasks.decide.counts import ready_counts
-from tasks.decide.decisions import Answered, more_probable
+from tasks.decide.decisions import Answered, more_probable, right_where_shifted
 from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.score.combine import answer_sign, inputs
 from tasks.score.date_share import DateShare, estimated_share, validated_share
-from tasks.score.held_out import combined_cross_fit, cross_fit
+from tasks.score.held_out import Validation, combined_cross_fit, cross_fit
+from tasks.score.params import ScoreParams
 from tasks.score.rating import Judged, right_probability
+from tasks.score.score import score_cluster
 from tasks.score.signals import answer_evidence, answer_signals
 from tasks.score.uncertainty import ReadyModel, ready_model, resampled_models
+from tasks.statistics.by_plant import intra_plant_correlation
 from tests.benchmarks.feature_space import Campaign, Images, Scenario, draw_campaign
 
 Flags = NDArray[np.bool_]
@@ -135,6 +138,7 @@ def judge(campaign: Campaign, params: ClusterParams, kernel: Kernel) -> tuple[Ra
     model, resampled = ready_model(known, found.signals), resampled_models(known, found.signals)
     right, is_outside = np.empty(len(unseen.date)), np.zeros(len(unseen.date), np.bool_)
     values, is_covered = inputs(signals), list[bool]()
+    least_wrong = least_error_shares(known, evidence.labels)[signals["cluster"].astype(np.int64) - 1]
     for day in np.unique(unseen.date).tolist():
         here = unseen.date == day
         judged = Judged({}, values[here], signals["answer"][here])
@@ -144,6 +148,8 @@ def judge(campaign: Campaign, params: ClusterParams, kernel: Kernel) -> tuple[Ra
             else estimated_share(model, resampled, judged.inputs, judged.answer)
         )
         right[here], is_outside[here] = right_probability(judged, model, share), share.distance > DECIDE.max_share_shift
+        if is_outside[here].any():
+            right[here] = right_where_shifted(right[here], signals["calibrated_softmax"][here], least_wrong[here])
         if not is_outside[here].any():
             is_covered.append(counts_hold(judged, right[here], share, resampled, unseen.truth[here]))
     swaps = swapped_by_paper(evidence, signals["cluster"])
@@ -173,6 +179,18 @@ def counts_hold(
     ready = np.where(judged.answer > 0, right, 1 - right)
     field = ready_counts(ready, judged.inputs, judged.answer, [None] * len(truth), share, resampled)[0]
     return bool(field["n_ready_lower"] <= truth.sum() <= field["n_ready_upper"])
+
+
+def least_error_shares(known: Validation, labels: NDArray[np.int64]) -> Floats:
+    """Return the lower end of the interval of each cluster's error share, (q,) from cluster 1."""
+    plants, predicted = np.asarray(known.plants), known.answers.predicted
+    rho = intra_plant_correlation(known.is_wrong, plants, labels)
+    members = [labels == cluster for cluster in range(1, labels.max() + 1)]
+    scores = [
+        score_cluster(known.truth[own], predicted[own], plants[own], 2, rho, ScoreParams().confidence)
+        for own in members
+    ]
+    return np.asarray([one["error_share_lower"] for one in scores])
 
 
 def swapped_by_paper(evidence: MapEvidence, cluster: Floats) -> Flags:

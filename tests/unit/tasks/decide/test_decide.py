@@ -154,6 +154,12 @@ def test_a_date_with_too_many_ready_plants_is_checked_and_not_counted(planted: J
     rows, counts = rows_of(made, DECIDED), rows_of(made, READY_COUNTS)
     assert {row["is_outside"] for row in rows} == {limit == 0}
     assert made.summary["is_share_outside"] == (limit == 0) == (not counts)
+    sources = rows_of(store.open(rated), RELIABILITIES)
+    for row, source in zip(rows, sources, strict=True):
+        is_combined = limit == 1 or source["error_share_lower"] > 0.5
+        right = source["combined_reliability" if is_combined else "calibrated_softmax"]
+        assert row["ready_probability"] == (right if row["predicted"] == 1 else 1 - right)
+        assert is_combined or row["answer"] == row["predicted"]
 
 
 def test_with_three_classes_there_is_no_probability_of_being_ready(tmp_path: Any) -> None:

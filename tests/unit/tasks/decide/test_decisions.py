@@ -12,6 +12,7 @@ from tasks.decide.decisions import (
     doubted,
     more_probable,
     plot_of,
+    right_where_shifted,
 )
 
 CLASSES = ("not ready", "ready")
@@ -29,6 +30,13 @@ def test_with_three_classes_no_answer_is_corrected() -> None:
     found = more_probable(np.asarray([2, 0]), np.asarray([0.2, 0.6]), 3)
     assert found.answer.tolist() == [2, 0] and found.reliability.tolist() == [0.2, 0.6]
     assert not found.is_corrected.any()
+
+
+def test_only_clusters_that_are_mostly_wrong_are_corrected_where_the_share_is_outside() -> None:
+    combined, of_classifier = np.asarray([0.2, 0.2, 0.2, 0.9]), np.asarray([0.6, 0.7, 0.8, 0.9])
+    found = right_where_shifted(combined, of_classifier, np.asarray([0.1, 0.5, 0.51, 0.9]))
+    assert found.tolist() == [0.6, 0.7, 0.2, 0.9]
+    assert more_probable(np.asarray([1, 1, 1, 1]), found, 2).answer.tolist() == [1, 1, 0, 1]
 
 
 @given(
