@@ -38,7 +38,7 @@ from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_acquisition
 from tasks.publish.reuse import reuse_artifact
-from tasks.report.field.days import listed_plants, read_day
+from tasks.report.field.days import read_day
 from tasks.report.field.summary import decision_sentence, summarise
 from tasks.sources import AnySource
 
@@ -221,7 +221,7 @@ def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> 
     day, method = record.date.isoformat(), record.params["explain"]["methods"][0]
     artifacts = {role: store.open(ref) for role, ref in record.artifacts.items() if role.split()[-1] == day}
     classes = store.open(fitted.artifacts["classifier"]).summary["classes"]
-    found = read_day(artifacts, day, listed_plants(artifacts, day), classes, method, is_scored=True)
+    found = read_day(artifacts, day, classes, method, is_scored=True)
     return decision_sentence(summarise(found, classes))
 
 
