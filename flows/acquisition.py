@@ -17,7 +17,7 @@ from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date
+from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date, with_crop
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
@@ -111,7 +111,8 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
             "New dates are scored by maps of the predicted class, because they have no labels",
             "run the campaign with explain.explained_class = predicted",
         )
-    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}
+    chosen = with_crop(source or params.source, params.source)
+    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": chosen}
     changes["export"] = of_source(params.export, source)
     return params.model_copy(update=changes)
 

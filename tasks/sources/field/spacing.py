@@ -1,6 +1,11 @@
 """Measure the distance between plants, from which the side of a crop follows where a campaign states none."""
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.errors import InputError
+from tasks.sources.field.plants_file import PlantsFile, find_plants_file
 
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     import numpy as np
@@ -37,3 +42,39 @@ def plant_spacing(easting: "NDArray[np.float64]", northing: "NDArray[np.float64]
     lower, median, upper = np.quantile(nearest, [0.25, 0.5, 0.75])
     is_regular = median > 0 and upper - lower <= WIDEST_SPREAD * median
     return float(f"{median:.2g}") if is_regular else None
+
+
+def find_crop_metres(root: Path, options: PlantsFile, crs: str) -> float:
+    """Return the side of a crop, metres, for a campaign that states none: the distance between its plants.
+
+    Raises
+    ------
+    InputError : the file of plants cannot be read, or its plants have no spacing.
+    """
+    stat = find_plants_file(root, options).stat()
+    return _crop_metres(root, options.model_dump_json(), crs, (stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _crop_metres(root: Path, keys: str, crs: str, state: tuple[int, int]) -> float:
+    """Measure the distance between the plants of a file in one state (bytes, time of change), once in a process."""
+    from tasks.sources.field.plants import locate_rows
+
+    options = PlantsFile.model_validate_json(keys)
+    _, _, places = locate_rows(root, options, crs)
+    spacing = plant_spacing(*places)
+    if spacing is None:
+        raise InputError(
+            f"source.crop_metres is not set, and the {len(places[0])} plants of {options.path} have no spacing",
+            f"Without crop_metres, a field must have at least {FEWEST} plants at like distances from the next one",
+            "set source.crop_metres to the side of a square around one plant",
+        )
+    return spacing
+
+
+def describe_crop(crop_metres: float, name: str) -> str:
+    """Return a note on the side of crops that follows from the spacing of the plants in a file."""
+    return (
+        f"source.crop_metres is not set: crops are {crop_metres:g} m wide, the median distance of the plants of {name} "
+        "to the next one. Write it into the campaign file, so that another file of plants does not change it"
+    )
