@@ -22,6 +22,7 @@ from tasks.ingest.params import IngestParams
 from tasks.ingest.survey import survey
 from tasks.sources.contract import Place, SourceListing
 from tasks.sources.folder.source import FolderSource
+from tests.support.workbooks import write_workbook
 
 DAY, LATER = date(2021, 8, 23), date(2021, 8, 25)
 UTM = "EPSG:32632"  # WGS 84 / UTM zone 32N
@@ -191,6 +192,18 @@ def test_places_are_stated_apart_from_ids(tmp_path: Path) -> None:
         "p1": Place("2", "E", 1, "Clapton"), "p2": Place("North"), "p3": None, "Plot3_E7": Place("3", "E", 7)
     }  # fmt: skip
     assert listing.notes == ("plants by variety: Clapton 1 train",)
+
+
+def test_a_manifest_may_be_a_sheet_of_a_workbook(tmp_path: Path) -> None:
+    rows = ("a.png,train,x,7,2021-08-23,2,E,1", "b.png,val,x,8,2021-08-25,2,E,2")
+    write(tmp_path, "plant_id,date,plot,row,number", *rows)
+    plain = read(tmp_path, DAY, LATER)
+    cells = [["a.png", "train", "x", 7.0, DAY, 2.0, "E", 1], ["b.png", "val", "x", 8.0, LATER, 2.0, "E", 2]]
+    header = ["file", "split", "label", "plant_id", "date", "plot", "row", "number"]
+    write_workbook(tmp_path / "m.xlsx", {"Images": [header, *cells], "Notes": [["by hand"]]})
+    (tmp_path / "manifest.csv").unlink()
+    found = read(tmp_path, DAY, LATER, manifest="m.xlsx", manifest_sheet="Images", date_format="%d.%m.%Y")
+    assert found == plain and [one.place for one in found.images] == [Place("2", "E", 1), Place("2", "E", 2)]
 
 
 def test_numbers_that_are_not_whole_and_plants_in_several_plots_are_told(tmp_path: Path) -> None:
