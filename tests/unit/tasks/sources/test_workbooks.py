@@ -89,7 +89,7 @@ def test_a_cell_that_is_a_date_needs_no_format(tmp_path: Path) -> None:
     assert parse_date(cells[0], "%Y-%d-%m") == DAY, "a format with day and month exchanged is one of texts"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(st.text("ab ,;\"'7.-é\n", max_size=4), min_size=3, max_size=3), min_size=1, max_size=4))
 def test_a_workbook_is_read_like_the_text_table_with_its_cells(cells: list[list[str]]) -> None:
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [["x", "y", "z"], *cells]]
