@@ -17,7 +17,7 @@ from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date
+from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date, with_crop
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
@@ -38,7 +38,7 @@ from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_acquisition
 from tasks.publish.reuse import reuse_artifact
-from tasks.report.field.days import listed_plants, read_day
+from tasks.report.field.days import read_day
 from tasks.report.field.summary import decision_sentence, summarise
 from tasks.sources import AnySource
 
@@ -111,7 +111,8 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
             "New dates are scored by maps of the predicted class, because they have no labels",
             "run the campaign with explain.explained_class = predicted",
         )
-    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": source or params.source}
+    chosen = with_crop(source or params.source, params.source)
+    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": chosen}
     changes["export"] = of_source(params.export, source)
     return params.model_copy(update=changes)
 
@@ -221,7 +222,7 @@ def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> 
     day, method = record.date.isoformat(), record.params["explain"]["methods"][0]
     artifacts = {role: store.open(ref) for role, ref in record.artifacts.items() if role.split()[-1] == day}
     classes = store.open(fitted.artifacts["classifier"]).summary["classes"]
-    found = read_day(artifacts, day, listed_plants(artifacts, day), classes, method, is_scored=True)
+    found = read_day(artifacts, day, classes, method, is_scored=True)
     return decision_sentence(summarise(found, classes))
 
 

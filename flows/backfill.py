@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
-from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params
+from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params, with_crop
 from flows.running.errors import RunFailedError
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
@@ -104,7 +104,7 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
     """
     fitted = read_record(store, season.fitted_by or season.campaign)
     params = recorded_params(fitted.params)
-    source = season.source or params.source
+    source = with_crop(season.source or params.source, params.source)
     days = season.dates or new_dates(source, () if season.source else params.dates)
     return [
         Wanted(fitted, params.model_copy(update={"campaign": season.campaign, "source": source}), day) for day in days

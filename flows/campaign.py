@@ -18,7 +18,7 @@ from prefect.runtime import deployment
 
 from flows.fit import DEPLOYED, fit
 from flows.judgement import fit_maps, judge_maps, try_others
-from flows.parameters import CampaignParams
+from flows.parameters import CampaignParams, with_crop
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal, what_to_show
@@ -65,6 +65,8 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     earlier = find_record(Store(store), params.campaign)
     with Stages(params.campaign, store, n_tasks(params), runtime) as stages:
         survey, roles = ingest(stages, params, runtime)
+        # Later dates are cropped as wide as these, also if the file of plants has changed by then.
+        recorded = params.model_copy(update={"source": with_crop(params.source)})
         roles |= prepare_training(stages, params, roles)
         roles |= fit(stages, params, runtime, roles)
         for method in params.explain.methods:
@@ -74,7 +76,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
         roles |= review_clusters(stages, params, roles)
         for method in params.explain.methods:
             roles |= judge_maps(stages, params, method, roles)
-        record = publish(stages, params, {"survey": survey, **roles})
+        record = publish(stages, recorded, {"survey": survey, **roles})
     create_artifacts(Store(store), record)
     return record
 

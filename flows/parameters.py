@@ -63,6 +63,24 @@ def of_source(export: ExportParams, source: AnySource | None) -> ExportParams:
     return export if crs in {None, export.crs} else export.model_copy(update={"crs": crs})
 
 
+def with_crop(source: AnySource, fitted: AnySource | None = None) -> AnySource:
+    """Return a source that states how wide its crops are; only a source `field` may leave that open.
+
+    Parameters
+    ----------
+    fitted : source of the campaign whose fit scores the images. Its crops are as wide, because the classifier knows no
+        others. None measures the distance between the source's plants.
+
+    Raises
+    ------
+    InputError : the plants cannot be read or have no spacing.
+    """
+    if not isinstance(source, FieldSource) or source.crop_metres is not None:
+        return source
+    side = fitted.crop_metres if isinstance(fitted, FieldSource) else None
+    return source.model_copy(update={"crop_metres": side or source.crop_side()})
+
+
 class CampaignParams(Params):
     """Parameters of one field campaign: a field and season, its source and dates, and every stage's parameters.
 

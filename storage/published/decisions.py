@@ -21,7 +21,7 @@ DECISIONS = TableSpec(
         Column("date", DAY, "acquisition date"),
         METHOD,
         PLANT,
-        Column("plot", TEXT, "plot named in the plant's id; null where the id names none", nullable=True),
+        Column("plot", TEXT, "plot that the source states, or else the plant's id; null where unknown", nullable=True),
         Column(
             "decision",
             TEXT,

@@ -37,7 +37,7 @@ def ready_counts(
     ----------
     probability : (n,) probability that each plant is ready, 0..1.
     inputs, answer : (n, 9) inputs of the combined model, and (n,) answers as 1 or -1.
-    plots : (n,) plot of each plant, None where its id names none; there are rows of plots only if some id names one.
+    plots : (n,) plot of each plant, None where unknown; there are rows of plots only if some plant has one.
     share : share of ready plants on the date, with its shift by every resampled model.
     resampled : models fitted to resampled validation plants.
 

@@ -1,7 +1,7 @@
 """Decide what to do about every explained plant of a date, and count the plants that are ready.
 
-Reads `promises` and `crossfit`, the date's `reliability` and `drift`, and a person's review where there is one. Writes
-the tables `decided` and `ready_counts`.
+Reads `promises` and `crossfit`, the date's `reliability` and `drift`, the plots in the listing of its images, and a
+person's review where there is one. Writes the tables `decided` and `ready_counts`.
 
 Memory: 1.5 kB for each image of the date.
 """
@@ -97,7 +97,8 @@ def decide_images(
     with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
         write(columns)
     # Beyond the limit nobody knows how far probabilities move, so their sum is no number of plants.
-    counted = [] if is_shifted else count_rows(rows, ready, share, rated, fitted)
+    plots = read_plots(store, rated, rows["plant_id"])
+    counted = [] if is_shifted else count_rows(ready, plots, rows, share, rated, fitted)
     write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
     draft.summary = {
         "date": date.isoformat(),
@@ -143,17 +144,48 @@ def read_share(reliability: Artifact) -> DateShare | None:
     return None if values is None else DateShare(**values)
 
 
+def read_plots(store: Store, rated: Artifact, plant_ids: Sequence[str]) -> list[str | None]:
+    """Return the plot of each of n plants (n,): the one that the source states, else the one that its id names.
+
+    Places are in the listing of the images that the reliabilities were made from.
+    """
+    images = find_images(store, rated)
+    listed = [] if images is None else images.read_json("listing.json")["images"]
+    stated = {entry["plant_id"]: entry["place"]["plot"] for entry in listed if "place" in entry}
+    return [stated.get(plant) or plot_of(plant) for plant in plant_ids]
+
+
+def find_images(store: Store, made: Artifact) -> Artifact | None:
+    """Find the images from which predictions were made, and from these an artefact; None if it was made of none."""
+    for role in ("images", "predictions"):
+        if role in made.manifest.inputs:
+            kind, _, digest = str(made.manifest.inputs[role]).partition("/")
+            found = store.open(ArtifactRef(kind=kind, digest=digest))
+            return found if role == "images" else find_images(store, found)
+    return None
+
+
 def count_rows(
-    rows: Rows, ready: Sequence[float | None], share: DateShare | None, rated: Artifact, crossfit: Artifact
+    ready: Sequence[float | None],
+    plots: Sequence[str | None],
+    rows: Rows,
+    share: DateShare | None,
+    rated: Artifact,
+    crossfit: Artifact,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table `ready_counts`; none with more than two classes."""
+    """Return the rows of the table `ready_counts`; none with more than two classes.
+
+    Parameters
+    ----------
+    ready, plots : (n,) probability that each plant is ready, and its plot; None where unknown.
+    """
     if share is None or not rows["plant_id"]:
         return []
     counted = ready_counts(
         np.asarray(ready, np.float64),
         read_array(rated, MODEL_INPUTS).astype(np.float64),
         answer_sign(np.asarray(rows["predicted"])),
-        [plot_of(plant) for plant in rows["plant_id"]],
+        plots,
         share,
         [ReadyModel.of(one) for one in crossfit.read_json("resampled_models.json")],
     )

@@ -27,14 +27,15 @@ def decision_rows(plants: Iterable[Row], decided: Iterable[Row], classes: Sequen
 
     Parameters
     ----------
-    plants, decided : rows of the tables of these names; `decided` of one date and saliency method. If `plants` has two
-        rows of a plant, the later one counts.
+    plants : entries of the date's listing, or rows of the table `plants`. If there are two of a plant, the later one
+        counts.
+    decided : rows of the table of this name of one date and saliency method.
     classes : class names by index.
 
     Returns
     -------
-    Rows with the columns of `KEPT`, `plot` (None if the id names none), `easting` and `northing` (None if unknown),
-    and the class names `predicted`, `answer` and `label` (None if unknown).
+    Rows with the columns of `KEPT`, `plot` (the source's, else the one that the id names, else None), `easting` and
+    `northing` (None if unknown), and the class names `predicted`, `answer` and `label` (None if unknown).
     """
     places = {row["plant_id"]: row for row in plants}
     return [_named(places.get(row["plant_id"], {}), row, classes) for row in decided]
@@ -44,13 +45,18 @@ def _named(place: Row, row: Row, classes: Sequence[str]) -> dict[str, Any]:
     label = row["label"]
     return {
         **{name: row[name] for name in KEPT},
-        "plot": plot_of(row["plant_id"]),
+        "plot": stated_place(place).get("plot") or plot_of(row["plant_id"]),
         "easting": place.get("easting"),
         "northing": place.get("northing"),
         "predicted": classes[int(row["predicted"])],
         "answer": classes[int(row["answer"])],
         "label": None if label is None else classes[int(label)],
     }
+
+
+def stated_place(plant: Row) -> Row:
+    """Return the place in the field that a source states of a listed plant; empty if it states none."""
+    return plant.get("place") or {}
 
 
 def check_first(rows: Iterable[Row]) -> list[Row]:

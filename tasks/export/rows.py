@@ -5,8 +5,9 @@ from datetime import date
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.export.decisions import decision_rows
+from tasks.export.decisions import decision_rows, stated_place
 
+STATED = ("row", "number", "variety")  # what a source may state of a plant's place in its plot
 FIT = ("method", "explained_class", "classifier", "clusters")  # columns of the table `decided` that name the fit
 
 
@@ -19,11 +20,17 @@ def export_rows(
 ) -> list[dict[str, Any]]:
     """Return the decisions of a date (see `decision_rows`) with campaign, date, method and fit.
 
+    Where the source states any of `STATED` for a plant of the date, all rows have them; None where unknown.
+
     Parameters
     ----------
-    places : `plant_id`, `easting` and `northing` of the date's plants.
+    places : `plant_id`, `easting`, `northing` and, if the source states it, `place` of the date's plants.
     decided : rows of the table of this name.
     """
     named = decision_rows(places, decided, classes)
     mark = {"campaign": campaign, "date": day}
-    return [{**mark, **one, **{name: row[name] for name in FIT}} for one, row in zip(named, decided, strict=True)]
+    rows = [{**mark, **one, **{name: row[name] for name in FIT}} for one, row in zip(named, decided, strict=True)]
+    stated = {place["plant_id"]: stated_place(place) for place in places}
+    if not any(stated.values()):
+        return rows
+    return [{**row, **{name: stated.get(row["plant_id"], {}).get(name) for name in STATED}} for row in rows]

@@ -15,11 +15,17 @@ _IN_PLOT = re.compile(r"(?i:plot_?)\d+_(?:([^\W\d_]+)([0-9]{1,9})|([^_]+)_([0-9]
 
 
 def with_places(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Add `row` and `number`, the place of the plant in its plot, to decision rows; None if the id names none.
+    """Add `row` and `number`, the place of the plant in its plot, to decision rows; None if unknown.
 
-    Ids such as `2021_Ref_Plot2_E18`, `Plot2_E18`, `Plot2_E_18` and `Plot2_3_18` name them.
+    Rows that have one of them already keep both, because the source states them. Else the id may name them, as in
+    `2021_Ref_Plot2_E18`, `Plot2_E18`, `Plot2_E_18` and `Plot2_3_18`.
     """
-    return [{**row, **_place_in_plot(row["plant_id"])} for row in rows]
+    return [{**row, **(_stated(row) or _place_in_plot(row["plant_id"]))} for row in rows]
+
+
+def _stated(row: Row) -> dict[str, Any] | None:
+    found = {name: row.get(name) for name in ("row", "number")}
+    return None if set(found.values()) == {None} else found
 
 
 def _place_in_plot(plant_id: str) -> dict[str, Any]:

@@ -152,11 +152,13 @@ def look_at_files(source: Source, images: Sequence[SourceImage]) -> tuple[list[s
 
 
 def image_json(image: SourceImage) -> dict[str, Any]:
-    """Return an image as JSON values; `watched_until` is left out where the whole season is known.
+    """Return an image as JSON values; `place` is left out if it is None, `watched_until` if the whole season is known.
 
-    Artefacts of dates without censoring therefore keep their names.
+    Artefacts of sources without places, and of dates without censoring, therefore keep their names.
     """
     values: dict[str, Any] = IMAGE_JSON.dump_python(image, mode="json")
+    if image.place is None:
+        del values["place"]
     if image.harvest is not None and image.harvest.watched_until == date.max:
         del values["harvest"]["watched_until"]
     return values

@@ -85,7 +85,7 @@ def write_report(
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field part of the page, by the campaign's first saliency method."""
     methods = [one.method for one in results.methods]
-    days = read_days(results.artifacts, results.scored, results.plants, results.classes, methods[0])
+    days = read_days(results.artifacts, results.scored, results.classes, methods[0])
     return field_page(days, results.classes, methods, results.plants, lost, results.methods[0].promises)
 
 

@@ -89,6 +89,8 @@ REASONS = {
     "unreadable_raster": "The orthophoto of the plant's plot is damaged.",
     "outside_raster": "The plant's position lies outside the orthophoto.",
     "flag_turns_off": "The record says harvested on an earlier visit and not harvested on a later one.",
+    "two_harvest_dates": "The table has several harvest dates of the plant; nobody can know which is right.",
+    "two_observations": "Somebody observed the plant as ready on that day, and somebody as not ready.",
     "flag_contradicts_date": "The harvest flag and the harvest date of the plant contradict each other.",
     "not_in_manifest": "The file is in the folder, but the source's own list does not name it.",
     "no_split_folder": "The file lies in no folder that says training, validation or test.",

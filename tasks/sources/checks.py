@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from storage.errors import InputError
-from storage.tables.names import Split
-from tasks.sources.contract import SourceImage
+from storage.tables.names import SPLITS, Split
+from tasks.sources.contract import Place, SourceImage
+from tasks.sources.matching import N_NAMED, name_some
 
 SPLIT_WORDS: Mapping[str, Split] = {
     "train": "train",
@@ -118,6 +119,40 @@ def refuse_two_splits(splits: Iterable[tuple[str, str]]) -> None:
             "A plant must be in the same split on all dates, or training images leak into the test",
             "correct the splits of these plants",
         )
+
+
+def describe_numbers(stated: Iterable[tuple[str, Place | None]]) -> list[str]:
+    """Return a note on plants whose number is not whole, so that they have none.
+
+    Parameters
+    ----------
+    stated : cell of the number and place of each plant.
+    """
+    wrong = [cell for cell, place in stated if cell and (place is None or place.number is None)]
+    said = f"{len(wrong)} plants have a number in their row that is no whole number, such as {min(wrong, default='')!r}"
+    return [f"{said}; lists in walking order find them by their position"] if wrong else []
+
+
+def describe_varieties(plants: Iterable[tuple[Split, Place | None]]) -> list[str]:
+    """Return a note on the plants of each variety by split, and on varieties that no training plant has.
+
+    Parameters
+    ----------
+    plants : split and place of each plant.
+    """
+    of_variety: dict[str, Counter[Split]] = defaultdict(Counter)
+    for split, place in plants:
+        if place is not None and place.variety is not None:
+            of_variety[place.variety][split] += 1
+    if not of_variety:
+        return []
+    counts = [
+        f"{name} " + ", ".join(f"{found[split]} {split}" for split in SPLITS if found[split])
+        for name, found in sorted(of_variety.items())
+    ]
+    untrained = [name for name, found in sorted(of_variety.items()) if not found["train"]]
+    said = f". No training plant is of {name_some(untrained)}" if untrained else ""
+    return [f"plants by variety: {'; '.join(counts[:N_NAMED])}{'; ...' * (len(counts) > N_NAMED)}{said}"]
 
 
 def in_listing_order(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:

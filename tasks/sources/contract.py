@@ -4,6 +4,7 @@ A source lists the images of the requested acquisition dates and reads one image
 but not the stages. Input is validated while it is listed, and not checked again afterwards.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,6 +16,9 @@ from tasks.sources.matching import Matching
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     import numpy as np
     from numpy.typing import NDArray
+
+PLOT_WORD = re.compile(r"(?i)^plot(?:[\s_-]+(?=.)|(?=\d))")  # word before a plot's name, as in `Plot 2`
+WHOLE = re.compile(r"([0-9]{1,9})(?:\.0*)?$")  # number of a plant in its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,34 @@ class Harvest:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a plant in its field, as a source states it apart from the plant's id; None where it states nothing.
+
+    Attributes
+    ----------
+    plot : name of the plot, without the word `plot` before it.
+    row : name of the row in the plot.
+    number : number of the plant in its row.
+    variety : name of the variety.
+    """
+
+    plot: str | None = None
+    row: str | None = None
+    number: int | None = None
+    variety: str | None = None
+
+    @classmethod
+    def read(cls, plot: str = "", row: str = "", number: str = "", variety: str = "") -> "Place | None":
+        """Read the cells of a table, of which any may be empty; None if all are.
+
+        A number that is not whole is no place in a row, and is left out.
+        """
+        digits = WHOLE.match(number)
+        found = cls(PLOT_WORD.sub("", plot) or None, row or None, int(digits[1]) if digits else None, variety or None)
+        return None if found == cls() else found
+
+
+@dataclass(frozen=True, slots=True)
 class SourceImage:
     """One plant on one acquisition date, as the source lists it.
 
@@ -65,6 +97,7 @@ class SourceImage:
     harvest : harvest interval; None if unknown.
     flags : remarks that do not exclude the image (`known_blurry`, `two_plants`, ...).
     easting, northing : metres, in the source's own projection; None if unknown.
+    place : place in the field, if the source states one; None if only the plant id may name it.
     """
 
     plant_id: str
@@ -78,6 +111,7 @@ class SourceImage:
     flags: tuple[str, ...] = ()
     easting: float | None = None
     northing: float | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
-"""Read when plants were harvested, from a table of harvest dates or of flags at visits."""
+"""Read when plants were harvested or ready, from a table of harvest dates, of flags at visits, or of observations."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from tasks.sources.checks import counts_table, text_table
 from tasks.sources.harvests import (
     HarvestRecords,
     HarvestRow,
+    Observations,
     Visits,
     harvests_from_dates,
     harvests_from_visits,
@@ -25,10 +26,14 @@ from tasks.sources.harvests import (
 )
 from tasks.sources.text_tables import TextTable, parse_date, read_table
 
+DEFAULT_TABLES = ("harvest.csv", "harvest.xlsx")  # harvest tables that a source reads unasked, the first that exists
+
 
 class FlagWords(Params):
     """Words that state a harvest flag."""
 
+    key: ClassVar[str] = "words"
+    said: ClassVar[str] = "harvest flag"
     true_words: tuple[str, ...] = Field(
         default=("yes", "true", "1", "y", "harvested"),
         min_length=1,
@@ -59,13 +64,37 @@ class FlagWords(Params):
         return False if lower in {known.lower() for known in self.false_words} else None
 
 
+class ReadyWords(FlagWords):
+    """Words that state what a person observed."""
+
+    key: ClassVar[str] = "ready_words"
+    said: ClassVar[str] = "observation"
+    true_words: tuple[str, ...] = Field(
+        default=("ready", "yes", "true", "1", "y"),
+        min_length=1,
+        description="Words that say a plant is ready, compared without regard to case",
+    )
+    false_words: tuple[str, ...] = Field(
+        default=("not ready", "not_ready", "no", "false", "0", "n"),
+        min_length=1,
+        description="Words that say a plant is not ready, compared without regard to case",
+    )
+
+
 class HarvestTable(Params):
     """Location of the harvest table and the names of its columns.
 
-    With `flag_column` the table has one row per plant and visit, otherwise one row per plant.
+    With `flag_column` the table has one row per plant and visit, with `ready_column` one per plant and observation,
+    otherwise one row per plant.
     """
 
-    path: str = Field(default="harvest.csv", description="Path of the harvest table, relative to the source's root")
+    path: str = Field(
+        default="harvest.csv",
+        description="Path of the harvest table, relative to the source's root: a text table or an Excel workbook",
+    )
+    sheet: str | None = Field(
+        default=None, description="Name of the sheet of a workbook; needed where several sheets hold something"
+    )
     plant_column: str = Field(default="plant_id", description="Column of the plant id")
     harvest_column: str = Field(
         default="harvest_date",
@@ -81,11 +110,20 @@ class HarvestTable(Params):
         default=None,
         description="Column of the harvest flag at a visit; an empty cell means not visited. null reads harvest dates",
     )
-    visit_column: str = Field(default="visit_date", description="Column of the visit's date, used with flag_column")
+    visit_column: str = Field(
+        default="visit_date",
+        description="Column of the date of a visit or observation, used with flag_column and ready_column",
+    )
+    ready_column: str | None = Field(
+        default=None,
+        description="Column of what a person observed on a date: whether the plant is ready. It labels the image of "
+        "the plant on this date and no other; an empty cell means not observed. null reads no observations",
+    )
     date_format: str | None = Field(
         default=None, description="Format of the dates, as for strptime; null reads ISO dates"
     )
     words: FlagWords = FlagWords()
+    ready_words: ReadyWords = ReadyWords()
 
     @model_validator(mode="after")
     def dates_are_observed(self) -> Self:
@@ -97,18 +135,29 @@ class HarvestTable(Params):
             )
         return self
 
+    @model_validator(mode="after")
+    def has_one_form(self) -> Self:
+        """Refuse keys of harvest dates or visits for a table of observations."""
+        if self.ready_column is not None and (self.flag_column is not None or self.observed_until is not None):
+            other = "observed_until" if self.flag_column is None else "flag_column"
+            raise ValueError(
+                f"ready_column is {self.ready_column} and {other} is given too; a table holds harvest dates, flags at "
+                f"visits, or observations; remove one"
+            )
+        return self
+
 
 def find_harvests(root: Path, options: HarvestTable | None, acquired: Sequence[date]) -> HarvestRecords:
-    """Read a source's harvest table; without options the default one, which may be missing.
+    """Read a source's harvest table; without options `harvest.csv` or else `harvest.xlsx`, which may be missing.
 
     Raises
     ------
     InputError : the table cannot be read (see `read_harvest_table`).
     """
-    table = options or HarvestTable()
-    if options is None and not (root / table.path).exists():
-        return HarvestRecords()
-    return read_harvest_table(root, table, acquired)
+    if options is not None:
+        return read_harvest_table(root, options, acquired)
+    there = [name for name in DEFAULT_TABLES if (root / name).exists()]
+    return read_harvest_table(root, HarvestTable(path=there[0]), acquired) if there else HarvestRecords()
 
 
 def read_harvest_table(root: Path, options: HarvestTable, acquired: Sequence[date]) -> HarvestRecords:
@@ -121,11 +170,17 @@ def read_harvest_table(root: Path, options: HarvestTable, acquired: Sequence[dat
     Raises
     ------
     InputError : the file or a column is missing, a row has no plant id, a date is malformed, outside the season or
-        after `observed_until`, a flag word is unknown (the message lists all words found), or a plant has two flags at
-        one visit.
+        after `observed_until`, a word is unknown (the message lists all words found), or a plant has two flags at one
+        visit.
     """
-    table = read_table(root / options.path)
-    if options.flag_column is None:
+    table = read_table(root / options.path, options.sheet)
+    if options.ready_column is not None:
+        table.require(options.plant_column, options.ready_column, options.visit_column)
+        refuse_empty(table, options.plant_column)
+        observed = read_observations(table, options, options.ready_column)
+        refuse_other_seasons([(one, day) for one, days in observed.items() for day in days], acquired, table.path.name)
+        records = HarvestRecords(observed=observed)
+    elif options.flag_column is None:
         table.require(options.plant_column, options.harvest_column)
         refuse_empty(table, options.plant_column)
         records = read_date_records(table, options, acquired)
@@ -206,8 +261,24 @@ def read_visits(table: TextTable, options: HarvestTable, flag_column: str) -> Vi
     return visits
 
 
+def read_observations(table: TextTable, options: HarvestTable, ready_column: str) -> Observations:
+    """Read what was observed of every plant on every date, and ignore rows with an empty cell."""
+    refuse_unknown_words((row[ready_column] for _, row in table.rows), options.ready_words, table.path.name)
+    observed: dict[str, dict[date, frozenset[bool]]] = defaultdict(dict)
+    wrong: list[tuple[int, str, str]] = []
+    for line, row in table.rows:
+        plant_id, is_ready = row[options.plant_column], options.ready_words.flag(row[ready_column])
+        day = parse_date(row[options.visit_column], options.date_format)
+        if day is None:
+            wrong.append((line, plant_id, row[options.visit_column]))
+        elif is_ready is not None:
+            observed[plant_id][day] = observed[plant_id].get(day, frozenset()) | {is_ready}
+    refuse_malformed_dates(table.path, wrong, options.date_format)
+    return observed
+
+
 def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) -> None:
-    """Refuse harvest words that are not in `words`; an empty word is allowed.
+    """Refuse words of a table that are not in `words`; an empty word is allowed.
 
     Raises
     ------
@@ -217,8 +288,8 @@ def refuse_unknown_words(values: Iterable[str], words: FlagWords, where: str) ->
     unknown = sorted(value for value in counts if value != "(empty)" and words.flag(value) is None)
     if unknown:
         raise InputError(
-            f"Unknown harvest flags in {where}: {', '.join(map(repr, unknown[:20]))}; all values:"
+            f"Unknown {words.said}s in {where}: {', '.join(map(repr, unknown[:20]))}; all values:"
             + counts_table("value", counts),
-            f"Every harvest flag must be one of {', '.join((*words.true_words, *words.false_words))}",
-            "add the words to true_words or false_words",
+            f"Every {words.said} must be one of {', '.join((*words.true_words, *words.false_words))}",
+            f"add the words to {words.key}.true_words or {words.key}.false_words",
         )

@@ -1,5 +1,7 @@
 """Turn harvest dates and flags at visits into harvest intervals, and give them to the images of their plants.
 
+What a person observed, ready or not ready, is no harvest: it labels the image of its own date.
+
 A flag at a visit only says that the plant was harvested between the previous visit and this one. Every interval states
 the last day on which the plant was watched, because later harvests would not have been seen.
 """
@@ -23,6 +25,9 @@ YEAR = re.compile(r"20\d\d_")  # start of a plant id that names the year of its 
 Visits = Mapping[str, Mapping[date, bool]]
 """Plant id to visit date to whether the plant was flagged as harvested."""
 
+Observations = Mapping[str, Mapping[date, frozenset[bool]]]
+"""Plant id to date to what persons observed there: ready, not ready, or both."""
+
 HarvestDay = date | Literal["never"]
 """Harvest that a table states: its day, or the statement that the plant was never harvested."""
 
@@ -42,6 +47,7 @@ class HarvestRecords:
     plants : ids of all plants that the table names.
     assumed_until : day taken for the last one on which plants were watched, because the source does not state it; None
         if it was stated or is not needed.
+    observed : what persons observed, by plant id and date, if the table holds observations.
     """
 
     harvests: dict[str, Harvest] = field(default_factory=dict[str, Harvest])
@@ -49,6 +55,7 @@ class HarvestRecords:
     table: str | None = None
     plants: frozenset[str] = frozenset()
     assumed_until: date | None = None
+    observed: Observations = field(default_factory=dict[str, dict[date, frozenset[bool]]])
 
 
 def parse_harvest(text: str, date_format: str | None = None) -> HarvestDay | None:
@@ -196,25 +203,58 @@ def harvests_from_visits(visits: Visits, last_visit: date) -> HarvestRecords:
 def attach_harvests(
     images: Iterable[SourceImage], records: HarvestRecords
 ) -> tuple[list[SourceImage], list[LeftOut], list[str]]:
-    """Give each image the harvest of its plant.
+    """Give each image the harvest of its plant, or the label that a person observed on its date.
+
+    A label that the source states otherwise stands.
 
     Returns
     -------
-    images : images of the other plants, with `harvest` if it is known.
-    left_out : images of plants whose records contradict each other.
-    notes : number of images that have neither a harvest record nor a stated label.
+    images : images of the other plants, with `harvest` or `label` if it is known.
+    left_out : images of plants whose records contradict each other, and images of which observations do.
+    notes : number of images that have neither a harvest record nor a label, and remarks on observations.
     """
     known: list[SourceImage] = []
     left_out: list[LeftOut] = []
+    n_other = 0
     for image in images:
-        if image.plant_id in records.faults:
-            reason, detail = records.faults[image.plant_id]
-            left_out.append(LeftOut(image.plant_id, image.acquired, image.path, reason, detail))
-        else:
-            known.append(replace(image, harvest=records.harvests.get(image.plant_id)))
+        observed = records.observed.get(image.plant_id, {}).get(image.acquired, frozenset())
+        if fault := find_contradiction(image, records, observed):
+            left_out.append(LeftOut(image.plant_id, image.acquired, image.path, *fault))
+            continue
+        label = int(*observed) if observed and image.label is None else image.label
+        n_other += bool(observed) and {label} != set(map(int, observed))
+        known.append(replace(image, label=label, harvest=records.harvests.get(image.plant_id)))
     unknown = sum(image.harvest is None and image.label is None for image in known)
     notes = [f"{unknown} of {len(known)} images have neither a harvest record nor a label"] if unknown else []
-    return known, left_out, notes
+    return known, left_out, [*notes, *describe_observations(records, [*known, *left_out], n_other)]
+
+
+def find_contradiction(
+    image: SourceImage, records: HarvestRecords, observed: frozenset[bool]
+) -> tuple[str, str] | None:
+    """Return the reason and detail for which records about an image contradict each other; None if they do not."""
+    if image.plant_id in records.faults:
+        return records.faults[image.plant_id]
+    both = len(observed) > 1 and image.label is None
+    return ("two_observations", f"ready and not ready on {image.acquired}") if both else None
+
+
+def describe_observations(records: HarvestRecords, images: Iterable[SourceImage | LeftOut], n_other: int) -> list[str]:
+    """Return notes on observations that label no image.
+
+    Parameters
+    ----------
+    images : all images of the requested dates.
+    n_other : number of images whose stated class differs from what was observed.
+    """
+    observed = {(plant_id, day) for plant_id, days in records.observed.items() for day in days}
+    n_unused = len(observed - {(image.plant_id, image.acquired) for image in images})
+    unused = (
+        f"{n_unused} of {len(observed)} observations in {records.table} label no image, because an observation counts "
+        "for the image of its plant on its own date only"
+    )
+    other = f"{n_other} images have another class than {records.table} observes; the class that is stated stands"
+    return [*([unused] if n_unused else []), *([other] if n_other else [])]
 
 
 def match_images(

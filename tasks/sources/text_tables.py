@@ -1,4 +1,4 @@
-"""Read the text tables of a source: delimiter, quotes, empty columns and dates."""
+"""Read the tables of a source, text files or sheets of a workbook: delimiter, quotes, empty columns and dates."""
 
 import csv
 import io
@@ -10,18 +10,18 @@ from math import isfinite
 from pathlib import Path
 
 from storage.errors import InputError
+from tasks.sources.workbooks import OTHER_SPREADSHEETS, WORKBOOKS, DateText, Row, read_sheet
 
+TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+TABLE_SUFFIXES = TEXT_SUFFIXES | WORKBOOKS | OTHER_SPREADSHEETS
 DELIMITERS = ";\t|,"  # in case of equal counts the first wins, because decimals may have commas
 QUOTED = re.compile(r'"[^"]*"')
 SEPARATOR_LINE = re.compile(r"^sep=(.)$", re.IGNORECASE)  # first line that Excel writes and reads
 
-Row = tuple[int, list[str]]
-"""Line number of a row, and its cells without spaces around them."""
-
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A delimited text file: column names, and rows with their line numbers."""
+    """A delimited text file or a sheet: column names, and rows of cells as text with their line numbers."""
 
     path: Path
     columns: tuple[str, ...]
@@ -62,20 +62,23 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_rows(path: Path, has_spaces: bool = False) -> list[Row]:
-    """Read the rows of a text table that are not empty, with or without a header.
+def read_rows(path: Path, has_spaces: bool = False, sheet: str | None = None) -> list[Row]:
+    """Read the rows of a table that are not empty, with or without a header.
 
-    Columns are separated by a comma, semicolon, tab or bar, whichever is most frequent in the first row. Cells may be
-    in double quotes.
+    A text file's columns are separated by a comma, semicolon, tab or bar, whichever is most frequent in the first row.
+    Its cells may be in double quotes.
 
     Parameters
     ----------
     has_spaces : whether columns may be separated by white space, where the first row has no comma, semicolon or bar.
+    sheet : name of the sheet of a workbook; None takes the only one.
 
     Raises
     ------
     InputError : the file cannot be read, or its quotation marks are broken.
     """
+    if is_spreadsheet(path):
+        return read_sheet(path, sheet)
     text = read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     stated = SEPARATOR_LINE.match(first.strip())
@@ -95,6 +98,11 @@ def read_rows(path: Path, has_spaces: bool = False) -> list[Row]:
     return [row for row in (rows[1:] if stated else rows) if any(row[1])]
 
 
+def is_spreadsheet(path: Path) -> bool:
+    """Return whether a path names a workbook, of a kind that can be read or not."""
+    return path.suffix.lower() in WORKBOOKS | OTHER_SPREADSHEETS
+
+
 def find_delimiter(line: str) -> str:
     """Return the delimiter that occurs most often in a line outside quotes."""
     return max(DELIMITERS, key=QUOTED.sub("", line).count)
@@ -109,18 +117,23 @@ def to_number(text: str) -> float | None:
     return number if isfinite(number) else None
 
 
-def read_table(path: Path) -> TextTable:
-    """Read a text table with a header.
+def read_table(path: Path, sheet: str | None = None) -> TextTable:
+    """Read a table with a header: a delimited text file, or a sheet of a workbook.
 
     Columns without a name are left out: a numbering that a program wrote, or empty columns of a spreadsheet.
 
+    Parameters
+    ----------
+    sheet : name of the sheet of a workbook; None takes the only one.
+
     Raises
     ------
-    InputError : the file is unreadable or empty, names a column twice, or has a row with another number of cells than
-        the header.
+    InputError : the file is unreadable or empty, names a column twice, begins with a title in the place of a header, or
+        has a row with another number of cells than the header.
     """
-    rows = read_rows(path)
+    rows = read_rows(path, sheet=sheet)
     header = without_empty_end(rows[0][1]) if rows else []
+    refuse_title(path.name, header, rows)
     named = tuple(name for name in header if name)
     if not named or len(set(named)) < len(named):
         raise InputError(
@@ -129,6 +142,16 @@ def read_table(path: Path) -> TextTable:
             "correct the header",
         )
     return TextTable(path, named, tuple((line, name_cells(path.name, line, cells, header)) for line, cells in rows[1:]))
+
+
+def refuse_title(table: str, header: Sequence[str], rows: Sequence[Row]) -> None:
+    """Raise InputError if the first row has one cell and all others have more, as where a title stands above."""
+    if len(header) == 1 < min((len(without_empty_end(cells)) for _, cells in rows[1:]), default=0):
+        raise InputError(
+            f"{table} begins with a row of one cell, {header[0]!r}, and all other rows have more",
+            "The first row of a table must name the columns",
+            "remove titles and remarks above the header",
+        )
 
 
 def name_cells(table: str, line: int, cells: Sequence[str], header: Sequence[str]) -> dict[str, str]:
@@ -142,7 +165,7 @@ def name_cells(table: str, line: int, cells: Sequence[str], header: Sequence[str
         raise InputError(
             f"{table}, line {line}, has {len(cells)} cells for {len(header)} columns",
             "Every row of a table must have one cell per column",
-            "correct the row; a cell that holds the separator must be in quotation marks",
+            "correct the row; in a text file, a cell that holds the separator must be in quotation marks",
         )
     return {name: cell for name, cell in zip(header, cells, strict=False) if name}
 
@@ -154,7 +177,11 @@ def without_empty_end(cells: Sequence[str]) -> list[str]:
 
 
 def parse_date(text: str, date_format: str | None = None) -> date | None:
-    """Read a date in ISO or in a `strptime` format, ignoring a time of day; return None if the text is no date."""
+    """Read a date in ISO or in a `strptime` format, ignoring a time of day; return None if the text is no date.
+
+    A cell that a workbook holds as a date needs no format.
+    """
+    date_format = None if isinstance(text, DateText) else date_format
     try:
         day = datetime.strptime(text, date_format) if date_format else datetime.fromisoformat(text)
     except ValueError:

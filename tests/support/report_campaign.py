@@ -93,6 +93,7 @@ class FakeCampaign:
     is_trained: bool = True
     has_examples: bool = True
     first_plant: str = "2021_Ref_Plot1_A01"
+    notes: tuple[str, ...] = ("a note & more",)
     n_plants: int = 48
     size: int = 32
     campaign: str = "field2-2021"
@@ -230,7 +231,7 @@ class FakeCampaign:
             lambda draft: write_table(draft, PLANTS, rows_to_columns(PLANTS, rows)),  # pyright: ignore
             {"classes": list(self.classes), "dates": list(DAYS), "paper": paper, "rejected": {"harvested": 4}},
         )
-        self.make("survey", "survey", lambda draft: draft.write_json("survey.json", {"notes": ["a note & more"]}), {})
+        self.make("survey", "survey", lambda draft: draft.write_json("survey.json", {"notes": list(self.notes)}), {})
 
     def _analyse(self, method: str, days: list[list[dict[str, Any]]]) -> None:
         marks = {"method": method, **self.marks}

@@ -43,7 +43,7 @@ def write_field(root: Path) -> Path:
 
 
 def write_documented_field(root: Path) -> None:
-    """Write the files that docs/sources.md names: flights on two dates, plants in two forms, and a harvest table."""
+    """Write the files that docs/sources.md names: flights, plants in two forms, a harvest table and observations."""
     matrix = Affine(0.025, 0.0, WEST, 0.0, -0.025, NORTH)
     for day, name in ((DAY, "north"), (DAY, "south"), (LATER, "ortho")):
         write_raster(root / f"flights/{day}/{name}.tif", small_bands(), matrix, CRS)
@@ -56,3 +56,7 @@ def write_documented_field(root: Path) -> None:
     (root / "plants.csv").write_text("\n".join(["plant,lon,lat", *lines]))
     rows = [f"{name},2024-05-{2 + 3 * n:02}" for n, name in enumerate(columns["plant"])]
     (root / "harvest.csv").write_text("\n".join(["plant_id,harvest_date", *rows]))
+    seen = [
+        f"{name},{day},{'yes' if n % 2 else 'no'}" for n, name in enumerate(columns["plant"]) for day in (DAY, LATER)
+    ]
+    (root / "seen.csv").write_text("\n".join(["plant,date,ready", *seen]))

@@ -10,6 +10,7 @@ from storage.tables.rows import Row
 from tasks.decide.decisions import CHECK, HARVEST, decisions_of, is_about_harvest
 from tasks.export.decisions import check_first
 from tasks.export.looks import MEANINGS
+from tasks.export.walking import natural_key
 from tasks.report.words import CHECK_REASONS, SHARE_OUTSIDE, drift_reason
 
 
@@ -179,9 +180,9 @@ def decision_sentence(summary: DaySummary) -> str:
 
 
 def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Count decisions by date and plot, the latest date first; empty if no plant's id names a plot.
+    """Count decisions by date and plot, the latest date first; empty if no plant has a plot.
 
-    Rows have `date`, `plot` (None if the id names none), `n`, `counts` by decision, `ready` (see `ready_of`) and
+    Rows have `date`, `plot` (None if it is unknown), `n`, `counts` by decision, `ready` (see `ready_of`) and
     `mean_reliability`.
     """
     if not any(row["plot"] for day in days for row in day.rows):
@@ -201,8 +202,8 @@ def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str
     return rows
 
 
-def _plot_order(plot: str | None) -> tuple[bool, int]:
-    return plot is None, int(plot or 0)
+def _plot_order(plot: str | None) -> tuple[bool, tuple[tuple[int, str], ...]]:
+    return plot is None, natural_key(plot or "")
 
 
 def to_check(day: FieldDay) -> list[Row]:

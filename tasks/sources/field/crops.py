@@ -133,6 +133,7 @@ def make_image(plant: FieldPlant, day: date, crop: Covered) -> SourceImage:
         flags=flags_of(crop),
         easting=plant.easting,
         northing=plant.northing,
+        place=plant.place,
     )
 
 

@@ -1,4 +1,4 @@
-"""Make the plants of a field from the rows of its file: ids, positions in metres, and splits."""
+"""Make the plants of a field from the rows of its file: ids, positions in metres, places in plots, and splits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import numpy as np
 
 from storage.errors import InputError
 from storage.tables.names import Split
-from tasks.sources.checks import SPLIT_WORDS, text_table
+from tasks.sources.checks import SPLIT_WORDS, describe_numbers, describe_varieties, text_table
+from tasks.sources.contract import Place
 from tasks.sources.crs import WGS_84, utm_zone
 from tasks.sources.field.plants_file import PlantRow, PlantRows, PlantsFile, read_rows
 from tasks.sources.field.slips import Places, find_slip
-from tasks.sources.field.splits import describe_distance, draw_blocks, square_blocks
+from tasks.sources.field.splits import Blocks, describe_splits, draw_blocks, keep_apart, square_blocks
 from tasks.sources.projections import SCALE_TOLERANCE, metres_on_ground, read_crs, transform
 
 NO_SPLIT = (
@@ -24,13 +25,21 @@ NO_SPLIT = (
 
 @dataclass(frozen=True, slots=True)
 class FieldPlant:
-    """One plant of a field: id, split and where it was read, easting and northing in metres, to the millimetre."""
+    """One plant of a field.
+
+    Attributes
+    ----------
+    split_source : where the split was read: `plants`, `blocks` or `none`.
+    easting, northing : position in metres, to the millimetre.
+    place : plot, row, number and variety; None if the file states none of them.
+    """
 
     plant_id: str
     split: Split
     split_source: str
     easting: float
     northing: float
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class FieldPlants:
     plants : plants in the order of the file.
     places : positions in the file's own CRS.
     crs : CRS of `places`, as an EPSG code or WKT.
-    notes : remarks on the splits.
+    notes : remarks on splits and places.
     """
 
     plants: tuple[FieldPlant, ...]
@@ -51,34 +60,65 @@ class FieldPlants:
     notes: tuple[str, ...]
 
 
-def read_plants(root: Path, options: PlantsFile, crs: str, block_metres: float | None, seed: int) -> FieldPlants:
+def read_plants(root: Path, options: PlantsFile, crs: str, crop_metres: float, blocks: Blocks) -> FieldPlants:
     """Read the plants of a field.
 
     Parameters
     ----------
     crs : projected CRS in metres of easting and northing.
-    block_metres : side of the blocks that are drawn for a split where there are neither splits nor plots; None for
-        none.
-    seed : seed of the draw.
+    crop_metres : side of a crop, metres.
+    blocks : how splits are drawn.
 
     Raises
     ------
     InputError : the file cannot be read, a row has no position, ids are missing or not unique, a split is unknown, or
         the plants lie where `crs` does not measure metres.
     """
-    found = read_rows(root, options)
-    x, y = np.array([row.x for row in found.rows]), np.array([row.y for row in found.rows])
-    places = transform(x, y, found.crs, crs)
-    refuse_wrong_crs(options.path, (x, y), found.crs, places, crs)
+    found, given, places = locate_rows(root, options, crs)
     ids = make_ids(found, options, places)
     refuse_same_ids(options.path, found.rows, ids)
-    splits, where = find_splits(found, options, places, block_metres, seed)
-    notes = [NO_SPLIT] if where == "none" else describe_distance(*places, splits)
+    splits, where = find_splits(found, options, places, blocks)
+    stated = [read_place(row, options) for row in found.rows]
+    notes = [NO_SPLIT] if where == "none" else describe_splits(*places, splits, crop_metres)
     plants = [
-        FieldPlant(plant_id, split, where if split != "new" else "none", round(easting, 3), round(northing, 3))
-        for plant_id, split, easting, northing in zip(ids, splits, *(axis.tolist() for axis in places), strict=True)
+        FieldPlant(plant_id, split, source_of(split, where), round(easting, 3), round(northing, 3), place)
+        for plant_id, split, easting, northing, place in zip(
+            ids, splits, *(axis.tolist() for axis in places), stated, strict=True
+        )
     ]
-    return FieldPlants(tuple(plants), (x, y), found.crs, tuple(notes))
+    if n_aside := sum(one.split == "new" and one.split_source == "blocks" for one in plants):
+        notes.append(
+            f"{n_aside} of {len(plants)} plants lie less than {blocks.margin:g} m (source.block_margin) from plants of "
+            "another split; they count as new and without a label, so they are only scored"
+        )
+    notes += describe_varieties(zip(splits, stated, strict=True))
+    if column := options.number_column:
+        notes += describe_numbers(zip((row.cells[column] for row in found.rows), stated, strict=True))
+    return FieldPlants(tuple(plants), given, found.crs, tuple(notes))
+
+
+def source_of(split: Split, where: str) -> str:
+    """Return where a plant's split was read; `none` if it is in none, unless the margin of blocks set it aside."""
+    return "none" if split == "new" and where != "blocks" else where
+
+
+def locate_rows(root: Path, options: PlantsFile, crs: str) -> tuple[PlantRows, Places, Places]:
+    """Read the rows of a file of plants, with their positions in its own CRS and in a projected one (m).
+
+    Raises
+    ------
+    InputError : the file cannot be read, a row has no position, or the plants lie where `crs` does not measure metres.
+    """
+    found = read_rows(root, options)
+    given = np.array([row.x for row in found.rows]), np.array([row.y for row in found.rows])
+    places = transform(*given, found.crs, crs)
+    refuse_wrong_crs(options.path, given, found.crs, places, crs)
+    return found, given, places
+
+
+def read_place(row: PlantRow, options: PlantsFile) -> Place | None:
+    """Return the place of a plant in its field, as the columns of its row state it."""
+    return Place.read(*("" if column is None else row.cells[column] for column in options.place_columns))
 
 
 def refuse_wrong_crs(name: str, given: Places, given_crs: str, places: Places, crs: str) -> None:
@@ -163,26 +203,25 @@ def refuse_same_ids(name: str, rows: Sequence[PlantRow], ids: Sequence[str]) -> 
         )
 
 
-def find_splits(
-    found: PlantRows, options: PlantsFile, places: Places, block_metres: float | None, seed: int
-) -> tuple[list[Split], str]:
+def find_splits(found: PlantRows, options: PlantsFile, places: Places, blocks: Blocks) -> tuple[list[Split], str]:
     """Return the split of every row and where it was read: `plants` (a column), `blocks` or `none`.
 
     Raises
     ------
-    InputError : a split is unknown, or there are fewer than three blocks.
+    InputError : a split is unknown, there are fewer than three blocks, or their margin leaves a split without plants.
     """
     if options.split_column:
         return read_splits(found.rows, options.split_column, options.path), "plants"
-    if block_metres is not None:
-        blocks = square_blocks(*places, block_metres)
+    if blocks.side is not None:
+        names = square_blocks(*places, blocks.side)
     elif options.plot_column:
         refuse_empty_cells(found.rows, [options.plot_column], options.path, "Every plant must have a plot")
-        blocks = [row.cells[options.plot_column] for row in found.rows]
+        names = [row.cells[options.plot_column] for row in found.rows]
     else:
         return ["new"] * len(found.rows), "none"
-    split_of = draw_blocks(blocks, seed)
-    return [split_of[block] for block in blocks], "blocks"
+    split_of = draw_blocks(names, blocks.seed)
+    drawn: list[Split] = [split_of[name] for name in names]
+    return drawn if blocks.side is None else keep_apart(*places, drawn, blocks.margin), "blocks"
 
 
 def read_splits(rows: Sequence[PlantRow], column: str, name: str) -> list[Split]:

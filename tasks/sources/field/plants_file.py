@@ -1,4 +1,4 @@
-"""Read the rows of a file of plant positions: points or polygons of a map layer, or a text table of coordinates."""
+"""Read the rows of a file of plant positions: points or polygons of a map layer, or a table of coordinates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,7 @@ from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import text_table
 from tasks.sources.projections import read_crs
-from tasks.sources.text_tables import read_table, to_number
-
-TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
-SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
+from tasks.sources.text_tables import TABLE_SUFFIXES, read_table, to_number
 
 
 class PlantsFile(Params):
@@ -22,49 +19,63 @@ class PlantsFile(Params):
 
     path: str = Field(
         description="Path of the file of plant positions, relative to root: points or polygons (their centroids) in a "
-        "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML file, or a text table with columns of coordinates"
+        "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML file, or a text table or Excel workbook with columns of "
+        "coordinates"
     )
     layer: str | None = Field(
-        default=None, description="Name of the layer that holds the plants; needed where the file has several layers"
+        default=None,
+        description="Name of the layer, or of the sheet of a workbook, that holds the plants; needed where the file "
+        "has several",
     )
     crs: str | None = Field(
         default=None,
-        description="Coordinate reference system of the positions, such as EPSG:32632; needed for text tables and for "
+        description="Coordinate reference system of the positions, such as EPSG:32632; needed for tables and for "
         "files that state none",
     )
-    x_column: str = Field(default="easting", description="Column of easting or longitude; only for text tables")
-    y_column: str = Field(default="northing", description="Column of northing or latitude; only for text tables")
+    x_column: str = Field(default="easting", description="Column of easting or longitude; only for tables")
+    y_column: str = Field(default="northing", description="Column of northing or latitude; only for tables")
     id_column: str | None = Field(
         default=None,
         description="Column of the plant id; null makes ids from plot, row and number, such as Plot3_B_7, or else from "
         "the position",
     )
-    plot_column: str | None = Field(default=None, description="Column of the plot; whole plots are drawn for a split")
-    row_column: str | None = Field(default=None, description="Column of the row within the plot, for ids that are made")
-    number_column: str | None = Field(
-        default=None, description="Column of the plant's number within the row, for ids that are made"
+    plot_column: str | None = Field(
+        default=None,
+        description="Column of the plot, by which reports count and lists are sorted; whole plots are drawn for a "
+        "split",
     )
+    row_column: str | None = Field(
+        default=None, description="Column of the plant's row in its plot, for walking order and ids that are made"
+    )
+    number_column: str | None = Field(
+        default=None,
+        description="Column of the plant's number in its row, for walking order and ids that are made",
+    )
+    variety_column: str | None = Field(default=None, description="Column of the plant's variety")
     split_column: str | None = Field(
         default=None,
         description="Column of the split: train, val, test, or new and an empty cell for plants that are only scored",
     )
 
     @model_validator(mode="after")
-    def columns_are_used(self) -> Self:
-        """Refuse columns of row and number that would have no effect."""
-        if self.id_column and (self.row_column or self.number_column):
+    def ids_are_whole(self) -> Self:
+        """Refuse a row without a number where ids are made of both."""
+        if self.row_column and not (self.number_column or self.id_column):
             raise ValueError(
-                "row_column and number_column make ids, and id_column names one; only one of both can be; remove one"
+                "row_column is given without number_column; ids that are made need both; add number_column or id_column"
             )
-        if self.row_column and not self.number_column:
-            raise ValueError("row_column is given without number_column; ids need both; add number_column")
         return self
 
     @property
+    def place_columns(self) -> tuple[str | None, str | None, str | None, str | None]:
+        """Return the columns of plot, row, number and variety; None where no key names one."""
+        return self.plot_column, self.row_column, self.number_column, self.variety_column
+
+    @property
     def named(self) -> list[str]:
-        """Return the columns that the keys name, without those of coordinates."""
-        keys = (self.id_column, self.plot_column, self.row_column, self.number_column, self.split_column)
-        return [column for column in keys if column is not None]
+        """Return the columns that the keys name, each once, without those of coordinates."""
+        keys = (self.id_column, *self.place_columns, self.split_column)
+        return list(dict.fromkeys(column for column in keys if column is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +104,8 @@ def read_rows(root: Path, options: PlantsFile) -> PlantRows:
     InputError : the file is missing or cannot be read, has no plants, lacks a column or CRS, or a row has no position.
     """
     path = find_plants_file(root, options)
-    is_text = path.suffix.lower() in TEXT_SUFFIXES
-    found = read_text_rows(path, options) if is_text else read_layer(path, options)
+    is_table = path.suffix.lower() in TABLE_SUFFIXES
+    found = read_table_rows(path, options) if is_table else read_layer(path, options)
     refuse_without_position(path.name, found.rows)
     if not found.rows:
         raise InputError(
@@ -108,18 +119,12 @@ def find_plants_file(root: Path, options: PlantsFile) -> Path:
 
     Raises
     ------
-    InputError : there is no such file, or it is a spreadsheet.
+    InputError : there is no such file.
     """
     path = root / options.path
     if not path.is_file():
         raise InputError(
             f"There is no file {path}", "The file of plant positions must exist", "correct source.plants.path"
-        )
-    if path.suffix.lower() in SPREADSHEETS:
-        raise InputError(
-            f"{path.name} is a spreadsheet",
-            "Plant positions must be a layer of a map or a text table",
-            "save the sheet as a CSV file in UTF-8",
         )
     return path
 
@@ -136,13 +141,13 @@ def refuse_without_position(name: str, rows: Sequence[PlantRow]) -> None:
         )
 
 
-def read_text_rows(path: Path, options: PlantsFile) -> PlantRows:
-    """Read a text table of coordinates; what is no number becomes NaN."""
-    table = read_table(path)
+def read_table_rows(path: Path, options: PlantsFile) -> PlantRows:
+    """Read a table of coordinates; what is no number becomes NaN."""
+    table = read_table(path, options.layer)
     table.require(options.x_column, options.y_column, *options.named)
     if options.crs is None:
         raise InputError(
-            f"{path.name} is a text table, and source.plants.crs is not set",
+            f"{path.name} is a table, and source.plants.crs is not set",
             "The coordinate reference system of the positions must be known",
             "set source.plants.crs: EPSG:4326 for longitude and latitude, or the EPSG code of the projected system",
         )
@@ -172,7 +177,7 @@ def read_layer(path: Path, options: PlantsFile) -> PlantRows:
     except (DataLayerError, DataSourceError, ValueError) as error:
         raise InputError(
             f"{path.name} cannot be read as a map layer: {str(error).splitlines()[0]}",
-            "Plant positions must be a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML file, or a text table",
+            "Plant positions must be a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or KML file, or a table",
             "export the plants to a GeoPackage or to a CSV file, or correct source.plants.layer",
         ) from None
     names = [str(name) for name in meta["fields"]]

@@ -41,10 +41,12 @@ class FieldSource(Params):
         "2021-08-23, 2021_08_23 or 20210823"
     )
     plants: PlantsFile
-    crop_metres: float = Field(
+    crop_metres: float | None = Field(
+        default=None,
         gt=0,
         le=1000,
-        description="Side of the square around a plant, metres of source.crs; about the distance between plants",
+        description="Side of the square around a plant, metres of source.crs; about the distance between plants. null "
+        "takes the median distance to the next plant, which a note states; better write it down",
     )
     crs: str = Field(
         default="EPSG:25832",
@@ -79,9 +81,18 @@ class FieldSource(Params):
         description="Side of square blocks that are drawn for training, validation and test, metres; null draws whole "
         "plots. Refused with source.plants.split_column",
     )
+    block_margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="Distance along easting or northing that plants of different splits keep where square blocks are "
+        "drawn, metres; nearer ones count as new and without a label. null takes the side of a crop, so that crops of "
+        "different splits share no ground. Needs source.block_metres",
+    )
     split_seed: int = Field(default=0, ge=0, description="Seed of the draw of plots or blocks for the splits")
     harvest_table: HarvestTable | None = Field(
-        default=None, description="Table of harvest dates or flags; null reads harvest.csv if the file exists"
+        default=None,
+        description="Table of harvest dates, flags or observations; null reads harvest.csv or else harvest.xlsx, if "
+        "there is one",
     )
 
     @field_validator("crs")
@@ -124,6 +135,13 @@ class FieldSource(Params):
             )
         return block_metres
 
+    @field_validator("block_margin")
+    @classmethod
+    def _has_blocks(cls, block_margin: float | None, known: ValidationInfo) -> float | None:
+        if block_margin is not None and known.data.get("block_metres") is None:
+            raise ValueError("block_margin is given without block_metres; it would have no effect; add block_metres")
+        return block_margin
+
     def available_dates(self) -> tuple[date, ...]:
         """Return the acquisition dates that have orthophotos, ascending."""
         root = find_root(self.root)
@@ -133,8 +151,8 @@ class FieldSource(Params):
     def list_images(self, dates: Sequence[date]) -> SourceListing:
         """List every plant of the field on these dates.
 
-        Reasons of `left_out`: `outside_raster`, `unreadable_raster`, `flag_turns_off`, `two_harvest_dates`. Flags:
-        `crop_leaves_raster`, `several_tiles`.
+        Reasons of `left_out`: `outside_raster`, `unreadable_raster`, `flag_turns_off`, `two_harvest_dates`,
+        `two_observations`. Flags: `crop_leaves_raster`, `several_tiles`.
 
         Raises
         ------
@@ -144,14 +162,19 @@ class FieldSource(Params):
         from tasks.sources.field.crops import list_crops
         from tasks.sources.field.plants import read_plants
         from tasks.sources.field.slips import refuse_plants_outside
+        from tasks.sources.field.spacing import describe_crop
+        from tasks.sources.field.splits import Blocks, without_labels
 
         root = find_root(self.root)
         rasters = find_rasters(root, self.rasters)
         wanted = require_dates(dates, tuple(rasters))
-        found = read_plants(root, self.plants, self.crs, self.block_metres, self.split_seed)
+        side = self.crop_side()
+        margin = side if self.block_margin is None else self.block_margin
+        blocks = Blocks(self.block_metres, margin, self.split_seed)
+        found = read_plants(root, self.plants, self.crs, side, blocks)
         images: list[SourceImage] = []
         left_out: list[LeftOut] = []
-        notes = list(found.notes)
+        notes = [*found.notes, *([describe_crop(side, self.plants.path)] if self.crop_metres is None else [])]
         for day in wanted:
             listed, outside, remarks = list_crops(root, day, rasters[day], found, self._reading())
             images, left_out, notes = images + listed, left_out + outside, notes + remarks
@@ -163,7 +186,7 @@ class FieldSource(Params):
         left_out = sorted([*left_out, *contradicting], key=lambda one: (one.acquired, one.plant_id))
         return SourceListing(
             CLASSES,
-            in_listing_order(images),
+            in_listing_order(without_labels(images)),
             tuple(left_out),
             (*notes, *unlabelled),
             matching,
@@ -191,10 +214,21 @@ class FieldSource(Params):
 
         return read_field_crop(Path(self.root).expanduser(), image.path, centre_of(image), self._reading())
 
+    def crop_side(self) -> float:
+        """Return the side of a crop, metres: the stated one, or the distance between the plants.
+
+        Raises
+        ------
+        InputError : no side is stated, and the plants cannot be read or have no spacing.
+        """
+        from tasks.sources.field.spacing import find_crop_metres
+
+        return self.crop_metres or find_crop_metres(find_root(self.root), self.plants, self.crs)
+
     def _reading(self) -> "Reading":
         from tasks.sources.field.pixels import Reading
 
-        return Reading(self.crop_metres, self.crs, self.min_inside, self.nodata, self.bands, self.value_range)
+        return Reading(self.crop_side(), self.crs, self.min_inside, self.nodata, self.bands, self.value_range)
 
 
 def centre_of(image: SourceImage) -> tuple[float, float]:

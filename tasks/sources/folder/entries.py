@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from storage.errors import InputError
 from storage.tables.names import Split
 from tasks.sources.checks import SPLIT_WORDS, text_table
+from tasks.sources.contract import Place
 from tasks.sources.files import is_photograph, relative_path, resolve_inside, walk_files
 from tasks.sources.folder.positions import Position
 from tasks.sources.images import is_image_file
@@ -19,7 +20,7 @@ from tasks.sources.text_tables import TextTable
 class Entry:
     """One image that a folder or a manifest names; `label` is empty if it has no label.
 
-    `position` is None if the manifest states none.
+    `position` and `place` in the field are None if the manifest states none.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Entry:
     plant_id: str
     acquired: date | None = None
     position: Position | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

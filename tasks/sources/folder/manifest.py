@@ -1,13 +1,15 @@
 """Read the manifest of a plain folder: one row an image, with split, class, plant, date, place in the field."""
 
-import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from storage.errors import InputError
-from tasks.sources.checks import SPLIT_WORDS
+from storage.tables.names import Split
+from tasks.sources.checks import SPLIT_WORDS, describe_numbers, describe_varieties
+from tasks.sources.contract import PLOT_WORD, Place
 from tasks.sources.files import relative_path
 from tasks.sources.folder.entries import (
     Entry,
@@ -19,17 +21,20 @@ from tasks.sources.folder.entries import (
 )
 from tasks.sources.folder.positions import PositionColumns, read_position
 from tasks.sources.images import PatchFiles
+from tasks.sources.matching import name_some
 from tasks.sources.text_tables import TextTable, parse_date, read_table
-
-PLOT_IN_ID = re.compile(r"(?i)plot_?(\d+)")  # as tables and exports read it (`plot_of`)
-PLOT_WORD = re.compile(r"(?i)^plot[\s_-]*")  # word before a plot's number, as in `Plot 2`
 
 
 class ManifestFiles(PatchFiles):
     """Base class of a source whose images are named by a manifest; its keys are the names of the columns."""
 
     manifest: str = Field(
-        default="manifest.csv", description="Path of the manifest table, relative to root; used if the file exists"
+        default="manifest.csv",
+        description="Path of the manifest, a text table or an Excel workbook, relative to root; used if it exists",
+    )
+    manifest_sheet: str | None = Field(
+        default=None,
+        description="Name of the sheet of a manifest that is a workbook; needed where several sheets hold something",
     )
     file_column: str = Field(default="file", description="Manifest column of the image's path, relative to root")
     split_column: str = Field(
@@ -46,15 +51,21 @@ class ManifestFiles(PatchFiles):
         "path without suffix is the id",
     )
     plot_column: str = Field(
-        default="plot", description="Manifest column of the plant's plot, for ids where plant_column has none"
+        default="plot",
+        description="Manifest column of the plant's plot, by which reports count and lists are sorted; also for ids "
+        "where plant_column has none",
     )
     row_column: str = Field(
-        default="row", description="Manifest column of the plant's row in its plot, for ids where plant_column has none"
+        default="row",
+        description="Manifest column of the plant's row in its plot, for walking order; also for ids where "
+        "plant_column has none",
     )
     number_column: str = Field(
         default="number",
-        description="Manifest column of the plant's number in its row, for ids where plant_column has none",
+        description="Manifest column of the plant's number in its row, for walking order; also for ids where "
+        "plant_column has none",
     )
+    variety_column: str = Field(default="variety", description="Manifest column of the plant's variety")
     date_column: str = Field(
         default="date",
         description="Manifest column of the acquisition date; without it, all images belong to the requested date",
@@ -89,7 +100,7 @@ class ManifestFiles(PatchFiles):
 
 
 def read_manifest(root: Path, columns: ManifestFiles, needs_label: bool) -> tuple[list[Entry], list[str]]:
-    """Read the entries of a manifest, and notes on plots that no table will know.
+    """Read the entries of a manifest, and notes on the places and varieties of plants.
 
     Parameters
     ----------
@@ -100,12 +111,15 @@ def read_manifest(root: Path, columns: ManifestFiles, needs_label: bool) -> tupl
     InputError : a column is missing, a row is malformed, a file is named twice or lies outside the root, or a row
         contradicts the folders of its file.
     """
-    table = read_table(root / columns.manifest)
+    table = read_table(root / columns.manifest, columns.manifest_sheet)
     table.require(columns.file_column, columns.split_column, *([columns.label_column] if needs_label else []))
     entries = [read_row(root, table, line, row, columns) for line, row in table.rows]
     refuse_repeated_files(entries, table)
     refuse_contradictions(entries, table)
-    return entries, describe_plots(entries, table, columns.plot_column)
+    numbers = [row.get(columns.number_column, "") for _, row in table.rows]
+    stated = zip(numbers, [one.place for one in entries], strict=True)
+    plants: dict[str, tuple[Split, Place | None]] = {one.plant_id: (one.split, one.place) for one in entries}
+    return entries, [*describe_numbers(stated), *describe_places(entries), *describe_varieties(plants.values())]
 
 
 def read_row(root: Path, table: TextTable, line: int, row: dict[str, str], columns: ManifestFiles) -> Entry:
@@ -138,7 +152,8 @@ def read_row(root: Path, table: TextTable, line: int, row: dict[str, str], colum
     position = read_position(table.path.name, line, row, position_columns) if position_columns else None
     plant_id = row.get(columns.plant_column) or name_by_place(where, row, columns.places) or without_suffix(path)
     source, label = "manifest" if word else "folder", row.get(columns.label_column, "")
-    return Entry(path, split, source, label, plant_id, acquired, position)
+    place = Place.read(*(row.get(name, "") for name in (*columns.places, columns.variety_column)))
+    return Entry(path, split, source, label, plant_id, acquired, position, place)
 
 
 def name_by_place(where: str, row: dict[str, str], columns: tuple[str, str, str]) -> str:
@@ -168,17 +183,12 @@ def name_by_place(where: str, row: dict[str, str], columns: tuple[str, str, str]
     return "_".join([*parts, f"{line}{number}" if not line or line.isalpha() else f"{line}_{number}"])
 
 
-def describe_plots(entries: Sequence[Entry], table: TextTable, column: str) -> list[str]:
-    """Return a note on plants whose plot is lost, because tables read its number from the plant id."""
-    if column not in table.columns:
-        return []
-    plots = [PLOT_WORD.sub("", row[column]) for _, row in table.rows]
-    lost = {one.plant_id for one, plot in zip(entries, plots, strict=True) if plot and not names_plot(one, plot)}
-    said = "tables and exports read a plot's number from the plant id, such as Plot2_E18"
-    return [f"{len(lost)} plants get no plot: {said}"] if lost else []
-
-
-def names_plot(entry: Entry, plot: str) -> bool:
-    """Return whether the plant id of an entry names this plot, by its number."""
-    found = PLOT_IN_ID.search(entry.plant_id)
-    return plot.isdigit() and found is not None and int(found[1]) == int(plot)
+def describe_places(entries: Sequence[Entry]) -> list[str]:
+    """Return a note on plants whose images state different plots, rows, numbers or varieties."""
+    places: dict[str, set[Place]] = defaultdict(set)
+    for one in entries:
+        if one.place is not None:
+            places[one.plant_id].add(one.place)
+    several = sorted(plant_id for plant_id, found in places.items() if len(found) > 1)
+    said = f"{len(several)} plants have several plots, rows, numbers or varieties: {name_some(several)}"
+    return [said] if several else []

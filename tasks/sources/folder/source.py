@@ -49,8 +49,8 @@ class FolderSource(ManifestFiles):
     )
     harvest_table: HarvestTable | None = Field(
         default=None,
-        description="Table of harvest dates or flags, from which images without a class get their label; null reads "
-        "none. With it the classes are not ready and ready",
+        description="Table of harvest dates, flags or observations, from which images without a class get their label; "
+        "null reads none. With it the classes are not ready and ready",
     )
 
     @field_validator("crs")
@@ -67,7 +67,7 @@ class FolderSource(ManifestFiles):
         """List every image of these dates.
 
         Reasons of `left_out`: `missing_file`, `unreadable`, `not_an_image`, `not_in_manifest`, `no_split_folder`,
-        `no_class_folder`; with a harvest table also `flag_turns_off`, `two_harvest_dates`.
+        `no_class_folder`; with a harvest table also `flag_turns_off`, `two_harvest_dates`, `two_observations`.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class FolderSource(ManifestFiles):
             else:
                 image = SourceImage(one.plant_id, acquired, one.split, one.source, one.path, label=label)
                 easting, northing = places.get(one.path, (None, None))
-                images.append(replace(image, easting=easting, northing=northing))
+                images.append(replace(image, easting=easting, northing=northing, place=one.place))
         refuse_duplicates((one.plant_id, one.acquired, one.path) for one in (*images, *left_out))
         records = self._read_harvests(root, sorted(set(stated)) or wanted)
         matching = match_images(records, images, left_out)
@@ -122,8 +122,8 @@ class FolderSource(ManifestFiles):
         tables = {self.manifest} | ({self.harvest_table.path} if self.harvest_table else set())
         files, faulty, notes = find_images(root, tables)
         if (root / self.manifest).is_file():
-            entries, plots = read_manifest(root, self, needs_label=not is_labelled)
-            notes += plots
+            entries, places = read_manifest(root, self, needs_label=not is_labelled)
+            notes += places
             unlisted = [Unlisted(path, "not_in_manifest") for path in set(files) - {one.path for one in entries}]
         elif self.manifest != type(self).model_fields["manifest"].default:
             raise InputError(

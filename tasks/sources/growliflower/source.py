@@ -17,7 +17,7 @@ from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
 from tasks.sources.growliflower.crops import list_crops
 from tasks.sources.growliflower.prepared import collapse_copies
 from tasks.sources.growliflower.release import CLASSES, find_release_files, make_image, split_folder
-from tasks.sources.harvest_table import HarvestTable, find_harvests
+from tasks.sources.harvest_table import DEFAULT_TABLES, HarvestTable, find_harvests
 from tasks.sources.harvests import attach_harvests, match_images
 from tasks.sources.images import look_at_file, read_rgb
 
@@ -38,7 +38,9 @@ class GrowliFlowerSource(Params):
     root: str = Field(description="Path of the folder that holds the release")
     field: str = Field(default="Field2", description="Field to read; folders of other fields are skipped")
     harvest_table: HarvestTable | None = Field(
-        default=None, description="Table of harvest dates or flags; null reads harvest.csv if the file exists"
+        default=None,
+        description="Table of harvest dates, flags or observations; null reads harvest.csv or else harvest.xlsx, if "
+        "there is one",
     )
     crop_size: int = Field(default=256, ge=8, le=4096, description="Side of a crop of an orthophoto, pixels")
 
@@ -60,7 +62,8 @@ class GrowliFlowerSource(Params):
         """
 
         root = find_root(self.root)
-        files = find_release_files(root, self.field, {(self.harvest_table or HarvestTable()).path})
+        tables = {self.harvest_table.path} if self.harvest_table else set(DEFAULT_TABLES)
+        files = find_release_files(root, self.field, tables)
         wanted = require_dates(dates, files.dates())
         plants = read_split_files(files.split_files)
         prepared, notes = collapse_copies(file for file in files.prepared if file.acquired in wanted)

@@ -46,14 +46,13 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("crop_metres = 1.0\n", "", "source.crop_metres: missing"),
         ("crop_metres", "crop_meters", "did you mean crop_metres?"),
         ("{date}", "date", "the pattern must hold {date} once"),
         ('path = "plants.csv"\n', "", "source.plants.path: missing"),
         ('"plants.csv"', '"plants.gpkg"', "correct source.plants.path"),
         ("2024-05-01", "2024-05-02", "dates available: 2024-05-01, 2024-05-08"),
         ('crs = "EPSG:32632"\n[source.plants]', "[source.plants]", "EPSG:32632 and source.crs is EPSG:25832"),
-        ('id_column = "id"', 'number_column = "id"\nrow_column = "row"\nid_column = "id"', "only one of both can be"),
+        ('id_column = "id"', 'row_column = "row"', "add number_column or id_column"),
     ],
 )
 def test_what_the_file_shows_is_told_before_a_run(say: Any, old: str, new: str, message: str) -> None:
@@ -64,3 +63,4 @@ def test_what_the_files_show_is_told_before_a_plan(say: Any, tmp_path: Path) -> 
     assert "set source.crs to EPSG:32614" in say("plan", f'crs = "{CRS}"\nid', 'crs = "EPSG:32614"\nid')
     save(tmp_path / "field7", *LINES, LINES[0])
     assert "Plants of plants.csv with the same id: 1" in say("plan")
+    assert "set source.crop_metres" in say("plan", "crop_metres = 1.0\n")

@@ -1,6 +1,7 @@
 """The stages that promise and decide, on a planted campaign in a real store."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 
 from storage.arrays.specs import LABELS, MODEL_INPUTS
 from storage.arrays.zarr_files import read_array
-from storage.artifacts import ArtifactRef, Store
+from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.tables import CROSSFIT, DECIDED, DRIFT, PROMISES, READY_COUNTS, RELIABILITIES, REVIEWS
 from storage.tables.rows import rows_of
-from tasks.decide.decide import decide_images
+from tasks.decide.decide import decide_images, read_plots
 from tasks.decide.params import DecideParams
 from tasks.decide.promise import make_promises
 from tasks.score.rate import rate_images
@@ -138,6 +139,30 @@ def test_counts_sum_the_probabilities_of_a_date(planted: Judged) -> None:
     assert field["share_source"] == "validation" and field["share_shift"] == 0
     stored = read_array(planted.store.open(planted.reliability[0]), MODEL_INPUTS)
     assert stored.shape == (len(rows), 9) and np.isfinite(stored).all()
+
+
+@pytest.mark.parametrize("is_labelled_only", [False, True])
+def test_plots_are_those_that_the_source_states_or_else_the_ids_name(tmp_path: Path, is_labelled_only: bool) -> None:
+    store = Store(tmp_path)
+
+    def make(kind: str, **inputs: ArtifactRef) -> ArtifactRef:
+        recipe = Recipe(kind, 1, {}, inputs)
+        with store.create(recipe, {}) as draft:
+            draft.write_json("listing.json", {"images": entries if kind == "images" else []})
+        return recipe.ref
+
+    place: dict[str, Any] = {"row": "E", "number": 18, "variety": None}
+    entries = [
+        {"plant_id": "Plot2_E18", "place": {"plot": "North", **place}},
+        {"plant_id": "Plot3_E18", "place": {"plot": None, **place}},
+        {"plant_id": "Plot4_E18"},
+        {"plant_id": "x"},
+    ]
+    predictions = make("predictions", images=make("images"))
+    predictions = make("predictions", predictions=predictions) if is_labelled_only else predictions
+    rated = store.open(make("reliability", predictions=predictions))
+    plants = ["Plot2_E18", "Plot3_E18", "Plot4_E18", "x"]
+    assert read_plots(store, rated, plants) == ["North", "3", "4", None]
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])

@@ -1,5 +1,6 @@
 """Test decisions: the tables' results in a grower's words."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from storage.published.decisions import DECISIONS
 from tasks.decide.decisions import decisions_of
 from tasks.export.decisions import check_first, decision_rows
+from tasks.export.rows import FIT, STATED, export_rows
 
 CLASSES = ("not ready", "ready")
 PLANTS = [{"plant_id": "2021_Ref_Plot2_E18", "easting": 365_000.5, "northing": 5_609_000.0}]
@@ -44,6 +46,23 @@ def test_answers_have_names_and_plants_have_places(classes: tuple[str, str], ans
     found = only(decided("2021_Ref_Plot2_E18", 0, answer), classes)
     assert (found["decision"], found["answer"], found["predicted"]) == (decision, classes[answer], classes[0])
     assert (found["plot"], found["easting"], found["northing"]) == ("2", 365_000.5, 5_609_000.0)
+
+
+def test_a_plot_that_the_source_states_stands_before_that_of_the_id() -> None:
+    stated = {"plot": "North", "row": "E", "number": 18, "variety": None}
+    for place, plot in ((stated, "North"), ({**stated, "plot": None}, "2"), (None, "2")):
+        entry = {**PLANTS[0], **({} if place is None else {"place": place})}
+        (found,) = decision_rows([entry], [decided("2021_Ref_Plot2_E18", 0, 1)], CLASSES)
+        assert found["plot"] == plot
+
+
+def test_exported_rows_have_what_the_source_states_of_places() -> None:
+    rows = [{**decided(name, 0, 1), **dict.fromkeys(FIT, "-")} for name in ("2021_Ref_Plot2_E18", "b")]
+    place = {"plot": "North", "row": "E", "number": 18, "variety": "Clapton"}
+    found = export_rows("field2", date(2024, 5, 1), [{**PLANTS[0], "place": place}], rows, CLASSES)
+    assert [[row[name] for name in ("plot", *STATED)] for row in found] == [["North", "E", 18, "Clapton"], [None] * 4]
+    (plain, _) = export_rows("field2", date(2024, 5, 1), PLANTS, rows, CLASSES)
+    assert not set(STATED) & set(plain), "sources without places have the rows that they had"
 
 
 def test_what_should_not_be_acted_on_keeps_its_reasons() -> None:

@@ -58,6 +58,15 @@ def test_ids_name_row_and_number(plant_id: str, row: str | None, number: int | N
     assert found == {"plant_id": plant_id, "row": row, "number": number}
 
 
+def test_places_that_a_source_states_stand_before_those_of_the_id() -> None:
+    stated = [
+        {"plant_id": "Plot2_E18", "row": "7", "number": 3},
+        {"plant_id": "Plot2_E18", "row": None, "number": 3},
+        {"plant_id": "Plot2_E18", "row": None, "number": None},
+    ]
+    assert [(row["row"], row["number"]) for row in with_places(stated)] == [("7", 3), (None, 3), ("E", 18)]
+
+
 def test_every_second_row_is_walked_back() -> None:
     rows = numbered("2_A1", "2_A2", "2_A10", "2_B1", "2_B2", "2_B10", "2_C1", "2_C2")
     assert names(rows) == ["2_A1", "2_A2", "2_A10", "2_B10", "2_B2", "2_B1", "2_C1", "2_C2"]

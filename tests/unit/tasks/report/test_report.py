@@ -13,13 +13,15 @@ from storage.tables import ADJUSTED, CLUSTER_SCORES, METRICS, SWAPS
 from tasks.report.campaign import rejected_rows
 from tasks.report.method.accuracy import Headline, effect_sentences, headline, rule_sentences, swap_counts
 from tasks.report.report import report_summary
+from tasks.sources.field.splits import describe_splits
 from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign, table_rows
 from tests.support.report_pages import Page, shares
 
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
-    return FakeCampaign(tmp_path_factory.mktemp("store"))
+    of_field = describe_splits(np.array([0.0, 0.3, 0.6]), np.zeros(3), ["train", "val", "test"], crop_metres=1.0)
+    return FakeCampaign(tmp_path_factory.mktemp("store"), notes=("a note & more", *of_field))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,11 @@ def test_clusters_on_the_page_are_those_of_the_tables(campaign: FakeCampaign, ht
         wrong = sum(one["label"] != one["predicted"] for one in test)
         assert [int(cell) for cell in cells[12:14]] == [len(test), wrong]
     assert [cells[9] for cells in shown] == ["no", "swapped", "no"]
+
+
+def test_how_far_validation_lies_from_training_is_on_the_page(html: str) -> None:
+    assert "validation and test plants lie 0.30 m or more from the next training plant, half of them 0.45 m" in html
+    assert "crops of 2 of 2 validation and test plants show ground that crops of training plants show too" in html
 
 
 def test_swaps_are_those_of_the_table_and_not_of_the_threshold(tmp_path: Path) -> None:

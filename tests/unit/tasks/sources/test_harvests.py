@@ -90,3 +90,15 @@ def test_images_without_a_record_are_counted() -> None:
     assert [(one.plant_id, one.harvest) for one in known] == [("a", Harvest.on(DAY, LATER)), ("c", None), ("d", None)]
     assert [(one.plant_id, one.reason) for one in left_out] == [("b", "two_harvest_dates")]
     assert notes == ["1 of 3 images have neither a harvest record nor a label"]
+
+
+def test_a_class_that_is_stated_stands_before_observations() -> None:
+    observed = {
+        name: {DAY: frozenset(seen)}
+        for name, seen in zip("abcd", ([True], [False], [True, False], [True]), strict=True)
+    }
+    records = HarvestRecords(observed=observed, table="seen.csv")
+    images = [image("a", "train", 0), image("b", "val", 0), image("c", "test", 1), image("d", "test")]
+    known, left_out, notes = attach_harvests(images, records)
+    assert [(one.plant_id, one.label) for one in known] == [("a", 0), ("b", 0), ("c", 1), ("d", 1)] and left_out == []
+    assert notes == ["2 images have another class than seen.csv observes; the class that is stated stands"]

@@ -124,6 +124,9 @@ def test_plots_are_in_the_order_of_their_numbers_and_the_latest_date_is_first() 
     ready = [row["ready"] for row in plot_rows(days, CLASSES)]  # plants without a plot are not the whole field
     assert ready == [(1.5, 1, 2), None, (0.3, 0, 1), None, None]
     assert plot_rows([FieldDay("2021-09-03", False, [plant("e", "leave", 1, plot=None)])], CLASSES) == []
+    named = [plant(name, "leave", 1, plot=plot) for name, plot in (("e", "North 10"), ("f", None), ("g", "North 2"))]
+    rows = plot_rows([FieldDay("2021-09-03", False, named)], CLASSES)
+    assert [row["plot"] for row in rows] == ["North 2", "North 10", None]
 
 
 def test_the_least_sure_are_checked_first() -> None:

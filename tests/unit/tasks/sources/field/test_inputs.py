@@ -51,7 +51,14 @@ X, Y = SPOTS[0]
 GPKG: dict[str, Any] = {"path": "p.gpkg", "crs": None}
 REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
     "no plants": (lambda root: (root / "plants.csv").unlink(), {}, "There is no file .*correct source.plants.path"),
-    "spreadsheet": (lambda root: (root / "p.xlsx").write_bytes(b"PK"), {"plants": {"path": "p.xlsx"}}, "is a spread"),
+    "no workbook": (lambda root: (root / "p.xlsx").write_bytes(b"PK"), {"plants": {"path": "p.xlsx"}}, "as a workbook"),
+    "OpenDocument": (lambda root: (root / "p.ods").write_bytes(b"PK"), {"plants": {"path": "p.ods"}}, "save the table"),
+    "no column of variety": (nothing, {"plants": {"variety_column": "x"}}, "no column x; its columns are id, easting"),
+    "few plants and no crop": (nothing, {"crop_metres": None}, "3 plants of plants.csv have no spacing.*at least 20"),
+    "margin too wide": (
+        plants_of(*(f"{n},{X + 0.1 * n},{Y}" for n in range(20))), {"block_metres": 0.5, "block_margin": 3.0},
+        "margin of 3 m between blocks leaves no plant for .*larger blocks",
+    ),
     "header alone": (plants_of(), {}, "plants.csv has no rows"),
     "no layer": (lambda root: (root / "p.gpkg").write_bytes(b"x"), {"plants": GPKG}, "cannot be read as a map layer"),
     "two layers": (both(layer_of("p.gpkg"), layer_of("p.gpkg", "plots")), {"plants": GPKG}, "has 2 layers: plants, pl"),
@@ -142,7 +149,13 @@ def test_wrong_inputs_are_refused(root: Path, case: str) -> None:
         ({"bands": (0, 1, 2)}, "counted from 1"),
         ({"value_range": (1, 0)}, "must be the smaller"),
         ({"crop_metres": 0}, "greater than 0"),
-        ({"plants": {"number_column": "nr"}}, "only one of both"),
+        ({"block_margin": 1.0}, "add block_metres"),
+        ({"block_metres": 1.0, "block_margin": -1.0}, "greater than or equal to 0"),
+        (
+            {"crop_metres": None, "harvest_table": {"flag_column": "f", "ready_column": "r"}},
+            "holds harvest dates, flags",
+        ),
+        ({"harvest_table": {"observed_until": "2024-05-09", "ready_column": "r"}}, "observed_until is given too"),
         ({"plants": {"id_column": None, "row_column": "row"}}, "add number_column"),
         ({"plants": {"split_column": "set"}, "block_metres": 2.0}, "only one of both"),
     ],

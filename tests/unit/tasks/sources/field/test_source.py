@@ -159,7 +159,7 @@ def test_whole_plots_are_drawn_for_a_split(root: Path) -> None:
 def test_square_blocks_where_there_are_no_plots(root: Path) -> None:
     spots = [(0.5 + 0.3 * i, 0.5 + 0.3 * j) for i in range(11) for j in range(11)]
     save(root, *(f"{n},{WEST + x},{NORTH - y}" for n, (x, y) in enumerate(spots)))
-    listing = read(root, block_metres=1.0)
+    listing = read(root, block_metres=1.0, block_margin=0)
     split = {one.plant_id: one.split for one in listing.images}
     least = min(NORTH - y for _, y in spots)
     of_block: dict[tuple[int, int], set[str]] = {}

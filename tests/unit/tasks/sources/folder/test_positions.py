@@ -20,8 +20,9 @@ from tasks.export.params import ExportParams
 from tasks.ingest.ingest import plant_rows
 from tasks.ingest.params import IngestParams
 from tasks.ingest.survey import survey
-from tasks.sources.contract import SourceListing
+from tasks.sources.contract import Place, SourceListing
 from tasks.sources.folder.source import FolderSource
+from tests.support.workbooks import write_workbook
 
 DAY, LATER = date(2021, 8, 23), date(2021, 8, 25)
 UTM = "EPSG:32632"  # WGS 84 / UTM zone 32N
@@ -182,12 +183,37 @@ def test_ids_of_plot_row_and_number(tmp_path: Path, heading: str, cells: str, pl
     assert [one.plant_id for one in read(tmp_path).images] == [plant]
 
 
-def test_plots_that_no_table_will_know_are_told(tmp_path: Path) -> None:
-    heading = "plant_id,plot,row,number"
-    rows = ("a.png,train,x,Ref_Plot2_E1,2,E,1", "b.png,train,x,Plot21_E1,2,E,1", "c.png,val,x,,North,E,1")
-    write(tmp_path, heading, *rows, "d.png,val,x,,2,E,7")
-    (note,) = read(tmp_path).notes
-    assert note.startswith("2 plants get no plot")
+def test_places_are_stated_apart_from_ids(tmp_path: Path) -> None:
+    heading = "plant_id,plot,row,number,variety"
+    rows = ("a.png,train,x,p1,Plot 2,E,1,Clapton", "b.png,train,x,p2,North,,,", "c.png,val,x,p3,,,,")
+    write(tmp_path, heading, *rows, "d.png,val,x,,3,E,7,")
+    listing = read(tmp_path)
+    assert {one.plant_id: one.place for one in listing.images} == {
+        "p1": Place("2", "E", 1, "Clapton"), "p2": Place("North"), "p3": None, "Plot3_E7": Place("3", "E", 7)
+    }  # fmt: skip
+    assert listing.notes == ("plants by variety: Clapton 1 train",)
+
+
+def test_a_manifest_may_be_a_sheet_of_a_workbook(tmp_path: Path) -> None:
+    rows = ("a.png,train,x,7,2021-08-23,2,E,1", "b.png,val,x,8,2021-08-25,2,E,2")
+    write(tmp_path, "plant_id,date,plot,row,number", *rows)
+    plain = read(tmp_path, DAY, LATER)
+    cells = [["a.png", "train", "x", 7.0, DAY, 2.0, "E", 1], ["b.png", "val", "x", 8.0, LATER, 2.0, "E", 2]]
+    header = ["file", "split", "label", "plant_id", "date", "plot", "row", "number"]
+    write_workbook(tmp_path / "m.xlsx", {"Images": [header, *cells], "Notes": [["by hand"]]})
+    (tmp_path / "manifest.csv").unlink()
+    found = read(tmp_path, DAY, LATER, manifest="m.xlsx", manifest_sheet="Images", date_format="%d.%m.%Y")
+    assert found == plain and [one.place for one in found.images] == [Place("2", "E", 1), Place("2", "E", 2)]
+
+
+def test_numbers_that_are_not_whole_and_plants_in_several_plots_are_told(tmp_path: Path) -> None:
+    rows = ("a.png,train,x,p1,2021-08-23,1,7.0", "b.png,train,x,p1,2021-08-25,2,7", "c.png,val,x,p2,2021-08-23,1,7b")
+    write(tmp_path, "plant_id,date,plot,number", *rows)
+    listing = read(tmp_path)
+    assert [one.place for one in listing.images] == [Place("1", number=7), Place("1")]
+    (number, several) = listing.notes
+    assert number.startswith("1 plants have a number in their row that is no whole number, such as '7b'; lists")
+    assert several == "1 plants have several plots, rows, numbers or varieties: p1"
 
 
 def test_plants_that_move_are_told(tmp_path: Path) -> None:
