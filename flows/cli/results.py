@@ -13,7 +13,7 @@ from storage.tables import CALIBRATION, CLUSTER_SCORES, DECIDED, DRIFT, EVALUATI
 from storage.tables.parquet import TableSpec
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import PERSON
-from tasks.report.guarantee import guarantee_sentences, used_promises
+from tasks.decide.promised import guarantee_sentences, used_promises
 from tasks.report.method.cautions import check_sentence, decision_counts, outside_sentence, review_note
 from tasks.report.method.promises import calibration_table
 from tasks.report.method.scores import judged_scores
