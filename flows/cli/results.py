@@ -105,7 +105,7 @@ def export_lines(found: Exports) -> list[str]:
     n_rows, n_without = found["n_rows"], found["n_without_position"]
     lines = [f"{'exports:':8} {found['folder']}"]
     if n_without == n_rows:
-        lines.append("note: no plant has a position: the exports are CSV alone, without GeoParquet and GeoJSON")
+        lines.append("note: no plant has a position: the exports are CSV and XLSX alone, without files for maps")
     elif n_without:
         lines.append(
             f"note: {n_without} of {n_rows} rows of the exports have no position: in GeoParquet and GeoJSON they have "

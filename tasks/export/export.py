@@ -11,12 +11,13 @@ from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
 from storage.published.origin import Origin
+from storage.published.sheets import write_workbook
 from storage.published.walks import write_walk
 from storage.tables import DECIDED, PROMISES, READY_COUNTS
 from storage.tables.rows import rows_of
 from tasks.decide.decisions import CHECK, HARVEST
 from tasks.decide.promised import guarantee_sentences
-from tasks.export.looks import looks_of
+from tasks.export.looks import colours_of, looks_of
 from tasks.export.params import ExportParams
 from tasks.export.plots import counted_plots
 from tasks.export.rows import export_rows
@@ -59,3 +60,4 @@ def export_decisions(
     # Each tour is sorted by itself, because a row without a plant to visit is passed by.
     tours = {word: walking_order(row for row in plants if row["decision"] == word) for word in (HARVEST, CHECK)}
     write_walk(draft, plants, tours, origin, params.decimal)
+    write_workbook(draft, plants, origin, colours_of(classes))
