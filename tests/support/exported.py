@@ -14,7 +14,8 @@ from tasks.export.params import ExportParams
 from tests.support.local_stores import local
 from tests.support.report_campaign import DAYS, FakeCampaign
 
-CRS, HOSTILE_ID = "EPSG:25832", "=1+1"
+CRS = "EPSG:25832"
+HOSTILE_ID = "=plot_x1234_7"  # a formula to spreadsheets, with what an XLSX file takes for an escaped character
 LICENCE = "CC BY 4.0, Röschen & Co"
 
 
@@ -53,7 +54,7 @@ class Exported(NamedTuple):
 
 
 def exported(folder: Path) -> Exported:
-    """Write an invented campaign with a plant whose id looks like a formula, and export its first date."""
+    """Write an invented campaign with a plant of the id `HOSTILE_ID`, and export its first date."""
     campaign, day = FakeCampaign(folder, first_plant=HOSTILE_ID, n_plants=60, has_places=True), DAYS[0]
     ref = export_decisions.fn(
         str(folder),
