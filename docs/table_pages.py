@@ -2,6 +2,7 @@
 
 from docs.heads import head
 from storage.published.decisions import DECISIONS
+from storage.published.plots import PLOTS
 from storage.published.walks import WALK
 from storage.tables import TABLES
 from storage.tables.parquet import TableSpec
@@ -22,7 +23,8 @@ def decisions_page() -> str:
     """Tell every column of the files for other tools."""
     lead = "Where the files are and how to open them: [exports.md](../exports.md)."
     parts = [head("Columns of the decisions", lead), *_column_lines(DECISIONS), ""]
-    parts += ["## The short list", "", f"{WALK.meaning[0].upper()}{WALK.meaning[1:]}.", "", *_column_lines(WALK), ""]
+    for title, spec in (("The short list", WALK), ("The layer of plots", PLOTS)):
+        parts += [f"## {title}", "", f"{spec.meaning[0].upper()}{spec.meaning[1:]}.", "", *_column_lines(spec), ""]
     return "\n".join(parts)
 
 

@@ -13,7 +13,7 @@ from storage.tables import CALIBRATION, CLUSTER_SCORES, DECIDED, DRIFT, EVALUATI
 from storage.tables.parquet import TableSpec
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import PERSON
-from tasks.report.guarantee import guarantee_sentences, used_promises
+from tasks.decide.promised import guarantee_sentences, used_promises
 from tasks.report.method.cautions import check_sentence, decision_counts, outside_sentence, review_note
 from tasks.report.method.promises import calibration_table
 from tasks.report.method.scores import judged_scores
@@ -105,7 +105,7 @@ def export_lines(found: Exports) -> list[str]:
     n_rows, n_without = found["n_rows"], found["n_without_position"]
     lines = [f"{'exports:':8} {found['folder']}"]
     if n_without == n_rows:
-        lines.append("note: no plant has a position: the exports are CSV alone, without GeoParquet and GeoJSON")
+        lines.append("note: no plant has a position: the exports are CSV and XLSX alone, without files for maps")
     elif n_without:
         lines.append(
             f"note: {n_without} of {n_rows} rows of the exports have no position: in GeoParquet and GeoJSON they have "

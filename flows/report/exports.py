@@ -28,6 +28,7 @@ def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, Ar
             params=params.export,
             images=roles[f"images {day}"],
             decided=roles[f"decided {method} {day}"],
+            promises=roles[f"promises {method}"],
         )
         for method in params.explain.methods
         for day in params.dates

@@ -7,9 +7,11 @@ import pyarrow as pa
 
 from storage.artifacts import Draft
 from storage.published.exports import KIND
-from storage.published.geodata import Decimal, to_csv, to_geojson, to_geoparquet
-from storage.published.geopackage import to_geopackage
-from storage.published.styles import Look
+from storage.published.geodata import Decimal, points_of, to_csv, to_geojson, to_geoparquet
+from storage.published.geopackage import Layer, alias, to_geopackage
+from storage.published.origin import Origin
+from storage.published.plots import PLOTS, plots_frame
+from storage.published.styles import Look, plots_style, points_style
 from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, READY_PROBABILITY, SHARE, SPLIT, TEXT
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
@@ -45,40 +47,57 @@ DECISIONS = TableSpec(
 )
 
 
+PLOT_LABEL = """"plot" || coalesce(': ' || "n_harvest" || ' to harvest', '')"""  # QGIS expression
+
+
 def write_decisions(
-    draft: Draft, rows: Sequence[Mapping[str, Any]], crs: str, decimal: Decimal, looks: Mapping[str, Look]
+    draft: Draft,
+    rows: Sequence[Mapping[str, Any]],
+    plots: Sequence[Mapping[str, Any]],
+    origin: Origin,
+    decimal: Decimal,
+    looks: Mapping[str, Look],
 ) -> None:
     """Write rows of `DECISIONS` as CSV, and as files for maps where any of them has a position.
 
     Parameters
     ----------
+    plots : rows of `PLOTS`, which the GeoPackage has as a layer; none where no plot is known.
     looks : look of every decision in QGIS.
 
     Raises
     ------
-    ValueError : the rows do not fit the schema `DECISIONS`.
+    ValueError : the rows do not fit the schema `DECISIONS` or `PLOTS`.
     """
     table = to_arrow(DECISIONS, rows_to_columns(DECISIONS, rows))
     draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))
     n_without = sum(row["easting"] is None or row["northing"] is None for row in rows)
     if n_without < len(rows):
-        notes = notes_of(rows[0], crs)
-        meanings = {column.name: column.meaning for column in DECISIONS.columns}
-        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, crs, {**notes, "columns": meanings}))
-        listed = "; ".join(f"{name}: {meaning}" for name, meaning in meanings.items())
-        text = f"{notes['title']}. {notes['description']} Columns: {listed}."
-        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, crs, text))
-        content = to_geopackage(table, crs, DECISIONS.columns, looks, notes, rows[0]["date"])
-        draft.write_bytes(f"{KIND}.gpkg", content)
+        notes = {**origin.notes, "columns": {column.name: column.meaning for column in DECISIONS.columns}}
+        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, origin.crs, notes))
+        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, origin.crs, notes))
+        layers = [_points_layer(table, origin.crs, looks)]
+        if plots:
+            layers.append(_plots_layer(plots, rows, origin.crs))
+        draft.write_bytes(f"{KIND}.gpkg", to_geopackage(layers, origin.notes, origin.day))
     draft.summary = {"n_plants": len(rows), "n_without_position": n_without}
 
 
-def notes_of(row: Mapping[str, Any], crs: str) -> dict[str, str]:
-    """Return the metadata of a file of decisions: whose they are, and the CRS of easting and northing."""
-    named = {name: str(row[name]) for name in ("campaign", "date", "method")}
-    return {
-        "title": " ".join(named.values()),
-        "description": f"Decisions about plants. The columns easting and northing are in {crs}.",
-        **named,
-        "crs": crs,
-    }
+def _points_layer(table: pa.Table, crs: str, looks: Mapping[str, Look]) -> Layer:
+    aliases = {one.name: alias(one) for one in DECISIONS.columns}
+    return Layer(
+        KIND,
+        "Point",
+        points_of(table, crs),
+        DECISIONS.columns,
+        points_style(looks, aliases, "plant_id"),
+        "points by decision, as in the report",
+        {decision: look.legend for decision, look in looks.items()},
+    )
+
+
+def _plots_layer(plots: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], crs: str) -> Layer:
+    aliases = {one.name: alias(one) for one in PLOTS.columns}
+    style = plots_style(aliases, PLOT_LABEL, "plot")
+    meaning = "outlines of the plots, with the number of plants to harvest"
+    return Layer(PLOTS.name, "Polygon", plots_frame(plots, rows, crs), PLOTS.columns, style, meaning, {})

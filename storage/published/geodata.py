@@ -4,6 +4,7 @@ The files hold no timestamps, so equal tables give equal bytes.
 """
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -40,18 +41,25 @@ def to_geoparquet(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
     return sink.getvalue()
 
 
-def to_geojson(table: pa.Table, crs: str, description: str) -> bytes:
+def to_geojson(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
     """Return a table as GeoJSON by RFC 7946: points in WGS 84, longitude first, seven decimals (1 cm).
 
     Parameters
     ----------
     crs : coordinate reference system of the columns `easting` and `northing`.
-    description : text of the file's member `description`.
+    notes : metadata of the file, in its member `metadata`. The members `name` and `description` have `title` and
+        `description`.
     """
     frame = points_of(table, crs)
     frame.geometry = _points(degrees(table, crs))
     sink = io.BytesIO()
-    options = {"RFC7946": "YES", "DESCRIPTION": description}
+    options = {
+        "RFC7946": "YES",
+        "DESCRIPTION": f"{notes['title']}. {notes['description']}",
+        # GDAL copies members of its own formats from here. RFC 7946 calls them foreign members.
+        "NATIVE_DATA": json.dumps({"type": "FeatureCollection", "metadata": notes}, ensure_ascii=False),
+        "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
+    }
     # Without a name, the layer would get that of a temporary file.
     frame.set_crs(WGS84, allow_override=True).to_file(
         sink, driver="GeoJSON", layer="decisions", engine="pyogrio", layer_options=options

@@ -1,23 +1,45 @@
-"""Convert a table with positions to a GeoPackage that QGIS opens coloured, with the meaning of its columns inside.
+"""Convert layers with positions to a GeoPackage that QGIS opens styled, with the meaning of its columns inside.
 
-A GeoPackage holds the times at which it was written. The day of the images stands in their place, so that equal tables
+A GeoPackage holds the times at which it was written. The day of the images stands in their place, so that equal layers
 give equal bytes.
 """
 
-import io
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
 
-import pyarrow as pa
+import geopandas
 
-from storage.published.geodata import points_of
-from storage.published.styles import COLOURED_BY, Look, qgis_style
+from storage.published.styles import COLOURED_BY
 from storage.tables.parquet import Column
 
-LAYER = "decisions"  # name of the layer of points
+VERSION = "1.3"  # of GeoPackage: GDAL before 3.7, as in Debian 12 and QGIS 3.22, warns of 1.4
 STYLES = "layer_styles"  # table from which QGIS reads the style of a layer
+
+
+class Layer(NamedTuple):
+    """A layer of a GeoPackage.
+
+    Attributes
+    ----------
+    frame : geometries with the columns of `columns`.
+    columns : meaning and unit of every column.
+    style : style as QML, and `style_meaning`, what it shows.
+    values : meaning of every value of the column `decision`; empty without that column.
+    """
+
+    name: str
+    geometry: Literal["Point", "Polygon"]
+    frame: geopandas.GeoDataFrame
+    columns: Sequence[Column]
+    style: str
+    style_meaning: str
+    values: Mapping[str, str]
+
 
 # The tables of the extension Schema (GeoPackage 1.3, annex F.9), which QGIS and GDAL read as aliases and value lists.
 _SCHEMA_EXTENSION = """
@@ -39,78 +61,84 @@ CREATE TABLE {STYLES} (
 """
 
 
-def to_geopackage(
-    table: pa.Table, crs: str, columns: Sequence[Column], looks: Mapping[str, Look], notes: Mapping[str, str], day: date
-) -> bytes:
-    """Return a table with columns `easting` and `northing` (m) as a GeoPackage with one layer of points, and its style.
+def to_geopackage(layers: Sequence[Layer], notes: Mapping[str, str], day: date) -> bytes:
+    """Return layers as a GeoPackage, each with its style; QGIS lists them in this order.
 
     Parameters
     ----------
-    crs : coordinate reference system of the positions, such as `EPSG:25832`.
-    columns : meaning and unit of the table's columns.
-    looks : look of every value of the column `decision`.
-    notes : metadata of the layer, by name; `title` and `description` are also those in GDAL's and QGIS's lists.
+    notes : metadata of the layers, by name; `title` and `description` are also those in GDAL's and QGIS's lists. From
+        the second layer on, its name follows the title.
     day : acquisition date.
     """
-    sink = io.BytesIO()
-    points_of(table, crs).to_file(
-        sink,
-        driver="GPKG",
-        layer=LAYER,
-        engine="pyogrio",
-        use_arrow=True,  # keeps days as days; without it they are written as texts
-        geometry_type="Point",
-        layer_metadata=dict(notes),
-        layer_options={"IDENTIFIER": notes["title"], "DESCRIPTION": notes["description"]},
-    )
     with closing(sqlite3.connect(":memory:")) as database:
-        database.deserialize(sink.getvalue())
+        database.deserialize(_written(layers, notes))
         with database:
-            _describe_columns(database, columns, looks)
-            _add_style(database, qgis_style(looks, {one.name: alias(one) for one in columns}, "plant_id"))
+            database.executescript(_SCHEMA_EXTENSION + _STYLE_TABLE)
+            _register_extension(database)
+            for layer in layers:
+                _describe_columns(database, layer)
+                _add_style(database, layer)
             _set_times(database, f"{day.isoformat()}T00:00:00.000Z")
         database.execute("VACUUM")  # removes the traces of the times that were replaced
         return database.serialize()
 
 
+def _written(layers: Sequence[Layer], notes: Mapping[str, str]) -> bytes:
+    with TemporaryDirectory() as folder:  # pyogrio adds no layer to a file in memory
+        path = Path(folder) / "layers.gpkg"
+        for i, layer in enumerate(layers):
+            title = f"{notes['title']} {layer.name}" if i else notes["title"]
+            layer.frame.to_file(
+                path,
+                driver="GPKG",
+                layer=layer.name,
+                engine="pyogrio",
+                use_arrow=True,  # keeps days as days; without it they are written as texts
+                geometry_type=layer.geometry,
+                dataset_options={"VERSION": VERSION},
+                layer_metadata={**notes, "title": title},
+                layer_options={"IDENTIFIER": title, "DESCRIPTION": notes["description"]},
+            )
+        return path.read_bytes()
+
+
 def alias(column: Column) -> str:
     """Return the heading of a column for people: its name as words, with the unit."""
-    words = column.name.replace("_", " ")
+    words = column.name.removeprefix("n_").replace("_", " ")
     return f"{words} ({column.unit})" if column.unit else words
 
 
-def _describe_columns(database: sqlite3.Connection, columns: Sequence[Column], looks: Mapping[str, Look]) -> None:
-    database.executescript(_SCHEMA_EXTENSION)
+def _register_extension(database: sqlite3.Connection) -> None:
     definition = "http://www.geopackage.org/spec121/#extension_schema"
     for name in ("gpkg_data_columns", "gpkg_data_column_constraints"):
         row = (name, None, "gpkg_schema", definition, "read-write")
         database.execute("INSERT INTO gpkg_extensions VALUES (?, ?, ?, ?, ?)", row)
+    database.execute(
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) VALUES (?, 'attributes', ?, 0)",
+        (STYLES, STYLES),
+    )
+
+
+def _describe_columns(database: sqlite3.Connection, layer: Layer) -> None:
+    constraints = {COLOURED_BY: COLOURED_BY} if layer.values else {}
     database.executemany(
         "INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, ?)",
-        [
-            (LAYER, one.name, one.name, alias(one), one.meaning, COLOURED_BY if one.name == COLOURED_BY else None)
-            for one in columns
-        ],
+        [(layer.name, one.name, one.name, alias(one), one.meaning, constraints.get(one.name)) for one in layer.columns],
     )
     database.executemany(
         "INSERT INTO gpkg_data_column_constraints VALUES (?, 'enum', ?, NULL, NULL, NULL, NULL, ?)",
-        [(COLOURED_BY, decision, look.legend) for decision, look in looks.items()],
+        [(COLOURED_BY, value, meaning) for value, meaning in layer.values.items()],
     )
 
 
-def _add_style(database: sqlite3.Connection, style: str) -> None:
-    database.executescript(_STYLE_TABLE)
+def _add_style(database: sqlite3.Connection, layer: Layer) -> None:
     ((geometry,),) = database.execute(
-        "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (LAYER,)
+        "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer.name,)
     ).fetchall()
     database.execute(
         f"INSERT INTO {STYLES} (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "
         "styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
-        (LAYER, geometry, COLOURED_BY, style, "points by decision, as in the report"),
-    )
-    database.execute(
-        "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) VALUES (?, 'attributes', ?, 0)",
-        (STYLES, STYLES),
+        (layer.name, geometry, layer.name, layer.style, layer.style_meaning),
     )
 
 

@@ -1,4 +1,4 @@
-"""Compose the style with which QGIS opens a layer of points: colour and shape by decision (QML). Pure functions.
+"""Compose the styles with which QGIS opens the layers of points and of plots (QML). Pure functions.
 
 QGIS reads the style of a layer from the table `layer_styles` of its GeoPackage. What the elements mean is known from
 the files that QGIS 3 writes; the format has no specification.
@@ -10,6 +10,8 @@ from xml.etree import ElementTree as Xml
 
 COLOURED_BY = "decision"  # column that colour and shape tell
 SIZE = 2.4  # diameter of a point, in mm on the screen or paper
+INK, WHITE = "28,36,32,255", "255,255,255,255"  # colours of outlines and labels: red, green, blue and opacity
+POINTS, POLYGONS = "0", "2"  # QGIS's numbers of kinds of geometry
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
 # Shapes that QGIS has under another name than Plotly, and the angle in degrees by which they are turned.
 TURNED = {"triangle-up": ("triangle", 0), "triangle-down": ("triangle", 180)}
@@ -30,8 +32,8 @@ class Look(NamedTuple):
     legend: str
 
 
-def qgis_style(looks: Mapping[str, Look], aliases: Mapping[str, str], name_column: str) -> str:
-    """Return the style of a layer as QML, in which values of the column `decision` have their look and legend.
+def points_style(looks: Mapping[str, Look], aliases: Mapping[str, str], name_column: str) -> str:
+    """Return the style of a layer of points as QML: values of the column `decision` have their look and legend.
 
     Parameters
     ----------
@@ -45,33 +47,70 @@ def qgis_style(looks: Mapping[str, Look], aliases: Mapping[str, str], name_colum
     for i, (decision, look) in enumerate(looks.items()):
         category = {"value": decision, "label": look.legend, "symbol": str(i), "render": "true", "type": "string"}
         Xml.SubElement(categories, "category", category)
-        _add_symbol(symbols, str(i), look)
+        _add_marker(symbols, str(i), look)
+    _add_fields(root, aliases, {look.legend: decision for decision, look in looks.items()})
+    return _finished(root, name_column, POINTS)
+
+
+def plots_style(aliases: Mapping[str, str], label: str, name_column: str) -> str:
+    """Return the style of a layer of polygons as QML: an outline without filling, and a label.
+
+    Parameters
+    ----------
+    aliases : heading of every column, by its name.
+    label : QGIS expression of the label.
+    name_column : column that names a polygon in lists of QGIS.
+    """
+    categories = "Symbology|Labeling|Fields|Forms"
+    root = Xml.Element("qgis", version="3.22", styleCategories=categories, labelsEnabled="1")
+    renderer = Xml.SubElement(root, "renderer-v2", type="singleSymbol", symbollevels="0")
+    outline = {"outline_color": INK, "outline_style": "solid", "outline_width": "0.4", "outline_width_unit": "MM"}
+    _add_symbol(Xml.SubElement(renderer, "symbols"), "fill", "0", "SimpleFill", {"style": "no", **outline})
+    settings = Xml.SubElement(Xml.SubElement(root, "labeling", type="simple"), "settings", calloutType="simple")
+    text = {"fieldName": label, "isExpression": "1", "fontSize": "9", "fontSizeUnit": "Point", "textColor": INK}
+    text |= {"fontWeight": "75"}  # bold, in numbers of Qt 5
+    style = Xml.SubElement(settings, "text-style", text)
+    Xml.SubElement(style, "text-buffer", bufferDraw="1", bufferSize="1", bufferSizeUnits="MM", bufferColor=WHITE)
+    Xml.SubElement(settings, "placement", placement="8")  # outside the polygon, where no plants are drawn
+    _add_fields(root, aliases, {})
+    return _finished(root, name_column, POLYGONS)
+
+
+def _finished(root: Xml.Element, name_column: str, geometry: str) -> str:
+    Xml.SubElement(root, "previewExpression").text = f'"{name_column}"'
+    Xml.SubElement(root, "layerGeometryType").text = geometry
+    return f"{DOCTYPE}\n{Xml.tostring(root, encoding='unicode')}"
+
+
+def _add_fields(root: Xml.Element, aliases: Mapping[str, str], shown: Mapping[str, str]) -> None:
+    """Give every column its heading, and the values of the column `decision` their meaning by what is shown."""
     fields, headings = (Xml.SubElement(root, name) for name in ("fieldConfiguration", "aliases"))
     for i, (column, alias) in enumerate(aliases.items(), start=1):  # the column `fid` is the first
         field = Xml.SubElement(fields, "field", name=column, configurationFlags="None")
         if column == COLOURED_BY:
-            _add_value_map(field, {look.legend: decision for decision, look in looks.items()})
+            _add_value_map(field, shown)
         Xml.SubElement(headings, "alias", index=str(i), field=column, name=alias)
-    Xml.SubElement(root, "previewExpression").text = f'"{name_column}"'
-    Xml.SubElement(root, "layerGeometryType").text = "0"  # points
-    return f"{DOCTYPE}\n{Xml.tostring(root, encoding='unicode')}"
 
 
-def _add_symbol(symbols: Xml.Element, name: str, look: Look) -> None:
+def _add_marker(symbols: Xml.Element, name: str, look: Look) -> None:
     shape, angle = TURNED.get(look.shape, (look.shape, 0))
-    symbol = Xml.SubElement(symbols, "symbol", type="marker", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
-    layer = Xml.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0", "locked": "0"})
     settings = {
         "name": shape,
         "angle": str(angle),
         "color": _rgba(look.colour),
-        "outline_color": "255,255,255,255",  # so that neighbours stay apart where plants lie close together
+        "outline_color": WHITE,  # so that neighbours stay apart where plants lie close together
         "outline_style": "solid",
         "outline_width": "0.2",
         "outline_width_unit": "MM",
         "size": str(SIZE),
         "size_unit": "MM",
     }
+    _add_symbol(symbols, "marker", name, "SimpleMarker", settings)
+
+
+def _add_symbol(symbols: Xml.Element, kind: str, name: str, drawn_as: str, settings: Mapping[str, str]) -> None:
+    symbol = Xml.SubElement(symbols, "symbol", type=kind, name=name, alpha="1", clip_to_extent="1", force_rhr="0")
+    layer = Xml.SubElement(symbol, "layer", {"class": drawn_as, "enabled": "1", "pass": "0", "locked": "0"})
     _add_options(Xml.SubElement(layer, "Option", type="Map"), settings.items())
 
 

@@ -6,12 +6,14 @@ The files hold no timestamps, so equal stops give equal bytes. Their points have
 import io
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 import geopandas
 import pandas as pd
 
 from storage.published.geodata import DECIMALS, WGS84
+from storage.published.origin import PROGRAM
 
 # Characters that XML 1.0 forbids, also escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,10 +35,27 @@ class Stop(NamedTuple):
     latitude: float
 
 
-def to_gpx(stops: Sequence[Stop], title: str, description: str) -> bytes:
-    """Return stops as waypoints of a GPX 1.1 file: name, description (`desc`) and decision (`type`)."""
+def without_forbidden(text: str) -> str:
+    """Return a text without the characters that XML forbids."""
+    return _FORBIDDEN.sub("", text)
+
+
+def to_gpx(stops: Sequence[Stop], title: str, description: str, day: date, keywords: str) -> bytes:
+    """Return stops as waypoints of a GPX 1.1 file: name, description (`desc`) and decision (`type`).
+
+    Parameters
+    ----------
+    day : acquisition date, the time of the file's metadata.
+    keywords : words of the file's metadata, separated by commas.
+    """
     frame = _frame(stops, text="desc", kind="type")
-    options = {"METADATA_NAME": title, "METADATA_DESCRIPTION": description, "CREATOR": "harvest-reliability"}
+    options = {
+        "CREATOR": PROGRAM,
+        "METADATA_NAME": title,
+        "METADATA_DESCRIPTION": description,
+        "METADATA_TIME": f"{day.isoformat()}T00:00:00Z",
+        "METADATA_KEYWORDS": keywords,
+    }
     sink = io.BytesIO()
     frame.to_file(sink, driver="GPX", layer="waypoints", engine="pyogrio", dataset_options=options)
     return sink.getvalue()
@@ -67,5 +86,5 @@ def in_words(longitude: float, latitude: float) -> str:
 def _frame(stops: Sequence[Stop], text: str, kind: str) -> geopandas.GeoDataFrame:
     columns: Any = pd.DataFrame(stops, columns=list(Stop._fields))
     points = geopandas.points_from_xy(columns["longitude"], columns["latitude"])
-    named = columns[["name", "text", "kind"]].replace(_FORBIDDEN, "", regex=True)
+    named = columns[["name", "text", "kind"]].map(without_forbidden)
     return geopandas.GeoDataFrame(named.rename(columns={"text": text, "kind": kind}), geometry=points, crs=WGS84)

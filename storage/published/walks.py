@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from storage.artifacts import Draft
-from storage.published.decisions import notes_of
 from storage.published.geodata import Decimal, degrees, to_csv
+from storage.published.origin import Origin
 from storage.published.tours import Stop, in_words, to_gpx, to_kml
 from storage.tables.columns import SHARE, TEXT, WHOLE
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
@@ -38,7 +38,7 @@ def write_walk(
     draft: Draft,
     plants: Sequence[Mapping[str, Any]],
     tours: Mapping[str, Sequence[Mapping[str, Any]]],
-    crs: str,
+    origin: Origin,
     decimal: Decimal,
 ) -> None:
     """Write a short list of all plants as CSV, and tours to some of them as GPX and KML.
@@ -49,17 +49,34 @@ def write_walk(
     tours : such rows by name of the tour, which names its files. Plants without a position are left out. A tour to
         none has no files.
     """
-    positions = _degrees(plants, crs)
-    rows = [_walk_row(plant, place) for plant, place in zip(plants, positions, strict=True)]
-    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(WALK, rows_to_columns(WALK, rows)), decimal))
-    place_of = {plant["plant_id"]: place for plant, place in zip(plants, positions, strict=True)}
+    columns = rows_to_columns(WALK, walk_rows(plants, origin.crs))
+    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(WALK, columns), decimal))
+    keywords = ", ".join((origin.campaign, origin.day.isoformat(), origin.method))
     for name, tour in tours.items():
-        stops = [_stop(plant, place) for plant in tour if (place := place_of[plant["plant_id"]]) is not None]
+        places = _degrees(tour, origin.crs)
+        stops = [_stop(plant, place) for plant, place in zip(tour, places, strict=True) if place is not None]
         if stops:
-            notes = notes_of(tour[0], crs)
-            title, description = f"{notes['title']} {name}", f"Plants to {name}, in walking order."
-            draft.write_bytes(f"{name}.gpx", to_gpx(stops, title, description))
+            title, description = f"{origin.title} {name}", _description(name, origin)
+            draft.write_bytes(f"{name}.gpx", to_gpx(stops, title, description, origin.day, f"{keywords}, {name}"))
             draft.write_bytes(f"{name}.kml", to_kml(stops, name, title, description))
+
+
+def walk_rows(plants: Sequence[Mapping[str, Any]], crs: str) -> list[dict[str, Any]]:
+    """Return rows of `WALK`, in the order of the plants.
+
+    Parameters
+    ----------
+    plants : rows of `DECISIONS` with `row` and `number` in the plot (None if unknown).
+    crs : coordinate reference system of the columns `easting` and `northing`.
+    """
+    return [_walk_row(plant, place) for plant, place in zip(plants, _degrees(plants, crs), strict=True)]
+
+
+def _description(tour: str, origin: Origin) -> str:
+    """Say what a tour is, what is promised, and the licence where it is known."""
+    licence = f"Licence of the images: {origin.licence}." if origin.licence else ""
+    texts = (f"Plants to {tour}, in walking order. Positions are WGS 84.", *origin.promises, licence)
+    return " ".join(text for text in texts if text)
 
 
 def _degrees(plants: Sequence[Mapping[str, Any]], crs: str) -> list[tuple[float, float] | None]:

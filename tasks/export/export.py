@@ -1,6 +1,6 @@
 """Export: write the decisions about a date's plants as files for spreadsheets, maps and navigation devices.
 
-Reads `images` (for the plants' positions) and `decided`; writes `decisions`.
+Reads `images` (for the plants' positions), `decided` and `promises`; writes `decisions`.
 """
 
 from datetime import date
@@ -10,22 +10,28 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
+from storage.published.origin import Origin
+from storage.published.sheets import write_workbook
 from storage.published.walks import write_walk
-from storage.tables import DECIDED
+from storage.tables import DECIDED, PROMISES, READY_COUNTS
 from storage.tables.rows import rows_of
 from tasks.decide.decisions import CHECK, HARVEST
-from tasks.export.looks import looks_of
+from tasks.decide.promised import guarantee_sentences
+from tasks.export.looks import colours_of, looks_of
 from tasks.export.params import ExportParams
+from tasks.export.plots import counted_plots
 from tasks.export.rows import export_rows
 from tasks.export.walking import walking_order, with_places
 from tasks.stage import cached_by, made_once
 
-REVISION = 4
+REVISION = 5
 
 
-def decisions_recipe(campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef) -> Recipe:
+def decisions_recipe(
+    campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef, promises: ArtifactRef
+) -> Recipe:
     """Return the recipe of a date's decisions, which depends on the campaign because their rows name it."""
-    inputs = {"images": images, "decided": decided}
+    inputs = {"images": images, "decided": decided, "promises": promises}
     return Recipe(KIND, REVISION, {"campaign": campaign, **params.model_dump(mode="json")}, inputs)
 
 
@@ -40,13 +46,18 @@ def export_decisions(
     params: ExportParams,
     images: ArtifactRef,
     decided: ArtifactRef,
+    promises: ArtifactRef,
 ) -> None:
     """Write the decision about every explained plant of a date."""
-    observed = store.open(images)
+    observed, judged = store.open(images), store.open(decided)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
-    rows = export_rows(campaign, date, places, rows_of(store.open(decided), DECIDED), classes)
-    write_decisions(draft, rows, params.crs, params.decimal, looks_of(classes))
+    rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes)
+    plots = counted_plots(rows, rows_of(judged, READY_COUNTS), classes)
+    promised = tuple(guarantee_sentences(rows_of(store.open(promises), PROMISES)))
+    origin = Origin(campaign, date, method, params.crs, params.licence, promised)
+    write_decisions(draft, rows, plots, origin, params.decimal, looks_of(classes))
     plants = walking_order(with_places(rows))
     # Each tour is sorted by itself, because a row without a plant to visit is passed by.
     tours = {word: walking_order(row for row in plants if row["decision"] == word) for word in (HARVEST, CHECK)}
-    write_walk(draft, plants, tours, params.crs, params.decimal)
+    write_walk(draft, plants, tours, origin, params.decimal)
+    write_workbook(draft, plants, origin, colours_of(classes))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.published.styles import Look
-from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of
+from tasks.decide.decisions import CHECK, HARVEST, LEAVE, decisions_of, is_about_harvest
 
 # Meaning of each decision. The name of a class explains itself, and only says besides that the answer can be used.
 MEANINGS = {
@@ -61,3 +61,12 @@ def looks_of(classes: Sequence[str]) -> dict[str, Look]:
         decision: Look(marker.symbol, marker.light, f"{decision}: {MEANINGS.get(decision, OTHER_MEANING)}")
         for decision, marker in markers_of(classes).items()
     }
+
+
+def colours_of(classes: Sequence[str]) -> dict[str, str]:
+    """Return the colour of decisions in spreadsheets, as `#RRGGBB`.
+
+    Names of classes other than not ready and ready have none. There, colour would look like advice.
+    """
+    told = (HARVEST, LEAVE, CHECK) if is_about_harvest(classes) else (CHECK,)
+    return {word: marker.light for word, marker in markers_of(classes).items() if word in told}

@@ -20,6 +20,13 @@ class ExportParams(Params):
     decimal: Literal["point", "comma"] = Field(
         default="point", description="Decimal sign of the CSV; with comma, its columns are separated by semicolons"
     )
+    licence: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="Licence of the images and whom to name, such as `CC BY 4.0, A. Grower`. Exported files say it; "
+        "without it they say nothing about a licence",
+    )
 
     @field_validator("crs")
     @classmethod

@@ -233,6 +233,7 @@ class Run:
                 params=self.params.export,
                 images=self.roles[f"images {day}"],
                 decided=self.roles[f"decided {METHOD} {day}"],
+                promises=self.roles[f"promises {METHOD}"],
             )
 
 

@@ -58,7 +58,8 @@ def test_report_and_exports_are_those_of_the_record(first: Finished, folder: Pat
     page = local(store.root / first.record.report).read_text()
     assert all(f'<th scope="row" class="nowrap">{day}</th>' in page for day in DATES)
     exports = {path.name for day in DATES for path in (folder / "exports/small" / str(day)).iterdir()}
-    assert exports >= {f"small_{day}_gradcam.{kind}" for day in DATES for kind in ("csv", "geojson", "gpkg", "parquet")}
+    kinds = ("csv", "geojson", "gpkg", "parquet", "xlsx")
+    assert exports >= {f"small_{day}_gradcam.{kind}" for day in DATES for kind in kinds}
 
 
 def test_a_second_run_is_cached_and_changes_no_table(first: Finished, folder: Path) -> None:

@@ -164,7 +164,7 @@ def golden_export() -> dict[str, Any]:
         for i, plant in enumerate(plants)
     ]
     rows = export_rows("field2", day, places[:6], decided, ("not ready", "ready"))
-    made_from = (ref("images"), ref("decided"))
+    made_from = (ref("images"), ref("decided"), ref("promises"))
     return {
         "rows": [{**row, "date": str(row["date"])} for row in rows],
         "digests": digests(export.decisions_recipe("field2", ExportParams(), *made_from).ref),

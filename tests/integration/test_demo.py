@@ -100,6 +100,7 @@ def test_clusters_and_places_are_reported(shortcut: dict[str, Any]) -> None:
         ".gpx",
         ".kml",
         ".parquet",
+        ".xlsx",
     }
 
 

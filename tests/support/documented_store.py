@@ -24,6 +24,7 @@ def write_documented_store(folder: Path) -> FakeCampaign:
             params=ExportParams(),
             images=campaign.roles[f"images {day}"],
             decided=campaign.roles[f"decided gradcam {day}"],
+            promises=campaign.roles["promises gradcam"],
         )
     campaign.make("report", "report", write_page, {})
     publish_results.fn(str(folder), CAMPAIGN, campaign.params, campaign.roles)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.decide.promised import guarantee_sentences
 from tasks.export.looks import MEANINGS, OTHER_MEANING, Marker, markers_of
 from tasks.report.field.map import Thinning, least_reliability, map_json, map_pictures, thinning
 from tasks.report.field.summary import (
@@ -16,7 +17,6 @@ from tasks.report.field.summary import (
     summarise,
     to_check,
 )
-from tasks.report.guarantee import guarantee_sentences
 from tasks.report.words import method_name
 
 N_LISTED = 2_000  # most plants to check that the page lists, half a megabyte

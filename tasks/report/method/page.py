@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.decide.promised import guarantee_sentences
 from tasks.report import words
 from tasks.report.figures import cluster_figure, confusion_figure, overlay_image, prototype_figure
-from tasks.report.guarantee import guarantee_sentences
 from tasks.report.inputs import MethodResults
 from tasks.report.method.accuracy import Headline, accuracy_rows, effect_sentences, headline, rule_sentences
 from tasks.report.method.cautions import (

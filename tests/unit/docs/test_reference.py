@@ -16,6 +16,7 @@ from flows.cli.run_file import load_run_file
 from flows.cli.seasons_file import load_seasons_file
 from flows.parameters import BackfillParams, CampaignParams, Season
 from storage.published.decisions import DECISIONS
+from storage.published.plots import PLOTS
 from storage.published.walks import WALK
 from storage.tables import TABLES
 from tasks.explain.methods import Method
@@ -113,7 +114,7 @@ def test_every_column_is_listed() -> None:
     for spec in TABLES.values():
         section = page.partition(f"## `{spec.name}`\n")[2].partition("\n## ")[0]
         assert ROW.findall(section) == [column.name for column in spec.columns]
-    listed = [column.name for spec in (DECISIONS, WALK) for column in spec.columns]
+    listed = [column.name for spec in (DECISIONS, WALK, PLOTS) for column in spec.columns]
     assert ROW.findall(text_of("docs/reference/decisions.md")) == listed
 
 

@@ -175,7 +175,7 @@ def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys
     [
         (0, None),
         (2, "note: 2 of 5 rows of the exports have no position"),
-        (5, "note: no plant has a position: the exports are CSV alone"),
+        (5, "note: no plant has a position: the exports are CSV and XLSX alone"),
     ],
 )
 def test_plants_without_a_position_are_told_of(n_without: int, note: str | None) -> None:

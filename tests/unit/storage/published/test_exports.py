@@ -18,7 +18,7 @@ from tasks.export.params import ExportParams
 from tasks.export.rows import export_rows
 from tasks.publish.publish import decisions_of
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import LOOKS, decision
+from tests.unit.storage.published.test_geodata import LOOKS, decision, origin
 
 DAY = date(2021, 8, 23)
 AT = f"exports/field2/{DAY}"
@@ -36,7 +36,7 @@ def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
     """Write an artefact with the decision about one plant."""
     recipe = Recipe("decisions", 1, {"plant": plant, "easting": easting})
     with store.create(recipe) as draft:
-        write_decisions(draft, [decision(plant, easting, 2.0)], "EPSG:25832", "point", LOOKS)
+        write_decisions(draft, [decision(plant, easting, 2.0)], (), origin(), "point", LOOKS)
     return recipe.ref
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import re
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import duckdb
 import geopandas
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
+from geojson_pydantic import Feature, FeatureCollection, Point
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.warp import transform
@@ -20,6 +24,7 @@ from rasterio.warp import transform
 from storage.artifacts import Artifact, Recipe, Store
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.geodata import harmless, to_csv
+from storage.published.origin import Origin
 from storage.published.styles import Look
 from tests.support.local_stores import local
 
@@ -65,10 +70,21 @@ ROWS = [
 AS_TEXT = ["2021_Ref_Plot2_E18", 'Röschen, 2; "a"', "'=1+1", "'-7"]  # the texts in the CSV
 
 
-def written(folder: Path, rows: list[dict[str, Any]], crs: str = CRS, decimal: Any = "point") -> Artifact:
+def origin(crs: str = CRS) -> Origin:
+    promises = ("At least 85 of 100 answers acted on are right.",)
+    return Origin("field2", date(2021, 8, 23), "a method", crs, "CC BY 4.0, Röschen & Co", promises)
+
+
+def written(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    crs: str = CRS,
+    decimal: Any = "point",
+    plots: Sequence[dict[str, Any]] = (),
+) -> Artifact:
     store, recipe = Store(folder), Recipe("decisions", 1, {"crs": crs, "n": len(rows), "decimal": decimal})
     with store.create(recipe) as draft:
-        write_decisions(draft, rows, crs, decimal, LOOKS)
+        write_decisions(draft, rows, plots, origin(crs), decimal, LOOKS)
     return store.open(recipe.ref)
 
 
@@ -136,7 +152,14 @@ def test_a_geojson_follows_rfc_7946(artifact: Artifact) -> None:
     text = artifact.read_bytes("decisions.geojson").decode()
     digits = [number for pair in re.findall(r'"coordinates": \[(.*?)\]', text) for number in pair.split(",")]
     assert len(digits) == 4 and all(len(number.partition(".")[2].strip()) <= 7 for number in digits)
-    assert "field2 2021-08-23" in found["description"] and "answer: name of the more probable class" in text
+    assert found["description"].startswith("field2 2021-08-23 a method. ")
+    assert found["metadata"] == {**origin().notes, "columns": {one.name: one.meaning for one in DECISIONS.columns}}
+
+
+def test_a_model_of_rfc_7946_accepts_the_geojson(artifact: Artifact) -> None:
+    text = artifact.read_bytes("decisions.geojson")
+    found = FeatureCollection[Feature[Point, dict[str, Any]]].model_validate_json(text)
+    assert [one.geometry is not None for one in found.features] == [True, True, False, False]
 
 
 def test_a_position_on_the_middle_meridian_is_known_without_a_library(tmp_path: Path) -> None:
@@ -153,7 +176,20 @@ def test_positions_that_the_projection_cannot_have_are_no_points_of_the_geojson(
 def test_a_geoparquet_says_what_it_holds(artifact: Artifact) -> None:
     found = geopandas.read_parquet(local(artifact.file("decisions.parquet"))).attrs
     assert (found["campaign"], found["date"], found["crs"]) == ("field2", "2021-08-23", CRS)
+    assert (found["licence"], found["promise"]) == (origin().licence, origin().promises[0])
     assert found["columns"] == {column.name: column.meaning for column in DECISIONS.columns}
+
+
+def test_the_metadata_of_a_geoparquet_follow_version_1(artifact: Artifact) -> None:
+    """Read what programs without geopandas read: the key `geo` of GeoParquet 1.0, and the notes of pandas."""
+    kept = pq.read_schema(artifact.file("decisions.parquet")).metadata
+    said = json.loads(kept[b"geo"])
+    assert (said["version"], said["primary_column"], list(said["columns"])) == ("1.0.0", "geometry", ["geometry"])
+    column = said["columns"]["geometry"]
+    assert (column["encoding"], column["geometry_types"]) == ("WKB", ["Point"])
+    assert column["crs"]["id"] == {"authority": "EPSG", "code": 25832}
+    assert column["bbox"] == [365_000.123, 5_609_000.1 + 1 / 3, 365_001.0, 5_609_001.0]
+    assert json.loads(kept[b"PANDAS_ATTRS"])["campaign"] == "field2"
 
 
 @pytest.mark.parametrize(("decimal", "sep", "sign"), [("point", ",", "."), ("comma", ";", ",")])

@@ -16,10 +16,10 @@ import pytest
 
 from storage.artifacts import Artifact
 from storage.published.decisions import DECISIONS
-from storage.published.styles import Look, qgis_style
+from storage.published.styles import Look, points_style
 from tasks.export.looks import MARKERS, looks_of
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import CRS, LOOKS, ROWS, check_points, expected, plain, written
+from tests.unit.storage.published.test_geodata import CRS, LOOKS, ROWS, check_points, expected, origin, plain, written
 
 NAMES = [column.name for column in DECISIONS.columns]
 # Names of shapes in the function `decodeShape` of QGIS, of those that Plotly has too.
@@ -126,6 +126,7 @@ def test_the_layer_says_whose_it_is(file: Path) -> None:
     named = {name: notes[name] for name in ("campaign", "date", "method", "crs")}
     assert named == {"campaign": "field2", "date": "2021-08-23", "method": "a method", "crs": CRS}
     assert notes["IDENTIFIER"] == "field2 2021-08-23 a method"
+    assert (notes["licence"], notes["promise"]) == (origin().licence, origin().promises[0])
 
 
 def test_no_time_of_writing_is_left_in_the_file(artifact: Artifact, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_no_time_of_writing_is_left_in_the_file(artifact: Artifact, tmp_path: Pa
 def test_shapes_and_colours_are_those_of_the_report(n_classes: int) -> None:
     classes = [f'class <{i}> & "more"' for i in range(n_classes)]
     looks = looks_of(classes)
-    found = drawn(Xml.fromstring(qgis_style(looks, {"decision": "decision"}, "plant_id")))
+    found = drawn(Xml.fromstring(points_style(looks, {"decision": "decision"}, "plant_id")))
     assert list(found) == [*classes, "check"]
     assert {shape for shape, *_ in found.values()} <= SHAPES_OF_QGIS
     assert len({(shape, angle) for shape, angle, *_ in found.values()}) == n_classes + 1
@@ -149,5 +150,5 @@ def test_shapes_and_colours_are_those_of_the_report(n_classes: int) -> None:
 
 def test_a_shape_that_points_down_is_turned() -> None:
     look = Look("triangle-down", "#7A6A00", "rot")
-    found = drawn(Xml.fromstring(qgis_style({"rot": look}, {"decision": "decision"}, "plant_id")))
+    found = drawn(Xml.fromstring(points_style({"rot": look}, {"decision": "decision"}, "plant_id")))
     assert found == {"rot": ("triangle", "180", "122,106,0,255", "rot")}

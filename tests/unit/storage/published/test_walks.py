@@ -14,7 +14,7 @@ from storage.artifacts import Artifact, Recipe, Store
 from storage.published.tours import in_words
 from storage.published.walks import WALK, write_walk
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import CRS, decision
+from tests.unit.storage.published.test_geodata import CRS, decision, origin
 
 GPX, KML = "{http://www.topografix.com/GPX/1/1}", "{http://www.opengis.net/kml/2.2}"
 ORDER_OF_WPT = ["name", "cmt", "desc", "src", "link", "sym", "type"]  # of the schema's `wptType`
@@ -39,7 +39,7 @@ def written(folder: Path, plants: list[dict[str, Any]], decimal: Any = "point") 
     store, recipe = Store(folder), Recipe("decisions", 1, {})
     tours = {word: [row for row in plants if row["decision"] == word] for word in ("harvest", "check")}
     with store.create(recipe) as draft:
-        write_walk(draft, plants, tours, CRS, decimal)
+        write_walk(draft, plants, tours, origin(), decimal)
     return store.open(recipe.ref)
 
 
@@ -110,8 +110,14 @@ class TestTours:
             assert tags == [tag for tag in ORDER_OF_WPT if tag in tags] == ["name", "desc", "type"]
         assert [point.findtext(f"{GPX}name") for point in points] == names
         assert {point.findtext(f"{GPX}type") for point in points} == {tour}
-        title = root.findtext(f"{GPX}metadata/{GPX}name")
-        assert title == f"field2 2021-08-23 a method {tour}"
+        said = {one.tag.removeprefix(GPX): one.text or "" for one in root.iterfind(f"{GPX}metadata/*")}
+        assert list(said) == ["name", "desc", "time", "keywords", "bounds"]  # in the order of `metadataType`
+        assert said["name"] == f"field2 2021-08-23 a method {tour}"
+        assert said["desc"].startswith(f"Plants to {tour}, in walking order. Positions are WGS 84. At least 85 of 100")
+        assert said["desc"].endswith("Licence of the images: CC BY 4.0, Röschen & Co.")
+        assert (said["time"], said["keywords"]) == ("2021-08-23T00:00:00Z", f"field2, 2021-08-23, a method, {tour}")
+        bounds = root.find(f"{GPX}metadata/{GPX}bounds")
+        assert bounds is not None and list(bounds.keys()) == ["minlat", "minlon", "maxlat", "maxlon"]
 
     def test_a_kml_has_the_places_in_order(
         self, artifact: Artifact, tour: str, names: list[str], eastings: list[float]
@@ -119,6 +125,8 @@ class TestTours:
         root = Xml.fromstring(artifact.read_bytes(f"{tour}.kml"))
         assert root.tag == f"{KML}kml" and [one.tag for one in root] == [f"{KML}Document"]
         assert root.findtext(f"{KML}Document/{KML}name") == f"field2 2021-08-23 a method {tour}"
+        description = root.findtext(f"{KML}Document/{KML}description", "")
+        assert "At least 85 of 100" in description and "Licence of the images: CC BY 4.0" in description
         marks = list(root.iter(f"{KML}Placemark"))
         assert [mark.findtext(f"{KML}name") for mark in marks] == names
         for mark, place in zip(marks, degrees(eastings), strict=True):

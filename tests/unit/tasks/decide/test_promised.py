@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.report.guarantee import guarantee_sentence, guarantee_sentences, used_promises
+from tasks.decide.promised import guarantee_sentence, guarantee_sentences, used_promises
 
 
 def promise(answers: str = "all", threshold: float | None = 0.71, **changes: Any) -> dict[str, Any]:
