@@ -36,8 +36,9 @@ screenshots: demo  ## pictures of the demo's report and the Prefect UI, into doc
 bench: $(INSTALLED)  ## compare speed and results with the usual libraries: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks
 
-bench-scale: $(INSTALLED)  ## measure time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates: half an hour on a quiet machine
+bench-scale: $(INSTALLED)  ## measure time and memory of every stage at 1,000, 10,000 and 100,000 plant-dates, and of reading an orthophoto of 4 GB: half an hour on a quiet machine
 	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.scale_orthophoto
 
 study: $(INSTALLED)  ## study decisions on 1,600 campaigns in feature space (a quarter of an hour) and 60 of images (two hours)
 	$(BIN)/python -m tests.benchmarks.feature_study --campaigns 200

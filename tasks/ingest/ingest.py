@@ -5,12 +5,12 @@
 - `ingest_images` writes the array `images` and the tables `observations` and `rejected` of a date.
 - `check_campaign` writes the table `plants` and refuses campaigns with too few images or plants.
 
-Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row per plant. For the survey
-see `tasks.ingest.survey`.
+Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row per plant. Images that are
+read in another order than that of the listing wait on disk. For the survey see `tasks.ingest.survey`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -28,6 +28,7 @@ from storage.tables.parquet import rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
 from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.looks import describe_blank
+from tasks.ingest.ordering import Observation, in_listing_order
 from tasks.ingest.params import IngestParams
 from tasks.ingest.survey import Survey, source_image, survey
 from tasks.sources import AnySource
@@ -51,46 +52,57 @@ def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR), np.uint8)
 
 
-def read_observations(
-    source: Source, entries: Sequence[dict[str, Any]], size: int
-) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None, str]]:
-    """Read and prepare every listed image.
-
-    Yields
-    ------
-    The image's entry; its pixels (size, size, 3), None if it cannot be read; and the problem, empty if there is none.
+def read_observations(source: Source, entries: Sequence[dict[str, Any]], size: int) -> Iterator[Observation]:
+    """Read and prepare every listed image, in the order in which the source reads them.
 
     Raises
     ------
     InputError : a file has changed since it was listed.
     """
-    for entry in entries:
-        listed = source_image(entry)
-        if source.fingerprint(listed) != entry["sha256"]:
+    listed = [source_image(entry) for entry in entries]
+    for position, found in source.read_images(listed):
+        entry = entries[position]
+        if source.fingerprint(listed[position]) != entry["sha256"]:
             raise InputError(
                 f"{entry['path']} has changed since it was listed",
                 "A source's files must not change while a campaign runs",
                 "wait until all files are copied, then run again",
             )
-        try:
-            pixels = source.read_image(listed)
-            image = prepare_image(pixels, size)
-        except UnreadableImage as error:
-            yield entry, None, str(error)
-            continue
-        height, width = pixels.shape[:2]
-        flags = [*entry["flags"], *(["not_square"] if height != width else [])]
-        yield {**entry, "height": height, "width": width, "flags": " ".join(flags)}, image, ""
+        yield prepare_observation(position, entry, found, size)
 
 
-def write_images(draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Any) -> None:
+def prepare_observation(
+    position: int, entry: dict[str, Any], found: NDArray[np.uint8] | UnreadableImage, size: int
+) -> Observation:
+    """Prepare the pixels (h, w, 3) of a listed image, or state why it cannot be read."""
+    if isinstance(found, UnreadableImage):
+        return Observation(position, entry, None, str(found))
+    try:
+        image = prepare_image(found, size)
+    except UnreadableImage as error:
+        return Observation(position, entry, None, str(error))
+    height, width = found.shape[:2]
+    flags = [*entry["flags"], *(["not_square"] if height != width else [])]
+    return Observation(position, {**entry, "height": height, "width": width, "flags": " ".join(flags)}, image, "")
+
+
+def counted(read: Iterable[Observation], advance: Callable[[int], None]) -> Iterator[Observation]:
+    """Yield observations, and count each as soon as it is read."""
+    for one in read:
+        advance(1)
+        yield one
+
+
+def write_images(
+    draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Callable[[int], None]
+) -> None:
     """Fill a draft with the images and tables of one date, with one shard of images in memory at a time."""
     rows: list[dict[str, Any]] = []
     rejected = [*listing["left_out"]]
     array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
     shard, start = list[NDArray[np.uint8]](), 0
-    for entry, image, problem in read_observations(source, listing["images"], size):
-        advance(1)
+    read = counted(read_observations(source, listing["images"], size), advance)
+    for _, entry, image, problem in in_listing_order(read, draft.folder):
         if image is None:
             reason = "blank" if problem.startswith("blank") else "unreadable"
             rejected.append({**entry, "reason": reason, "detail": problem})

@@ -5,10 +5,10 @@ but not the stages. Input is validated while it is listed, and not checked again
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from storage.tables.names import Split
 from tasks.sources.matching import Matching
@@ -199,6 +199,29 @@ class Source(Protocol):
         """
         ...
 
+    def read_images(self, images: Sequence[SourceImage]) -> "Iterator[ReadImage]":
+        """Read many images in the order that takes the least reading, each once with its position."""
+        ...
+
 
 class UnreadableImage(Exception):
     """An image file that cannot be decoded; the observation goes to the table `rejected` with this message."""
+
+
+ReadImage: TypeAlias = "tuple[int, NDArray[np.uint8] | UnreadableImage]"
+"""Position of an image among those that were asked for, and its pixels (height, width, 3) or why there are none."""
+
+
+def read_one_by_one(
+    read: "Callable[[SourceImage], NDArray[np.uint8]]",
+    images: Sequence[SourceImage],
+    order: Iterable[int] | None = None,
+) -> Iterator[ReadImage]:
+    """Read images in an order of their positions, by default their own."""
+    for position in range(len(images)) if order is None else order:
+        try:
+            found = read(images[position])
+        except UnreadableImage as error:
+            yield position, error
+        else:
+            yield position, found

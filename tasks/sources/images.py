@@ -5,13 +5,14 @@ TIFF files with unusual bands.
 """
 
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.parameters import Params
-from tasks.sources.contract import FileLook, SourceImage, UnreadableImage
+from tasks.sources.contract import FileLook, ReadImage, SourceImage, UnreadableImage, read_one_by_one
 from tasks.sources.files import ADVICE, UNREAD_SUFFIXES, digest_file, is_photograph, without_folders
 
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
@@ -71,6 +72,10 @@ class PatchFiles(Params):
         UnreadableImage : the file is damaged, truncated, or cannot be converted to 8-bit RGB.
         """
         return read_rgb(Path(self.root).expanduser() / image.path)
+
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        """Read many images, in their own order."""
+        return read_one_by_one(self.read_image, images)
 
 
 def read_rgb(path: Path) -> "NDArray[np.uint8]":

@@ -1,6 +1,6 @@
 """Read rasters with GDAL as 8-bit RGB: crops of orthophotos, and image files that Pillow does not know.
 
-A crop is read without the rest of its raster.
+A crop is read without the rest of its raster. Many crops are read by `tasks.sources.open_rasters`.
 """
 
 import hashlib
@@ -15,15 +15,25 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.files import ADVICE, digest_file, without_folders
+from tasks.sources.remote import RemoteFile
 
 # Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
 WARNING_FILTERS = threading.Lock()
+
+# Lock for digests, so that threads that need the digest of one raster wait for it instead of each reading the file.
+DIGESTING = threading.Lock()
+
+CACHE_BYTES = (
+    256 * 2**20
+)  # memory for decoded blocks of all open rasters of a process; GDAL's own limit is 5 % of it all
 
 # Formats that GDAL reads. Others are refused, because some of them, such as VRT, name further files to read.
 DRIVERS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "BMP", "GIF", "PNM", "HFA"})
@@ -32,25 +42,62 @@ COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 NOTHING = Window(0, 0, 0, 0)  # pyright: ignore[reportCallIssue]  # window of a crop outside the raster
 
 
+RasterFile = Path | RemoteFile
+
+
 @contextmanager
-def open_raster(path: Path) -> Generator[DatasetReader, None, None]:
-    """Open a raster, which may lack a georeference.
+def telling_faults(file: RasterFile) -> Generator[None]:
+    """Give GDAL what it needs to reach a file in the block, and tell a file that it cannot open or read.
+
+    Raises
+    ------
+    UnreadableImage : the file is damaged.
+    InputError : the file lies on a server. Nobody knows then whether it is damaged, so no plant is left out.
+    """
+    try:
+        if isinstance(file, RemoteFile):
+            # Without this session rasterio asks boto3 for credentials where it is installed. GDAL finds them itself.
+            with rasterio.Env(DummySession(), **file.gdal_options()):
+                yield
+        else:
+            yield
+    except (RasterioError, OSError) as error:
+        if isinstance(file, RemoteFile):
+            file.refuse_to_go_on(error)
+        raise UnreadableImage(f"{file.name}: {without_folders(file, error)}") from error
+
+
+def open_dataset(file: RasterFile) -> DatasetReader:
+    """Open a raster, which may lack a georeference; the caller closes it.
+
+    Raises
+    ------
+    UnreadableImage : the file is no raster or is damaged.
+    InputError : the file lies on a server, and cannot be read.
+    """
+    # The limit holds for the whole process. `rasterio.Env` would set back GDAL's own before anything is read.
+    set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
+    with telling_faults(file), WARNING_FILTERS, warnings.catch_warnings():
+        # Pixel coordinates need no georeference, so the warning that it is missing is ignored.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(file.gdal_name if isinstance(file, RemoteFile) else file)
+    if dataset.driver not in DRIVERS:
+        dataset.close()
+        raise UnreadableImage(f"{file.name}: {dataset.driver} is not read; {ADVICE}")
+    return dataset
+
+
+@contextmanager
+def open_raster(file: RasterFile) -> Generator[DatasetReader, None, None]:
+    """Open a raster, which may lack a georeference, and close it.
 
     Raises
     ------
     UnreadableImage : the file is no raster or is damaged, or a read inside the `with` block fails.
+    InputError : the file lies on a server, and cannot be read.
     """
-    try:
-        with WARNING_FILTERS, warnings.catch_warnings():
-            # Pixel coordinates need no georeference, so the warning that it is missing is ignored.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-        with dataset:
-            if dataset.driver not in DRIVERS:
-                raise UnreadableImage(f"{path.name}: {dataset.driver} is not read; {ADVICE}")
-            yield dataset
-    except (RasterioError, OSError) as error:
-        raise UnreadableImage(f"{path.name}: {without_folders(path, error)}") from error
+    with open_dataset(file) as dataset, telling_faults(file):
+        yield dataset
 
 
 def crop_corner(centre: tuple[float, float], size: int) -> tuple[int, int]:
@@ -144,14 +191,19 @@ def read_crop(path: Path, centre: tuple[float, float], size: int) -> NDArray[np.
     ------
     UnreadableImage : the raster is damaged, or not 8-bit RGB or grey.
     """
-    crop = np.zeros((size, size, 3), dtype=np.uint8)
     with open_raster(path) as dataset:
-        window = inside_window(dataset, centre, size)
-        if window.width and window.height:
-            left, top = crop_corner(centre, size)
-            x, y = int(window.col_off) - left, int(window.row_off) - top
-            pixels = read_rgb_bands(dataset, window)
-            crop[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+        return read_square(dataset, centre, size)
+
+
+def read_square(dataset: DatasetReader, centre: tuple[float, float], size: int) -> NDArray[np.uint8]:
+    """Read the square around a plant from an open raster, as `read_crop` does from a file."""
+    crop = np.zeros((size, size, 3), dtype=np.uint8)
+    window = inside_window(dataset, centre, size)
+    if window.width and window.height:
+        left, top = crop_corner(centre, size)
+        x, y = int(window.col_off) - left, int(window.row_off) - top
+        pixels = read_rgb_bands(dataset, window)
+        crop[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     return crop
 
 
@@ -181,12 +233,23 @@ def crop_flags(dataset: DatasetReader, centre: tuple[float, float], size: int) -
 
 def crop_fingerprint(path: Path, centre: tuple[float, float], size: int) -> str:
     """Return the SHA-256 (hex) of a raster's content, the crop's centre and its size."""
-    stat = path.stat()
-    raster = digest_raster(str(path), stat.st_size, stat.st_mtime_ns)
-    return hashlib.sha256(f"{raster} {centre[0]!r} {centre[1]!r} {size}".encode()).hexdigest()
+    return hashlib.sha256(f"{digest_raster(path)} {centre[0]!r} {centre[1]!r} {size}".encode()).hexdigest()
 
 
-@lru_cache(maxsize=256)
-def digest_raster(path: str, n_bytes: int, modified_ns: int) -> str:
-    """Return the SHA-256 (hex) of a raster's bytes, cached by path, length and time of change."""
-    return digest_file(Path(path))
+def digest_raster(file: RasterFile) -> str:
+    """Return the SHA-256 (hex) of a raster's bytes, or of what a server states about them; it is not made twice.
+
+    Raises
+    ------
+    InputError : the file lies on a server that does not answer, or no longer has it.
+    """
+    if isinstance(file, RemoteFile):
+        return file.digest()
+    stat = file.stat()
+    with DIGESTING:
+        return _digest_file(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest_file(path: Path, n_bytes: int, modified_ns: int) -> str:
+    return digest_file(path)

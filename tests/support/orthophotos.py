@@ -36,3 +36,21 @@ def small_transform() -> Affine:
 def small_bands(n: int = 3, side: int = 80) -> NDArray[np.uint8]:
     """Return bands of random values 1..254, so that none is a no-data value."""
     return np.random.default_rng(1).integers(1, 255, (n, side, side), dtype=np.uint8)
+
+
+def bytes_read() -> int:
+    """Return how many bytes this thread has read from files since it began, as Linux counts them."""
+    return int(Path("/proc/thread-self/io").read_text().split()[1])
+
+
+def touched_blocks(
+    centres: NDArray[np.float64], side: int, block: tuple[int, int], size: tuple[int, int]
+) -> set[tuple[int, int]]:
+    """Return row and column of the blocks (height, width) of a raster (height, width) in which crops have pixels."""
+    found: set[tuple[int, int]] = set()
+    for column, row in centres.tolist():
+        left, top = round(column - side / 2), round(row - side / 2)
+        rows = range(max(top, 0) // block[0], (min(top + side, size[0]) - 1) // block[0] + 1)
+        columns = range(max(left, 0) // block[1], (min(left + side, size[1]) - 1) // block[1] + 1)
+        found |= {(r, c) for r in rows for c in columns}
+    return found

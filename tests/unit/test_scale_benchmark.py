@@ -9,6 +9,7 @@ from storage.artifacts import Store
 from tasks import stage
 from tests.benchmarks.scale_field import Field, draw_field, splits_of
 from tests.benchmarks.scale_fit import Measured, growth
+from tests.benchmarks.scale_orthophoto import draw, run_step, touched_bytes
 from tests.benchmarks.scale_stages import STAGES, Run
 
 N, N_DATES = 160, 2
@@ -57,3 +58,13 @@ class TestField:
             run = Run(field, None)
         assert Store(field.store).open(run.roles["report"]).read_bytes("index.html").count(b"harvest-data")
         assert len([role for role in run.roles if role.startswith("decisions ")]) == N_DATES
+
+
+def test_an_orthophoto_is_drawn_and_read(tmp_path: Path) -> None:
+    draw(tmp_path, 4, 20)
+    touched = touched_bytes(tmp_path, 4)
+    assert (
+        touched == 3 * 512**2 * 10
+    )  # two rows of four, and two below: six plants a row, on borders of blocks and between
+    step = run_step("read", tmp_path)
+    assert step.n == 20 and step.peak_mb >= step.start_mb > 0 and step.read_bytes >= touched

@@ -1,6 +1,5 @@
-"""List and read the crops of a field's plants from the orthophotos of each date, of one file or of several tiles."""
+"""List the crops of a field's plants in the orthophotos of each date, of one file or of several tiles."""
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -9,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from storage.errors import InputError
 from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
 from tasks.sources.field.grids import Grid, grid_of
-from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask, read_window
+from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask
 from tasks.sources.field.plants import FieldPlant, FieldPlants
 from tasks.sources.field.rasters import SEPARATOR
+from tasks.sources.open_rasters import sweep, swept_columns
 from tasks.sources.projections import transform
-from tasks.sources.raster import digest_raster, open_raster
+from tasks.sources.raster import RasterFile, open_raster, telling_faults
+from tasks.sources.remote import locate
 
 DECIMALS = 3  # decimals of a crop's pixel: versions of PROJ differ behind them, and equal sources need equal names
 NODATA_SHARE = 0.01  # share of no-data pixels in the middle of a crop above which its plant counts as hit
@@ -30,8 +30,14 @@ class Tile:
     """An open orthophoto, or one of several tiles of a date, and its pixel grid."""
 
     path: str
+    file: RasterFile
     dataset: DatasetReader
     grid: Grid
+
+    @property
+    def height(self) -> int:
+        """Return the height of the window that a crop needs, pixels."""
+        return self.grid.window_of((0.0, 0.0))[1][1]
 
 
 Placed = tuple[Tile, tuple[float, float]]
@@ -75,8 +81,9 @@ def list_crops(
     with ExitStack() as stack:
         tiles, faults, notes = open_tiles(stack, root, day, paths, reading)
         centres = pixels_in(tiles, found)
-        for plant, in_tiles in zip(found.plants, centres, strict=True):
-            listed, is_hit = list_crop(plant, day, paths[0], list(zip(tiles, in_tiles, strict=True)), reading)
+        for k in listing_order(tiles, centres):
+            placed = list(zip(tiles, centres[k], strict=True))
+            listed, is_hit = list_crop(found.plants[k], day, paths[0], placed, reading)
             if isinstance(listed, SourceImage):
                 images.append(listed)
                 n_hit += is_hit
@@ -103,7 +110,7 @@ def list_crop(
     """
     try:
         crop = cover(tiles, reading)
-    except RasterioError:
+    except UnreadableImage:
         return LeftOut(plant.plant_id, day, path, "unreadable_raster", "a part of it is damaged"), False
     if crop.used and crop.share >= reading.min_inside:
         return make_image(plant, day, crop), crop.is_hit
@@ -118,6 +125,26 @@ def pixels_in(tiles: Sequence[Tile], found: FieldPlants) -> list[list[tuple[floa
     places = transform(*found.places, found.crs, tiles[0].grid.crs)
     pixels = [tile.grid.pixels_of(*places).tolist() for tile in tiles]
     return [[(column, row) for column, row in of_plant] for of_plant in zip(*pixels, strict=True)]
+
+
+def listing_order(tiles: Sequence[Tile], centres: Sequence[Sequence[tuple[float, float]]]) -> list[int]:
+    """Return the order in which plants are looked at, so that each block of a tile with a mask is read once.
+
+    Parameters
+    ----------
+    centres : pixels of each plant, one in every tile.
+    """
+    if not tiles:
+        return list(range(len(centres)))
+    places = np.nan_to_num(np.array(centres, np.float64))  # (plant, tile, 2)
+    sizes = np.array([(tile.dataset.width, tile.dataset.height) for tile in tiles])
+    home = ((places >= 0) & (places < sizes)).all(axis=-1).argmax(axis=1)
+    order: list[int] = []
+    for number, tile in enumerate(tiles):
+        members = np.flatnonzero(home == number)
+        swept = sweep(places[members, number], swept_columns(tile.dataset, tile.height))
+        order += members[swept].tolist()
+    return order
 
 
 def make_image(plant: FieldPlant, day: date, crop: Covered) -> SourceImage:
@@ -148,20 +175,20 @@ def open_tiles(
     -------
     tiles, what is wrong with files that cannot be read, and a note on rasters that were passed by.
     """
-    opened: list[tuple[str, DatasetReader]] = []
+    opened: dict[str, DatasetReader] = {}
     faults: list[str] = []
     for path in paths:
         try:
-            opened.append((path, stack.enter_context(open_raster(root / path))))
+            opened[path] = stack.enter_context(open_raster(locate(root, path)))
         except UnreadableImage as error:
             faults.append(str(error))
-    most = max((dataset.count for _, dataset in opened), default=0)
-    passed_by = [path for path, dataset in opened if dataset.count < 3 <= most]
+    most = max((dataset.count for dataset in opened.values()), default=0)
+    passed_by = [path for path, dataset in opened.items() if dataset.count < 3 <= most]
     tiles: list[Tile] = []
-    for path, dataset in opened:
+    for path, dataset in opened.items():
         if path not in passed_by:
             check_pixels(dataset, path, reading)
-            tiles.append(Tile(path, dataset, grid_of(dataset, path, reading)))
+            tiles.append(Tile(path, locate(root, path), dataset, grid_of(dataset, path, reading)))
     refuse_mixed(day, tiles)
     named = f"{day}: rasters of one or two bands passed by, as heights or masks: {', '.join(passed_by)}"
     return tiles, faults, [named] if passed_by else []
@@ -216,7 +243,8 @@ def overlap(tile: Tile, centre: tuple[float, float]) -> float:
 def read_crop_mask(tile: Tile, centre: tuple[float, float], reading: Reading) -> NDArray[np.bool_]:
     """Return where a crop has pixels of a tile, shape (side, side)."""
     corner, size = tile.grid.window_of(centre)
-    mask = read_mask(tile.dataset, corner, size, reading)
+    with telling_faults(tile.file):
+        mask = read_mask(tile.dataset, corner, size, reading)
     return tile.grid.bring_upright(mask.astype(np.uint8) * 255, corner, centre) > 127
 
 
@@ -224,54 +252,3 @@ def flags_of(crop: Covered) -> tuple[str, ...]:
     """Return the flags of a crop: `crop_leaves_raster` if pixels are missing, `several_tiles` if it joins tiles."""
     flags = ["crop_leaves_raster"] if crop.share < 1 else []
     return (*flags, "several_tiles") if len(crop.used) > 1 else tuple(flags)
-
-
-def read_field_crop(root: Path, path: str, centre: tuple[float, float], reading: Reading) -> NDArray[np.uint8]:
-    """Read the crop around a plant, with black where no tile has a pixel.
-
-    Parameters
-    ----------
-    path : tiles of the crop, as `list_crops` names them.
-    centre : pixel of the plant in the first tile.
-
-    Returns
-    -------
-    Pixels, shape (side, side, 3), RGB, 0..255, north up.
-
-    Raises
-    ------
-    UnreadableImage : a tile is damaged.
-    """
-    first, *others = path.split(SEPARATOR)
-    with open_raster(root / first) as dataset:
-        grid = grid_of(dataset, first, reading)
-        place = grid.place_of(centre)
-        crop, known = read_tile(dataset, grid, centre, reading)
-    for other in others:
-        with open_raster(root / other) as dataset:
-            grid = grid_of(dataset, other, reading)
-            (column, row) = grid.pixels_of(np.array([place[0]]), np.array([place[1]]))[0].tolist()
-            pixels, valid = read_tile(dataset, grid, (column, row), reading)
-            taken = valid & ~known
-            crop[taken] = pixels[taken]
-            known |= taken
-    return crop
-
-
-def read_tile(
-    dataset: DatasetReader, grid: Grid, centre: tuple[float, float], reading: Reading
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read what a tile holds of a crop: pixels (side, side, 3), black where there is none, and where there are some."""
-    corner, size = grid.window_of(centre)
-    pixels, valid = read_window(dataset, corner, size, reading)
-    known = grid.bring_upright(valid.astype(np.uint8) * 255, corner, centre) > 127
-    return grid.bring_upright(pixels, corner, centre), known
-
-
-def field_fingerprint(root: Path, path: str, centre: tuple[float, float], reading: Reading) -> str:
-    """Return the SHA-256 (hex) of the content of a crop's tiles, its centre, and how it is read."""
-    digests: list[str] = []
-    for one in path.split(SEPARATOR):
-        stat = (root / one).stat()
-        digests.append(digest_raster(str(root / one), stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(f"{digests} {centre[0]!r} {centre[1]!r} {reading!r}".encode()).hexdigest()

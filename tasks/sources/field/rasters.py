@@ -7,6 +7,7 @@ from pathlib import Path
 
 from storage.errors import InputError
 from tasks.sources.files import find_fault, relative_path, walk_files
+from tasks.sources.remote import RemoteFile, is_remote
 
 SEPARATOR = " | "
 """Text between the tiles of a crop in the path of its image."""
@@ -38,6 +39,12 @@ def find_rasters(root: Path, rasters: Rasters) -> dict[date, tuple[str, ...]]:
 
 def match_pattern(root: Path, pattern: str) -> dict[date, tuple[str, ...]]:
     """Return the files whose path relative to the root fits a pattern, by the date in their path."""
+    if is_remote(pattern):
+        raise InputError(
+            f"source.rasters is the pattern {pattern!r} of files on a server",
+            "A pattern finds files below source.root; files on a server are named one by one",
+            "name the files of each date in a table [source.rasters]",
+        )
     expression = compile_pattern(pattern)
     files = sorted(relative_path(path, root) for path in walk_files(root).files)
     found: dict[date, tuple[str, ...]] = {}
@@ -75,11 +82,16 @@ def read_date(match: re.Match[str], path: str) -> date:
 
 
 def check_table(root: Path, rasters: Mapping[date, str | tuple[str, ...]]) -> dict[date, tuple[str, ...]]:
-    """Return the files of every date of a table, or raise InputError if one is not there."""
+    """Return the files of every date of a table, or raise InputError if one is not there.
+
+    A file on a server is asked for.
+    """
     found = {day: (paths,) if isinstance(paths, str) else paths for day, paths in rasters.items()}
     for day, paths in found.items():
         for path in paths:
-            if fault := find_fault(root / path, root):
+            if is_remote(path):
+                RemoteFile(path).digest()
+            elif fault := find_fault(root / path, root):
                 raise InputError(
                     f"The orthophoto {path} of {day} cannot be read below {root}: {' '.join(filter(None, fault))}",
                     "Every orthophoto that [source.rasters] names must be a file below source.root",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from storage.errors import InputError
 from tasks.sources.projections import transform
 from tasks.sources.raster import open_raster
+from tasks.sources.remote import locate
 
 ZONE = 1e6  # metres: eastings of UTM have six digits, and the number of the zone may stand before them
 
@@ -42,7 +43,7 @@ def refuse_plants_outside(root: Path, raster: str, name: str, places: Places, cr
     name : name of the file of plants.
     crs : CRS of the places.
     """
-    with open_raster(root / raster) as dataset:
+    with open_raster(locate(root, raster)) as dataset:
         matrix = np.array(tuple(dataset.transform), np.float64).reshape(3, 3)
         width, height = dataset.width, dataset.height
         corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])

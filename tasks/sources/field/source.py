@@ -1,16 +1,15 @@
 """Read orthophotos and a file of plant positions, as they are there after a flight over any field."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, require_dates
-from tasks.sources.contract import FileLook, LeftOut, SourceImage, SourceListing
+from tasks.sources.contract import FileLook, LeftOut, ReadImage, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.crs import check_crs
 from tasks.sources.field.plants_file import PlantsFile, find_plants_file
 from tasks.sources.field.rasters import find_rasters
@@ -38,7 +37,7 @@ class FieldSource(Params):
     rasters: str | dict[date, str | tuple[str, ...]] = Field(
         description="Paths of the orthophotos, relative to root: a pattern with {date}, such as ortho_{date}.tif or "
         "{date}/*.tif, or a table that names the file, or list of tiles, of each date. Dates in paths are written as "
-        "2021-08-23, 2021_08_23 or 20210823"
+        "2021-08-23, 2021_08_23 or 20210823. A table may also name files on servers, s3://bucket/key or https://"
     )
     plants: PlantsFile
     crop_metres: float | None = Field(
@@ -195,9 +194,9 @@ class FieldSource(Params):
 
     def fingerprint(self, image: SourceImage) -> str:
         """Return the SHA-256 (hex) of the orthophoto's content, the crop's centre, and how pixels are read."""
-        from tasks.sources.field.crops import field_fingerprint
+        from tasks.sources.field.reading import field_fingerprint
 
-        return field_fingerprint(Path(self.root).expanduser(), image.path, centre_of(image), self._reading())
+        return field_fingerprint(Path(self.root).expanduser(), image, self._reading())
 
     def look_at(self, image: SourceImage) -> FileLook | None:
         """Return None, because a crop has no file of its own."""
@@ -210,9 +209,16 @@ class FieldSource(Params):
         ------
         UnreadableImage : the orthophoto is damaged.
         """
-        from tasks.sources.field.crops import read_field_crop
+        ((_, found),) = self.read_images([image])
+        if isinstance(found, UnreadableImage):
+            raise found
+        return found
 
-        return read_field_crop(Path(self.root).expanduser(), image.path, centre_of(image), self._reading())
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        """Read the crops of many plants, orthophoto by orthophoto from top to bottom."""
+        from tasks.sources.field.reading import read_images
+
+        return read_images(Path(self.root).expanduser(), images, self._reading())
 
     def crop_side(self) -> float:
         """Return the side of a crop, metres: the stated one, or the distance between the plants.
@@ -229,14 +235,3 @@ class FieldSource(Params):
         from tasks.sources.field.pixels import Reading
 
         return Reading(self.crop_side(), self.crs, self.min_inside, self.nodata, self.bands, self.value_range)
-
-
-def centre_of(image: SourceImage) -> tuple[float, float]:
-    """Return the pixel of a plant in its orthophoto."""
-    if image.centre is None:
-        raise InputError(
-            f"{image.plant_id} has no pixel in {image.path}",
-            "Every crop must have a centre",
-            "list the images of the source anew",
-        )
-    return image.centre

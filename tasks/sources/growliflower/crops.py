@@ -1,15 +1,22 @@
-"""List the plants of orthophotos from pixel coordinate files, each with the raster of its plot and date."""
+"""List and read the plants of orthophotos from pixel coordinate files, each with the raster of its plot and date."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import InputError
-from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
+from tasks.sources.contract import LeftOut, ReadImage, SourceImage, UnreadableImage, read_one_by_one
 from tasks.sources.files import relative_path
 from tasks.sources.growliflower.coordinates import PixelCoordinate, read_pixel_coordinates
 from tasks.sources.growliflower.release import PLANT_IN_NAME, PLOT, ReleaseFiles, make_image
+from tasks.sources.images import read_rgb
+
+if TYPE_CHECKING:  # numpy and GDAL are imported only for orthophotos
+    import numpy as np
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
 
 
 def list_crops(
@@ -67,13 +74,17 @@ def list_raster(
 ) -> tuple[list[SourceImage], list[LeftOut]]:
     """List the crops of one raster, and leave out crops outside it, or all crops if it cannot be read."""
     source = relative_path(raster, root)
-    from tasks.sources.raster import crop_flags, open_raster  # GDAL is imported only for orthophotos
+    import numpy as np
+
+    from tasks.sources.open_rasters import sweep, swept_columns
+    from tasks.sources.raster import crop_flags, open_raster
 
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
     try:
         with open_raster(raster) as dataset:
-            for plant_id, centre in plants:
+            order = sweep(np.array([centre for _, centre in plants]), swept_columns(dataset, crop_size))
+            for plant_id, centre in (plants[k] for k in order):
                 flags = crop_flags(dataset, centre, crop_size)
                 if flags is None:
                     where = f"({centre[0]}, {centre[1]}) in {dataset.width} x {dataset.height} pixels"
@@ -84,3 +95,24 @@ def list_raster(
     except UnreadableImage as error:
         return [], [LeftOut(plant_id, day, source, "unreadable_raster", str(error)) for plant_id, _ in plants]
     return images, left_out
+
+
+def read_images(root: Path, images: Sequence[SourceImage], crop_size: int) -> Iterator[ReadImage]:
+    """Read patches in their own order, and then crops raster by raster, each block of a raster once."""
+    from tasks.sources.open_rasters import OpenRasters, reading_order
+    from tasks.sources.raster import read_square, telling_faults
+
+    with OpenRasters() as rasters:
+
+        def find(path: str) -> "tuple[DatasetReader, int]":
+            return rasters.get(root / path), crop_size
+
+        def read(image: SourceImage) -> "NDArray[np.uint8]":
+            path = root / image.path
+            if image.centre is None:
+                return read_rgb(path)
+            with telling_faults(path):
+                return read_square(rasters.get(path), image.centre, crop_size)
+
+        order = reading_order([(image.path, image.centre) for image in images], find)
+        yield from read_one_by_one(read, images, order)

@@ -1,7 +1,7 @@
 """Read the original folders of GrowliFlowerR: patches, prepared patches with labels, or orthophotos."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +11,17 @@ from pydantic import Field
 from storage.errors import InputError
 from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, refuse_duplicates, refuse_two_splits, require_dates
-from tasks.sources.contract import FileLook, LeftOut, SourceImage, SourceListing
+from tasks.sources.contract import (
+    FileLook,
+    LeftOut,
+    ReadImage,
+    SourceImage,
+    SourceListing,
+    read_one_by_one,
+)
 from tasks.sources.files import digest_file, find_root
 from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
-from tasks.sources.growliflower.crops import list_crops
+from tasks.sources.growliflower.crops import list_crops, read_images
 from tasks.sources.growliflower.prepared import collapse_copies
 from tasks.sources.growliflower.release import CLASSES, find_release_files, make_image, split_folder
 from tasks.sources.harvest_table import DEFAULT_TABLES, HarvestTable, find_harvests
@@ -106,6 +113,12 @@ class GrowliFlowerSource(Params):
 
         path = Path(self.root).expanduser() / image.path
         return read_rgb(path) if image.centre is None else read_crop(path, image.centre, self.crop_size)
+
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        """Read many images: patches in their own order, crops raster by raster from top to bottom."""
+        if all(image.centre is None for image in images):
+            return read_one_by_one(self.read_image, images)
+        return read_images(Path(self.root).expanduser(), images, self.crop_size)
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:

@@ -1,7 +1,7 @@
 """Render a grown season in memory as the source `synthetic`, without files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +10,14 @@ from pydantic import Field
 
 from storage.errors import InputError
 from tasks.parameters import Params
-from tasks.sources.contract import FileLook, SourceImage, SourceListing, UnreadableImage
+from tasks.sources.contract import (
+    FileLook,
+    ReadImage,
+    SourceImage,
+    SourceListing,
+    UnreadableImage,
+    read_one_by_one,
+)
 from tasks.sources.synthetic.params import CLASSES, SeasonParams
 
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
@@ -72,6 +79,10 @@ class SyntheticSource(Params):
         if seen.fault is not None:
             raise UnreadableImage(f"{image.path}: {seen.fault} on purpose")
         return self._grown().image(seen)
+
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        """Render many images, in their own order."""
+        return read_one_by_one(self.read_image, images)
 
     def _grown(self) -> "Season":
         return _grow(self.season.model_dump_json())

@@ -52,6 +52,8 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ('"plants.csv"', '"plants.gpkg"', "correct source.plants.path"),
         ("2024-05-01", "2024-05-02", "dates available: 2024-05-01, 2024-05-08"),
         ('crs = "EPSG:32632"\n[source.plants]', "[source.plants]", "EPSG:32632 and source.crs is EPSG:25832"),
+        ('"ortho_{date}.tif"', '{"2024-05-01" = "http://127.0.0.1:9/ortho.tif"}', "cannot be reached"),
+        ('"ortho_{date}.tif"', '{"2024-05-01" = "s3://key:secret@flights/ortho.tif"}', "has a user, a key"),
         ('id_column = "id"', 'row_column = "row"', "add number_column or id_column"),
     ],
 )

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,22 @@ from storage.tables.parquet import read_table
 from tasks.ingest.ingest import images_recipe, plant_rows, prepare_image, read_observations, write_images
 from tasks.ingest.listing import listing_recipe
 from tasks.ingest.survey import IngestParams, image_json, preview, source_image, survey
-from tasks.sources.contract import FileLook, Harvest, Source, SourceImage, SourceListing, UnreadableImage
+from tasks.sources.contract import (
+    FileLook,
+    Harvest,
+    ReadImage,
+    Source,
+    SourceImage,
+    SourceListing,
+    UnreadableImage,
+)
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.matching import Matching
 from tasks.sources.synthetic.season import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.support.orthophotos import NORTH, WEST, small_bands, small_transform, write_raster
+from tests.support.small_field import CRS, make
+from tests.support.small_field import save as save_plants
 
 DAY, LATER = date(2022, 8, 25), date(2022, 9, 3)
 PARAMS = IngestParams(image_size=32)
@@ -244,6 +255,9 @@ class ListedSource:
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         raise AssertionError("a survey opens no image")
 
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        raise AssertionError("a survey opens no image")
+
 
 def listed(harvests: dict[str, Harvest], matching: Matching | None = None, **fields: Any) -> ListedSource:
     """Return a source of plants with these harvests, on both dates."""
@@ -336,8 +350,8 @@ class TestReadObservations:
     def test_rows_and_reasons(self, spoiled: FolderSource) -> None:
         entries = listings_of(spoiled, [DAY], PARAMS)[DAY]["images"]
         found = list(read_observations(spoiled, entries, 32))
-        assert [row["path"] for row, _, _ in found] == [entry["path"] for entry in entries]
-        problems = {row["path"]: problem for row, image, problem in found if image is None}
+        assert [row["path"] for _, row, _, _ in found] == [entry["path"] for entry in entries]
+        problems = {row["path"]: problem for _, row, image, problem in found if image is None}
         assert set(problems) == {
             "train/unripe/grey.png",
             "val/unripe/cut.jpg",
@@ -347,7 +361,7 @@ class TestReadObservations:
         assert problems["train/unripe/grey.png"].startswith("blank")
         assert all(Path(path).name in problem for path, problem in problems.items() if "grey" not in path)
         sizes = {
-            row["path"]: (row["height"], row["width"], row["flags"]) for row, image, _ in found if image is not None
+            row["path"]: (row["height"], row["width"], row["flags"]) for _, row, image, _ in found if image is not None
         }
         assert sizes["train/ready/wide.png"] == (32, 48, "not_square")
         assert sizes["val/unripe/b.png"] == (64, 64, "") and len(sizes) == 7
@@ -419,6 +433,19 @@ class TestWriteImages:
         assert read_table(artifact, OBSERVATIONS)["row"] == list(range(n))
         assert read_table(artifact, REJECTED)["reason"] == ["blank"] * 2
 
+    def test_crops_read_in_another_order_stand_in_that_of_the_listing(self, tmp_path: Path) -> None:
+        write_raster(tmp_path / f"ortho_{DAY}.tif", small_bands(), small_transform(), CRS)
+        spots = np.random.default_rng(0).uniform(0.5, 3.5, (100, 2))
+        save_plants(tmp_path, *(f"{n:02},{WEST + x},{NORTH - y}" for n, (x, y) in enumerate(spots)))
+        source = make(tmp_path)
+        artifact = ingest(tmp_path / "store", source, listings_of(source, [DAY], PARAMS)[DAY], size=20)
+        plants, images = read_table(artifact, OBSERVATIONS)["plant_id"], read_array(artifact, IMAGES)
+        listed = source.list_images([DAY]).images
+        order = [listed[position].plant_id for position, _ in source.read_images(listed)]
+        assert plants == sorted(plants) != order and len(plants) == 100
+        for row, image in enumerate(listed):
+            np.testing.assert_array_equal(images[row], source.read_image(image))
+
     def test_batches_of_a_listing_do_not_matter(self, tmp_path: Path) -> None:
         """The array of a subset of a listing is the same subset of the whole array."""
         source = season()
@@ -478,6 +505,9 @@ class ReversedDates:
 
     def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
         return self.inner.read_image(image)
+
+    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
+        return self.inner.read_images(images)
 
 
 def test_a_date_s_listing_does_not_depend_on_other_dates() -> None:

@@ -195,7 +195,7 @@ def test_a_season_is_the_same_as_in_the_layout_of_the_release(tmp_path: Path) ->
         for name, one in listed.items():
             assert [getattr(one, field) for field in fields] == [getattr(expected[name], field) for field in fields]
         entries = found.listings[day]["images"]
-        for entry, pixels, problem in read_observations(source, entries, 32):
+        for _, entry, pixels, problem in read_observations(source, entries, 32):
             assert problem == "" and pixels is not None
             if (entry["plant_id"], day) not in written.flagged:
                 seen = season.observation(entry["plant_id"], day)
