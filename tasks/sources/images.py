@@ -48,6 +48,7 @@ TAKEN_FOR_IMAGES = (
     (b"<!doctype html", "an HTML page, not an image; fetch the file again"),
     (b"<html", "an HTML page, not an image; fetch the file again"),
     (b"%pdf", "a PDF file, not an image"),
+    (b"<vrtdataset", "a VRT, which names images and is none"),
 )
 
 

@@ -31,11 +31,11 @@ WARNING_FILTERS = threading.Lock()
 # Lock for digests, so that threads that need the digest of one raster wait for it instead of each reading the file.
 DIGESTING = threading.Lock()
 
-CACHE_BYTES = (
-    256 * 2**20
-)  # memory for decoded blocks of all open rasters of a process; GDAL's own limit is 5 % of it all
+# Memory for decoded blocks of all open rasters of a process; GDAL's own limit is 5 % of it all.
+CACHE_BYTES = 256 * 2**20
 
-# Formats that GDAL reads. Others are refused, because some of them, such as VRT, name further files to read.
+# Formats that GDAL reads. Others are refused, because some of them name further files to read. A VRT is opened by its
+# suffix alone: the source `field` checks the files that it names, and `read_rgb` takes no VRT for an image.
 DRIVERS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "BMP", "GIF", "PNM", "HFA"})
 
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -81,7 +81,8 @@ def open_dataset(file: RasterFile) -> DatasetReader:
         # Pixel coordinates need no georeference, so the warning that it is missing is ignored.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(file.gdal_name if isinstance(file, RemoteFile) else file)
-    if dataset.driver not in DRIVERS:
+    is_local_vrt = dataset.driver == "VRT" and isinstance(file, Path) and file.suffix.lower() == ".vrt"
+    if dataset.driver not in DRIVERS and not is_local_vrt:
         dataset.close()
         raise UnreadableImage(f"{file.name}: {dataset.driver} is not read; {ADVICE}")
     return dataset

@@ -1,5 +1,6 @@
 """Small georeferenced rasters, and the real orthophotos beside this repository."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,32 @@ def touched_blocks(
         columns = range(max(left, 0) // block[1], (min(left + side, size[1]) - 1) // block[1] + 1)
         found |= {(r, c) for r in rows for c in columns}
     return found
+
+
+def write_vrt(
+    path: Path, shape: Sequence[int], transform: Affine, crs: str, parts: Mapping[str, tuple[int, int, int, int]]
+) -> Path:
+    """Write a VRT of bands (n, h, w) that shows files at windows: left, top, width and height by path from the VRT."""
+    n_bands, height, width = shape
+
+    def source(name: str, band: int) -> str:
+        left, top, wide, high = parts[name]
+        place = f'xOff="{left}" yOff="{top}" xSize="{wide}" ySize="{high}"'
+        return (
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>'
+            f'<SrcRect xOff="0" yOff="0" xSize="{wide}" ySize="{high}"/><DstRect {place}/></SimpleSource>'
+        )
+
+    colours = ("Red", "Green", "Blue")
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{n}"><ColorInterp>{colours[n - 1]}</ColorInterp>'
+        f"{''.join(source(name, n) for name in parts)}</VRTRasterBand>"
+        for n in range(1, n_bands + 1)
+    )
+    grid = ", ".join(map(repr, transform.to_gdal()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{crs}</SRS>'
+        f"<GeoTransform>{grid}</GeoTransform>{bands}</VRTDataset>"
+    )
+    return path

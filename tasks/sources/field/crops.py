@@ -16,6 +16,7 @@ from tasks.sources.field.grids import Grid, grid_of
 from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask
 from tasks.sources.field.plants import FieldPlant, FieldPlants
 from tasks.sources.field.rasters import SEPARATOR
+from tasks.sources.field.vrt import refuse_absent_files
 from tasks.sources.open_rasters import sweep, swept_columns
 from tasks.sources.projections import transform
 from tasks.sources.raster import RasterFile, open_raster, telling_faults
@@ -73,7 +74,8 @@ def list_crops(
 
     Raises
     ------
-    InputError : an orthophoto has no CRS, has pixels or bands that cannot be read, or fits no crop.
+    InputError : an orthophoto has no CRS, has pixels or bands that cannot be read, or fits no crop, or a VRT names
+        files that are not there.
     """
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
@@ -178,6 +180,7 @@ def open_tiles(
     opened: dict[str, DatasetReader] = {}
     faults: list[str] = []
     for path in paths:
+        refuse_absent_files(root, path)
         try:
             opened[path] = stack.enter_context(open_raster(locate(root, path)))
         except UnreadableImage as error:

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from storage.errors import InputError
-from tasks.sources.files import find_fault, relative_path, walk_files
+from tasks.sources.field.vrt import without_parts
+from tasks.sources.files import IMAGE_SUFFIXES, find_fault, relative_path, walk_files
 from tasks.sources.remote import RemoteFile, is_remote
 
 SEPARATOR = " | "
 """Text between the tiles of a crop in the path of its image."""
 
 DATE = r"(?P<year>(?:19|20)\d\d)(?P<between>[-_]?)(?P<month>\d\d)(?P=between)(?P<day>\d\d)"
+RASTER_SUFFIXES = (IMAGE_SUFFIXES - {".avif"}) | {".vrt", ".img"}  # others lie beside rasters: .tfw, .ovr, .aux.xml
 WILDCARDS = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]", "{date}": DATE}
 
 Rasters = str | Mapping[date, str | tuple[str, ...]]
@@ -22,9 +24,12 @@ Rasters = str | Mapping[date, str | tuple[str, ...]]
 def find_rasters(root: Path, rasters: Rasters) -> dict[date, tuple[str, ...]]:
     """Return the orthophotos of every acquisition date, as paths relative to the root, sorted.
 
+    Tiles that a VRT of the same date names are read through it, and are not among them.
+
     Raises
     ------
-    InputError : no file fits the pattern, a name holds an impossible date, or a file that the table names is missing.
+    InputError : no file fits the pattern, a name holds an impossible date, or a file that fits the pattern or that the
+        table names cannot be read.
     """
     found = match_pattern(root, rasters) if isinstance(rasters, str) else check_table(root, rasters)
     joined = [path for paths in found.values() for path in paths if SEPARATOR.strip() in path]
@@ -34,33 +39,45 @@ def find_rasters(root: Path, rasters: Rasters) -> dict[date, tuple[str, ...]]:
             "Names of orthophotos must hold no |, which stands between the tiles of a crop",
             "rename the file",
         )
-    return dict(sorted(found.items()))
+    return {day: without_parts(root, found[day]) for day in sorted(found)}
 
 
 def match_pattern(root: Path, pattern: str) -> dict[date, tuple[str, ...]]:
-    """Return the files whose path relative to the root fits a pattern, by the date in their path."""
+    """Return the rasters whose path relative to the root fits a pattern, by the date in their path."""
     if is_remote(pattern):
         raise InputError(
             f"source.rasters is the pattern {pattern!r} of files on a server",
             "A pattern finds files below source.root; files on a server are named one by one",
             "name the files of each date in a table [source.rasters]",
         )
-    expression = compile_pattern(pattern)
-    files = sorted(relative_path(path, root) for path in walk_files(root).files)
+    expression, walked = compile_pattern(pattern), walk_files(root)
+    files = sorted(relative_path(path, root) for path in walked.files)
     found: dict[date, tuple[str, ...]] = {}
     for path in files:
-        if match := expression.fullmatch(path):
+        if is_raster(path) and (match := expression.fullmatch(path)):
             day = read_date(match, path)
             found[day] = (*found.get(day, ()), path)
+    for one in walked.faulty:
+        if is_raster(one.shown) and expression.fullmatch(one.shown):
+            raise InputError(
+                f"{one.shown} below {root} fits source.rasters and cannot be read: {one.detail or one.reason}",
+                "Every file that fits source.rasters must be readable, or plants that only it shows are lost",
+                "copy the file there again, remove it, or narrow source.rasters",
+            )
     if not found:
         shown = ", ".join([*files[:10], *(["..."] if len(files) > 10 else [])]) or "no files"
         raise InputError(
-            f"No file below {root} fits source.rasters = {pattern!r}; the folder has {shown}",
-            "The orthophotos must lie below source.root, with their date in the path as 2021-08-23, 2021_08_23 or "
-            "20210823",
+            f"No raster below {root} fits source.rasters = {pattern!r}; the folder has {shown}",
+            "The orthophotos must be GeoTIFF, JPEG 2000, VRT or image files below source.root, with their date in the "
+            "path as 2021-08-23, 2021_08_23 or 20210823",
             "correct source.rasters, or name the files of each date in a table [source.rasters]",
         )
     return found
+
+
+def is_raster(path: str) -> bool:
+    """Return whether a file may be an orthophoto, by its suffix."""
+    return PurePosixPath(path).suffix.lower() in RASTER_SUFFIXES
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

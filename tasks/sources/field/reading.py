@@ -14,6 +14,7 @@ from tasks.sources.field.crops import Tile
 from tasks.sources.field.grids import Grid, grid_of
 from tasks.sources.field.pixels import Reading, read_window
 from tasks.sources.field.rasters import SEPARATOR
+from tasks.sources.field.vrt import content_files
 from tasks.sources.open_rasters import OpenRasters, reading_order
 from tasks.sources.raster import digest_raster, telling_faults
 from tasks.sources.remote import locate
@@ -89,7 +90,8 @@ def read_tile(tile: Tile, centre: tuple[float, float], reading: Reading) -> tupl
 
 def field_fingerprint(root: Path, image: SourceImage, reading: Reading) -> str:
     """Return the SHA-256 (hex) of the content of a crop's tiles, its centre, and how it is read."""
-    digests = [digest_raster(locate(root, path)) for path in image.path.split(SEPARATOR)]
+    shown = [file for path in image.path.split(SEPARATOR) for file in content_files(locate(root, path))]
+    digests = [digest_raster(file) for file in shown]
     centre = centre_of(image)
     return hashlib.sha256(f"{digests} {centre[0]!r} {centre[1]!r} {reading!r}".encode()).hexdigest()
 
