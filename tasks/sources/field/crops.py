@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from storage.errors import InputError
 from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
 from tasks.sources.field.grids import Grid, grid_of
+from tasks.sources.field.layers import find_layers, name_layers, refuse_layers_alone
 from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask
 from tasks.sources.field.plants import FieldPlant, FieldPlants
 from tasks.sources.field.rasters import SEPARATOR
@@ -70,22 +71,23 @@ def list_crops(
     -------
     images : plants of which at least the share `reading.min_inside` of the crop exists.
     left_out : the others, with the reason `outside_raster`, or `unreadable_raster` if a file cannot be read.
-    notes : remarks on rasters that were passed by, and on no-data values at plants.
+    notes : remarks on rasters that are no orthophotos, and on no-data values at plants.
 
     Raises
     ------
-    InputError : an orthophoto has no CRS, has pixels or bands that cannot be read, or fits no crop, or a VRT names
-        files that are not there.
+    InputError : an orthophoto has no CRS, has pixels or bands that cannot be read, or fits no crop; there are only
+        heights or masks; or a VRT names files that are not there.
     """
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
     n_hit = 0
     with ExitStack() as stack:
         tiles, faults, notes = open_tiles(stack, root, day, paths, reading)
+        shown = tiles[0].path if tiles else paths[0]
         centres = pixels_in(tiles, found)
         for k in listing_order(tiles, centres):
             placed = list(zip(tiles, centres[k], strict=True))
-            listed, is_hit = list_crop(found.plants[k], day, paths[0], placed, reading)
+            listed, is_hit = list_crop(found.plants[k], day, shown, placed, reading)
             if isinstance(listed, SourceImage):
                 images.append(listed)
                 n_hit += is_hit
@@ -171,11 +173,9 @@ def open_tiles(
 ) -> tuple[list[Tile], list[str], list[str]]:
     """Open the orthophotos of a date.
 
-    A raster of one band beside rasters of several is no orthophoto but heights or a mask, and is passed by.
-
     Returns
     -------
-    tiles, what is wrong with files that cannot be read, and a note on rasters that were passed by.
+    tiles, what is wrong with files that cannot be read, and a note on heights and masks that were left out.
     """
     opened: dict[str, DatasetReader] = {}
     faults: list[str] = []
@@ -185,16 +185,16 @@ def open_tiles(
             opened[path] = stack.enter_context(open_raster(locate(root, path)))
         except UnreadableImage as error:
             faults.append(str(error))
-    most = max((dataset.count for dataset in opened.values()), default=0)
-    passed_by = [path for path, dataset in opened.items() if dataset.count < 3 <= most]
+    layers = find_layers(opened, reading.bands is not None)
+    if opened and len(layers) == len(opened) and not faults:
+        refuse_layers_alone(day, layers)
     tiles: list[Tile] = []
     for path, dataset in opened.items():
-        if path not in passed_by:
+        if path not in layers:
             check_pixels(dataset, path, reading)
             tiles.append(Tile(path, locate(root, path), dataset, grid_of(dataset, path, reading)))
     refuse_mixed(day, tiles)
-    named = f"{day}: rasters of one or two bands passed by, as heights or masks: {', '.join(passed_by)}"
-    return tiles, faults, [named] if passed_by else []
+    return tiles, faults, [f"{day}: left out, as no orthophotos: {name_layers(layers)}"] if layers else []
 
 
 def refuse_mixed(day: date, tiles: Sequence[Tile]) -> None:

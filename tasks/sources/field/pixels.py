@@ -42,7 +42,8 @@ def check_pixels(dataset: DatasetReader, name: str, reading: Reading) -> None:
 
     Raises
     ------
-    InputError : pixels are not 8-bit and no range is stated, a band is not there, or no bands are marked as colours.
+    InputError : pixels are not 8-bit and no range is stated, a band is not there, no bands are marked as colours, or
+        bands or a range are stated for a palette.
     """
     types = ", ".join(sorted(set(dataset.dtypes)))
     if reading.value_range is None and set(dataset.dtypes) != {"uint8"}:
@@ -50,6 +51,12 @@ def check_pixels(dataset: DatasetReader, name: str, reading: Reading) -> None:
             f"The orthophoto {name} has pixels of type {types}",
             "Pixels that are not 8-bit need a fixed range of values, equal for all dates, that becomes black to white",
             "set source.value_range, such as [0, 65535], or [0, 0.3] for reflectance",
+        )
+    if ColorInterp.palette in dataset.colorinterp and (reading.bands or reading.value_range):
+        raise InputError(
+            f"The orthophoto {name} has a palette, and source.bands or source.value_range is set",
+            "Pixels of a palette are numbers of colours, which have no range and no bands",
+            "expand it to red, green and blue, for example with `gdal_translate -expand rgb`",
         )
     if any("complex" in one for one in dataset.dtypes):
         raise InputError(f"The orthophoto {name} has pixels of type {types}", "Pixels must be numbers", "convert it")

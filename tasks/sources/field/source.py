@@ -178,7 +178,7 @@ class FieldSource(Params):
             listed, outside, remarks = list_crops(root, day, rasters[day], found, self._reading())
             images, left_out, notes = images + listed, left_out + outside, notes + remarks
         if not images and all(one.reason == "outside_raster" for one in left_out):
-            refuse_plants_outside(root, rasters[wanted[0]][0], self.plants.path, found.places, found.crs)
+            refuse_plants_outside(root, left_out[0].path, self.plants.path, found.places, found.crs)
         records = find_harvests(root, self.harvest_table, tuple(rasters))
         matching = match_images(records, images, left_out)
         images, contradicting, unlabelled = attach_harvests(images, records)

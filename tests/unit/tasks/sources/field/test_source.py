@@ -114,16 +114,6 @@ def test_patterns_and_tables_of_rasters(root: Path, pattern: str, form: str) -> 
     assert FieldSource.model_validate(source.model_dump(mode="json")) == source
 
 
-def test_heights_beside_the_orthophoto_are_passed_by(root: Path) -> None:
-    for name, bands in (("ortho", small_bands()), ("dsm", small_bands(1).astype(np.float32)), ("mask", small_bands(1))):
-        write_raster(root / f"{DAY}/{name}.tif", bands, small_transform(), CRS)
-    listing = read(root, rasters="{date}/*.tif")
-    assert {one.path for one in listing.images} == {f"{DAY}/ortho.tif"}
-    assert f"{DAY}: rasters of one or two bands passed by, as heights or masks: {DAY}/dsm.tif, {DAY}/mask.tif" in (
-        listing.notes
-    )
-
-
 def test_damaged_rasters_leave_plants_out(root: Path) -> None:
     path = root / f"ortho_{DAY:%Y%m%d}.tif"
     path.write_bytes(b"II*\0no raster")
