@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 
 from storage.errors import InputError
 from tasks.sources.contract import LeftOut, SourceImage, UnreadableImage
-from tasks.sources.field.grids import Grid, grid_of
+from tasks.sources.field.grids import DECIMALS, Grid, grid_of
 from tasks.sources.field.layers import find_layers, name_layers, refuse_layers_alone
 from tasks.sources.field.pixels import Reading, check_pixels, has_nodata, read_mask
 from tasks.sources.field.plants import FieldPlant, FieldPlants
@@ -23,7 +23,6 @@ from tasks.sources.projections import transform
 from tasks.sources.raster import RasterFile, open_raster, telling_faults
 from tasks.sources.remote import locate
 
-DECIMALS = 3  # decimals of a crop's pixel: versions of PROJ differ behind them, and equal sources need equal names
 NODATA_SHARE = 0.01  # share of no-data pixels in the middle of a crop above which its plant counts as hit
 
 

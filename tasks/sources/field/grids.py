@@ -14,6 +14,7 @@ from tasks.sources.raster import crop_corner
 
 LEAST_SIDE, GREATEST_SIDE = 16, 4096  # side of a crop, pixels: below nothing is seen, above it is no plant's crop
 STRAIGHT = 0.1  # pixels by which turning and stretching may shift a crop's corner, to be read without resampling
+DECIMALS = 3  # decimals of a crop's pixel: versions of PROJ differ behind them, and equal sources need equal names
 STEP = 100  # pixels over which the raster's system is compared with that of the crops
 
 Corner = tuple[int, int]
@@ -59,7 +60,9 @@ class Grid:
         """Return corner and size (width, height) of the window that a crop needs, which may leave the raster."""
         if self.is_straight:
             odd = self.side % 2 / 2  # the middle of a crop of odd size is the middle of a pixel
-            return crop_corner((centre[0] - odd, centre[1] - odd), self.side), (self.side, self.side)
+            # Tiles differ in the last digits of a pixel, and a plant between two pixels must not fall to both sides.
+            column, row = (round(place - odd, DECIMALS) for place in centre)
+            return crop_corner((column, row), self.side), (self.side, self.side)
         corners = np.array([[0, self.side, 0, self.side], [0, 0, self.side, self.side], [1, 1, 1, 1]])
         columns, rows = self.crop_to_raster(centre) @ corners
         left, top = int(np.floor(columns.min())) - 1, int(np.floor(rows.min())) - 1

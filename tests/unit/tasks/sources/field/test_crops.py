@@ -1,11 +1,8 @@
-"""Test where crops lie: real orthophotos against Pillow, and other forms of the same raster against the raster."""
+"""Test where crops lie: real orthophotos against Pillow, crops at borders, no-data, and fingerprints."""
 
 import csv
 import json
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyogrio
@@ -14,12 +11,9 @@ import rasterio
 import rasterio.warp
 from numpy.typing import NDArray
 from PIL import Image
-from rasterio.enums import ColorInterp
-from rasterio.transform import Affine
 
 from tasks.ingest.ingest import prepare_image
-from tasks.sources.contract import SourceListing
-from tasks.sources.field.source import FieldSource
+from tests.support.field_crops import DAY, crops_of, field, write_plants
 from tests.support.orthophotos import (
     NORTH,
     ORTHOPHOTOS,
@@ -31,21 +25,6 @@ from tests.support.orthophotos import (
     write_raster,
 )
 
-DAY = date(2024, 5, 1)
-Bands = NDArray[Any]
-
-
-def field(root: Path, crs: str, **options: Any) -> FieldSource:
-    """Make a source of `ortho.tif` and `plants.csv` with the columns id, easting and northing."""
-    plants = {"path": "plants.csv", "crs": crs, "id_column": "id", **options.pop("plants", {})}
-    found = {"root": str(root), "rasters": {str(DAY): "ortho.tif"}, "crop_metres": 1.0, "crs": crs, "plants": plants}
-    return FieldSource.model_validate({**found, **options})
-
-
-def write_plants(root: Path, places: dict[str, tuple[float, float]]) -> None:
-    lines = [f"{name},{x!r},{y!r}" for name, (x, y) in places.items()]
-    (root / "plants.csv").write_text("\n".join(["id,easting,northing", *lines]))
-
 
 def pillow_window(path: Path, centre: tuple[float, float], side: int, nodata: int | None) -> NDArray[np.uint8]:
     """Read a window with Pillow, black outside and where all bands have the no-data value."""
@@ -56,13 +35,6 @@ def pillow_window(path: Path, centre: tuple[float, float], side: int, nodata: in
     if nodata is not None:
         found[(found == nodata).all(axis=-1)] = 0
     return found
-
-
-def correlation(one: NDArray[np.uint8], other: NDArray[np.uint8], size: int = 48) -> float:
-    """Return the normalised correlation of two crops at one size."""
-    small = [np.array(Image.fromarray(crop).resize((size, size)), np.float64).ravel() for crop in (one, other)]
-    table: Any = np.corrcoef(np.stack(small))
-    return float(table[0, 1])
 
 
 def crowns() -> dict[str, tuple[float, float]]:
@@ -153,149 +125,6 @@ def test_positions_in_degrees_and_white_that_means_no_data(tmp_path: Path) -> No
     for one in listing.images:
         window = pillow_window(tmp_path / "ortho.tif", middles[one.plant_id], 60, 255)
         np.testing.assert_array_equal(source.read_image(one), window)
-
-
-def cut(bands: Bands, matrix: Affine, left: int, top: int, width: int, height: int) -> tuple[Bands, Affine]:
-    corner = Affine(matrix.a, 0.0, matrix.c + left * matrix.a, 0.0, matrix.e, matrix.f + top * matrix.e)
-    return bands[:, top : top + height, left : left + width], corner
-
-
-def tiles(root: Path, bands: Bands, matrix: Affine, crs: str, margin: int) -> dict[str, Any]:
-    """Write four tiles that share so many pixels with the next one."""
-    half = bands.shape[1] // 2
-    for n, (left, top) in enumerate([(0, 0), (half, 0), (0, half), (half, half)]):
-        x, y = max(left - margin, 0), max(top - margin, 0)
-        part, corner = cut(bands, matrix, x, y, half + min(left, margin) + margin, half + min(top, margin) + margin)
-        write_raster(root / f"{DAY}/tile_{n}.tif", part, corner, crs)
-    return {"rasters": "{date}/*.tif"}
-
-
-def warped(root: Path, bands: Bands, matrix: Affine, crs: str, to: str, turn: float = 0.0) -> dict[str, Any]:
-    """Write the raster in another CRS, or turned by some degrees, by GDAL's warping."""
-    _, height, width = bands.shape
-    if turn:
-        angle, scale = np.deg2rad(turn), matrix.a
-        cos, sin = float(np.cos(angle)) * scale, float(np.sin(angle)) * scale
-        middle = matrix.c + scale * width / 2, matrix.f - scale * height / 2
-        n = round(1.5 * width)
-        target = Affine(cos, sin, middle[0] - n / 2 * (cos + sin), sin, -cos, middle[1] - n / 2 * (sin - cos))
-        size = n, n
-    else:
-        bounds = matrix.c, matrix.f + height * matrix.e, matrix.c + width * matrix.a, matrix.f
-        west, south, east, north = rasterio.warp.transform_bounds(crs, to, *bounds)
-        size = round(1.2 * width), round(1.2 * height)
-        target = Affine((east - west) / size[0], 0.0, west, 0.0, (south - north) / size[1], north)
-    made = np.zeros((len(bands), size[1], size[0]), np.uint8)
-    rasterio.warp.reproject(
-        bands, made, src_transform=matrix, src_crs=crs, dst_transform=target, dst_crs=to,
-        resampling=rasterio.warp.Resampling.cubic,
-    )  # fmt: skip
-    write_raster(root / "ortho.tif", made, target, to, nodata=0)
-    return {}
-
-
-def cog(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    write_raster(root / "ortho.tif", bands, matrix, crs, driver="COG", blocksize=128, compress="deflate")
-    return {}
-
-
-def big_tiff(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    write_raster(root / "ortho.tif", bands, matrix, crs, bigtiff="yes", tiled=True, blockxsize=64, blockysize=64)
-    return {}
-
-
-def sixteen_bits(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    write_raster(root / "ortho.tif", bands.astype(np.uint16) * 257, matrix, crs)
-    return {"value_range": (0, 65535)}
-
-
-def reflectance(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    values = (bands[::-1] * (0.3 / 255)).astype(np.float32)  # blue first, and an infrared band before
-    values = np.concatenate([np.full_like(values[:1], 0.7), values])
-    write_raster(root / "ortho.tif", values, matrix, crs, photometric="minisblack")
-    return {"value_range": (0, 0.3), "bands": (4, 3, 2)}
-
-
-def alpha(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    opaque = np.concatenate([bands, np.full_like(bands[:1], 255)])
-    path = write_raster(root / "ortho.tif", opaque, matrix, crs, photometric="rgb", alpha="yes")
-    with rasterio.open(path) as file:
-        assert file.colorinterp[3] == ColorInterp.alpha
-    return {}
-
-
-def inner_mask(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        path = write_raster(root / "ortho.tif", bands, matrix, crs)
-        with rasterio.open(path, "r+") as file:
-            file.write_mask(np.full(bands.shape[1:], 255, np.uint8))
-    return {}
-
-
-def south_up(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str, Any]:
-    bottom = matrix.f + bands.shape[1] * matrix.e
-    write_raster(root / "ortho.tif", bands[:, ::-1], Affine(matrix.a, 0.0, matrix.c, 0.0, -matrix.e, bottom), crs)
-    return {}
-
-
-Form = Callable[[Path, Bands, Affine, str], dict[str, Any]]
-EXACT: dict[str, Form] = {
-    "cog": cog,
-    "BigTIFF in blocks": big_tiff,
-    "16 bits": sixteen_bits,
-    "float reflectance with bands in another order": reflectance,
-    "alpha": alpha,
-    "internal mask": inner_mask,
-    "tiles side by side": lambda *raster: tiles(*raster, margin=0),
-    "tiles with overlap": lambda *raster: tiles(*raster, margin=60),
-}
-RESAMPLED: dict[str, Form] = {
-    "south up": south_up,
-    "turned by 25 degrees": lambda *raster: warped(*raster, to="EPSG:32617", turn=25.0),
-    "turned by 200 degrees": lambda *raster: warped(*raster, to="EPSG:32617", turn=200.0),
-    "degrees": lambda *raster: warped(*raster, to="EPSG:4326"),
-    "Web Mercator": lambda *raster: warped(*raster, to="EPSG:3857"),
-    "next UTM zone": lambda *raster: warped(*raster, to="EPSG:32616"),
-    "feet": lambda *raster: warped(*raster, to="EPSG:2236"),
-}
-
-
-def crops_of(source: FieldSource) -> tuple[SourceListing, dict[str, NDArray[np.uint8]]]:
-    listing = source.list_images([DAY])
-    return listing, {one.plant_id: source.read_image(one) for one in listing.images}
-
-
-@pytest.fixture(scope="module")
-def real() -> tuple[Bands, Affine, dict[str, tuple[float, float]]]:
-    """Return the bands of OSBS_029 without the value 0, their transform, and plants inside the raster."""
-    with rasterio.open(ORTHOPHOTOS / "OSBS_029.tif") as raster:
-        bands, matrix = np.maximum(raster.read(), 1), raster.transform
-    spots = {"a": (90, 100), "b": (200, 200), "c": (310, 190), "d": (120, 300)}
-    return bands, matrix, {name: (matrix.c + 0.1 * x, matrix.f - 0.1 * y) for name, (x, y) in spots.items()}
-
-
-@needs_orthophotos
-@pytest.mark.parametrize("form", [*EXACT, *RESAMPLED])
-def test_other_forms_of_a_raster_show_the_same_plants(
-    tmp_path: Path, real: tuple[Bands, Affine, dict[str, tuple[float, float]]], form: str
-) -> None:
-    bands, matrix, places = real
-    options = {**EXACT, **RESAMPLED}[form](tmp_path, bands, matrix, "EPSG:32617")
-    write_plants(tmp_path, places)
-    listing, found = crops_of(field(tmp_path, "EPSG:32617", crop_metres=10.0, **options))
-    assert listing.left_out == () and found.keys() == places.keys()
-    for name, (x, y) in places.items():
-        column, row = round((x - matrix.c) / 0.1), round((matrix.f - y) / 0.1)
-        window = np.moveaxis(bands[:, row - 50 : row + 50, column - 50 : column + 50], 0, -1)
-        if form in EXACT:
-            np.testing.assert_array_equal(found[name], window)
-        assert correlation(found[name], window) >= 0.98
-        shifted = np.moveaxis(bands[:, row - 50 : row + 50, column - 40 : column + 60], 0, -1)
-        assert correlation(found[name], shifted) < 0.9  # a metre beside the plant is seen
-    if "tiles" in form:
-        joined = [one.path.count(" | ") + 1 for one in listing.images]
-        assert max(joined) == (4 if form == "tiles side by side" else 1)
-        assert [n > 1 for n in joined] == ["several_tiles" in one.flags for one in listing.images]
 
 
 def test_a_crop_of_odd_size_has_the_plant_in_its_middle_pixel(tmp_path: Path) -> None:
