@@ -66,8 +66,8 @@ def demo(
 def synth(
     folder: Annotated[Path, typer.Argument(help="New or empty folder that the season is written to")],
     layout: Annotated[
-        Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"],
-        typer.Option(help="Folder layout of the release to imitate"),
+        Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder", "field"],
+        typer.Option(help="Folder layout: one of the release, or one that another source reads"),
     ] = "growliflower",
     plots: Annotated[int, typer.Option(min=1, max=5, help="Number of plots in the field")] = 5,
     plants_per_row: Annotated[
@@ -95,7 +95,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help=SEED_HELP)] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the images and labels of a synthetic season in the layout of a real release."""
+    """Write the images and labels of a synthetic season in a layout that a source reads."""
     from flows.cli.demo import write_synthetic_season
     from tasks.sources.synthetic.params import SeasonParams
 
@@ -111,9 +111,11 @@ def synth(
     }
     if dates:
         options["dates"] = tuple(sorted(day.date() for day in dates))
-    written = write_synthetic_season(folder, layout, SeasonParams(**options))
+    season = SeasonParams(**options)
+    written = write_synthetic_season(folder, layout, season)
     found = {"folder": str(written.root), "layout": layout, "n_images": len(written.images)}
-    print(json.dumps(found) if as_json else f"{found['n_images']} images in layout {layout}: {found['folder']}")
+    said = f"{len(written.images)} images" if written.images else f"orthophotos of {len(season.dates)} dates"
+    print(json.dumps(found) if as_json else f"{said} in layout {layout}: {written.root}")
 
 
 @app.command()

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 from tasks.sources.synthetic.drawing import curd_radius
 from tasks.sources.synthetic.season import SPACING, Observation, Plant, Season
 
-Layout = Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder"]
+Layout = Literal["growliflower", "growliflower-prepared", "growliflower-orthophoto", "fiftyone", "folder", "field"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+ORTHOPHOTOS: tuple[Layout, ...] = ("growliflower-orthophoto", "field")  # layouts without a file for each plant
 HarvestWords = Literal["dates", "visits"]
 TABLES_REVISION = 2  # revision of the text tables, to be raised when an equal season would get others
 
@@ -35,7 +36,7 @@ def plan_images(season: Season, layout: Layout) -> tuple[WrittenImage, ...]:
             images = [_patch(season, seen) for seen in season.observations]
         case "growliflower-prepared":
             images = [image for seen in standing for image in _prepared(season, seen)]
-        case "growliflower-orthophoto":
+        case "growliflower-orthophoto" | "field":
             images = []
         case "fiftyone":
             images = [_numbered(season, seen, index) for index, seen in enumerate(season.observations)]
@@ -74,7 +75,9 @@ def _sorted_by_class(seen: Observation) -> WrittenImage:
 def text_tables(
     season: Season, layout: Layout, images: Sequence[WrittenImage], harvested: HarvestWords
 ) -> dict[str, str]:
-    """Return the text files of a layout by path, without pixel coordinates."""
+    """Return the text files of a layout by path, without pixel coordinates; the layout `field` has none."""
+    if layout == "field":
+        return {}
     if layout == "fiftyone":
         records = [_record(season, image, harvested) for image in images]
         return {"samples.json": json.dumps({"samples": [*records, *_other_records(records)]}, indent=1)}

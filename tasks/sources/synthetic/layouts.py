@@ -20,8 +20,10 @@ from PIL import Image
 
 from storage.errors import InputError
 from tasks.sources.synthetic.drawing import DRAWING_REVISION
+from tasks.sources.synthetic.field_tables import write_harvests, write_plants
 from tasks.sources.synthetic.layout_files import (
     LAYOUTS,
+    ORTHOPHOTOS,
     TABLES_REVISION,
     HarvestWords,
     Layout,
@@ -30,7 +32,7 @@ from tasks.sources.synthetic.layout_files import (
     plan_images,
     text_tables,
 )
-from tasks.sources.synthetic.mosaic import flagged_crops, pixel_table, write_orthophoto
+from tasks.sources.synthetic.mosaic import flagged_crops, pixel_table, write_field_orthophoto, write_orthophoto
 from tasks.sources.synthetic.season import Season
 
 
@@ -43,7 +45,7 @@ class WrittenSeason:
     images : every image file, one per observation of the layout; empty for orthophotos.
     damaged, truncated : files that cannot be read, as many as the parameters state.
     duplicates : pairs (kept, copy) of files with the same bytes under two plants.
-    flagged : plants and dates whose crop leaves the orthophoto or is mostly no-data.
+    flagged : plants and dates whose crop leaves the orthophoto or is mostly no-data, in `growliflower-orthophoto`.
     """
 
     root: Path
@@ -115,8 +117,7 @@ def _describe(season: Season, root: Path, layout: Layout) -> WrittenSeason:
             f"The layout is {layout!r}", f"The layout must be one of {', '.join(LAYOUTS)}", "name one of these"
         )
     params = season.params
-    is_raster = layout == "growliflower-orthophoto"
-    if is_raster and params.n_damaged + params.n_truncated:
+    if layout in ORTHOPHOTOS and params.n_damaged + params.n_truncated:
         raise InputError(
             f"n_damaged is {params.n_damaged} and n_truncated is {params.n_truncated}",
             "Both must be 0 for orthophotos, which have no separate file for a plant",
@@ -130,7 +131,7 @@ def _describe(season: Season, root: Path, layout: Layout) -> WrittenSeason:
         damaged=tuple(one.path for one in images if one.observation.fault == "damaged"),
         truncated=tuple(one.path for one in images if one.observation.fault == "truncated"),
         duplicates=_duplicates(images),
-        flagged=tuple(flagged_crops(season)) if is_raster else (),
+        flagged=tuple(flagged_crops(season)) if layout == "growliflower-orthophoto" else (),
     )
 
 
@@ -150,6 +151,8 @@ def _fill(
         _write(folder / path, text.encode())
     if written.layout == "growliflower-orthophoto":
         _fill_orthophotos(folder, season, on_image)
+    if written.layout == "field":
+        _fill_field(folder, season, on_image)
 
 
 def _fill_orthophotos(folder: Path, season: Season, on_image: Callable[[], None]) -> None:
@@ -158,6 +161,13 @@ def _fill_orthophotos(folder: Path, season: Season, on_image: Callable[[], None]
             start = f"{day_folder(season, day)}/{day:%Y_%m_%d}_Ref_Plot{plot}"
             write_orthophoto(folder / f"{start}_orthophoto.tif", season, plot, day, on_image)
             _write(folder / f"{start}_pix_Coordinates.txt", pixel_table(season, plot, day).encode())
+
+
+def _fill_field(folder: Path, season: Season, on_image: Callable[[], None]) -> None:
+    for day in season.params.dates:
+        write_field_orthophoto(folder / f"ortho_{day}.tif", season, day, on_image)
+    write_plants(folder / "plants.gpkg", season)
+    write_harvests(folder / "harvest.xlsx", season)
 
 
 def _write(path: Path, content: bytes) -> None:

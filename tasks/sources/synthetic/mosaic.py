@@ -1,8 +1,9 @@
-"""Write the orthophotos of a grown season: one raster per plot and date, with one tile per plant.
+"""Write the orthophotos of a grown season, in which the images of the plants lie side by side as tiles.
 
-The tiles lie side by side, so a crop around a plant's pixel coordinates is exactly its image. Two faults of real
-orthophotos are imitated. The first plant of every plot lies mostly outside the flown area (no-data). The raster of the
-last plot ends a quarter tile too early, so it cuts its last plants.
+So a crop around a plant is exactly its image. The layout `growliflower-orthophoto` has a raster for every plot and
+date, with two faults of real orthophotos. The first plant of every plot lies mostly outside the flown area (no-data).
+The raster of the last plot ends a quarter tile too early, so it cuts its last plants. The layout `field` has one whole
+raster for every date, with no-data between the plots.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +14,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
+from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
-from tasks.sources.synthetic.season import SPACING, Plant, Season
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.season import PLOT_SPACING, SPACING, Plant, Season
 
 CRS = "EPSG:25832"  # ETRS89 / UTM zone 32N, metres
 _MISSING_SHARE = 0.6  # share of a tile's width without data at the first plant of a plot
@@ -24,35 +28,62 @@ _CUT_SHARE = 0.25  # share of a tile's width by which the last plot's raster is 
 
 def write_orthophoto(path: Path, season: Season, plot: int, day: date, on_image: Callable[[], None]) -> None:
     """Write the tiled GeoTIFF of one plot and date: red, green, blue, and alpha, which is 0 for no-data."""
-    plants = [plant for plant in season.plants if plant.plot == plot]
-    raster = _lay_tiles(season, plants, day, on_image)
-    # `from_origin` multiplies transforms in a way that affine 3 warns about, so the transform is written out.
-    step = SPACING / season.params.image_size
-    west, north = plants[0].easting - SPACING / 2, plants[0].northing + SPACING / 2
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path, "w", driver="GTiff", dtype="uint8", count=4, height=raster.shape[1], width=raster.shape[2], crs=CRS,
-        transform=Affine(step, 0.0, west, 0.0, -step, north), tiled=True, blockxsize=256, blockysize=256,
-        compress="deflate", photometric="RGB",
-    ) as file:  # fmt: skip
-        file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    size = season.params.image_size
+    raster = _lay_tiles(season, plot, day, on_image)
+    raster[:, :size, : round(_MISSING_SHARE * size)] = 0
+    is_last_plot = plot == season.params.n_plots
+    raster = raster[:, :, : raster.shape[2] - is_last_plot * round(_CUT_SHARE * size)]
+    with _create(path, season, plot, raster.shape[1:]) as file:
         file.write(raster)
 
 
-def _lay_tiles(season: Season, plants: list[Plant], day: date, on_image: Callable[[], None]) -> NDArray[np.uint8]:
+def write_field_orthophoto(path: Path, season: Season, day: date, on_image: Callable[[], None]) -> None:
+    """Write the tiled GeoTIFF of the whole field on one date: red, green, blue, and alpha, which is 0 between plots."""
+    params = season.params
+    wide, high = params.plants_per_row * params.image_size, params.rows * params.image_size
+    with _create(path, season, params.n_plots, (_top_of_plot(params, 1) + high, wide)) as file:
+        for plot in range(1, params.n_plots + 1):
+            window = Window(0, _top_of_plot(params, plot), wide, high)  # pyright: ignore[reportCallIssue]
+            file.write(_lay_tiles(season, plot, day, on_image), window=window)
+
+
+def _top_of_plot(params: SeasonParams, plot: int) -> int:
+    """Return the first pixel row of a plot in the raster of the field, which begins with the last plot, in the north.
+
+    Plants stand on whole pixels where images have a multiple of 8 pixels. In others their tiles lie up to half a pixel
+    from them, which is the pixel that a reader of crops rounds to.
+    """
+    return int(np.floor((params.n_plots - plot) * PLOT_SPACING / SPACING * params.image_size + 0.5))
+
+
+def _create(path: Path, season: Season, plot: int, shape: tuple[int, ...]) -> DatasetWriter:
+    """Create a raster (height, width) whose upper left corner is that of a plot."""
+    first = next(plant for plant in season.plants if plant.plot == plot)
+    # `from_origin` multiplies transforms in a way that affine 3 warns about, so the transform is written out.
+    step = SPACING / season.params.image_size
+    west, north = first.easting - SPACING / 2, first.northing + SPACING / 2
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file: DatasetWriter = rasterio.open(
+        path, "w", driver="GTiff", dtype="uint8", count=4, height=shape[0], width=shape[1], crs=CRS,
+        transform=Affine(step, 0.0, west, 0.0, -step, north), tiled=True, blockxsize=256, blockysize=256,
+        compress="deflate", photometric="RGB",
+    )  # fmt: skip
+    file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    return file
+
+
+def _lay_tiles(season: Season, plot: int, day: date, on_image: Callable[[], None]) -> NDArray[np.uint8]:
     """Return the four bands of one plot, shape (4, height, width)."""
     size = season.params.image_size
     raster = np.zeros((4, season.params.rows * size, season.params.plants_per_row * size), dtype=np.uint8)
-    for plant in plants:
+    for plant in (plant for plant in season.plants if plant.plot == plot):
         y, x = (ord(plant.row) - ord("A")) * size, (plant.number - 1) * size
         raster[:3, y : y + size, x : x + size] = season.image(season.observation(plant.plant_id, day)).transpose(
             2, 0, 1
         )
         raster[3, y : y + size, x : x + size] = 255
         on_image()
-    raster[:, :size, : round(_MISSING_SHARE * size)] = 0
-    is_last_plot = plants[0].plot == season.params.n_plots
-    return raster[:, :, : raster.shape[2] - is_last_plot * round(_CUT_SHARE * size)]
+    return raster
 
 
 def pixel_table(season: Season, plot: int, day: date) -> str:

@@ -26,6 +26,8 @@ Fault = Literal["damaged", "truncated"]
 READY_WITHIN_DAYS = 3  # a plant is ready when its harvest is at most so many days ahead
 SPACING = 0.64
 """Metres between plants, in the row and between rows; also the side of one image on the ground."""
+PLOT_SPACING = 10.0
+"""Metres from the first row of a plot to that of the next, to the north."""
 
 _PLANT, _VISIT, _DATE, _FAULTS = range(4)
 """Numbers of the random streams, which are independent of each other."""
@@ -170,7 +172,7 @@ def _grow_plant(params: SeasonParams, place: tuple[int, int, int], stream: np.ra
         number=number,
         split=split,
         easting=round(365_000.0 + SPACING * (number - 0.5), 3),
-        northing=round(5_609_000.0 + 10.0 * plot - SPACING * (row - 0.5), 3),
+        northing=round(5_609_000.0 + PLOT_SPACING * plot - SPACING * (row - 0.5), 3),
         height=round(stream.normal(176.0, 0.05), 3),
         ripe=float(ripe),
         cut=cut,

@@ -12,8 +12,10 @@ from tasks.sources.fiftyone.source import FiftyOneSource
 from tasks.sources.folder.source import FolderSource
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
+from tasks.sources.synthetic.layout_files import ORTHOPHOTOS
 from tasks.sources.synthetic.layouts import LAYOUTS, HarvestWords, Layout, WrittenSeason, write_season
 from tasks.sources.synthetic.season import Season, SeasonParams, grow_season
+from tests.support.orthophoto_season import field_of_season
 
 SIZE = 32
 WATCHED_UNTIL = date(2021, 10, 31)  # after the last harvest of the season
@@ -32,6 +34,8 @@ def open_source(written: WrittenSeason) -> Source:
     if written.layout == "folder":
         # The folders are named with an underscore; the order is that of the classes everywhere else.
         return FolderSource(root=root, classes=("not_ready", "ready"))
+    if written.layout == "field":
+        return field_of_season(written.root, WATCHED_UNTIL)
     # Prepared patches state their labels and have no harvest table.
     table = None if written.layout == "growliflower-prepared" else HarvestTable(observed_until=WATCHED_UNTIL)
     return GrowliFlowerSource(root=root, crop_size=SIZE, harvest_table=table)
@@ -59,7 +63,7 @@ def test_labels_splits_and_pixels(season: Season, tmp_path: Path, layout: Layout
     for one in images:
         seen = truth[one.plant_id, one.acquired]
         assert (one.label, one.split) == (int(seen.state == "ready"), seen.plant.split)
-        if layout.startswith("growliflower"):
+        if layout == "field" or layout.startswith("growliflower"):
             assert (one.easting, one.northing) == (seen.plant.easting, seen.plant.northing)
         has_crop_flag = bool({"crop_leaves_raster", "mostly_no_data"} & set(one.flags))
         assert has_crop_flag == ((one.plant_id, one.acquired) in flagged)
@@ -104,7 +108,7 @@ def test_plants_never_harvested_are_stated(season: Season, tmp_path: Path) -> No
         assert {one.plant_id for one in listing.images if one.harvest == Harvest.never()} == never
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "growliflower-orthophoto"])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in ORTHOPHOTOS])
 def test_spoiled_and_duplicate_files(tmp_path: Path, layout: Layout) -> None:
     faults = {"n_damaged": 2, "n_truncated": 3, "n_duplicates": 2}
     season = grow_season(SeasonParams.model_validate({**SMALL, **faults}))

@@ -3,18 +3,20 @@
 import csv
 import json
 import re
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
+import openpyxl
 import pytest
 import rasterio
 from PIL import Image
 
 from storage.errors import InputError
 from tasks.sources.contract import Harvest, Source, UnreadableImage
-from tasks.sources.synthetic.layout_files import LAYOUTS, Layout
+from tasks.sources.synthetic.layout_files import LAYOUTS, ORTHOPHOTOS, Layout
 from tasks.sources.synthetic.layouts import WrittenSeason, write_season
 from tasks.sources.synthetic.season import Season, SeasonParams, grow_season
 from tasks.sources.synthetic.source import SyntheticSource
@@ -80,7 +82,7 @@ class TestSource:
 
 
 class TestFolders:
-    @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one != "growliflower-orthophoto"])
+    @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one not in ORTHOPHOTOS])
     def test_pixels_read_back_exactly(self, tmp_path: Path, layout: Layout) -> None:
         season, written = write(tmp_path / "season", layout)
         assert written.images
@@ -89,7 +91,7 @@ class TestFolders:
             turned = {"orig": drawn, "flip": np.fliplr(drawn), "rot90": np.rot90(drawn)}[image.augmentation]
             np.testing.assert_array_equal(pixels, turned)
 
-    @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one != "growliflower-orthophoto"])
+    @pytest.mark.parametrize("layout", [one for one in LAYOUTS if one not in ORTHOPHOTOS])
     def test_faults_are_where_they_are_said_to_be(self, tmp_path: Path, layout: Layout) -> None:
         _, written = write(tmp_path / "season", layout, n_damaged=2, n_truncated=2, n_duplicates=1)
         spoiled = {*written.damaged, *written.truncated}
@@ -188,10 +190,45 @@ class TestOrthophoto:
         with rasterio.open(written.root / name) as raster:
             assert 0.5 < (raster.dataset_mask()[:32, :32] == 0).mean() < 0.75
 
-    def test_no_file_per_plant_to_spoil(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("layout", ORTHOPHOTOS)
+    def test_no_file_per_plant_to_spoil(self, tmp_path: Path, layout: Layout) -> None:
         with pytest.raises(InputError, match="no separate file for a plant"):
-            write(tmp_path / "season", "growliflower-orthophoto", n_damaged=1)
+            write(tmp_path / "season", layout, n_damaged=1)
         assert not list(tmp_path.iterdir())
+
+
+class TestField:
+    @pytest.mark.parametrize("size", [32, 36])  # with 36 pixels plots begin at half pixels
+    def test_one_raster_of_every_date_has_every_plant_in_its_place(self, tmp_path: Path, size: int) -> None:
+        season, written = write(tmp_path / "season", "field", image_size=size)
+        assert not written.flagged
+        for day in DATES:
+            with rasterio.open(written.root / f"ortho_{day}.tif") as raster:
+                rgba, to_map = raster.read().transpose(1, 2, 0), raster.transform
+                assert raster.crs.to_epsg() == 25832
+            n_opaque = int((rgba[..., 3] == 255).sum())
+            assert n_opaque == len(season.plants) * size**2 and not rgba[rgba[..., 3] == 0].any()
+            for plant in season.plants:
+                column, row = (plant.easting - to_map.c) / to_map.a, (plant.northing - to_map.f) / to_map.e
+                left, top = round(column - size / 2), int(np.floor(round(row - size / 2, 3) + 0.5))
+                window = rgba[top : top + size, left : left + size, :3]
+                np.testing.assert_array_equal(window, season.image(season.observation(plant.plant_id, day)))
+
+    def test_plants_and_harvests(self, tmp_path: Path) -> None:
+        season, written = write(tmp_path / "season", "field")
+        assert {path.name for path in written.root.iterdir()} == {
+            *(f"ortho_{day}.tif" for day in DATES), "plants.gpkg", "harvest.xlsx", "season.json"
+        }  # fmt: skip
+        plants: Any = geopandas.read_file(written.root / "plants.gpkg", layer="plants")
+        assert plants.crs.to_epsg() == 25832
+        columns = ["plant_id", "plot", "row", "number", "split"]
+        assert plants[columns].to_numpy().tolist() == [[getattr(one, c) for c in columns] for one in season.plants]
+        assert [(p.x, p.y) for p in plants.geometry] == [(one.easting, one.northing) for one in season.plants]
+        (sheet,) = openpyxl.load_workbook(written.root / "harvest.xlsx").worksheets
+        header, *rows = sheet.iter_rows(values_only=True)
+        assert header == ("plant_id", "harvest_date")
+        found = [(name, cell.date() if isinstance(cell, datetime) else cell) for name, cell in rows]
+        assert found == [(one.plant_id, one.harvest or "never") for one in season.plants]
 
 
 class TestWriting:
