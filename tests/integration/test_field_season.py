@@ -13,6 +13,7 @@ from storage.artifacts import Store
 from storage.records.campaigns import CampaignRecord
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
+from tasks.classify.training import TrainParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layouts import write_season
@@ -25,9 +26,11 @@ from tests.support.orthophoto_season import field_of_season
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WATCHED_UNTIL = date(2022, 10, 31)
+TRAIN = TrainParams(epochs=1, learning_rate=1e-3)
 # Columns that say where images and splits were read, and the artefacts named after it.
 OF_THE_SOURCE = {"path", "sha256", "split_source", "classifier", "clusters"}
 OF_OTHERS = {"cluster_matches", "reviews", "audit", "acquisitions", "backfill"}  # later fits, people, other flows
+MAY_BE_EMPTY = {"rejected", "drift"}  # nothing was left out; a date has no unseen plant
 LAYOUTS = ("growliflower", "field")
 
 
@@ -49,24 +52,26 @@ def records(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "field": field_of_season(roots["field"], WATCHED_UNTIL),
     }
     return {
-        name: analyse_campaign(small_campaign(name, source=source), str(store.root)) for name, source in sources.items()
+        name: analyse_campaign(small_campaign(name, source=source, train=TRAIN), str(store.root))
+        for name, source in sources.items()
     }
 
 
 @pytest.mark.parametrize("day", DATES)
 def test_images_are_equal(store: Store, records: dict[str, CampaignRecord], day: date) -> None:
     patches, crops = (read_array(store.open(records[layout].artifacts[f"images {day}"]), IMAGES) for layout in LAYOUTS)
-    assert len(patches) > 30
+    assert len(patches) > 5
     np.testing.assert_array_equal(patches, crops)
 
 
 @pytest.mark.parametrize("name", sorted(TABLES.keys() - OF_OTHERS))
-def test_published_tables_are_equal(store: Store, records: dict[str, CampaignRecord], name: str) -> None:
+@pytest.mark.usefixtures("records")
+def test_published_tables_are_equal(store: Store, name: str) -> None:
     patches, crops = (local(store.root / f"tables/{name}/campaign={layout}") for layout in LAYOUTS)
     files = sorted(path.relative_to(patches) for path in patches.rglob("*.parquet"))
     assert files == sorted(path.relative_to(crops) for path in crops.rglob("*.parquet")) != []
     for file in files:
         expected, found = (load_table(folder / file, TABLES[name]).to_pydict() for folder in (patches, crops))
+        assert name in MAY_BE_EMPTY or any(expected.values())
         for column in expected.keys() - OF_THE_SOURCE:
             assert expected[column] == found[column], (file, column)
-    assert records.keys() == set(LAYOUTS)
