@@ -114,7 +114,7 @@ def synth(
     season = SeasonParams(**options)
     written = write_synthetic_season(folder, layout, season)
     found = {"folder": str(written.root), "layout": layout, "n_images": len(written.images)}
-    said = f"{len(written.images)} images" if written.images else f"orthophotos of {len(season.dates)} dates"
+    said = f"{len(written.images)} images" if written.images else "orthophotos"
     print(json.dumps(found) if as_json else f"{said} in layout {layout}: {written.root}")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.orthophotos import small_transform, write_vrt
 from tests.support.small_field import CRS, LINES, save, write_field
 from tests.unit.flows.cli.test_main import main
 
@@ -59,6 +60,12 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 )
 def test_what_the_file_shows_is_told_before_a_run(say: Any, old: str, new: str, message: str) -> None:
     assert message in say("run", old, new)
+
+
+def test_a_vrt_of_missing_files_is_one_message(say: Any, tmp_path: Path) -> None:
+    vrt = tmp_path / "field7/2024-05-01.vrt"
+    write_vrt(vrt, (3, 80, 80), small_transform(), CRS, {"gone.tif": (0, 0, 80, 80)})
+    assert "2024-05-01.vrt names 1 of 1 files that are not there" in say("plan", "ortho_{date}.tif", "{date}.vrt")
 
 
 def test_what_the_files_show_is_told_before_a_plan(say: Any, tmp_path: Path) -> None:

@@ -159,6 +159,17 @@ class TestWrongUse:
         assert is_one_message(capsys.readouterr().err)
 
 
+class TestSynth:
+    def test_orthophotos_are_written_for_the_source_that_reads_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        small = ("--plots", "1", "--plants-per-row", "1", "--image-size", "32", "--date", "2021-08-23")
+        assert main(monkeypatch, "synth", tmp_path / "field7", "--layout", "field", *small) == 0
+        assert capsys.readouterr().out == f"orthophotos in layout field: {tmp_path / 'field7'}\n"
+        names = {path.name for path in (tmp_path / "field7").iterdir()}
+        assert names == {"ortho_2021-08-23.tif", "plants.gpkg", "harvest.xlsx", "season.json"}
+
+
 class TestReport:
     def test_an_unknown_campaign(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
