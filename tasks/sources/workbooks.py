@@ -97,6 +97,22 @@ def open_workbook(path: Path, has_results: bool) -> "Workbook":
         ) from error
 
 
+def sheets_of(path: Path) -> list[str]:
+    """Return the names of the sheets of a workbook that are visible and hold anything.
+
+    Raises
+    ------
+    InputError : the workbook is missing, damaged, has a password or is of another kind.
+    """
+    refuse_other_kinds(path)
+    return [one.title for one in visible_sheets(open_workbook(path, has_results=True))]
+
+
+def visible_sheets(book: "Workbook") -> "list[Worksheet]":
+    """Return the sheets of a workbook that are visible and hold anything."""
+    return [one for one in book.worksheets if one.sheet_state == "visible" and has_cells(one)]
+
+
 def choose_sheet(name: str, book: "Workbook", sheet: str | None) -> "Worksheet":
     """Return the sheet of a name, or the only visible one that holds anything.
 
@@ -104,7 +120,7 @@ def choose_sheet(name: str, book: "Workbook", sheet: str | None) -> "Worksheet":
     ------
     InputError : there is no such sheet, or not exactly one to choose.
     """
-    held = [one for one in book.worksheets if one.sheet_state == "visible" and has_cells(one)]
+    held = visible_sheets(book)
     chosen = held if sheet is None else [one for one in book.worksheets if one.title == sheet]
     if len(chosen) == 1:
         return chosen[0]
