@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,6 +83,7 @@ def write_init(folder: Path, path: Path, kind: Kind | None, day: date | None) ->
     keys = with_root(found.taken.keys, root, own, folder)
     content = content_of(keys)
     content["source"]["root"] = str(root)
+    refuse_useless_date(day, content["dates"])
     listing, refused = list_images(content, found.taken.n_crops)
     keys = with_notes(keys, listing.notes if listing else ())
     text = write_campaign(head_of(folder, found, refused), keys)
@@ -109,6 +111,16 @@ def write_init(folder: Path, path: Path, kind: Kind | None, day: date | None) ->
         "listed": None if listing is None else count_images(listing),
         "notes": list(listing.notes) if listing else [],
     }
+
+
+def refuse_useless_date(day: date | None, found: Sequence[str]) -> None:
+    """Raise InputError if a date is given, and names or tables state the dates of the images."""
+    if day is not None and list(found) != [day.isoformat()]:
+        raise InputError(
+            f"--date is {day}, and the images have the dates {', '.join(found)}",
+            "--date is for images whose names and tables state no date",
+            "leave out --date; the key `dates` of the campaign file can be shortened",
+        )
 
 
 def head_of(folder: Path, found: "Found", refused: InputError | None) -> list[str]:
@@ -210,7 +222,8 @@ def print_init(found: dict[str, Any]) -> None:
         print("questions that could not be decided:")
     for one in found["questions"]:
         print(f"  line {one['line']}: {one['text']}")
-    print("next:", f"harvest look {found['file']}", f"harvest run {found['file']}", sep="\n  ")
+    file = shlex.quote(found["file"])
+    print("next:", f"harvest look {file}", f"harvest run {file}", sep="\n  ")
 
 
 def print_images(found: dict[str, Any]) -> None:

@@ -49,7 +49,6 @@ class Recognised:
     used : paths of the files that the source reads, relative to the folder, and names of the tables in them.
     reasons : why a file is not used, by path.
     n_crops : number of crops of orthophotos; 0 for images that are files.
-    remarks : cautions about the season as a whole.
     """
 
     kind: Kind
@@ -58,7 +57,6 @@ class Recognised:
     used: frozenset[str]
     reasons: dict[str, str]
     n_crops: int = 0
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,12 @@ DEFAULT_FIELD = "Field2"
 def recognise_fiftyone(files: FolderFiles) -> Recognised | NotThere:
     """Recognise the FiftyOne export by its `samples.json`."""
     if SAMPLES_FILE not in files.paths:
-        return NotThere()
+        below = [path for path in files.paths if path.endswith(f"/{SAMPLES_FILE}")]
+        return (
+            NotThere(f"{below[0]} in a folder below", "name the folder that holds samples.json")
+            if below
+            else NotThere()
+        )
     try:
         entries = load_entries(files.root / SAMPLES_FILE)
         fields = Counter(

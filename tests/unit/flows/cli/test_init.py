@@ -65,7 +65,7 @@ def test_file_terminal_and_json_agree(
     assert main(monkeypatch, "init", field) == 0
     said = capsys.readouterr().out
     path = field / "campaign.toml"
-    assert said.endswith(f"next:\n  harvest look {path}\n  harvest run {path}\n")
+    assert said.endswith(f"next:\n  harvest look '{path}'\n  harvest run '{path}'\n")
     assert all(line in said for line in found["recognised"]) and "72 of 36 plants" in said
     own = read(path)
     assert own["source"].pop("root") == "." and own["campaign"] == "feld-7"
@@ -116,6 +116,27 @@ def test_images_that_cannot_be_listed(
     assert "Traceback" not in error and "Dates in harvest.csv outside" in (tmp_path / "campaign.toml").read_text()
 
 
+def test_values_that_no_campaign_may_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plants 2 km apart are told by the loader, with the line of the file."""
+    write_orthos(tmp_path)
+    rows = [f"{365000 + 2000 * (i % 5)},{5614000 - 2000 * (i // 5)}" for i in range(25)]
+    write_lines(tmp_path / "plants.csv", "easting,northing", *rows)
+    assert main(monkeypatch, "init", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert is_one_message(error) and "source.crop_metres: must be at most 1000, got 2000" in error
+    assert (tmp_path / "campaign.toml").exists()
+
+
+def test_many_crops_are_left_to_the_look(
+    field: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.cli.init.MOST_CROPS", 71)
+    assert main(monkeypatch, "init", field) == 0
+    assert "images: 72 crops, too many to list here; harvest look lists them" in capsys.readouterr().out
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -127,6 +148,10 @@ class TestRefused:
             (["Feld 7", "--out", "link.toml"], "link.toml exists"),
             (["Feld 7", "--out", "gone/a.toml"], "There is no folder gone"),
             (["Feld 7", "--source", "fiftyone"], "holds no source of the kind fiftyone"),
+            (
+                ["Feld 7", "--date", "2024-06-03"],
+                "--date is 2024-06-03, and the images have the dates 2024-06-03, 2024-",
+            ),
             (["undated"], "1 orthophotos without a date in their paths"),
         ],
     )

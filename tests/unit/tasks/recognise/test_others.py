@@ -79,6 +79,11 @@ class TestReleases:
         (key,) = [key for key in look(tmp_path / "season").taken.keys if key.name == "field"]
         assert key.value == "Field2" and key.others == (("Field1", "1 dates"),)
 
+    def test_samples_in_a_folder_below(self, tmp_path: Path) -> None:
+        write_lines(tmp_path / "release/samples.json", "{}")
+        error = refusal(tmp_path)
+        assert "release/samples.json in a folder below" in error.found and "name the folder" in error.remedy
+
     def test_damaged_samples(self, tmp_path: Path) -> None:
         (tmp_path / "samples.json").write_text("{")
         assert "fiftyone: samples.json, which cannot be used" in refusal(tmp_path).found
