@@ -223,7 +223,9 @@ def print_init(found: dict[str, Any]) -> None:
     for one in found["questions"]:
         print(f"  line {one['line']}: {one['text']}")
     file = shlex.quote(found["file"])
-    print("next:", f"harvest look {file}", f"harvest run {file}", sep="\n  ")
+    is_labelled = found["listed"] is None or found["listed"]["n_labelled"] > 0
+    run = f"harvest run {file}" if is_labelled else "labels, without which harvest run cannot train"
+    print("next:", f"harvest look {file}", run, sep="\n  ")
 
 
 def print_images(found: dict[str, Any]) -> None:

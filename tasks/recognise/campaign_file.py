@@ -31,7 +31,7 @@ def write_campaign(head: Sequence[str], keys: Sequence[Key]) -> str:
         if heading and all(key.is_open for key in of_table):
             question, *others = of_table
             lines += ["", *comment(question.why, QUESTION), f"# {heading}", assignment(question)]
-            lines += [line for key in others for line in described(key)]
+            lines += [line for key in others for line in (*comment(key.why), assignment(key))]
         else:
             lines += ["", *([heading] if heading else [])]
             lines += [line for key in of_table for line in described(key)]

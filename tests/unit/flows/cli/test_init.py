@@ -129,6 +129,16 @@ def test_values_that_no_campaign_may_have(
     assert (tmp_path / "campaign.toml").exists()
 
 
+def test_without_labels_a_run_is_not_what_comes_next(
+    field: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (field / "cut.xlsx").unlink()
+    assert main(monkeypatch, "init", field) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("labels, without which harvest run cannot train\n") and said.count("  line ") == 1
+    assert "Which plants were cut when?" in said
+
+
 def test_many_crops_are_left_to_the_look(
     field: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ def test_the_text_of_a_small_file() -> None:
         "# ? Which table?",
         "# [source.harvest_table]",
         '# path = "harvest.csv"',
-        "# ? Which column?",
+        "# Which column?",
         '# plant_column = "plant_id"',
     ]
 
