@@ -12,13 +12,14 @@ from rasterio.io import DatasetReader
 from storage.errors import InputError
 from tasks.recognise.folder_files import FolderFiles
 from tasks.sources.contract import UnreadableImage
+from tasks.sources.field.layers import describe, has_heights, is_mask, n_shown_bands
 from tasks.sources.field.pixels import find_bands, has_nodata
 from tasks.sources.field.rasters import compile_pattern, find_rasters, read_date
+from tasks.sources.field.vrt import without_parts
 from tasks.sources.raster import open_raster
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".img", ".vrt"})
 SAME_PLACE = 0.5  # share of the smaller of two rasters above which both show the same place, and are no tiles
-HEIGHTS = "heights or a mask beside the orthophotos, which have three bands or more"
 NO_PLACE = "states no coordinate reference system or no position of its pixels, so it is no orthophoto"
 NO_TILES = "an orthophoto without a date in its path, and no tile of the others, so one date cannot be that of all"
 NO_DATE = "an orthophoto without a date in its path, such as 2021-08-23, 2021_08_23 or 20210823"
@@ -32,6 +33,8 @@ class Ortho:
     ----------
     day : date in its path; None if there is none.
     template : path with `{date}` in the place of the date.
+    layer : what a raster of one or two bands is, such as heights or a mask; empty for one of colours.
+    is_layer : whether it is heights or a mask, also where no raster has colours.
     crs, epsg : coordinate reference system as WKT, and its EPSG code if it has one.
     pixel : width and height of a pixel, units of the system.
     bounds : least x and y, greatest x and y.
@@ -43,9 +46,10 @@ class Ortho:
     path: str
     day: date | None
     template: str
+    layer: str
+    is_layer: bool
     crs: str
     epsg: int | None
-    n_bands: int
     types: str
     pixel: tuple[float, float]
     bounds: tuple[float, float, float, float]
@@ -89,8 +93,9 @@ class Orthos:
 def find_orthos(files: FolderFiles) -> Orthos:
     """Find the orthophotos of a folder.
 
-    A raster is an orthophoto if it has a georeference, and three bands or more where another one has so many. Several
-    on one date are tiles if they have one system and size of pixels, and hardly overlap. Otherwise those are taken that
+    A raster is an orthophoto if it has a georeference, and colours where another one has them. Where none has colours,
+    heights and masks are left out. Tiles that a VRT of the same date names are read through it. Several orthophotos of
+    one date are tiles if they have one system and size of pixels, and hardly overlap. Otherwise those are taken that
     have most dates, then the finest pixels, then the first name.
     """
     found: list[Ortho] = []
@@ -101,8 +106,9 @@ def find_orthos(files: FolderFiles) -> Orthos:
             found.append(looked)
         else:
             reasons[path] = looked
-    most = max((one.n_bands for one in found), default=0)
-    reasons |= {one.path: f"{one.types}, {HEIGHTS}" for one in found if one.n_bands < 3 <= most}
+    has_colours = any(not one.layer for one in found)
+    reasons |= {one.path: one.layer for one in found if one.layer and (has_colours or one.is_layer)}
+    reasons |= parts_of_vrt(files.root, found)
     found = [one for one in found if one.path not in reasons]
     dated = [one for one in found if one.day is not None]
     if not dated and files.day is not None and not any_same_place(found):
@@ -120,6 +126,18 @@ def find_orthos(files: FolderFiles) -> Orthos:
         if one.day is not None:
             of_date[one.day].append(one)
     return Orthos({day: tuple(ones) for day, ones in sorted(of_date.items())}, others, reasons)
+
+
+def parts_of_vrt(root: Path, found: Sequence[Ortho]) -> dict[str, str]:
+    """Return the rasters that are read through a VRT of the same date, and this as the reason.
+
+    Tiles without a date in their paths belong to every date.
+    """
+    parts: set[str] = set()
+    for day in {one.day for one in found}:
+        paths = [one.path for one in found if one.day in {day, None}]
+        parts |= {*paths} - {*without_parts(root, paths)}
+    return dict.fromkeys(sorted(parts), "read through the VRT of its date")
 
 
 def look_at_ortho(root: Path, path: str) -> Ortho | str:
@@ -145,9 +163,10 @@ def describe_ortho(dataset: DatasetReader, path: str) -> Ortho:
         path,
         day,
         template,
+        "" if n_shown_bands(dataset) >= 3 else describe(dataset),
+        has_heights(dataset) or is_mask(dataset),
         dataset.crs.to_wkt(),
         dataset.crs.to_epsg(),
-        dataset.count,
         f"{dataset.count} band{'s' * (dataset.count > 1)} of {', '.join(sorted(set(dataset.dtypes)))}",
         (float(np.hypot(*matrix[:2, 0])), float(np.hypot(*matrix[:2, 1]))),
         (float(x.min()), float(y.min()), float(x.max()), float(y.max())),

@@ -32,7 +32,7 @@ from tests.support.first_field import (
     write_orthos,
     write_plants,
 )
-from tests.support.orthophotos import NORTH, ORTHOPHOTOS, WEST, needs_orthophotos, write_raster
+from tests.support.orthophotos import NORTH, ORTHOPHOTOS, WEST, needs_orthophotos, write_raster, write_vrt
 from tests.support.workbooks import write_workbook
 
 ISO = [day.isoformat() for day in DAYS]
@@ -121,6 +121,18 @@ class TestRasters:
         assert values(found)["source.rasters"] == "{date}/*st.tif" and not found.taken.reasons
         assert listed(tmp_path, found) == len(PLANTS) * 2
 
+    def test_a_vrt_of_tiles_is_taken_for_them(self, tmp_path: Path) -> None:
+        tiles: dict[str, tuple[int, int, int, int]] = {}
+        for name, left in (("west", 0), ("east", WIDTH // 2)):
+            part = draw(DAYS[0])[:, :, left : left + WIDTH // 2]
+            write_raster(tmp_path / f"{name}.tif", part, TRANSFORM @ Affine.translation(left, 0), CRS)
+            tiles[f"../{name}.tif"] = (left, 0, WIDTH // 2, WIDTH)
+        (tmp_path / ISO[0]).mkdir()
+        write_vrt(tmp_path / f"{ISO[0]}/whole.vrt", (3, WIDTH, WIDTH), TRANSFORM, CRS, tiles)
+        found = look(tmp_path)
+        assert values(found)["source.rasters"] == "{date}/whole.vrt" and listed(tmp_path, found) == len(PLANTS)
+        assert any("read through the VRT of its date" in line for line in found.unused)
+
     def test_files_that_fit_no_pattern_are_named(self, tmp_path: Path) -> None:
         write_orthos(tmp_path, "{date}.tif", DAYS[:1])
         write_orthos(tmp_path, "late/flight of {date}.tif", DAYS[1:])
@@ -143,7 +155,7 @@ class TestRasters:
         found = look(tmp_path)
         said = "\n".join(found.unused)
         assert values(found)["source.rasters"] == "flights/{date}/ortho.tif"
-        assert "dsm.tif: 1 band of float32, heights or a mask" in said and "plain.tif: states no coordinate" in said
+        assert "dsm.tif: heights: 1 band of float32" in said and "plain.tif: states no coordinate" in said
         assert "1 other file (.json)" in said
         assert "overview.tif: an orthophoto without a date" in said and "broken.tif: " in said
 
