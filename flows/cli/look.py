@@ -5,9 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.cli.options import tables_console
+from flows.cli.options import check_folder, tables_console
 from flows.parameters import CampaignParams
-from storage.errors import InputError
 from tasks.look.look import CampaignLook, look_at_campaign
 from tasks.look.page import render_look
 
@@ -21,7 +20,8 @@ def write_look(params: CampaignParams, folder: Path) -> dict[str, Any]:
     ------
     InputError : the folder cannot be one, the source refuses its files, or the harvest table does not fit the images.
     """
-    refuse_file(folder)
+    found = f"The page cannot be written to {folder}"
+    check_folder(folder, found, "The page of a look is written to a folder", "give another --out")
     look = look_at_campaign(
         params.source, params.dates, params.ingest, params.cluster.n_needed, params.classifier is None
     )
@@ -29,17 +29,6 @@ def write_look(params: CampaignParams, folder: Path) -> dict[str, Any]:
     page = folder / f"{params.campaign}.html"
     page.write_text(render_look(params.campaign, look), encoding="utf-8")
     return look_rows(params.campaign, look, page)
-
-
-def refuse_file(folder: Path) -> None:
-    """Raise InputError if a file stands in a folder's place or above it."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
-    if not there.is_dir():
-        raise InputError(
-            f"The page cannot be written to {folder}: {there} is {'a file' if there.exists() else 'a broken link'}",
-            "The page of a look is written to a folder",
-            "give another --out",
-        )
 
 
 def look_rows(campaign: str, look: CampaignLook, page: Path) -> dict[str, Any]:

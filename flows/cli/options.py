@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 def checked(store: str) -> str:
     """Return a store's address after checking that its folder is none of a file, or its bucket can be used."""
     if "://" not in store:
-        check_folder(Path(store))
+        check_folder(
+            Path(store),
+            f"The store {store} cannot be a folder",
+            "A store must be a folder, or a place in a bucket: s3://bucket/prefix",
+            "give another --store, or set HARVEST_STORE",
+        )
     else:
         from storage.artifacts import Store
 
@@ -27,20 +32,21 @@ def checked(store: str) -> str:
     return store
 
 
-def check_folder(store: Path) -> None:
-    """Refuse a store whose place is a file, or where no folder can be made.
+def check_folder(folder: Path, cannot: str, rule: str, remedy: str) -> None:
+    """Refuse a place where no folder can be made, because a file stands there or above it.
+
+    Parameters
+    ----------
+    cannot : beginning of the message, a statement of what cannot be.
+    rule, remedy : as in InputError.
 
     Raises
     ------
-    InputError : a file stands at the store's path or above it.
+    InputError : a file, or a broken link, stands at the folder's path or above it.
     """
-    there = next(place for place in (store, *store.absolute().parents) if place.exists() or place.is_symlink())
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
     if not there.is_dir():
-        raise InputError(
-            f"The store {store} cannot be a folder: {there} is {'a file' if there.exists() else 'a broken link'}",
-            "A store must be a folder, or a place in a bucket: s3://bucket/prefix",
-            "give another --store, or set HARVEST_STORE",
-        )
+        raise InputError(f"{cannot}: {there} is {'a file' if there.exists() else 'a broken link'}", rule, remedy)
 
 
 CampaignArgument = Annotated[str, typer.Argument(help="Name of a campaign that was run on this store")]
