@@ -21,7 +21,8 @@ from tests.unit.flows.cli.test_main import is_one_message, main
 
 # Packages that a quick answer cannot wait for: each takes from a tenth of a second to seconds to import.
 HEAVY = (
-    "prefect torch torchvision sklearn scipy pandas pyarrow zarr rasterio skimage matplotlib distributed pyproj rich"
+    "prefect torch torchvision sklearn scipy pandas pyarrow zarr rasterio skimage matplotlib distributed pyproj rich "
+    "huggingface_hub"
 )
 LEAST = 'dates = ["2021-08-23"]\n[source]\nkind = "folder"\nroot = "images"\n'
 CLASSIFIER = '[classifier]\npath = "weights.pt"\n'
@@ -224,6 +225,8 @@ class TestDatesAndClusters:
         (["--version"], 0, "pydantic numpy"),
         (["run", "--help"], 0, "numpy"),
         (["run", "absent.toml"], 2, ""),
+        (["fetch", "--help"], 0, "numpy"),
+        (["fetch", "growliflower", "weights.pt"], 2, "numpy"),
         (["run", "wrong.toml"], 2, ""),
         (["run", "field2.toml"], 2, ""),
         (["score", "field2", "--date", "2021-08-23"], 2, ""),
