@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from tasks.parameters import Params
-from tasks.sources.checks import in_listing_order, require_dates
+from tasks.sources.checks import in_listing_order, join_dates, require_dates
 from tasks.sources.contract import FileLook, LeftOut, ReadImage, SourceImage, SourceListing, UnreadableImage
 from tasks.sources.crs import check_crs
 from tasks.sources.field.plants_file import PlantsFile, find_plants_file
 from tasks.sources.field.rasters import find_rasters
+from tasks.sources.field.shifts import NO_SHIFT, describe_shift, move_places, refuse_shifts_without_raster
 from tasks.sources.files import find_root
 from tasks.sources.growliflower.release import CLASSES
 from tasks.sources.harvest_table import HarvestTable, find_harvests
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     from numpy.typing import NDArray
 
     from tasks.sources.field.pixels import Reading
+
+MOST_SHIFT = 50.0  # largest shift of an orthophoto in one direction, metres; systems of coordinates differ by more
+Metres = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class FieldSource(Params):
@@ -74,6 +78,12 @@ class FieldSource(Params):
         description="Pixel values that become black and white on all dates; needed for pixels that are not 8-bit, such "
         "as [0, 65535], or [0, 0.3] for reflectance. null keeps 8-bit pixels as they are",
     )
+    shift: dict[date, tuple[Metres, Metres]] = Field(
+        default_factory=dict,
+        description="Table of how far the orthophoto of a date lies east and north of the plants' positions, metres of "
+        "source.crs, for flights that are badly registered: 2021-08-25 = [0.42, -0.10]. Crops of the date are cut so "
+        "far from the positions, which stay as they are in tables and maps. Dates without an entry are not shifted",
+    )
     block_metres: float | None = Field(
         default=None,
         gt=0,
@@ -124,6 +134,18 @@ class FieldSource(Params):
             raise ValueError("the first value, which becomes black, must be the smaller; exchange them")
         return value_range
 
+    @field_validator("shift")
+    @classmethod
+    def _near(cls, shift: dict[date, tuple[float, float]]) -> dict[date, tuple[float, float]]:
+        far = [day for day, metres in shift.items() if max(map(abs, metres)) > MOST_SHIFT]
+        if far:
+            raise ValueError(
+                f"the orthophoto of {join_dates(sorted(far))} would lie more than {MOST_SHIFT:g} m from the plants; a "
+                "shift corrects an inexact flight, not a wrong coordinate reference system; give metres to the east "
+                "and north, or correct the CRS of the orthophoto"
+            )
+        return shift
+
     @field_validator("block_metres")
     @classmethod
     def _has_effect(cls, block_metres: float | None, known: ValidationInfo) -> float | None:
@@ -145,7 +167,7 @@ class FieldSource(Params):
         """Return the acquisition dates that have orthophotos, ascending."""
         root = find_root(self.root)
         find_plants_file(root, self.plants)
-        return tuple(find_rasters(root, self.rasters))
+        return tuple(self._find_rasters(root))
 
     def list_images(self, dates: Sequence[date]) -> SourceListing:
         """List every plant of the field on these dates.
@@ -156,7 +178,8 @@ class FieldSource(Params):
         Raises
         ------
         InputError : a file, column or CRS is missing, plants have no position or the same id, an orthophoto cannot be
-            read as stated, no plant lies in any orthophoto, or the harvest table is malformed.
+            read as stated, a shift has no orthophoto, no plant lies in any orthophoto, or the harvest table is
+            malformed.
         """
         from tasks.sources.field.crops import list_crops
         from tasks.sources.field.plants import read_plants
@@ -165,7 +188,7 @@ class FieldSource(Params):
         from tasks.sources.field.splits import Blocks, without_labels
 
         root = find_root(self.root)
-        rasters = find_rasters(root, self.rasters)
+        rasters = self._find_rasters(root)
         wanted = require_dates(dates, tuple(rasters))
         side = self.crop_side()
         margin = side if self.block_margin is None else self.block_margin
@@ -175,8 +198,11 @@ class FieldSource(Params):
         left_out: list[LeftOut] = []
         notes = [*found.notes, *([describe_crop(side, self.plants.path)] if self.crop_metres is None else [])]
         for day in wanted:
-            listed, outside, remarks = list_crops(root, day, rasters[day], found, self._reading())
-            images, left_out, notes = images + listed, left_out + outside, notes + remarks
+            shift = self.shift.get(day, NO_SHIFT)
+            moved = move_places(found, shift, self.crs)
+            listed, outside, remarks = list_crops(root, day, rasters[day], moved, self._reading())
+            images, left_out = images + listed, left_out + outside
+            notes += [*describe_shift(day, shift), *remarks]
         if not images and all(one.reason == "outside_raster" for one in left_out):
             refuse_plants_outside(root, left_out[0].path, self.plants.path, found.places, found.crs)
         records = find_harvests(root, self.harvest_table, tuple(rasters))
@@ -230,6 +256,11 @@ class FieldSource(Params):
         from tasks.sources.field.spacing import find_crop_metres
 
         return self.crop_metres or find_crop_metres(find_root(self.root), self.plants, self.crs)
+
+    def _find_rasters(self, root: Path) -> dict[date, tuple[str, ...]]:
+        found = find_rasters(root, self.rasters)
+        refuse_shifts_without_raster(self.shift, found)
+        return found
 
     def _reading(self) -> "Reading":
         from tasks.sources.field.pixels import Reading

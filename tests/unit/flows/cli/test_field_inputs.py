@@ -50,6 +50,13 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ("crop_metres", "crop_meters", "did you mean crop_metres?"),
         ("{date}", "date", "the pattern must hold {date} once"),
         ('path = "plants.csv"\n', "", "source.plants.path: missing"),
+        (
+            "[export]",
+            "[source.shift]\n2024-05-02 = [0.1, 0]\n[export]",
+            "names 2024-05-02, and there are orthophotos of",
+        ),
+        ("[export]", "[source.shift]\n2024-05-01 = [90, 0]\n[export]", "would lie more than 50 m from the plants"),
+        ("[export]", "[source.shift]\n2024-05-01 = [nan, 0]\n[export]", "source.shift"),
         ('"plants.csv"', '"plants.gpkg"', "correct source.plants.path"),
         ("2024-05-01", "2024-05-02", "dates available: 2024-05-01, 2024-05-08"),
         ('crs = "EPSG:32632"\n[source.plants]', "[source.plants]", "EPSG:32632 and source.crs is EPSG:25832"),
