@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     from numpy.typing import NDArray
 
     from tasks.sources.field.pixels import Reading
+    from tasks.sources.field.views import Part, View
 
 MOST_SHIFT = 50.0  # largest shift of an orthophoto in one direction, metres; systems of coordinates differ by more
 Metres = Annotated[float, Field(allow_inf_nan=False)]
@@ -256,6 +257,19 @@ class FieldSource(Params):
         from tasks.sources.field.spacing import find_crop_metres
 
         return self.crop_metres or find_crop_metres(find_root(self.root), self.plants, self.crs)
+
+    def read_views(self, day: date, parts: Sequence["Part"]) -> "list[View]":
+        """Read parts of a date's orthophoto at the plants' own positions, so that its shift is taken out.
+
+        Raises
+        ------
+        UnreadableImage : the orthophoto is damaged.
+        """
+        from tasks.sources.field.views import read_views
+
+        root, shift = find_root(self.root), self.shift.get(day, NO_SHIFT)
+        moved = [part.moved(*shift) for part in parts]
+        return read_views(root, day, self._find_rasters(root)[day], moved, self._reading())
 
     def _find_rasters(self, root: Path) -> dict[date, tuple[str, ...]]:
         found = find_rasters(root, self.rasters)

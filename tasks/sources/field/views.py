@@ -1,0 +1,122 @@
+"""Read parts of a date's orthophoto at any pixel size, north up in the system of the plants: thumbnails and windows."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import Resampling
+
+from tasks.sources.field.crops import Tile, open_tiles
+from tasks.sources.field.pixels import Reading, find_bands, read_window
+from tasks.sources.projections import transform
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east and north, metres."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part of an orthophoto: its bounds in the system of the plants, and the size in which it is read, pixels."""
+
+    bounds: Bounds
+    width: int
+    height: int
+
+    @property
+    def pixel(self) -> float:
+        """Return the width of a pixel, metres."""
+        return (self.bounds[2] - self.bounds[0]) / self.width
+
+    def moved(self, east: float, north: float) -> "Part":
+        """Return the part that lies so many metres further east and north."""
+        west, south, right, top = self.bounds
+        return replace(self, bounds=(west + east, south + north, right + east, top + north))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Pixels of a part, shape (height, width, 3), RGB, 0..255, north up; and where the orthophoto has some."""
+
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+
+def read_views(root: Path, day: date, paths: Sequence[str], parts: Sequence[Part], reading: Reading) -> list[View]:
+    """Read parts of a date's orthophoto, black where it has no pixel.
+
+    Tiles are joined, and turned or otherwise projected ones are warped. Overviews are used where there are some.
+
+    Raises
+    ------
+    InputError : the tiles have different CRSs or pixel sizes, or cannot be read as stated.
+    UnreadableImage : a tile is damaged.
+    """
+    views: list[View] = []
+    with ExitStack() as stack:
+        tiles, _, _ = open_tiles(stack, root, day, paths, reading)
+        placed = [(tile, area_of(tile, reading.crs)) for tile in tiles]
+        views += [read_view(placed, part, reading) for part in parts]
+    return views
+
+
+def area_of(tile: Tile, crs: str) -> Bounds:
+    """Return the bounds of a tile in another CRS."""
+    width, height = tile.dataset.width, tile.dataset.height
+    corners = tile.grid.to_map @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    x, y = transform(corners[0], corners[1], tile.grid.crs, crs)
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def read_view(tiles: Sequence[tuple[Tile, Bounds]], part: Part, reading: Reading) -> View:
+    """Read a part from the tiles that it touches; where tiles overlap, the first counts."""
+    pixels = np.zeros((part.height, part.width, 3), np.uint8)
+    valid = np.zeros((part.height, part.width), np.bool_)
+    for tile, area in tiles:
+        if touch(area, part.bounds) and not valid.all():
+            found, known = read_warped(tile, part, reading)
+            taken = known & ~valid
+            pixels[taken] = found[taken]
+            valid |= taken
+    return View(pixels, valid)
+
+
+def touch(one: Bounds, other: Bounds) -> bool:
+    """Return whether two areas have a point in common."""
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
+
+
+def read_warped(tile: Tile, part: Part, reading: Reading) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read a part of one tile, averaged over its pixels: RGB (height, width, 3), and where there are pixels."""
+    west, south, east, north = part.bounds
+    colours = tile.dataset.colorinterp
+    options: dict[str, Any] = {
+        "crs": reading.crs,
+        "transform": Affine((east - west) / part.width, 0.0, west, 0.0, (south - north) / part.height, north),
+        "width": part.width,
+        "height": part.height,
+        "resampling": Resampling.nearest if ColorInterp.palette in colours else Resampling.average,
+        "add_alpha": ColorInterp.alpha not in colours,
+        **({"src_nodata": None} if reading.nodata == "ignore" else {}),
+    }
+    # The added band would hide that three bands without marks are red, green and blue.
+    bands = reading.bands or (None if tile.dataset.count < 3 else tuple(find_bands(tile.dataset) or ()))
+    level = overview_level(tile.dataset, part.pixel * tile.grid.side / reading.crop_metres)
+    coarse = nullcontext(tile.dataset) if level is None else rasterio.open(tile.dataset.name, overview_level=level)
+    with coarse as dataset, WarpedVRT(dataset, **options) as warped:
+        return read_window(warped, (0, 0), (part.width, part.height), replace(reading, bands=bands))
+
+
+def overview_level(dataset: DatasetReader, ratio: float) -> int | None:
+    """Return the coarsest overview whose pixels are no larger than `ratio` pixels of the raster; None for none."""
+    fine = [level for level, factor in enumerate(dataset.overviews(1)) if factor <= ratio]
+    return fine[-1] if fine else None
