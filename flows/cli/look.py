@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.cli.options import check_folder, tables_console
 from flows.parameters import CampaignParams
 from tasks.look.look import CampaignLook, look_at_campaign
-from tasks.look.page import render_look
+from tasks.look.page import render_look, step_row
 
 N_PRINTED = 3  # things of one kind that the terminal names
 
@@ -54,6 +54,7 @@ def look_rows(campaign: str, look: CampaignLook, page: Path) -> dict[str, Any]:
         "findings": [
             {"kind": one.kind, "said": one.said, "n": len(one.named), "named": list(one.named)} for one in look.findings
         ],
+        "registration": [step_row(one) for one in look.steps],
         "notes": list(look.notes),
     }
 
@@ -68,6 +69,13 @@ def print_look(found: dict[str, Any]) -> None:
             console.print("    " + name.replace("\n", "\n    "), soft_wrap=True)
         if one["n"] > N_PRINTED:
             console.print(f"    and {one['n'] - N_PRINTED} more")
+    for one in found["registration"]:
+        if one["east_metres"] is None:
+            console.print(
+                f"nobody knows whether {one['after']} lies where {one['before']} does: "
+                f"{one['n_agree']} of {one['n_places']} places agree",
+                soft_wrap=True,
+            )
     if not found["findings"]:
         console.print(f"nothing suspicious in {found['n_images']:,} images, of which {found['n_read']:,} were read")
     print(f"page: {found['page']}")

@@ -1,7 +1,7 @@
 """Find what is suspicious in the images and tables of a campaign, and name it. Pure functions, no files."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
@@ -10,7 +10,9 @@ import numpy as np
 
 from tasks.ingest.listing import BAD_FILE_REASONS
 from tasks.look.images import Measured
+from tasks.look.registration import Misplaced, Step, find_misplaced
 from tasks.sources.contract import LeftOut, SourceImage
+from tasks.sources.field.shifts import NO_SHIFT, Shift, say_shift
 from tasks.sources.matching import Matching
 
 BLURRED_SHARE = 0.1  # sharpness below this share of the campaign's median counts as blurred
@@ -164,3 +166,28 @@ def find_unmatched(matching: Matching | None) -> list[Finding]:
         *some("plant_without_row", f"plants without a row in {matching.table}", matching.without_row),
         *some("near_names", "plants that are written differently", near),
     ]
+
+
+def find_misregistered(steps: Sequence[Step], crop_metres: float, shifts: Mapping[date, Shift]) -> list[Finding]:
+    """Find dates whose orthophoto lies beside those of most dates, with the shift that would correct it.
+
+    Parameters
+    ----------
+    shifts : shifts that are set already, on top of which the dates were compared.
+    """
+    found = find_misplaced(steps, crop_metres)
+    named = (name_misplaced(one, shifts.get(one.day, NO_SHIFT)) for one in found)
+    return some("misregistered", "orthophotos that lie beside those of other dates", named)
+
+
+def name_misplaced(one: Misplaced, known: Shift) -> str:
+    """Return how far a date's orthophoto lies from that of the neighbouring date, and the shift to set."""
+    step = one.step
+    is_after = one.day == step.after
+    other = step.before if is_after else step.after
+    lies = say_shift((step.east, step.north) if is_after else (-step.east, -step.north))
+    east, north = (round(new + old, 2) for new, old in zip(one.shift, known, strict=True))
+    return (
+        f"{one.day} lies about {lies} of {other} ({step.n_agree} of {step.n_places} places agree); "
+        f"set [source.shift] {one.day} = [{east}, {north}]"
+    )

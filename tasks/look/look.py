@@ -2,7 +2,8 @@
 
 The survey is that of `harvest run`, so its counts are the run's. Nothing is written.
 
-Memory: the survey (see `tasks.ingest.survey`), and one small record per image that is read.
+Memory: the survey (see `tasks.ingest.survey`), one small record per image that is read, and a few MB of each
+orthophoto.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ from tasks.look.findings import (
     find_flags,
     find_formats,
     find_in_pixels,
+    find_misregistered,
     find_plants_of_one_date,
     find_shared_places,
     find_sizes,
@@ -30,7 +32,10 @@ from tasks.look.findings import (
 )
 from tasks.look.images import Measured, measure_dates
 from tasks.look.map import Place, draw_map, places_of
+from tasks.look.orthophotos import Flight, compare_flights, frame_of, read_flights
+from tasks.look.registration import Step
 from tasks.sources.contract import LeftOut, Source
+from tasks.sources.field.source import FieldSource
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,9 @@ class DayLook:
     left_out : images that are left out.
     shown : images of the contact sheet, in the order of their plants.
     n_placed : number of images with a position.
-    map : PNG of the plants by split; empty if none has a position.
+    map : PNG of the plants by split, or WebP over the orthophoto; empty if no plant has a position.
+    detail : WebP of the plants in the middle of the field, over the orthophoto; empty if there is none.
+    fault : why the orthophoto cannot be shown; empty if it can, or if there is none.
     """
 
     day: date
@@ -52,6 +59,8 @@ class DayLook:
     shown: list[Measured]
     n_placed: int
     map: bytes
+    detail: bytes = b""
+    fault: str = ""
 
     def reasons(self) -> dict[str, list[str]]:
         """Return the images that are left out by reason, the most frequent reason first."""
@@ -70,6 +79,7 @@ class CampaignLook:
     findings : everything suspicious.
     notes : remarks of the source.
     n_read : number of images that were decoded and measured.
+    steps : how far the orthophotos of neighbouring dates lie apart; empty without orthophotos.
     """
 
     counts: Counts
@@ -77,6 +87,7 @@ class CampaignLook:
     findings: list[Finding]
     notes: tuple[str, ...]
     n_read: int
+    steps: list[Step]
 
 
 def look_at_campaign(
@@ -98,26 +109,43 @@ def look_at_campaign(
     measured = measure_dates(source, by_date)
     counts = Counts.of(found.listings.values())
     everywhere = places_of([image for of_date in by_date.values() for image in of_date])
-    days = [look_at_day(found, day, measured[day], everywhere) for day in by_date]
+    flights, steps = look_at_flights(source, list(by_date), everywhere)
+    days = [look_at_day(found, day, measured[day], everywhere, flights.get(day)) for day in by_date]
     read = [one for of_date in measured.values() for one in of_date]
     findings = [
         *find_refusals(lambda: check_counts(counts, n_needed, is_trained)),
         *find_refusals(lambda: check_bad_files(found, read, counts.n_images, params.max_bad_share)),
+        *(find_misregistered(steps, source.crop_metres, source.shift) if isinstance(source, FieldSource) else []),
         *find_suspicious(found, read),
     ]
-    return CampaignLook(counts, days, merge(findings), found.notes, len(read))
+    return CampaignLook(counts, days, merge(findings), found.notes, len(read), steps)
 
 
-def look_at_day(found: Survey, day: date, measured: list[Measured], everywhere: Mapping[str, Place]) -> DayLook:
-    """Gather what a survey and the images that were read tell of one date."""
+def look_at_flights(
+    source: Source, days: Sequence[date], everywhere: Mapping[str, Place]
+) -> tuple[dict[date, Flight], list[Step]]:
+    """Read the orthophotos of all dates, and compare those of neighbouring ones; nothing where there are none."""
+    if not isinstance(source, FieldSource) or not everywhere:
+        return {}, []
+    flights = read_flights(source, days, everywhere)
+    return flights, compare_flights(flights, source.crop_metres)
+
+
+def look_at_day(
+    found: Survey, day: date, measured: list[Measured], everywhere: Mapping[str, Place], flight: Flight | None
+) -> DayLook:
+    """Gather what a survey, the images that were read and the orthophoto tell of one date."""
     images = [image for image, _ in found.listings.images[day]]
+    photo, detail = flight.photos if flight and flight.photos else (None, None)
     return DayLook(
         day,
         Counts.of([found.listings[day]]),
         found.listings.left_out[day],
         [one for one in measured if one.is_shown],
         len(places_of(images)),
-        draw_map(images, everywhere) if everywhere else b"",
+        draw_map(images, everywhere, frame_of(everywhere), photo) if everywhere else b"",
+        b"" if flight is None or detail is None else draw_map(images, everywhere, flight.middle, detail),
+        flight.fault if flight else "",
     )
 
 

@@ -8,6 +8,7 @@ from tasks.ingest.checks import Counts
 from tasks.look.findings import Finding
 from tasks.look.images import SEED, Measured
 from tasks.look.look import CampaignLook, DayLook
+from tasks.look.registration import LEAST_PLACES, Step
 from tasks.look.words import MEANINGS
 from tasks.report.templates import page_templates
 from tasks.report.words import REASONS
@@ -29,6 +30,8 @@ def render_look(campaign: str, look: CampaignLook) -> str:
         classes=[*look.counts.classes, "unlabelled"],
         days=[_day(one) for one in look.days],
         notes=look.notes,
+        steps=[step_row(one) for one in look.steps],
+        least_places=LEAST_PLACES,
     )
 
 
@@ -39,6 +42,18 @@ def count_rows(counts: Counts) -> list[dict[str, Any]]:
         for split, name in SPLIT_NAMES.items()
         if split in counts.by_split
     ]
+
+
+def step_row(one: Step) -> dict[str, Any]:
+    """Return a comparison of two dates as JSON values, without an offset if too few places agree on one."""
+    return {
+        "before": one.before.isoformat(),
+        "after": one.after.isoformat(),
+        "east_metres": round(one.east, 3) if one.is_sure else None,
+        "north_metres": round(one.north, 3) if one.is_sure else None,
+        "n_agree": one.n_agree,
+        "n_places": one.n_places,
+    }
 
 
 def _finding(one: Finding) -> dict[str, Any]:
@@ -54,7 +69,9 @@ def _day(one: DayLook) -> dict[str, Any]:
         "left_out": [(reason, REASONS.get(reason, ""), named) for reason, named in one.reasons().items()],
         "n_left_out": len(one.left_out),
         "n_placed": one.n_placed,
-        "map": _data_uri(one.map, "png") if one.map else "",
+        "map": _data_uri(one.map, "webp" if one.detail else "png") if one.map else "",
+        "detail": _data_uri(one.detail, "webp") if one.detail else "",
+        "fault": one.fault,
         "shown": [_shown(image, one.counts.classes) for image in one.shown],
     }
 

@@ -5,6 +5,8 @@ What it means that an image is left out stands in `REASONS` of `tasks.report.wor
 
 MEANINGS = {
     "refused": "`harvest run` stops before it trains.",
+    "misregistered": "Crops of these dates show their plants beside the middle. Look at the detail of the map before "
+    "you set the shift: rows of plants look alike one spacing further.",
     "blurred": "The images have far less fine detail than the others: out of focus, moved, or nearly empty.",
     "size": "All images are resized to one size, so plants appear larger or smaller in these than in others.",
     "format": "Other formats often come from another camera or program, with other colours.",
