@@ -186,8 +186,9 @@ def name_misplaced(one: Misplaced, known: Shift) -> str:
     is_after = one.day == step.after
     other = step.before if is_after else step.after
     lies = say_shift((step.east, step.north) if is_after else (-step.east, -step.north))
-    east, north = (round(new + old, 2) for new, old in zip(one.shift, known, strict=True))
+    # Adding 0 makes a rounded -0 positive.
+    east, north = (round(new + old, 2) + 0.0 for new, old in zip(one.shift, known, strict=True))
     return (
         f"{one.day} lies about {lies} of {other} ({step.n_agree} of {step.n_places} places agree); "
-        f"set [source.shift] {one.day} = [{east}, {north}]"
+        f"set [source.shift] {one.day} = [{east:.2f}, {north:.2f}]"
     )
