@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,6 +30,7 @@ PHOTO_DPI = 200  # resolution of a map over an orthophoto, in dots per inch
 MOST_BYTES = 400_000  # size of a map over an orthophoto, which is compressed until it is no larger
 QUALITIES = (85, 70, 50, 30, 10)  # of WebP, tried in this order
 LEAST_RING = 12.0  # square points; smaller marks are dots, because rings of that size hide the plant as well
+LEGEND_AREA = 30.0  # square points of a mark in the legend, however small the marks on the map are
 
 Place = tuple[float, float]
 
@@ -72,9 +74,10 @@ def draw_map(
     panel.set_ylabel("metres north")
     panel.spines[["top", "right"]].set_visible(False)
     if places_of(images).keys() & inside.keys():
-        scale = 1.0 if photo is None else 0.6  # rings are larger than dots
-        legend: dict[str, Any] = {"ncols": 4, "frameon": False, "fontsize": 8, "handletextpad": 0.2}
-        figure.legend(loc="outside upper left", markerscale=scale, **legend)
+        legend = figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8, handletextpad=0.2)
+        for handle in legend.legend_handles:
+            if isinstance(handle, PathCollection):
+                handle.set_sizes([LEGEND_AREA])
     return png_bytes(figure) if photo is None else webp_bytes(figure)
 
 
