@@ -115,7 +115,7 @@ def look_at_campaign(
     findings = [
         *find_refusals(lambda: check_counts(counts, n_needed, is_trained)),
         *find_refusals(lambda: check_bad_files(found, read, counts.n_images, params.max_bad_share)),
-        *(find_misregistered(steps, source.crop_metres, source.shift) if isinstance(source, FieldSource) else []),
+        *(find_misregistered(steps, source.crop_side(), source.shift) if isinstance(source, FieldSource) else []),
         *find_suspicious(found, read),
     ]
     return CampaignLook(counts, days, merge(findings), found.notes, len(read), steps)
@@ -128,7 +128,7 @@ def look_at_flights(
     if not isinstance(source, FieldSource) or not everywhere:
         return {}, []
     flights = read_flights(source, days, everywhere)
-    return flights, compare_flights(flights, source.crop_metres)
+    return flights, compare_flights(flights, source.crop_side())
 
 
 def look_at_day(

@@ -73,11 +73,11 @@ def part_of(bounds: Bounds, longest: int) -> Part:
 
 def read_flights(source: FieldSource, days: Sequence[date], everywhere: Mapping[str, Place]) -> dict[date, Flight]:
     """Read the map, the detail and the windows of every date, at the same places on all of them."""
-    known, side = np.asarray(list(everywhere.values())), WINDOW_CROPS * source.crop_metres
+    known, side = np.asarray(list(everywhere.values())), WINDOW_CROPS * source.crop_side()
     chosen = known[choose_places(known, side / 4, SEED)].tolist() if len(days) > 1 else []
     parts = [
         part_of(frame_of(everywhere), THUMBNAIL),
-        part_of(detail_of(everywhere, source.crop_metres), DETAIL),
+        part_of(detail_of(everywhere, source.crop_side()), DETAIL),
         *(part_of(square(place, side), WINDOW_CROPS * CROP_PIXELS) for place in chosen),
     ]
     with ThreadPoolExecutor(2) as pool:

@@ -43,7 +43,7 @@ def fetch(
         "A release is fetched into a folder",
         "give another folder",
     )
-    from flows.cli.fetch import fetch_growliflower, print_fetched
+    from flows.cli.preparing.fetch import fetch_growliflower, print_fetched
 
     found = fetch_growliflower(folder, field, [day.date() for day in dates or ()])
     print_found(found, as_json, print_fetched)

@@ -34,7 +34,7 @@ def init(
     could not be decided is a question, a line that begins with `# ?`. No file is overwritten. The file is then loaded
     and its images are listed, as `harvest run` does.
     """
-    from flows.cli.init import check_places, print_init, write_init
+    from flows.cli.preparing.init import check_places, print_init, write_init
 
     path = out or folder / "campaign.toml"
     check_places(folder, path)

@@ -31,6 +31,6 @@ def look(
 
     params, runtime = load_run_file(campaign)
     check_campaign_early(params, runtime, is_here=False)
-    from flows.cli.look import print_look, write_look
+    from flows.cli.preparing.look import print_look, write_look
 
     print_found(write_look(params, out), as_json, print_look)

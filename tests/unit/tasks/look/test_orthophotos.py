@@ -79,7 +79,7 @@ def test_the_shift_that_is_named_corrects_it(soybeans: Path) -> None:
     for shift, kinds in (((0.13, -0.09), []), ((0.13, 0.2), ["misregistered"])):
         source = soybean_field(soybeans, shift={LATER: shift})
         everywhere = places_of(source.list_images([DAY]).images)
-        steps = compare_flights(read_flights(source, [DAY, LATER], everywhere), source.crop_metres)
+        steps = compare_flights(read_flights(source, [DAY, LATER], everywhere), source.crop_side())
         found = find_misregistered(
             [*steps, Step(LATER, LAST, -steps[0].east, -steps[0].north, 9, 9)], 0.3, source.shift
         )

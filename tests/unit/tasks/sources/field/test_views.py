@@ -12,9 +12,9 @@ from rasterio.transform import Affine
 
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.field.views import Part, View
+from tests.support.orthophoto_forms import EXACT, RESAMPLED, Form, warped
 from tests.support.orthophotos import NORTH, STEP, WEST, small_bands, small_transform, write_raster
 from tests.support.small_field import CRS, DAY, LATER, make
-from tests.unit.tasks.sources.field.test_crops import EXACT, RESAMPLED, Form, warped
 
 SIDE = 80  # of the small raster, pixels
 WHOLE = (WEST, NORTH - SIDE * STEP, WEST + SIDE * STEP, NORTH)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.cli.init import write_init
+from flows.cli.preparing.init import write_init
 from flows.cli.run_file import load_run_file
 from storage.errors import InputError
 from tasks.sources.synthetic.layout_files import Layout
@@ -142,7 +142,7 @@ def test_without_labels_a_run_is_not_what_comes_next(
 def test_many_crops_are_left_to_the_look(
     field: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.cli.init.MOST_CROPS", 71)
+    monkeypatch.setattr("flows.cli.preparing.init.MOST_CROPS", 71)
     assert main(monkeypatch, "init", field) == 0
     assert "images: 72 crops, too many to list here; harvest look lists them" in capsys.readouterr().out
 

@@ -214,7 +214,7 @@ def test_a_field_or_date_that_is_not_there(fetch: Run, arguments: tuple[str, ...
 
 def test_no_room(hub: HubServer, fetch: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = sum(len(hub.release.files[name]) for name in hub.release.image_names("Field2", *PAPER_DATES))
-    monkeypatch.setattr("flows.cli.fetch.free_bytes", lambda _: needed - 1)
+    monkeypatch.setattr("flows.cli.preparing.fetch.free_bytes", lambda _: needed - 1)
     code, _, err = fetch()
     assert code == 2 and f"season/GrowliFlower has {(needed - 1) / 1000:.1f} kB free" in error_of(err)
     assert files_of().keys() == LISTS
