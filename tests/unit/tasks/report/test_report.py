@@ -134,7 +134,7 @@ def test_page_is_self_contained_and_has_no_scripts(html: str) -> None:
 def test_equal_inputs_give_equal_bytes(campaign: FakeCampaign, tmp_path: Path) -> None:
     ref = campaign.report()
     assert campaign.report() == ref
-    again = FakeCampaign(tmp_path / "again")
+    again = FakeCampaign(tmp_path / "again", notes=campaign.notes)
     one, other = campaign.store.open(ref), again.store.open(again.report())
     assert one.manifest.files == other.manifest.files
 

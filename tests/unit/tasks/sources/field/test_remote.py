@@ -116,7 +116,7 @@ def test_a_damaged_file_stops_the_run(files: Path, server: RangeServer) -> None:
     [
         ("{server}/none.tif", "There is no orthophoto http"),
         ("{server}/closed.tif", "The server refuses access"),
-        (f"http://127.0.0.1:{free_port()}/ortho.tif", "cannot be reached"),
+        ("http://127.0.0.1:{port}/ortho.tif", "cannot be reached"),
         ("https://user:secret@example.org/ortho.tif", "has a user, a key, or another option"),
         ("https://example.org/ortho.tif?token=secret", "has a user, a key, or another option"),
         ("s3://flights/ortho.tif?key=secret", "has a user, a key, or another option"),
@@ -128,7 +128,7 @@ def test_a_damaged_file_stops_the_run(files: Path, server: RangeServer) -> None:
 def test_what_is_refused(files: Path, server: RangeServer, address: str, message: str) -> None:
     server.refused.add("closed.tif")
     with pytest.raises(InputError, match=message) as told:
-        field(files, address.format(server=server.url)).available_dates()
+        field(files, address.format(server=server.url, port=free_port())).available_dates()
     assert "secret" not in str(told.value)
 
 
