@@ -52,7 +52,7 @@ def test_a_newer_fit_replaces_the_rows_of_the_old(scored: Scored, store: Path, f
     assert verify_store(Store(copy)).problems == []
     kinds = {path.suffix for path in (copy / f"exports/small/{NEW}").iterdir()}
     names = {path.stem for path in (copy / f"exports/small/{NEW}").glob("*.geojson")}
-    assert kinds - {".gpx", ".kml"} == {".csv", ".geojson", ".gpkg", ".parquet", ".json"}
+    assert kinds - {".gpx", ".kml"} == {".csv", ".geojson", ".gpkg", ".parquet", ".json", ".xlsx"}
     assert names == {f"small_{NEW}_gradcam"}
 
 
