@@ -95,8 +95,7 @@ def fit_before(store: Store, earlier: CampaignRecord, method: Method, clusters: 
         return last
     if mapping is None or not store.holds(mapping):
         return None
-    kind, _, digest = store.open(mapping).manifest.inputs["earlier"].partition("/")
-    return ArtifactRef(kind=kind, digest=digest)
+    return ArtifactRef.of(store.open(mapping).manifest.inputs["earlier"])
 
 
 def explain(stages: Stages, params: CampaignParams, runtime: Runtime, method: Method, roles: Roles) -> Roles:

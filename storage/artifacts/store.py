@@ -43,6 +43,12 @@ class ArtifactRef(BaseModel):
     def __str__(self) -> str:
         return f"{self.kind}/{self.digest}"
 
+    @classmethod
+    def of(cls, text: str) -> "ArtifactRef":
+        """Read a reference as manifests state their inputs: `kind/digest`."""
+        kind, _, digest = text.partition("/")
+        return cls(kind=kind, digest=digest)
+
 
 class Manifest(BaseModel):
     """What an artefact is, what made it and which files belong to it.

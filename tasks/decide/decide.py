@@ -159,8 +159,7 @@ def find_images(store: Store, made: Artifact) -> Artifact | None:
     """Find the images from which predictions were made, and from these an artefact; None if it was made of none."""
     for role in ("images", "predictions"):
         if role in made.manifest.inputs:
-            kind, _, digest = str(made.manifest.inputs[role]).partition("/")
-            found = store.open(ArtifactRef(kind=kind, digest=digest))
+            found = store.open(ArtifactRef.of(made.manifest.inputs[role]))
             return found if role == "images" else find_images(store, found)
     return None
 
