@@ -23,7 +23,14 @@ from storage.tables.parquet import Rows, is_by_plant, read_columns, rows_to_colu
 from storage.tables.rows import Row, rows_of
 from tasks.decide.choices import read_choices
 from tasks.decide.counts import ready_counts
-from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of, right_where_shifted
+from tasks.decide.decisions import (
+    check_reasons,
+    decision_words,
+    doubted,
+    known_plot,
+    more_probable,
+    right_where_shifted,
+)
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import thresholds
 from tasks.score.combine import answer_sign
@@ -34,7 +41,8 @@ from tasks.stage import cached_by, made_once
 
 REVISION = 4
 KEPT = ("plant_id", "split", "label", "cluster", "predicted", *MADE_BY)  # columns copied
-READ = (*KEPT, "combined_reliability", "calibrated_softmax", "error_share_lower", "novelty")
+OF_SHIFTED = ("calibrated_softmax", "error_share_lower")  # columns that decide where the date's share is outside
+READ = (*KEPT, "combined_reliability", *OF_SHIFTED, "novelty")
 
 
 def decided_recipe(
@@ -73,7 +81,9 @@ def decide_images(
     fitted = store.open(crossfit)
     is_shifted = share is not None and share.distance > params.max_share_shift
     is_outside = find_outside(rows["split"], rows_of(store.open(drift), DRIFT), is_of_fit(rated, fitted)) | is_shifted
-    predicted, right = np.asarray(rows["predicted"]), right_probability(rows, is_shifted)
+    predicted, right = np.asarray(rows["predicted"]), np.asarray(rows["combined_reliability"], np.float64)
+    if is_shifted:
+        right = right_where_shifted(right, *(np.asarray(rows[name], np.float64) for name in OF_SHIFTED))
     answered = more_probable(predicted, right, len(classes))
     ready = ready_probability(right, answer_sign(predicted), len(classes))
     reasons = check_reasons(
@@ -97,8 +107,7 @@ def decide_images(
     with writing_table(draft, DECIDED, is_by_plant(rows["plant_id"])) as write:
         write(columns)
     # Beyond the limit nobody knows how far probabilities move, so their sum is no number of plants.
-    plots = read_plots(store, rated, rows["plant_id"])
-    counted = [] if is_shifted else count_rows(ready, plots, rows, share, rated, fitted)
+    counted = [] if is_shifted else count_rows(store, ready, rows, share, rated, fitted)
     write_table(draft, READY_COUNTS, rows_to_columns(READY_COUNTS, counted))
     draft.summary = {
         "date": date.isoformat(),
@@ -106,15 +115,6 @@ def decide_images(
         "n_check": sum(bool(reason) for reason in reasons),
         "is_share_outside": is_shifted,
     }
-
-
-def right_probability(rows: Rows, is_shifted: bool) -> NDArray[np.float64]:
-    """Return the probability (n,) that each predicted class is right; `is_shifted` if the date's share is outside."""
-    right, of_classifier, least_error_share = (
-        np.asarray(rows[name], np.float64)
-        for name in ("combined_reliability", "calibrated_softmax", "error_share_lower")
-    )
-    return right_where_shifted(right, of_classifier, least_error_share) if is_shifted else right
 
 
 def is_of_fit(rated: Artifact, crossfit: Artifact) -> bool:
@@ -151,8 +151,8 @@ def read_plots(store: Store, rated: Artifact, plant_ids: Sequence[str]) -> list[
     """
     images = find_images(store, rated)
     listed = [] if images is None else images.read_json("listing.json")["images"]
-    stated = {entry["plant_id"]: entry["place"]["plot"] for entry in listed if "place" in entry}
-    return [stated.get(plant) or plot_of(plant) for plant in plant_ids]
+    entries = {entry["plant_id"]: entry for entry in listed}
+    return [known_plot(entries.get(plant, {}), plant) for plant in plant_ids]
 
 
 def find_images(store: Store, made: Artifact) -> Artifact | None:
@@ -165,8 +165,8 @@ def find_images(store: Store, made: Artifact) -> Artifact | None:
 
 
 def count_rows(
+    store: Store,
     ready: Sequence[float | None],
-    plots: Sequence[str | None],
     rows: Rows,
     share: DateShare | None,
     rated: Artifact,
@@ -176,7 +176,7 @@ def count_rows(
 
     Parameters
     ----------
-    ready, plots : (n,) probability that each plant is ready, and its plot; None where unknown.
+    ready : (n,) probability that each plant is ready.
     """
     if share is None or not rows["plant_id"]:
         return []
@@ -184,7 +184,7 @@ def count_rows(
         np.asarray(ready, np.float64),
         read_array(rated, MODEL_INPUTS).astype(np.float64),
         answer_sign(np.asarray(rows["predicted"])),
-        plots,
+        read_plots(store, rated, rows["plant_id"]),
         share,
         [ReadyModel.of(one) for one in crossfit.read_json("resampled_models.json")],
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.records.reviews import Choice
+from storage.tables.rows import Row
 
 Floats = NDArray[np.float64]
 READY_CLASSES = ("not ready", "ready")  # class names whose answers become `leave` and `harvest`; case and _ are ignored
@@ -143,3 +144,13 @@ def plot_of(plant_id: str) -> str | None:
     """Return the plot that a plant id names, e.g. `2` of `2021_Ref_Plot2_E18`; None if it names none."""
     found = _PLOT.search(plant_id)
     return found.group(1) if found else None
+
+
+def stated_place(plant: Row) -> Row:
+    """Return the place in the field that a source states of a listed plant; empty if it states none."""
+    return plant.get("place") or {}
+
+
+def known_plot(plant: Row, plant_id: str) -> str | None:
+    """Return the plot of a plant: the one that its entry in a listing states, else the one that its id names."""
+    return stated_place(plant).get("plot") or plot_of(plant_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import plot_of
+from tasks.decide.decisions import known_plot
 
 KEPT = (  # columns of the table `decided` that are copied
     "plant_id",
@@ -45,18 +45,13 @@ def _named(place: Row, row: Row, classes: Sequence[str]) -> dict[str, Any]:
     label = row["label"]
     return {
         **{name: row[name] for name in KEPT},
-        "plot": stated_place(place).get("plot") or plot_of(row["plant_id"]),
+        "plot": known_plot(place, row["plant_id"]),
         "easting": place.get("easting"),
         "northing": place.get("northing"),
         "predicted": classes[int(row["predicted"])],
         "answer": classes[int(row["answer"])],
         "label": None if label is None else classes[int(label)],
     }
-
-
-def stated_place(plant: Row) -> Row:
-    """Return the place in the field that a source states of a listed plant; empty if it states none."""
-    return plant.get("place") or {}
 
 
 def check_first(rows: Iterable[Row]) -> list[Row]:
