@@ -12,13 +12,14 @@ from rasterio.io import DatasetReader
 from storage.errors import InputError
 from tasks.recognise.folder_files import FolderFiles
 from tasks.sources.contract import UnreadableImage
+from tasks.sources.field.grids import corners_of, to_map_of
 from tasks.sources.field.layers import describe, has_heights, is_mask, n_shown_bands
 from tasks.sources.field.pixels import find_bands, has_nodata
 from tasks.sources.field.rasters import compile_pattern, find_rasters, read_date
 from tasks.sources.field.vrt import without_parts
 from tasks.sources.raster import open_raster
 
-RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".img", ".vrt"})
+ORTHO_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".img", ".vrt"})
 SAME_PLACE = 0.5  # share of the smaller of two rasters above which both show the same place, and are no tiles
 NO_PLACE = "states no coordinate reference system or no position of its pixels, so it is no orthophoto"
 NO_TILES = "an orthophoto without a date in its path, and no tile of the others, so one date cannot be that of all"
@@ -100,7 +101,7 @@ def find_orthos(files: FolderFiles) -> Orthos:
     """
     found: list[Ortho] = []
     reasons: dict[str, str] = {}
-    for path in files.with_suffix(RASTER_SUFFIXES):
+    for path in files.with_suffix(ORTHO_SUFFIXES):
         looked = look_at_ortho(files.root, path)
         if isinstance(looked, Ortho):
             found.append(looked)
@@ -154,10 +155,7 @@ def look_at_ortho(root: Path, path: str) -> Ortho | str:
 def describe_ortho(dataset: DatasetReader, path: str) -> Ortho:
     """Return what the header of an open raster says."""
     day, template = date_in(path)
-    matrix = np.array(tuple(dataset.transform), np.float64).reshape(3, 3)
-    width, height = dataset.width, dataset.height
-    corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-    x, y = corners[0], corners[1]
+    matrix, (x, y) = to_map_of(dataset), corners_of(dataset)
     bands = find_bands(dataset)
     return Ortho(
         path,

@@ -81,6 +81,18 @@ class Grid:
         return np.array(turned, np.uint8)
 
 
+def to_map_of(dataset: DatasetReader) -> NDArray[np.float64]:
+    """Return the matrix (3, 3) from a raster's pixel (column, row, 1) to its map (x, y, 1)."""
+    return np.array(tuple(dataset.transform), np.float64).reshape(3, 3)
+
+
+def corners_of(dataset: DatasetReader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the map positions x and y of a raster's four corners, in its own CRS."""
+    width, height = dataset.width, dataset.height
+    x, y, _ = to_map_of(dataset) @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    return x, y
+
+
 def grid_of(dataset: DatasetReader, name: str, reading: Reading) -> Grid:
     """Return the pixel grid of a raster, with crops that are squares of `reading.crs`, north up.
 
@@ -90,7 +102,7 @@ def grid_of(dataset: DatasetReader, name: str, reading: Reading) -> Grid:
     ------
     InputError : the raster has no CRS or no georeference, or a crop has too few or too many pixels.
     """
-    to_map = np.array(tuple(dataset.transform), np.float64).reshape(3, 3)
+    to_map = to_map_of(dataset)
     if dataset.crs is None or dataset.transform.is_identity:
         raise InputError(
             f"The orthophoto {name} has no {'georeference' if dataset.transform.is_identity else 'CRS'}",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import InputError
+from tasks.sources.field.grids import corners_of
 from tasks.sources.projections import transform
 from tasks.sources.raster import open_raster
 from tasks.sources.remote import locate
@@ -44,10 +45,7 @@ def refuse_plants_outside(root: Path, raster: str, name: str, places: Places, cr
     crs : CRS of the places.
     """
     with open_raster(locate(root, raster)) as dataset:
-        matrix = np.array(tuple(dataset.transform), np.float64).reshape(3, 3)
-        width, height = dataset.width, dataset.height
-        corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-        edges = transform(corners[0], corners[1], dataset.crs.to_wkt(), crs)
+        edges = transform(*corners_of(dataset), dataset.crs.to_wkt(), crs)
 
     def lie_inside(found: Places) -> bool:
         middles = (float(np.median(one)) for one in found)

@@ -17,6 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling
 
 from tasks.sources.field.crops import Tile, open_tiles
+from tasks.sources.field.grids import corners_of
 from tasks.sources.field.pixels import Reading, find_bands, read_window
 from tasks.sources.projections import transform
 
@@ -61,19 +62,15 @@ def read_views(root: Path, day: date, paths: Sequence[str], parts: Sequence[Part
     InputError : the tiles have different CRSs or pixel sizes, or cannot be read as stated.
     UnreadableImage : a tile is damaged.
     """
-    views: list[View] = []
     with ExitStack() as stack:
         tiles, _, _ = open_tiles(stack, root, day, paths, reading)
         placed = [(tile, area_of(tile, reading.crs)) for tile in tiles]
-        views += [read_view(placed, part, reading) for part in parts]
-    return views
+        return [read_view(placed, part, reading) for part in parts]
 
 
 def area_of(tile: Tile, crs: str) -> Bounds:
     """Return the bounds of a tile in another CRS."""
-    width, height = tile.dataset.width, tile.dataset.height
-    corners = tile.grid.to_map @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-    x, y = transform(corners[0], corners[1], tile.grid.crs, crs)
+    x, y = transform(*corners_of(tile.dataset), tile.grid.crs, crs)
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
