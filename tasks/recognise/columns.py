@@ -1,10 +1,10 @@
 """Find columns of tables and map layers by their usual names, and dates and flags by what their cells hold."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
-from tasks.sources.harvest_table import FlagWords, ReadyWords
+from tasks.sources.harvest_table import FlagWords
 from tasks.sources.harvests import parse_harvest
 from tasks.sources.text_tables import TextTable, parse_date
 
@@ -75,23 +75,12 @@ def dates_in(cells: Sequence[str], date_format: str | None) -> list[date]:
     return [day for day in read if isinstance(day, date)]
 
 
-def are_flags(cells: Sequence[str]) -> bool:
-    """Return whether all cells are words for yes or no, empty cells apart, and at least one is filled."""
-    filled = [cell for cell in cells if cell]
-    return bool(filled) and all(FlagWords().flag(cell) is not None for cell in filled)
-
-
-def are_observations(cells: Sequence[str]) -> bool:
-    """Return whether all cells are words for ready or not ready, empty cells apart, and at least one is filled."""
-    filled = [cell for cell in cells if cell]
-    return bool(filled) and all(ReadyWords().flag(cell) is not None for cell in filled)
-
-
 def cells_of(table: TextTable, column: str) -> list[str]:
     """Return the cells of a column."""
     return [row[column] for _, row in table.rows]
 
 
-def columns_where(table: TextTable, is_right: Callable[[Sequence[str]], bool]) -> list[str]:
-    """Return the columns whose cells are right."""
-    return [column for column in table.columns if is_right(cells_of(table, column))]
+def columns_of_words(table: TextTable, words: FlagWords) -> list[str]:
+    """Return the columns whose cells are all among some words, empty cells apart, and of which one is filled."""
+    filled = {column: [cell for cell in cells_of(table, column) if cell] for column in table.columns}
+    return [name for name, cells in filled.items() if cells and all(words.flag(cell) is not None for cell in cells)]

@@ -63,7 +63,7 @@ def recognise_field(files: FolderFiles) -> Recognised | NotThere:
         *harvest_keys(harvests),
     ]
     used = {one.path for one in orthos.all} | {plants.path, plants.name}
-    used |= {harvests.table.path, str(harvests.table)} if harvests else set()
+    used |= harvests.used if harvests else set()
     reasons |= {one.path: f"positions too, of which {one.n_inside:,} lie in the orthophotos" for one in others}
     said = [ortho_said(orthos), f"plants: {plants.said}"]
     said.append(f"harvests: {harvests.said}" if harvests else "harvests: no table")

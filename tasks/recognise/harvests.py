@@ -10,16 +10,15 @@ from tasks.recognise.columns import (
     OTHER_DAYS,
     READY,
     VISIT,
-    are_flags,
-    are_observations,
     cells_of,
-    columns_where,
+    columns_of_words,
     date_formats,
     dates_in,
     plain,
 )
 from tasks.recognise.folder_files import Sheet
-from tasks.recognise.keys import Key
+from tasks.recognise.keys import Key, date_format_keys
+from tasks.sources.harvest_table import FlagWords, ReadyWords
 from tasks.sources.harvests import SEASON_DAYS
 from tasks.sources.matching import near_matches
 from tasks.sources.text_tables import TextTable
@@ -56,6 +55,11 @@ class HarvestFound:
     n_matched: int
     said: str
     others: tuple[Sheet, ...] = ()
+
+    @property
+    def used(self) -> set[str]:
+        """Return the path of the table, and its name."""
+        return {self.table.path, str(self.table)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +165,11 @@ def find_dates(table: TextTable, plant: str, acquired: Sequence[date]) -> Dated 
     """
     others = [column for column in table.columns if column != plant and not is_of(column, OTHER_DAYS)]
     days = [column for column in others if date_formats(cells_of(table, column), has_never=True)]
-    flags = [column for column in columns_where(table, are_flags) if column in others and not is_of(column, READY)]
+    flags = [column for column in columns_of_words(table, FlagWords()) if column in others and not is_of(column, READY)]
     names = cells_of(table, plant)
     by_name = sorted(days, key=lambda column: not is_of(column, HARVEST))
     visits = sorted((one for one in days if all(cells_of(table, one))), key=lambda one: not is_of(one, VISIT))
-    seen = [one for one in columns_where(table, are_observations) if one in others and is_of(one, READY)]
+    seen = [one for one in columns_of_words(table, ReadyWords()) if one in others and is_of(one, READY)]
     if seen and visits:
         return Dated(seen[0], visits[0], formats_of(table, visits[0], acquired), tuple(seen[1:]), "ready_column")
     if flags and visits and len(set(names)) < len(names):
@@ -209,11 +213,7 @@ def date_keys(table: TextTable, dated: Dated) -> list[Key]:
         is_named = is_of(dated.day, HARVEST)
         why = "All its cells are dates, never or empty." if is_named else NOT_NAMED
         keys.append(Key(TABLE, "harvest_column", dated.day, why, is_question=not is_named, others=others))
-    if dated.formats[0] is not None:
-        is_open = len(dated.formats) > 1
-        also = tuple((one or "", "fits too") for one in dated.formats[1:])
-        why = "Does the day or the month come first? All cells fit both." if is_open else "All cells fit."
-        keys.append(Key(TABLE, "date_format", dated.formats[0], why, is_question=is_open, others=also))
+    keys += date_format_keys(TABLE, dated.formats, "All cells fit.")
     return keys if dated.flag else [*keys, until_key(dates_in(cells, dated.formats[0]))]
 
 

@@ -73,6 +73,22 @@ class NotThere:
     remedy: str = ""
 
 
+def date_format_keys(table: str, formats: Sequence[str | None], why: str) -> list[Key]:
+    """Return the key of the form of dates: a question if several fit, and none if dates are ISO or there are none.
+
+    Parameters
+    ----------
+    formats : forms that fit, the first of which is taken; None is ISO.
+    why : sentence for one form that alone fits.
+    """
+    if not formats or formats[0] is None:
+        return []
+    is_open = len(formats) > 1
+    also = tuple((one or "", "fits too") for one in formats[1:])
+    asked = "Does the day or the month come first? All cells fit both." if is_open else why
+    return [Key(table, "date_format", formats[0], asked, is_question=is_open, others=also)]
+
+
 def content_of(keys: Sequence[Key]) -> dict[str, Any]:
     """Return the keys that are not open as nested tables, as `tomllib` would read them."""
     content: dict[str, Any] = {}

@@ -26,7 +26,7 @@ from tasks.recognise.columns import (
 )
 from tasks.recognise.folder_files import FolderFiles, Sheet
 from tasks.recognise.harvests import HarvestFound, find_harvest_table, harvest_keys
-from tasks.recognise.keys import Key, NotThere, Recognised, content_of
+from tasks.recognise.keys import Key, NotThere, Recognised, content_of, date_format_keys
 from tasks.sources.crs import utm_zone
 from tasks.sources.files import is_photograph
 from tasks.sources.folder.entries import read_place
@@ -78,7 +78,7 @@ def recognise_photographs(files: FolderFiles) -> Recognised | NotThere:
     of_harvests, harvests = find_harvests_of(files, keys, days or [day for day in (files.day,) if day])
     keys += of_harvests
     if harvests:
-        used |= {harvests.table.path, str(harvests.table)}
+        used |= harvests.used
         said.append(f"harvests: {harvests.said}")
     return Recognised("folder", tuple(keys), tuple(said), frozenset(used), {})
 
@@ -129,12 +129,7 @@ def column_keys(table: TextTable) -> tuple[list[Key], list[date]]:
         for key, name in named.items()
         if name is not None and FolderSource.model_fields[key].default != name
     ]
-    if formats and formats[0] is not None:
-        is_open = len(formats) > 1
-        also = tuple((one or "", "fits too") for one in formats[1:])
-        why = "Does the day or the month come first? All cells fit both." if is_open else "All dates fit."
-        keys.append(Key(SOURCE, "date_format", formats[0], why, is_question=is_open, others=also))
-    return keys + place_keys(table), days
+    return [*keys, *date_format_keys(SOURCE, formats, "All dates fit."), *place_keys(table)], days
 
 
 def place_keys(table: TextTable) -> list[Key]:

@@ -98,7 +98,7 @@ def recognise_growliflower(files: FolderFiles) -> Recognised | NotThere:
     used = {path for path in files.paths if is_photograph(path) or is_table(files.root / path)}
     said = [f"GrowliFlower release: {describe_release(release)} on {len(days)} dates"]
     said += [f"harvests: {harvests.said}"] if harvests else []
-    used |= {harvests.table.path, str(harvests.table)} if harvests else set()
+    used |= harvests.used if harvests else set()
     return Recognised("growliflower", tuple(keys), tuple(said), frozenset(used), {})
 
 
