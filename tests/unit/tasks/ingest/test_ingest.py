@@ -25,10 +25,11 @@ from storage.tables.names import SPLITS
 from storage.tables.parquet import read_table
 from tasks.ingest.ingest import images_recipe, plant_rows, prepare_image, read_observations, write_images
 from tasks.ingest.listing import listing_recipe
-from tasks.ingest.survey import IngestParams, image_json, preview, source_image, survey
+from tasks.ingest.survey import IngestParams, image_json, source_image, survey
 from tasks.sources.contract import (
     FileLook,
     Harvest,
+    Place,
     ReadImage,
     Source,
     SourceImage,
@@ -36,7 +37,6 @@ from tasks.sources.contract import (
     UnreadableImage,
 )
 from tasks.sources.folder.source import FolderSource
-from tasks.sources.matching import Matching
 from tasks.sources.synthetic.season import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.orthophotos import NORTH, WEST, small_bands, small_transform, write_raster
@@ -64,6 +64,7 @@ EXTREMES = st.sampled_from(
     ]
 )
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.none() | st.text()
 SOURCE_IMAGES = st.builds(
     SourceImage,
     plant_id=st.text(),
@@ -77,6 +78,7 @@ SOURCE_IMAGES = st.builds(
     flags=st.lists(st.text(), max_size=3).map(tuple),
     easting=st.none() | FINITE,
     northing=st.none() | FINITE,
+    place=st.none() | st.builds(Place, NAMES, NAMES, st.none() | st.integers(), NAMES),
 )
 
 
@@ -231,90 +233,6 @@ class TestSurvey:
             )
         ]
         assert names[0] == names[1] and len(set(names)) == 3
-
-
-@dataclasses.dataclass(frozen=True)
-class ListedSource:
-    """A source whose listing is given, and whose images differ by plant and date."""
-
-    listing: SourceListing
-
-    def available_dates(self) -> tuple[date, ...]:
-        return tuple(sorted({one.acquired for one in self.listing.images}))
-
-    def list_images(self, dates: Sequence[date]) -> SourceListing:
-        images = tuple(one for one in self.listing.images if one.acquired in dates)
-        return dataclasses.replace(self.listing, images=images)
-
-    def fingerprint(self, image: SourceImage) -> str:
-        return hashlib.sha256(f"{image.plant_id} {image.acquired}".encode()).hexdigest()
-
-    def look_at(self, image: SourceImage) -> FileLook | None:
-        return None
-
-    def read_image(self, image: SourceImage) -> NDArray[np.uint8]:
-        raise AssertionError("a survey opens no image")
-
-    def read_images(self, images: Sequence[SourceImage]) -> Iterator[ReadImage]:
-        raise AssertionError("a survey opens no image")
-
-
-def listed(harvests: dict[str, Harvest], matching: Matching | None = None, **fields: Any) -> ListedSource:
-    """Return a source of plants with these harvests, on both dates."""
-    images = [
-        SourceImage(plant, day, "train", "utm", f"{day}/{plant}.png", harvest=harvest)
-        for day in (DAY, LATER)
-        for plant, harvest in harvests.items()
-    ]
-    return ListedSource(SourceListing(("not ready", "ready"), tuple(images), matching=matching, **fields))
-
-
-CENSORED = {
-    "cut": Harvest.on(date(2022, 9, 4), date(2022, 9, 5)),
-    "open": Harvest.not_by(date(2022, 9, 5)),
-    "stated": Harvest.never(),
-}
-MATCHED = {f"p{i}": Harvest.never() for i in range(4)}
-
-
-class TestCensoredDates:
-    def test_the_last_date_loses_its_labels_and_says_so(self) -> None:
-        source = listed(CENSORED, notes=("a note of the source",), assumed_until=date(2022, 9, 5))
-        found = survey(source, (DAY, LATER), PARAMS)
-        labels = {day: {e["plant_id"]: e["label"] for e in found.listings[day]["images"]} for day in (DAY, LATER)}
-        assert labels == {DAY: {"cut": 0, "open": 0, "stated": 0}, LATER: {"stated": 0}}
-        gone = [(e["plant_id"], e["reason"]) for e in found.listings[LATER]["left_out"]]
-        assert gone == [("cut", "ambiguous"), ("open", "ambiguous")]
-        assert found.notes[:2] == (
-            "a note of the source",
-            "2022-09-03: 2 of 3 images are ambiguous: the plants were not watched after 2022-09-05, and a label needs "
-            "to know harvests until 2022-09-06",
-        )
-        assert "the last date, 2022-09-05, is taken. This makes 2 images of 2 plants ambiguous" in found.notes[2]
-
-    def test_a_date_that_is_only_scored_keeps_its_images(self) -> None:
-        found = survey(listed(CENSORED), [LATER], PARAMS, is_scored=True).listings[LATER]
-        assert {e["plant_id"]: e["label"] for e in found["images"]} == {"cut": None, "open": None, "stated": 0}
-        assert found["left_out"] == []
-
-
-class TestMatching:
-    def matching(self, *in_table: str) -> Matching:
-        plants = frozenset(MATCHED)
-        return Matching("harvest.csv", frozenset(in_table), plants, plants)
-
-    def test_refused_before_an_image_is_opened_unless_it_is_only_scored(self) -> None:
-        source = listed(MATCHED, self.matching("P-0", "P-1", "P-2", "p3"))
-        for look in (survey, preview):
-            with pytest.raises(InputError, match=r"3 of 4 plants in harvest\.csv have no image"):
-                look(source, (DAY, LATER), PARAMS)
-        found = survey(source, [DAY], PARAMS, is_scored=True)
-        assert any("table `P-0` looks like plant `p0`" in note for note in found.notes)
-        lax = PARAMS.model_copy(update={"max_unmatched": 0.75})
-        assert survey(source, (DAY, LATER), lax).notes == found.notes
-
-    def test_a_table_that_fits_is_not_mentioned(self) -> None:
-        assert survey(listed(MATCHED, self.matching(*MATCHED)), (DAY, LATER), PARAMS).notes == ()
 
 
 class TestPrepareImage:
