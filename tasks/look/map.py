@@ -30,6 +30,7 @@ PHOTO_DPI = 200  # resolution of a map over an orthophoto, in dots per inch
 MOST_BYTES = 400_000  # size of a map over an orthophoto, which is compressed until it is no larger
 QUALITIES = (85, 70, 50, 30, 10)  # of WebP, tried in this order
 LEAST_RING = 12.0  # square points; smaller marks are dots, because rings of that size hide the plant as well
+LEGEND_WIDTH = 1.4  # inches of an entry of the legend, of which a narrow map has fewer in a row
 LEGEND_AREA = 30.0  # square points of a mark in the legend, however small the marks on the map are
 
 Place = tuple[float, float]
@@ -74,7 +75,8 @@ def draw_map(
     panel.set_ylabel("metres north")
     panel.spines[["top", "right"]].set_visible(False)
     if places_of(images).keys() & inside.keys():
-        legend = figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8, handletextpad=0.2)
+        columns = max(1, int(figure.get_figwidth() / LEGEND_WIDTH))
+        legend = figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=8, handletextpad=0.2)
         for handle in legend.legend_handles:
             if isinstance(handle, PathCollection):
                 handle.set_sizes([LEGEND_AREA])
