@@ -119,7 +119,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 PLANTED = {  # by contract: a module, and an import that breaks the contract there
     "imports run deployments -> flows -> tasks -> storage": ("storage/verify.py", "import tasks.stage"),
     "stages build on each other in one direction": ("tasks/classify/model.py", "import tasks.cluster.axes"),
-    "only storage knows Zarr, Parquet and the formats of maps": ("tasks/stage.py", "import zarr"),
+    "only storage knows Zarr, Parquet, HDF5 and the formats of maps": ("tasks/stage.py", "import zarr"),
     "only flows know Dask": ("tasks/batches.py", "import distributed"),
     "storage knows no orchestrator and no model": ("storage/errors.py", "import torch"),
 }
