@@ -75,4 +75,4 @@ constraints: $(INSTALLED)  ## pin what is installed now, after a change of pypro
 	 $(BIN)/python -m pip freeze --all --exclude-editable | grep == | grep -v ^pip==) > constraints.txt
 
 clean:  ## remove everything that make has made
-	rm -rf .venv build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-virelay build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis
