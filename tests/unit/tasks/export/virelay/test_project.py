@@ -18,7 +18,7 @@ from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.tables import ASSIGNMENTS, CLUSTER_SCORES, PREDICTIONS
 from storage.tables.rows import rows_of
 from tasks.export.virelay.explained import read_explained
-from tasks.export.virelay.project import describe_project, largest_size
+from tasks.export.virelay.project import describe_project, largest_size, write_projects
 from tests.support.hdf5 import group_names, read_arrays
 from tests.support.planted_campaign import DAYS
 from tests.support.viewed_campaign import HEIGHT, LATER, METHODS, WIDTH, Viewed, view_campaign
@@ -40,7 +40,11 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def written(viewed: Viewed, told: list[str], tmp_path_factory: pytest.TempPathFactory) -> ViewerFiles:
-    return write_virelay(viewed.store, viewed.record, tmp_path_factory.mktemp("out") / "shown", told.append)
+    """Write the projects where a killed command has left a part of them."""
+    folder = tmp_path_factory.mktemp("out")
+    (folder / ".shown.unfinished").mkdir()
+    (folder / ".shown.unfinished/images.h5").write_bytes(b"half")
+    return write_virelay(viewed.store, viewed.record, folder / "shown", told.append)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,13 @@ def test_the_size_is_told_before_and_nothing_else_is_left(
     assert largest_size(read_explained(artifacts, METHODS), artifacts, METHODS) == values
     assert written["n_bytes"] == sum(path.stat().st_size for path in folder.iterdir())
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_failure_leaves_nothing(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    lacking = {role: one for role, one in artifacts.items() if role != "classifier"}  # read after the maps were written
+    with pytest.raises(KeyError, match="classifier"):
+        write_projects(tmp_path / "shown", "viewed", lacking, METHODS, read_explained(artifacts, METHODS))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
