@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from storage.places.durable import make_folder, sync, sync_all
 from storage.places.files import AT_ONCE, FileRecord, Place, describe_file, files_below, write_atomically
 from storage.places.objects import ObjectPath
 
@@ -104,7 +105,7 @@ class FolderDraft(Draft):
         super().__init__(final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}"))
         self.final = final
         self._linked: dict[str, FileRecord] = {}
-        self.folder.mkdir(parents=True)
+        make_folder(self.folder)
 
     def link(self, name: str, source: Place, record: FileRecord) -> None:
         """Make a hard link, or a copy on a file system without hard links."""
@@ -131,21 +132,30 @@ class FolderDraft(Draft):
 
         Other runs may do the same at the same time. Each run commits once, so a rename fails only because another run
         committed in between. It is then tried again.
+
+        Files are on the disk before the manifest, and all of them before the folder has its name. So a loss of power
+        leaves the whole artefact or none.
         """
+        sync_all(self.folder)
         write_atomically(self.folder / MANIFEST, manifest)
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 self.folder.rename(self.final)  # fails where a folder with files has this name
-                return
             except OSError:
-                if is_there():  # another run was faster
-                    return
-                if attempt == COMMIT_ATTEMPTS - 1:
-                    raise
-            aside = self.final.with_name(f".tmp-damaged-{self.final.name}-{uuid.uuid4().hex[:8]}")
-            with suppress(FileNotFoundError):  # another run moved it first
-                self.final.replace(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+                if not is_there():
+                    if attempt == COMMIT_ATTEMPTS - 1:
+                        raise
+                    self._move_aside()
+                    continue
+            sync(self.final.parent)  # also where another run was faster
+            return
+
+    def _move_aside(self) -> None:
+        """Move a damaged predecessor out of the way and remove it."""
+        aside = self.final.with_name(f".tmp-damaged-{self.final.name}-{uuid.uuid4().hex[:8]}")
+        with suppress(FileNotFoundError):  # another run moved it first
+            self.final.replace(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove the folder."""

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from storage.places.durable import make_folder, sync
 from storage.places.faults import writing
 from storage.places.objects import ObjectPath
 
@@ -125,7 +126,9 @@ def _thing(name: str) -> str:
 
 
 def write_atomically(path: Place, content: bytes) -> None:
-    """Replace a file atomically: a reader, or a kill at any moment, finds the old content or the new, never a part.
+    """Replace a file atomically: a reader finds the old content or the new, never a part.
+
+    So it is after a kill at any moment, and after a loss of power. When this returns, the new content is on the disk.
 
     Raises
     ------
@@ -136,15 +139,24 @@ def write_atomically(path: Place, content: bytes) -> None:
         return
     temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
     with writing(f"File {path.name}", path.parent, len(content)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with temporary.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_file(path: Place) -> None:
+    """Remove a file, if it exists; when this returns, it stays removed also after a loss of power."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+        if isinstance(path, Path):
+            sync(path.parent)
 
 
 def remove_all(folder: Place) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, read_manifest
 from storage.errors import ArtifactError
-from storage.places.files import FileName, FileRecord, Place, damages, describe_content, write_atomically
+from storage.places.files import FileName, FileRecord, Place, damages, describe_content, remove_file, write_atomically
 
 ATTEMPTS = 8  # times that a set is written when other runs publish into the same folder at the same moment
 FIRST_WAIT, LONGEST_WAIT = 0.02, 2.0  # limits of the random wait before the next attempt, in seconds
@@ -100,7 +100,7 @@ def _write(folder: Place, manifest: Place, sources: Sequence[ArtifactRef], conte
     """
     for name in _files_of(manifest) - contents.keys():  # files of earlier sources
         (folder / name).unlink(missing_ok=True)
-    manifest.unlink(missing_ok=True)
+    remove_file(manifest)  # it must not come back beside the new files
     for name, content in contents.items():
         write_atomically(folder / name, content)
     files = {name: describe_content(content) for name, content in sorted(contents.items())}

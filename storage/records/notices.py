@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storage.artifacts import Store
+from storage.places.durable import make_folder, sync
 from storage.places.files import write_atomically
 
 NOTICES = "notices"  # name of the file `notices.jsonl`, or prefix of the objects
@@ -30,10 +31,11 @@ def keep_notice(store: Store, notice: Mapping[str, str]) -> None:
 
 def _append(path: Path, line: bytes) -> None:
     """Append a line in one write, so that lines of parallel processes never mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(stream, line)
         os.fsync(stream)
     finally:
         os.close(stream)
+    sync(path.parent)  # the first notice makes the file
