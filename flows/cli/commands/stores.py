@@ -1,4 +1,4 @@
-"""Define the commands that show what a store holds: `harvest list`, `status`, `open` and `verify`."""
+"""Define the commands about a store: `harvest list`, `status` and `open`, `verify`, and `gc`, which makes room."""
 
 import json
 from pathlib import Path
@@ -45,6 +45,56 @@ def verify(
             print(f"DAMAGED {problem}")
         print(f"{len(found.problems)} problems" if found.problems else "no problem found")
     raise typer.Exit(1 if found.problems else 0)
+
+
+@app.command("gc")
+def collect_garbage(
+    store: StoreOption = DEFAULT_STORE,
+    older_than: Annotated[
+        int, typer.Option(min=1, help="Least age in days of what is removed; a run must not take longer")
+    ] = 90,
+    keep_fits: Annotated[
+        int, typer.Option(min=0, help="Earlier fits of each scored date whose results are kept, beside the present one")
+    ] = 1,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove what is listed; without it nothing is removed")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what nothing in a store rests on any more, and remove it if asked to.
+
+    What a campaign's record, a published table, a report, an export or a review names is kept, with everything that it
+    was made from. So are artefacts younger than `--older-than`.
+    """
+    from datetime import UTC, datetime
+
+    from storage.artifacts import Store
+    from storage.garbage import find_garbage, remove_garbage
+    from storage.places.faults import size_text
+
+    opened = Store(store)
+    found = find_garbage(opened, datetime.now(UTC), older_than, keep_fits)
+    if remove:
+        remove_garbage(opened, found)
+    kinds = sorted({ref.kind for ref in found.artifacts})
+    sizes = {kind: [n for ref, n in found.artifacts.items() if ref.kind == kind] for kind in kinds}
+    if as_json:
+        said = {
+            "artifacts": {kind: {"n": len(each), "bytes": sum(each)} for kind, each in sizes.items()},
+            "records": [opened.name_of(path) for path in found.records],
+            "n_results": len(found.results),
+            "leftovers": [opened.name_of(path) for path in found.leftovers],
+            "bytes": found.n_bytes,
+            "is_removed": remove,
+        }
+        print(json.dumps(said, indent=1))
+        return
+    for kind, each in sizes.items():
+        print(f"  {kind:16} {len(each):6} artefacts  {size_text(sum(each))}")
+    print(f"{len(found.records)} records of dates scored by earlier fits, {len(found.results)} cached results")
+    print(f"{len(found.leftovers)} drafts and work folders that killed runs left")
+    said = "removed" if remove else "would be removed; repeat with --remove"
+    print(f"{size_text(found.n_bytes)} in all {said}" if found.n_bytes or found.records else "nothing to remove")
 
 
 @app.command("list")
