@@ -19,12 +19,18 @@ make_secrets() {
     sync "$HARVEST_HOME"
 }
 
+# Every program runs as the user who starts the service, and whoever may start runs can have that user read files.
+if [[ $(id -u) == 0 ]]; then
+    echo "You are root" >&2
+    echo "  rule: The service runs as a user of its own, so that a run can do no more than that user" >&2
+    echo "  remedy: useradd --system --home-dir /var/lib/harvest --create-home harvest, then the same command as" >&2
+    echo "          that user (su -s /bin/bash harvest). Files of an earlier start by root: chown -R harvest: FOLDER" >&2
+    exit 2
+fi
+
 set -a
 HARVEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if [[ -z ${HARVEST_HOME:-} ]]; then
-    # PostgreSQL never runs as root, and its user cannot read the home of root.
-    HARVEST_HOME=$([[ $(id -u) == 0 ]] && echo /var/lib/harvest || echo "$HOME/.harvest")
-fi
+HARVEST_HOME=${HARVEST_HOME:-$HOME/.harvest}
 if [[ -f $HARVEST_HOME/settings.env ]]; then
     source "$HARVEST_HOME/settings.env"
 fi

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -84,10 +85,24 @@ def test_the_ui_is_the_one_that_calls_nobody(service: Service) -> None:
     assert settings["api_url"] == service.api_url
 
 
+def test_nothing_describes_the_api_to_everybody(service: Service) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json", "/api/docs", "/api/openapi.json"):
+        said = httpx.get(f"{service.url}{path}").text
+        assert "swagger" not in said and "redoc" not in said and "flow_runs" not in said
+
+
+def test_no_program_runs_as_root(service: Service) -> None:
+    """They can read files, because the tests' Python may lie in root's home, and do nothing else that root can."""
+    pids = [service.status(program)["pid"] for program in PROGRAMS]
+    assert 0 not in {Path(f"/proc/{pid}").stat().st_uid for pid in pids}
+    assert 0 not in {path.stat().st_uid for path in (service.home / "logs").iterdir()}
+
+
 def test_reports_and_nothing_else_are_served_on_this_host_only(service: Service) -> None:
     reports = service.store / "reports"
     (reports / "page.html").write_text("a report")
     assert get_raw(service, "/page.html") == (200, "a report")
+    assert httpx.get(f"{service.reports_url}/page.html").status_code == 401
     above = os.path.relpath(service.home / "secrets.env", reports)
     assert above == "../../secrets.env" and (reports / above).exists()
     for path in (f"/{above}", f"/{above}".replace("..", "%2e%2e"), str(service.home / "secrets.env"), f"/{above}/"):
@@ -96,13 +111,18 @@ def test_reports_and_nothing_else_are_served_on_this_host_only(service: Service)
     listening = service.command("bash", "-c", "cat /proc/net/tcp")
     for name in ("HARVEST_PORT", "HARVEST_DATABASE_PORT", "HARVEST_REPORTS_PORT"):
         assert f"0100007F:{int(service.environment[name]):04X} 00000000:0000 0A" in listening
+    assert {line.split("=", 1)[0] for line in environ(service, "reports").split("\0") if line} == {
+        "PATH",
+        "PREFECT_API_AUTH_STRING",
+    }
 
 
 def get_raw(service: Service, path: str) -> tuple[int, str]:
     """Status and text of a page of the reports, whose path goes over the wire as it stands here."""
     connection = HTTPConnection("127.0.0.1", int(service.environment["HARVEST_REPORTS_PORT"]), timeout=10)
+    asked = b64encode(service.auth_string.encode()).decode()
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": f"Basic {asked}"})
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -410,7 +430,9 @@ def answers(service: Service) -> bool:
     try:
         with service.client() as client:
             pools = client.read_work_pools()
-        return len(pools) == len(POOLS) and httpx.get(service.reports_url).status_code == 200
+        user, password = service.auth_string.split(":")
+        reports = httpx.get(f"{service.reports_url}/page.html", auth=(user, password))
+        return len(pools) == len(POOLS) and reports.status_code in (200, 404)
     except (httpx.HTTPError, OSError):
         return False
 

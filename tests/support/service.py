@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -34,7 +35,7 @@ PROGRAMS = ("database", "server", "reports", "sweep", "worker-cpu", "worker-gpu"
 class Service:
     """A running service; what tests do with it goes through its public sides.
 
-    `before` is what stands before the command that starts it, to start it as another user.
+    `before` is what stands before every command of it, so that it runs as another user than root.
     """
 
     home: Path
@@ -80,7 +81,7 @@ class Service:
     def command(self, *command: str, **variables: str) -> str:
         """Standard output of a command that runs with the settings and secrets of the service."""
         done = subprocess.run(
-            [ROOT / "deployments" / "env", *command],
+            [*self.before, ROOT / "deployments" / "env", *command],
             env={**self.environment, **variables},
             cwd=ROOT,
             capture_output=True,
@@ -97,8 +98,8 @@ class Service:
     def start(self, seconds: float = 400) -> None:
         """Start everything, and wait for the end of the set-up."""
         with (self.home / "start.log").open("ab") as log:
-            # Ends with the tests, even where they are killed.
-            command = ["setpriv", "--pdeathsig", "TERM", *self.before, str(ROOT / "deployments" / "start")]
+            # Ends with the tests, even where they are killed. A change of the user would clear the signal.
+            command = [*self.before, "setpriv", "--pdeathsig", "TERM", str(ROOT / "deployments" / "start")]
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -241,24 +242,29 @@ def what_is_missing() -> str:
     return "" if (BIN / "supervisord").exists() else "supervisor is not installed"
 
 
-@contextmanager
-def running_service(before: tuple[str, ...] = (), owner: int | None = None, **settings: str) -> Generator[Service]:
-    """A service in a folder of its own, which the user of PostgreSQL can enter; everything of it is gone afterwards.
+def without_rights() -> tuple[str, ...]:
+    """What stands before a command, so that root runs it as `nobody`; nothing for others than root.
 
-    Parameters
-    ----------
-    before : what stands before the command that starts it.
-    owner : id of the user whom the folder belongs to; default: who runs the tests.
+    The user may read every file, because the tests' Python and images may lie where root alone reads, and nothing else.
     """
+    if os.getuid() != 0:
+        return ()
+    user = pwd.getpwnam("nobody")
+    sets = [f"--{name}=-all,+dac_read_search" for name in ("bounding-set", "inh-caps", "ambient-caps")]
+    return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs", *sets)
+
+
+@contextmanager
+def running_service(**settings: str) -> Generator[Service]:
+    """A service in a folder of its own, never as root; everything of it is gone afterwards."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
     if "HARVEST_POSTGRES_BIN" in os.environ:
         outside["HARVEST_POSTGRES_BIN"] = os.environ["HARVEST_POSTGRES_BIN"]
     port, database_port, reports_port = free_ports(3)
     home = Path(tempfile.mkdtemp(prefix="harvest-"))
-    home.chmod(0o755)
-    if owner is not None:
-        os.chown(home, owner, -1)
-        outside["HOME"] = str(home)
+    if os.getuid() == 0:
+        shutil.chown(home, "nobody")
+    outside["HOME"] = str(home)
     made = Service(
         home,
         {
@@ -273,7 +279,7 @@ def running_service(before: tuple[str, ...] = (), owner: int | None = None, **se
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
             **settings,
         },
-        before,
+        without_rights(),
     )
     try:
         made.start()
