@@ -18,8 +18,9 @@ from flows.running.errors import RunFailedError
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
 from storage.artifacts import Store
-from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
+from storage.records.scored import find_whole_acquisition
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_backfill
@@ -115,9 +116,9 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
 def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
     """Have a date scored, unless it is scored already, and return its outcome for the table `backfill`."""
     opened, run = Store(store), None
-    if (done := find_acquisition(opened, campaign, date, fit)) is None:
+    if (done := find_whole_acquisition(opened, campaign, date, fit)) is None:
         run = have_scored(campaign, store, parameters, key)
-        done = find_acquisition(opened, campaign, date, fit)
+        done = find_whole_acquisition(opened, campaign, date, fit)
         if done is None:  # although the run that writes it is completed
             said = (
                 f"scored, but not by the fit {fit}: the campaign was fitted again meanwhile; start the backfill again"

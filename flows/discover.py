@@ -13,8 +13,9 @@ from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
 from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
-from storage.records.acquisitions import find_acquisition, fit_digest
+from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
+from storage.records.scored import find_whole_acquisition
 from tasks.ingest.arrival import look_again
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
@@ -104,10 +105,13 @@ def care_for(
     runtime: Runtime,
     is_announced: bool,
 ) -> Row:
-    """Have a date scored if its files are there and it is not scored yet, and return its state and detail."""
+    """Have a date scored if its files are there and it is not scored yet, and return its state and detail.
+
+    A scored date of which files are missing is scored again; what is undamaged is cached.
+    """
     fit = fit_digest(fitted.artifacts)
     scored = {"state": "scored", "detail": f"by the fit {fit}"}
-    if find_acquisition(store, fitted.campaign, day, fit):
+    if find_whole_acquisition(store, fitted.campaign, day, fit):
         return scored
     found = None if is_announced else look_again(store, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
     if found and not found.settled:
@@ -116,7 +120,7 @@ def care_for(
     if not is_deployed(DEPLOYED):
         return score_in_place(parameters)
     # A run may have ended while the files were looked at, and would be submitted once more.
-    if find_acquisition(store, fitted.campaign, day, fit):
+    if find_whole_acquisition(store, fitted.campaign, day, fit):
         return scored
     key = scoring_key(store, fitted.campaign, day, fit, params.source)
     run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)

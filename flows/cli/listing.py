@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from storage.artifacts import Artifact, ArtifactRef, Store
@@ -114,7 +113,7 @@ def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | Non
     """
     kinds: dict[str, list[bool]] = {}
     for role, ref in sorted(record.artifacts.items()):
-        kinds.setdefault(role.split()[0], []).append(is_whole(store, ref))
+        kinds.setdefault(role.split()[0], []).append(not store.wrong_sizes(ref))
     keys = sorted(changed or ())
     first = min((STEPS.index(FIRST_CHANGED[key.split(".")[0]]) for key in keys), default=len(STEPS))
     order = sorted(kinds, key=_step)
@@ -134,7 +133,7 @@ def made_by(store: Store, record: CampaignRecord) -> set[str]:
     """Return the versions of this program that made a campaign's artefacts, as their manifests say."""
     found: set[str] = set()
     for ref in record.artifacts.values():
-        with suppress(ArtifactError):  # it is gone, which `is_whole` tells
+        with suppress(ArtifactError):  # it is gone, which the count of cached ones tells
             found.add(store.open(ref).manifest.versions.get(PROGRAM, "unknown"))
     return found
 
@@ -142,17 +141,6 @@ def made_by(store: Store, record: CampaignRecord) -> set[str]:
 def _step(kind: str) -> int:
     """Return the place of a kind of artefact in a run; kinds that are not known come last."""
     return STEPS.index(kind) if kind in STEPS else len(STEPS)
-
-
-def is_whole(store: Store, ref: ArtifactRef) -> bool:
-    """Tell whether all files of an artefact are there with their sizes; their content is not read."""
-    try:
-        found = store.open(ref)
-        if not isinstance(found.folder, Path):
-            return True
-        return all((found.folder / name).stat().st_size == one.size for name, one in found.manifest.files.items())
-    except (ArtifactError, OSError):
-        return False
 
 
 def differences(recorded: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> list[str]:

@@ -22,7 +22,16 @@ from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
 from storage.places.faults import writing
-from storage.places.files import FileName, FileRecord, Place, damages, relative_name, remove_all, strangers
+from storage.places.files import (
+    FileName,
+    FileRecord,
+    Place,
+    damages,
+    relative_name,
+    remove_all,
+    strangers,
+    wrong_sizes,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -234,6 +243,14 @@ class Store:
             return [str(error)]
         except FileNotFoundError as error:
             return [f"artefact {ref} was moved while it was being read: {error}"]
+
+    def wrong_sizes(self, ref: ArtifactRef) -> list[str]:
+        """List the files of an artefact that are missing or have another size; no content is read."""
+        try:
+            artifact = self.open(ref)
+        except ArtifactError as error:
+            return [str(error)]
+        return wrong_sizes(artifact.folder, artifact.manifest.files)
 
     def holds(self, ref: ArtifactRef) -> bool:
         """Return whether the artefact exists and is undamaged."""

@@ -98,6 +98,22 @@ def damages(folder: Place, expected: Mapping[str, FileRecord], by_tag: bool = Fa
         return [problem for problem in found if problem]
 
 
+def wrong_sizes(folder: Place, expected: Mapping[str, FileRecord]) -> list[str]:
+    """List the files that a folder should hold and that are missing or have another size; no content is read."""
+    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(expected)))) as pool:
+        found = pool.map(lambda name: _wrong_size(folder, name, expected[name].size), expected)
+        return [problem for problem in found if problem]
+
+
+def _wrong_size(folder: Place, name: str, size: int) -> str | None:
+    path = folder / name
+    try:
+        actual = path.state().size if isinstance(path, ObjectPath) else path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{folder}: {_thing(name)} {name} is missing"
+    return None if actual == size else f"{folder}: {_thing(name)} {name} has {actual} bytes, its manifest says {size}"
+
+
 def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str | None:
     path = folder / name
     try:

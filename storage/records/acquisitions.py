@@ -105,7 +105,7 @@ def scored_artifacts(
     Returns
     -------
     References by role (`images 2021-08-23`, `adjusted gradcam 2021-08-23`, ...), and the dates whose record cannot be
-    read or whose artefacts are no longer all in the store.
+    read, or of whose artefacts files are missing or have another size.
     """
     found: dict[str, ArtifactRef] = {}
     lost: list[str] = []
@@ -116,9 +116,10 @@ def scored_artifacts(
         try:
             record = read_acquisition(_path(store, campaign, day, fit))
             told = {role: ref for role, ref in record.artifacts.items() if role.split()[0] in TELLING}
-            for ref in told.values():
-                store.open(ref)
         except ArtifactError:
+            lost.append(day.isoformat())
+            continue
+        if any(store.wrong_sizes(ref) for ref in told.values()):
             lost.append(day.isoformat())
         else:
             found |= told

@@ -12,10 +12,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from flows import discover
-from flows.discover import DiscoveryError, discover_acquisitions, scoring_key
+from flows.discover import IN_PLACE, DiscoveryError, discover_acquisitions, scoring_key
 from flows.running.sending import find_runs
 from storage.artifacts import Store
-from storage.records.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
+from storage.records.acquisitions import AcquisitionRecord, find_acquisition, fit_digest, write_acquisition
 from storage.records.campaigns import CampaignRecord
 from storage.verify import verify_store
 from tasks.ingest.arrival import Arrival, ArrivalParams, look_again
@@ -84,6 +84,17 @@ class TestDiscovery:
         assert last.state_name == "Failed" and last.state is not None
         assert f"1 of 3 dates failed:\n{BAD}: {record} cannot be read" in (last.state.message or "")
         record.write_bytes(whole_record)
+
+        # Files of a scored date that a loss of power left empty are made again.
+        found = find_acquisition(Store(store), "watched", NEW, fit_digest(fitted.artifacts))
+        assert found is not None
+        decided = store / "artifacts" / str(found.artifacts[f"decided gradcam {NEW}"])
+        table = store / f"tables/decided/campaign=watched/date={NEW}/part-0.parquet"
+        for path in (table, *decided.iterdir()):
+            path.write_bytes(b"")
+        assert self.look(store) == [(str(day), "scored") for day in (BAD, NEW, LATE)]
+        assert [self.details[str(day)] == IN_PLACE for day in (BAD, NEW, LATE)] == [False, True, False]
+        assert verify_store(Store(store)).problems == []
 
     def test_a_worker_s_date_is_sent_for_once(
         self, deployed: None, fitted: CampaignRecord, store: Path, monkeypatch: pytest.MonkeyPatch
