@@ -11,6 +11,8 @@ from pathlib import Path, PurePath
 
 from storage.errors import InputError
 
+# What the process may do counts, not its user: a service without rights may have been granted that of reading.
+AS_THE_PROCESS = os.access in os.supports_effective_ids
 # Suffixes of images that are read, and of photographs that are not, such as raw files of cameras.
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".j2k", ".avif"}
@@ -163,7 +165,8 @@ def find_fault(path: Path, root: Path) -> tuple[str, str] | None:
         return "unreadable", "a folder with the name of an image"
     if not stat.S_ISREG(mode):
         return "unreadable", "a pipe, socket or device"
-    return None if os.access(path, os.R_OK) else ("unreadable", "the file may not be read")
+    may_be_read = os.access(path, os.R_OK, effective_ids=AS_THE_PROCESS)
+    return None if may_be_read else ("unreadable", "the file may not be read")
 
 
 def is_utf8(text: str) -> bool:
