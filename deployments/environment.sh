@@ -82,6 +82,10 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://harvest:$HARVEST_DAT
 PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
 # Shorter waiting for events that arrive out of order (see deployments/ordering.py).
 PREFECT_SERVER_EVENTS_CAUSAL_ORDERING=deployments.ordering
+# Ended runs with their logs and artifacts are kept for this time, else the database grows for ever. Tables stay.
+HARVEST_KEEP_RUNS_DAYS=${HARVEST_KEEP_RUNS_DAYS:-400}
+PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs
+PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD=$((HARVEST_KEEP_RUNS_DAYS * 86400))
 PREFECT_SERVER_ANALYTICS_ENABLED=false
 DO_NOT_TRACK=1
 # Seconds, the least that Prefect accepts; HARVEST_ZOMBIE_SECONDS covers three heartbeats.

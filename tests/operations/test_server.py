@@ -8,7 +8,7 @@ import time
 from base64 import b64encode
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
@@ -24,6 +24,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from pydantic import TypeAdapter
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
 from deployments.pools import POOLS
@@ -136,6 +137,14 @@ def test_analytics_are_off(service: Service) -> None:
     for program in ("server", "worker-cpu", "worker-gpu"):
         variables = environ(service, program)
         assert {"DO_NOT_TRACK=1", "PREFECT_SERVER_ANALYTICS_ENABLED=false"} <= set(variables.split("\0"))
+
+
+def test_ended_runs_are_kept_for_a_stated_time(service: Service) -> None:
+    user, password = service.auth_string.split(":")
+    settings = httpx.get(f"{service.api_url}/admin/settings", auth=(user, password)).json()
+    vacuum = settings["server"]["services"]["db_vacuum"]
+    assert set(vacuum["enabled"]) == {"events", "flow_runs"}
+    assert TypeAdapter(timedelta).validate_python(vacuum["retention_period"]) == timedelta(days=400)
 
 
 def environ(service: Service, program: str) -> str:
