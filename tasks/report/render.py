@@ -24,15 +24,18 @@ from tasks.report.templates import page_templates
 
 TEMPLATES = (
     "analysis.html",
+    "card.html",
     "dates.html",
     "field.html",
+    "lists.html",
     "macros.html",
     "map.html",
     "method.html",
     "scores.html",
     "style.html",
 )
-SCRIPTS = ("field.js", "map.js")  # of the field page, in the order in which they run
+STYLES = ("field.css",)  # of the field page
+SCRIPTS = ("field.js", "checks.js", "card.js", "lists.js", "sheets.js", "map.js")  # in the order in which they run
 MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
 MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
 FILTERS: dict[str, Any] = {
@@ -46,7 +49,7 @@ FILTERS: dict[str, Any] = {
 
 def template_text() -> str:
     """Return the text of all templates and scripts of the pages, from which their digest is made."""
-    names = [*map(_template, (*TEMPLATES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
+    names = [*map(_template, (*TEMPLATES, *STYLES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
     return "".join(names)
 
 
@@ -90,7 +93,7 @@ def render_field(results: CampaignResults, field: FieldPage) -> str:
         .render(
             results=results,
             field=field,
-            styles=list(map(_vendored, MAP_STYLES)) if has_map else [],
+            styles=[*(map(_vendored, MAP_STYLES) if has_map else ()), *map(_template, STYLES)],
             scripts=[
                 *(map(_vendored, MAP_SCRIPTS) if has_map else ()),
                 *(_template(name) for name in SCRIPTS if has_map or name != "map.js"),
@@ -141,5 +144,5 @@ def _environment() -> Environment:
 
 
 def _data_uri(picture: bytes) -> str:
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    kind = "png" if picture.startswith(b"\x89PNG") else "webp" if picture.startswith(b"RIFF") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

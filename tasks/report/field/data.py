@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import decisions_of, is_about_harvest
+from tasks.decide.decisions import CHECK, LEAVE, decisions_of, is_about_harvest
 from tasks.export.looks import markers_of
 from tasks.report.field.head import day_head
 from tasks.report.field.map import least_reliability
 from tasks.report.field.pictures import Pictures
 from tasks.report.field.selection import Selection
 from tasks.report.field.summary import FieldDay, is_placed, summarise
-from tasks.report.field.texts import TEXTS, class_name, decision_name
-from tasks.report.field.tours import check_order, extra_checks, listed_rows, rows_to_check
+from tasks.report.field.texts import TEXTS, class_name, decision_name, text
+from tasks.report.field.tours import LOOK_METRES, check_order, extra_checks, listed_rows, rows_to_check
+
+EXTRA = "extra"  # key of the list of random extra checks
 
 
 def field_data(
@@ -45,12 +47,42 @@ def field_data(
             {"name": name, "label": decision_name(name), **asdict(marker)}
             for name, marker in markers_of(classes).items()
         ],
+        "groups": [asdict(group) for group in groups_of(classes)],
         "answers": [class_name(name) for name in classes],
-        "reasons": [[TEXTS.get(f"reason.{word}", word) for word in text.split()] for text in reasons],
+        "reasons": [[TEXTS.get(f"reason.{word}", word) for word in said.split()] for said in reasons],
         **_plants(selection.plants),
         "pictures": pictures.content(),
         "days": [_day(day, number, classes, reasons, pictures) for day in days],
     }
+
+
+@dataclass(frozen=True)
+class Group:
+    """List of the page.
+
+    Attributes
+    ----------
+    key : decision whose plants it has, or `extra` for random extra checks.
+    title, how : heading, and how its plants are ordered.
+    decision : index of the decision; -1 for extra checks.
+    is_shown : whether the page shows it before a reader asks for it.
+    """
+
+    key: str
+    title: str
+    how: str
+    decision: int
+    is_shown: bool
+
+
+def groups_of(classes: Sequence[str]) -> list[Group]:
+    """Return the lists of the page: plants to act on by decision, to check, and random extra checks."""
+    groups: list[Group] = []
+    for i, name in enumerate(decisions_of(classes)):
+        title = TEXTS.get(f"list.{name}", text("list.class", answer=class_name(name)))
+        how = text("list.how.check", metres=int(LOOK_METRES)) if name == CHECK else text("list.how.walk")
+        groups.append(Group(name, title, how, i, not (is_about_harvest(classes) and name == LEAVE)))
+    return [*groups, Group(EXTRA, text("list.extra"), text("list.how.extra"), -1, True)]
 
 
 def json_in_page(content: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from tasks.export.looks import Marker, markers_of
 from tasks.report.field.data import field_data, json_in_page
 from tasks.report.field.head import Head, day_head, promise_sentences
+from tasks.report.field.lists import StaticList, static_lists
 from tasks.report.field.map import least_reliability, map_pictures
 from tasks.report.field.pictures import Pictures
 from tasks.report.field.selection import Selection, select_plants
@@ -29,6 +30,8 @@ class FieldPage:
     markers : look of every decision.
     least : reliability at which a mark is hollow.
     selection : plants that the page shows.
+    pictures : small pictures of the latest date.
+    lists : lists of the latest date for readers without scripts.
     data : content of the page for its scripts (see `field_data`), and `json` the same as JSON.
     stills : the map as PNG by date, with all plants; empty if no plant has a position.
     plots : rows by date and plot (see `plot_rows`).
@@ -44,6 +47,8 @@ class FieldPage:
     markers: Mapping[str, Marker]
     least: float
     selection: Selection
+    pictures: Pictures
+    lists: list[StaticList]
     data: dict[str, Any]
     json: str
     stills: dict[str, bytes]
@@ -80,6 +85,8 @@ def field_page(
         markers=markers_of(classes),
         least=least_reliability(classes),
         selection=selection,
+        pictures=pictures,
+        lists=static_lists(data),
         data=data,
         json=json_in_page(data),
         stills=map_pictures(days, classes, plants),

@@ -51,10 +51,9 @@ class Pictures:
         return {plant: i for i, plant in enumerate(self.plants)}
 
     def content(self) -> dict[str, Any]:
-        """Return what the page's scripts need."""
-        sheets = [f"data:image/webp;base64,{base64.b64encode(sheet).decode()}" for sheet in self.sheets]
+        """Return what the page's scripts need; the sheets themselves are in the page's styles."""
         maps = base64.b64encode(self.maps).decode()
-        return {"date": self.date, "side": SIDE, "sheets": sheets, "maps": maps, "without": self.n_without}
+        return {"date": self.date, "side": SIDE, "maps": maps, "without": self.n_without}
 
 
 def read_pictures(artifacts: Mapping[str, Artifact], day: FieldDay, method: str) -> Pictures:

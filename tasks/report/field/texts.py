@@ -62,6 +62,92 @@ TEXTS = {
     "reason.novel": "The picture is unlike everything that was validated.",
     "reason.reviewed": "A person reviewed such plants and doubts the answer.",
     "reason.outside": "The date is unlike what was validated.",
+    # Lists.
+    "lists": "Plants",
+    "list.harvest": "To harvest",
+    "list.leave": "To leave",
+    "list.class": "Answer {answer}",
+    "list.check": "To check",
+    "list.extra": "Extra checks, drawn at random",
+    "list.how.walk": "In walking order: plot by plot, row by row, each second row backwards.",
+    "list.how.check": "Ordered by what a look is worth per metre walked. A look is worth the probability that the "
+    "answer is wrong. From each plant the walk goes on to the one where that is most per metre, with a look counted as "
+    "{metres} metres. Plants without a position come last, the least sure first.",
+    "list.how.extra": "Looks at doubtful plants alone do not tell whether the promise is kept. These plants were drawn "
+    "at random from those to act on. Look at them too.",
+    "list.none": "No plant.",
+    "list.none.filtered": "No plant here has what you look for.",
+    "list.more": "Show {n} more of {left}",
+    "list.static": "The first {n} of {total} plants are listed. All are in the files of this date: {folder}",
+    "list.outside-page": "The field has {total} plants, too many for a page. This page has {shown} of them: those of "
+    "the latest date to act on and to check first, in walking order, then others spread evenly over the field. All "
+    "counts include all plants, and the files of each date in {folder} list them.",
+    "pictures.without": "{n} plants have no picture here, to keep the page small. The plant explorer shows them all.",
+    "pictures.without.one": "{n} plant has no picture here, to keep the page small. The plant explorer shows them all.",
+    "filter": "Find plants",
+    "filter.plot": "Plot",
+    "filter.plot.all": "all plots",
+    "filter.plot.none": "no plot",
+    "filter.decision": "List",
+    "filter.decision.all": "to act on and to check",
+    "filter.text": "Plant or row",
+    "filter.sort": "Order",
+    "sort.listed": "as described",
+    "sort.walk": "walking order",
+    "sort.unsure": "least sure first",
+    "sort.sure": "surest first",
+    "place.plot": "plot {plot}",
+    "place.row": "row {row}, plant {number}",
+    "place.no-plot": "No plot",
+    "plot": "Plot {plot}",
+    "likely": "{answer} {percent}",
+    "likely.over": "over 99 %",
+    "likely.under": "under 1 %",
+    "likely.percent": "{percent} %",
+    "ready.word": "ready",
+    # Card of a plant.
+    "card": "Plant",
+    "card.close": "Close",
+    "card.next": "Next",
+    "card.previous": "Previous",
+    "card.picture": "Picture of the plant",
+    "card.no-picture": "This page has no picture of the plant on this date.",
+    "card.overlay": "Show where the classifier looked",
+    "card.decision": "{decision}: {likely}",
+    "card.corrected": "The answer was corrected: the classifier said otherwise.",
+    "card.extra": "Extra check, drawn at random: it shows whether the promise is kept.",
+    "card.no-answer": "The plant has no answer on this date.",
+    "card.earlier": "Other dates",
+    "card.explorer": "The plant in the explorer",
+    # What was found.
+    "found": "What did you find?",
+    "found.yes": "ready",
+    "found.no": "not ready",
+    "found.remark": "Remark",
+    "found.name": "Your name",
+    "found.keep": "Keep",
+    "found.remove": "Remove what was found",
+    "found.choose": "Choose what you found first.",
+    "found.name.needed": "Give your name first: it is kept with what you find.",
+    "found.kept": "Found: {found}.",
+    "found.count": "{n} looks recorded on this date, {unsaved} not saved to a file yet.",
+    "found.count.one": "{n} look recorded on this date, {unsaved} not saved to a file yet.",
+    "found.elsewhere": "{n} more on other dates are not saved yet.",
+    "found.elsewhere.one": "{n} more on another date is not saved yet.",
+    "found.save": "Save what was found",
+    "found.undo": "Undo the last one",
+    "found.memory": "This browser keeps nothing: save before you close the page.",
+    "found.file": "checks-{campaign}-{date}.csv",
+    # Work sheet.
+    "sheet.name": "Name",
+    "sheet.date": "Date",
+    "sheet.done": "done",
+    "sheet.plant": "plant",
+    "sheet.row": "row",
+    "sheet.number": "number",
+    "sheet.likely": "answer",
+    "sheet.remark": "remark",
+    "sheet.print": "Print the work sheets",
     # Map. Its script and its template say these.
     "map": "Map",
     "map.none": "There is no map: the source gives no plant a position.",
@@ -106,6 +192,13 @@ def text(key: str, **values: Any) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def likely_text(share: float) -> str:
+    """Return a probability for readers in whole percent; nothing is said to be certain."""
+    if share >= 0.995:
+        return text("likely.over")
+    return text("likely.under") if share < 0.005 else text("likely.percent", percent=int(100 * share + 0.5))
 
 
 def decision_name(decision: str) -> str:
