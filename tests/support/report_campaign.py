@@ -96,6 +96,7 @@ class FakeCampaign:
     first_plant: str = "2021_Ref_Plot1_A01"
     notes: tuple[str, ...] = ("a note & more",)
     n_plants: int = 48
+    n_plots: int = 1  # plots of equal size, one behind the other
     size: int = 32
     campaign: str = "field2-2021"
     error_rates: tuple[float, ...] = (0.1, 1.0, 0.5)
@@ -187,7 +188,9 @@ class FakeCampaign:
             is_wrong = random.random() < self.error_rates[cluster - 1]
             rows.append(
                 {
-                    "plant_id": self.first_plant if i == 1 else f"2021_Ref_Plot1_B{i:02d}",
+                    "plant_id": self.first_plant
+                    if i == 1
+                    else f"2021_Ref_Plot{1 + i * self.n_plots // n_plants}_B{i:02d}",
                     "split": split,
                     "row": i,
                     "true": label,

@@ -22,7 +22,7 @@ from tasks.report.field.tours import check_order, extra_checks, rows_to_check
 from tasks.report.sprites import coarse_map, sprite_sheets
 
 SIDE, QUALITY = 64, 60  # side of a picture in pixels, and quality of WebP
-PICTURE_BYTES = 300_000  # most bytes of all pictures; in a page they take a third more
+PICTURE_BYTES = 220_000  # most bytes of all pictures; in a page they take a third more
 AT_ONCE = 100  # pictures read at a time, as many as a sheet has
 
 

@@ -106,7 +106,6 @@ TEXTS = {
     "likely.percent": "{percent} %",
     "ready.word": "ready",
     # Card of a plant.
-    "card": "Plant",
     "card.close": "Close",
     "card.next": "Next",
     "card.previous": "Previous",

@@ -78,7 +78,7 @@
   }
 
   function choice(value, label) {
-    return make("label", {}, make("input", {type: "radio", name: "found", value}), ` ${label}`);
+    return make("label", {}, make("input", {type: "radio", name: "found", value}), label);
   }
 
   const choices = data.is_harvest
@@ -105,7 +105,6 @@
       (chosen ? at("found-name") : at("found").querySelector("[name=found]")).focus();
       return;
     }
-    checks.rename(by);
     const row = rowOf(state.plant), id = data.plants.id[state.plant];
     const decision = data.decisions[day().decision[row]].name;
     checks.keep(day().date, id, {found: chosen.value, remark: at("found-remark").value.trim(), by, decision});
@@ -137,6 +136,7 @@
   at("card-overlay").addEventListener("change", () => showPicture(rowOf(state.plant)));
   at("card-close").addEventListener("click", close);
   at("card").addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
+  at("found-name").addEventListener("change", () => checks.rename(at("found-name").value.trim()));
   at("found").addEventListener("submit", keepFound);
   at("found-remove").addEventListener("click", removeFound);
 })();

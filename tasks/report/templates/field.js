@@ -62,14 +62,7 @@ const harvest = (() => {
   // Write the address without a new entry in the history: the way back leads to the page before.
   const keepAddress = () => history.replaceState(null, "", address());
 
-  function showDay(number) {
-    state.day = number;
-    state.plant = -1;
-    at("day").value = String(number);
-    showHead(day());
-    keepAddress();
-    tell("day", {day: number});
-  }
+  const showDay = (number) => tell("day", {day: number});
 
   function showHead(shown) {
     at("lead").textContent = shown.head.lead;
@@ -91,6 +84,12 @@ const harvest = (() => {
     if (plant !== state.plant) tell("plant", {plant, from: "address"});
   }
 
+  document.addEventListener("harvest:day", (event) => {
+    Object.assign(state, {day: event.detail.day, plant: -1});
+    at("day").value = String(state.day);
+    showHead(day());
+    keepAddress();
+  });
   document.addEventListener("harvest:plant", (event) => { state.plant = event.detail.plant; keepAddress(); });
   at("day").addEventListener("change", () => showDay(Number(at("day").value)));
   addEventListener("hashchange", () => followAddress(location.hash));
