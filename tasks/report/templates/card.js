@@ -125,6 +125,7 @@
   document.addEventListener("harvest:plant", ({detail: {plant, from}}) => {
     const wasHidden = at("card").hidden;
     at("card").hidden = plant < 0;
+    if (wasHidden === plant >= 0) dispatchEvent(new Event("resize"));  // the card takes its room from the map
     if (plant < 0) return;
     if (wasHidden) opener = document.activeElement;
     showPlant(plant);

@@ -86,6 +86,7 @@ const harvest = (() => {
 
   document.addEventListener("harvest:day", (event) => {
     Object.assign(state, {day: event.detail.day, plant: -1});
+    document.documentElement.dataset.latest = state.day === data.days.length - 1 ? "yes" : "no";  // the picture of the map is of that date
     at("day").value = String(state.day);
     showHead(day());
     keepAddress();
