@@ -22,7 +22,7 @@ from tests.support.local_stores import local
 from tests.unit.storage.published.test_geodata import CRS, LOOKS, ROWS, check_points, expected, origin, plain, written
 
 NAMES = [column.name for column in DECISIONS.columns]
-# Names of shapes in the function `decodeShape` of QGIS, of those that decisions may have.
+# Names of shapes in the function `decodeShape` of QGIS, of those that Plotly has too.
 SHAPES_OF_QGIS = {"circle", "square", "diamond", "pentagon", "hexagon", "triangle", "star", "octagon", "cross"}
 
 
