@@ -21,7 +21,7 @@ const checks = (() => {
 
   // Return what was found on a date, by plant; a text that another program left there counts as nothing.
   function found(date) {
-    try { return JSON.parse(read(placeFor(date)) ?? "{}"); } catch { return {}; }
+    try { return JSON.parse(read(placeFor(date))) ?? {}; } catch { return {}; }
   }
 
   function change(date, entries) {
@@ -58,10 +58,15 @@ const checks = (() => {
 
   const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
 
+  // Shield a text that a spreadsheet would take for a formula, as the exports do; see `harmless` in storage/published.
+  const harmless = (value) => (/^['=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value);
+
   // Return the looks at a date's plants as CSV, in the order in which they were made.
   function csv(date) {
     const entries = Object.entries(found(date)).sort((a, b) => (a[1].at < b[1].at ? -1 : 1));
-    const lines = entries.map(([plant, one]) => [data.campaign, date, plant, one.decision, one.found, one.by, one.at, one.remark]);
+    const lines = entries.map(([plant, one]) => [
+      data.campaign, date, harmless(plant), one.decision, one.found, harmless(one.by), one.at, harmless(one.remark),
+    ]);
     return `${[HEAD, ...lines].map((line) => line.map(cell).join(",")).join("\r\n")}\r\n`;
   }
 
