@@ -22,7 +22,7 @@ class Look(NamedTuple):
 
     Attributes
     ----------
-    shape : Plotly's name of the shape, such as `circle` or `triangle-up`.
+    shape : name of the shape, such as `circle` or `triangle-up`.
     colour : red, green and blue as `#RRGGBB`.
     legend : text in the legend.
     """

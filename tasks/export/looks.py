@@ -25,7 +25,7 @@ class Marker:
 
     Attributes
     ----------
-    symbol, shape : Plotly's and Matplotlib's name of the shape.
+    symbol, shape : name of the shape in `storage.published.styles`, and Matplotlib's.
     path : SVG outline of the shape, in coordinates from -10 to 10.
     light, dark : colour on a light ground (Okabe & Ito's), and a lighter one of the same hue on a dark ground.
     """
@@ -46,12 +46,18 @@ MARKERS = (
     Marker("pentagon", "p", "M0-9L9-2L5 8H-5L-9-2Z", "#1C2420", "#E4EBE6"),
     Marker("hexagon", "h", "M-4-8H4L9 0L4 8H-4L-9 0Z", "#7D4B00", "#E69F00"),
 )
+# Looks of classes that are no decision about a harvest. Green would say that all is well, whatever the class means.
+OTHER_MARKERS = (
+    Marker("circle", "o", MARKERS[0].path, "#5B4FA8", "#B8AEF5"),
+    *MARKERS[1:],
+)
 
 
 def markers_of(classes: Sequence[str]) -> dict[str, Marker]:
     """Return the look of every decision; with more classes than shapes, some look alike."""
     acted_on = [decision for decision in decisions_of(classes) if decision != CHECK]
-    found = {decision: MARKERS[i % len(MARKERS)] for i, decision in enumerate(acted_on)}
+    markers = MARKERS if is_about_harvest(classes) else OTHER_MARKERS
+    found = {decision: markers[i % len(markers)] for i, decision in enumerate(acted_on)}
     return {**found, CHECK: CHECK_MARKER}
 
 

@@ -9,10 +9,11 @@ from tests.support.chromium import DRAWN, find_chromium, running_chromium
 
 FOLDER = Path("docs/pictures")
 FIRST_SCREEN, PHONE = (1180, 620), (360, 720)
+SHEET = (718, 1032)  # an A4 sheet within margins of 12 mm, at 96 dots per inch
 
 
 def main() -> None:
-    """Take the pictures of the report whose page is named."""
+    """Take the pictures of the report whose field page is named."""
     program = find_chromium() or sys.exit("apt-get install chromium")
     (page,) = sys.argv[1:] or sys.exit("name the report's index.html")
     with running_chromium(str(program)) as browser:
@@ -20,20 +21,29 @@ def main() -> None:
 
 
 def take_pictures(browser: Browser, report: Path) -> None:
-    """The first screen, the map of the first date with a plant chosen by keyboard, and a phone in the dark."""
+    """The first screen, a list, a plant, the map, a work sheet, a phone in the dark, and the analysis page."""
     page = opened(browser, report, *FIRST_SCREEN)
     page.screenshot(path=FOLDER / "report-first.png")
-    page.set_viewport_size({"width": FIRST_SCREEN[0], "height": 760})
-    page.focus("#map-date")
-    page.keyboard.press("Home")
-    page.focus("#harvest-map")
-    page.keyboard.press("ArrowRight")
-    page.locator(".screen-only").screenshot(path=FOLDER / "report-map.png")
+    page.evaluate("document.getElementById('lists').scrollIntoView()")
+    page.screenshot(path=FOLDER / "report-lists.png")
+    page.locator("button.plant").first.click()
+    page.check("#card-overlay")
+    page.wait_for_selector("#card-picture[data-drawn]")
+    page.screenshot(path=FOLDER / "report-plant.png")
+    page.keyboard.press("Escape")
+    page.locator("#map .screen-only").screenshot(path=FOLDER / "report-map.png")
+    page.set_viewport_size({"width": SHEET[0], "height": SHEET[1]})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.locator(".sheet").first.screenshot(path=FOLDER / "report-sheet.png")
     opened(browser, report, *PHONE, is_dark=True).screenshot(path=FOLDER / "report-phone.png")
+    analysis = browser.new_page(viewport={"width": FIRST_SCREEN[0], "height": FIRST_SCREEN[1]})
+    analysis.goto((report.parent / "analysis.html").as_uri())
+    analysis.screenshot(path=FOLDER / "report-analysis.png")
 
 
 def opened(browser: Browser, report: Path, width: int, height: int, is_dark: bool = False) -> Page:
-    """The report in a window of this size, its map drawn."""
+    """The field page in a window of this size, its map drawn."""
     scheme = "dark" if is_dark else "light"
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     page.goto(report.as_uri())

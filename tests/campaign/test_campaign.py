@@ -55,8 +55,10 @@ def test_report_and_exports_are_those_of_the_record(first: Finished, folder: Pat
     assert read_record(store, "small") == first.record
     metrics = rows_of(store.open(first.record.artifacts["metrics gradcam"]), METRICS)
     assert {(row["split"], row["state"]) for row in metrics} >= {("val", "cross-fitted"), ("test", "after")}
-    page = local(store.root / first.record.report).read_text()
-    assert all(f'<th scope="row" class="nowrap">{day}</th>' in page for day in DATES)
+    field = local(store.root / first.record.report)
+    assert field.name == "index.html" and all(f'"date":"{day}"' in field.read_text() for day in DATES)
+    analysis = field.with_name("analysis.html").read_text()
+    assert all(f'<th scope="row" class="nowrap">{day}</th>' in analysis for day in DATES)
     exports = {path.name for day in DATES for path in (folder / "exports/small" / str(day)).iterdir()}
     kinds = ("csv", "geojson", "gpkg", "parquet", "xlsx")
     assert exports >= {f"small_{day}_gradcam.{kind}" for day in DATES for kind in kinds}

@@ -230,8 +230,10 @@ def test_ground_truth_maps_are_marked_everywhere(tmp_path: Path) -> None:
     for folder in (*tables, "exports/leak"):
         query = f"select distinct explained_class from read_parquet('{tmp_path}/{folder}/**/*.parquet')"
         assert duckdb.execute(query).fetchall() == [("label",)], folder
-    page = Store(tmp_path).open(run.record.artifacts["report"]).read_bytes("index.html").decode()
-    assert "uses ground truth" in page and "not valid for unseen data" in page
+    report = Store(tmp_path).open(run.record.artifacts["report"])
+    for name in ("index.html", "analysis.html"):
+        page = report.read_bytes(name).decode()
+        assert "uses ground truth" in page and "not valid for unseen data" in page
 
 
 def test_survey_is_repeatable_whatever_the_order_of_dates() -> None:

@@ -146,7 +146,7 @@ def test_the_records_and_the_report_say_what_is_tolerated(renewed: Renewed) -> N
     for day in SCORED:
         assert renewed.scored(day, renewed.record).params["decide"]["tolerated_error"] == LAX
         assert renewed.scored(day, renewed.first).params["decide"]["tolerated_error"] == STRICT
-    page = (renewed.store / "reports/small/index.html").read_text()
+    page = (renewed.store / "reports/small/analysis.html").read_text()
     counts = {day: [row["decision"] for row in decided_of(renewed, day)] for day in (*DATES, *SCORED)}
     for day, found in counts.items():
         cells = [len(found), *(found.count(one) for one in ("harvest", "leave", "check"))]

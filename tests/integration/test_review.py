@@ -117,7 +117,7 @@ def test_without_an_answer_the_rule_decides_and_everything_says_so(store: Store,
     assert {row["reviewer"] for row in published(store, "reviews")} == {None}
     states = [row["state"] for row in rows_of(store.open(late.artifacts["metrics gradcam"]), METRICS)]
     assert "cross-fitted" in states and "cross-fitted rule" not in states
-    assert "nobody answered in time" in (local(store.root / late.report)).read_text()
+    assert "nobody answered in time" in (local(store.root / late.report).with_name("analysis.html")).read_text()
     texts = artifact_texts(run.id)
     assert "nobody answered" in texts["review"] and "nobody answered" in texts["summary"]
     assert find_review(store, "small", late.artifacts["scores gradcam"]) is None
@@ -150,7 +150,7 @@ def test_decisions_of_a_person_are_honoured_by_every_table(store: Store, reviewe
         "cross-fitted rule",
         "decided",
     ]
-    page = (local(store.root / reviewed.report)).read_text()
+    page = (local(store.root / reviewed.report).with_name("analysis.html")).read_text()
     assert "Reviewed by Ada Field" in page and "cluster 2: abstain" in page and "a marker | in every map" in page
     assert verify_store(store).problems == []
 

@@ -188,7 +188,7 @@ def test_the_run_shows_what_came_out(scored: Scored, store: Path) -> None:
 
 
 def test_the_campaign_s_report_shows_the_date(scored: Scored, store: Path) -> None:
-    page = (store / "reports" / "small" / "index.html").read_text()
+    page = (store / "reports" / "small" / "analysis.html").read_text()
     decisions = rows(store, "decided", scored.record.fit)["decision"]
     cells = [len(decisions), *(decisions.count(one) for one in ("harvest", "leave", "check"))]
     row = f'<th scope="row" class="nowrap">{NEW}</th>' + "".join(f'<td class="number">{n}</td>' for n in cells)

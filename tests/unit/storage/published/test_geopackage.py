@@ -17,7 +17,7 @@ import pytest
 from storage.artifacts import Artifact
 from storage.published.decisions import DECISIONS
 from storage.published.styles import Look, points_style
-from tasks.export.looks import MARKERS, looks_of
+from tasks.export.looks import OTHER_MARKERS, looks_of
 from tests.support.local_stores import local
 from tests.unit.storage.published.test_geodata import CRS, LOOKS, ROWS, check_points, expected, origin, plain, written
 
@@ -144,7 +144,7 @@ def test_shapes_and_colours_are_those_of_the_report(n_classes: int) -> None:
     assert list(found) == [*classes, "check"]
     assert {shape for shape, *_ in found.values()} <= SHAPES_OF_QGIS
     assert len({(shape, angle) for shape, angle, *_ in found.values()}) == n_classes + 1
-    for (_, _, colour, _), marker in zip(found.values(), MARKERS[:n_classes], strict=False):
+    for (_, _, colour, _), marker in zip(found.values(), OTHER_MARKERS[:n_classes], strict=False):
         assert "#{:02X}{:02X}{:02X}".format(*map(int, colour.split(",")[:3])) == marker.light
 
 

@@ -126,7 +126,7 @@ def test_page_is_self_contained_and_has_no_scripts(html: str) -> None:
     assert "http://" not in html and "https://" not in html
     assert "script" not in page.tags and "@import" not in html and "url(" not in html
     assert page.resources and all(resource.startswith("data:") for resource in page.resources)
-    assert all(link.removeprefix("#") in page.ids for link in page.links)
+    assert all(link == "index.html" or link.removeprefix("#") in page.ids for link in page.links)
     # Confusion, clusters, prototypes, promise curve, risk, calibration, training; three examples a cluster.
     assert page.tags.count("img") == 7 + 3 * 3
 
@@ -143,7 +143,7 @@ def test_figures_can_be_opened(campaign: FakeCampaign) -> None:
     report = campaign.store.open(campaign.report())
     kinds = ("calibration", "clusters", "confusion", "promise-curve", "prototypes", "risk-coverage")
     names = [f"{kind}-gradcam.png" for kind in kinds]
-    assert sorted(report.manifest.files) == sorted([*names, "index.html"])
+    assert sorted(report.manifest.files) == sorted([*names, "analysis.html", "index.html"])
     for name in names:
         with Image.open(io.BytesIO(report.read_bytes(name))) as picture:
             picture.load()

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from storage.records.reviews import Choice
 from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable
 from tasks.export.decisions import decision_rows
-from tasks.report.field.map import map_json
-from tasks.report.field.summary import FieldDay, lead_sentence, summarise, to_check
+from tasks.report.field.data import field_data, json_in_page
+from tasks.report.field.days import rows_in_plots
+from tasks.report.field.head import lead_sentence
+from tasks.report.field.pictures import Pictures
+from tasks.report.field.selection import select_plants
+from tasks.report.field.summary import FieldDay, summarise
 
 CLASSES = ("not_ready", "ready")
 PROBABILITIES = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0, 0.4999999, 0.5000001]))
@@ -56,24 +60,25 @@ def test_no_decision_contradicts_its_probability(decided: list[dict[str, Any]]) 
     places: list[Any] = [
         {"plant_id": row["plant_id"], "easting": float(i), "northing": 0.0} for i, row in enumerate(decided)
     ]
-    rows = decision_rows(places, decided, CLASSES)
+    rows = rows_in_plots(decision_rows(places, decided, CLASSES), places)
     date = FieldDay("2021-09-03", True, rows)
-    content = json.loads(map_json([date], CLASSES, places))
+    content = json.loads(json_in_page(field_data("c", [date], CLASSES, select_plants([date], places), Pictures())))
     (day,) = content["days"]
     names = [one["name"] for one in content["decisions"]]
     assert len(day["plant"]) == len(decided)
+    by_id = {row["plant_id"]: row for row in decided}
     for i, plant in enumerate(day["plant"]):
-        row = decided[plant]
+        row = by_id[content["plants"]["id"][plant]]
         ready, word = row["ready_probability"], names[day["decision"][i]]
         assert word != "harvest" or ready >= 0.5
         assert word != "leave" or ready <= 0.5
         # The answer beside the decision is the more probable class, with its own probability.
-        assert abs(day["reliability"][i] - max(ready, 1 - ready)) <= 5.1e-4
+        assert abs(day["reliability"][i] - max(ready, 1 - ready)) <= 5.1e-4 and abs(day["ready"][i] - ready) <= 5.1e-4
         assert ready == 0.5 or CLASSES[day["answer"][i]] == ("ready" if ready > 0.5 else "not_ready")
         assert word == "check" or (word == "harvest") == (CLASSES[day["answer"][i]] == "ready")
         assert bool(content["reasons"][day["reason"][i]]) == (word == "check")
     n_harvest = sum(row["decision"] == "harvest" for row in decided)
-    n_check = sum(row["decision"] == "check" for row in decided)
     plural = "" if n_harvest == 1 else "s"
-    assert lead_sentence(summarise(date, CLASSES)) == f"{n_harvest} plant{plural} to harvest, {n_check} to check."
-    assert {row["plant_id"] for row in to_check(date)} == {r["plant_id"] for r in decided if r["decision"] == "check"}
+    assert lead_sentence(summarise(date, CLASSES)) == f"{n_harvest} plant{plural} to harvest"
+    listed = [content["plants"]["id"][day["plant"][i]] for i in day["checks"]]
+    assert sorted(listed) == sorted(r["plant_id"] for r in decided if r["decision"] == "check")
