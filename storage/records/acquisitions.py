@@ -25,8 +25,8 @@ FITTED = (
 )  # kinds that hold what a campaign has learned, per saliency method
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
-TELLING = ("images", "adjusted", "drift", "decided")  # kinds of a scored date with results about its plants
-PICTURING = ("saliency", "assignments")  # kinds that show why; a date may have lost them
+# Kinds of a scored date with results about its plants.
+TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided")
 
 
 class AcquisitionRecord(BaseModel):
@@ -106,8 +106,7 @@ def scored_artifacts(
     Returns
     -------
     References by role (`images 2021-08-23`, `adjusted gradcam 2021-08-23`, ...), and the dates whose record cannot be
-    read or whose artefacts are no longer all in the store. Saliency maps and clusters of the date's images are among
-    the references only where the store still holds them.
+    read or whose artefacts are no longer all in the store.
     """
     found: dict[str, ArtifactRef] = {}
     lost: list[str] = []
@@ -123,19 +122,8 @@ def scored_artifacts(
         except ArtifactError:
             lost.append(day.isoformat())
         else:
-            found |= told | _pictures(store, record)
+            found |= told
     return found, lost
-
-
-def _pictures(store: Store, record: AcquisitionRecord) -> dict[str, ArtifactRef]:
-    """Return the artefacts of a scored date that show why, as far as the store holds them."""
-    found: dict[str, ArtifactRef] = {}
-    for role, ref in record.artifacts.items():
-        if role.split()[0] in PICTURING and role.endswith(record.date.isoformat()):
-            with suppress(ArtifactError):
-                store.open(ref)
-                found[role] = ref
-    return found
 
 
 def list_acquisitions(store: Store) -> list[Place]:

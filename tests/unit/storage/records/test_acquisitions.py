@@ -154,9 +154,9 @@ class TestScoredArtifacts:
     PARAMS: ClassVar = {"dates": ["2021-08-23"]}
 
     def scored(self, store: Store, day: date, fit: str = "") -> dict[str, ArtifactRef]:
-        """Write a date's artefacts and record; return those that the report shows."""
+        """Write a date's artefacts and record; return the artefacts about its plants."""
         made: dict[str, ArtifactRef] = {}
-        for kind in ("images", "adjusted", "saliency", "features"):
+        for kind in ("images", "adjusted", "features"):
             recipe = Recipe(kind, 1, {"day": day.isoformat()})
             with store.create(recipe):
                 pass
@@ -179,8 +179,6 @@ class TestScoredArtifacts:
     def test_dates_that_are_no_longer_whole_are_named(self, store: Store) -> None:
         kept, gone = self.scored(store, DAY), self.scored(store, LATER)
         shutil.rmtree(local(store.folder(gone[f"adjusted gradcam {LATER}"])))
-        assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == (kept, [LATER.isoformat()])
-        shutil.rmtree(local(store.folder(kept.pop(f"saliency gradcam {DAY}"))))  # a date is told without its pictures
         assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == (kept, [LATER.isoformat()])
         find_path(store, DAY).write_text("half a rec")
         assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({}, [DAY.isoformat(), LATER.isoformat()])
