@@ -11,6 +11,7 @@ from storage.tables import TABLES, names
 from tasks import report
 from tasks.report import templates, words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
+from tasks.report.explorer.page import explorer_page
 from tasks.report.field.page import FieldPage
 from tasks.report.field.texts import text
 from tasks.report.figures import training_figure
@@ -25,6 +26,7 @@ from tasks.report.templates import page_templates
 TEMPLATES = (
     "analysis.html",
     "dates.html",
+    "explorer.html",
     "field.html",
     "macros.html",
     "map.html",
@@ -33,6 +35,7 @@ TEMPLATES = (
     "style.html",
 )
 SCRIPTS = ("field.js", "map.js")  # of the field page, in the order in which they run
+ANALYSIS_SCRIPTS = ("scatter.js", "card.js", "explorer.js")  # of the analysis page, in the order in which they run
 MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
 MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
 FILTERS: dict[str, Any] = {
@@ -46,7 +49,7 @@ FILTERS: dict[str, Any] = {
 
 def template_text() -> str:
     """Return the text of all templates and scripts of the pages, from which their digest is made."""
-    names = [*map(_template, (*TEMPLATES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
+    names = [*map(_template, (*TEMPLATES, *SCRIPTS, *ANALYSIS_SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
     return "".join(names)
 
 
@@ -129,6 +132,8 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             training=training_figure(results.epochs) if results.epochs else None,
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
+            explorer=explorer_page(results),
+            explorer_scripts=list(map(_template, ANALYSIS_SCRIPTS)),
             parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
         )
     )
