@@ -29,8 +29,8 @@ from tasks.report.inputs import CampaignResults, MethodResults
 from tasks.report.sprites import ACROSS
 from tasks.report.words import method_name
 
-PICTURE_BYTES = 6_200_000  # most bytes of pictures on a page; a third more as text
-METHOD_BYTES = 4_000_000  # most bytes of text with maps and answers; the first method has its own in any case
+PICTURE_BYTES = 5_200_000  # most bytes of pictures on a page; a third more as text
+METHOD_BYTES = 3_500_000  # most bytes of text with maps and answers; the first method has its own in any case
 
 
 @dataclass(frozen=True)
