@@ -35,7 +35,7 @@ TEMPLATES = (
     "style.html",
 )
 SCRIPTS = ("field.js", "map.js")  # of the field page, in the order in which they run
-ANALYSIS_SCRIPTS = ("scatter.js", "card.js", "explorer.js")  # of the analysis page, in the order in which they run
+ANALYSIS_SCRIPTS = ("explorer-scatter.js", "explorer-card.js", "explorer.js")  # in the order in which they run
 MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
 MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
 FILTERS: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Prepare the plant explorer of a report: pictures, maps and answers of the explained images, as text for its page.
 
 Reads images, saliency maps, assignments and decisions of every date from the store, and the axes of the clusters.
-The scripts `explorer.js` and `scatter.js` show them.
+The scripts `explorer.js`, `explorer-scatter.js` and `explorer-card.js` show them.
 """
 
 import base64

@@ -52,7 +52,10 @@
     if (truth[i] === 1) button.append(make("span", "✗", "explorer-wrong"));
     button.style.setProperty("--mark", looks()[groups()[i]].colour);
     if (caption) button.append(make("small", caption));
-    button.addEventListener("click", () => choose(i));
+    button.addEventListener("click", () => {
+      choose(i);
+      if (getComputedStyle(at("card")).position === "static") at("card").scrollIntoView();  // on a narrow screen
+    });
     return item;
   }
 
@@ -182,6 +185,7 @@
   for (const id of [...FILTERS, "sort", "colour"]) at(id)?.addEventListener("input", show);
   at("method").addEventListener("input", () => { useMethod(value("method")); show(); choose(chosen, chosen >= 0); });
   at("all").addEventListener("click", () => { clearFilters(); show(); });
+  at("back").addEventListener("click", () => at("pictures").scrollIntoView());
   at("in").addEventListener("click", plot.zoomIn);
   at("out").addEventListener("click", plot.zoomOut);
   at("whole").addEventListener("click", plot.whole);
