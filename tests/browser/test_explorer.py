@@ -302,6 +302,10 @@ def test_addresses_select_and_filter(context: BrowserContext, path: Path) -> Non
     page.evaluate("location.hash = '#plant=nobody@2021-08-23'")
     expect(page.locator("#explorer-count")).to_contain_text("nobody@2021-08-23 is not")
     assert page.locator("#explorer-none").is_visible()
+    page.evaluate("location.hash = '#cluster=3&method=occlusion'")
+    expect(page.locator("#explorer-count")).to_have_text(
+        "214 of 214 images shown. Maps of occlusion are not on this page."
+    )
     page.close()
 
 

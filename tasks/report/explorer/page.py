@@ -7,7 +7,7 @@ The scripts `explorer.js`, `explorer-scatter.js` and `explorer-card.js` show the
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from storage.artifacts import Artifact
 from storage.tables.names import SPLIT_NAMES, SPLITS
-from storage.tables.rows import Row
+from storage.tables.rows import Row, days_of
 from tasks.decide.decisions import decisions_of
-from tasks.export.looks import markers_of
 from tasks.export.walking import natural_key
 from tasks.report.explorer.answers import Answers, numbers_of, read_answers
 from tasks.report.explorer.chosen import MOST_IMAGES, Day, Explained, evenly, explained_days, read_explained
@@ -44,7 +43,7 @@ class Explorer:
     n, n_shown : number of explained images, and of those on the page.
     methods : names of the saliency methods on the page.
     left_out : names of the saliency methods whose maps do not fit.
-    has_plots : whether any plant's plot is known.
+    without : dates with decisions that are not on the page, because the store lacks their maps by some method.
     """
 
     content: str
@@ -58,12 +57,14 @@ class Explorer:
     methods: list[tuple[str, str]]
     left_out: list[str]
     least_novelty: float
+    without: list[str]
 
 
 def explorer_page(results: CampaignResults) -> Explorer | None:
     """Prepare the plant explorer of a campaign; None if no date has pictures, maps and answers."""
     methods = [one.method for one in results.methods]
     days = explained_days(results.artifacts, results.scored, methods)
+    decided = {day for some in (results.artifacts, results.scored) for day in days_of(some, f"decided {methods[0]}")}
     every = read_explained(days, methods[0]) if days else None
     if every is None or not len(every):
         return None
@@ -94,6 +95,7 @@ def explorer_page(results: CampaignResults) -> Explorer | None:
         methods=[(method, method_name(method)) for method in texts],
         left_out=[method_name(method) for method in left_out],
         least_novelty=least,
+        without=sorted(decided - {day.date for day in days}),
     )
 
 
@@ -105,7 +107,7 @@ def _common(
     return {
         "classes": list(classes),
         "splits": [SPLIT_NAMES[split] for split in SPLITS],
-        "decisions": [{"name": name, **asdict(marker)} for name, marker in markers_of(classes).items()],
+        "decisions": decisions_of(classes),
         "dates": [[day.date, day_label(day.date)] for day in days],
         "plots": list(plots),
         "plants": plants,

@@ -39,7 +39,7 @@ const harvestCard = (() => {
     const [cluster, size, wrong, isSwapped] = method.clusters.find(([number]) => number === method.cluster[i]);
     const said = named(common.predicted[i]), isCorrected = method.answer[i] !== common.predicted[i];
     return [
-      ["Decision", [words(common.decisions[method.decision[i]].name), ...method.reasons[method.reason[i]]].join(". ")],
+      ["Decision", [words(common.decisions[method.decision[i]]), ...method.reasons[method.reason[i]]].join(". ")],
       ["Answer", `${named(method.answer[i])}, reliability ${method.reliability[i].toFixed(2)}`],
       ["Classifier", isCorrected ? `${said}, corrected` : said],
       ["Truth", common.label[i] < 0 ? "unknown" : `${named(common.label[i])}: the classifier is ${truth[i] ? "wrong" : "right"}`],

@@ -147,6 +147,7 @@ const harvestScatter = (() => {
     });
     canvas.addEventListener("pointercancel", () => { drag = null; });
     new ResizeObserver(whole).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
     return {
       place: (right, up) => { [x, y] = [right, up]; whole(); },

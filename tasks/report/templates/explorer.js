@@ -21,7 +21,7 @@
   const mostNovelty = () => (Number(value("most")) / 100) ** 2;  // squared, because small values matter most
   const groups = () => (value("colour") === "truth" ? truth : method.kinds);
   const looks = () => (value("colour") === "truth" ? TRUTH_LOOKS : method.groups.map(clusterLook));
-  const clusterLook = (_, k) => ({colour: COLOURS[k % COLOURS.length], shape: k % harvestScatter.N_SHAPES});
+  const clusterLook = (_, k) => ({colour: COLOURS[k % COLOURS.length], shape: (k + Math.floor(k / COLOURS.length)) % harvestScatter.N_SHAPES});
 
   // Give an element the picture of an image. A sheet enters the page's styles when it is first needed.
   const style = document.head.appendChild(document.createElement("style")), known = new Set();
@@ -39,7 +39,7 @@
 
   const make = (tag, text = "", className = "") => Object.assign(document.createElement(tag), {textContent: text, className});
   const nameOf = (i) => [
-    plantOf(i), dateOf(i), words(common.decisions[method.decision[i]].name), `cluster ${method.cluster[i]}`,
+    plantOf(i), dateOf(i), words(common.decisions[method.decision[i]]), `cluster ${method.cluster[i]}`,
     truth[i] === 2 ? "truth unknown" : `classifier ${TRUTHS[truth[i]]}`,
   ].join(", ");
 
@@ -93,6 +93,7 @@
   // Show what the filters let through, in the chosen order, in list and scatter.
   function show() {
     at("most-text").textContent = String(Number(mostNovelty().toPrecision(2)));
+    at("most").setAttribute("aria-valuetext", at("most-text").textContent);
     order = [...common.plant.keys()].filter(wanted()).sort(ORDERS[value("sort")]);
     const shown = new Uint8Array(n);
     for (const i of order) shown[i] = 1;
@@ -167,12 +168,14 @@
   function follow() {
     const asked = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
     if (!asked.has("plant") && !asked.has("cluster")) return;
+    const isKnown = !asked.has("method") || methods.some((one) => one.method === asked.get("method"));
     clearFilters();
-    if (asked.get("method") !== method.method || asked.has("cluster")) useMethod(asked.get("method"));
+    useMethod(asked.get("method"));
     const [, plant, date] = (asked.get("plant") ?? "").match(/^(.*)@(.*)$/s) ?? [];
     const found = [...common.plant.keys()].find((i) => plantOf(i) === plant && dateOf(i) === date) ?? -1;
-    if (asked.has("cluster")) at("cluster").value = asked.get("cluster");
+    if (asked.has("cluster") && isKnown) at("cluster").value = asked.get("cluster");
     show();
+    if (!isKnown) at("count").textContent += ` Maps of ${asked.get("method")} are not on this page.`;
     if (asked.has("plant") && found < 0) at("count").textContent += ` ${asked.get("plant")} is not among them.`;
     if (found >= 0 || asked.has("plant")) choose(found, false);
     (found >= 0 ? at("card") : at("count")).scrollIntoView();
@@ -190,7 +193,8 @@
   at("out").addEventListener("click", plot.zoomOut);
   at("whole").addEventListener("click", plot.whole);
   list.addEventListener("keydown", (event) => {
-    const wide = [...list.children].findIndex((one) => one.offsetTop > list.firstChild.offsetTop);
+    const second = [...list.children].findIndex((one) => one.offsetTop > list.firstChild.offsetTop);
+    const wide = second < 0 ? order.length : second;  // pictures in a line
     const steps = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide, Home: -current, End: order.length};
     if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

@@ -85,6 +85,7 @@ def test_every_explained_image_is_there_the_most_novel_first(
 ) -> None:
     assigned = every(results, "assignments gradcam", ASSIGNMENTS)
     found = shown(content)
+    assert explorer.without == []
     assert len(found) == explorer.n == explorer.n_shown == len(assigned) == 2 * 12 + 8
     assert set(found) == set(assigned)
     novelty = [assigned[one]["novelty"] for one in found]
@@ -101,7 +102,7 @@ def test_answers_are_those_of_the_tables(results: CampaignResults, content: dict
         row = decided[image]
         assert common["label"][i] == (-1 if row["label"] is None else row["label"])
         assert common["predicted"][i] == row["predicted"] and one["answer"][i] == row["answer"]
-        assert common["decisions"][one["decision"][i]]["name"] == row["decision"]
+        assert common["decisions"][one["decision"][i]] == row["decision"]
         assert len(one["reasons"][one["reason"][i]]) == len(row["check_reason"].split())
         assert one["reliability"][i] == pytest.approx(row["answer_reliability"], abs=0.0005)
         assert one["cluster"][i] == assigned[image]["cluster"]
@@ -160,6 +161,12 @@ def test_more_images_than_a_page_has_are_chosen_evenly(
     found = explorer_page(results)
     assert found is not None and (found.n, found.n_shown) == (32, 8)
     assert shown(json.loads(found.content)) == shown(content)[::4]
+
+
+def test_dates_without_maps_are_named(results: CampaignResults) -> None:
+    scored = {role: one for role, one in results.scored.items() if role != f"saliency lime {LATER}"}
+    found = explorer_page(replace(results, scored=scored))
+    assert found is not None and (found.without, found.dates, found.n) == ([LATER], list(DAYS), 24)
 
 
 def test_a_campaign_without_maps_has_no_explorer(results: CampaignResults) -> None:
