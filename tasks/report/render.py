@@ -23,10 +23,12 @@ from tasks.report.method.page import MethodPage
 from tasks.report.method.scores import split_words
 from tasks.report.templates import page_templates
 
+EXPLORER_SCRIPTS = ("explorer-scatter.js", "explorer-card.js", "explorer.js")  # in the order in which they run
 TEMPLATES = (
     "analysis.html",
     "dates.html",
     "explorer.html",
+    *EXPLORER_SCRIPTS,
     "field.html",
     "macros.html",
     "map.html",
@@ -35,7 +37,6 @@ TEMPLATES = (
     "style.html",
 )
 SCRIPTS = ("field.js", "map.js")  # of the field page, in the order in which they run
-ANALYSIS_SCRIPTS = ("explorer-scatter.js", "explorer-card.js", "explorer.js")  # in the order in which they run
 MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
 MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
 FILTERS: dict[str, Any] = {
@@ -49,7 +50,7 @@ FILTERS: dict[str, Any] = {
 
 def template_text() -> str:
     """Return the text of all templates and scripts of the pages, from which their digest is made."""
-    names = [*map(_template, (*TEMPLATES, *SCRIPTS, *ANALYSIS_SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
+    names = [*map(_template, (*TEMPLATES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
     return "".join(names)
 
 
@@ -133,7 +134,7 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
             explorer=explorer_page(results),
-            explorer_scripts=list(map(_template, ANALYSIS_SCRIPTS)),
+            explorer_scripts=list(map(_template, EXPLORER_SCRIPTS)),
             parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
         )
     )
