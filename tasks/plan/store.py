@@ -74,13 +74,6 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
     return sizes
 
 
-def report_bytes(work: Workload) -> int:
-    """Return the bytes of a report: its pages, with a row for every image and method, and small pictures."""
-    n_explained = sum(day.n_explained for day in work.dates)
-    pictures = min(n_explained * PICTURE_BYTES, MOST_PICTURE_BYTES)
-    return REPORT_BYTES + pictures + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods)
-
-
 def saliency_bytes(work: Workload, method: Method) -> int:
     """Return bytes of the maps of all dates: float16 at native resolution, stored once.
 
@@ -127,3 +120,10 @@ def table_rows_bytes(work: Workload) -> int:
         CROSSFIT.name: work.n_validation * methods,
     }
     return 2 * sum(count * row_bytes(name) for name, count in rows.items())
+
+
+def report_bytes(work: Workload) -> int:
+    """Return the bytes of a report: its pages, with a row for every image and method, and small pictures."""
+    n_explained = sum(day.n_explained for day in work.dates)
+    pictures = min(n_explained * PICTURE_BYTES, MOST_PICTURE_BYTES)
+    return REPORT_BYTES + pictures + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods)
