@@ -4,6 +4,7 @@ import os
 
 from storage.artifacts import Store
 from storage.records.campaigns import CampaignRecord
+from tasks.report.explorer.addresses import cluster_address
 
 REPORTS_URL = "HARVEST_REPORTS_URL"  # environment variable with the address that serves the store's folder `reports`
 
@@ -17,3 +18,8 @@ def report_link(store: Store, record: CampaignRecord) -> str:
     served = os.environ.get(REPORTS_URL)
     page = record.report.removeprefix("reports/")
     return f"{served.rstrip('/')}/{page}" if served else (store.root / record.report).as_uri()
+
+
+def explorer_link(store: Store, record: CampaignRecord, method: str, cluster: int) -> str:
+    """Return the address of a cluster's images in the plant explorer of a campaign's report."""
+    return f"{report_link(store, record).rpartition('/')[0]}/{cluster_address(cluster, method)}"

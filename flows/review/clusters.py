@@ -5,7 +5,7 @@ later runs of the campaign use it, whether they ask or not, until the clusters c
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,16 +16,19 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import Field, create_model
 
 from flows.parameters import CampaignParams
+from flows.report.links import explorer_link
 from flows.review.waiting import Answer, find_answer, is_too_late, wait_for_answer
 from flows.running.stages import Roles, Stages, wait_for
-from storage.artifacts import Artifact, ArtifactRef, content_digest
+from storage.artifacts import Artifact, ArtifactRef, Store, content_digest
 from storage.errors import InputError
+from storage.records.campaigns import find_record
 from storage.records.reviews import Review, find_review, keep_review
 from storage.tables import CLUSTER_SCORES, REVIEWS, SWAPS
 from storage.tables.rows import Row, rows_of
 from tasks.adjust.params import ReviewParams
 from tasks.adjust.review import honour_review, write_decisions
 from tasks.adjust.review_choices import allowed_choices, check_choices, check_words, rule_choice
+from tasks.report.explorer.addresses import ANALYSIS
 from tasks.report.review_sheets import cluster_sheets
 from tasks.report.words import method_name
 
@@ -127,7 +130,7 @@ def ask(stages: Stages, params: CampaignParams, roles: Roles, questions: Sequenc
     if answer is not None or is_too_late(key):
         return answer
     artifacts = {role: stages.store.open(future.result()) for role, future in roles.items()}
-    show_question(artifacts, params, questions)
+    show_question(artifacts, params, questions, explored_clusters(stages.store, params.campaign, questions))
     get_run_logger().warning("waiting up to %g hours for a review of the clusters", params.review.timeout_hours)
     return wait_for_answer(review_form(params, questions), key, 3600 * params.review.timeout_hours)
 
@@ -200,24 +203,59 @@ def review_of(answer: Answer, campaign: str, asked: Question) -> Review:
     )
 
 
-def show_question(artifacts: dict[str, Artifact], params: CampaignParams, questions: Sequence[Question]) -> None:
-    """Show counts and a picture of each cluster among the flow run's artifacts while it waits."""
+def explored_clusters(store: Store, campaign: str, questions: Sequence[Question]) -> dict[tuple[str, int], str]:
+    """Return addresses of clusters in the plant explorer of the campaign's last report, by method and cluster.
+
+    Clusters that the report does not show, because they are new or an earlier version made it, are left out.
+    """
+    record = find_record(store, campaign)
+    report = None if record is None else record.artifacts.get("report")
+    if record is None or report is None or ANALYSIS not in store.open(report).manifest.files:
+        return {}
+    return {
+        (one.method, row["cluster"]): explorer_link(store, record, one.method, row["cluster"])
+        for one in questions
+        if record.artifacts.get(f"scores {one.method}") == one.scores
+        for row in one.clusters
+    }
+
+
+def show_question(
+    artifacts: dict[str, Artifact],
+    params: CampaignParams,
+    questions: Sequence[Question],
+    explored: Mapping[tuple[str, int], str],
+) -> None:
+    """Show counts and a picture of each cluster among the flow run's artifacts while it waits.
+
+    `explored` has addresses of clusters in the plant explorer, as far as there are any.
+    """
     for one in questions:
         slug = one.method.replace("_", "-")  # Prefect's keys take no underscore
-        lines = [f"## Clusters of {params.campaign} by {method_name(one.method)}: what to do about their answers?", ""]
-        lines += ["| cluster | n | wrong | error share | interval | the rule says |", "|---:|---:|---:|---:|---|---|"]
-        for row, swap in zip(one.clusters, one.swaps, strict=True):
-            interval = f"{row['error_share_lower']:.0%} to {row['error_share_upper']:.0%}"
-            said = f"{rule_choice(swap['is_proposed'])}: {swap['reason']}"
-            figures = f"{row['n']} | {row['n_wrong']} | {row['error_share']:.0%} | {interval}"
-            lines.append(f"| {row['cluster']} | {figures} | {said} |")
-        create_markdown_artifact("\n".join(lines), key=f"review-{slug}", description="resume this run to answer")
+        text = question_text(params.campaign, one, explored)
+        create_markdown_artifact(text, key=f"review-{slug}", description="resume this run to answer")
         for cluster, picture in cluster_sheets(artifacts, one.method, one.clusters).items():
             create_image_artifact(
                 image_url=f"data:image/png;base64,{base64.b64encode(picture).decode()}",
                 key=f"review-{slug}-cluster-{cluster}",
                 description=f"prototype of cluster {cluster}, and the validation images most like it",
             )
+
+
+def question_text(campaign: str, asked: Question, explored: Mapping[tuple[str, int], str]) -> str:
+    """Write the counts of one saliency method's clusters and what the rule says as Markdown."""
+    lines = [f"## Clusters of {campaign} by {method_name(asked.method)}: what to do about their answers?", ""]
+    lines += ["| cluster | n | wrong | error share | interval | the rule says |", "|---:|---:|---:|---:|---|---|"]
+    for row, swap in zip(asked.clusters, asked.swaps, strict=True):
+        interval = f"{row['error_share_lower']:.0%} to {row['error_share_upper']:.0%}"
+        said = f"{rule_choice(swap['is_proposed'])}: {swap['reason']}"
+        figures = f"{row['n']} | {row['n_wrong']} | {row['error_share']:.0%} | {interval}"
+        address = explored.get((asked.method, row["cluster"]))
+        name = f"[{row['cluster']}]({address})" if address else row["cluster"]
+        lines.append(f"| {name} | {figures} | {said} |")
+    if explored:
+        lines += ["", "The number of a cluster leads to all its images in the plant explorer of the last report."]
+    return "\n".join(lines)
 
 
 def show_decisions(stages: Stages, params: CampaignParams, made: Roles) -> None:

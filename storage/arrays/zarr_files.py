@@ -244,7 +244,8 @@ def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]
     files = rows // length
     for first in (np.unique(files) * length).tolist():
         places = np.flatnonzero(files * length == first)
-        if len(places) * WORTH_WHOLE * array.chunks[0] >= length:  # true also where a file is a single chunk
+        n_held = min(length, array.shape[0] - first)  # the last file holds fewer
+        if len(places) * WORTH_WHOLE * array.chunks[0] >= n_held:  # true also where a file is a single chunk
             images[places] = np.asarray(array[first : first + length])[rows[places] - first]
         else:
             for place in places.tolist():

@@ -25,7 +25,8 @@ FITTED = (
 )  # kinds that hold what a campaign has learned, per saliency method
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
-TELLING = ("images", "saliency", "adjusted", "drift", "decided")  # kinds of a scored date with results about its plants
+# Kinds of a scored date with results about its plants.
+TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided")
 
 
 class AcquisitionRecord(BaseModel):

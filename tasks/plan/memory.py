@@ -34,6 +34,7 @@ LIBRARIES = 60_000_000  # bytes of the libraries and threads that clustering sta
 ISOMETRIC_MATRICES = 4  # matrices held by `isometric`: inner products, their factor, its triangle, coordinates
 ANSWER_COPIES = 4  # copies of logits and features: as stored, as float64, and as arguments of distances
 LABELS = 5  # columns of the predictions that are read for all images of a date
+TILES, TILE_BYTES = 1500, 50_000  # small pictures of the largest size that the report holds, and bytes of one
 FOLD_COPIES = 2.5  # copies of coordinates: all, those outside a fold, and those outside a fold of these
 
 
@@ -191,9 +192,11 @@ def score_bytes(work: Workload, day: DateCounts) -> int:
 
 
 def report_bytes(work: Workload) -> int:
-    """Return bytes of the report: rows of every date and method as Python values and as text of the page.
+    """Return bytes of the report: rows of every date and method as Python values and as text of the pages.
 
-    Measuring accuracy holds the same rows.
+    Measuring accuracy holds the same rows. The plant explorer holds its small pictures, and distances between maps.
     """
-    n_rows = sum(day.n_explained for day in work.dates) * len(work.explain.methods)
-    return 2 * n_rows * row_in_memory(RELIABILITIES.name) + work.n_images * row_in_memory(OBSERVATIONS.name)
+    n_explained = sum(day.n_explained for day in work.dates)
+    rows = 2 * n_explained * len(work.explain.methods) * row_in_memory(RELIABILITIES.name)
+    explorer = min(n_explained, TILES) * TILE_BYTES + 3 * FLOAT * min(n_explained**2, 2**22)
+    return rows + work.n_images * row_in_memory(OBSERVATIONS.name) + explorer

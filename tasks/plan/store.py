@@ -28,7 +28,8 @@ from tasks.plan.workload import Workload
 from tasks.score.combine import INPUTS
 
 LISTED_BYTES = 1200  # bytes per image of a date's listing as JSON, which two artefacts hold
-REPORT_BYTES = 8_000_000  # bytes of a report's page and figures without its rows; the files are also published
+REPORT_BYTES = 8_000_000  # bytes of a report's pages and figures without its rows; the files are also published
+PICTURE_BYTES, MOST_PICTURE_BYTES = 7000, 7_000_000  # bytes of an image in the plant explorer, and of all of them
 REPORT_ROW_BYTES = 400  # bytes per plant, date and method on the page and in the files for other tools
 CHECKPOINT_COPIES = 3  # copies of the weights in a checkpoint, because Adam keeps two more numbers per weight
 INDEX_BYTES = 16  # bytes per chunk in the index of its shard
@@ -66,7 +67,7 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
         *(Size("clusters", cluster_bytes(work, method), method) for method in work.explain.methods),
         *(Size("scores", n_explained * score_row_bytes(), method) for method in work.explain.methods),
         Size("tables", table_rows_bytes(work)),
-        Size("reports", 2 * (REPORT_BYTES + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods))),
+        Size("reports", 2 * report_bytes(work)),
     ]
     if work.train is not None:
         sizes.append(Size("checkpoint", CHECKPOINT_COPIES * work.network.weight_bytes))
@@ -119,3 +120,10 @@ def table_rows_bytes(work: Workload) -> int:
         CROSSFIT.name: work.n_validation * methods,
     }
     return 2 * sum(count * row_bytes(name) for name, count in rows.items())
+
+
+def report_bytes(work: Workload) -> int:
+    """Return the bytes of a report: its pages, with a row for every image and method, and small pictures."""
+    n_explained = sum(day.n_explained for day in work.dates)
+    pictures = min(n_explained * PICTURE_BYTES, MOST_PICTURE_BYTES)
+    return REPORT_BYTES + pictures + work.n_images * REPORT_ROW_BYTES * len(work.explain.methods)

@@ -8,6 +8,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from storage.tables import ADJUSTED, CLUSTER_SCORES, SWAPS
 from storage.tables.names import SPLIT_NAMES
 from storage.tables.rows import Row, days_of, rows_of
 from tasks.report.examples import Member, date_members
+from tasks.report.explorer.addresses import ANALYSIS, cluster_address, plant_address
 from tasks.report.figures import draw_prototypes, overlay_image, page_layout, png_bytes
 from tasks.report.templates import page_templates
 from tasks.report.words import method_name, percent, percent_interval
@@ -86,6 +88,8 @@ def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, c
     pictures = _pictures(artifacts, method, maps, is_signed)
     environment = page_templates()
     environment.filters.update(jpeg=_jpeg, percent=percent)
+    report = artifacts.get("report")
+    has_explorer = report is not None and ANALYSIS in report.manifest.files  # those of earlier versions have none
     row = clusters[cluster]
     page = environment.get_template("gallery.html").render(
         campaign=campaign,
@@ -100,6 +104,10 @@ def render_gallery(artifacts: dict[str, Artifact], campaign: str, method: str, c
         ],
         splits=SPLIT_NAMES,
         is_signed=is_signed,
+        folder=f"../{quote(campaign)}/" if has_explorer else None,  # of the report, which lies beside the gallery
+        cluster_address=cluster_address,
+        plant_address=plant_address,
+        method_word=method,
     )
     return page, len(pictures)
 

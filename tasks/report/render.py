@@ -11,6 +11,7 @@ from storage.tables import TABLES, names
 from tasks import report
 from tasks.report import templates, words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
+from tasks.report.explorer.page import explorer_page
 from tasks.report.field.page import FieldPage
 from tasks.report.field.texts import text
 from tasks.report.figures import training_figure
@@ -22,10 +23,13 @@ from tasks.report.method.page import MethodPage
 from tasks.report.method.scores import split_words
 from tasks.report.templates import page_templates
 
+EXPLORER_SCRIPTS = ("explorer-scatter.js", "explorer-card.js", "explorer.js")  # in the order in which they run
 TEMPLATES = (
     "analysis.html",
     "card.html",
     "dates.html",
+    "explorer.html",
+    *EXPLORER_SCRIPTS,
     "field.html",
     "lists.html",
     "macros.html",
@@ -132,6 +136,8 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             training=training_figure(results.epochs) if results.epochs else None,
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
+            explorer=explorer_page(results),
+            explorer_scripts=list(map(_template, EXPLORER_SCRIPTS)),
             parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
         )
     )

@@ -20,6 +20,7 @@ from storage.tables.rows import Row, rows_of
 from tasks.decide.promised import guarantee_sentences
 from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
+from tasks.report.explorer.addresses import ANALYSIS
 from tasks.report.field.days import read_days
 from tasks.report.field.page import FieldPage, field_page
 from tasks.report.field.pictures import read_pictures
@@ -32,7 +33,7 @@ from tasks.stage import cached_by, made_once
 
 REVISION = 6
 
-FIELD, ANALYSIS = "index.html", "analysis.html"  # names of the pages
+FIELD = "index.html"  # name of the page for the field
 
 
 def report_recipe(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays.specs import IMAGES, PEAK, PROTOTYPES, ROWS, SALIENCY
+from storage.arrays.specs import IMAGES, PEAK, ROWS, SALIENCY
 from storage.arrays.zarr_files import write_array, write_group
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.records.campaigns import CampaignRecord
@@ -40,6 +40,7 @@ from storage.tables.rows import rows_of
 from tasks.report.report import write_report
 from tasks.score.rating import INHERITED
 from tasks.statistics.detection import brier, calibration, calibration_error, detect
+from tests.support.report_axes import maps_of, write_axes
 from tests.support.report_decisions import TOLERATED, calibration_rows, decide_row, promise_rows, ready_rows
 
 DAYS = ("2021-08-23", "2021-09-03")
@@ -104,6 +105,8 @@ class FakeCampaign:
     has_places: bool = False
     scored_days: tuple[str, ...] = ()  # dates scored later: no labels, no training
     n_scored: int = 0  # plants on each of them; 0: as on the others
+    has_scored_clusters: bool = False  # whether their maps have clusters, by every method
+    map_noise: float = 0.0  # standard deviation of what tells maps of a cluster apart
     is_promised: bool = True  # whether validation plants certify some answers
     promise: str = "together"
     reviewed: tuple[int, ...] = ()  # clusters of which a person said that no answer should be acted on
@@ -153,8 +156,8 @@ class FakeCampaign:
             campaign=self.campaign, params=self.params, artifacts=artifacts, report="reports/field2-2021/index.html"
         )
 
-    def make(self, role: str, kind: str, write: Any, summary: dict[str, Any]) -> None:
-        recipe = Recipe(kind, 1, {"role": role, "test": True})
+    def make(self, role: str, kind: str, write: Any, summary: dict[str, Any], **params: Any) -> None:
+        recipe = Recipe(kind, 1, {"role": role, "test": True, **params})
         with self.store.create(recipe, {"python": "3.11", "numpy": "2.0"}) as draft:
             write(draft)
             draft.summary = summary
@@ -285,8 +288,10 @@ class FakeCampaign:
         for method in self.methods:
             marks: dict[str, Any] = {"method": method, **self.marks}
             scores = rows_of(self.store.open(self.roles[f"scores {method}"]), CLUSTER_SCORES)
-            self._judge_day(method, day, [{**self._rate(row, scores[row["cluster"] - 1]), **marks} for row in rows])
-        self._explain(self.methods[0], day, rows)  # the report reads those of the first method alone
+            rated = [{**self._rate(row, scores[row["cluster"] - 1]), **marks} for row in rows]
+            (self._analyse_day if self.has_scored_clusters else self._judge_day)(method, day, rated)
+        if not self.has_scored_clusters:
+            self._explain(self.methods[0], day, rows)  # the page for the field reads those of the first method alone
         self.scored |= {role: self.roles.pop(role) for role in list(self.roles) if role.endswith(day)}
 
     def _score(self, explained: list[dict[str, Any]], cluster: int) -> dict[str, Any]:
@@ -418,8 +423,9 @@ class FakeCampaign:
             "n_constant": 2,
             "warnings": ["1 of 32 maps are zero everywhere: nothing spoke for <the> explained class"],
         }
-        means = self._maps(method, list(range(1, len(self.error_rates) + 1)))
-        self.make(f"clusters {method}", "clusters", lambda draft: write_array(draft, PROTOTYPES, means), summary)  # pyright: ignore
+        means = maps_of(method, list(range(1, len(self.error_rates) + 1)), self.size)
+        made: dict[str, Any] = {"size": self.size, "scaling": "unit"}
+        self.make(f"clusters {method}", "clusters", lambda draft: write_axes(draft, means), summary, **made)  # pyright: ignore
 
     def _predict(self, day: str, rows: list[dict[str, Any]]) -> None:
         shares = np.eye(len(self.classes), dtype=np.float32)
@@ -438,7 +444,7 @@ class FakeCampaign:
 
     def _explain(self, method: str, day: str, chosen: list[dict[str, Any]]) -> None:
         """Write the saliency maps of images in the order of `chosen`."""
-        maps = self._maps(method, [row["cluster"] for row in chosen])
+        maps = maps_of(method, [row["cluster"] for row in chosen], self.size, self.map_noise)
         for shown, row in zip(maps, chosen, strict=True):
             shown[:] = self.flat.get(row["plant_id"], shown)
 
@@ -489,16 +495,6 @@ class FakeCampaign:
             write_table(draft, spec, rows_to_columns(spec, rows))
 
         self.make(role, role.split()[0], write, summary or {})
-
-    def _maps(self, method: str, clusters: list[int]) -> NDArray[np.float64]:
-        """Return maps (n, side, side) with a peak that depends on the cluster, and a trough except for Grad-CAM."""
-        side = {"gradcam": 8, "lime": self.size}.get(method, 13)
-        y, x = (8 * axis / side for axis in np.mgrid[:side, :side])
-        at = [(2.5 * np.sin(2.4 * c), 2.5 * np.cos(2.4 * c)) for c in clusters]
-        peaks = [np.exp(-((y - 3.5 - cy) ** 2 + (x - 3.5 - cx) ** 2) / 6) for cy, cx in at]
-        troughs = [np.exp(-((y - 3.5 + cy) ** 2 + (x - 3.5 + cx) ** 2) / 6) for cy, cx in at]
-        depth = 0 if method == "gradcam" else 0.8
-        return np.asarray(peaks).reshape(-1, side, side) - depth * np.asarray(troughs).reshape(-1, side, side)
 
 
 def table_rows(campaign: FakeCampaign, role: str, spec: TableSpec) -> list[dict[str, Any]]:

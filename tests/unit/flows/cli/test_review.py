@@ -2,20 +2,25 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from flows.cli.review import chosen_method, decide, print_review, review_results
 from flows.report.gallery import write_gallery
+from flows.review.clusters import Question, explored_clusters
 from storage.arrays.specs import PROTOTYPES, SALIENCY
 from storage.arrays.zarr_files import read_array
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.records.reviews import find_review
-from storage.tables import ADJUSTED, ASSIGNMENTS, PREDICTIONS, SWAPS
+from storage.tables import ADJUSTED, ASSIGNMENTS, CLUSTER_SCORES, PREDICTIONS, SWAPS
+from storage.tables.rows import rows_of
 from storage.verify import verify_store
 from tests.support.local_stores import local
 from tests.support.report_campaign import DAYS, HOSTILE, FakeCampaign, table_rows
@@ -31,7 +36,9 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
 
 @pytest.fixture(scope="module")
 def record(campaign: FakeCampaign) -> CampaignRecord:
-    made = CampaignRecord(campaign="field2-2021", params=campaign.params, artifacts=campaign.roles, report="")
+    campaign.make("report", "report", lambda draft: draft.write_bytes("analysis.html", b""), {})  # pyright: ignore
+    page = "reports/field2-2021/index.html"
+    made = CampaignRecord(campaign="field2-2021", params=campaign.params, artifacts=campaign.roles, report=page)
     write_record(campaign.store, made)
     return made
 
@@ -113,7 +120,8 @@ def test_three_classes_cannot_be_swapped(tmp_path: Path) -> None:
 def captions(page: str) -> list[tuple[bool, str, str, float]]:
     """Read from every caption whether the answer is right, the plant, the date and the distance."""
     found = re.findall(
-        r'class="(good|bad|soft)">[^<]*</span>\s+· predicted (\w+).*?<br>\s*(\S+) · (\S+) · \w+ · distance ([\d.]+)',
+        r'class="(good|bad|soft)">[^<]*</span>\s+· predicted (\w+).*?<br>\s*'
+        r"<a [^>]*>([^<]+)</a> · (\S+) · \w+ · distance ([\d.]+)",
         page,
         re.DOTALL,
     )
@@ -151,8 +159,27 @@ def test_the_gallery_shows_the_nearest_first_and_only_the_clusters_own(
         (row,) = [r for r in table_rows(campaign, f"adjusted {method} {day}", ADJUSTED) if r["plant_id"] == plant]
         assert is_right is (row["label"] == row["predicted"])
     assert text.count("data:image/jpeg;base64,") == 2 * n_shown
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    asked = "../field2-2021/analysis.html#"
+    links = [unescape(unquote(link)) for link in re.findall(r'(?:src|href)="(?!data:)([^"]*)', text)]
+    assert links == [
+        f"{asked}cluster=3&method={method}",
+        *(f"{asked}plant={unescape(plant)}@{day}" for _, plant, day, _ in shown),
+    ]
     assert verify_store(campaign.store).problems == []
+
+
+def test_a_question_leads_to_clusters_that_the_last_report_shows(
+    campaign: FakeCampaign, record: CampaignRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARVEST_REPORTS_URL", "https://fields.example")
+    scores = {method: campaign.roles[f"scores {method}"] for method in campaign.methods}
+    store = campaign.store
+    asked = [Question(method, 2, ref, rows_of(store.open(ref), CLUSTER_SCORES), []) for method, ref in scores.items()]
+    asked[1] = replace(asked[1], scores=scores["gradcam"])  # the clusters of this method are new
+    found = explored_clusters(store, record.campaign, asked)
+    page = "https://fields.example/field2-2021/analysis.html"
+    assert found == {("gradcam", n): f"{page}#cluster={n}&method=gradcam" for n in (1, 2, 3)}
+    assert explored_clusters(store, "another", asked) == {}
 
 
 def test_the_command_prints_the_page(

@@ -8,7 +8,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import ValidationError
 
 from flows.parameters import CampaignParams
-from flows.review.clusters import Question, check_somebody_can_answer, review_form, review_of
+from flows.review.clusters import Question, check_somebody_can_answer, question_text, review_form, review_of
 from flows.review.waiting import Answer
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -69,3 +69,11 @@ def test_a_review_is_asked_for_only_where_a_form_can_be_shown() -> None:
             check_somebody_can_answer(ReviewParams(ask=True))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
         check_somebody_can_answer(ReviewParams(ask=True))
+
+
+def test_the_question_links_clusters_that_a_report_shows() -> None:
+    plain = question_text("field", question(), {})
+    assert "| 1 | 10 | 2 | 20% | 10% to 90% | keep: the share |" in plain and "](" not in plain
+    address = "https://fields.example/reports/field/analysis.html#cluster=3&method=occlusion_preview"
+    linked = question_text("field", question(), {("occlusion_preview", 3): address})
+    assert f"| [3]({address}) | 10 | 8 |" in linked and "| 1 | 10 | 2 |" in linked

@@ -103,14 +103,15 @@ class TestRoundTrip:
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, values[np.asarray(rows, np.int64)])
 
-    @pytest.mark.parametrize(("n_wanted", "n_reads"), [(15, 15), (16, 1), (64, 1)])
+    # The last file holds 32 images, the others 64.
+    @pytest.mark.parametrize(("first", "n_wanted", "n_reads"), [(64, 15, 15), (64, 16, 1), (128, 7, 7), (128, 8, 1)])
     def test_a_file_of_which_a_quarter_is_wanted_is_read_once(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_wanted: int, n_reads: int
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, n_wanted: int, n_reads: int
     ) -> None:
-        array, read = open_array(artifact_with(tmp_path, IMAGES, some_values(IMAGES, 130)), IMAGES), list[Any]()
+        array, read = open_array(artifact_with(tmp_path, IMAGES, some_values(IMAGES, 160)), IMAGES), list[Any]()
         take = zarr.Array.__getitem__
         monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: read.append(key) or take(self, key))
-        read_rows(array, np.arange(64, 64 + n_wanted))
+        read_rows(array, np.arange(first, first + n_wanted))
         assert len(read) == n_reads
 
     def test_a_file_that_is_one_piece_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

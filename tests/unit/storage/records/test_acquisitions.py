@@ -156,7 +156,7 @@ class TestScoredArtifacts:
     def scored(self, store: Store, day: date, fit: str = "") -> dict[str, ArtifactRef]:
         """Write a date's artefacts and record; return the artefacts about its plants."""
         made: dict[str, ArtifactRef] = {}
-        for kind in ("images", "adjusted", "features"):
+        for kind in ("images", "adjusted", "assignments", "features"):
             recipe = Recipe(kind, 1, {"day": day.isoformat()})
             with store.create(recipe):
                 pass

@@ -121,10 +121,10 @@ def test_result_parameters_and_provenance_are_on_the_page(campaign: FakeCampaign
     assert "tables/adjusted/campaign=field2-2021/date=&lt;YYYY-MM-DD&gt;/part-0.parquet" in html
 
 
-def test_page_is_self_contained_and_has_no_scripts(html: str) -> None:
+def test_page_is_self_contained(html: str) -> None:
     page = Page(html)
     assert "http://" not in html and "https://" not in html
-    assert "script" not in page.tags and "@import" not in html and "url(" not in html
+    assert "@import" not in html and html.count("url(") == html.count('url("data:image/webp;base64,')
     assert page.resources and all(resource.startswith("data:") for resource in page.resources)
     assert all(link == "index.html" or link.removeprefix("#") in page.ids for link in page.links)
     # Confusion, clusters, prototypes, promise curve, risk, calibration, training; three examples a cluster.
@@ -166,8 +166,8 @@ def test_names_from_outside_are_escaped(tmp_path: Path) -> None:
     campaign.differing = {"ingest.note": HOSTILE}
     html = campaign.page()
     assert "more than &lt;nine&gt; in ten" in html
-    assert "script" not in Page(html).tags
-    assert "<script" not in html and "&lt;script&gt;" in html
+    assert Page(html).tags.count("script") == 5  # data and one sheet of pictures, and the scripts of the explorer
+    assert "<script>alert" not in html and "&lt;script&gt;" in html
 
 
 def test_more_than_two_classes(tmp_path: Path) -> None:
