@@ -32,10 +32,11 @@ from tasks.look.findings import (
 )
 from tasks.look.images import Measured, measure_dates
 from tasks.look.map import Place, draw_map, places_of
-from tasks.look.orthophotos import Flight, compare_flights, frame_of, read_flights
+from tasks.look.orthophotos import Flight, compare_flights, read_flights
 from tasks.look.registration import Step
 from tasks.sources.contract import LeftOut, Source
 from tasks.sources.field.source import FieldSource
+from tasks.sources.views import frame_of
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def look_at_day(
         found.listings.left_out[day],
         [one for one in measured if one.is_shown],
         len(places_of(images)),
-        draw_map(images, everywhere, frame_of(everywhere), photo) if everywhere else b"",
+        draw_map(images, everywhere, frame_of(everywhere.values()), photo) if everywhere else b"",
         b"" if flight is None or detail is None else draw_map(images, everywhere, flight.middle, detail),
         flight.fault if flight else "",
     )

@@ -16,11 +16,12 @@ from tasks.ingest.params import IngestParams
 from tasks.look.findings import find_misregistered
 from tasks.look.look import CampaignLook, look_at_campaign
 from tasks.look.map import MOST_BYTES, draw_map, places_of
-from tasks.look.orthophotos import THUMBNAIL, compare_flights, frame_of, part_of, read_flights
+from tasks.look.orthophotos import THUMBNAIL, compare_flights, read_flights
 from tasks.look.page import render_look
 from tasks.look.registration import Step
 from tasks.sources.contract import SourceImage
 from tasks.sources.field.source import FieldSource
+from tasks.sources.views import frame_of, part_of
 from tests.support.orthophotos import ORTHOPHOTOS, needs_orthophotos, write_raster
 from tests.support.small_field import CRS, DAY, LATER, make, write_field
 from tests.unit.tasks.look.test_look import Page
@@ -145,7 +146,7 @@ def test_pictures_are_bounded_in_bytes_and_pixels() -> None:
         SourceImage(name, DAY, "train", "plants", "a.tif", easting=x, northing=y) for name, (x, y) in places.items()
     ]
     noise = random.integers(0, 256, (THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
-    picture = draw_map(images, places, frame_of(places), noise)
+    picture = draw_map(images, places, frame_of(places.values()), noise)
     with Image.open(io.BytesIO(picture)) as opened:
         assert max(opened.size) <= 1400
     assert 100_000 < len(picture) <= MOST_BYTES
