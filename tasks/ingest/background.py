@@ -67,7 +67,8 @@ def draw_background(
 
     Returns
     -------
-    Picture, and `bounds` (west, south, east, north, metres) and `share`, how much of it the orthophoto covers, 0..1.
+    Picture, and a summary: `picture`, the name of its file; `bounds` (west, south, east, north, metres); and `share`,
+    how much of it the orthophoto covers, 0..1.
 
     Raises
     ------
@@ -78,7 +79,8 @@ def draw_background(
     (view,) = source.read_views(day, [part], crs)
     if not view.valid.any():
         raise UnreadableImage("the orthophoto shows nothing where the plants stand, by its georeference")
-    return encode_view(view), {"bounds": list(part.bounds), "share": round(float(view.valid.mean()), 4)}
+    share = round(float(view.valid.mean()), 4)
+    return encode_view(view), {"picture": PICTURE, "bounds": list(part.bounds), "share": share}
 
 
 def background_recipe(crs: str, pixels: int, images: ArtifactRef, fault: str = "") -> Recipe:
