@@ -26,7 +26,7 @@ FITTED = (
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
 # Kinds of a scored date that a report shows: results about its plants, and the picture behind their map.
-TELLING = ("images", "adjusted", "drift", "decided", "background")
+TELLING = ("images", "saliency", "adjusted", "drift", "decided", "background")
 
 
 class AcquisitionRecord(BaseModel):
