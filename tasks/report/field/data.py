@@ -22,7 +22,12 @@ from tasks.report.field.tours import check_order, extra_checks, listed_rows, row
 
 
 def field_data(
-    campaign: str, days: Sequence[FieldDay], classes: Sequence[str], selection: Selection, pictures: Pictures
+    campaign: str,
+    days: Sequence[FieldDay],
+    classes: Sequence[str],
+    selection: Selection,
+    pictures: Pictures,
+    place: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the content of the field page.
 
@@ -48,6 +53,7 @@ def field_data(
         "answers": [class_name(name) for name in classes],
         "reasons": [[TEXTS.get(f"reason.{word}", word) for word in text.split()] for text in reasons],
         **_plants(selection.plants),
+        "place": place,
         "pictures": pictures.content(),
         "days": [_day(day, number, classes, reasons, pictures) for day in days],
     }

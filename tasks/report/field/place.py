@@ -12,12 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.artifacts import Artifact
+from storage.tables.rows import Row
+from tasks.report.field.summary import is_placed
 from tasks.report.field.texts import text
 from tasks.sources.crs import WGS_84, to_degrees
 from tasks.sources.projections import local_steps, read_crs
 
 STEP = 0.001  # degrees to both sides of the field's middle over which the affine map is measured
 MOST_BYTES = 1_200_000  # size of all orthophotos of a page, of which the latest are kept; bytes before base64
+
+
+def place_of(
+    plants: Sequence[Row], crs: str, artifacts: Mapping[str, Artifact], dates: Sequence[str]
+) -> dict[str, Any]:
+    """Return where the map lies: `frame` (see `frame_of`) and `photos` by date (see `photos_of`).
+
+    Parameters
+    ----------
+    plants : plants of the page, of which those with a position span the map.
+    """
+    places = np.asarray([(row["easting"], row["northing"]) for row in plants if is_placed(row)], np.float64)
+    if not len(places):
+        return {"frame": None, "photos": {}}
+    return {"frame": frame_of(places, crs), "photos": photos_of(artifacts, dates, places.min(axis=0))}
 
 
 def frame_of(places: NDArray[np.float64], crs: str) -> dict[str, Any] | None:

@@ -23,14 +23,15 @@ const harvestNames = (() => {
       const low = [Math.min(...x), Math.min(...y)], high = [Math.max(...x), Math.max(...y)];
       labels.push({
         at: [(low[0] + high[0]) / 2, high[1] + 0.8 * spacing], words: text("map.plot", {plot: name}), kind: "plot",
-        width: high[0] - low[0] + 2 * spacing, height: high[1] - low[1] + spacing,
+        width: high[0] - low[0] + 2 * spacing, height: (high[1] - low[1] + spacing) / 3,
       });
     }
     for (const rows of rowsByPlot(plants).values()) {
       const ends = rows.map((members) => rowEnd(plants, members, spacing));
       rows.forEach((members, k) => {
         const {at, kind, isLevel} = ends[k];
-        const room = Math.min(...ends.filter((_, other) => other !== k).map((one) => Math.hypot(one.at[0] - at[0], one.at[1] - at[1])));
+        const others = ends.filter((_, other) => other !== k);
+        const room = Math.min(...others.map((one) => Math.hypot(one.at[0] - at[0], one.at[1] - at[1])));
         const [width, height] = isLevel ? [Infinity, room] : [room, Infinity];
         labels.push({at, words: text("map.row", {row: row[members[0]]}), kind: `row ${kind}`, width, height});
       });

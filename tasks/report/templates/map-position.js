@@ -22,13 +22,15 @@
   // Return distance (m) and bearing (degrees from true north) from one place of the map to another, on the ground.
   function wayTo([x, y], [toX, toY]) {
     const [eastward, northward] = frame.ground.map(([a, b]) => a * (toX - x) + b * (toY - y));
-    return {metres: Math.hypot(eastward, northward), bearing: (Math.atan2(eastward, northward) * 180 / Math.PI + 360) % 360};
+    const bearing = (Math.atan2(eastward, northward) * 180 / Math.PI + 360) % 360;
+    return {metres: Math.hypot(eastward, northward), bearing};
   }
 
   // Return the distance (m) on a sphere between a position and the middle of the field, however far away that is.
   function farFrom({latitude, longitude}) {
     const rad = Math.PI / 180, [a, b] = [latitude * rad, frame.latitude * rad];
-    const chord = Math.sin((a - b) / 2) ** 2 + Math.cos(a) * Math.cos(b) * Math.sin((longitude - frame.longitude) * rad / 2) ** 2;
+    const turn = (longitude - frame.longitude) * rad;
+    const chord = Math.sin((a - b) / 2) ** 2 + Math.cos(a) * Math.cos(b) * Math.sin(turn / 2) ** 2;
     return 2 * EARTH * Math.asin(Math.sqrt(chord));
   }
 
@@ -39,8 +41,8 @@
     if (isPlaced(state.plant)) return state.plant;
     if (list) return list.find(isPlaced) ?? -1;
     const day = data.days[state.day], rows = [...day.plant.keys()].filter((row) => day.decision[row] === 0);
-    const far = (plant) => Math.hypot(east[plant] - from[0], north[plant] - from[1]);
-    return rows.map((row) => day.plant[row]).filter(isPlaced).reduce((best, one) => (best < 0 || far(one) < far(best) ? one : best), -1);
+    const far = (plant) => (plant < 0 ? Infinity : Math.hypot(east[plant] - from[0], north[plant] - from[1]));
+    return rows.map((row) => day.plant[row]).filter(isPlaced).reduce((best, one) => (far(one) < far(best) ? one : best), -1);
   }
 
   const layers = L.layerGroup();

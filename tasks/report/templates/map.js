@@ -5,35 +5,40 @@ const harvestMap = (() => {
   const {data, state, text, tell} = harvest;
   const at = (id) => document.getElementById(id);
   const box = at("harvest-map"), boxes = [...document.querySelectorAll("#map-legend input:not(#map-photo)")];
-  const TARGET = 24;  // least distance between marks that are shown one by one, and their size, in pixels
+  const TARGET = 24;  // size of a mark, in pixels
+  const LEAST = 25;  // least distance between marks that are shown one by one, which are drawn at whole pixels
   const CLUSTER = 40;  // size of a cluster of marks, in pixels
-  const CLOSEST = 160;  // distance between plants at the closest zoom, in pixels
+  const APART = 10, CLOSEST = 12.5;  // zoom from which marks are shown one by one, and the closest one
   const ROOM = 0.04;  // share of the map that stays free around the field
   const LETTER = 9, LINE = 15;  // width of a letter and height of a line of a label, in pixels
+  const isDark = matchMedia("(prefers-color-scheme: dark)");
   const FADES = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   const DOT = {radius: 2, weight: 0, fillColor: "#9AA39D", fillOpacity: 1, interactive: false, renderer: L.canvas()};
   const SVG = "http://www.w3.org/2000/svg";
   const {east, north, id} = data.plants;
   const placed = [...id.keys()].filter((i) => east[i] !== null && north[i] !== null);
   const place = (i) => L.latLng(north[i], east[i]);
-  const apart = Math.ceil(Math.log2(TARGET / data.spacing) + 0.5);  // zoom from which marks are shown one by one
-  const corner = L.latLngBounds(placed.map(place)), beside = [data.spacing, 1.5 * data.spacing];  // and room for names
-  const field = L.latLngBounds([
-    [corner.getSouth() - beside[0], corner.getWest() - beside[1]], [corner.getNorth() + beside[1], corner.getEast() + beside[0]],
-  ]).pad(ROOM);
+  // Pixels per metre at zoom 0. Clusters end half a step below APART, as they know whole zooms alone.
+  const unit = LEAST / data.spacing / 2 ** (APART - 0.5);
+  const metres = {...L.CRS.Simple, scale: (zoom) => unit * 2 ** zoom, zoom: (scale) => Math.log2(scale / unit)};
+  const room = 1.5 * data.spacing;  // around the plants, for the names of plots and rows
+  const plants = L.latLngBounds(placed.map(place)), [low, high] = [plants.getSouthWest(), plants.getNorthEast()];
+  const field = L.latLngBounds([[low.lat - room, low.lng - room], [high.lat + room, high.lng + room]]).pad(ROOM);
   let day = null, shown = new Set(), marks = new Map(), rowOf = new Map(), photo = null;
 
   const map = L.map(box, {
-    crs: L.CRS.Simple, zoomControl: false, attributionControl: false, keyboard: false, scrollWheelZoom: false,
-    zoomSnap: 0.25, wheelPxPerZoomLevel: 120, maxZoom: Math.ceil(Math.log2(CLOSEST / data.spacing)),
+    crs: metres, zoomControl: false, attributionControl: false, keyboard: false, scrollWheelZoom: false,
+    zoomSnap: 0.25, wheelPxPerZoomLevel: 120, maxZoom: CLOSEST,
     zoomAnimation: FADES, fadeAnimation: FADES, markerZoomAnimation: FADES,
   });
   map.fitBounds(field, {animate: false}).setMinZoom(Math.floor(map.getZoom()) - 1);
   map.createPane("photo").style.zIndex = "150";  // below lines (400) and marks (600)
+  map.createPane("names").style.zIndex = "550";
   const clusters = L.markerClusterGroup({
-    maxClusterRadius: 64, disableClusteringAtZoom: apart, showCoverageOnHover: false, spiderfyOnMaxZoom: false,
+    maxClusterRadius: 64, disableClusteringAtZoom: APART, showCoverageOnHover: false, spiderfyOnMaxZoom: false,
     animate: FADES, iconCreateFunction: (cluster) => clusterIcon(cluster),
   });
+  clusters._getExpandedVisibleBounds = () => map.getBounds().pad(0.25);  // it draws eight times as much as is seen
   L.MarkerCluster.prototype.options.keyboard = false;  // the map itself is one stop of the Tab key
   const names = L.layerGroup().addTo(map), dots = L.layerGroup().addTo(map);
   const ring = L.circleMarker([0, 0], {radius: 17, weight: 3, fill: false, interactive: false, className: "map-ring"});
@@ -63,29 +68,35 @@ const harvestMap = (() => {
     return svg;
   }
 
-  // Icons are made when Leaflet shows them, which is a small part of a large field.
+  // Icons are made when Leaflet shows them, which is a small part of a large field. The sign itself is the icon.
   const Mark = L.Icon.extend({
     createIcon() {
-      const made = element("div", "map-mark"), {row} = this.options;
-      made.append(sign(data.decisions[day.decision[row]], share(day.reliability[row])));
+      const {row} = this.options, made = sign(data.decisions[day.decision[row]], share(day.reliability[row]));
+      made.setAttribute("class", "leaflet-marker-icon map-mark");
+      Object.assign(made.style, {width: `${TARGET}px`, height: `${TARGET}px`, margin: `-${TARGET / 2}px 0 0 -${TARGET / 2}px`});
       made.dataset.plant = id[day.plant[row]];
-      this._setIconStyles(made, "icon");
       return made;
     },
     createShadow: () => null,
   });
 
-  // Count the marks of a cluster by decision: the sign of most of them, or of the first of equally many, and the number.
+  // Draw a ring with the colours of a cluster's decisions, each as long as its share, around their number.
   function clusterIcon(cluster) {
-    const counts = data.decisions.map(() => 0), children = cluster.getAllChildMarkers();
-    for (const mark of children) counts[day.decision[mark.options.row]] += 1;
-    const most = data.decisions[counts.indexOf(Math.max(...counts))], made = element("div", "");
-    made.append(sign(most, 0.25), element("b", "", String(children.length)));
+    const counts = data.decisions.map(() => 0), children = cluster.getAllChildMarkers(), made = element("div", "");
+    for (const one of children) counts[day.decision[one.options.row]] += 1;
+    let from = 0;
+    const parts = data.decisions.map((decision, code) => {
+      const start = from;
+      from += 100 * counts[code] / children.length;
+      return `${isDark.matches ? decision.dark : decision.light} ${start.toFixed(1)}% ${from.toFixed(1)}%`;
+    });
+    made.style.background = `conic-gradient(${parts.join(", ")})`;
+    made.append(element("b", "", String(children.length)));
     return L.divIcon({html: made, className: "map-cluster", iconSize: [CLUSTER, CLUSTER]});
   }
 
   function mark(row) {
-    const icon = new Mark({row, iconSize: [TARGET, TARGET], className: ""});
+    const icon = new Mark({row});
     const made = L.marker(place(day.plant[row]), {icon, row, keyboard: false});
     return made.on("click", () => tell("plant", {plant: day.plant[row], from: "map"}));
   }
@@ -112,6 +123,7 @@ const harvestMap = (() => {
     drawMarks();
     showPhoto();
     select(-1);
+    box.dataset.drawn = "yes";
   }
 
   function showPhoto() {
@@ -127,7 +139,8 @@ const harvestMap = (() => {
 
   function filter(rows) {
     shown = new Set(rows);
-    boxes.forEach((one, code) => { one.checked = !day.counts[code] || [...shown].some((row) => day.decision[row] === code); });
+    const decisions = new Set([...shown].map((row) => day.decision[row]));
+    boxes.forEach((one, code) => { one.checked = !day.counts[code] || decisions.has(code); });
     drawMarks();
   }
 
@@ -149,7 +162,7 @@ const harvestMap = (() => {
     if (plant < 0 || east[plant] === null) return;
     ring.setLatLng(place(plant)).addTo(map);
     if (from === "map") map.panInside(place(plant), {padding: [TARGET, TARGET], animate: FADES});
-    else map.setView(place(plant), Math.max(map.getZoom(), apart), {animate: false});
+    else map.setView(place(plant), Math.max(map.getZoom(), APART), {animate: false});
   }
 
   const whole = () => map.fitBounds(field, {animate: FADES});
@@ -180,19 +193,20 @@ const harvestMap = (() => {
 
   // Show the names of plots and rows that have room at this zoom, in the part of the field that is seen.
   function showNames() {
-    const scale = 2 ** map.getZoom(), seen = map.getBounds().pad(0.1);
+    const scale = metres.scale(map.getZoom()), seen = map.getBounds().pad(0.1);
     names.clearLayers();
     for (const {at: [x, y], words, kind, width, height} of labels) {
       const fits = width * scale >= (words.length + 1) * LETTER && height * scale >= LINE;
       if (!fits || !seen.contains([y, x])) continue;
       const icon = L.divIcon({html: element("span", "", words), className: `map-name ${kind}`, iconSize: [0, 0]});
-      L.marker([y, x], {icon, interactive: false, keyboard: false}).addTo(names);
+      L.marker([y, x], {icon, interactive: false, keyboard: false, pane: "names"}).addTo(names);
     }
   }
 
   const labels = harvestNames.fieldLabels(data, text);
   for (const outline of harvestNames.plotOutlines(data)) {
-    L.polygon(outline.map(([x, y]) => [y, x]), {fill: false, weight: 1.5, interactive: false, className: "map-plot"}).addTo(map);
+    const line = {fill: false, weight: 1.5, interactive: false, className: "map-plot"};
+    L.polygon(outline.map(([x, y]) => [y, x]), line).addTo(map);
   }
   L.control.scale({imperial: false}).addTo(map);
   clusters.addTo(map);
@@ -211,8 +225,9 @@ const harvestMap = (() => {
   box.addEventListener("focusout", () => map.scrollWheelZoom.disable());
   boxes.forEach((one) => one.addEventListener("change", chooseDecisions));
   at("map-photo").addEventListener("change", showPhoto);
+  isDark.addEventListener("change", drawMarks);
   at("map-in").addEventListener("click", () => zoom(1));
   at("map-out").addEventListener("click", () => zoom(-1));
   at("map-whole").addEventListener("click", whole);
-  return {map, place, apart};
+  return {map, place, APART};
 })();
