@@ -127,8 +127,12 @@ class CampaignParams(Params):
         return placed
 
     def of_numbers(self) -> dict[str, Any]:
-        """Return every parameter that a report shows as JSON values: of `export`, only the system of positions."""
-        return self.model_dump(mode="json", exclude={"export": {"decimal", "licence"}})
+        """Return every parameter as JSON values, except `export`, which changes no number."""
+        return self.model_dump(mode="json", exclude={"export"})
+
+    def of_report(self) -> dict[str, Any]:
+        """Return what a report shows as JSON values: the parameters of numbers, and the system of positions."""
+        return {**self.of_numbers(), "export": {"crs": self.export.crs}}
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates.

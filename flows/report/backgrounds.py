@@ -8,6 +8,11 @@ from tasks.ingest.background import keep_background
 from tasks.sources.views import Photographed
 
 
+def has_backgrounds(params: CampaignParams) -> bool:
+    """Return whether a campaign keeps pictures: its source has orthophotos, and pictures are wanted."""
+    return isinstance(params.source, Photographed) and params.field.background_pixels > 0
+
+
 def submit_backgrounds(stages: Stages, params: CampaignParams, images: Mapping[str, Future]) -> Roles:
     """Submit one picture for each date; none for a source without orthophotos, or if no pictures are wanted.
 
@@ -19,7 +24,7 @@ def submit_backgrounds(stages: Stages, params: CampaignParams, images: Mapping[s
     -------
     `background <date>` as futures.
     """
-    if not isinstance(params.source, Photographed) or params.field.background_pixels == 0:
+    if not has_backgrounds(params):
         return {}
     stages.expect(len(params.dates))
     return {

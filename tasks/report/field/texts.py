@@ -67,10 +67,10 @@ TEXTS = {
     "map.none": "There is no map: the source gives no plant a position.",
     "map.still": "Map of {label}. The fuller a mark, the surer its answer; grey dots have none on that date.",
     "map.label": "Map of the plants by their place in the field",
-    "map.help": "Drag the map or spread two fingers on it; tap a plant to see its answer. A ring with a number stands for "
-    "so many plants, and its colours for their decisions: zoom in to see them. With the keyboard: arrow keys go from "
-    "plant to plant, + and − zoom, 0 shows the whole field, Escape leaves the plant. Grey dots are plants that are not "
-    "chosen above, or have no answer on that date.",
+    "map.help": "Drag the map or spread two fingers on it; tap a plant to see its answer. A ring with a number stands "
+    "for so many plants, and its colours for their decisions: zoom in to see them. With the keyboard: arrow keys go "
+    "from plant to plant, + and − zoom, 0 shows the whole field, Escape leaves the plant. Grey dots are plants that "
+    "are not chosen above, or have no answer on that date.",
     "map.show": "Show",
     "map.photo": "orthophoto",
     "map.photo.fault": "There is no orthophoto behind the map on this date, because it could not be read: {fault}. The "

@@ -1,7 +1,7 @@
 // Show where the reader stands, if the browser grants it, and how far and in which direction the next plant is.
 (() => {
   "use strict";
-  const {data, state, text} = harvest, {map, place} = harvestMap, {frame} = data.place;
+  const {data, state, text} = harvest, {map, place, isPlaced} = harvestMap, {frame} = data.place;
   const at = (id) => document.getElementById(id);
   const button = at("map-here"), said = at("map-position");
   const FAR = 1000;  // distance from the field from which only that distance is told, in metres
@@ -33,8 +33,6 @@
     const chord = Math.sin((a - b) / 2) ** 2 + Math.cos(a) * Math.cos(b) * Math.sin(turn / 2) ** 2;
     return 2 * EARTH * Math.asin(Math.sqrt(chord));
   }
-
-  const isPlaced = (plant) => plant >= 0 && east[plant] !== null && north[plant] !== null;
 
   // Return the plant to go to: the selected one, else the first of the shown list, else the nearest to act on; or -1.
   function nextPlant(from) {

@@ -16,7 +16,8 @@ const harvestMap = (() => {
   const DOT = {radius: 2, weight: 0, fillColor: "#9AA39D", fillOpacity: 1, interactive: false, renderer: L.canvas()};
   const SVG = "http://www.w3.org/2000/svg";
   const {east, north, id} = data.plants;
-  const placed = [...id.keys()].filter((i) => east[i] !== null && north[i] !== null);
+  const isPlaced = (plant) => plant >= 0 && east[plant] !== null && north[plant] !== null;
+  const placed = [...id.keys()].filter(isPlaced);
   const place = (i) => L.latLng(north[i], east[i]);
   // Pixels per metre at zoom 0. Clusters end half a step below APART, as they know whole zooms alone.
   const unit = LEAST / data.spacing / 2 ** (APART - 0.5);
@@ -24,7 +25,7 @@ const harvestMap = (() => {
   const room = 1.5 * data.spacing;  // around the plants, for the names of plots and rows
   const plants = L.latLngBounds(placed.map(place)), [low, high] = [plants.getSouthWest(), plants.getNorthEast()];
   const field = L.latLngBounds([[low.lat - room, low.lng - room], [high.lat + room, high.lng + room]]).pad(ROOM);
-  let day = null, shown = new Set(), marks = new Map(), rowOf = new Map(), photo = null;
+  let day = null, shown = new Set(), marks = new Map(), rowOf = new Map(), photo = null, isWaiting = false;
 
   const map = L.map(box, {
     crs: metres, zoomControl: false, attributionControl: false, keyboard: false, scrollWheelZoom: false,
@@ -44,6 +45,8 @@ const harvestMap = (() => {
   const ring = L.circleMarker([0, 0], {radius: 17, weight: 3, fill: false, interactive: false, className: "map-ring"});
 
   const share = (reliability) => Math.max(0, Math.min(1, (reliability - data.least) / (1 - data.least)));
+
+  const px = (length) => `${length}px`;
 
   function element(name, className, words = "") {
     const made = document.createElement(name);
@@ -73,7 +76,7 @@ const harvestMap = (() => {
     createIcon() {
       const {row} = this.options, made = sign(data.decisions[day.decision[row]], share(day.reliability[row]));
       made.setAttribute("class", "leaflet-marker-icon map-mark");
-      Object.assign(made.style, {width: `${TARGET}px`, height: `${TARGET}px`, margin: `-${TARGET / 2}px 0 0 -${TARGET / 2}px`});
+      Object.assign(made.style, {width: px(TARGET), height: px(TARGET), marginLeft: px(-TARGET / 2), marginTop: px(-TARGET / 2)});
       made.dataset.plant = id[day.plant[row]];
       return made;
     },
@@ -103,27 +106,34 @@ const harvestMap = (() => {
 
   // Show the marks of the chosen plants, and dots for all others, which tell where the field is.
   function drawMarks() {
-    const isChosen = (plant) => shown.has(rowOf.get(plant));
+    isWaiting = false;
     clusters.clearLayers();
     clusters.addLayers([...marks].filter(([row]) => shown.has(row)).map(([, one]) => one));
     dots.clearLayers();
-    for (const plant of placed) if (!isChosen(plant)) dots.addLayer(L.circleMarker(place(plant), DOT));
+    for (const plant of placed) if (!shown.has(rowOf.get(plant))) dots.addLayer(L.circleMarker(place(plant), DOT));
+    box.dataset.drawn = "yes";
   }
 
-  function showDay(number) {
+  // Draw once, when all scripts have followed an event: a new date is filtered by the lists while it is told.
+  function draw() {
+    if (!isWaiting) queueMicrotask(drawMarks);
+    isWaiting = true;
+  }
+
+  // Take a date, unless the map has it already.
+  function followDay(number) {
+    if (day === data.days[number]) return;
     day = data.days[number];
     rowOf = new Map(day.plant.map((plant, row) => [plant, row]));
-    marks = new Map([...day.plant.keys()].filter((row) => east[day.plant[row]] !== null).map((row) => [row, mark(row)]));
+    marks = new Map([...day.plant.keys()].filter((row) => isPlaced(day.plant[row])).map((row) => [row, mark(row)]));
     shown = new Set(day.plant.keys());
     boxes.forEach((one, code) => {
       one.checked = true;
       one.parentElement.querySelector("b").textContent = day.counts[code].toLocaleString("en-US");
     });
     at("map-unplaced").textContent = day.unplaced ? text("map.unplaced", {n: day.unplaced, total: day.n}) : "";
-    drawMarks();
     showPhoto();
-    select(-1);
-    box.dataset.drawn = "yes";
+    draw();
   }
 
   function showPhoto() {
@@ -138,10 +148,11 @@ const harvestMap = (() => {
   }
 
   function filter(rows) {
+    followDay(state.day);
     shown = new Set(rows);
     const decisions = new Set([...shown].map((row) => day.decision[row]));
     boxes.forEach((one, code) => { one.checked = !day.counts[code] || decisions.has(code); });
-    drawMarks();
+    draw();
   }
 
   function chooseDecisions() {
@@ -159,7 +170,7 @@ const harvestMap = (() => {
     const row = rowOf.get(plant);
     ring.remove();
     at("map-plant").textContent = row === undefined ? "" : describe(row);
-    if (plant < 0 || east[plant] === null) return;
+    if (!isPlaced(plant)) return;
     ring.setLatLng(place(plant)).addTo(map);
     if (from === "map") map.panInside(place(plant), {padding: [TARGET, TARGET], animate: FADES});
     else map.setView(place(plant), Math.max(map.getZoom(), APART), {animate: false});
@@ -167,14 +178,13 @@ const harvestMap = (() => {
 
   const whole = () => map.fitBounds(field, {animate: FADES});
   const zoom = (steps) => {
-    const middle = state.plant >= 0 && east[state.plant] !== null ? place(state.plant) : map.getCenter();
+    const middle = isPlaced(state.plant) ? place(state.plant) : map.getCenter();
     map.setView(middle, map.getZoom() + steps, {animate: FADES});
   };
 
   // Choose the nearest shown plant in the direction of an arrow key; sideways distance counts double.
   function step(dx, dy) {
-    const from = state.plant >= 0 && east[state.plant] !== null ? state.plant : -1;
-    const start = from < 0 ? map.getCenter() : place(from);
+    const from = isPlaced(state.plant) ? state.plant : -1, start = from < 0 ? map.getCenter() : place(from);
     let best = -1, least = Infinity;
     for (const row of marks.keys()) {
       if (!shown.has(row)) continue;
@@ -213,7 +223,7 @@ const harvestMap = (() => {
   map.on("zoomend moveend", showNames);
   showNames();
 
-  document.addEventListener("harvest:day", (event) => showDay(event.detail.day));
+  document.addEventListener("harvest:day", (event) => { followDay(event.detail.day); select(-1); });
   document.addEventListener("harvest:plant", (event) => select(event.detail.plant, event.detail.from));
   document.addEventListener("harvest:filter", (event) => filter(event.detail.shown));
   box.addEventListener("keydown", (event) => {
@@ -225,9 +235,9 @@ const harvestMap = (() => {
   box.addEventListener("focusout", () => map.scrollWheelZoom.disable());
   boxes.forEach((one) => one.addEventListener("change", chooseDecisions));
   at("map-photo").addEventListener("change", showPhoto);
-  isDark.addEventListener("change", drawMarks);
+  isDark.addEventListener("change", draw);
   at("map-in").addEventListener("click", () => zoom(1));
   at("map-out").addEventListener("click", () => zoom(-1));
   at("map-whole").addEventListener("click", whole);
-  return {map, place, APART};
+  return {map, place, isPlaced, APART};
 })();

@@ -51,7 +51,7 @@ def test_marks_have_the_colours_of_the_legend() -> None:
     figure = map_figure(rows, TWO, {"p0": (0.0, 0.0), "p1": (1.0, 0.0)})
     _, marks, *others = figure.axes[0].collections
     light = markers_of(TWO)["harvest"].light
-    assert [to_hex(edge).upper() for edge in np.asarray(marks.get_edgecolor())][0] == light.upper()
+    assert to_hex(np.asarray(marks.get_edgecolor())[0]).upper() == light.upper()
     faces = np.asarray(marks.get_facecolor())
     assert faces[:, 3].tolist() == [1.0, 0.0] and to_hex(faces[0]).upper() == light.upper()
     assert all(len(np.asarray(one.get_offsets())) == 0 for one in others)
