@@ -62,7 +62,7 @@ TEXTS = {
     "reason.novel": "The picture is unlike everything that was validated.",
     "reason.reviewed": "A person reviewed such plants and doubts the answer.",
     "reason.outside": "The date is unlike what was validated.",
-    # Map. Its scripts and its template say these.
+    # Map. Its script and its template say these.
     "map": "Map",
     "map.none": "There is no map: the source gives no plant a position.",
     "map.still": "Map of {label}. The fuller a mark, the surer its answer; grey dots have none on that date.",
