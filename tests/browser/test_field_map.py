@@ -302,6 +302,11 @@ def test_plots_and_rows_are_named_where_there_is_room(page: Page) -> None:
     assert "Row B" in page.locator("#harvest-map .map-name").all_inner_texts()
     assert page.locator("#harvest-map .map-plot").count() == 1
     assert page.locator("#harvest-map .leaflet-control-scale-line").inner_text() == "1 m"
+    go_to(page, "02", "12.5")
+    bar = page.locator("#harvest-map .leaflet-control-scale-line")
+    box, metre = bar.bounding_box(), page.evaluate("harvestMap.map.options.crs.scale(12.5)")
+    assert box is not None and bar.inner_text().endswith(" cm")
+    assert box["width"] / metre == pytest.approx(int(bar.inner_text()[:-3]) / 100, rel=0.03)  # in metres
 
 
 @pytest.mark.parametrize("step", [(-30.0, 0.0), (20.0, 45.0), (0.3, -8.0)])
@@ -326,6 +331,8 @@ def test_own_position_with_distance_and_bearing(browser: Browser, path: Path, st
     assert float(found.get_attribute("data-metres") or 0) == pytest.approx(metres, abs=0.05)
     assert float(found.get_attribute("data-bearing") or 0) == pytest.approx(bearing % 360, abs=0.3)
     assert page.locator("#harvest-map .map-self").count() == 3  # accuracy, place, way
+    assert page.evaluate("harvestMap.map.getZoom() <= harvestMap.APART")  # nothing but one plant would be seen
+    assert "2021_Ref_Plot1_B120" in marks(page) or page.locator("#harvest-map .map-cluster").count() > 0
     context.set_geolocation({"longitude": 9.99, "latitude": 53.55})
     page.wait_for_function("document.getElementById('map-position').textContent.includes(' km ')")
     told = re.fullmatch(r"You are about (\d+) km from the middle of this field\.", page.inner_text("#map-position"))

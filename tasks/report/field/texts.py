@@ -87,6 +87,7 @@ TEXTS = {
     "map.plant": "{plant}: {decision}, reliability {reliability} %.",
     "map.waiting": "Asking this device where it is …",
     "map.next": "{metres} m {direction} to {plant}.",
+    "map.at": "You are at {plant}.",
     "map.accuracy": "This device knows its place to {metres} m.",
     "map.far": "You are about {km} km from the middle of this field.",
     "map.position.denied": "This device does not tell the page where it is. Allow it in the settings of the browser.",

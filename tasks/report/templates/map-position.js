@@ -1,7 +1,7 @@
 // Show where the reader stands, if the browser grants it, and how far and in which direction the next plant is.
 (() => {
   "use strict";
-  const {data, state, text} = harvest, {map, place, isPlaced} = harvestMap, {frame} = data.place;
+  const {data, state, text} = harvest, {map, place, isPlaced, APART} = harvestMap, {frame} = data.place;
   const at = (id) => document.getElementById(id);
   const button = at("map-here"), said = at("map-position");
   const FAR = 1000;  // distance from the field from which only that distance is told, in metres
@@ -62,19 +62,23 @@
       const {metres, bearing} = wayTo(from, [east[target], north[target]]);
       L.polyline([spot, place(target)], {...style, weight: 2, dashArray: "6 6"}).addTo(layers);
       const direction = text(`map.direction.${Math.round(bearing / 45) % 8}`);
-      words.push(text("map.next", {metres: Math.round(metres), direction, plant: id[target]}));
+      const how = Math.round(metres) ? "map.next" : "map.at";
+      words.push(text(how, {metres: Math.round(metres), direction, plant: id[target]}));
       Object.assign(said.dataset, {metres: metres.toFixed(2), bearing: bearing.toFixed(2)});
     }
     said.textContent = [...words, text("map.accuracy", {metres: accuracy})].join(" ");
   }
 
+  // Show the first position that is found with its accuracy and the next plant; later ones move nothing.
   function follow(position) {
     const isFirst = here === null;
     here = position.coords;
     show();
     if (!isFirst || farFrom(here) > FAR) return;
-    const [x, y] = toLocal(here.latitude, here.longitude), target = nextPlant([x, y]);
-    map.fitBounds(L.latLngBounds([[y, x], target < 0 ? [y, x] : place(target)]).pad(0.3), {animate: false});
+    const [x, y] = toLocal(here.latitude, here.longitude), target = nextPlant([x, y]), around = here.accuracy;
+    const seen = L.latLngBounds([[y - around, x - around], [y + around, x + around]]);
+    if (target >= 0) seen.extend(place(target));
+    map.fitBounds(seen, {maxZoom: APART, animate: false});
   }
 
   function stop(words) {

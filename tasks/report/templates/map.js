@@ -46,6 +46,15 @@ const harvestMap = (() => {
 
   const share = (reliability) => Math.max(0, Math.min(1, (reliability - data.least) / (1 - data.least)));
 
+  // Below a metre, Leaflet's own scale would stay at one metre and grow beyond the map.
+  const Scale = L.Control.Scale.extend({
+    _updateMetric(most) {
+      if (most >= 1) return L.Control.Scale.prototype._updateMetric.call(this, most);
+      const length = this._getRoundNum(100 * most);
+      return this._updateScale(this._mScale, `${length} cm`, length / 100 / most);
+    },
+  });
+
   const px = (length) => `${length}px`;
 
   function element(name, className, words = "") {
@@ -76,7 +85,8 @@ const harvestMap = (() => {
     createIcon() {
       const {row} = this.options, made = sign(data.decisions[day.decision[row]], share(day.reliability[row]));
       made.setAttribute("class", "leaflet-marker-icon map-mark");
-      Object.assign(made.style, {width: px(TARGET), height: px(TARGET), marginLeft: px(-TARGET / 2), marginTop: px(-TARGET / 2)});
+      Object.assign(made.style, {width: px(TARGET), height: px(TARGET)});
+      Object.assign(made.style, {marginLeft: px(-TARGET / 2), marginTop: px(-TARGET / 2)});
       made.dataset.plant = id[day.plant[row]];
       return made;
     },
@@ -218,7 +228,7 @@ const harvestMap = (() => {
     const line = {fill: false, weight: 1.5, interactive: false, className: "map-plot"};
     L.polygon(outline.map(([x, y]) => [y, x]), line).addTo(map);
   }
-  L.control.scale({imperial: false}).addTo(map);
+  new Scale({imperial: false}).addTo(map);
   clusters.addTo(map);
   map.on("zoomend moveend", showNames);
   showNames();
