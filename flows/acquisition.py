@@ -18,6 +18,7 @@ from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
 from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date, with_crop
+from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
@@ -153,7 +154,9 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> R
     images = stages.submit(ingest_images, params=params.ingest, listing=listing, **fixed)
     wait_for([listing, images])
     wait_for([stages.submit(check_acquisition, date=day, params=params.ingest, images=images)])
-    return {f"images {day}": images}
+    backgrounds = submit_backgrounds(stages, params, {f"images {day}": images})
+    tell_faults(stages, backgrounds)
+    return {f"images {day}": images, **backgrounds}
 
 
 def plants_of_fit(params: CampaignParams, fitted: CampaignRecord) -> ArtifactRef | None:

@@ -19,6 +19,7 @@ from prefect.runtime import deployment
 from flows.fit import DEPLOYED, fit
 from flows.judgement import fit_maps, judge_maps, try_others
 from flows.parameters import CampaignParams, with_crop
+from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal, what_to_show
@@ -123,7 +124,7 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
 
     Returns
     -------
-    The survey, and `images <date>` and `plants` as futures.
+    The survey, and `images <date>`, `background <date>` and `plants` as futures.
     """
     checks = {"n_needed": params.cluster.n_needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
@@ -147,8 +148,10 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     }
     wait_for(images.values())
     plants = stages.submit(check_campaign, params=params.ingest, images=list(images.values()), **checks)
-    wait_for([plants])
-    return found["survey"], {**images, "plants": plants}
+    backgrounds = submit_backgrounds(stages, params, images)
+    wait_for([plants, *backgrounds.values()])
+    tell_faults(stages, backgrounds)
+    return found["survey"], {**images, **backgrounds, "plants": plants}
 
 
 def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:

@@ -15,7 +15,7 @@ from tasks.classify.params import AugmentParams, GivenClassifier, TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
 from tasks.explain.params import ExplainParams
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tasks.ingest.params import ArrivalParams, IngestParams
 from tasks.measure.params import DriftParams
 from tasks.parameters import Params
@@ -107,6 +107,7 @@ class CampaignParams(Params):
     drift: DriftParams = DriftParams()
     decide: DecideParams = DecideParams()
     export: ExportParams = Field(default=ExportParams(), validate_default=True)
+    field: FieldParams = FieldParams()
 
     @field_validator("dates")
     @classmethod
@@ -128,6 +129,10 @@ class CampaignParams(Params):
     def of_numbers(self) -> dict[str, Any]:
         """Return every parameter as JSON values, except `export`, which changes no number."""
         return self.model_dump(mode="json", exclude={"export"})
+
+    def of_report(self) -> dict[str, Any]:
+        """Return what a report shows as JSON values: the parameters of numbers, and the system of positions."""
+        return {**self.of_numbers(), "export": {"crs": self.export.crs}}
 
     def differences_from_paper(self) -> dict[str, Any]:
         """Return every parameter that differs from the paper's, by dotted name, without campaign, source and dates.

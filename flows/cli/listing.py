@@ -25,12 +25,14 @@ FIRST_CHANGED = {
     "drift": "drift",
     "decide": "promises",
     "export": "decisions",
+    "field": "background",
 }
 # Kinds of artefacts in the order in which a run makes them.
 STEPS = (
     *("survey", "listing", "images", "plants", "rehearsal", "augmentation", "classifier", "predictions", "saliency"),
     *("clusters", "assignments", "crossfit", "sensitivity", "matches", "scores", "swaps", "review", "promises"),
-    *("reliability", "adjusted", "drift", "decided", "metrics", "evaluation", "calibration", "decisions", "report"),
+    *("reliability", "adjusted", "drift", "decided", "metrics", "evaluation", "calibration", "background"),
+    *("decisions", "report"),
 )
 
 

@@ -21,6 +21,7 @@ from flows.campaign import check_run
 from flows.parameters import CampaignParams
 from flows.plan.limits import Machine, check_disk, check_memory
 from flows.plan.machine import free_disk, memory_limit, n_processors
+from flows.report.backgrounds import has_backgrounds
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import write_array
 from storage.artifacts import Recipe, Store
@@ -152,6 +153,7 @@ def look(params: CampaignParams, runtime: Runtime) -> tuple[list[SourceImage], W
         explain=params.explain,
         cluster=params.cluster,
         runtime=runtime,
+        n_backgrounds=len(params.dates) if has_backgrounds(params) else 0,
     )
     return images, work, classifier
 

@@ -45,7 +45,7 @@ def shown_now(store: Store, campaign: str) -> Shown:
 
 def what_to_show(store: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
     """Collect what the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
-    fields = params.of_numbers()
+    fields = params.of_report()
     scored, lost = scored_artifacts(store, params.campaign, fields, artifacts)
     return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
 

@@ -25,8 +25,8 @@ FITTED = (
 )  # kinds that hold what a campaign has learned, per saliency method
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
-# Kinds of a scored date with results about its plants.
-TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided")
+# Kinds of a scored date that a report shows: results about its plants, and the picture behind their map.
+TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided", "background")
 
 
 class AcquisitionRecord(BaseModel):

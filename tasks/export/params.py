@@ -1,4 +1,4 @@
-"""Define the parameters of exported decisions."""
+"""Define the parameters of exported decisions, and of what people do in the field."""
 
 from typing import Literal
 
@@ -32,3 +32,16 @@ class ExportParams(Params):
     @classmethod
     def _projected_in_metres(cls, crs: str) -> str:
         return check_crs(crs)
+
+
+class FieldParams(Params):
+    """Parameters of the work in the field. They change no probability and no decision."""
+
+    background_pixels: int = Field(
+        default=1400,
+        ge=0,
+        le=8000,
+        description="Longer side of the picture that the orthophoto of a date becomes behind the map of the page, "
+        "pixels. A picture has at most 400 kB, so more pixels make a larger field sharper only while it stays below; "
+        "0 shows no orthophoto. Sources without orthophotos have no such picture",
+    )

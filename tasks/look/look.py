@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from storage.errors import InputError
+from tasks.export.params import ExportParams
 from tasks.ingest.checks import Counts, check_counts
 from tasks.ingest.listing import check_bad_share
 from tasks.ingest.params import IngestParams
@@ -32,10 +33,11 @@ from tasks.look.findings import (
 )
 from tasks.look.images import Measured, measure_dates
 from tasks.look.map import Place, draw_map, places_of
-from tasks.look.orthophotos import Flight, compare_flights, frame_of, read_flights
+from tasks.look.orthophotos import Flight, compare_flights, read_flights, spacing_of
 from tasks.look.registration import Step
-from tasks.sources.contract import LeftOut, Source
+from tasks.sources.contract import LeftOut, Source, SourceImage
 from tasks.sources.field.source import FieldSource
+from tasks.sources.views import Photographed, frame_of
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,12 @@ class CampaignLook:
 
 
 def look_at_campaign(
-    source: Source, dates: Sequence[date], params: IngestParams, n_needed: int, is_trained: bool
+    source: Source,
+    dates: Sequence[date],
+    params: IngestParams,
+    n_needed: int,
+    is_trained: bool,
+    crs: str = ExportParams().crs,
 ) -> CampaignLook:
     """Survey a campaign's source, read some images of each date, and gather what is suspicious.
 
@@ -99,6 +106,7 @@ def look_at_campaign(
     ----------
     n_needed : number of labelled validation images that clusters and neighbours need.
     is_trained : whether a classifier is trained rather than given.
+    crs : EPSG code of the system of the plants' positions, if the source names none.
 
     Raises
     ------
@@ -109,7 +117,7 @@ def look_at_campaign(
     measured = measure_dates(source, by_date)
     counts = Counts.of(found.listings.values())
     everywhere = places_of([image for of_date in by_date.values() for image in of_date])
-    flights, steps = look_at_flights(source, list(by_date), everywhere)
+    flights, steps = look_at_flights(source, by_date, everywhere, crs)
     days = [look_at_day(found, day, measured[day], everywhere, flights.get(day)) for day in by_date]
     read = [one for of_date in measured.values() for one in of_date]
     findings = [
@@ -122,13 +130,22 @@ def look_at_campaign(
 
 
 def look_at_flights(
-    source: Source, days: Sequence[date], everywhere: Mapping[str, Place]
+    source: Source, by_date: Mapping[date, Sequence[SourceImage]], everywhere: Mapping[str, Place], crs: str
 ) -> tuple[dict[date, Flight], list[Step]]:
-    """Read the orthophotos of all dates, and compare those of neighbouring ones; nothing where there are none."""
-    if not isinstance(source, FieldSource) or not everywhere:
+    """Read the orthophotos of all dates that have some, and compare those of neighbouring dates of a field.
+
+    Parameters
+    ----------
+    crs : EPSG code of the system of the plants' positions, if the source names none.
+    """
+    days = [day for day, images in by_date.items() if any(image.centre is not None for image in images)]
+    if not isinstance(source, Photographed) or not everywhere or not days:
         return {}, []
-    flights = read_flights(source, days, everywhere)
-    return flights, compare_flights(flights, source.crop_side())
+    if not isinstance(source, FieldSource):
+        return read_flights(source, days, everywhere, crs, spacing_of(everywhere)), []
+    side = source.crop_side()
+    flights = read_flights(source, list(by_date), everywhere, source.crs, side)
+    return flights, compare_flights(flights, side)
 
 
 def look_at_day(
@@ -143,7 +160,7 @@ def look_at_day(
         found.listings.left_out[day],
         [one for one in measured if one.is_shown],
         len(places_of(images)),
-        draw_map(images, everywhere, frame_of(everywhere), photo) if everywhere else b"",
+        draw_map(images, everywhere, frame_of(everywhere.values()), photo) if everywhere else b"",
         b"" if flight is None or detail is None else draw_map(images, everywhere, flight.middle, detail),
         flight.fault if flight else "",
     )

@@ -15,7 +15,7 @@ from PIL import Image
 from storage.tables.names import SPLIT_NAMES, Split
 from tasks.report.figures import page_layout, png_bytes
 from tasks.sources.contract import SourceImage
-from tasks.sources.field.views import Bounds
+from tasks.sources.views import Bounds
 
 # Colour (Okabe & Ito's) and shape of a split, told apart with any colour vision and without colours.
 MARKERS: Mapping[Split, tuple[str, str]] = {

@@ -8,18 +8,18 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from tasks.look.images import SEED
 from tasks.look.map import Place
 from tasks.look.registration import CROP_PIXELS, WINDOW_CROPS, Step, choose_places, compare_dates, prepare_window
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.field.source import FieldSource
-from tasks.sources.field.views import Bounds, Part
+from tasks.sources.views import Bounds, Part, Photographed, frame_of, part_of
 
 THUMBNAIL = 1000  # longer side of a date's orthophoto on the page, pixels
 DETAIL_CROPS = 10  # side of the detail, crops
 DETAIL = 700  # side of the detail, pixels
-MARGIN = 0.03  # share of the longer side of the plants' bounds that a map shows around them
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,6 @@ class Flight:
     fault: str = ""
 
 
-def frame_of(everywhere: Mapping[str, Place]) -> Bounds:
-    """Return the bounds (m) of a map that shows all plants, at least one, with a margin."""
-    known = np.asarray(list(everywhere.values()))
-    low, high = known.min(axis=0), known.max(axis=0)
-    margin = max(1.0, MARGIN * float((high - low).max()))
-    (west, south), (east, north) = (low - margin).tolist(), (high + margin).tolist()
-    return west, south, east, north
-
-
 def detail_of(everywhere: Mapping[str, Place], crop_metres: float) -> Bounds:
     """Return the bounds (m) of a square around the plant that is nearest to the middle of all plants."""
     known = np.asarray(list(everywhere.values()))
@@ -64,31 +55,37 @@ def square(middle: Sequence[float], side: float) -> Bounds:
     return x - side / 2, y - side / 2, x + side / 2, y + side / 2
 
 
-def part_of(bounds: Bounds, longest: int) -> Part:
-    """Return the part of an orthophoto within bounds, read with so many pixels on its longer side."""
-    wide, high = bounds[2] - bounds[0], bounds[3] - bounds[1]
-    scale = longest / max(wide, high)
-    return Part(bounds, max(1, round(wide * scale)), max(1, round(high * scale)))
+def read_flights(
+    source: Photographed, days: Sequence[date], everywhere: Mapping[str, Place], crs: str, crop_metres: float
+) -> dict[date, Flight]:
+    """Read the map, the detail and the windows of every date, at the same places on all of them.
 
-
-def read_flights(source: FieldSource, days: Sequence[date], everywhere: Mapping[str, Place]) -> dict[date, Flight]:
-    """Read the map, the detail and the windows of every date, at the same places on all of them."""
-    known, side = np.asarray(list(everywhere.values())), WINDOW_CROPS * source.crop_side()
-    chosen = known[choose_places(known, side / 4, SEED)].tolist() if len(days) > 1 else []
+    Windows, by which dates are compared, are read of the source `field` alone. Others state where a plant lies in the
+    orthophoto of each date, so dates that lie beside each other do not matter there.
+    """
+    known, side = np.asarray(list(everywhere.values())), WINDOW_CROPS * crop_metres
+    is_compared = len(days) > 1 and isinstance(source, FieldSource)
+    chosen = known[choose_places(known, side / 4, SEED)].tolist() if is_compared else []
     parts = [
-        part_of(frame_of(everywhere), THUMBNAIL),
-        part_of(detail_of(everywhere, source.crop_side()), DETAIL),
+        part_of(frame_of(everywhere.values()), THUMBNAIL),
+        part_of(detail_of(everywhere, crop_metres), DETAIL),
         *(part_of(square(place, side), WINDOW_CROPS * CROP_PIXELS) for place in chosen),
     ]
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(days, pool.map(lambda day: read_flight(source, day, parts), days), strict=True))
+        return dict(zip(days, pool.map(lambda day: read_flight(source, day, parts, crs), days), strict=True))
 
 
-def read_flight(source: FieldSource, day: date, parts: Sequence[Part]) -> Flight:
+def spacing_of(everywhere: Mapping[str, Place]) -> float:
+    """Return the median distance (m) of a plant from the next; 1 for one plant, or plants in one place."""
+    known = np.asarray(list(everywhere.values()))
+    return float(np.median(KDTree(known).query(known, k=2)[0][:, 1])) or 1.0 if len(known) > 1 else 1.0
+
+
+def read_flight(source: Photographed, day: date, parts: Sequence[Part], crs: str) -> Flight:
     """Read the parts of one date: the field, its middle, and windows."""
     field, middle = parts[0].bounds, parts[1].bounds
     try:
-        views = source.read_views(day, parts)
+        views = source.read_views(day, parts, crs)
     except UnreadableImage as error:
         return Flight(field, middle, (), [None] * len(parts[2:]), str(error))
     windows = [prepare_window(view.pixels, view.valid) for view in views[2:]]

@@ -51,7 +51,7 @@ def plan_work(work: Workload) -> list[StageWork]:
     """
     n_dates, n_methods = len(work.dates), len(work.explain.methods)
     return [
-        StageWork("ingest", 2 + n_dates, work.n_images),
+        StageWork("ingest", 2 + n_dates + work.n_backgrounds, work.n_images),
         train_work(work),
         StageWork("predict", n_dates, work.n_images, forward=work.n_images),
         *(explain_work(work, method) for method in work.explain.methods),

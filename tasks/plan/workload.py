@@ -67,6 +67,7 @@ class Workload:
     n_training : number of labelled training images.
     n_samples : number of samples per epoch that augmentation makes of them.
     train : parameters of training; None if the classifier is given.
+    n_backgrounds : number of dates whose orthophoto is kept as a picture.
     """
 
     dates: tuple[DateCounts, ...]
@@ -79,6 +80,7 @@ class Workload:
     explain: ExplainParams
     cluster: ClusterParams
     runtime: Runtime
+    n_backgrounds: int = 0
 
     @property
     def n_images(self) -> int:

@@ -39,9 +39,10 @@ TEMPLATES = (
     "style.html",
 )
 STYLES = ("field.css",)  # of the field page
-SCRIPTS = ("field.js", "checks.js", "card.js", "lists.js", "sheets.js", "map.js")  # in the order in which they run
+# Scripts of the field page, in the order in which they run.
+SCRIPTS = ("field.js", "checks.js", "card.js", "lists.js", "sheets.js", "map-names.js", "map.js", "map-position.js")
 MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
-MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
+MAP_SCRIPTS = ("leaflet", "leaflet.markercluster")
 FILTERS: dict[str, Any] = {
     "percent": words.percent,
     "percent_interval": words.percent_interval,
@@ -53,8 +54,8 @@ FILTERS: dict[str, Any] = {
 
 def template_text() -> str:
     """Return the text of all templates and scripts of the pages, from which their digest is made."""
-    names = [*map(_template, (*TEMPLATES, *STYLES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
-    return "".join(names)
+    vendored = [*map(_vendored, MAP_STYLES), *map(_licensed, MAP_SCRIPTS)]
+    return "".join([*map(_template, (*TEMPLATES, *STYLES, *SCRIPTS)), *vendored])
 
 
 def _template(name: str) -> str:
@@ -63,6 +64,11 @@ def _template(name: str) -> str:
 
 def _vendored(name: str) -> str:
     return (files(report) / "vendor" / name).read_text(encoding="utf-8")
+
+
+def _licensed(package: str) -> str:
+    """Return the script of a package after its licence, which has to go with every copy."""
+    return f"/*\n{_vendored(f'{package}-LICENSE.txt')}*/\n{_vendored(f'{package}.js')}"
 
 
 def provenance(results: CampaignResults) -> dict[str, Any]:
@@ -99,8 +105,8 @@ def render_field(results: CampaignResults, field: FieldPage) -> str:
             field=field,
             styles=[*(map(_vendored, MAP_STYLES) if has_map else ()), *map(_template, STYLES)],
             scripts=[
-                *(map(_vendored, MAP_SCRIPTS) if has_map else ()),
-                *(_template(name) for name in SCRIPTS if has_map or name != "map.js"),
+                *(map(_licensed, MAP_SCRIPTS) if has_map else ()),
+                *(_template(name) for name in SCRIPTS if has_map or not name.startswith("map")),
             ],
             text=text,
             words=words,

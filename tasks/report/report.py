@@ -92,8 +92,11 @@ def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field page, by the campaign's first saliency method."""
     methods, promises = [one.method for one in results.methods], results.methods[0].promises
     days = read_days(results.artifacts, results.scored, results.classes, methods[0])
-    pictures = read_pictures({**results.artifacts, **results.scored}, days[-1], methods[0])
-    return field_page(results.campaign, days, results.classes, methods, results.plants, lost, promises, pictures)
+    artifacts, crs = {**results.artifacts, **results.scored}, results.params["export"]["crs"]
+    pictures = read_pictures(artifacts, days[-1], methods[0])
+    return field_page(
+        results.campaign, days, results.classes, methods, results.plants, lost, promises, pictures, crs, artifacts
+    )
 
 
 def report_sums(field: FieldPage, methods: list[MethodPage], promises: Sequence[Row]) -> dict[str, Any]:

@@ -215,7 +215,7 @@ class Run:
         self.roles["report"] = write_report.fn(
             self.address,
             campaign=self.params.campaign,
-            params=self.params.of_numbers(),
+            params=self.params.of_report(),
             differing=self.params.differences_from_paper(),
             artifacts=shown,
             scored={},

@@ -1,5 +1,7 @@
 """Analyse one season as patches and as orthophotos: equal pixels give equal decisions."""
 
+import base64
+import json
 from datetime import date
 from typing import Any
 
@@ -75,3 +77,20 @@ def test_published_tables_are_equal(store: Store, name: str) -> None:
         assert name in MAY_BE_EMPTY or any(expected.values())
         for column in expected.keys() - OF_THE_SOURCE:
             assert expected[column] == found[column], (file, column)
+
+
+@pytest.mark.parametrize("day", DATES)
+def test_the_orthophoto_of_every_date_lies_behind_the_map(
+    store: Store, records: dict[str, CampaignRecord], day: date
+) -> None:
+    """Patches have no orthophoto, and nothing is missing then."""
+    patches, field = (store.open(records[layout].artifacts[f"background {day}"]) for layout in LAYOUTS)
+    pages = [store.open(records[layout].artifacts["report"]).read_bytes("index.html").decode() for layout in LAYOUTS]
+    assert set(patches.manifest.files) == set() and patches.summary["fault"] == ""
+    assert base64.b64encode(field.read_bytes("background.webp")).decode() in pages[1]
+    assert place_of(pages[0])["photos"] == {} and place_of(pages[1])["photos"].keys() >= {day.isoformat()}
+
+
+def place_of(page: str) -> Any:
+    """Return where the map of a page lies."""
+    return json.loads(page.split('id="field-data">')[1].split("</script>")[0])["place"]

@@ -130,6 +130,7 @@ class FakeCampaign:
             "campaign": self.campaign,
             "source": {"kind": "folder", "root": "/data"},
             "dates": list(DAYS),
+            "export": {"crs": "EPSG:25832"},
             "explain": {"explained_class": self.explained_class, "methods": list(self.methods)},
             "ingest": {"image_size": self.size, "window_days": 3},
             "cluster": {"affinity": "sigma", "scale": 0.2},

@@ -23,8 +23,8 @@ def look(
 
     The command lists the images as a run does, and reads up to a thousand of them. Each date has a contact sheet of up
     to sixty images, its counts by split and label, what is left out and why, and a map of its plants. Where there are
-    orthophotos of a field, the map lies over them, and neighbouring dates are compared: a date whose orthophoto lies
-    beside the others is named with the shift to set. The store is neither read nor written.
+    orthophotos, the map lies over them. Neighbouring dates of a source `field` are compared: a date whose orthophoto
+    lies beside the others is named with the shift to set. The store is neither read nor written.
     """
     from flows.cli.checks.early import check_campaign_early
     from flows.cli.run_file import load_run_file

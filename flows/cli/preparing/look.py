@@ -23,7 +23,12 @@ def write_look(params: CampaignParams, folder: Path) -> dict[str, Any]:
     found = f"The page cannot be written to {folder}"
     check_folder(folder, found, "The page of a look is written to a folder", "give another --out")
     look = look_at_campaign(
-        params.source, params.dates, params.ingest, params.cluster.n_needed, params.classifier is None
+        params.source,
+        params.dates,
+        params.ingest,
+        params.cluster.n_needed,
+        params.classifier is None,
+        params.export.crs,
     )
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{params.campaign}.html"

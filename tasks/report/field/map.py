@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from storage.tables.rows import Row
 from tasks.export.looks import markers_of
@@ -38,7 +39,15 @@ def map_pictures(days: Sequence[FieldDay], classes: Sequence[str], plants: Seque
 
 
 def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str, tuple[float, float]]) -> bytes:
-    """Draw the plants of decision rows, in metres from the corner of all known `places`; other plants are dots."""
+    """Draw the plants of decision rows as PNG (see `map_figure`)."""
+    return png_bytes(map_figure(rows, classes, places))
+
+
+def map_figure(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str, tuple[float, float]]) -> Figure:
+    """Draw the plants of decision rows, in metres from the corner of all known `places`; other plants are dots.
+
+    The legend has every decision in its own colour and shape, also one that no plant has, and always filled.
+    """
     known = np.asarray(list(places.values()))
     low, span = known.min(axis=0), np.maximum(np.ptp(known, axis=0), 1.0)
     width, height = np.clip(SIDE * span / span.max(), 0.35 * SIDE, SIDE)
@@ -49,16 +58,16 @@ def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str
     answered = {row["plant_id"] for row in placed}
     rest = np.asarray([place for plant, place in places.items() if plant not in answered]).reshape(-1, 2)
     panel.scatter(rest[:, 0] - low[0], rest[:, 1] - low[1], area / 8, color=NO_ANSWER, linewidths=0)
+    handles: list[Line2D] = []
     for decision, marker in markers_of(classes).items():
         inside = [row for row in placed if row["decision"] == decision]
         east, north = (
             [row[name] - at for row in inside] for name, at in zip(("easting", "northing"), low, strict=True)
         )
         fill = [to_rgba(marker.light, _filling(row["answer_reliability"], classes)) for row in inside]
-        panel.scatter(
-            east, north, area, color=fill or None, marker=marker.shape, edgecolors=marker.light, linewidths=0.7,
-            label=f"{decision} ({len(inside)})",
-        )  # fmt: skip
+        panel.scatter(east, north, area, facecolors=fill, marker=marker.shape, edgecolors=marker.light, linewidths=0.7)
+        label = f"{decision} ({len(inside)})"
+        handles.append(Line2D([], [], linestyle="", marker=marker.shape, color=marker.light, label=label))
     margin = 0.03 * float(span.max())
     panel.set_xlim(-margin, span[0] + margin)
     panel.set_ylim(-margin, span[1] + margin)
@@ -66,10 +75,12 @@ def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str
     panel.set_xlabel("metres east")
     panel.set_ylabel("metres north")
     panel.spines[["top", "right"]].set_visible(False)
-    legend = figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, handletextpad=0.2)
+    legend = figure.legend(
+        handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=9, handletextpad=0.2
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return png_bytes(figure)
+    return figure
 
 
 def _filling(reliability: float, classes: Sequence[str]) -> float:

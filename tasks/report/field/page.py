@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage.artifacts import Artifact
 from tasks.export.looks import Marker, markers_of
 from tasks.report.field.data import field_data, json_in_page
 from tasks.report.field.head import Head, day_head, promise_sentences
 from tasks.report.field.lists import StaticList, static_lists
 from tasks.report.field.map import least_reliability, map_pictures
 from tasks.report.field.pictures import Pictures
+from tasks.report.field.place import place_of
 from tasks.report.field.selection import Selection, select_plants
 from tasks.report.field.summary import DaySummary, FieldDay, Row, plot_rows, summarise
 from tasks.report.words import method_name
@@ -64,6 +66,8 @@ def field_page(
     lost: Sequence[str],
     promises: Sequence[Row],
     pictures: Pictures,
+    crs: str,
+    artifacts: Mapping[str, Artifact],
 ) -> FieldPage:
     """Prepare the field page; `days` has at least one date, with answers by the first of `methods`.
 
@@ -71,9 +75,12 @@ def field_page(
     ----------
     promises : rows of the table of this name, of the first method.
     pictures : small pictures of the latest date.
+    crs : EPSG code of the system of the plants' positions.
+    artifacts : artefacts by role, of which the orthophotos behind the map are read.
     """
     summaries, selection = [summarise(day, classes) for day in days], select_plants(days, plants)
-    data = field_data(campaign, days, classes, selection, pictures)
+    place = place_of(selection.plants, crs, artifacts, [day.date for day in days])
+    data = field_data(campaign, days, classes, selection, pictures, place)
     return FieldPage(
         days=list(days),
         summaries=summaries,

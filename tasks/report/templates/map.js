@@ -1,176 +1,253 @@
-// Draw the harvest map of the report with Plotly, one date at a time, from the page's own data; nothing is fetched.
-(() => {
+// Draw the map of the field with Leaflet in metres, one date at a time: marks and their clusters, names of plots and
+// rows, the orthophoto behind them. It follows harvest:day, harvest:plant and harvest:filter, and tells the last two.
+const harvestMap = (() => {
   "use strict";
-  const field = JSON.parse(document.getElementById("harvest-data").textContent);
+  const {data, state, text, tell} = harvest;
   const at = (id) => document.getElementById(id);
-  const map = at("harvest-map"), slider = at("map-date"), plantText = at("map-plant");
-  const boxes = [...document.querySelectorAll("#map-legend input")];
+  const box = at("harvest-map"), boxes = [...document.querySelectorAll("#map-legend input:not(#map-photo)")];
+  const TARGET = 24;  // size of a mark, in pixels
+  const LEAST = 25;  // least distance between marks that are shown one by one, which are drawn at whole pixels
+  const CLUSTER = 40;  // size of a cluster of marks, in pixels
+  const APART = 10, CLOSEST = 12.5;  // zoom from which marks are shown one by one, and the closest one
+  const ROOM = 0.04;  // share of the map that stays free around the field
+  const LETTER = 9, LINE = 15;  // width of a letter and height of a line of a label, in pixels
   const isDark = matchMedia("(prefers-color-scheme: dark)");
-  const isTouch = matchMedia("(pointer: coarse)").matches;  // on a touch screen, dragging scrolls and buttons zoom
-  const MARGIN = {l: 46, r: 8, t: 8, b: 40};
-  const FEW_PIXELS = 4, MANY_PIXELS = 18;  // smallest and largest size of a mark, in pixels
-  const MARK_SHARE = 0.72;  // size of a mark as a share of the distance between plants
-  const LEAST_HEIGHT = 220, ZOOM = 1.6;  // least height of the map in pixels, and factor of one zoom step
-  let day = 0, selected = -1, view = null;  // view has the centre (m) and the scale (pixels per metre)
+  const FADES = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const DOT = {radius: 2, weight: 0, fillColor: "#9AA39D", fillOpacity: 1, interactive: false, renderer: L.canvas()};
+  const SVG = "http://www.w3.org/2000/svg";
+  const {east, north, id} = data.plants;
+  const isPlaced = (plant) => plant >= 0 && east[plant] !== null && north[plant] !== null;
+  const placed = [...id.keys()].filter(isPlaced);
+  const place = (i) => L.latLng(north[i], east[i]);
+  // Pixels per metre at zoom 0. Clusters end half a step below APART, as they know whole zooms alone.
+  const unit = LEAST / data.spacing / 2 ** (APART - 0.5);
+  const metres = {...L.CRS.Simple, scale: (zoom) => unit * 2 ** zoom, zoom: (scale) => Math.log2(scale / unit)};
+  const room = 1.5 * data.spacing;  // around the plants, for the names of plots and rows
+  const plants = L.latLngBounds(placed.map(place)), [low, high] = [plants.getSouthWest(), plants.getNorthEast()];
+  const field = L.latLngBounds([[low.lat - room, low.lng - room], [high.lat + room, high.lng + room]]).pad(ROOM);
+  let day = null, shown = new Set(), marks = new Map(), rowOf = new Map(), photo = null, isWaiting = false;
 
-  const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
-  const east = extent(field.east), north = extent(field.north);
+  const map = L.map(box, {
+    crs: metres, zoomControl: false, attributionControl: false, keyboard: false, scrollWheelZoom: false,
+    zoomSnap: 0.25, wheelPxPerZoomLevel: 120, maxZoom: CLOSEST,
+    zoomAnimation: FADES, fadeAnimation: FADES, markerZoomAnimation: FADES,
+  });
+  map.fitBounds(field, {animate: false}).setMinZoom(Math.floor(map.getZoom()) - 1);
+  map.createPane("photo").style.zIndex = "150";  // below lines (400) and marks (600)
+  map.createPane("names").style.zIndex = "550";
+  const clusters = L.markerClusterGroup({
+    maxClusterRadius: 64, disableClusteringAtZoom: APART, showCoverageOnHover: false, spiderfyOnMaxZoom: false,
+    animate: FADES, iconCreateFunction: (cluster) => clusterIcon(cluster),
+  });
+  clusters._getExpandedVisibleBounds = () => map.getBounds().pad(0.25);  // it draws eight times as much as is seen
+  L.MarkerCluster.prototype.options.keyboard = false;  // the map itself is one stop of the Tab key
+  const names = L.layerGroup().addTo(map), dots = L.layerGroup().addTo(map);
+  const ring = L.circleMarker([0, 0], {radius: 17, weight: 3, fill: false, interactive: false, className: "map-ring"});
 
-  const plotSize = () => [map.clientWidth - MARGIN.l - MARGIN.r, map.clientHeight - MARGIN.t - MARGIN.b];
+  const share = (reliability) => Math.max(0, Math.min(1, (reliability - data.least) / (1 - data.least)));
 
-  // Show the whole field with room for marks. The map is as high as the field needs, at most 72 % of the window.
-  function fit() {
-    const room = 2 * field.spacing, w = east[1] - east[0] + room, h = north[1] - north[0] + room;
-    const wanted = (map.clientWidth - MARGIN.l - MARGIN.r) * h / w;
-    const height = Math.max(LEAST_HEIGHT, Math.min(wanted, 0.72 * innerHeight));
-    map.style.height = `${Math.round(height + MARGIN.t + MARGIN.b)}px`;
-    const [width] = plotSize();
-    view = {x: (east[0] + east[1]) / 2, y: (north[0] + north[1]) / 2, scale: Math.min(width / w, height / h)};
+  // Below a metre, Leaflet's own scale would stay at one metre and grow beyond the map.
+  const Scale = L.Control.Scale.extend({
+    _updateMetric(most) {
+      if (most >= 1) return L.Control.Scale.prototype._updateMetric.call(this, most);
+      const length = this._getRoundNum(100 * most);
+      return this._updateScale(this._mScale, `${length} cm`, length / 100 / most);
+    },
+  });
+
+  const px = (length) => `${length}px`;
+
+  function element(name, className, words = "") {
+    const made = document.createElement(name);
+    made.className = className;
+    made.textContent = words;
+    return made;
   }
 
-  const ranges = () => {
-    const [width, height] = plotSize(), {x, y, scale} = view;
-    return [[x - width / scale / 2, x + width / scale / 2], [y - height / scale / 2, y + height / scale / 2]];
+  // Draw the sign of a decision. The line around it in the colour of the page keeps it visible on a photograph.
+  function sign(decision, filling) {
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("viewBox", "-12 -12 24 24");
+    for (const kind of ["halo", "outline"]) {
+      const path = document.createElementNS(SVG, "path");
+      path.setAttribute("d", decision.path);
+      path.setAttribute("class", kind);
+      if (kind === "outline") path.setAttribute("fill-opacity", filling.toFixed(2));
+      svg.append(path);
+    }
+    svg.style.setProperty("--mark", decision.light);
+    svg.style.setProperty("--mark-dark", decision.dark);
+    return svg;
+  }
+
+  // Icons are made when Leaflet shows them, which is a small part of a large field. The sign itself is the icon.
+  const Mark = L.Icon.extend({
+    createIcon() {
+      const {row} = this.options, made = sign(data.decisions[day.decision[row]], share(day.reliability[row]));
+      made.setAttribute("class", "leaflet-marker-icon map-mark");
+      Object.assign(made.style, {width: px(TARGET), height: px(TARGET)});
+      Object.assign(made.style, {marginLeft: px(-TARGET / 2), marginTop: px(-TARGET / 2)});
+      made.dataset.plant = id[day.plant[row]];
+      return made;
+    },
+    createShadow: () => null,
+  });
+
+  // Draw a ring with the colours of a cluster's decisions, each as long as its share, around their number.
+  function clusterIcon(cluster) {
+    const counts = data.decisions.map(() => 0), children = cluster.getAllChildMarkers(), made = element("div", "");
+    for (const one of children) counts[day.decision[one.options.row]] += 1;
+    let from = 0;
+    const parts = data.decisions.map((decision, code) => {
+      const start = from;
+      from += 100 * counts[code] / children.length;
+      return `${isDark.matches ? decision.dark : decision.light} ${start.toFixed(1)}% ${from.toFixed(1)}%`;
+    });
+    made.style.background = `conic-gradient(${parts.join(", ")})`;
+    made.append(element("b", "", String(children.length)));
+    return L.divIcon({html: made, className: "map-cluster", iconSize: [CLUSTER, CLUSTER]});
+  }
+
+  function mark(row) {
+    const icon = new Mark({row});
+    const made = L.marker(place(day.plant[row]), {icon, row, keyboard: false});
+    return made.on("click", () => tell("plant", {plant: day.plant[row], from: "map"}));
+  }
+
+  // Show the marks of the chosen plants, and dots for all others, which tell where the field is.
+  function drawMarks() {
+    isWaiting = false;
+    clusters.clearLayers();
+    clusters.addLayers([...marks].filter(([row]) => shown.has(row)).map(([, one]) => one));
+    dots.clearLayers();
+    for (const plant of placed) if (!shown.has(rowOf.get(plant))) dots.addLayer(L.circleMarker(place(plant), DOT));
+    box.dataset.drawn = "yes";
+  }
+
+  // Draw once, when all scripts have followed an event: a new date is filtered by the lists while it is told.
+  function draw() {
+    if (!isWaiting) queueMicrotask(drawMarks);
+    isWaiting = true;
+  }
+
+  // Take a date, unless the map has it already.
+  function followDay(number) {
+    if (day === data.days[number]) return;
+    day = data.days[number];
+    rowOf = new Map(day.plant.map((plant, row) => [plant, row]));
+    marks = new Map([...day.plant.keys()].filter((row) => isPlaced(day.plant[row])).map((row) => [row, mark(row)]));
+    shown = new Set(day.plant.keys());
+    boxes.forEach((one, code) => {
+      one.checked = true;
+      one.parentElement.querySelector("b").textContent = day.counts[code].toLocaleString("en-US");
+    });
+    at("map-unplaced").textContent = day.unplaced ? text("map.unplaced", {n: day.unplaced, total: day.n}) : "";
+    showPhoto();
+    draw();
+  }
+
+  function showPhoto() {
+    const found = data.place.photos[day.date] ?? {}, wanted = at("map-photo");
+    photo?.remove();
+    photo = null;
+    wanted.parentElement.hidden = !found.picture;
+    at("map-no-photo").textContent = found.missing ?? "";
+    if (!found.picture || !wanted.checked) return;
+    const [west, south, right, top] = found.bounds;
+    photo = L.imageOverlay(found.picture, [[south, west], [top, right]], {pane: "photo", alt: ""}).addTo(map);
+  }
+
+  function filter(rows) {
+    followDay(state.day);
+    shown = new Set(rows);
+    const decisions = new Set([...shown].map((row) => day.decision[row]));
+    boxes.forEach((one, code) => { one.checked = !day.counts[code] || decisions.has(code); });
+    draw();
+  }
+
+  function chooseDecisions() {
+    const rows = [...day.plant.keys()].filter((row) => boxes[day.decision[row]].checked);
+    tell("filter", {shown: new Set(rows), from: "map"});
+  }
+
+  const describe = (row) => text("map.plant", {
+    plant: id[day.plant[row]], decision: data.decisions[day.decision[row]].label ?? data.decisions[day.decision[row]].name,
+    reliability: Math.round(100 * day.reliability[row]),
+  });
+
+  // Ring a plant and bring it into view; a plant that was chosen elsewhere is also shown by itself.
+  function select(plant, from) {
+    const row = rowOf.get(plant);
+    ring.remove();
+    at("map-plant").textContent = row === undefined ? "" : describe(row);
+    if (!isPlaced(plant)) return;
+    ring.setLatLng(place(plant)).addTo(map);
+    if (from === "map") map.panInside(place(plant), {padding: [TARGET, TARGET], animate: FADES});
+    else map.setView(place(plant), Math.max(map.getZoom(), APART), {animate: false});
+  }
+
+  const whole = () => map.fitBounds(field, {animate: FADES});
+  const zoom = (steps) => {
+    const middle = isPlaced(state.plant) ? place(state.plant) : map.getCenter();
+    map.setView(middle, map.getZoom() + steps, {animate: FADES});
   };
 
-  const markSize = () => Math.max(FEW_PIXELS, Math.min(MANY_PIXELS, MARK_SHARE * field.spacing * view.scale));
-
-  function describe(i) {
-    const one = field.days[day], decision = field.decisions[one.decision[i]].name;
-    const lines = [
-      `${field.plants[one.plant[i]]}: ${decision}`,
-      `Answer ${field.classes[one.answer[i]].replaceAll("_", " ")}, reliability ${one.reliability[i].toFixed(2)}`,
-    ];
-    if (one.corrected[i]) lines.push("Corrected: the classifier said otherwise");
-    return [...lines, ...field.reasons[one.reason[i]]].map((line) => line.replace(/\.$/, ""));
-  }
-
-  const styled = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-  function rgba(hex, alpha) {
-    const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
-    return `rgba(${r},${g},${b},${alpha})`;
-  }
-
-  // Return small dots for plants without an answer on this date; they show where the field is.
-  function others(size, colour) {
-    const answered = new Set(field.days[day].plant), rest = [...field.plants.keys()].filter((i) => !answered.has(i));
-    return {
-      type: "scatter", mode: "markers", hoverinfo: "skip",
-      x: rest.map((i) => field.east[i]), y: rest.map((i) => field.north[i]), marker: {size: 0.3 * size, color: colour},
-    };
-  }
-
-  function traces() {
-    const one = field.days[day], size = markSize();
-    return [others(size, styled("--soft")), ...field.decisions.map((decision, code) => {
-      const rows = [...one.plant.keys()].filter((i) => one.decision[i] === code);
-      const colour = isDark.matches ? decision.dark : decision.light;
-      return {
-        type: "scatter", mode: "markers", name: decision.name, customdata: rows, hoverinfo: "none",
-        visible: boxes[code].checked,
-        x: rows.map((i) => field.east[one.plant[i]]), y: rows.map((i) => field.north[one.plant[i]]),
-        marker: {
-          symbol: decision.symbol, size, opacity: 1, line: {color: colour, width: size < 7 ? 0.8 : 1.4},
-          color: rows.map((i) => one.reliability[i]), cmin: field.least, cmax: 1,
-          colorscale: [[0, rgba(colour, 0)], [1, rgba(colour, 1)]],
-        },
-      };
-    })];
-  }
-
-  function layout() {
-    const [x, y] = ranges(), text = styled("--text"), line = styled("--line");
-    const axis = {zeroline: false, gridcolor: line, linecolor: line, nticks: 7};
-    const ring = selected < 0 ? [] : [ringAround(selected, text)];
-    return {
-      width: map.clientWidth, height: map.clientHeight, margin: MARGIN, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: {color: text, size: 12}, hovermode: "closest", dragmode: isTouch ? false : "pan", shapes: ring,
-      xaxis: {...axis, range: x, title: {text: "metres east", standoff: 6}},
-      yaxis: {...axis, range: y, title: {text: "metres north", standoff: 4}, scaleanchor: "x"},
-    };
-  }
-
-  function ringAround(i, colour) {
-    const plant = field.days[day].plant[i], r = (0.5 * markSize() + 5) / view.scale;
-    const [x, y] = [field.east[plant], field.north[plant]];
-    return {type: "circle", x0: x - r, x1: x + r, y0: y - r, y1: y + r, line: {color: colour, width: 2.5}};
-  }
-
-  const draw = () => Plotly.react(map, traces(), layout(), {displayModeBar: false, scrollZoom: false, doubleClick: false});
-
-  // Update only ring and text, which is cheap; the marks are not drawn again.
-  function select(i) {
-    selected = i;
-    plantText.textContent = i < 0 ? "" : `${describe(i).join(". ")}.`;
-    Plotly.relayout(map, {shapes: layout().shapes});
-  }
-
-  function showDay() {
-    day = Number(slider.value);
-    const one = field.days[day], counts = one.counts;  // counts include plants that are not on the map
-    boxes.forEach((box, code) => { box.parentElement.querySelector("b").textContent = counts[code]; });
-    at("map-date-text").textContent = one.label;
-    const said = field.decisions.map((decision, code) => `${counts[code]} ${decision.name}`).join(", ");
-    slider.setAttribute("aria-valuetext", `${one.label}: ${said}`);
-    at("map-unplaced").textContent = one.unplaced ? `${one.unplaced} of ${one.n} plants have no known position and are not on the map.` : "";
-    selected = -1;
-    plantText.textContent = "";
-    draw();
-  }
-
-  function zoom(factor) {
-    if (selected >= 0) {
-      const plant = field.days[day].plant[selected];
-      Object.assign(view, {x: field.east[plant], y: field.north[plant]});
-    }
-    view.scale *= factor;
-    draw();
-  }
-
-  const reset = () => { fit(); draw(); };
-
-  // Select the nearest shown plant in the direction of an arrow key; sideways distance counts double.
+  // Choose the nearest shown plant in the direction of an arrow key; sideways distance counts double.
   function step(dx, dy) {
-    const one = field.days[day], from = selected < 0 ? null : one.plant[selected];
-    const [x, y] = from === null ? [view.x, view.y] : [field.east[from], field.north[from]];
+    const from = isPlaced(state.plant) ? state.plant : -1, start = from < 0 ? map.getCenter() : place(from);
     let best = -1, least = Infinity;
-    one.plant.forEach((plant, i) => {
-      if (!boxes[one.decision[i]].checked) return;
-      const ahead = (field.east[plant] - x) * dx + (field.north[plant] - y) * dy;
-      const aside = Math.abs((field.east[plant] - x) * dy) + Math.abs((field.north[plant] - y) * dx);
-      const cost = from === null ? Math.abs(ahead) + aside : ahead + 2 * aside;
-      if ((from === null || ahead > 0.01) && cost < least) [best, least] = [i, cost];
-    });
-    if (best >= 0) select(best);
+    for (const row of marks.keys()) {
+      if (!shown.has(row)) continue;
+      const x = east[day.plant[row]] - start.lng, y = north[day.plant[row]] - start.lat;
+      const ahead = x * dx + y * dy, aside = Math.abs(x * dy) + Math.abs(y * dx);
+      const cost = from < 0 ? Math.abs(ahead) + aside : ahead + 2 * aside;
+      if ((from < 0 || ahead > 0.01) && cost < least) [best, least] = [day.plant[row], cost];
+    }
+    if (best >= 0) tell("plant", {plant: best, from: "map"});
   }
 
   const KEYS = {
     ArrowLeft: () => step(-1, 0), ArrowRight: () => step(1, 0), ArrowUp: () => step(0, 1), ArrowDown: () => step(0, -1),
-    "+": () => zoom(ZOOM), "-": () => zoom(1 / ZOOM), "0": reset, Escape: () => select(-1),
+    "+": () => zoom(1), "-": () => zoom(-1), "0": whole, Escape: () => tell("plant", {plant: -1, from: "map"}),
   };
 
-  fit();
-  showDay();
-  map.on("plotly_hover", (event) => select(event.points[0].customdata));
-  map.on("plotly_click", (event) => select(event.points[0].customdata));
-  map.on("plotly_relayout", (change) => {
-    if (!("xaxis.range[0]" in change)) return;
-    view.x = (change["xaxis.range[0]"] + change["xaxis.range[1]"]) / 2;
-    if ("yaxis.range[0]" in change) view.y = (change["yaxis.range[0]"] + change["yaxis.range[1]"]) / 2;
-  });
-  map.addEventListener("keydown", (event) => {
+  // Show the names of plots and rows that have room at this zoom, in the part of the field that is seen.
+  function showNames() {
+    const scale = metres.scale(map.getZoom()), seen = map.getBounds().pad(0.1);
+    names.clearLayers();
+    for (const {at: [x, y], words, kind, width, height} of labels) {
+      const fits = width * scale >= (words.length + 1) * LETTER && height * scale >= LINE;
+      if (!fits || !seen.contains([y, x])) continue;
+      const icon = L.divIcon({html: element("span", "", words), className: `map-name ${kind}`, iconSize: [0, 0]});
+      L.marker([y, x], {icon, interactive: false, keyboard: false, pane: "names"}).addTo(names);
+    }
+  }
+
+  const labels = harvestNames.fieldLabels(data, text);
+  for (const outline of harvestNames.plotOutlines(data)) {
+    const line = {fill: false, weight: 1.5, interactive: false, className: "map-plot"};
+    L.polygon(outline.map(([x, y]) => [y, x]), line).addTo(map);
+  }
+  new Scale({imperial: false}).addTo(map);
+  clusters.addTo(map);
+  map.on("zoomend moveend", showNames);
+  showNames();
+
+  document.addEventListener("harvest:day", (event) => { followDay(event.detail.day); select(-1); });
+  document.addEventListener("harvest:plant", (event) => select(event.detail.plant, event.detail.from));
+  document.addEventListener("harvest:filter", (event) => filter(event.detail.shown));
+  box.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
     event.preventDefault();
     KEYS[event.key]();
   });
-  slider.addEventListener("input", showDay);
-  boxes.forEach((box) => box.addEventListener("change", () => { select(-1); draw(); }));
-  at("map-in").addEventListener("click", () => zoom(ZOOM));
-  at("map-out").addEventListener("click", () => zoom(1 / ZOOM));
-  at("map-whole").addEventListener("click", reset);
+  box.addEventListener("focusin", () => map.scrollWheelZoom.enable());  // else the wheel scrolls the page
+  box.addEventListener("focusout", () => map.scrollWheelZoom.disable());
+  boxes.forEach((one) => one.addEventListener("change", chooseDecisions));
+  at("map-photo").addEventListener("change", showPhoto);
   isDark.addEventListener("change", draw);
-  let known = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== known) { known = innerWidth; reset(); } });
-  map.dataset.drawn = "yes";
+  at("map-in").addEventListener("click", () => zoom(1));
+  at("map-out").addEventListener("click", () => zoom(-1));
+  at("map-whole").addEventListener("click", whole);
+  return {map, place, isPlaced, APART};
 })();

@@ -1,7 +1,9 @@
-"""Read the crops of a field's plants from orthophotos that stay open, each block of an orthophoto once."""
+"""Read the crops of a field's plants from orthophotos that stay open, each block once; and parts of orthophotos."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,8 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from storage.errors import InputError
-from tasks.sources.contract import ReadImage, SourceImage, read_one_by_one
-from tasks.sources.field.crops import Tile
+from tasks.sources.contract import ReadImage, SourceImage, UnreadableImage, read_one_by_one
+from tasks.sources.field.crops import Tile, open_tiles
 from tasks.sources.field.grids import Grid, grid_of
 from tasks.sources.field.pixels import Reading, read_window
 from tasks.sources.field.rasters import SEPARATOR
@@ -18,6 +20,7 @@ from tasks.sources.field.vrt import content_files
 from tasks.sources.open_rasters import OpenRasters, reading_order
 from tasks.sources.raster import digest_raster, telling_faults
 from tasks.sources.remote import locate
+from tasks.sources.views import Part, View, read_parts
 
 
 class OpenTiles:
@@ -86,6 +89,23 @@ def read_tile(tile: Tile, centre: tuple[float, float], reading: Reading) -> tupl
         pixels, valid = read_window(tile.dataset, corner, size, reading)
     known = tile.grid.bring_upright(valid.astype(np.uint8) * 255, corner, centre) > 127
     return tile.grid.bring_upright(pixels, corner, centre), known
+
+
+def read_views(root: Path, day: date, paths: Sequence[str], parts: Sequence[Part], reading: Reading) -> list[View]:
+    """Read parts of a date's orthophoto, black where it has no pixel.
+
+    Raises
+    ------
+    InputError : the tiles have different CRSs or pixel sizes, or cannot be read as stated.
+    UnreadableImage : a tile is damaged, or the date has no orthophoto any more.
+    """
+    if not paths:
+        raise UnreadableImage(f"there is no orthophoto of {day} any more")
+    with ExitStack() as stack:
+        tiles, faults, _ = open_tiles(stack, root, day, paths, reading)
+        if not tiles:
+            raise UnreadableImage(faults[0])
+        return read_parts([tile.dataset for tile in tiles], parts, reading)
 
 
 def field_fingerprint(root: Path, image: SourceImage, reading: Reading) -> str:

@@ -1,6 +1,7 @@
 """Read orthophotos and a file of plant positions, as they are there after a flight over any field."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     from numpy.typing import NDArray
 
     from tasks.sources.field.pixels import Reading
-    from tasks.sources.field.views import Part, View
+    from tasks.sources.views import Part, View
 
 MOST_SHIFT = 50.0  # largest shift of an orthophoto in one direction, metres; systems of coordinates differ by more
 Metres = Annotated[float, Field(allow_inf_nan=False)]
@@ -258,18 +259,23 @@ class FieldSource(Params):
 
         return self.crop_metres or find_crop_metres(find_root(self.root), self.plants, self.crs)
 
-    def read_views(self, day: date, parts: Sequence["Part"]) -> "list[View]":
+    def read_views(self, day: date, parts: Sequence["Part"], crs: str) -> "list[View]":
         """Read parts of a date's orthophoto at the plants' own positions, so that its shift is taken out.
+
+        Parameters
+        ----------
+        crs : system of the parts.
 
         Raises
         ------
         UnreadableImage : the orthophoto is damaged.
+        InputError : it is no longer there, or cannot be read as stated.
         """
-        from tasks.sources.field.views import read_views
+        from tasks.sources.field.reading import read_views
 
         root, shift = find_root(self.root), self.shift.get(day, NO_SHIFT)
         moved = [part.moved(*shift) for part in parts]
-        return read_views(root, day, self._find_rasters(root)[day], moved, self._reading())
+        return read_views(root, day, self._find_rasters(root).get(day, ()), moved, replace(self._reading(), crs=crs))
 
     def _find_rasters(self, root: Path) -> dict[date, tuple[str, ...]]:
         found = find_rasters(root, self.rasters)

@@ -1,6 +1,7 @@
 """List and read the plants of orthophotos from pixel coordinate files, each with the raster of its plot and date."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # numpy and GDAL are imported only for orthophotos
     import numpy as np
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
+
+    from tasks.sources.views import Part, View
 
 
 def list_crops(
@@ -116,3 +119,33 @@ def read_images(root: Path, images: Sequence[SourceImage], crop_size: int) -> It
 
         order = reading_order([(image.path, image.centre) for image in images], find)
         yield from read_one_by_one(read, images, order)
+
+
+def read_views(files: ReleaseFiles, day: date, parts: "Sequence[Part]", crs: str) -> "list[View]":
+    """Read parts of the rasters of a date's plots, black where no plot has a pixel.
+
+    Parameters
+    ----------
+    crs : EPSG code of the system of the parts.
+
+    Raises
+    ------
+    UnreadableImage : a raster is damaged or states no place on the earth, or there is none any more.
+    InputError : the pixels of a raster are not 8-bit.
+    """
+    from tasks.sources.field.pixels import Reading, check_pixels
+    from tasks.sources.raster import open_raster
+    from tasks.sources.views import read_parts
+
+    reading = Reading(crop_metres=1.0, crs=crs, min_inside=0.0, nodata="mask", bands=None, value_range=None)
+    plots = [(path.parent, PLOT.findall(path.name)[0]) for acquired, path in files.coordinates if acquired == day]
+    paths = sorted({path for plot in plots for path in files.rasters.get(plot, [])})
+    if not paths:
+        raise UnreadableImage(f"there is no orthophoto of {day}")
+    with ExitStack() as stack:
+        rasters = [stack.enter_context(open_raster(path)) for path in paths]
+        for path, raster in zip(paths, rasters, strict=True):
+            if raster.crs is None or raster.transform.is_identity:
+                raise UnreadableImage(f"{path.name} does not state where on the earth its pixels lie")
+            check_pixels(raster, path.name, reading)
+        return read_parts(rasters, parts, reading)

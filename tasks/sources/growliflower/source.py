@@ -21,7 +21,7 @@ from tasks.sources.contract import (
 )
 from tasks.sources.files import digest_file, find_root
 from tasks.sources.growliflower.coordinates import SplitPlant, read_split_files
-from tasks.sources.growliflower.crops import list_crops, read_images
+from tasks.sources.growliflower.crops import list_crops, read_images, read_views
 from tasks.sources.growliflower.prepared import collapse_copies
 from tasks.sources.growliflower.release import CLASSES, find_release_files, make_image, split_folder
 from tasks.sources.harvest_table import DEFAULT_TABLES, HarvestTable, find_harvests
@@ -31,6 +31,8 @@ from tasks.sources.images import look_at_file, read_rgb
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     import numpy as np
     from numpy.typing import NDArray
+
+    from tasks.sources.views import Part, View
 
 
 class GrowliFlowerSource(Params):
@@ -119,6 +121,20 @@ class GrowliFlowerSource(Params):
         if all(image.centre is None for image in images):
             return read_one_by_one(self.read_image, images)
         return read_images(Path(self.root).expanduser(), images, self.crop_size)
+
+    def read_views(self, day: date, parts: "Sequence[Part]", crs: str) -> "list[View]":
+        """Read parts of the orthophotos of a date's plots, by their georeference.
+
+        Parameters
+        ----------
+        crs : system of the parts.
+
+        Raises
+        ------
+        UnreadableImage : an orthophoto is damaged, states no place, or is no longer there.
+        InputError : the pixels of an orthophoto are not 8-bit.
+        """
+        return read_views(find_release_files(find_root(self.root), self.field), day, parts, crs)
 
 
 def add_plant(image: SourceImage, plants: Mapping[str, SplitPlant]) -> SourceImage:

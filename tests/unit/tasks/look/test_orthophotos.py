@@ -16,11 +16,16 @@ from tasks.ingest.params import IngestParams
 from tasks.look.findings import find_misregistered
 from tasks.look.look import CampaignLook, look_at_campaign
 from tasks.look.map import MOST_BYTES, draw_map, places_of
-from tasks.look.orthophotos import THUMBNAIL, compare_flights, frame_of, part_of, read_flights
+from tasks.look.orthophotos import THUMBNAIL, compare_flights, read_flights
 from tasks.look.page import render_look
 from tasks.look.registration import Step
 from tasks.sources.contract import SourceImage
 from tasks.sources.field.source import FieldSource
+from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.synthetic.layouts import write_season
+from tasks.sources.synthetic.params import SeasonParams
+from tasks.sources.synthetic.season import grow_season
+from tasks.sources.views import frame_of, part_of
 from tests.support.orthophotos import ORTHOPHOTOS, needs_orthophotos, write_raster
 from tests.support.small_field import CRS, DAY, LATER, make, write_field
 from tests.unit.tasks.look.test_look import Page
@@ -79,7 +84,9 @@ def test_the_shift_that_is_named_corrects_it(soybeans: Path) -> None:
     for shift, kinds in (((0.13, -0.09), []), ((0.13, 0.2), ["misregistered"])):
         source = soybean_field(soybeans, shift={LATER: shift})
         everywhere = places_of(source.list_images([DAY]).images)
-        steps = compare_flights(read_flights(source, [DAY, LATER], everywhere), source.crop_side())
+        steps = compare_flights(
+            read_flights(source, [DAY, LATER], everywhere, source.crs, source.crop_side()), source.crop_side()
+        )
         found = find_misregistered(
             [*steps, Step(LATER, LAST, -steps[0].east, -steps[0].north, 9, 9)], 0.3, source.shift
         )
@@ -145,7 +152,7 @@ def test_pictures_are_bounded_in_bytes_and_pixels() -> None:
         SourceImage(name, DAY, "train", "plants", "a.tif", easting=x, northing=y) for name, (x, y) in places.items()
     ]
     noise = random.integers(0, 256, (THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
-    picture = draw_map(images, places, frame_of(places), noise)
+    picture = draw_map(images, places, frame_of(places.values()), noise)
     with Image.open(io.BytesIO(picture)) as opened:
         assert max(opened.size) <= 1400
     assert 100_000 < len(picture) <= MOST_BYTES
@@ -156,3 +163,19 @@ def test_a_part_keeps_its_proportions(bounds: tuple[float, float, float, float])
     part = part_of(bounds, 1000)
     assert max(part.width, part.height) == 1000
     assert part.width / part.height == pytest.approx((bounds[2] - bounds[0]) / (bounds[3] - bounds[1]), rel=0.01)
+
+
+@pytest.mark.slow
+def test_orthophotos_of_the_release_lie_under_the_map_too(tmp_path: Path) -> None:
+    """Patches of the same season have no orthophoto, and nothing is missing then."""
+    few = {"seed": 5, "n_plots": 2, "rows": 2, "plants_per_row": 5, "image_size": 32, "dates": ["2021-08-23"]}
+    season = grow_season(SeasonParams.model_validate(few))
+    for layout in ("growliflower-orthophoto", "growliflower"):
+        write_season(season, tmp_path / layout, layout)
+    source = GrowliFlowerSource(root=str(tmp_path / "growliflower-orthophoto"), crop_size=32)
+    found = look_at_campaign(source, season.params.dates, PARAMS, n_needed=2, is_trained=False)
+    assert [one.map[8:12] for one in found.days] == [one.detail[8:12] for one in found.days] == [b"WEBP"]
+    assert found.steps == [] and [one.fault for one in found.days] == [""]
+    patches = GrowliFlowerSource(root=str(tmp_path / "growliflower"))
+    plain = look_at_campaign(patches, season.params.dates, PARAMS, n_needed=2, is_trained=False)
+    assert [(one.map[1:4], one.detail, one.fault) for one in plain.days] == [(b"PNG", b"", "")]

@@ -11,10 +11,10 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 
 from tasks.sources.contract import UnreadableImage
-from tasks.sources.field.views import Part, View
+from tasks.sources.views import Part, View
 from tests.support.orthophoto_forms import EXACT, RESAMPLED, Form, warped
 from tests.support.orthophotos import NORTH, STEP, WEST, small_bands, small_transform, write_raster
-from tests.support.small_field import CRS, DAY, LATER, make
+from tests.support.small_field import CRS, DAY, LATER, make, write_field
 
 SIDE = 80  # of the small raster, pixels
 WHOLE = (WEST, NORTH - SIDE * STEP, WEST + SIDE * STEP, NORTH)
@@ -22,6 +22,11 @@ TURNED: dict[str, Form] = {
     f"turned by {turn} degrees": lambda *raster, turn=turn: warped(*raster, to=CRS, turn=turn) for turn in (25, 200)
 }
 FORMS = {**EXACT, **RESAMPLED, **TURNED}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_field(tmp_path)
 
 
 def smooth_bands() -> NDArray[np.uint8]:
@@ -37,7 +42,7 @@ def block_means(bands: NDArray[np.uint8], factor: int) -> NDArray[np.float64]:
 
 
 def view(root: Path, part: Part, **options: Any) -> View:
-    (found,) = make(root, **options).read_views(DAY, [part])
+    (found,) = make(root, **options).read_views(DAY, [part], CRS)
     return found
 
 
@@ -112,7 +117,7 @@ def test_the_shift_is_taken_out(root: Path) -> None:
     matrix = Affine(STEP, 0.0, WEST + 0.5, 0.0, -STEP, NORTH - 0.25)
     write_raster(root / f"ortho_{LATER:%Y%m%d}.tif", small_bands(), matrix, CRS)
     source, parts = make(root, shift={LATER: (0.5, -0.25)}), [Part(WHOLE, 40, 40)]
-    (before,), (after,) = (source.read_views(day, parts) for day in (DAY, LATER))
+    (before,), (after,) = (source.read_views(day, parts, CRS) for day in (DAY, LATER))
     np.testing.assert_array_equal(before.pixels, after.pixels)
 
 

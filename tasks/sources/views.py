@@ -1,11 +1,10 @@
 """Read parts of a date's orthophoto at any pixel size, north up in the system of the plants: thumbnails and windows."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import rasterio
@@ -16,10 +15,12 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling
 
-from tasks.sources.field.crops import Tile, open_tiles
 from tasks.sources.field.grids import corners_of
 from tasks.sources.field.pixels import Reading, find_bands, read_window
 from tasks.sources.projections import transform
+
+MARGIN = 0.03  # share of the longer side of the plants' bounds that a map shows around them
+ROUNDING = 1e-6  # share by which sizes of pixels that are meant to be equal may differ
 
 Bounds = tuple[float, float, float, float]
 """West, south, east and north, metres."""
@@ -52,29 +53,63 @@ class View:
     valid: NDArray[np.bool_]
 
 
-def read_views(root: Path, day: date, paths: Sequence[str], parts: Sequence[Part], reading: Reading) -> list[View]:
-    """Read parts of a date's orthophoto, black where it has no pixel.
+@runtime_checkable
+class Photographed(Protocol):
+    """A source whose fields are shown by georeferenced orthophotos."""
+
+    def read_views(self, day: date, parts: Sequence[Part], crs: str) -> list[View]:
+        """Read parts of a date's orthophoto.
+
+        Parameters
+        ----------
+        crs : EPSG code of the projected system of the plants, in which the parts are stated.
+
+        Raises
+        ------
+        UnreadableImage : the orthophoto is damaged, or states no place.
+        InputError : the orthophoto cannot be read as stated, or is no longer there.
+        """
+        ...
+
+
+def frame_of(places: Collection[tuple[float, float]]) -> Bounds:
+    """Return the bounds (m) of a map that shows all places, at least one, with a margin."""
+    known = np.asarray(list(places))
+    low, high = known.min(axis=0), known.max(axis=0)
+    margin = max(1.0, MARGIN * float((high - low).max()))
+    (west, south), (east, north) = (low - margin).tolist(), (high + margin).tolist()
+    return west, south, east, north
+
+
+def part_of(bounds: Bounds, longest: int) -> Part:
+    """Return the part of an orthophoto within bounds, read with so many pixels on its longer side."""
+    wide, high = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    scale = longest / max(wide, high)
+    return Part(bounds, max(1, round(wide * scale)), max(1, round(high * scale)))
+
+
+def read_parts(tiles: Sequence[DatasetReader], parts: Sequence[Part], reading: Reading) -> list[View]:
+    """Read parts of an orthophoto from its open, georeferenced tiles, black where there is no pixel.
 
     Tiles are joined, and turned or otherwise projected ones are warped. Overviews are used where there are some.
-
-    Raises
-    ------
-    InputError : the tiles have different CRSs or pixel sizes, or cannot be read as stated.
-    UnreadableImage : a tile is damaged.
     """
-    with ExitStack() as stack:
-        tiles, _, _ = open_tiles(stack, root, day, paths, reading)
-        placed = [(tile, area_of(tile, reading.crs)) for tile in tiles]
-        return [read_view(placed, part, reading) for part in parts]
+    placed = [(tile, area_of(tile, reading.crs)) for tile in tiles]
+    return [read_view(placed, part, reading) for part in parts]
 
 
-def area_of(tile: Tile, crs: str) -> Bounds:
+def area_of(tile: DatasetReader, crs: str) -> Bounds:
     """Return the bounds of a tile in another CRS."""
-    x, y = transform(*corners_of(tile.dataset), tile.grid.crs, crs)
+    x, y = transform(*corners_of(tile), tile.crs.to_wkt(), crs)
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
-def read_view(tiles: Sequence[tuple[Tile, Bounds]], part: Part, reading: Reading) -> View:
+def pixel_of(tile: DatasetReader, crs: str) -> float:
+    """Return the width of a tile's pixels in another CRS, metres."""
+    x, y = transform(*corners_of(tile), tile.crs.to_wkt(), crs)
+    return float(np.hypot(x[1] - x[0], y[1] - y[0])) / tile.width
+
+
+def read_view(tiles: Sequence[tuple[DatasetReader, Bounds]], part: Part, reading: Reading) -> View:
     """Read a part from the tiles that it touches; where tiles overlap, the first counts."""
     pixels = np.zeros((part.height, part.width, 3), np.uint8)
     valid = np.zeros((part.height, part.width), np.bool_)
@@ -92,10 +127,10 @@ def touch(one: Bounds, other: Bounds) -> bool:
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
-def read_warped(tile: Tile, part: Part, reading: Reading) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def read_warped(tile: DatasetReader, part: Part, reading: Reading) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read a part of one tile, averaged over its pixels: RGB (height, width, 3), and where there are pixels."""
     west, south, east, north = part.bounds
-    colours = tile.dataset.colorinterp
+    colours = tile.colorinterp
     options: dict[str, Any] = {
         "crs": reading.crs,
         "transform": Affine((east - west) / part.width, 0.0, west, 0.0, (south - north) / part.height, north),
@@ -106,14 +141,14 @@ def read_warped(tile: Tile, part: Part, reading: Reading) -> tuple[NDArray[np.ui
         **({"src_nodata": None} if reading.nodata == "ignore" else {}),
     }
     # The added band would hide that three bands without marks are red, green and blue.
-    bands = reading.bands or (None if tile.dataset.count < 3 else tuple(find_bands(tile.dataset) or ()))
-    level = overview_level(tile.dataset, part.pixel * tile.grid.side / reading.crop_metres)
-    coarse = nullcontext(tile.dataset) if level is None else rasterio.open(tile.dataset.name, overview_level=level)
+    bands = reading.bands or (None if tile.count < 3 else tuple(find_bands(tile) or ()))
+    level = overview_level(tile, part.pixel / pixel_of(tile, reading.crs))
+    coarse = nullcontext(tile) if level is None else rasterio.open(tile.name, overview_level=level)
     with coarse as dataset, WarpedVRT(dataset, **options) as warped:
         return read_window(warped, (0, 0), (part.width, part.height), replace(reading, bands=bands))
 
 
 def overview_level(dataset: DatasetReader, ratio: float) -> int | None:
     """Return the coarsest overview whose pixels are no larger than `ratio` pixels of the raster; None for none."""
-    fine = [level for level, factor in enumerate(dataset.overviews(1)) if factor <= ratio]
+    fine = [level for level, factor in enumerate(dataset.overviews(1)) if factor <= ratio * (1 + ROUNDING)]
     return fine[-1] if fine else None
