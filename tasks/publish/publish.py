@@ -47,12 +47,12 @@ OWNERS = {
     "promises": "promises",
     "decided": "decided",
     "ready_counts": "decided",
-    "checks": "checks",
     "metrics": "metrics",
     "evaluation": "evaluation",
     "calibration": "calibration",
     "drift": "drift",
     "audit": "audit",
+    "checks": "checks",
     "acquisitions": "acquisition",
     "backfill": "backfill",
 }
