@@ -17,6 +17,7 @@ from tests.unit.flows.cli.test_main import harvest
 
 LATER = DAYS[1]  # date on which nobody has looked at a plant
 AT = "2021-09-10T16:30:00"  # time as QGIS 3.22 writes it: that of the place, without a zone
+NEXT_DAY = "2021-09-11T09:00:00"
 UPDATE = (
     "UPDATE decisions SET checked_ready = '{word}', checked_by = 'Ada', checked_at = '{at}', remark = 'Blüte' "
     "WHERE decision = '{decision}'"
@@ -40,46 +41,41 @@ def edited(campaign: FakeCampaign, to: Path, *statements: str) -> Path:
     return to
 
 
-def checked(campaign: FakeCampaign, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return harvest(
-        "checked", CAMPAIGN, "--date", LATER, *arguments, "--store", campaign.root, environment={"TZ": "UTC"}
-    )
-
-
 def rows(campaign: FakeCampaign, table: str) -> list[dict[str, Any]]:
     path = local(campaign.store.root) / f"tables/{table}/campaign={CAMPAIGN}/date={LATER}/part-0.parquet"
     return duckdb.read_parquet(str(path)).to_arrow_table().to_pylist()
 
 
-def test_what_qfield_wrote_is_in_the_table_and_the_report_is_renewed(campaign: FakeCampaign, tmp_path: Path) -> None:
-    harvested = UPDATE.format(word="yes", at=AT, decision="harvest")
-    left = UPDATE.format(word="yes", at=AT, decision="leave")
-    done = checked(campaign, edited(campaign, tmp_path / "field.gpkg", harvested, left), "--json")
+def test_what_people_wrote_in_qfield_is_in_the_table_and_the_report_is_renewed(
+    campaign: FakeCampaign, tmp_path: Path
+) -> None:
+    """Ada finds every plant ready that is acted on, and none to check. Bo comes a day later, and finds these ready."""
+    harvested, left = (UPDATE.format(word="yes", at=AT, decision=word) for word in ("harvest", "leave"))
+    doubted = UPDATE.format(word="no", at=AT, decision="check")
+    again = UPDATE.format(word="yes", at=NEXT_DAY, decision="check").replace("Ada", "Bo")
+    ada = edited(campaign, tmp_path / "ada.gpkg", harvested, left, doubted)
+    bo = edited(campaign, tmp_path / "bo.gpkg", again)
+    where = ("--date", LATER, "--store", campaign.root, "--json")
+    done = harvest("checked", CAMPAIGN, ada, bo, *where, environment={"TZ": "UTC"})
     assert (done.returncode, done.stderr) == (0, "")
     said, decided = json.loads(done.stdout), {row["plant_id"]: row for row in rows(campaign, "decided")}
-    looked_at = {plant for plant, row in decided.items() if row["decision"] in ("harvest", "leave")}
     found = rows(campaign, "checks")
-    assert {row["plant_id"] for row in found} == looked_at and len(found) == len(looked_at) > 2
-    for row in found:
-        assert (row["found"], row["checked_by"], row["remark"]) == ("ready", "Ada", "Blüte")
-        assert row["checked_at"] == f"{AT}+00:00" and row["stands"]
-        plant = decided[row["plant_id"]]
-        assert (row["decision"], row["answer_reliability"]) == (plant["decision"], plant["answer_reliability"])
-    # All plants were found ready: answers to harvest are right, and those to leave are wrong.
+    standing = {row["plant_id"]: row for row in found if row["stands"]}
+    assert standing.keys() == decided.keys() and {row["found"] for row in standing.values()} == {"ready"}
+    for plant, row in standing.items():
+        assert (row["decision"], row["answer_reliability"]) == (
+            decided[plant]["decision"],
+            decided[plant]["answer_reliability"],
+        )
+        is_doubted = row["decision"] == "check"
+        assert (row["checked_by"], row["remark"]) == ("Bo" if is_doubted else "Ada", "Blüte")
+        assert row["checked_at"] == f"{NEXT_DAY if is_doubted else AT}+00:00"
+    replaced = [row for row in found if not row["stands"]]
+    assert {(row["checked_by"], row["found"], row["decision"]) for row in replaced} == {("Ada", "not_ready", "check")}
+    assert {one["plant_id"] for one in said["contradictions"]} == {row["plant_id"] for row in replaced}
     counts = {row["decision"]: row for row in said["decisions"]}
     assert counts["harvest"]["n_right"] == counts["harvest"]["n"] > 0 == counts["harvest"]["n_wrong"]
     assert counts["leave"]["n_wrong"] == counts["leave"]["n"] > 0
-    assert sum(row["n_audit"] for row in counts.values()) == sum(row["is_audit"] for row in found) > 0
+    assert sum(row["n_audit"] for row in counts.values()) == sum(row["is_audit"] for row in standing.values()) > 0
     assert said["open_audit"] == [] and Path(said["report"]).stat().st_size > 10_000
     assert verify_store(campaign.store).problems == []
-
-
-def test_a_second_look_replaces_the_first_and_both_stay(campaign: FakeCampaign, tmp_path: Path) -> None:
-    first = edited(campaign, tmp_path / "first.gpkg", UPDATE.format(word="no", at=AT, decision="check"))
-    second = UPDATE.format(word="yes", at="2021-09-11T09:00:00", decision="check").replace("Ada", "Bo")
-    done = checked(campaign, first, edited(campaign, tmp_path / "second.gpkg", second))
-    assert done.returncode == 0, done.stderr
-    of_check = [row for row in rows(campaign, "checks") if row["decision"] == "check"]
-    assert {(row["checked_by"], row["stands"]) for row in of_check} == {("Ada", False), ("Bo", True)}
-    assert done.stdout.count("contradiction at ") == len(of_check) / 2
-    assert "Bo found ready at 2021-09-11T09:00+00:00, which counts; Ada found not_ready at" in done.stdout

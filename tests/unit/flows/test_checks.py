@@ -126,3 +126,16 @@ def test_dates_have_tables_of_their_own(store: Store, tmp_path: Path) -> None:
     assert len(table(store)) == 1
     assert local(publish_checks(store, "field", date(2021, 9, 10))).parent.name == "date=2021-09-10"
     assert len(table(store)) == 1
+
+
+@pytest.mark.slow
+def test_a_bucket_keeps_checks_as_a_folder_does(address: str, tmp_path: Path) -> None:
+    store = Store(address)
+    path = filled(tmp_path / "walk.csv", "a,yes,Ada,2021-09-04 08:00+00:00,", "c,no,,,")
+    take(store, path)
+    take(store, path, filled(tmp_path / "late.csv", "a,no,Bo,2021-09-05 08:00+00:00,"), hours=1)
+    content = publish_checks(store, "field", DAY).read_bytes()
+    (tmp_path / "checks.parquet").write_bytes(content)
+    found = duckdb.read_parquet(str(tmp_path / "checks.parquet")).project("plant_id, checked_by, stands").fetchall()
+    assert found == [("a", "Ada", False), ("c", "Bo", True), ("a", "Bo", True)]
+    assert verify_store(store).problems == []

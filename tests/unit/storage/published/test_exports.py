@@ -165,6 +165,17 @@ class TestPublication:
         assert {path: path.stat().st_ino for path in publish(store, gradcam=ref).iterdir()} == before
 
 
+@pytest.mark.slow
+def test_a_bucket_keeps_what_people_filled_in(address: str) -> None:
+    store = Store(address)
+    folder, _ = publish_decisions(store, {"gradcam": made(store, "a")}, "field2", DAY)
+    path = folder / f"field2_{DAY}_gradcam.csv"
+    path.write_bytes(b"filled in")
+    (kept,) = publish_decisions(store, {"gradcam": made(store, "b")}, "field2", DAY).kept.values()
+    assert kept.read_bytes() == b"filled in" and b",b," in path.read_bytes()
+    assert verify_store(store).problems == []
+
+
 @pytest.mark.parametrize(
     ("name", "published"),
     [
