@@ -10,9 +10,10 @@ from datetime import date, datetime
 from pathlib import Path
 
 from storage.errors import InputError
+from storage.published.exports import KIND
 from storage.published.forms import AT, BY, REMARK, Form
 from storage.published.geodata import harmless
-from storage.published.returned import read_returned_layer
+from storage.published.geopackage import read_layer
 from storage.published.sheets import SHORT
 from tasks.sources.text_tables import TEXT_SUFFIXES, read_table
 from tasks.sources.workbooks import WORKBOOKS, sheets_of
@@ -92,7 +93,7 @@ def _read_rows(path: Path) -> tuple[str, list[tuple[int, Cells]]]:
     """Return the word for a row of this kind of file, and the rows with their numbers."""
     suffix = path.suffix.lower()
     if suffix in GEOPACKAGES:
-        return "feature", [*read_returned_layer(path)]
+        return "feature", [*read_layer(path, KIND)]
     if suffix in TEXT_SUFFIXES:
         return "line", [*read_table(path).rows]
     if suffix in WORKBOOKS:
