@@ -127,7 +127,7 @@ class CampaignParams(Params):
         return placed
 
     def of_numbers(self) -> dict[str, Any]:
-        """Return every parameter as JSON values, except `export`, which changes no number."""
+        """Return every parameter as JSON values, except `export`, which changes nothing that a report shows."""
         return self.model_dump(mode="json", exclude={"export"})
 
     def of_report(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Convert layers with positions to a GeoPackage that QGIS opens styled, with the meaning of its columns inside.
+"""Convert layers with positions to a GeoPackage that QGIS opens styled, with meanings inside, and read it back.
 
 A GeoPackage holds the times at which it was written. The day of the images stands in their place, so that equal layers
 give equal bytes.
@@ -10,11 +10,13 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import geopandas
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
 
-from storage.published.styles import COLOURED_BY
+from storage.errors import InputError
 from storage.tables.parquet import Column
 
 VERSION = "1.3"  # of GeoPackage: GDAL before 3.7, as in Debian 12 and QGIS 3.22, warns of 1.4
@@ -29,7 +31,7 @@ class Layer(NamedTuple):
     frame : geometries with the columns of `columns`.
     columns : meaning and unit of every column.
     style : style as QML, and `style_meaning`, what it shows.
-    values : meaning of every value of the column `decision`; empty without that column.
+    values : by column that has only some values, the meaning of each of them.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Layer(NamedTuple):
     columns: Sequence[Column]
     style: str
     style_meaning: str
-    values: Mapping[str, str]
+    values: Mapping[str, Mapping[str, str]]
 
 
 # The tables of the extension Schema (GeoPackage 1.3, annex F.9), which QGIS and GDAL read as aliases and value lists.
@@ -102,6 +104,36 @@ def _written(layers: Sequence[Layer], notes: Mapping[str, str]) -> bytes:
         return path.read_bytes()
 
 
+def read_layer(path: Path, layer: str) -> list[tuple[int, dict[str, str]]]:
+    """Read a layer that came back from QField, QGIS or GDAL: the number of every feature, and its columns as text.
+
+    Empty cells are empty texts. Times are ISO 8601, with their distance from UTC where the file states it.
+
+    Raises
+    ------
+    InputError : the file is damaged, or has no such layer.
+    """
+    try:
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        if layer not in layers:
+            raise InputError(
+                f"{path.name} has the layers {', '.join(layers) or 'none'}",
+                f"A GeoPackage that comes back must have the layer {layer}, as it was exported",
+                "give the file that was exported and then edited",
+            )
+        found: Any = pyogrio.read_dataframe(
+            path, layer=layer, read_geometry=False, fid_as_index=True, datetime_as_string=True
+        )
+    except (DataSourceError, DataLayerError) as error:
+        raise InputError(
+            f"{path.name} cannot be read as a GeoPackage: {error}",
+            "A GeoPackage that comes back must be undamaged, and closed in other programs",
+            "save it again in QGIS, or copy it again from the device",
+        ) from None
+    texts = found.astype(object).where(found.notna(), "").astype(str)
+    return [(int(fid), cells) for fid, cells in texts.to_dict("index").items()]
+
+
 def alias(column: Column) -> str:
     """Return the heading of a column for people: its name as words, with the unit."""
     words = column.name.removeprefix("n_").replace("_", " ")
@@ -120,14 +152,16 @@ def _register_extension(database: sqlite3.Connection) -> None:
 
 
 def _describe_columns(database: sqlite3.Connection, layer: Layer) -> None:
-    constraints = {COLOURED_BY: COLOURED_BY} if layer.values else {}
     database.executemany(
         "INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, ?)",
-        [(layer.name, one.name, one.name, alias(one), one.meaning, constraints.get(one.name)) for one in layer.columns],
+        [
+            (layer.name, one.name, one.name, alias(one), one.meaning, one.name if one.name in layer.values else None)
+            for one in layer.columns
+        ],
     )
     database.executemany(
         "INSERT INTO gpkg_data_column_constraints VALUES (?, 'enum', ?, NULL, NULL, NULL, NULL, ?)",
-        [(COLOURED_BY, value, meaning) for value, meaning in layer.values.items()],
+        [(name, value, meaning) for name, values in layer.values.items() for value, meaning in values.items()],
     )
 
 

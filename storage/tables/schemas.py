@@ -14,7 +14,7 @@ from storage.tables.score_tables import (
     SENSITIVITY,
     SWAPS,
 )
-from storage.tables.season_tables import ACQUISITIONS, BACKFILL
+from storage.tables.season_tables import ACQUISITIONS, BACKFILL, CHECKS
 
 TABLES: dict[str, TableSpec] = {
     spec.name: spec
@@ -42,6 +42,7 @@ TABLES: dict[str, TableSpec] = {
         CALIBRATION,
         DRIFT,
         AUDIT,
+        CHECKS,
         ACQUISITIONS,
         BACKFILL,
     )

@@ -1,8 +1,8 @@
-"""Define the tables of scored dates and backfilled seasons; one row sums up a whole date."""
+"""Define the tables of scored dates and backfilled seasons, a row for each date, and of what people found on a date."""
 
 import pyarrow as pa
 
-from storage.tables.columns import DAY, FITTED_COLUMNS, METHOD, SHARE, TEXT, WHOLE
+from storage.tables.columns import DAY, FITTED_COLUMNS, METHOD, PLANT, SHARE, TEXT, WHOLE
 from storage.tables.parquet import Column, TableSpec
 
 ACQUISITIONS = TableSpec(
@@ -61,4 +61,24 @@ BACKFILL = TableSpec(
     per_date=False,
     version=2,
     partitioned_by="backfill",
+)
+CHECKS = TableSpec(
+    "checks",
+    "what people found when they looked at plants of a date, and the answer that they checked; rows are only added",
+    (
+        PLANT,
+        Column("found", TEXT, "name of the class that the person found"),
+        METHOD,
+        Column("answer", TEXT, "name of the more probable class when the check came back"),
+        Column("answer_reliability", SHARE, "probability that this answer was right", "0..1"),
+        Column("decision", TEXT, "decision about the plant at that time"),
+        Column("is_audit", pa.bool_(), "whether the plant had been drawn at random for a look (`field.audit_share`)"),
+        Column("checked_by", TEXT, "name of the person who looked at the plant"),
+        Column("checked_at", TEXT, "when the person looked at the plant", "ISO 8601, UTC"),
+        Column("remark", TEXT, "the person's remark; empty without one"),
+        Column("file", TEXT, "name of the file that the check came back in"),
+        Column("imported_by", TEXT, "name of the person who imported the file"),
+        Column("imported_at", TEXT, "when the file was imported", "ISO 8601, UTC"),
+        Column("stands", pa.bool_(), "whether the check counts: a later one of the same plant replaces it"),
+    ),
 )

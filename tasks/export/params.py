@@ -37,6 +37,14 @@ class ExportParams(Params):
 class FieldParams(Params):
     """Parameters of the work in the field. They change no probability and no decision."""
 
+    audit_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the plants of each decision to act on that are drawn at random for a look, rounded up to "
+        "whole plants. Only such looks test what is promised: plants to check are chosen because they are doubtful. 0 "
+        "draws none",
+    )
     background_pixels: int = Field(
         default=1400,
         ge=0,

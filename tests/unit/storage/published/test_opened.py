@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from geojson_pydantic import Feature, FeatureCollection, Point
 
 from storage.published.walks import WALK
+from tasks.decide.audit_plants import audit_plants, audit_seed
+from tasks.export.params import FieldParams
 from tests.support.exported import CRS, HOSTILE_ID, LICENCE, Exported, exported
 
 pytestmark = pytest.mark.slow  # starts programs
@@ -140,11 +143,13 @@ class TestLibreOffice:
         about, details, walk = (table(path) for path in made)
         assert [row["plant"] for row in walk] == listed(files)
         decided = {row["plant_id"]: row for row in files.decided}
+        drawn = audit_plants(files.decided, FieldParams().audit_share, audit_seed("field2-2021", date(2021, 8, 23)))
         for row in walk:
             plant = decided[row["plant"]]
             shown = (row["decision"], float(row["probability"]))
             assert shown == (plant["decision"], round(plant["ready_probability"], 2))
-            assert row["why"] == ", ".join(plant["check_reason"].split())
+            assert row["why"].removesuffix("random") == ", ".join(plant["check_reason"].split())
+            assert row["why"].endswith("random") == (row["plant"] in drawn)
             assert bool(row["position"]) == (row["plant"] in files.places)
         for row in details:
             plant = decided[row["plant id"]]

@@ -90,18 +90,19 @@ class TestRoundTrip:
             assert field.metadata[b"unit"].decode() == column.unit
 
     def test_tables_are_named_by_themselves(self) -> None:
-        assert len(TABLES) == 25 and all(name == spec.name for name, spec in TABLES.items())
+        assert len(TABLES) == 26 and all(name == spec.name for name, spec in TABLES.items())
         for spec in TABLES.values():
             names = [column.name for column in spec.columns]
             # A reader turns the folders into the columns `campaign` and `date`.
             assert len(set(names)) == len(names) and not {"campaign", "date", spec.partitioned_by} & set(names)
 
     def test_rows_of_a_date_name_their_fit(self) -> None:
-        """Check which tables of a date do: all except those of images alone."""
+        """Check which tables of a date do: all except those of images alone, and checks, which outlive a fit."""
         for spec in (spec for spec in TABLES.values() if spec.per_date):
             names = {column.name for column in spec.columns}
             # Clusters name the classifier whose maps they were fitted on.
-            expected = {"observations": None, "rejected": None, "predictions": "classifier"}.get(spec.name, "clusters")
+            others = {"observations": None, "rejected": None, "checks": None, "predictions": "classifier"}
+            expected = others.get(spec.name, "clusters")
             assert expected in names if expected else not names & {"classifier", "clusters"}, spec.name
 
     def test_all_but_the_backfill_are_partitioned_by_campaign(self) -> None:
