@@ -1,4 +1,4 @@
-"""Renew a campaign's report while dates are scored with its fit, so that it shows every date that has a record.
+"""Renew a campaign's report when dates are scored or plants are checked, so that it shows all that is on record.
 
 Several dates may be scored in parallel, on several machines, and each of their runs renews the report at its end.
 There is no lock. A run writes its date's record before it reads all records, and reads them again after publishing. So
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.parameters import CampaignParams, recorded_params
+from flows.report.found import measure_checks, publish_found
+from flows.report.marks import mark_broken
 from flows.running.stages import Stages
 from storage.artifacts import ArtifactRef, Store
 from storage.published.exports import KIND
@@ -28,6 +30,7 @@ class Shown:
     artifacts: dict[str, ArtifactRef]
     scored: dict[str, ArtifactRef]
     lost: list[str]
+    found: dict[str, ArtifactRef]
 
 
 def shown_now(store: Store, campaign: str) -> Shown:
@@ -44,10 +47,11 @@ def shown_now(store: Store, campaign: str) -> Shown:
 
 
 def what_to_show(store: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
-    """Collect what the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
+    """Collect what the report of a run shows: its artefacts, the dates scored by its fit, and what people found."""
     fields = params.of_numbers()
     scored, lost = scored_artifacts(store, params.campaign, fields, artifacts)
-    return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
+    found = measure_checks(store, params, {**artifacts, **scored})
+    return Shown(fields, params.differences_from_paper(), artifacts, scored, lost, found)
 
 
 def renew_report(
@@ -56,24 +60,29 @@ def renew_report(
     write: Callable[..., ArtifactRef],
     publish: Callable[[ArtifactRef], Any],
     published: Shown | None = None,
-) -> None:
-    """Publish a campaign's report again until no date was added in the meantime.
+) -> list[str]:
+    """Publish a campaign's report again until no date or check was added in the meantime, and the table `found`.
 
     Parameters
     ----------
     write : function that makes the report's artefact from the fields of `Shown`.
     publish : function that replaces the campaign's report by an artefact.
     published : inputs of the report that the caller has just published, if any.
+
+    Returns
+    -------
+    A sentence about each promise that checks newly show to be broken.
     """
     while (shown := shown_now(store, campaign)) != published:
         report = write(**vars(shown))
         if shown_now(store, campaign) == shown:
             publish(report)
             published = shown
+    return publish_found(store, campaign, shown.found)
 
 
 def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None) -> None:
-    """Renew a campaign's report by tasks of a run; see `renew_report`."""
+    """Renew a campaign's report by tasks of a run, and mark the run if a promise is broken; see `renew_report`."""
 
     def write(**shown: Any) -> ArtifactRef:
         stages.expect(1)
@@ -83,4 +92,5 @@ def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None
         stages.expect(1)
         stages.submit(publish_renewed_report, report=report).result()
 
-    renew_report(stages.store, campaign, write, publish, published)
+    new = renew_report(stages.store, campaign, write, publish, published)
+    mark_broken(stages.store, campaign, new)

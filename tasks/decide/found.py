@@ -5,7 +5,7 @@ Plants are looked at for three reasons, and each kind of check speaks for others
 - Plants drawn at random (`tasks.decide.audit_plants`) speak for all plants of their decision and date. Only they
   estimate how many answers are wrong.
 - Other plants that are acted on, which somebody chose to look at, speak for themselves. Whoever looks where something
-  seems wrong finds more errors than there are elsewhere. They bound the number of wrong answers, because they are known.
+  seems wrong finds more errors than there are elsewhere. They are known, so they bound the number of wrong ones.
 - Plants to check are not acted on, so nothing is promised about them. They are counted in rows of their own.
 """
 
@@ -98,9 +98,7 @@ def found_rows(
     return rows
 
 
-def _groups(
-    days: Sequence[CheckedDay], classes: Sequence[str]
-) -> Iterator[tuple[date | None, str, Sequence[Counts]]]:
+def _groups(days: Sequence[CheckedDay], classes: Sequence[str]) -> Iterator[tuple[date | None, str, Sequence[Counts]]]:
     """Yield date, kind of answers and counts of every row: all dates together first, then date by date."""
     of_day = {day.acquired: _counts_of(day, classes) for day in days}
     kinds = {ALL_ANSWERS: classes, **{name: (name,) for name in classes}, CHECK: (CHECK,)}

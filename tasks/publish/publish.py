@@ -48,6 +48,7 @@ OWNERS = {
     "metrics": "metrics",
     "evaluation": "evaluation",
     "calibration": "calibration",
+    "found": "found",
     "drift": "drift",
     "audit": "audit",
     "acquisitions": "acquisition",

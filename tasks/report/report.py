@@ -37,6 +37,7 @@ def report_recipe(
     artifacts: dict[str, ArtifactRef],
     scored: dict[str, ArtifactRef],
     lost: list[str],
+    found: dict[str, ArtifactRef] | None = None,
 ) -> Recipe:
     """Return the recipe of a campaign's report: parameters, artefacts by role, the page's templates and Plotly."""
     fields = {
@@ -47,7 +48,7 @@ def report_recipe(
         "template": content_digest(template_text()),
         "plotly": version("plotly"),
     }
-    return Recipe("report", REVISION, fields, {**artifacts, **scored})
+    return Recipe("report", REVISION, fields, {**artifacts, **scored, **(found or {})})
 
 
 @task(task_run_name="report {campaign}", **cached_by(report_recipe))
@@ -61,6 +62,7 @@ def write_report(
     artifacts: dict[str, ArtifactRef],
     scored: dict[str, ArtifactRef],
     lost: list[str],
+    found: dict[str, ArtifactRef] | None = None,
 ) -> None:
     """Write the page and figures of a campaign.
 
@@ -69,6 +71,7 @@ def write_report(
     artifacts : artefacts of the campaign's run by role.
     scored : artefacts by role of the dates that its fit has scored since.
     lost : dates scored since whose artefacts are no longer in the store.
+    found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
     results = read_campaign(store, campaign, params, differing, artifacts, scored)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])

@@ -75,7 +75,7 @@ def estimate_share(strata: Sequence[Stratum], tolerated: float, confidence: floa
     """
     size = sum(one.size for one in strata)
     least = sum(one.n_wrong + one.n_known_wrong for one in strata) / size
-    most = 1 - sum(one.n - one.n_wrong + one.n_known - one.n_known_wrong for one in strata) / size
+    most = sum(one.size - (one.n - one.n_wrong) - (one.n_known - one.n_known_wrong) for one in strata) / size
     is_known_above = least > tolerated
     if not all(one.n for one in strata):
         return Share(None, least, most, 0.0 if is_known_above else 1.0)
