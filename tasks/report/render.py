@@ -26,6 +26,7 @@ TEMPLATES = (
     "analysis.html",
     "dates.html",
     "field.html",
+    "found.html",
     "macros.html",
     "map.html",
     "method.html",

@@ -77,7 +77,7 @@ def write_report(
     lost : dates scored since whose artefacts are no longer in the store.
     found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
-    results = read_campaign(store, campaign, params, differing, artifacts, scored)
+    results = read_campaign(store, campaign, params, differing, artifacts, scored, found)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
     field = read_field(results, lost)
     draft.write_bytes(FIELD, render_field(results, field).encode())
@@ -93,7 +93,8 @@ def write_report(
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field page, by the campaign's first saliency method."""
     methods, promises = [one.method for one in results.methods], results.methods[0].promises
-    days = read_days(results.artifacts, results.scored, results.classes, methods[0])
+    found = results.methods[0].found
+    days = read_days(results.artifacts, results.scored, results.classes, methods[0], found)
     pictures = read_pictures({**results.artifacts, **results.scored}, days[-1], methods[0])
     return field_page(results.campaign, days, results.classes, methods, results.plants, lost, promises, pictures)
 

@@ -31,6 +31,10 @@ const harvest = (() => {
   function showHead(day) {
     at("lead").textContent = day.head.lead;
     document.querySelectorAll(".tile .count").forEach((count, i) => { count.textContent = day.counts[i]; });
+    for (const name of ["checked", "broken"]) {
+      at(name).textContent = day.head[name];
+      at(name).hidden = !day.head[name];
+    }
     at("outside").textContent = day.head.warning;
     at("outside").hidden = !day.head.warning;
     at("sentences").textContent = day.head.sentences.join(" ");
