@@ -43,7 +43,7 @@ def measure_checks(
                 params.campaign,
                 method,
                 params.field.audit_share,
-                tuple(store.open(artifacts["classifier"]).summary["classes"]),
+                tuple(store.open(artifacts[f"images {next(iter(decided))}"]).summary["classes"]),
                 {day: found[day] for day in decided},
                 artifacts[f"promises {method}"],
                 list(decided.values()),

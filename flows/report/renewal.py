@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.parameters import CampaignParams, recorded_params
 from flows.report.found import measure_checks, publish_found
-from flows.report.marks import mark_broken
+from flows.report.marks import tell_broken
 from flows.running.stages import Stages
 from storage.artifacts import ArtifactRef, Store
 from storage.published.exports import KIND
@@ -60,29 +60,27 @@ def renew_report(
     write: Callable[..., ArtifactRef],
     publish: Callable[[ArtifactRef], Any],
     published: Shown | None = None,
-) -> list[str]:
+) -> None:
     """Publish a campaign's report again until no date or check was added in the meantime, and the table `found`.
+
+    Promises that are broken by what people found are told (see `flows.report.marks`).
 
     Parameters
     ----------
     write : function that makes the report's artefact from the fields of `Shown`.
     publish : function that replaces the campaign's report by an artefact.
     published : inputs of the report that the caller has just published, if any.
-
-    Returns
-    -------
-    A sentence about each promise that checks newly show to be broken.
     """
     while (shown := shown_now(store, campaign)) != published:
         report = write(**vars(shown))
         if shown_now(store, campaign) == shown:
             publish(report)
             published = shown
-    return publish_found(store, campaign, shown.found)
+    tell_broken(store, campaign, publish_found(store, campaign, shown.found))
 
 
 def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None) -> None:
-    """Renew a campaign's report by tasks of a run, and mark the run if a promise is broken; see `renew_report`."""
+    """Renew a campaign's report by tasks of a run; see `renew_report`."""
 
     def write(**shown: Any) -> ArtifactRef:
         stages.expect(1)
@@ -92,5 +90,4 @@ def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None
         stages.expect(1)
         stages.submit(publish_renewed_report, report=report).result()
 
-    new = renew_report(stages.store, campaign, write, publish, published)
-    mark_broken(stages.store, campaign, new)
+    renew_report(stages.store, campaign, write, publish, published)
