@@ -1,158 +1,134 @@
-"""What becomes of checks: the table `found`, the report, the mark of a broken promise, and labels of the next fit."""
+"""What becomes of checks: the mark of a broken promise in the UI, and labels, table and page of the next fit."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect import flow
 
-from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
-from flows.cli.listing import kept_notices
-from flows.report.marks import TAG
-from flows.report.renewal import renew_report
+from flows.report.found import measure_checks, publish_found
+from flows.report.marks import TAG, tell_broken
 from storage.artifacts import Store
-from storage.published.publish import publish_report, published_rows
-from storage.records.acquisitions import AcquisitionRecord
+from storage.published.publish import published_rows
 from storage.records.campaigns import CampaignRecord
-from storage.records.checks import Check, CheckedFile, keep_checks
 from storage.tables import DECIDED, FOUND, OBSERVATIONS
 from storage.tables.rows import rows_of
 from storage.verify import verify_store
-from tasks.decide.audit_plants import audit_plants, audit_seed
-from tasks.decide.params import DecideParams
-from tasks.export.params import FieldParams
-from tasks.report.report import write_report
-from tasks.sources.synthetic.params import SeasonParams
-from tasks.sources.synthetic.source import SyntheticSource
+from tasks.ingest.ingest import images_recipe
+from tasks.ingest.listing import listing_recipe
+from tasks.ingest.survey import Survey, survey
+from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.support.campaigns import DATES, small_campaign
+from tests.support.checks import keep_found
 from tests.support.local_stores import local
-from tests.support.season_fields import AT_ONCE, NEW
-from tests.support.season_runs import flow_runs
+from tests.support.report_campaign import DAYS, FakeCampaign
+from tests.support.season_fields import write_field
+from tests.support.season_runs import artifacts_of, flow_runs
+from tests.unit.flows.report.test_found import decided, drawn, params_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SHARE = 0.5
-SEASON = SeasonParams(dates=(DATES[0], NEW, DATES[1]), n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1)
-PARAMS = small_campaign(
-    source=SyntheticSource(season=SEASON),
-    decide=DecideParams(tolerated_error=0.45, confidence=0.5),  # what so little training can promise
-    field=FieldParams(audit_share=SHARE),
-)
 CLASSES = ("not_ready", "ready")
 
 
+@flow(name="holds-checks", flow_run_name="holds checks")
+def hold_checks(fake: FakeCampaign, new: list[str]) -> None:
+    """Tell a broken promise within a flow run, as one that renews a report does."""
+    tell_broken(fake.store, fake.campaign, new)
+
+
+def test_a_broken_promise_marks_runs_in_the_ui(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fake, day = FakeCampaign(tmp_path / "store", n_plants=120, size=8), date.fromisoformat(DAYS[0])
+    tell_broken(fake.store, fake.campaign, [])
+    assert flow_runs(f"broken promise of {fake.campaign}") == []
+    wrong = {row["plant_id"]: CLASSES[1 - row["answer"]] for row in drawn(fake, day)}
+    keep_found(fake.store, fake.campaign, day, wrong, decided(fake, day))
+    new = publish_found(fake.store, fake.campaign, measure_checks(fake.store, params_of(fake), fake.roles))
+    tell_broken(fake.store, fake.campaign, new)  # as `harvest checked` does, in no flow run
+    hold_checks(fake, [])  # as a later run that renews the report
+    runs = [*flow_runs(f"broken promise of {fake.campaign}"), *flow_runs("holds checks")]
+    assert [run.tags for run in runs] == [[TAG], [TAG]]
+    assert all(f"**{new[0]}**" in artifacts_of(run.id)[TAG] for run in runs)
+    assert [one.getMessage() for one in caplog.records if one.name == "flows.report.marks"] == new
+
+
 @dataclass(frozen=True)
-class Checked:
-    """A campaign with a scored date whose random plants were all found to be answered wrongly, and its next fit.
+class Fitted:
+    """A campaign that was fitted with checks of its first date.
 
     Attributes
     ----------
+    before : survey of the same source without checks.
     found : class that was found, by plant.
-    rows, page : table `found` and page of the field after the checks, before the next fit.
     """
 
     store: Store
-    first: CampaignRecord
-    scored: AcquisitionRecord
+    record: CampaignRecord
+    before: Survey
     found: dict[str, str]
-    rows: list[dict[str, Any]]
-    page: str
-    refit: CampaignRecord
 
+    def labels(self, split: str) -> dict[str, int | None]:
+        """Labels without checks of the plants of a split on the first date."""
+        images = self.before.listings[DATES[0]]["images"]
+        return {entry["plant_id"]: entry["label"] for entry in images if entry["split"] == split}
 
-def keep_wrong(store: Store, scored: AcquisitionRecord) -> dict[str, str]:
-    """Keep checks that find every plant drawn at random, and one plant to check, to be of the other class."""
-    decided = rows_of(store.open(scored.artifacts[f"decided gradcam {NEW}"]), DECIDED)
-    drawn = audit_plants(decided, SHARE, audit_seed("small", NEW))
-    doubtful = [row["plant_id"] for row in decided if row["decision"] == "check"][:1]
-    chosen = [row for row in decided if row["plant_id"] in {*drawn, *doubtful}]
-    mark: dict[str, Any] = {"campaign": "small", "date": NEW}
-    at = datetime(2022, 9, 1, 9, tzinfo=UTC)
-    checks = [
-        Check(
-            **mark,
-            plant_id=row["plant_id"],
-            found=CLASSES[1 - row["answer"]],
-            checked_by="Ada",
-            checked_at=at,
-            remark="",
-            method="gradcam",
-            answer=CLASSES[row["answer"]],
-            answer_reliability=row["answer_reliability"],
-            decision=row["decision"],
-            is_audit=row["plant_id"] in drawn,
-        )
-        for row in chosen
-    ]
-    keep_checks(
-        store, CheckedFile(**mark, file="a.gpkg", sha256="a" * 64, imported_by="", imported_at=at, checks=checks)
-    )
-    return {check.plant_id: check.found for check in checks}
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Rows of the table `observations` of the first date, by plant."""
+        images = self.store.open(self.record.artifacts[f"images {DATES[0]}"])
+        return {row["plant_id"]: row for row in rows_of(images, OBSERVATIONS)}
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    store = Store(tmp_path_factory.mktemp("checked") / "store")
-    first = analyse_campaign(PARAMS, store.address)
-    scored = score_acquisition("small", NEW, store.address, arrival=AT_ONCE)
-    found = keep_wrong(store, scored)
-    renew_report(  # as the command `harvest checked` does it, in no flow run
-        store,
-        "small",
-        write=lambda **shown: write_report.fn(store.address, "small", **shown),
-        publish=lambda report: publish_report(store, report, "small"),
-    )
-    rows, page = published_rows(store, FOUND, "small"), local(store.root / first.report).read_text()
-    refit = analyse_campaign(PARAMS.model_copy(update={"dates": tuple(sorted((*DATES, NEW)))}), store.address)
-    return Checked(store, first, scored, found, rows, page, refit)
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    folder = tmp_path_factory.mktemp("checked")
+    field = write_field(folder / "field", dates=DATES, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=1)
+    params, store = small_campaign(source=GrowliFlowerSource(root=str(field))), Store(folder / "store")
+    before = survey(params.source, DATES, params.ingest)
+    images = before.listings[DATES[0]]["images"]
+    chosen = [one for split in ("train", "val") for one in [one for one in images if one["split"] == split][:6]]
+    # Every second one is found to be of the class that the harvest table does not give.
+    found = {one["plant_id"]: CLASSES[one["label"] ^ (i % 2)] for i, one in enumerate(chosen)}
+    keep_found(store, params.campaign, DATES[0], found)
+    return Fitted(store, analyse_campaign(params, store.address), before, found)
 
 
-def test_the_table_and_the_page_say_that_the_promise_is_broken(checked: Checked) -> None:
-    told = {row["answers"]: row for row in checked.rows}
-    assert {row["acquired"] for row in checked.rows} == {NEW}
-    assert told["all"]["n_drawn_checked"] == told["all"]["n_drawn_wrong"] == told["all"]["n_drawn"] > 10
-    assert told["all"]["is_broken"] and told["all"]["error_share"] == 1
-    assert "The promise is broken on this date: about 100 of 100" in checked.page
-    assert verify_store(checked.store).problems == []
+def test_checks_are_labels_of_the_next_fit(fitted: Fitted) -> None:
+    rows = fitted.rows()
+    assert {plant for plant, row in rows.items() if "checked" in row["flags"].split()} == fitted.found.keys()
+    assert {plant: CLASSES[rows[plant]["label"]] for plant in fitted.found} == fitted.found
+    unchecked = {**fitted.labels("train"), **fitted.labels("val"), **fitted.labels("test")}.items()
+    assert all(rows[plant]["label"] == label for plant, label in unchecked if plant not in fitted.found)
+    notes = fitted.store.open(fitted.record.artifacts["survey"]).read_json("survey.json")["notes"]
+    (told,) = [note for note in notes if note.startswith("12 labels come from checks of plants: 0 of training plants")]
+    assert told.endswith("6 that agree with the harvest table and 6 that contradict it")
+    assert "Remarks that did not exclude an image" in analysis_page(fitted)
+    assert f"<code>checked</code> {len(fitted.found)}" in analysis_page(fitted)
 
 
-def test_a_run_a_tag_and_one_notice_tell_it(checked: Checked) -> None:
-    (run,) = flow_runs("broken promise of small")
-    assert TAG in run.tags
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[TAG])))
-    assert all("A promise is broken" in str(one.data) for one in artifacts) and len(artifacts) >= 1
-    (notice, *_) = kept_notices(checked.store)
-    assert f"A promise is broken on {NEW}" in notice["message"]
+def test_a_date_without_checks_keeps_its_artefact(fitted: Fitted) -> None:
+    params = small_campaign()
+    expected = [
+        images_recipe(params.ingest, listing_recipe(fitted.before.listings[day]).ref).ref == made
+        for day in DATES
+        for made in [fitted.record.artifacts[f"images {day}"]]
+    ]
+    assert expected == [False, True]
 
 
-def test_the_next_fit_takes_the_checks_as_labels(checked: Checked) -> None:
-    def rows(record: CampaignRecord | AcquisitionRecord) -> dict[str, dict[str, Any]]:
-        return {
-            row["plant_id"]: row for row in rows_of(checked.store.open(record.artifacts[f"images {NEW}"]), OBSERVATIONS)
-        }
-
-    before, after = rows(checked.scored), rows(checked.refit)
-    is_checked = {plant for plant, row in after.items() if "checked" in row["flags"].split()}
-    assert is_checked == checked.found.keys() & after.keys() and len(is_checked) > 10
-    assert {plant: CLASSES[after[plant]["label"]] for plant in is_checked} == {p: checked.found[p] for p in is_checked}
-    contradicted = sum(before[plant]["label"] != after[plant]["label"] for plant in is_checked)
-    notes = checked.store.open(checked.refit.artifacts["survey"]).read_json("survey.json")["notes"]
-    assert any(f"{len(is_checked)} labels come from checks" in note for note in notes) and contradicted
-    assert any(f"{contradicted} that contradict it" in note for note in notes)
+def test_the_run_publishes_what_was_found_beside_its_own_answers(fitted: Fitted) -> None:
+    answered = rows_of(fitted.store.open(fitted.record.artifacts[f"decided gradcam {DATES[0]}"]), DECIDED)
+    told = published_rows(fitted.store, FOUND, "small")
+    checked = [row for row in answered if row["plant_id"] in fitted.found]
+    n_checked = sum(row["n_drawn_checked"] + row["n_other_checked"] for row in told if row["answers"] != "all")
+    n_wrong = sum(row["n_drawn_wrong"] + row["n_other_wrong"] for row in told if row["answers"] != "all")
+    assert len(checked) == n_checked == 6  # training plants have no answer
+    assert n_wrong == sum(CLASSES[row["answer"]] != fitted.found[row["plant_id"]] for row in checked)
+    assert 'class="found"' in analysis_page(fitted)
+    assert verify_store(fitted.store).problems == []
 
 
-@pytest.mark.parametrize("day", DATES)
-def test_dates_without_checks_stay_as_they_were(checked: Checked, day: date) -> None:
-    assert checked.refit.artifacts[f"images {day}"] == checked.first.artifacts[f"images {day}"]
-
-
-def test_after_the_fit_the_table_is_about_its_decisions(checked: Checked) -> None:
-    decided = rows_of(checked.store.open(checked.refit.artifacts[f"decided gradcam {NEW}"]), DECIDED)
-    told = {row["answers"]: row for row in published_rows(checked.store, FOUND, "small")}
-    n_acted_on = sum(row["decision"] != "check" for row in decided)
-    assert ("all" in told) == bool(n_acted_on)
-    assert not n_acted_on or told["all"]["n"] == n_acted_on
-    assert {row["classifier"] for row in told.values()} == {checked.refit.artifacts["classifier"].digest}
+def analysis_page(fitted: Fitted) -> str:
+    """Return the published page for the reviewer."""
+    return local(fitted.store.root / fitted.record.report).with_name("analysis.html").read_text()

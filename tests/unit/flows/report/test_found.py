@@ -2,22 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from copy import copy
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.cli.listing import kept_notices
+from flows.cli.results import results
 from flows.parameters import CampaignParams
 from flows.report.found import broken_promises, measure_checks, publish_found
 from flows.report.renewal import what_to_show
 from storage.artifacts import ArtifactRef, Store
 from storage.published.publish import partition, published_rows
 from storage.records.campaigns import CampaignRecord, write_record
-from storage.records.checks import Check, CheckedFile, keep_checks
 from storage.records.notices import BROKEN
 from storage.tables import DECIDED, FOUND
 from storage.tables.rows import rows_of
@@ -26,6 +26,7 @@ from tasks.decide.audit_plants import audit_plants, audit_seed
 from tasks.explain.params import ExplainParams
 from tasks.export.params import FieldParams
 from tasks.sources.folder.source import FolderSource
+from tests.support.checks import keep_found
 from tests.support.local_stores import local
 from tests.support.report_campaign import DAYS, FakeCampaign
 from tests.unit.flows.cli.test_main import main
@@ -68,28 +69,10 @@ def drawn(fake: FakeCampaign, day: date) -> list[dict[str, Any]]:
     return [row for row in decided(fake, day) if row["plant_id"] in ids]
 
 
-def look(fake: FakeCampaign, day: date, rows: Iterable[dict[str, Any]], is_wrong: bool, hour: int = 9) -> None:
+def look(fake: FakeCampaign, day: date, rows: Sequence[dict[str, Any]], is_wrong: bool, hour: int = 9) -> None:
     """Keep checks that find all these answers wrong, or all right."""
-    at = datetime(2021, 9, 11, hour, tzinfo=UTC)
-    mark: dict[str, Any] = {"campaign": fake.campaign, "date": day}
-    checks = [
-        Check(
-            **mark,
-            plant_id=row["plant_id"],
-            found=fake.classes[row["answer"] ^ is_wrong],
-            checked_by="Ada",
-            checked_at=at,
-            remark="",
-            method="gradcam",
-            answer=fake.classes[row["answer"]],
-            answer_reliability=row["answer_reliability"],
-            decision=row["decision"],
-            is_audit=True,
-        )
-        for row in rows
-    ]
-    file = CheckedFile(**mark, file="a.csv", sha256=f"{hour:064}", imported_by="Bo", imported_at=at, checks=checks)
-    keep_checks(fake.store, file)
+    found = {row["plant_id"]: fake.classes[row["answer"] ^ is_wrong] for row in rows}
+    keep_found(fake.store, fake.campaign, day, found, rows, fake.classes, hour)
 
 
 def publish(fake: FakeCampaign) -> tuple[dict[str, ArtifactRef], list[str]]:
@@ -163,15 +146,16 @@ def test_checks_that_are_gone_take_their_table_with_them(campaign: FakeCampaign)
     assert not local(table).exists() and verify_store(campaign.store).problems == []
 
 
-def test_list_and_status_name_a_broken_promise(
+def test_list_status_and_results_name_a_broken_promise(
     campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params, page = params_of(campaign).model_dump(mode="json"), "reports/field2-2021/index.html"
-    write_record(
-        campaign.store, CampaignRecord(campaign=campaign.campaign, params=params, artifacts=campaign.roles, report=page)
-    )
+    record = CampaignRecord(campaign=campaign.campaign, params=params, artifacts=campaign.roles, report=page)
+    write_record(campaign.store, record)
     look(campaign, OWN, drawn(campaign, OWN), is_wrong=True)
     _, (said,) = publish(campaign)
+    told = results(campaign.store, record)
+    assert told["warnings"][-1] == said and {row["acquired"] for row in told["found"]} == {str(OWN)}
     texts: dict[str, str] = {}
     for name, arguments in {"list": ["list"], "status": ["status", campaign.campaign]}.items():
         assert main(monkeypatch, *arguments, "--store", local(campaign.store.root)) == 0
