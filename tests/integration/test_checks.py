@@ -30,7 +30,7 @@ from tests.support.season_runs import artifacts_of, flow_runs
 from tests.unit.flows.report.test_found import decided, drawn, params_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CLASSES = ("not_ready", "ready")
+CLASSES = ("not ready", "ready")  # of the release
 
 
 @flow(name="holds-checks", flow_run_name="holds checks")
@@ -43,7 +43,7 @@ def test_a_broken_promise_marks_runs_in_the_ui(tmp_path: Path, caplog: pytest.Lo
     fake, day = FakeCampaign(tmp_path / "store", n_plants=120, size=8), date.fromisoformat(DAYS[0])
     tell_broken(fake.store, fake.campaign, [])
     assert flow_runs(f"broken promise of {fake.campaign}") == []
-    wrong = {row["plant_id"]: CLASSES[1 - row["answer"]] for row in drawn(fake, day)}
+    wrong = {row["plant_id"]: fake.classes[1 - row["answer"]] for row in drawn(fake, day)}
     keep_found(fake.store, fake.campaign, day, wrong, decided(fake, day))
     new = publish_found(fake.store, fake.campaign, measure_checks(fake.store, params_of(fake), fake.roles))
     tell_broken(fake.store, fake.campaign, new)  # as `harvest checked` does, in no flow run
@@ -90,7 +90,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     chosen = [one for split in ("train", "val") for one in [one for one in images if one["split"] == split][:6]]
     # Every second one is found to be of the class that the harvest table does not give.
     found = {one["plant_id"]: CLASSES[one["label"] ^ (i % 2)] for i, one in enumerate(chosen)}
-    keep_found(store, params.campaign, DATES[0], found)
+    keep_found(store, params.campaign, DATES[0], found, classes=CLASSES)
     return Fitted(store, analyse_campaign(params, store.address), before, found)
 
 
