@@ -35,10 +35,10 @@ TEXTS = {
     "promise.more.one": "About {n} more checked validation plant would show it, if errors stay as frequent.",
     "promise.never": "More checked plants alone would not change that: tolerate more errors, or check by hand.",
     # What people found at plants that were drawn at random.
-    "checked": "Checked: {right} of {n} answers to act on are right, of plants drawn at random.",
-    "checked.one": "Checked: {right} of {n} answer to act on is right, of plants drawn at random.",
-    "checked.missing": "{n} more drawn plants were not looked at.",
-    "checked.missing.one": "{n} more drawn plant was not looked at.",
+    "checked": "Checked: {right} of {n} plants drawn at random are as answered.",
+    "checked.one": "Checked: {right} of {n} plant drawn at random is as answered.",
+    "checked.missing": "{n} more were not looked at.",
+    "checked.missing.one": "{n} more was not looked at.",
     "checked.estimate": "So {low} to {high} of 100 answers to act on are wrong on this date.",
     "checked.broken": "The promise is broken on this date: about {share} of 100 answers{which} acted on are wrong. At "
     "most {most} were promised. Look at plants before you act on their answers.",

@@ -68,8 +68,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 def test_a_kept_promise_is_shown_on_its_date_without_a_warning(shown: Shown) -> None:
     head = shown.heads[DAYS[1]]
     assert head["checked"] == (
-        "Checked: 9 of 10 answers to act on are right, of plants drawn at random. 2 more drawn plants were not looked "
-        "at. So 2 to 43 of 100 answers to act on are wrong on this date."
+        "Checked: 9 of 10 plants drawn at random are as answered. 2 more were not looked at. So 2 to 43 of 100 answers "
+        "to act on are wrong on this date."
     )
     assert head["checked"] in shown.field and head["broken"] == ""
     assert re.search(r'id="broken" role="alert" hidden>', shown.field)
@@ -89,8 +89,8 @@ def test_a_broken_promise_warns_on_its_date_and_in_the_summary(shown: Shown) -> 
 def test_the_analysis_page_has_every_row(shown: Shown) -> None:
     (table,) = re.findall(r'<table class="found".*?</table>', shown.analysis, re.DOTALL)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", one, re.DOTALL) for one in re.findall(r"<tr.*?</tr>", table)[1:]]
-    assert [one[:6] for one in cells] == [
-        [day, kind, "200", "12", "10", "1"]
+    assert [one[:5] for one in cells] == [
+        [day, kind, "200", "12", "1 of 10"]
         for day, kind in (
             ("all dates with checks", "all acted on"),
             (DAYS[0], "all acted on"),
@@ -98,9 +98,9 @@ def test_the_analysis_page_has_every_row(shown: Shown) -> None:
             (DAYS[1], "plants to check"),
         )
     ]
-    assert cells[0][6].startswith("10.0\u00a0%<br>") and cells[3][6].startswith("–<br>")
-    assert [one[7] for one in cells] == [*["15.0\u00a0%"] * 3, "–"]
-    assert [one[10] for one in cells] == ["", "broken", "", ""]
+    assert cells[0][5].startswith("10.0\u00a0%<br>") and cells[3][5].startswith("–<br>")
+    assert [one[6] for one in cells] == [*["15.0\u00a0%"] * 3, "–"]
+    assert [one[8] for one in cells] == ["", "broken", "", ""]
 
 
 def test_what_is_broken_over_all_dates_is_said_on_each() -> None:
