@@ -29,7 +29,7 @@ def checked_sentence(found: Sequence[Row]) -> str:
     said += [text("checked.missing", n=missing)] if missing else []
     if row["error_share"] is not None:
         low, high = (f"{100 * row[f'error_share_{end}']:.0f}" for end in ("lower", "upper"))
-        said += [text("checked.estimate", low=low, high=high)]
+        said += [text("checked.known" if low == high else "checked.estimate", low=low, high=high)]
     return " ".join(said)
 
 

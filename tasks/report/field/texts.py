@@ -40,6 +40,7 @@ TEXTS = {
     "checked.missing": "{n} more were not looked at.",
     "checked.missing.one": "{n} more was not looked at.",
     "checked.estimate": "So {low} to {high} of 100 answers to act on are wrong on this date.",
+    "checked.known": "So {low} of 100 answers to act on are wrong on this date.",
     "checked.broken": "The promise is broken on this date: about {share} of 100 answers{which} acted on are wrong. At "
     "most {most} were promised. Look at plants before you act on their answers.",
     "checked.broken.all": "The promise is broken over all dates with checks: about {share} of 100 answers{which} acted "

@@ -115,6 +115,13 @@ def test_a_date_without_random_looks_says_nothing() -> None:
     assert checked_sentence([]) == ""
 
 
+def test_a_field_that_was_looked_at_as_a_whole_has_no_interval() -> None:
+    known = {"error_share": 0.6112, "error_share_lower": 0.6112, "error_share_upper": 0.6112}
+    assert checked_sentence([row(LAST, "all", n_drawn=1, n_drawn_checked=1, n_drawn_wrong=1, **known)]) == (
+        "Checked: 0 of 1 plant drawn at random is as answered. So 61 of 100 answers to act on are wrong on this date."
+    )
+
+
 def test_without_checks_a_report_is_the_same(shown: Shown) -> None:
     assert "Promised and found" in shown.analysis and "Promised and found" not in shown.campaign.page()
     assert report(shown.campaign, {}) == shown.campaign.report()
