@@ -43,6 +43,7 @@ bench-scale: $(INSTALLED)  ## measure time and memory of every stage at 1,000, 1
 study: $(INSTALLED)  ## study decisions on 1,600 campaigns in feature space (a quarter of an hour) and 60 of images (two hours)
 	$(BIN)/python -m tests.benchmarks.feature_study --campaigns 200
 	$(BIN)/python -m tests.benchmarks.study
+	$(BIN)/python -m tests.benchmarks.checks_study
 
 check: lint types imports docs-check test test-slow  ## run everything that CI runs
 

@@ -30,6 +30,7 @@ from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, run_n
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord, find_record
+from storage.records.checks import found_classes
 from storage.tables import DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import read_table
 from tasks.classify.augment import plan_augmentation
@@ -128,7 +129,10 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     """
     checks = {"n_needed": params.cluster.n_needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
-    found: dict[str, ArtifactRef] = stages.submit(survey_source, dates=params.dates, **fixed, **checks).result()
+    checked = {day: of for day, of in found_classes(stages.store, params.campaign).items() if day in params.dates}
+    found: dict[str, ArtifactRef] = stages.submit(
+        survey_source, dates=params.dates, found=checked, **fixed, **checks
+    ).result()
     rehearsal = stages.submit(
         rehearse_classifier,
         listings=[found[f"listing {day}"] for day in params.dates],

@@ -1,4 +1,4 @@
-"""Report flow runs that went wrong to people who do not watch the Prefect UI.
+"""Report flow runs that went wrong, and promises that are broken, to people who do not watch the Prefect UI.
 
 Every notice is logged, appended to the store's list of notices, and posted to a webhook if the server has one.
 """
@@ -34,8 +34,13 @@ def note_failure(store: str, flow_run_id: str, name: str, state: str, message: s
     get_run_logger().error("%s: %s (%s): %s", state, name, url, message)
     keep_notice(Store(store), notice)
     create_markdown_artifact(f"[{name}]({url}): **{state}**\n\n```\n{message}\n```", key="notice", description=name)
+    tell_webhook(f"{state}: {name}\n{message}\n{url}")
+
+
+def tell_webhook(text: str) -> None:
+    """Post a notice to the webhook, if the server has one; a refusal is logged."""
     webhook = find_webhook()
-    if webhook and (problem := post(webhook, f"{state}: {name}\n{message}\n{url}")):
+    if webhook and (problem := post(webhook, text)):
         get_run_logger().warning("the webhook did not accept this notice: %s", problem)
 
 

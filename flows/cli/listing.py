@@ -37,7 +37,7 @@ STEPS = (
 
 
 def list_store(store: Store) -> dict[str, Any]:
-    """Return a store's campaigns with their dates and fits, records that cannot be read, and kept notices of failures.
+    """Return a store's campaigns with their dates and fits, broken promises, damaged records, and notices of failures.
 
     Raises
     ------
@@ -45,10 +45,12 @@ def list_store(store: Store) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
+    broken: dict[str, list[str]] = {}
     names = sorted(path.stem for path in (store.root / "campaigns").glob("*.json"))
     for name in names:
         try:
             rows += _fitted_dates(store, read_record(store, name))
+            broken |= {name: said} if (said := broken_promises(store, name)) else {}
         except ArtifactError as error:
             problems.append(str(error))
     for path in list_acquisitions(store):
@@ -68,7 +70,7 @@ def list_store(store: Store) -> dict[str, Any]:
     for row in rows:
         row["is_current"] = present.get(row["campaign"], row["fit"]) == row["fit"]
     rows.sort(key=lambda row: (row["campaign"], row["date"], row["is_current"]))
-    return {"store": str(store.root), "dates": rows, "problems": problems, "failures": failures}
+    return {"store": str(store.root), "dates": rows, "broken": broken, "problems": problems, "failures": failures}
 
 
 def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:
@@ -89,6 +91,20 @@ def _row(
     }
 
 
+def broken_promises(store: Store, campaign: str) -> list[str]:
+    """Return a sentence for each promise of a campaign that people found to be broken.
+
+    Raises
+    ------
+    ArtifactError : the published table `found` is damaged.
+    """
+    from storage.published.publish import published_rows
+    from storage.tables import FOUND
+    from tasks.decide.found_words import broken_sentences
+
+    return list(broken_sentences(published_rows(store, FOUND, campaign)).values())
+
+
 def _is_outside(drift: Artifact) -> bool:
     from storage.tables import DRIFT
     from storage.tables.rows import rows_of
@@ -97,7 +113,7 @@ def _is_outside(drift: Artifact) -> bool:
 
 
 def kept_notices(store: Store) -> Iterator[dict[str, str]]:
-    """Yield the notices of runs that failed, of commands and of the service, the oldest first."""
+    """Yield the notices of what failed, commands and runs of the service, and of broken promises, the oldest first."""
     file = store.root / f"{NOTICES}.jsonl"
     places = [file] if file.is_file() else sorted((store.root / NOTICES).glob("*.json"))
     for place in places:
@@ -126,6 +142,7 @@ def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | Non
         "artifacts": kept,
         "changed": keys,
         "would_compute": new,
+        "broken": broken_promises(store, record.campaign),
         "made_by": sorted(made_by(store, record)),
         "version": version(PROGRAM),
     }

@@ -5,11 +5,13 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.listing import broken_promises
 from flows.cli.options import tables_console
 from flows.report.exports import Exports, exports_of
 from storage.artifacts import Artifact, Store
+from storage.published.publish import published_rows
 from storage.records.campaigns import CampaignRecord
-from storage.tables import CALIBRATION, CLUSTER_SCORES, DECIDED, DRIFT, EVALUATION, METRICS, PROMISES, SWAPS
+from storage.tables import CALIBRATION, CLUSTER_SCORES, DECIDED, DRIFT, EVALUATION, FOUND, METRICS, PROMISES, SWAPS
 from storage.tables.parquet import TableSpec
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.review_choices import PERSON
@@ -47,6 +49,7 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
         "drift": [row for method in methods for row in dated_rows(artifacts, f"drift {method}", DRIFT)],
         "promises": used_promises(_rows(artifacts, "promises", PROMISES)),
         "calibration": [_dated(row) for row in _rows(artifacts, "calibration", CALIBRATION)],
+        "found": [_dated(row) for row in published_rows(store, FOUND, record.campaign)],
         "decisions": [row for method in methods for row in _decisions(artifacts, method)],
         "rejected": artifacts["plants"].summary["rejected"],
         "notes": artifacts["survey"].read_json("survey.json")["notes"],
@@ -55,7 +58,8 @@ def results(store: Store, record: CampaignRecord) -> dict[str, Any]:
             for method in methods
             for kind in ("clusters", "crossfit", "swaps")
             for text in artifacts[f"{kind} {method}"].summary["warnings"]
-        ],
+        ]
+        + broken_promises(store, record.campaign),
         "report": str(store.root / record.report),
         "tables": str(store.root / "tables"),
         "exports": exports_of(store, record.campaign, record.artifacts),

@@ -1,4 +1,4 @@
-"""Renew a campaign's report while dates are scored with its fit, so that it shows every date that has a record.
+"""Renew a campaign's report when dates are scored or plants are checked, so that it shows all that is on record.
 
 Several dates may be scored in parallel, on several machines, and each of their runs renews the report at its end.
 There is no lock. A run writes its date's record before it reads all records, and reads them again after publishing. So
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.parameters import CampaignParams, recorded_params
+from flows.report.found import measure_checks, publish_found
+from flows.report.marks import tell_broken
 from flows.running.stages import Stages
 from storage.artifacts import ArtifactRef, Store
 from storage.published.exports import KIND
@@ -28,6 +30,7 @@ class Shown:
     artifacts: dict[str, ArtifactRef]
     scored: dict[str, ArtifactRef]
     lost: list[str]
+    found: dict[str, ArtifactRef]
 
 
 def shown_now(store: Store, campaign: str) -> Shown:
@@ -44,10 +47,11 @@ def shown_now(store: Store, campaign: str) -> Shown:
 
 
 def what_to_show(store: Store, params: CampaignParams, artifacts: dict[str, ArtifactRef]) -> Shown:
-    """Collect what the report of a run shows: its artefacts by role, and the dates that its fit has scored so far."""
+    """Collect what the report of a run shows: its artefacts, the dates scored by its fit, and what people found."""
     fields = params.of_report()
     scored, lost = scored_artifacts(store, params.campaign, fields, artifacts)
-    return Shown(fields, params.differences_from_paper(), artifacts, scored, lost)
+    found = measure_checks(store, params, {**artifacts, **scored})
+    return Shown(fields, params.differences_from_paper(), artifacts, scored, lost, found)
 
 
 def renew_report(
@@ -57,7 +61,9 @@ def renew_report(
     publish: Callable[[ArtifactRef], Any],
     published: Shown | None = None,
 ) -> None:
-    """Publish a campaign's report again until no date was added in the meantime.
+    """Publish a campaign's report again until no date or check was added in the meantime, and the table `found`.
+
+    Promises that are broken by what people found are told (see `flows.report.marks`).
 
     Parameters
     ----------
@@ -70,6 +76,7 @@ def renew_report(
         if shown_now(store, campaign) == shown:
             publish(report)
             published = shown
+    tell_broken(store, campaign, publish_found(store, campaign, shown.found))
 
 
 def submit_renewal(stages: Stages, campaign: str, published: Shown | None = None) -> None:

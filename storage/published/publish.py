@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 
 from storage.artifacts import MANIFEST, ArtifactRef, Store
+from storage.errors import OutdatedError
 from storage.places.files import Place, list_files, remove_if_empty
 from storage.published.earlier import TABLE_FILE, keep_latest, remove_earlier
 from storage.published.manifests import publish_files, remove_published
@@ -61,6 +63,20 @@ def publish_table(
     kept = publish_files(folder, manifest, sources, lambda: {TABLE_FILE: _table_content(store, spec, sources)})
     remove_earlier(folder, manifest, kept)
     return folder / TABLE_FILE
+
+
+def published_rows(store: Store, spec: TableSpec, campaign: str, day: date | None = None) -> list[dict[str, Any]]:
+    """Read the rows of a published table; none where it was not published, or by an earlier version only.
+
+    Raises
+    ------
+    ArtifactError : the table is damaged.
+    """
+    path = partition(store, spec, campaign, day) / TABLE_FILE
+    try:
+        return load_table(path, spec).to_pylist() if path.is_file() else []
+    except OutdatedError:
+        return []
 
 
 def unpublish_table(store: Store, spec: TableSpec, campaign: str, day: date | None = None) -> None:

@@ -6,7 +6,7 @@ plant may be checked several times. The latest check stands, and the others stay
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -18,6 +18,9 @@ from storage.places.files import Place, write_atomically
 FOLDER = "checks"  # folder of the store for what people found
 TIME = "%Y%m%dT%H%M%S.%fZ"  # time of an import in the name of its record (UTC), which sorts records by time
 DIGEST_DIGITS = 24  # hex digits of a file's digest in the name of its record
+
+FoundClasses = Mapping[datetime.date, Mapping[str, str]]
+"""Acquisition date to plant id to the name of the class that a person found there; of several, the one that stands."""
 
 
 class Check(BaseModel):
@@ -124,6 +127,20 @@ def standing_checks(
         others = tuple(one for one in of_plant[key] if one.found != stands.found)
         contradictions += [Contradiction(stands, others)] if others else []
     return standing, contradictions
+
+
+def found_classes(store: Store, campaign: str) -> dict[datetime.date, dict[str, str]]:
+    """Read the classes that stand, by date and plant, both ascending (see `FoundClasses`).
+
+    Raises
+    ------
+    ArtifactError : a record of checks is damaged.
+    """
+    standing, _ = standing_checks(read_checks(store, campaign))
+    found: dict[datetime.date, dict[str, str]] = {}
+    for (day, plant), check in sorted(standing.items()):
+        found.setdefault(day, {})[plant] = check.found
+    return found
 
 
 def list_checked_files(store: Store) -> list[Place]:

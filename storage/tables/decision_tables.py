@@ -126,3 +126,54 @@ CALIBRATION = TableSpec(
     ),
     per_date=False,
 )
+FOUND = TableSpec(
+    "found",
+    "promised against found: how many answers that were acted on are wrong, by what people found at the plants",
+    (
+        METHOD,
+        Column(
+            "acquired", DAY, "acquisition date; null: all dates together on which plants were looked at", nullable=True
+        ),
+        Column(
+            "answers",
+            TEXT,
+            "answers that are counted: all that are acted on, those of a class, or check: those of plants to check",
+        ),
+        Column("n", WHOLE, "plants with such an answer"),
+        Column("n_drawn", WHOLE, "plants of these that were drawn at random for a look (`field.audit_share`)"),
+        Column("n_drawn_checked", WHOLE, "plants drawn at random that somebody looked at; the others do not count"),
+        Column("n_drawn_wrong", WHOLE, "wrong answers among plants drawn at random that somebody looked at"),
+        Column("n_other_checked", WHOLE, "other plants that somebody looked at; they stand for themselves only"),
+        Column("n_other_wrong", WHOLE, "wrong answers among the other plants that somebody looked at"),
+        Column(
+            "error_share",
+            SHARE,
+            "estimated share of wrong answers, by plants drawn at random; null: none of some decision was checked",
+            "0..1",
+            nullable=True,
+        ),
+        Column("error_share_lower", SHARE, "lower end of the 0.95 interval of error_share", "0..1"),
+        Column("error_share_upper", SHARE, "upper end of the 0.95 interval of error_share", "0..1"),
+        Column(
+            "tolerated_error",
+            SHARE,
+            "share of wrong answers that the campaign's promise tolerates; null: nothing is promised about them",
+            "0..1",
+            nullable=True,
+        ),
+        Column(
+            "p_broken",
+            SHARE,
+            "chance of as many wrong answers in the draw if the promise is kept; null: no promise or no estimate",
+            "0..1",
+            nullable=True,
+        ),
+        Column(
+            "is_broken",
+            pa.bool_(),
+            "whether the promise is broken beyond chance (Holm, level 0.05, over a method's rows)",
+        ),
+        *FITTED_COLUMNS,
+    ),
+    per_date=False,
+)

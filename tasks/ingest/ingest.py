@@ -23,6 +23,7 @@ from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import create_array, write_block, write_group
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
+from storage.records.checks import FoundClasses
 from storage.tables import OBSERVATIONS, PLANTS, REJECTED
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
@@ -160,9 +161,9 @@ def read_listings(images: Sequence[Artifact]) -> Iterator[dict[str, Any]]:
     return (artifact.read_json("listing.json") for artifact in images)
 
 
-def survey_recipe(found: Survey, listings: list[ArtifactRef]) -> Recipe:
+def survey_recipe(surveyed: Survey, listings: list[ArtifactRef]) -> Recipe:
     """Return the recipe of a survey: its notes and the dates' listings."""
-    return Recipe("survey", REVISION, {"notes": list(found.notes)}, {"listings": listings})
+    return Recipe("survey", REVISION, {"notes": list(surveyed.notes)}, {"listings": listings})
 
 
 def images_recipe(params: IngestParams, listing: ArtifactRef) -> Recipe:
@@ -178,22 +179,32 @@ def plants_recipe(params: IngestParams, n_needed: int, is_trained: bool, images:
 
 @task(task_run_name="survey {campaign}", **always_run())
 def survey_source(
-    store: str, source: AnySource, params: IngestParams, dates: tuple[date, ...], n_needed: int, is_trained: bool
+    store: str,
+    source: AnySource,
+    params: IngestParams,
+    dates: tuple[date, ...],
+    n_needed: int,
+    is_trained: bool,
+    found: FoundClasses | None = None,
 ) -> dict[str, ArtifactRef]:
     """List the images of a source, and refuse a campaign with too few of them before any image is decoded.
+
+    Parameters
+    ----------
+    found : classes that people found at plants, by date and plant.
 
     Returns
     -------
     Artefacts by role: `survey` and, for every date, `listing <date>`.
     """
-    opened, found = Store(store), survey(source, dates, params)
-    check_counts(Counts.of(found.listings.values()), n_needed, is_trained)
+    opened, surveyed = Store(store), survey(source, dates, params, found=found)
+    check_counts(Counts.of(surveyed.listings.values()), n_needed, is_trained)
     refs = {
         f"listing {day}": write_json(opened, listing_recipe(listing), listing)
-        for day, listing in found.listings.items()
+        for day, listing in surveyed.listings.items()
     }
-    remarks = survey_recipe(found, list(refs.values()))
-    return {"survey": write_json(opened, remarks, {"notes": list(found.notes)}), **refs}
+    remarks = survey_recipe(surveyed, list(refs.values()))
+    return {"survey": write_json(opened, remarks, {"notes": list(surveyed.notes)}), **refs}
 
 
 @task(task_run_name="ingest {campaign} {date}", **cached_by(images_recipe))

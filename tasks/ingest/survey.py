@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from storage.records.checks import FoundClasses
 from tasks.ingest.censoring import describe_censoring, describe_intervals
+from tasks.ingest.checked import label_checked
 from tasks.ingest.checks import check_matching
 from tasks.ingest.labels import label_observations
 from tasks.ingest.looks import judge_looks
@@ -74,7 +76,13 @@ class Survey:
     notes: tuple[str, ...]
 
 
-def survey(source: Source, dates: Sequence[date], params: IngestParams, is_scored: bool = False) -> Survey:
+def survey(
+    source: Source,
+    dates: Sequence[date],
+    params: IngestParams,
+    is_scored: bool = False,
+    found: FoundClasses | None = None,
+) -> Survey:
     """List a source's images of some dates with labels and checksums.
 
     All byte-identical files of different plants or dates are left out, because it is unknown which one is right. So are
@@ -84,6 +92,7 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams, is_score
     ----------
     is_scored : whether the images are only scored, which needs no labels. Plants that were not watched long enough for
         a label are then kept without one, and a harvest table that does not fit the images is not refused.
+    found : classes that people found at plants, by date and plant; they become labels.
 
     Raises
     ------
@@ -92,6 +101,7 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams, is_score
     listing = source.list_images(dates)
     if not is_scored:
         check_matching(listing.matching, params.max_unmatched)
+    listing, checked = label_checked(listing, found or {}, params.window_days, params.same_day)
     labelled, left_out = label_observations(listing, params.window_days, params.same_day, keep_censored=is_scored)
     digests, looks = look_at_files(source, labelled)
     judged = judge_looks(source, zip(labelled, looks, strict=True), params.max_pixels)
@@ -104,12 +114,12 @@ def survey(source: Source, dates: Sequence[date], params: IngestParams, is_score
         elif times[digest] == 1:
             listings.images[image.acquired].append((image, digest))
         else:
-            found = f"{times[digest]} files with SHA-256 {digest}"
-            unfit.append(LeftOut(image.plant_id, image.acquired, image.path, "duplicate", found))
+            detail = f"{times[digest]} files with SHA-256 {digest}"
+            unfit.append(LeftOut(image.plant_id, image.acquired, image.path, "duplicate", detail))
     for one in (*listing.left_out, *left_out, *unfit):
         if one.acquired in listings.left_out:
             listings.left_out[one.acquired].append(one)
-    return Survey(listings, listing.matching, survey_notes(listing, params))
+    return Survey(listings, listing.matching, (*survey_notes(listing, params), *checked))
 
 
 def survey_notes(listing: SourceListing, params: IngestParams) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ OWNERS = {
     "metrics": "metrics",
     "evaluation": "evaluation",
     "calibration": "calibration",
+    "found": "found",
     "drift": "drift",
     "audit": "audit",
     "checks": "checks",

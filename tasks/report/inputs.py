@@ -21,6 +21,7 @@ from storage.tables import (
     DRIFT,
     EPOCHS,
     EVALUATION,
+    FOUND,
     METRICS,
     OBSERVATIONS,
     PLANTS,
@@ -58,6 +59,7 @@ class MethodResults:
     clusters, swaps, promises, metrics, evaluation, calibration, crossfit, sensitivity : rows of the tables of these
         names.
     matches : rows of the table `cluster_matches`; empty for a first fit.
+    found : rows of the table of this name; empty where nobody looked at a plant.
     adjusted, decided : rows of the tables of these names for every date of the campaign, with the columns `COUNTED` and
         `DECISIONS` only. Equal rows are stored once.
     judged : labelled rows of `reliability` of unseen plants, with every score.
@@ -75,6 +77,7 @@ class MethodResults:
     metrics: Sequence[Row]
     evaluation: Sequence[Row]
     calibration: Sequence[Row]
+    found: Sequence[Row]
     crossfit: Sequence[Row]
     sensitivity: Sequence[Row]
     adjusted: Sequence[Row]
@@ -135,8 +138,14 @@ def read_campaign(
     differing: dict[str, Any],
     refs: dict[str, ArtifactRef],
     scored_refs: dict[str, ArtifactRef],
+    found_refs: dict[str, ArtifactRef] | None = None,
 ) -> CampaignResults:
-    """Read what the report of a campaign shows; `refs` and `scored_refs` are artefacts by role.
+    """Read what the report of a campaign shows; artefacts are given by role.
+
+    Parameters
+    ----------
+    refs, scored_refs : artefacts of the campaign, and of the dates that its fit has scored since.
+    found_refs : artefacts with what people found at plants, by role `found <method>`; None without any.
 
     Raises
     ------
@@ -150,7 +159,9 @@ def read_campaign(
             "A report can only show a run of this version of the program",
             "run the campaign again; unchanged results are cached",
         )
-    artifacts, scored = ({role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs))
+    artifacts, scored, found = (
+        {role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs, found_refs or {})
+    )
     plants, classifier = artifacts["plants"], artifacts["classifier"]
     has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
     return CampaignResults(
@@ -166,14 +177,18 @@ def read_campaign(
         rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, scored, method, params["decide"]["least_novelty"]) for method in asked],
+        methods=[read_method(artifacts, scored, found, method, params["decide"]["least_novelty"]) for method in asked],
         artifacts=artifacts,
         scored=scored,
     )
 
 
 def read_method(
-    artifacts: dict[str, Artifact], scored: dict[str, Artifact], method: str, least_novelty: float
+    artifacts: dict[str, Artifact],
+    scored: dict[str, Artifact],
+    found: dict[str, Artifact],
+    method: str,
+    least_novelty: float,
 ) -> MethodResults:
     """Read the results of one saliency method; for dates scored since the fit, only their drift."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
@@ -188,6 +203,7 @@ def read_method(
         metrics=rows_of(artifacts[f"metrics {method}"], METRICS),
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
         calibration=rows_of(artifacts[f"calibration {method}"], CALIBRATION),
+        found=rows_of(found[role], FOUND) if (role := f"found {method}") in found else [],
         crossfit=rows_of(crossfit, CROSSFIT),
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
         adjusted=shared_rows(artifacts, f"adjusted {method}", ADJUSTED, COUNTED),

@@ -31,6 +31,7 @@ TEMPLATES = (
     "explorer.html",
     *EXPLORER_SCRIPTS,
     "field.html",
+    "found.html",
     "lists.html",
     "macros.html",
     "map.html",

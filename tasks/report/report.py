@@ -43,6 +43,7 @@ def report_recipe(
     artifacts: dict[str, ArtifactRef],
     scored: dict[str, ArtifactRef],
     lost: list[str],
+    found: dict[str, ArtifactRef] | None = None,
 ) -> Recipe:
     """Return the recipe of a campaign's report: parameters, artefacts by role, and the pages' templates."""
     fields = {
@@ -52,7 +53,7 @@ def report_recipe(
         "lost": lost,
         "template": content_digest(template_text()),
     }
-    return Recipe("report", REVISION, fields, {**artifacts, **scored})
+    return Recipe("report", REVISION, fields, {**artifacts, **scored, **(found or {})})
 
 
 @task(task_run_name="report {campaign}", **cached_by(report_recipe))
@@ -66,6 +67,7 @@ def write_report(
     artifacts: dict[str, ArtifactRef],
     scored: dict[str, ArtifactRef],
     lost: list[str],
+    found: dict[str, ArtifactRef] | None = None,
 ) -> None:
     """Write the pages and figures of a campaign.
 
@@ -74,8 +76,9 @@ def write_report(
     artifacts : artefacts of the campaign's run by role.
     scored : artefacts by role of the dates that its fit has scored since.
     lost : dates scored since whose artefacts are no longer in the store.
+    found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
-    results = read_campaign(store, campaign, params, differing, artifacts, scored)
+    results = read_campaign(store, campaign, params, differing, artifacts, scored, found)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
     field = read_field(results, lost)
     draft.write_bytes(FIELD, render_field(results, field).encode())
@@ -91,7 +94,8 @@ def write_report(
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field page, by the campaign's first saliency method."""
     methods, promises = [one.method for one in results.methods], results.methods[0].promises
-    days = read_days(results.artifacts, results.scored, results.classes, methods[0])
+    found = results.methods[0].found
+    days = read_days(results.artifacts, results.scored, results.classes, methods[0], found)
     artifacts, crs = {**results.artifacts, **results.scored}, results.params["export"]["crs"]
     pictures = read_pictures(artifacts, days[-1], methods[0])
     return field_page(

@@ -9,9 +9,10 @@ from scipy.special import expit
 from storage.records.reviews import Choice
 from storage.tables.names import PRODUCT_SCORE, SCORES
 from tasks.decide import decide as decide_dates
-from tasks.decide import promise
+from tasks.decide import measure_found, promise
 from tasks.decide.counts import ready_counts
 from tasks.decide.decisions import check_reasons, decision_words, doubted, more_probable, plot_of
+from tasks.decide.found import found_rows
 from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import JudgedAnswers, promise_rows
@@ -135,6 +136,24 @@ def golden_calibration() -> dict[str, Any]:
     }
     recipe = calibration.calibration_recipe((days[0],), classes, [ref("decided")])
     rows = calibration.calibration_rows(columns, days, classes)[::4]
+    return {
+        "rows": [{**row, "acquired": row["acquired"] and str(row["acquired"])} for row in rows],
+        "digests": digests(recipe.ref),
+    }
+
+
+def golden_found() -> dict[str, Any]:
+    """Compare a promise with checks of two dates: of random plants, of chosen ones, and of plants to check."""
+    number, classes, days = np.arange(80), ("not_ready", "ready"), (date(2021, 8, 23), date(2021, 9, 3))
+    decided = [
+        {"plant_id": f"p{i}", "answer": int(i % 3 == 0), "decision": ("harvest", "leave", "leave", "check")[i % 4]}
+        for i in number.tolist()
+    ]
+    looked_at = {f"p{i}": classes[i * i % 7 % 2] for i in range(0, 80, 2)}
+    found = {days[0]: looked_at, days[1]: dict.fromkeys(list(looked_at)[:12], "ready")}
+    of_days = [measure_found.checked_day("field", day, decided, classes, 0.3, found[day]) for day in days]
+    recipe = measure_found.found_recipe("field", 0.3, classes, found, ref("promises"), [ref("decided")])
+    rows = found_rows(of_days, classes, {"all": 0.15})
     return {
         "rows": [{**row, "acquired": row["acquired"] and str(row["acquired"])} for row in rows],
         "digests": digests(recipe.ref),

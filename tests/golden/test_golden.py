@@ -19,7 +19,7 @@ from tasks.audit import audit
 from tasks.classify import augment, predict, train
 from tasks.cluster import assign, cluster, match
 from tasks.decide import decide as decide_dates
-from tasks.decide import promise
+from tasks.decide import measure_found, promise
 from tasks.explain import explain
 from tasks.export import export
 from tasks.ingest import ingest
@@ -44,6 +44,7 @@ STAGES: dict[str, tuple[tuple[ModuleType, ...], Callable[[], dict[str, Any]]]] =
     "drift": ((drift,), judgement.golden_drift),
     "explain": ((explain,), images.golden_explain),
     "export": ((export,), decisions.golden_export),
+    "found": ((measure_found,), decisions.golden_found),
     "ingest": ((ingest,), images.golden_ingest),
     "matching": ((match,), judgement.golden_matching),
     "measure": ((accuracy, evaluation), judgement.golden_measure),

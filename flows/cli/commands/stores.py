@@ -99,13 +99,14 @@ def collect_garbage(
 
 @app.command("list")
 def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """List a store's campaigns with their dates and fits, what is outside, and what failed.
+    """List a store's campaigns with their dates and fits, what is outside, broken promises, and what failed.
 
     A date is `fitted` if its campaign learned from it, and `scored` if a fit was applied to it. It is outside if its
     images differ from those that the fit was validated on.
     """
     from flows.cli.listing import list_store
     from storage.artifacts import Store
+    from storage.records.notices import BROKEN
 
     found = list_store(Store(store))
     if as_json:
@@ -117,13 +118,16 @@ def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = Fal
         if row["campaign"] != campaign:
             campaign = row["campaign"]
             print(campaign)
+            for sentence in found["broken"].get(campaign, ()):
+                print(f"  BROKEN {sentence}")
         outside = f"  outside by {', '.join(row['outside'])}" if row["outside"] else ""
         earlier = "" if row["is_current"] else "  (an earlier fit)"
         print(f"  {row['date']}  {row['made_by']:6}  fit {row['fit'][:8]}{earlier}{outside}")
     for problem in found["problems"]:
         print(f"DAMAGED {problem}")
     for one in found["failures"]:
-        print(f"failed: {one.get('time', '')} {one.get('flow_run', '')}: {one.get('message', '')}".rstrip())
+        what = BROKEN.lower() if one.get("state") == BROKEN else "failed"
+        print(f"{what}: {one.get('time', '')} {one.get('flow_run', '')}: {one.get('message', '')}".rstrip())
 
 
 @app.command()
@@ -157,6 +161,8 @@ def status(
         print(json.dumps(found, indent=1))
         return
     print(f"{found['campaign']}: last run of the store {opened.root}")
+    for sentence in found["broken"]:
+        print(f"  BROKEN {sentence}")
     for row in found["artifacts"]:
         print(f"  {row['kind']:14} {row['n_cached']} of {row['n']} cached")
     if found["changed"]:

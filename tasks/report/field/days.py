@@ -1,6 +1,7 @@
 """Read what the report shows of each date, from the artefacts of the campaign's own dates and of scored ones."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from storage.artifacts import Artifact
@@ -10,20 +11,26 @@ from storage.tables.rows import Row, days_of, rows_of
 from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
 from tasks.export.walking import with_places
+from tasks.report.field.checked import of_date
 from tasks.report.field.summary import FieldDay
 
 
 def read_days(
-    own: dict[str, Artifact], scored: dict[str, Artifact], classes: Sequence[str], method: str
+    own: dict[str, Artifact],
+    scored: dict[str, Artifact],
+    classes: Sequence[str],
+    method: str,
+    found: Sequence[Row] = (),
 ) -> list[FieldDay]:
     """Read every date of a campaign by one saliency method, in order.
 
     Parameters
     ----------
     own, scored : artefacts by role, of the dates that the fit was made from, and of those scored with it later.
+    found : rows of the table `found` of this method, of all dates.
     """
     days = [
-        read_day(artifacts, day, classes, method, is_scored=artifacts is scored)
+        replace(read_day(artifacts, day, classes, method, artifacts is scored), found=of_date(found, day))
         for artifacts in (own, scored)
         for day in days_of(artifacts, f"decided {method}")
     ]

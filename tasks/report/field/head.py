@@ -19,6 +19,8 @@ class Head:
     ----------
     lead : the number to act on.
     numbers : name, count and meaning of every decision.
+    checked : what people found at plants of the date; empty if nobody looked at one that was drawn at random.
+    broken : warning that the promise is broken by what people found; empty if it is not.
     warning : why the date is outside what was validated; empty if it is not.
     sentences : what else to know about the answers.
     left_out : reasons and counts of plants left out; empty if none was.
@@ -26,6 +28,8 @@ class Head:
 
     lead: str
     numbers: list[tuple[str, int, str]]
+    checked: str
+    broken: str
     warning: str
     sentences: list[str]
     left_out: str
@@ -38,6 +42,8 @@ def day_head(summary: DaySummary) -> Head:
     return Head(
         lead=lead_sentence(summary),
         numbers=[(decision_name(name), n, meaning_of(name)) for name, n in summary.counts.items()],
+        checked=summary.checked,
+        broken=" ".join(summary.broken),
         warning=text("outside", reasons=reasons) if reasons else "",
         sentences=reliance_sentences(summary),
         left_out=text("left-out", reasons=left_out) if left_out else "",

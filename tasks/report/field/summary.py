@@ -10,6 +10,7 @@ from storage.tables.rows import Row
 from tasks.decide.decisions import CHECK, decisions_of, is_about_harvest
 from tasks.export.looks import MEANINGS
 from tasks.export.walking import natural_key
+from tasks.report.field.checked import broken_sentences, checked_sentence
 from tasks.report.field.texts import class_name, text
 from tasks.report.words import SHARE_OUTSIDE, drift_reason
 
@@ -27,6 +28,7 @@ class FieldDay:
     drift : rows of the table `drift`.
     counts : rows of the table `ready_counts`; empty with more than two classes.
     is_share_outside : whether the date's share of ready plants is too far from that on validation dates.
+    found : rows of the table `found` (see `tasks.report.field.checked.of_date`).
     """
 
     date: str
@@ -37,6 +39,7 @@ class FieldDay:
     drift: Sequence[Row] = ()
     counts: Sequence[Row] = ()
     is_share_outside: bool = False
+    found: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class DaySummary:
     left_out : reasons and counts of plants left out, the most frequent first.
     outside : why the date is outside what was validated; empty if it is not.
     outside_words : its reasons, as words of the column `reason` of the table `drift`, or `share`.
+    checked, broken : what people found at plants drawn at random, and warnings of broken promises; empty without any.
     """
 
     date: str
@@ -74,6 +78,8 @@ class DaySummary:
     left_out: list[tuple[str, int]]
     outside: str
     outside_words: list[str]
+    checked: str
+    broken: list[str]
 
     @property
     def n_to_act_on(self) -> int:
@@ -111,6 +117,8 @@ def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
         left_out=sorted(left_out.items(), key=lambda item: (-item[1], item[0])),
         outside="; ".join(dict.fromkeys(reasons)),
         outside_words=list(dict.fromkeys(reason_words)),
+        checked=checked_sentence(day.found),
+        broken=broken_sentences(day.found),
     )
 
 
@@ -146,7 +154,8 @@ def decision_sentence(summary: DaySummary) -> str:
         f"{n} to {decision}" if decision in MEANINGS else f"{n} {decision}" for decision, n in summary.counts.items()
     )
     outside = f" **Outside what was validated: {summary.outside}.**" if summary.outside else ""
-    return f"{summary.label}: {summary.n} plants, {counts}. {changed_sentence(summary)}{outside}"
+    broken = "".join(f" **{sentence}**" for sentence in summary.broken)
+    return f"{summary.label}: {summary.n} plants, {counts}. {changed_sentence(summary)}{outside}{broken}"
 
 
 def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -34,6 +34,17 @@ TEXTS = {
     "promise.more": "About {n} more checked validation plants would show it, if errors stay as frequent.",
     "promise.more.one": "About {n} more checked validation plant would show it, if errors stay as frequent.",
     "promise.never": "More checked plants alone would not change that: tolerate more errors, or check by hand.",
+    # What people found at plants that were drawn at random.
+    "checked": "Checked: {right} of {n} plants drawn at random are as answered.",
+    "checked.one": "Checked: {right} of {n} plant drawn at random is as answered.",
+    "checked.missing": "{n} more were not looked at.",
+    "checked.missing.one": "{n} more was not looked at.",
+    "checked.estimate": "So {low} to {high} of 100 answers to act on are wrong on this date.",
+    "checked.known": "So {low} of 100 answers to act on are wrong on this date.",
+    "checked.broken": "The promise is broken on this date: about {share} of 100 answers{which} acted on are wrong. At "
+    "most {most} were promised. Look at plants before you act on their answers.",
+    "checked.broken.all": "The promise is broken over all dates with checks: about {share} of 100 answers{which} acted "
+    "on are wrong. At most {most} were promised. Look at plants before you act on their answers.",
     # What to know about a date.
     "ready": "About {expected} of {n} plants are ready ({low} to {high}), certain or not.",
     "ready.unknown": "How many plants are ready is not known, because the date is outside what was validated.",

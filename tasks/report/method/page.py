@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.decide.found_words import broken_sentences
 from tasks.decide.promised import guarantee_sentences
 from tasks.report import words
 from tasks.report.figures import cluster_figure, confusion_figure, overlay_image, prototype_figure
@@ -21,7 +22,7 @@ from tasks.report.method.cautions import (
 )
 from tasks.report.method.clusters import cluster_counts, cluster_rows, diagnostics, small_swaps, unseen_splits
 from tasks.report.method.comparison import tallest_bars
-from tasks.report.method.promises import calibration_table, promise_curves
+from tasks.report.method.promises import calibration_table, found_table, promise_curves
 from tasks.report.method.scores import (
     ScoreTable,
     calibration_bins,
@@ -52,6 +53,7 @@ class MethodPage:
     decisions : counts of decisions by split (see `decision_counts`); `reasons` are its words for why to check.
     guarantees : sentences about what is promised.
     calibration : promised against observed by date and answer (see `calibration_table`).
+    found : promised against found by date and answer (see `found_table`).
     outside : dates outside what was validated, each with the reason.
     notes : main sentences of the method's section, for use without the page: promises, checks, dates outside,
         scores.
@@ -73,6 +75,7 @@ class MethodPage:
     decisions: list[dict[str, Any]]
     guarantees: list[str]
     calibration: list[dict[str, Any]]
+    found: list[dict[str, Any]]
     reasons: list[str]
     drift: list[dict[str, Any]]
     outside: list[tuple[str, str]]
@@ -130,6 +133,7 @@ def method_page(
         decisions=decisions,
         guarantees=guarantees,
         calibration=calibration_table(results.calibration),
+        found=found_table(results.found),
         reasons=check_words(decisions),
         drift=drift_rows(results.drift),
         outside=outside_dates(results.drift),
@@ -140,7 +144,7 @@ def method_page(
         has_earlier=bool(results.matches),
         unseen=unseen_splits(results.adjusted),
         diagnostics=diagnostics(results.summary),
-        warnings=[*results.warnings, *small_swaps(clusters)],
+        warnings=[*results.warnings, *small_swaps(clusters), *broken_sentences(results.found).values()],
         notes=[sentence for sentence in said if sentence],
         figures=_figures(results, classes, swapped, counts, tallest),
         examples=_examples(results, [row["cluster"] for row in clusters], classes),

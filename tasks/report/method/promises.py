@@ -1,12 +1,14 @@
-"""Prepare the promise curve and the table of promised against observed, from rows of tables. Pure functions."""
+"""Prepare the promise curve and the tables of promised against observed and found, from rows. Pure functions."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from storage.tables.names import ALL_ANSWERS, PRODUCT_SCORE, SPLIT_NAMES
 from storage.tables.rows import Row
+from tasks.decide.decisions import CHECK
 from tasks.report.words import score_name
 
+FOUND_ANSWERS = {ALL_ANSWERS: "all acted on", CHECK: "plants to check"}  # words for readers of the table `found`
 Curve = tuple[list[float], list[float]]  # tolerated share of wrong answers, and share of answers acted on
 
 
@@ -42,4 +44,17 @@ def calibration_table(calibration: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for row in calibration
         if not row["is_acted_on"]
+    ]
+
+
+def found_table(found: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return promised against found in the order of the table: rows with the words of date and answers."""
+    return [
+        {
+            **row,
+            "date": "all dates with checks" if row["acquired"] is None else str(row["acquired"]),
+            "answers": FOUND_ANSWERS.get(row["answers"], row["answers"].replace("_", " ")),
+            "is_group": row["answers"] == ALL_ANSWERS,
+        }
+        for row in found
     ]

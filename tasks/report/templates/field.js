@@ -68,6 +68,10 @@ const harvest = (() => {
     at("lead").textContent = shown.head.lead;
     at("day-label").textContent = shown.label;
     document.querySelectorAll(".tile .count").forEach((count, i) => { count.textContent = shown.counts[i].toLocaleString("en-US"); });
+    for (const name of ["checked", "broken"]) {
+      at(name).textContent = shown.head[name];
+      at(name).hidden = !shown.head[name];
+    }
     at("outside").textContent = shown.head.warning;
     at("outside").hidden = !shown.head.warning;
     at("sentences").textContent = shown.head.sentences.join(" ");

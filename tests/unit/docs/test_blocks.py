@@ -19,7 +19,7 @@ from flows.cli.run_file import load_run_file
 from flows.cli.seasons_file import load_seasons_file
 from storage.artifacts import Recipe, Store
 from storage.published.publish import publish_table
-from storage.tables import ASSIGNMENTS, CALIBRATION, DECIDED, PROMISES, READY_COUNTS, RELIABILITIES
+from storage.tables import ASSIGNMENTS, CALIBRATION, DECIDED, FOUND, PROMISES, READY_COUNTS, RELIABILITIES
 from storage.tables.parquet import TableSpec, write_table
 from tasks.classify.model import Classifier, rgb_images
 from tasks.parameters import Runtime
@@ -270,6 +270,16 @@ def test_queries_about_promises_run_as_written(tmp_path: Path, monkeypatch: pyte
     assert [row[:3] for row in calibration] == [("test", day, "not ready"), ("test", day, "ready")]
 
 
+def test_the_query_about_found_answers_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, day = Store(tmp_path / "harvest-store"), date(2021, 8, 23)
+    publish(store, FOUND, {"acquired": [day, day, None], "answers": ["ready", "all", "all"], "n": [2, 5, 9]})
+    monkeypatch.chdir(tmp_path)
+    (query,) = table_queries("docs/promised-and-found.md")
+    with duckdb.connect() as database:
+        rows = database.sql(query).fetchall()
+    assert [row[:3] for row in rows] == [(None, "all", 9), (day, "all", 5), (day, "ready", 2)]
+
+
 def publish(store: Store, spec: TableSpec, known: dict[str, list[Any]], day: date | None = None) -> None:
     """Publish rows of a table with these values, by Grad-CAM, and any values in the other columns."""
     n = len(next(iter(known.values())))
@@ -288,7 +298,8 @@ def _some(kind: pa.DataType) -> Any:
 
 def test_queries_over_exports_run_as_written(campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = [block.content for block in blocks("sql") if "/exports/" in block.content]
-    n_over_tables = sum(len(table_queries(page)) for page in ("docs/python.md", "docs/reliability.md"))
+    pages = ("docs/python.md", "docs/reliability.md", "docs/promised-and-found.md")
+    n_over_tables = sum(len(table_queries(page)) for page in pages)
     assert len(queries) + n_over_tables == len(blocks("sql")) and queries
     monkeypatch.chdir(campaign.root.parent)
     with duckdb.connect() as database:
