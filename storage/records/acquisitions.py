@@ -25,7 +25,7 @@ FITTED = (
 )  # kinds that hold what a campaign has learned, per saliency method
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
-TELLING = ("images", "adjusted", "drift", "decided")  # kinds of a scored date with results about its plants
+TELLING = ("images", "saliency", "adjusted", "drift", "decided")  # kinds of a scored date with results about its plants
 
 
 class AcquisitionRecord(BaseModel):

@@ -1,16 +1,18 @@
-"""Render the report's page: HTML with styles, pictures and the map's script in one file without other requests."""
+"""Render the report's two pages: HTML with styles, pictures and scripts in one file each, without other requests."""
 
 import base64
 import json
 from importlib.resources import files
 from typing import Any
 
-from plotly.offline import get_plotlyjs
+from jinja2 import Environment
 
 from storage.tables import TABLES, names
+from tasks import report
 from tasks.report import templates, words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
 from tasks.report.field.page import FieldPage
+from tasks.report.field.texts import text
 from tasks.report.figures import training_figure
 from tasks.report.inputs import CampaignResults
 from tasks.report.method.cautions import WHAT_IT_MEANS
@@ -21,14 +23,18 @@ from tasks.report.method.scores import split_words
 from tasks.report.templates import page_templates
 
 TEMPLATES = (
-    "report.html",
-    "style.html",
+    "analysis.html",
+    "dates.html",
     "field.html",
+    "macros.html",
+    "map.html",
     "method.html",
     "scores.html",
-    "macros.html",
-    "map.js",
+    "style.html",
 )
+SCRIPTS = ("field.js", "map.js")  # of the field page, in the order in which they run
+MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
+MAP_SCRIPTS = ("leaflet.js", "leaflet.markercluster.js")
 FILTERS: dict[str, Any] = {
     "percent": words.percent,
     "percent_interval": words.percent_interval,
@@ -39,8 +45,17 @@ FILTERS: dict[str, Any] = {
 
 
 def template_text() -> str:
-    """Return the text of all templates and scripts of the page, from which its digest is made."""
-    return "".join((files(templates) / name).read_text(encoding="utf-8") for name in TEMPLATES)
+    """Return the text of all templates and scripts of the pages, from which their digest is made."""
+    names = [*map(_template, (*TEMPLATES, *SCRIPTS)), *map(_vendored, (*MAP_STYLES, *MAP_SCRIPTS))]
+    return "".join(names)
+
+
+def _template(name: str) -> str:
+    return (files(templates) / name).read_text(encoding="utf-8")
+
+
+def _vendored(name: str) -> str:
+    return (files(report) / "vendor" / name).read_text(encoding="utf-8")
 
 
 def provenance(results: CampaignResults) -> dict[str, Any]:
@@ -66,36 +81,63 @@ def _table_place(table: str, campaign: str, per_date: bool) -> str:
     return f"tables/{table}/campaign={campaign}/" + ("date=<YYYY-MM-DD>/" if per_date else "") + "part-0.parquet"
 
 
-def render_page(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
-    """Render the page as HTML; everything that comes from tables and parameters is escaped."""
+def render_field(results: CampaignResults, field: FieldPage) -> str:
+    """Render the page for the field as HTML; everything that comes from tables and parameters is escaped."""
+    has_map = bool(field.stills)
+    return (
+        _environment()
+        .get_template("field.html")
+        .render(
+            results=results,
+            field=field,
+            styles=list(map(_vendored, MAP_STYLES)) if has_map else [],
+            scripts=[
+                *(map(_vendored, MAP_SCRIPTS) if has_map else ()),
+                *(_template(name) for name in SCRIPTS if has_map or name != "map.js"),
+            ],
+            text=text,
+            words=words,
+        )
+    )
+
+
+def render_analysis(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
+    """Render the page for the reviewer as HTML; everything that comes from tables and parameters is escaped."""
+    return (
+        _environment()
+        .get_template("analysis.html")
+        .render(
+            results=results,
+            source=results.params["source"],
+            field=field,
+            methods=methods,
+            comparison=compare_methods(
+                {one.method: one.metrics for one in results.methods},
+                {one.method: one.adjusted for one in results.methods},
+                {page.method: page.clusters for page in methods},
+                {one.method: one.evaluation for one in results.methods},
+            ),
+            names=names,
+            words=words,
+            split_words=split_words,
+            review_means=WHAT_IT_MEANS,
+            kinds=kinds_of(len(results.classes)),
+            differing=parameter_rows(results.differing),
+            counts=image_counts(results.observations, results.plants, results.classes),
+            rejected=rejected_rows(results.rejected),
+            flags=flag_counts(results.observations),
+            training=training_figure(results.epochs) if results.epochs else None,
+            confidence=results.params["score"]["confidence"],
+            provenance=provenance(results),
+            parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = page_templates()
     environment.filters.update(FILTERS, data_uri=_data_uri)
-    return environment.get_template("report.html").render(
-        results=results,
-        source=results.params["source"],
-        field=field,
-        scripts=[get_plotlyjs(), (files(templates) / "map.js").read_text(encoding="utf-8")] if field.map_json else [],
-        methods=methods,
-        comparison=compare_methods(
-            {one.method: one.metrics for one in results.methods},
-            {one.method: one.adjusted for one in results.methods},
-            {page.method: page.clusters for page in methods},
-            {one.method: one.evaluation for one in results.methods},
-        ),
-        names=names,
-        words=words,
-        split_words=split_words,
-        review_means=WHAT_IT_MEANS,
-        kinds=kinds_of(len(results.classes)),
-        differing=parameter_rows(results.differing),
-        counts=image_counts(results.observations, results.plants, results.classes),
-        rejected=rejected_rows(results.rejected),
-        flags=flag_counts(results.observations),
-        training=training_figure(results.epochs) if results.epochs else None,
-        confidence=results.params["score"]["confidence"],
-        provenance=provenance(results),
-        parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
-    )
+    return environment
 
 
 def _data_uri(picture: bytes) -> str:

@@ -1,13 +1,14 @@
-"""Write the report: one self-contained page that says what a campaign found and how far to believe it.
+"""Write the report: two self-contained pages that say what a campaign found and how far to believe it.
 
-Reads every artefact of a campaign, and of the dates that its fit has scored since. Writes `index.html` with all figures
-embedded, the figures of each saliency method as `<kind>-<method>.png` (see `figure_file` and `MethodPage.figures`), and
-the harvest map of each date as `harvest-map-<date>.png`. Every number on the page comes from the tables and manifests.
-The page has no time of day in it, so equal inputs give equal bytes.
+Reads every artefact of a campaign, and of the dates that its fit has scored since. Writes `index.html` for the people
+in the field and `analysis.html` for those who judge the method, with all pictures embedded. Writes the figures of each
+saliency method as `<kind>-<method>.png` (see `figure_file` and `MethodPage.figures`), and the harvest map of each date
+as `harvest-map-<date>.png`. Every number on the pages comes from the tables and manifests. The pages have no time of
+day in them, so equal inputs give equal bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 from prefect import task
@@ -15,19 +16,23 @@ from prefect import task
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.records.campaigns import CampaignRecord
 from storage.tables import METRICS
-from storage.tables.rows import rows_of
+from storage.tables.rows import Row, rows_of
+from tasks.decide.promised import guarantee_sentences
 from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
 from tasks.report.field.days import read_days
 from tasks.report.field.page import FieldPage, field_page
+from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import decision_sentence
 from tasks.report.inputs import CampaignResults, read_campaign
 from tasks.report.method.accuracy import Headline
 from tasks.report.method.page import MethodPage, method_pages
-from tasks.report.render import render_page, template_text
+from tasks.report.render import render_analysis, render_field, template_text
 from tasks.stage import cached_by, made_once
 
-REVISION = 5
+REVISION = 6
+
+FIELD, ANALYSIS = "index.html", "analysis.html"  # names of the pages
 
 
 def report_recipe(
@@ -38,14 +43,13 @@ def report_recipe(
     scored: dict[str, ArtifactRef],
     lost: list[str],
 ) -> Recipe:
-    """Return the recipe of a campaign's report: parameters, artefacts by role, the page's templates and Plotly."""
+    """Return the recipe of a campaign's report: parameters, artefacts by role, and the pages' templates."""
     fields = {
         "campaign": campaign,
         "params": params,
         "differing": differing,
         "lost": lost,
         "template": content_digest(template_text()),
-        "plotly": version("plotly"),
     }
     return Recipe("report", REVISION, fields, {**artifacts, **scored})
 
@@ -62,7 +66,7 @@ def write_report(
     scored: dict[str, ArtifactRef],
     lost: list[str],
 ) -> None:
-    """Write the page and figures of a campaign.
+    """Write the pages and figures of a campaign.
 
     Parameters
     ----------
@@ -73,31 +77,33 @@ def write_report(
     results = read_campaign(store, campaign, params, differing, artifacts, scored)
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
     field = read_field(results, lost)
-    draft.write_bytes("index.html", render_page(results, field, methods).encode())
+    draft.write_bytes(FIELD, render_field(results, field).encode())
+    draft.write_bytes(ANALYSIS, render_analysis(results, field, methods).encode())
     for page in methods:
         for kind, picture in page.figures.items():
             draft.write_bytes(figure_file(kind, page.method), picture)
-    for day, picture in field.pictures.items():
+    for day, picture in field.stills.items():
         draft.write_bytes(map_file(day), picture)
-    draft.summary = report_sums(field, methods)
+    draft.summary = report_sums(field, methods, results.methods[0].promises)
 
 
 def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
-    """Read and prepare the field part of the page, by the campaign's first saliency method."""
-    methods = [one.method for one in results.methods]
+    """Read and prepare the field page, by the campaign's first saliency method."""
+    methods, promises = [one.method for one in results.methods], results.methods[0].promises
     days = read_days(results.artifacts, results.scored, results.classes, methods[0])
-    return field_page(days, results.classes, methods, results.plants, lost, results.methods[0].promises)
+    pictures = read_pictures({**results.artifacts, **results.scored}, days[-1], methods[0])
+    return field_page(results.campaign, days, results.classes, methods, results.plants, lost, promises, pictures)
 
 
-def report_sums(field: FieldPage, methods: list[MethodPage]) -> dict[str, Any]:
-    """Return the report's main sentences and counts, for use without the page."""
+def report_sums(field: FieldPage, methods: list[MethodPage], promises: Sequence[Row]) -> dict[str, Any]:
+    """Return the report's main sentences and counts, for use without the pages."""
     return {
         "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},
         "notes": [f"{page.name}: {note}" for page in methods for note in page.notes],
         "warnings": [f"{page.name}: {warning}" for page in methods for warning in page.warnings],
         "days": [asdict(summary) for summary in field.summaries],
         "decisions": [decision_sentence(summary) for summary in field.summaries],
-        "guarantees": field.guarantees,
+        "guarantees": guarantee_sentences(promises),
     }
 
 

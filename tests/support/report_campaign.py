@@ -71,6 +71,7 @@ SHEET: list[dict[str, Any]] = [
         ("sigma", 1e-05, False, (None,) * 6, "every affinity is zero & nothing is near"),
     )
 ]
+MOST_DRAWN = 500  # images that are drawn for a date; with more plants, they are repeated
 HOSTILE = "<script>alert('x')</script>&$\\frac{1}{0}$"
 
 
@@ -138,6 +139,11 @@ class FakeCampaign:
         return write_report.fn(str(self.root), self.campaign, self.params, self.differing, self.roles, self.scored, [])
 
     def page(self) -> str:
+        """Return the page for the reviewer."""
+        return self.store.open(self.report()).read_bytes("analysis.html").decode()
+
+    def field_page(self) -> str:
+        """Return the page for the field."""
         return self.store.open(self.report()).read_bytes("index.html").decode()
 
     def record(self) -> CampaignRecord:
@@ -168,7 +174,7 @@ class FakeCampaign:
 
         self.make("classifier", "classifier", write, {})
 
-    def _images(self, seed: int, day: str, n_plants: int, has_pixels: bool = True) -> list[dict[str, Any]]:
+    def _images(self, seed: int, day: str, n_plants: int) -> list[dict[str, Any]]:
         """Make the plants of a date, with all values that later tables need."""
         random, n = np.random.default_rng(seed), len(self.classes)
         rows: list[dict[str, Any]] = []
@@ -190,11 +196,12 @@ class FakeCampaign:
                     "cluster": cluster,
                 }
             )
-        pixels = self.draw(random, len(rows) if has_pixels else 0)
+        drawn = self.draw(random, min(n_plants, MOST_DRAWN))
+        pixels = drawn[np.arange(n_plants) % MOST_DRAWN]
 
         def write(draft: Draft) -> None:
             write_array(draft, IMAGES, pixels)
-            write_group(draft, [row["plant_id"] for row in rows][: len(pixels)], {"date": day})
+            write_group(draft, [row["plant_id"] for row in rows], {"date": day})
             fixed = {"path": "p.png", "sha256": "0", "height": 32, "width": 32}
             remarks = [{**row, **fixed, "flags": "known_blurry" if row["row"] == 3 else ""} for row in rows]
             write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, remarks))
@@ -269,13 +276,14 @@ class FakeCampaign:
 
     def _score_later(self, seed: int, day: str) -> None:
         """Write a date that was scored later; every method gets the same rows."""
-        found = self._images(seed, day, self.n_scored or self.n_plants, has_pixels=False)
+        found = self._images(seed, day, self.n_scored or self.n_plants)
         fixed = {"split": "new", "label": None, "acquired": date.fromisoformat(day)}
         rows: list[dict[str, Any]] = [{**row, **fixed} for row in found]
         for method in self.methods:
             marks: dict[str, Any] = {"method": method, **self.marks}
             scores = rows_of(self.store.open(self.roles[f"scores {method}"]), CLUSTER_SCORES)
             self._judge_day(method, day, [{**self._rate(row, scores[row["cluster"] - 1]), **marks} for row in rows])
+        self._explain(self.methods[0], day, rows)  # the report reads those of the first method alone
         self.scored |= {role: self.roles.pop(role) for role in list(self.roles) if role.endswith(day)}
 
     def _score(self, explained: list[dict[str, Any]], cluster: int) -> dict[str, Any]:
@@ -423,6 +431,10 @@ class FakeCampaign:
         ]
         self._table(f"assignments {method} {day}", ASSIGNMENTS, chosen)
         self._judge_day(method, day, rated)
+        self._explain(method, day, chosen)
+
+    def _explain(self, method: str, day: str, chosen: list[dict[str, Any]]) -> None:
+        """Write the saliency maps of images in the order of `chosen`."""
         maps = self._maps(method, [row["cluster"] for row in chosen])
         for shown, row in zip(maps, chosen, strict=True):
             shown[:] = self.flat.get(row["plant_id"], shown)

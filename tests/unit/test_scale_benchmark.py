@@ -56,7 +56,7 @@ class TestField:
             each(run)
             run.save()
             run = Run(field, None)
-        assert Store(field.store).open(run.roles["report"]).read_bytes("index.html").count(b"harvest-data")
+        assert Store(field.store).open(run.roles["report"]).read_bytes("index.html").count(b"field-data")
         assert len([role for role in run.roles if role.startswith("decisions ")]) == N_DATES
 
 

@@ -1,12 +1,15 @@
 """Read what the report shows of each date, from the artefacts of the campaign's own dates and of scored ones."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from storage.artifacts import Artifact
 from storage.tables import DECIDED, DRIFT, OBSERVATIONS, READY_COUNTS, REJECTED
 from storage.tables.parquet import iter_table
-from storage.tables.rows import days_of, rows_of
+from storage.tables.rows import Row, days_of, rows_of
+from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
+from tasks.export.walking import with_places
 from tasks.report.field.summary import FieldDay
 
 
@@ -37,14 +40,23 @@ def read_day(
     """Read one date by one saliency method."""
     images = artifacts[f"images {day}"]
     artifact = artifacts[f"decided {method} {day}"]
-    decided = rows_of(artifact, DECIDED)
+    decided, listing = rows_of(artifact, DECIDED), images.read_json("listing.json")["images"]
     return FieldDay(
         date=day,
         is_scored=is_scored,
-        rows=decision_rows(images.read_json("listing.json")["images"], decided, classes),
+        rows=rows_in_plots(decision_rows(listing, decided, classes), listing),
         n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(decided),
         rejected=rows_of(images, REJECTED),
         drift=rows_of(artifacts[f"drift {method} {day}"], DRIFT),
         counts=rows_of(artifact, READY_COUNTS),
         is_share_outside=artifact.summary["is_share_outside"],
+    )
+
+
+def rows_in_plots(rows: Sequence[Row], listing: Sequence[Row]) -> list[dict[str, Any]]:
+    """Add `row` and `number` to decision rows: as the date's listing states them, else as the id names them."""
+    stated = {entry["plant_id"]: stated_place(entry) for entry in listing}
+    places = [stated.get(row["plant_id"], {}) for row in rows]
+    return with_places(
+        {**row, "row": place.get("row"), "number": place.get("number")} for row, place in zip(rows, places, strict=True)
     )

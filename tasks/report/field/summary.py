@@ -7,11 +7,11 @@ from datetime import date
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import CHECK, HARVEST, decisions_of, is_about_harvest
-from tasks.export.decisions import check_first
+from tasks.decide.decisions import CHECK, decisions_of, is_about_harvest
 from tasks.export.looks import MEANINGS
 from tasks.export.walking import natural_key
-from tasks.report.words import CHECK_REASONS, SHARE_OUTSIDE, drift_reason
+from tasks.report.field.texts import class_name, text
+from tasks.report.words import SHARE_OUTSIDE, drift_reason
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class DaySummary:
     n_unplaced : number of plants with an answer but no position.
     left_out : reasons and counts of plants left out, the most frequent first.
     outside : why the date is outside what was validated; empty if it is not.
+    outside_words : its reasons, as words of the column `reason` of the table `drift`, or `share`.
     """
 
     date: str
@@ -72,6 +73,7 @@ class DaySummary:
     n_unanswered: int
     left_out: list[tuple[str, int]]
     outside: str
+    outside_words: list[str]
 
     @property
     def n_to_act_on(self) -> int:
@@ -88,8 +90,9 @@ def day_label(day: str) -> str:
 def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
     """Count a date's decisions."""
     tally = Counter(row["decision"] for row in day.rows)
-    reasons = [drift_reason(row["reason"]) for row in day.drift if row["is_outside"]]
-    reasons += [SHARE_OUTSIDE] * day.is_share_outside
+    outside = [row["reason"] for row in day.drift if row["is_outside"]]
+    reasons = [*map(drift_reason, outside), *[SHARE_OUTSIDE] * day.is_share_outside]
+    reason_words = [*" ".join(outside).split(), *["share"] * day.is_share_outside]
     kept = [row["answer_reliability"] for row in day.rows if row["decision"] != CHECK]
     left_out = Counter(row["reason"] for row in day.rejected)
     return DaySummary(
@@ -107,6 +110,7 @@ def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
         n_unanswered=day.n_unanswered,
         left_out=sorted(left_out.items(), key=lambda item: (-item[1], item[0])),
         outside="; ".join(dict.fromkeys(reasons)),
+        outside_words=list(dict.fromkeys(reason_words)),
     )
 
 
@@ -127,47 +131,13 @@ def mean_reliability(rows: Iterable[Row]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def lead_sentence(summary: DaySummary) -> str:
-    """Return the first sentence about a date, which names the number of plants to act on."""
-    if summary.n == 0:
-        return "No plant has an answer on this date."
-    if not summary.is_about_harvest:
-        acted_on = [f"{n} {decision}" for decision, n in summary.counts.items() if decision != CHECK]
-        return f"Of {summary.n} plants {', '.join(acted_on)}; {summary.counts[CHECK]} to check."
-    n = summary.counts[HARVEST]
-    return f"{n} plant{'' if n == 1 else 's'} to harvest, {summary.counts[CHECK]} to check."
-
-
-def reliance_sentences(summary: DaySummary) -> list[str]:
-    """Return sentences about how many plants are ready, how many answers are right, and which were corrected."""
-    if summary.n == 0:
-        return []
-    sentences: list[str] = []
-    if summary.is_about_harvest and summary.ready is not None:
-        sentences.append(ready_sentence(summary.ready, summary.n))
-    elif summary.is_about_harvest and summary.outside:
-        sentences.append("How many plants are ready is not known, because the date is outside what was validated.")
-    if summary.n_to_act_on:
-        sentences.append(
-            f"Of the {summary.n_to_act_on} answer{'' if summary.n_to_act_on == 1 else 's'} to act on, about "
-            f"{summary.n_right:.0f} {'is' if round(summary.n_right) == 1 else 'are'} expected to be right."
-        )
-    return [*sentences, changed_sentence(summary)]
-
-
-def ready_sentence(ready: tuple[float, float, float], n: int) -> str:
-    """State how many of n plants are ready, with the interval."""
-    expected, low, high = ready
-    return f"About {expected:.0f} of {n} plants are ready ({low:.0f} to {high:.0f}), certain or not."
-
-
 def changed_sentence(summary: DaySummary) -> str:
     """Return a sentence about the answers that differ from the classifier's on a date."""
     n = sum(summary.changed.values())
     if not n:
-        return "No answer of the classifier was corrected."
-    to = ", ".join(f"{count} to {answer.replace('_', ' ')}" for answer, count in sorted(summary.changed.items()))
-    return f"{n} answer{' was' if n == 1 else 's were'} corrected where the classifier is probably wrong: {to}."
+        return text("corrected.none")
+    to = [text("corrected.to", count=count, answer=class_name(name)) for name, count in sorted(summary.changed.items())]
+    return text("corrected", n=n, to=", ".join(to))
 
 
 def decision_sentence(summary: DaySummary) -> str:
@@ -204,13 +174,3 @@ def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str
 
 def _plot_order(plot: str | None) -> tuple[bool, tuple[tuple[int, str], ...]]:
     return plot is None, natural_key(plot or "")
-
-
-def to_check(day: FieldDay) -> list[Row]:
-    """Return the plants to check by hand, ordered by how much a look is worth."""
-    return check_first(row for row in day.rows if row["decision"] == CHECK)
-
-
-def reason_sentences() -> dict[str, str]:
-    """Return why a plant is to be checked, by its word, as one line each."""
-    return {word: " ".join(text.split()) for word, text in CHECK_REASONS.items()}

@@ -156,14 +156,14 @@ class TestScoredArtifacts:
     def scored(self, store: Store, day: date, fit: str = "") -> dict[str, ArtifactRef]:
         """Write a date's artefacts and record; return the artefacts about its plants."""
         made: dict[str, ArtifactRef] = {}
-        for kind in ("images", "adjusted", "saliency"):
+        for kind in ("images", "adjusted", "features"):
             recipe = Recipe(kind, 1, {"day": day.isoformat()})
             with store.create(recipe):
                 pass
             made[f"{kind} {day}" if kind == "images" else f"{kind} gradcam {day}"] = recipe.ref
         written = record(day, fit or fit_digest(ROLES)).model_copy(update={"artifacts": {**ROLES_OF_FIT, **made}})
         write_acquisition(store, written)
-        return {role: ref for role, ref in made.items() if "saliency" not in role}
+        return {role: ref for role, ref in made.items() if "features" not in role}
 
     def test_every_date_of_the_present_fit(self, store: Store) -> None:
         assert scored_artifacts(store, "field2", self.PARAMS, ROLES) == ({}, [])

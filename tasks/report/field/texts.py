@@ -1,0 +1,123 @@
+"""Keep every text of the field page in one place, also those that its scripts say: a translation is this file.
+
+A text has places for values in braces. A key that ends in `.one` is used where the value `n` is 1.
+"""
+
+from typing import Any
+
+TEXTS = {
+    "language": "en",
+    # Head.
+    "title": "{campaign}: in the field",
+    "kicker": "Harvest reliability",
+    "to-analysis": "How these answers were made, and how good they are",
+    "date": "Date",
+    "lead.harvest": "{n} plants to harvest",
+    "lead.harvest.one": "{n} plant to harvest",
+    "lead.other": "{n} of {total} plants have an answer to act on",
+    "lead.other.one": "{n} of {total} plants has an answer to act on",
+    "lead.none": "No plant has an answer on this date",
+    "decision.harvest": "harvest",
+    "decision.leave": "leave",
+    "decision.check": "check",
+    "meaning.harvest": "ready, and certain enough to act on",
+    "meaning.leave": "not ready, and certain enough to act on",
+    "meaning.check": "nothing is promised: look at the plant",
+    "meaning.other": "certain enough to act on",
+    # What is promised.
+    "promise": "At least {right} of 100 answers{which} acted on are right.",
+    "promise.evidence": "Tested on {plants} validation plants: {wrong} of their {answered} answers were wrong. The "
+    "promise holds with a confidence of {confidence} %.",
+    "promise.which": " “{answer}”",
+    "promise.lacking": "No answer{which} can be acted on yet: it is not shown that at most {tolerated} of 100 would be "
+    "wrong.",
+    "promise.more": "About {n} more checked validation plants would show it, if errors stay as frequent.",
+    "promise.more.one": "About {n} more checked validation plant would show it, if errors stay as frequent.",
+    "promise.never": "More checked plants alone would not change that: tolerate more errors, or check by hand.",
+    # What to know about a date.
+    "ready": "About {expected} of {n} plants are ready ({low} to {high}), certain or not.",
+    "ready.unknown": "How many plants are ready is not known, because the date is outside what was validated.",
+    "right": "Of the {n} answers to act on, about {right} are expected to be right.",
+    "right.one": "Of the {n} answer to act on, about {right} is expected to be right.",
+    "corrected.none": "No answer of the classifier was corrected.",
+    "corrected": "{n} answers were corrected where the classifier is probably wrong: {to}.",
+    "corrected.one": "{n} answer was corrected where the classifier is probably wrong: {to}.",
+    "corrected.to": "{count} to {answer}",
+    "unanswered": "{n} more plants have no answer here because the classifier was trained on them.",
+    "unanswered.one": "{n} more plant has no answer here because the classifier was trained on it.",
+    "left-out": "Left out: {reasons}.",
+    "left-out.why": "Why",
+    "outside": "This date is unlike what was validated: {reasons}. Look at some plants before relying on any of these "
+    "answers.",
+    "outside.clusters": "plants fall into other clusters than in validation",
+    "outside.novelty": "too many saliency maps are unlike every validation map",
+    "outside.answers": "the classifier’s answers have other shares than in validation",
+    "outside.share": "the share of ready plants is far from that on every validation date",
+    "lost": "Not shown: {dates}. The artefacts of these scored dates are no longer in the store. Score them again.",
+    "lost.one": "Not shown: {dates}. The artefacts of this scored date are no longer in the store. Score it again.",
+    "method": "Answers, map and lists come from the campaign’s first saliency method, {method}.",
+    # Why a plant is to be checked.
+    "reason.unsure": "The answer is not certain enough.",
+    "reason.unpromised": "No answer of this kind can be acted on yet.",
+    "reason.novel": "The picture is unlike everything that was validated.",
+    "reason.reviewed": "A person reviewed such plants and doubts the answer.",
+    "reason.outside": "The date is unlike what was validated.",
+    # Map. Its script and its template say these.
+    "map": "Map",
+    "map.none": "There is no map: the source gives no plant a position.",
+    "map.still": "Map of {label}. The fuller a mark, the surer its answer; grey dots have none on that date.",
+    "map.unplaced": "{n} of {total} plants have no known position and are not on the map.",
+    "map.unplaced.one": "{n} of {total} plants has no known position and is not on the map.",
+}
+LEFT_OUT = {  # reasons of the table `rejected`
+    "harvested": "harvested already",
+    "same_day": "harvested on that day",
+    "ambiguous": "whether it was ready is not known",
+    "duplicate": "picture given twice",
+    "unreadable": "picture damaged",
+    "not_an_image": "no picture",
+    "too_small": "picture too small",
+    "too_large": "picture too large",
+    "blank": "picture empty",
+    "missing_file": "picture missing",
+    "missing_raster": "no orthophoto of the plot",
+    "unreadable_raster": "orthophoto damaged",
+    "outside_raster": "outside the orthophoto",
+    "flag_turns_off": "harvest records contradict each other",
+    "two_harvest_dates": "two harvest dates",
+    "two_observations": "two observations that contradict each other",
+    "flag_contradicts_date": "harvest flag and date contradict each other",
+    "not_in_manifest": "not in the source’s list",
+    "no_split_folder": "in no folder of a split",
+    "no_class_folder": "in no folder of a class",
+}
+
+
+def text(key: str, **values: Any) -> str:
+    """Return a text of the field page with its values; whole numbers get separators of thousands.
+
+    Raises
+    ------
+    KeyError : there is no such text, or a value is missing.
+    """
+    found = TEXTS.get(f"{key}.one") if values.get("n") == 1 else None
+    return (found or TEXTS[key]).format(**{name: _shown(value) for name, value in values.items()})
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def decision_name(decision: str) -> str:
+    """Return the name of a decision for readers; a class names itself."""
+    return TEXTS.get(f"decision.{decision}", class_name(decision))
+
+
+def class_name(name: str) -> str:
+    """Return the name of a class for readers."""
+    return name.replace("_", " ")
+
+
+def left_out_name(reason: str) -> str:
+    """Return for readers why plants were left out, by the word of the table `rejected`."""
+    return LEFT_OUT.get(reason, reason.replace("_", " "))
