@@ -15,7 +15,7 @@ from tasks.classify.params import AugmentParams, GivenClassifier, TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
 from tasks.explain.params import ExplainParams
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tasks.ingest.params import AT_ONCE, ArrivalParams, IngestParams
 from tasks.measure.params import DriftParams
 from tasks.parameters import Params
@@ -107,6 +107,7 @@ class CampaignParams(Params):
     drift: DriftParams = DriftParams()
     decide: DecideParams = DecideParams()
     export: ExportParams = Field(default=ExportParams(), validate_default=True)
+    field: FieldParams = FieldParams()
 
     @field_validator("dates")
     @classmethod
@@ -126,7 +127,7 @@ class CampaignParams(Params):
         return placed
 
     def of_numbers(self) -> dict[str, Any]:
-        """Return every parameter as JSON values, except `export`, which changes no number."""
+        """Return every parameter as JSON values, except `export`, which changes nothing that a report shows."""
         return self.model_dump(mode="json", exclude={"export"})
 
     def differences_from_paper(self) -> dict[str, Any]:

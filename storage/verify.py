@@ -17,6 +17,7 @@ from storage.published.manifests import read_published
 from storage.published.publish import MANIFESTS_FOLDER, list_partitions, table_manifest
 from storage.records.acquisitions import list_acquisitions, read_acquisition
 from storage.records.campaigns import read_record
+from storage.records.checks import list_checked_files, read_checked_file
 from storage.records.results import refused_records
 from storage.records.reviews import list_reviews, read_review
 from storage.tables import TABLES
@@ -69,7 +70,7 @@ def verify_store(store: Store) -> Verification:
     problems += [p for folder in partitions for p in _partition_problems(store, folder, outdated)]
     problems += [p for folder in exports for p in _files_problems(store, folder, folder / MANIFEST)]
     problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
-    problems += refused_records(store)
+    problems += _check_problems(store) + refused_records(store)
     n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published, store.root / MANIFESTS_FOLDER))
     return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store), outdated)
 
@@ -160,6 +161,17 @@ def _review_problems(store: Store) -> list[str]:
     for path in list_reviews(store):
         try:
             read_review(path)
+        except ArtifactError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _check_problems(store: Store) -> list[str]:
+    """List records of checked plants that cannot be read."""
+    problems: list[str] = []
+    for path in list_checked_files(store):
+        try:
+            read_checked_file(path)
         except ArtifactError as error:
             problems.append(str(error))
     return problems

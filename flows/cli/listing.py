@@ -25,7 +25,7 @@ FIRST_CHANGED = {
     **dict.fromkeys(("review", "adjust"), "swaps"),
     "drift": "drift",
     "decide": "promises",
-    "export": "decisions",
+    **dict.fromkeys(("export", "field"), "decisions"),
 }
 # Kinds of artefacts in the order in which a run makes them.
 STEPS = (

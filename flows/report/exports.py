@@ -26,6 +26,7 @@ def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, Ar
             date=day,
             method=method,
             params=params.export,
+            field=params.field,
             images=roles[f"images {day}"],
             decided=roles[f"decided {method} {day}"],
             promises=roles[f"promises {method}"],

@@ -35,6 +35,12 @@ DECISIONS = TableSpec(
         READY_PROBABILITY,
         Column("check_reason", TEXT, "reasons to check, as in the table `decided`; empty without any"),
         Column("is_outside", pa.bool_(), "whether the date differs from the validation data"),
+        Column(
+            "is_audit",
+            pa.bool_(),
+            "whether the plant was drawn at random for a look, although it is not to be checked; see "
+            "`field.audit_share`",
+        ),
         Column("predicted", TEXT, "name of the class that the classifier predicts"),
         Column("is_corrected", pa.bool_(), "whether the answer differs from the predicted class"),
         CLUSTER,

@@ -18,21 +18,27 @@ from storage.tables.rows import rows_of
 from tasks.decide.decisions import CHECK, HARVEST
 from tasks.decide.promised import guarantee_sentences
 from tasks.export.looks import colours_of, looks_of
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tasks.export.plots import counted_plots
 from tasks.export.rows import export_rows
 from tasks.export.walking import walking_order, with_places
 from tasks.stage import cached_by, made_once
 
-REVISION = 5
+REVISION = 6
 
 
 def decisions_recipe(
-    campaign: str, params: ExportParams, images: ArtifactRef, decided: ArtifactRef, promises: ArtifactRef
+    campaign: str,
+    params: ExportParams,
+    field: FieldParams,
+    images: ArtifactRef,
+    decided: ArtifactRef,
+    promises: ArtifactRef,
 ) -> Recipe:
     """Return the recipe of a date's decisions, which depends on the campaign because their rows name it."""
     inputs = {"images": images, "decided": decided, "promises": promises}
-    return Recipe(KIND, REVISION, {"campaign": campaign, **params.model_dump(mode="json")}, inputs)
+    fields = {"campaign": campaign, **params.model_dump(mode="json"), "audit_share": field.audit_share}
+    return Recipe(KIND, REVISION, fields, inputs)
 
 
 @task(task_run_name="export {campaign} {date} {method}", **cached_by(decisions_recipe))
@@ -44,6 +50,7 @@ def export_decisions(
     date: date,
     method: str,
     params: ExportParams,
+    field: FieldParams,
     images: ArtifactRef,
     decided: ArtifactRef,
     promises: ArtifactRef,
@@ -51,7 +58,7 @@ def export_decisions(
     """Write the decision about every explained plant of a date."""
     observed, judged = store.open(images), store.open(decided)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
-    rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes)
+    rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes, field.audit_share)
     plots = counted_plots(rows, rows_of(judged, READY_COUNTS), classes)
     promised = tuple(guarantee_sentences(rows_of(store.open(promises), PROMISES)))
     origin = Origin(campaign, date, method, params.crs, params.licence, promised)

@@ -1,4 +1,4 @@
-"""Define the parameters of exported decisions."""
+"""Define the parameters of exported decisions, and of what people do in the field."""
 
 from typing import Literal
 
@@ -32,3 +32,16 @@ class ExportParams(Params):
     @classmethod
     def _projected_in_metres(cls, crs: str) -> str:
         return check_crs(crs)
+
+
+class FieldParams(Params):
+    """Parameters of the work in the field. They change no probability and no decision."""
+
+    audit_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the plants of each decision to act on that are drawn at random for a look, rounded up to "
+        "whole plants. Only such looks test what is promised: plants to check are chosen because they are doubtful. 0 "
+        "draws none",
+    )

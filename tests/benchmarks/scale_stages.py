@@ -231,6 +231,7 @@ class Run:
                 date=day,
                 method=METHOD,
                 params=self.params.export,
+                field=self.params.field,
                 images=self.roles[f"images {day}"],
                 decided=self.roles[f"decided {METHOD} {day}"],
                 promises=self.roles[f"promises {METHOD}"],

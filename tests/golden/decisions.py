@@ -16,7 +16,7 @@ from tasks.decide.guarantee import rank_answers
 from tasks.decide.params import DecideParams
 from tasks.decide.promises import JudgedAnswers, promise_rows
 from tasks.export import export
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tasks.export.rows import export_rows
 from tasks.measure import calibration, new_date
 from tasks.score import rate, rating, score
@@ -163,11 +163,11 @@ def golden_export() -> dict[str, Any]:
         }
         for i, plant in enumerate(plants)
     ]
-    rows = export_rows("field2", day, places[:6], decided, ("not ready", "ready"))
+    rows = export_rows("field2", day, places[:6], decided, ("not ready", "ready"), 0.05)
     made_from = (ref("images"), ref("decided"), ref("promises"))
     return {
         "rows": [{**row, "date": str(row["date"])} for row in rows],
-        "digests": digests(export.decisions_recipe("field2", ExportParams(), *made_from).ref),
+        "digests": digests(export.decisions_recipe("field2", ExportParams(), FieldParams(), *made_from).ref),
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from storage.artifacts import Draft
 from tasks.export.export import export_decisions
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tasks.publish.publish import publish_results
 from tests.support.report_campaign import DAYS, FakeCampaign
 
@@ -22,6 +22,7 @@ def write_documented_store(folder: Path) -> FakeCampaign:
             date=date.fromisoformat(day),
             method="gradcam",
             params=ExportParams(),
+            field=FieldParams(),
             images=campaign.roles[f"images {day}"],
             decided=campaign.roles[f"decided gradcam {day}"],
             promises=campaign.roles["promises gradcam"],

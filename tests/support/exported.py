@@ -10,7 +10,7 @@ from storage.artifacts import Artifact
 from storage.tables import DECIDED
 from storage.tables.rows import rows_of
 from tasks.export.export import export_decisions
-from tasks.export.params import ExportParams
+from tasks.export.params import ExportParams, FieldParams
 from tests.support.local_stores import local
 from tests.support.report_campaign import DAYS, FakeCampaign
 
@@ -62,6 +62,7 @@ def exported(folder: Path) -> Exported:
         date=date.fromisoformat(day),
         method="gradcam",
         params=ExportParams(licence=LICENCE),
+        field=FieldParams(),
         images=campaign.roles[f"images {day}"],
         decided=campaign.roles[f"decided gradcam {day}"],
         promises=campaign.roles["promises gradcam"],

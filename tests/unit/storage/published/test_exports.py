@@ -58,9 +58,10 @@ class TestRows:
         decided |= {"split": "test", "cluster": 4, "ready_probability": 0.9, "answer_reliability": 0.9}
         decided |= {"decision": "harvest", "check_reason": "", "is_outside": False}
         place: dict[str, Any] = {"plant_id": "2021_Ref_Plot2_E18", "easting": 1.5, "northing": 2.5}
-        (row,) = export_rows("field2", DAY, [place], [{**decided, **MADE}], ("not ready", "ready"))
+        (row,) = export_rows("field2", DAY, [place], [{**decided, **MADE}], ("not ready", "ready"), 1.0)
         assert row.keys() == {column.name for column in DECISIONS.columns}
         assert (row["campaign"], row["date"], row["decision"], row["label"]) == ("field2", DAY, "harvest", "ready")
+        assert row["is_audit"] is True
         assert (row["answer"], row["predicted"], row["is_corrected"]) == ("ready", "not ready", True)
         assert (row["ready_probability"], row["answer_reliability"], row["easting"]) == (0.9, 0.9, 1.5)
         assert {name: row[name] for name in MADE} == MADE

@@ -49,6 +49,7 @@ def decision(plant_id: str, easting: float | None, northing: float | None, **cha
         "ready_probability": 1 / 3,
         "check_reason": "",
         "is_outside": False,
+        "is_audit": False,
         "predicted": "not ready",
         "is_corrected": True,
         "cluster": 3,

@@ -59,9 +59,9 @@ def test_a_plot_that_the_source_states_stands_before_that_of_the_id() -> None:
 def test_exported_rows_have_what_the_source_states_of_places() -> None:
     rows = [{**decided(name, 0, 1), **dict.fromkeys(FIT, "-")} for name in ("2021_Ref_Plot2_E18", "b")]
     place = {"plot": "North", "row": "E", "number": 18, "variety": "Clapton"}
-    found = export_rows("field2", date(2024, 5, 1), [{**PLANTS[0], "place": place}], rows, CLASSES)
+    found = export_rows("field2", date(2024, 5, 1), [{**PLANTS[0], "place": place}], rows, CLASSES, 0.0)
     assert [[row[name] for name in ("plot", *STATED)] for row in found] == [["North", "E", 18, "Clapton"], [None] * 4]
-    (plain, _) = export_rows("field2", date(2024, 5, 1), PLANTS, rows, CLASSES)
+    (plain, _) = export_rows("field2", date(2024, 5, 1), PLANTS, rows, CLASSES, 0.0)
     assert not set(STATED) & set(plain), "sources without places have the rows that they had"
 
 
@@ -84,7 +84,7 @@ def test_numbers_are_those_of_the_decision() -> None:
 
 
 def test_a_row_has_the_columns_of_the_export_that_concern_the_plant() -> None:
-    of_run = {"campaign", "date", "method", "explained_class", "classifier", "clusters"}
+    of_run = {"campaign", "date", "method", "explained_class", "classifier", "clusters", "is_audit"}
     assert only(decided("a", 0, 1)).keys() == {column.name for column in DECISIONS.columns} - of_run
 
 
