@@ -35,6 +35,12 @@ SEASON_END = date(2022, 10, 31)  # by then the season has harvested every plant 
 FLIGHT = date(2023, 8, 25)  # scored date of the next year; as many standing plants are ready as on the fitted dates
 CUT_UNTIL = FLIGHT - timedelta(days=1)  # last day of the harvest table that lies beside the scored date
 NEXT_SEED = 2**30  # bit by which the seed of the next year's season differs, so that its plants are others
+LOOK_AT = {
+    "field": "which plants to harvest, leave and check, and where they stand",
+    "analysis": "how good the answers are, and how they were made",
+    "exports": "lists in walking order, maps and tours",
+}
+"""Places that show the scored date, in the order in which to look at them, and what they show."""
 IMAGE_SIZE = 96  # width and height of the demonstration's images, pixels; ResNet18's last stage has 3 x 3 positions
 
 
@@ -103,21 +109,39 @@ def flight_source(root: Path) -> FieldSource:
 
 
 def demo_results(store: "Store", record: "CampaignRecord", scored: "AcquisitionRecord") -> dict[str, Any]:
-    """Return the results of the campaign, and those of the new date as `scored`, as JSON values."""
+    """Return the results of the campaign, and those of the new date as `scored`, as JSON values.
+
+    Of the new date there are also its decisions in a sentence, and the places named in `LOOK_AT`.
+    """
+    from flows.acquisition import decided
     from flows.cli.results import results
     from flows.cli.seasons import date_results
+    from storage.published.exports import export_folder
+    from tasks.report.report import ANALYSIS
 
-    return {**results(store, record), "scored": date_results(store, scored)}
+    page = store.root / record.report
+    places = {
+        "field": f"{page}#{scored.date}",
+        "analysis": str(page.parent / ANALYSIS),
+        "exports": str(export_folder(store, record.campaign) / str(scored.date)),
+    }
+    said = {"decisions": decided(store, scored, record), "look_at": places}
+    return {**results(store, record), "scored": {**date_results(store, scored), **said}}
 
 
 def print_demo(found: dict[str, Any]) -> None:
-    """Print the results of campaign and new date, and where to look first."""
+    """Print the results of the campaign, then those of the new date, and where to look first."""
     from flows.cli.results import print_results
     from flows.cli.seasons import print_date
 
     print_results(found)
-    print()
-    print_date(found["scored"])
+    scored = found["scored"]
+    print("\nA flight of the next year, scored without labels:")
+    print_date(scored)
+    print(scored["decisions"], "look first at:", sep="\n")
+    for name, meaning in LOOK_AT.items():
+        print(f"  {meaning}: {scored['look_at'][name]}")
+    print(f"open the page: harvest open {found['campaign']} --store {Path(found['tables']).parent}")
 
 
 def write_demo_season(folder: Path, shortcut: bool, seed: int = 0) -> Path:
