@@ -2,10 +2,19 @@
 
 from docs.heads import head
 from storage.published.decisions import DECISIONS
+from storage.published.forms import CHECKED_CLASS, CHECKED_READY, Form
 from storage.published.plots import PLOTS
 from storage.published.walks import WALK
 from storage.tables import TABLES
 from storage.tables.parquet import TableSpec
+
+FILLED_IN = (
+    "The short list, the CSV and the files for maps end with these columns, which are empty. How they come back: "
+    f"[checks.md](../checks.md). Files have `{CHECKED_READY}` where classes are not ready and ready, else "
+    f"`{CHECKED_CLASS}`."
+)
+# Both columns for what was found, of which a file has one, and the others once.
+FORM = TableSpec("form", "", (Form(CHECKED_READY, {}).columns[0], *Form(CHECKED_CLASS, {}).columns))
 
 
 def tables_page() -> str:
@@ -25,6 +34,7 @@ def decisions_page() -> str:
     parts = [head("Columns of the decisions", lead), *_column_lines(DECISIONS), ""]
     for title, spec in (("The short list", WALK), ("The layer of plots", PLOTS)):
         parts += [f"## {title}", "", f"{spec.meaning[0].upper()}{spec.meaning[1:]}.", "", *_column_lines(spec), ""]
+    parts += ["## The columns to fill in", "", FILLED_IN, "", *_column_lines(FORM), ""]
     return "\n".join(parts)
 
 

@@ -12,7 +12,7 @@ from storage.artifacts.drafts import place_of
 from storage.errors import ArtifactError, InputError, OutdatedError
 from storage.places.files import Place, damages, list_files, strangers
 from storage.published.earlier import earlier_manifests, read_earlier, table_of
-from storage.published.exports import EXPORTS, KIND
+from storage.published.exports import EDITED, EXPORTS, KIND
 from storage.published.manifests import read_published
 from storage.published.publish import MANIFESTS_FOLDER, list_partitions, table_manifest
 from storage.records.acquisitions import list_acquisitions, read_acquisition
@@ -127,6 +127,7 @@ def _files_problems(store: Store, folder: Place, manifest: Place) -> list[str]:
     besides = {path.name for path in (*earlier, manifest) if path.parent == folder}
     # Files whose manifest cannot be read are reported once, so their table is not reported as an unknown file.
     besides |= {table_of(name) for name in unreadable}
+    besides |= {name for name in list_files(folder) if EDITED.search(name)}  # what people changed and a run kept
     problems = damages(folder, files) + strangers(folder, {*files, *besides})
     return [*unreadable.values(), *(f"{store.name_of(folder)}: {problem}" for problem in problems)]
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.campaigns import app as campaigns_app
+from flows.cli.commands.checks import app as checks_app
 from flows.cli.commands.dates import app as dates_app
 from flows.cli.commands.fetch import app as fetch_app
 from flows.cli.commands.init import app as init_app
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find out which harvest-readiness predictions of a classifier can be relied on.",
 )
-for commands in (init_app, campaigns_app, fetch_app, look_app, reviews_app, dates_app, stores_app):
+for commands in (init_app, campaigns_app, fetch_app, look_app, reviews_app, dates_app, checks_app, stores_app):
     app.add_typer(commands)
 
 

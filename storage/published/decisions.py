@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from storage.artifacts import Draft
 from storage.published.exports import KIND
+from storage.published.forms import Form
 from storage.published.geodata import Decimal, points_of, to_csv, to_geojson, to_geoparquet
 from storage.published.geopackage import Layer, alias, to_geopackage
 from storage.published.origin import Origin
 from storage.published.plots import PLOTS, plots_frame
-from storage.published.styles import Look, plots_style, points_style
+from storage.published.styles import COLOURED_BY, Look, plots_style, points_style
 from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, READY_PROBABILITY, SHARE, SPLIT, TEXT
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
@@ -63,8 +64,11 @@ def write_decisions(
     origin: Origin,
     decimal: Decimal,
     looks: Mapping[str, Look],
+    form: Form,
 ) -> None:
     """Write rows of `DECISIONS` as CSV, and as files for maps where any of them has a position.
+
+    All files have the columns of the form, empty. In the GeoPackage, QGIS offers its words.
 
     Parameters
     ----------
@@ -75,30 +79,31 @@ def write_decisions(
     ------
     ValueError : the rows do not fit the schema `DECISIONS` or `PLOTS`.
     """
-    table = to_arrow(DECISIONS, rows_to_columns(DECISIONS, rows))
+    spec = form.added_to(DECISIONS)
+    table = to_arrow(spec, rows_to_columns(DECISIONS, rows) | form.blank(len(rows)))
     draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))
     n_without = sum(row["easting"] is None or row["northing"] is None for row in rows)
     if n_without < len(rows):
-        notes = {**origin.notes, "columns": {column.name: column.meaning for column in DECISIONS.columns}}
+        notes = {**origin.notes, "columns": {column.name: column.meaning for column in spec.columns}}
         draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, origin.crs, notes))
         draft.write_bytes(f"{KIND}.geojson", to_geojson(table, origin.crs, notes))
-        layers = [_points_layer(table, origin.crs, looks)]
+        layers = [_points_layer(table, spec.columns, origin.crs, looks, form)]
         if plots:
             layers.append(_plots_layer(plots, rows, origin.crs))
         draft.write_bytes(f"{KIND}.gpkg", to_geopackage(layers, origin.notes, origin.day))
     draft.summary = {"n_plants": len(rows), "n_without_position": n_without}
 
 
-def _points_layer(table: pa.Table, crs: str, looks: Mapping[str, Look]) -> Layer:
-    aliases = {one.name: alias(one) for one in DECISIONS.columns}
+def _points_layer(table: pa.Table, columns: Sequence[Column], crs: str, looks: Mapping[str, Look], form: Form) -> Layer:
+    legends = {decision: look.legend for decision, look in looks.items()}
     return Layer(
         KIND,
         "Point",
         points_of(table, crs),
-        DECISIONS.columns,
-        points_style(looks, aliases, "plant_id"),
-        "points by decision, as in the report",
-        {decision: look.legend for decision, look in looks.items()},
+        columns,
+        points_style(looks, {one.name: alias(one) for one in columns}, "plant_id", form),
+        "points by decision, as in the report; plants drawn for a look have a label",
+        {COLOURED_BY: legends, form.column: form.words},
     )
 
 

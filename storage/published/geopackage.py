@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 
 import geopandas
 
-from storage.published.styles import COLOURED_BY
 from storage.tables.parquet import Column
 
 VERSION = "1.3"  # of GeoPackage: GDAL before 3.7, as in Debian 12 and QGIS 3.22, warns of 1.4
@@ -29,7 +28,7 @@ class Layer(NamedTuple):
     frame : geometries with the columns of `columns`.
     columns : meaning and unit of every column.
     style : style as QML, and `style_meaning`, what it shows.
-    values : meaning of every value of the column `decision`; empty without that column.
+    values : by column that has only some values, the meaning of each of them.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Layer(NamedTuple):
     columns: Sequence[Column]
     style: str
     style_meaning: str
-    values: Mapping[str, str]
+    values: Mapping[str, Mapping[str, str]]
 
 
 # The tables of the extension Schema (GeoPackage 1.3, annex F.9), which QGIS and GDAL read as aliases and value lists.
@@ -120,14 +119,16 @@ def _register_extension(database: sqlite3.Connection) -> None:
 
 
 def _describe_columns(database: sqlite3.Connection, layer: Layer) -> None:
-    constraints = {COLOURED_BY: COLOURED_BY} if layer.values else {}
     database.executemany(
         "INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, ?)",
-        [(layer.name, one.name, one.name, alias(one), one.meaning, constraints.get(one.name)) for one in layer.columns],
+        [
+            (layer.name, one.name, one.name, alias(one), one.meaning, one.name if one.name in layer.values else None)
+            for one in layer.columns
+        ],
     )
     database.executemany(
         "INSERT INTO gpkg_data_column_constraints VALUES (?, 'enum', ?, NULL, NULL, NULL, NULL, ?)",
-        [(COLOURED_BY, value, meaning) for value, meaning in layer.values.items()],
+        [(name, value, meaning) for name, values in layer.values.items() for value, meaning in values.items()],
     )
 
 

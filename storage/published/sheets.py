@@ -8,6 +8,7 @@ import pyarrow as pa
 from storage.artifacts import Draft
 from storage.published.decisions import DECISIONS
 from storage.published.exports import KIND
+from storage.published.forms import Form
 from storage.published.geopackage import alias
 from storage.published.origin import Origin
 from storage.published.walks import WALK, walk_rows
@@ -16,8 +17,10 @@ from storage.tables.parquet import Column, TableSpec
 
 SHORT, DETAILS, ABOUT = "Walk", "Details", "About"  # names of the sheets
 DAY_FORMAT, WHOLE_FORMAT, SHORT_FORMAT, PLAIN = "yyyy-mm-dd", "0", "0.00", "General"
+TIME_FORMAT = "yyyy-mm-dd hh:mm"
 SHARE_FORMAT = "0.000"  # of probabilities in the details
 COLOURED = "decision"  # column whose cells are coloured
+HIDDEN = ("campaign", "date")  # columns of the short list that `harvest checked` reads, and people need not see
 
 # Entries of `Origin.notes` in the sheet `ABOUT`, with the name that readers see.
 NOTES = {
@@ -31,9 +34,9 @@ NOTES = {
 
 
 def write_workbook(
-    draft: Draft, plants: Sequence[Mapping[str, Any]], origin: Origin, colours: Mapping[str, str]
+    draft: Draft, plants: Sequence[Mapping[str, Any]], origin: Origin, colours: Mapping[str, str], form: Form
 ) -> None:
-    """Write plants as a workbook with a short list, all columns, and their meaning.
+    """Write plants as a workbook with a short list to fill in, all columns, and their meaning.
 
     More than `MOST_ROWS` plants get no workbook, because spreadsheets become slow.
 
@@ -44,27 +47,37 @@ def write_workbook(
     """
     if len(plants) > MOST_ROWS:
         return
-    sheets = [
-        _sheet(SHORT, WALK, walk_rows(plants, origin.crs), [one.name for one in WALK.columns], colours),
-        _sheet(DETAILS, DECISIONS, plants, [alias(one) for one in DECISIONS.columns], colours),
-        _about(origin, len(plants)),
-    ]
+    blank = dict.fromkeys(column.name for column in form.columns)
+    walk = [{**row, **blank} for row in walk_rows(plants, origin.crs)]
+    sheets = [_short(walk, colours, form), _details(plants, colours), _about(origin, len(plants), form)]
     draft.write_bytes(f"{KIND}.xlsx", to_workbook(sheets, origin.notes, origin.day))
 
 
-def _sheet(
-    name: str,
-    spec: TableSpec,
-    rows: Sequence[Mapping[str, Any]],
-    headings: Sequence[str],
-    colours: Mapping[str, str],
-) -> Sheet:
-    decimals = SHORT_FORMAT if spec is WALK else SHARE_FORMAT
+def _short(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], form: Form) -> Sheet:
+    spec, choices = form.added_to(WALK), {form.column: tuple(form.words)}
     columns = [
-        SheetColumn(heading, _number_format(one, decimals), colours if one.name == COLOURED else {})
-        for heading, one in zip(headings, spec.columns, strict=True)
+        SheetColumn(
+            one.name,
+            _number_format(one, SHORT_FORMAT),
+            colours if one.name == COLOURED else {},
+            choices.get(one.name, ()),
+            one.name in HIDDEN,
+        )
+        for one in spec.columns
     ]
-    return Sheet(name, columns, [[row[one.name] for one in spec.columns] for row in rows])
+    return Sheet(SHORT, columns, _cells(rows, spec))
+
+
+def _details(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> Sheet:
+    columns = [
+        SheetColumn(alias(one), _number_format(one, SHARE_FORMAT), colours if one.name == COLOURED else {})
+        for one in DECISIONS.columns
+    ]
+    return Sheet(DETAILS, columns, _cells(rows, DECISIONS))
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], spec: TableSpec) -> list[list[Any]]:
+    return [[row[one.name] for one in spec.columns] for row in rows]
 
 
 def _number_format(column: Column, share_format: str) -> str:
@@ -72,16 +85,18 @@ def _number_format(column: Column, share_format: str) -> str:
         return TEXT_FORMAT
     if pa.types.is_floating(column.type):
         return SHORT_FORMAT if column.unit == "m" else share_format
+    if pa.types.is_timestamp(column.type):
+        return TIME_FORMAT
     if pa.types.is_date(column.type):
         return DAY_FORMAT
     return WHOLE_FORMAT if pa.types.is_integer(column.type) else PLAIN
 
 
-def _about(origin: Origin, n_plants: int) -> Sheet:
+def _about(origin: Origin, n_plants: int, form: Form) -> Sheet:
     """Say whose decisions the workbook holds, and what every column of the other sheets means."""
     rows = [("File", shown, "", origin.notes[name]) for name, shown in NOTES.items() if name in origin.notes]
     rows += [("File", "explained plants", "", str(n_plants))]
-    rows += [(SHORT, one.name, one.unit, one.meaning) for one in WALK.columns]
+    rows += [(SHORT, one.name, one.unit, one.meaning) for one in form.added_to(WALK).columns]
     rows += [(DETAILS, alias(one), one.unit, one.meaning) for one in DECISIONS.columns]
     headings = ("part", "name", "unit", "meaning")
     return Sheet(ABOUT, [SheetColumn(heading, TEXT_FORMAT) for heading in headings], rows)

@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from storage.artifacts import Draft
+from storage.published.forms import Form
 from storage.published.geodata import Decimal, degrees, to_csv
 from storage.published.origin import Origin
 from storage.published.tours import Stop, in_words, to_gpx, to_kml
-from storage.tables.columns import SHARE, TEXT, WHOLE
+from storage.tables.columns import DAY, SHARE, TEXT, WHOLE
 from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
 
 WALK = TableSpec(
@@ -28,10 +29,18 @@ WALK = TableSpec(
             "probability that the plant is ready, two decimals; with more than two classes, that the answer is right",
             "0..1",
         ),
-        Column("why", TEXT, "reasons to check, separated by commas; empty without any"),
+        Column(
+            "why",
+            TEXT,
+            "reasons to look at the plant, separated by commas: those to check, or `random` for a plant that was drawn "
+            "for a look; empty without any",
+        ),
         Column("position", TEXT, "latitude and longitude (WGS 84) in degrees; empty where unknown", nullable=True),
+        Column("campaign", TEXT, "name of the campaign"),
+        Column("date", DAY, "acquisition date"),
     ),
 )
+RANDOM = "random"  # why to look at a plant that is not to be checked
 
 
 def write_walk(
@@ -40,8 +49,9 @@ def write_walk(
     tours: Mapping[str, Sequence[Mapping[str, Any]]],
     origin: Origin,
     decimal: Decimal,
+    form: Form,
 ) -> None:
-    """Write a short list of all plants as CSV, and tours to some of them as GPX and KML.
+    """Write a short list of all plants as CSV with a form to fill in, and tours to some of them as GPX and KML.
 
     Parameters
     ----------
@@ -49,8 +59,8 @@ def write_walk(
     tours : such rows by name of the tour, which names its files. Plants without a position are left out. A tour to
         none has no files.
     """
-    columns = rows_to_columns(WALK, walk_rows(plants, origin.crs))
-    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(WALK, columns), decimal))
+    columns = rows_to_columns(WALK, walk_rows(plants, origin.crs)) | form.blank(len(plants))
+    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(form.added_to(WALK), columns), decimal))
     keywords = ", ".join((origin.campaign, origin.day.isoformat(), origin.method))
     for name, tour in tours.items():
         places = _degrees(tour, origin.crs)
@@ -87,17 +97,21 @@ def _degrees(plants: Sequence[Mapping[str, Any]], crs: str) -> list[tuple[float,
 
 def _walk_row(plant: Mapping[str, Any], place: tuple[float, float] | None) -> dict[str, Any]:
     return {
-        **{name: plant[name] for name in ("plot", "row", "number", "decision")},
+        **{name: plant[name] for name in ("plot", "row", "number", "decision", "campaign", "date")},
         "plant": plant["plant_id"],
         "probability": round(_probability(plant), 2),
-        "why": ", ".join(plant["check_reason"].split()),
+        "why": ", ".join(_reasons(plant)),
         "position": None if place is None else in_words(*place),
     }
 
 
 def _stop(plant: Mapping[str, Any], place: tuple[float, float]) -> Stop:
-    why = ", ".join(plant["check_reason"].split()) or f"probability {_probability(plant):.2f}"
+    why = ", ".join(_reasons(plant)) or f"probability {_probability(plant):.2f}"
     return Stop(plant["plant_id"], plant["decision"], f"{plant['decision']}: {why}", *place)
+
+
+def _reasons(plant: Mapping[str, Any]) -> list[str]:
+    return [*plant["check_reason"].split(), *([RANDOM] if plant["is_audit"] else ())]
 
 
 def _probability(plant: Mapping[str, Any]) -> float:

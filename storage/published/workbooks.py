@@ -15,6 +15,7 @@ from openpyxl.cell import Cell, WriteOnlyCell
 from openpyxl.packaging.core import DocumentProperties
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.writer.excel import ExcelWriter
 
@@ -25,6 +26,8 @@ MOST_ROWS = 100_000  # rows of the longest sheet; more would take minutes to wri
 LEAST_WIDTH, MOST_WIDTH = 8, 60  # limits of a column's width in characters; longer texts are wrapped
 FILTER_BUTTON = 3  # width in characters of the button beside a heading
 TEXT_FORMAT = "@"  # Excel keeps what is typed into such a cell as text, also after an edit
+MOST_LISTED = 255  # characters of a list of choices that Excel accepts
+MOST_SAID = 225  # characters of a message about a wrong choice that Excel accepts
 A4 = 9  # Excel's number of the paper size
 TINT = 0.35  # share of its colour that a cell's ground has, the rest is white: black text stays readable
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # earliest time that a ZIP file can hold
@@ -39,11 +42,15 @@ class SheetColumn(NamedTuple):
     ----------
     number_format : Excel's format of its numbers and dates, or `TEXT_FORMAT`.
     colours : colour `#RRGGBB` of cells by their text; other cells have none.
+    choices : texts that the program offers for a cell, and beside which it accepts none; empty: anything.
+    is_hidden : whether the column is in the file and neither shown nor printed.
     """
 
     heading: str
     number_format: str
     colours: Mapping[str, str] = {}
+    choices: Sequence[str] = ()
+    is_hidden: bool = False
 
 
 class Sheet(NamedTuple):
@@ -94,8 +101,12 @@ def _add_sheet(book: Workbook, sheet: Sheet, title: str) -> None:
     page: Any = book.create_sheet(sheet.name)
     _set_up_print(page, f"{title} {sheet.name}")
     for i, (column, width) in enumerate(zip(sheet.columns, _widths(sheet), strict=True), start=1):
-        page.column_dimensions[get_column_letter(i)].width = width
-        page.column_dimensions[get_column_letter(i)].number_format = column.number_format
+        letter = get_column_letter(i)
+        page.column_dimensions[letter].width = width
+        page.column_dimensions[letter].number_format = column.number_format
+        page.column_dimensions[letter].hidden = column.is_hidden
+        if can_offer(column.choices) and sheet.rows:
+            _offer(page, column.choices, f"{letter}2:{letter}{len(sheet.rows) + 1}")
     page.freeze_panes = "A2"
     page.auto_filter.ref = f"A1:{get_column_letter(len(sheet.columns))}{len(sheet.rows) + 1}"
     page.append([_heading(page, column.heading) for column in sheet.columns])
@@ -108,6 +119,19 @@ def _add_sheet(book: Workbook, sheet: Sheet, title: str) -> None:
                 for cell, of_text, value in zip(cells, coloured, row, strict=True)
             ]
         )
+
+
+def can_offer(choices: Sequence[str]) -> bool:
+    """Return whether a sheet can offer these texts: any, in a list that its separators and length allow."""
+    is_plain = not any(re.search('[,"]', one) for one in choices)
+    return bool(choices) and is_plain and len(",".join(choices)) <= MOST_LISTED
+
+
+def _offer(page: Any, choices: Sequence[str], cells: str) -> None:
+    offered = DataValidation(type="list", formula1=f'"{",".join(choices)}"', allow_blank=True, showErrorMessage=True)
+    offered.error = f"Choose one of: {', '.join(choices)}"[:MOST_SAID]
+    offered.add(cells)
+    page.data_validations.append(offered)
 
 
 def _set_up_print(page: Any, title: str) -> None:

@@ -48,6 +48,11 @@ class Check(BaseModel):
     decision: str
     is_audit: bool
 
+    @property
+    def said(self) -> tuple[str, str, str, datetime.datetime, str]:
+        """Return what the person said: plant, class, name, time and remark."""
+        return self.plant_id, self.found, self.checked_by, self.checked_at, self.remark
+
 
 class CheckedFile(BaseModel):
     """Record of one imported file: its name and SHA-256 (hex), who imported it and when (UTC), and its new checks."""
@@ -78,11 +83,6 @@ def keep_checks(store: Store, record: CheckedFile) -> Place:
     path = folder / f"{time}-{record.sha256[:DIGEST_DIGITS]}.json"
     write_atomically(path, record.model_dump_json(indent=1).encode())
     return path
-
-
-def is_imported(store: Store, campaign: str, day: datetime.date, sha256: str) -> bool:
-    """Return whether a file of this content has a record for this date."""
-    return any((_folder(store, campaign) / day.isoformat()).glob(f"*-{sha256[:DIGEST_DIGITS]}.json"))
 
 
 def read_checked_files(store: Store, campaign: str, day: datetime.date | None = None) -> list[CheckedFile]:

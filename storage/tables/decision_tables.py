@@ -1,4 +1,4 @@
-"""Define the tables about decisions: what is promised, what to do about every plant, and how many plants are ready."""
+"""Define the tables about decisions: what is promised, what to do, how many plants are ready, what people found."""
 
 import pyarrow as pa
 
@@ -125,4 +125,24 @@ CALIBRATION = TableSpec(
         *FITTED_COLUMNS,
     ),
     per_date=False,
+)
+CHECKS = TableSpec(
+    "checks",
+    "what people found when they looked at plants of a date, and the answer that they checked; rows are only added",
+    (
+        PLANT,
+        Column("found", TEXT, "name of the class that the person found"),
+        METHOD,
+        Column("answer", TEXT, "name of the more probable class when the check came back"),
+        Column("answer_reliability", SHARE, "probability that this answer was right", "0..1"),
+        Column("decision", TEXT, "decision about the plant at that time"),
+        Column("is_audit", pa.bool_(), "whether the plant had been drawn at random for a look (`field.audit_share`)"),
+        Column("checked_by", TEXT, "name of the person who looked at the plant"),
+        Column("checked_at", TEXT, "when the person looked at the plant", "ISO 8601, UTC"),
+        Column("remark", TEXT, "the person's remark; empty without one"),
+        Column("file", TEXT, "name of the file that the check came back in"),
+        Column("imported_by", TEXT, "name of the person who imported the file"),
+        Column("imported_at", TEXT, "when the file was imported", "ISO 8601, UTC"),
+        Column("stands", pa.bool_(), "whether the check counts: a later one of the same plant replaces it"),
+    ),
 )

@@ -1,6 +1,6 @@
 """List every table's schema by name."""
 
-from storage.tables.decision_tables import CALIBRATION, DECIDED, PROMISES, READY_COUNTS
+from storage.tables.decision_tables import CALIBRATION, CHECKS, DECIDED, PROMISES, READY_COUNTS
 from storage.tables.image_tables import ASSIGNMENTS, AUGMENTATION, EPOCHS, OBSERVATIONS, PLANTS, PREDICTIONS, REJECTED
 from storage.tables.measure_tables import AUDIT, DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import TableSpec
@@ -37,6 +37,7 @@ TABLES: dict[str, TableSpec] = {
         PROMISES,
         DECIDED,
         READY_COUNTS,
+        CHECKS,
         METRICS,
         EVALUATION,
         CALIBRATION,

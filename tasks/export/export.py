@@ -17,6 +17,7 @@ from storage.tables import DECIDED, PROMISES, READY_COUNTS
 from storage.tables.rows import rows_of
 from tasks.decide.decisions import CHECK, HARVEST
 from tasks.decide.promised import guarantee_sentences
+from tasks.export.forms import form_of
 from tasks.export.looks import colours_of, looks_of
 from tasks.export.params import ExportParams, FieldParams
 from tasks.export.plots import counted_plots
@@ -25,6 +26,7 @@ from tasks.export.walking import walking_order, with_places
 from tasks.stage import cached_by, made_once
 
 REVISION = 6
+AUDIT = "audit"  # name of the tour to plants that were drawn for a look
 
 
 def decisions_recipe(
@@ -59,12 +61,14 @@ def export_decisions(
     observed, judged = store.open(images), store.open(decided)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
     rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes, field.audit_share)
+    form = form_of(classes)
     plots = counted_plots(rows, rows_of(judged, READY_COUNTS), classes)
     promised = tuple(guarantee_sentences(rows_of(store.open(promises), PROMISES)))
     origin = Origin(campaign, date, method, params.crs, params.licence, promised)
-    write_decisions(draft, rows, plots, origin, params.decimal, looks_of(classes))
+    write_decisions(draft, rows, plots, origin, params.decimal, looks_of(classes), form)
     plants = walking_order(with_places(rows))
     # Each tour is sorted by itself, because a row without a plant to visit is passed by.
     tours = {word: walking_order(row for row in plants if row["decision"] == word) for word in (HARVEST, CHECK)}
-    write_walk(draft, plants, tours, origin, params.decimal)
-    write_workbook(draft, plants, origin, colours_of(classes))
+    tours[AUDIT] = walking_order(row for row in plants if row["is_audit"])
+    write_walk(draft, plants, tours, origin, params.decimal, form)
+    write_workbook(draft, plants, origin, colours_of(classes), form)

@@ -1,5 +1,6 @@
 """Publish the tables, decisions and report of a run under its campaign's name, and its record last."""
 
+import logging
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -23,6 +24,7 @@ from storage.tables import ACQUISITIONS, BACKFILL, REVIEWS, TABLES
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.stage import always_run, versions
 
+LOG = logging.getLogger(__name__)  # its warnings are shown on the terminal by flows/cli/options.py
 BACKFILL_REVISION = 1  # revision of the table `backfill`, raised when equal rows would mean something else
 
 # Kind of the artefacts that hold the rows of each published table.
@@ -45,6 +47,7 @@ OWNERS = {
     "promises": "promises",
     "decided": "decided",
     "ready_counts": "decided",
+    "checks": "checks",
     "metrics": "metrics",
     "evaluation": "evaluation",
     "calibration": "calibration",
@@ -74,6 +77,17 @@ def decisions_of(artifacts: dict[str, ArtifactRef], day: str) -> dict[str, Artif
     return {words[1]: artifacts[role] for role, words in roles.items() if words[0] == KIND and words[-1] == day}
 
 
+def publish_exports(store: Store, artifacts: dict[str, ArtifactRef], campaign: str, day: date) -> None:
+    """Publish the decisions of a date, and warn of files that people had changed since they were published."""
+    published = publish_decisions(store, decisions_of(artifacts, day.isoformat()), campaign, day)
+    for name, place in published.kept.items():
+        LOG.warning(
+            "%s was changed since it was written. It was kept as %s, and written anew. If somebody filled it in: "
+            "harvest checked %s --date %s %s",
+            *(name, place.name, campaign, day, place),
+        )
+
+
 @task(task_run_name="publish {campaign}", **always_run())
 def publish_results(
     store: str, campaign: str, params: dict[str, Any], artifacts: dict[str, ArtifactRef]
@@ -88,7 +102,7 @@ def publish_results(
             elif spec in (REVIEWS, ACQUISITIONS):  # an earlier run had a review, or the date was scored before
                 unpublish_table(opened, spec, campaign, day)
     for day in dates:
-        publish_decisions(opened, decisions_of(artifacts, day.isoformat()), campaign, day)
+        publish_exports(opened, artifacts, campaign, day)
     report = publish_report(opened, artifacts["report"], campaign)
     record = CampaignRecord(campaign=campaign, params=params, artifacts=artifacts, report=opened.name_of(report))
     write_record(opened, record)
@@ -120,7 +134,7 @@ def publish_date(store: Store, scored: AcquisitionRecord) -> None:
     for spec, refs in zip(per_date, sources, strict=True):
         if refs:
             publish_table(store, spec, refs, scored.campaign, scored.date)
-    publish_decisions(store, decisions_of(scored.artifacts, day), scored.campaign, scored.date)
+    publish_exports(store, scored.artifacts, scored.campaign, scored.date)
 
 
 def is_superseded(store: Store, scored: AcquisitionRecord) -> bool:

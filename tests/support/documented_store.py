@@ -1,9 +1,12 @@
 """Write a small store with everything that the documentation's Python and SQL blocks read."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+from flows.checks import import_files, publish_checks
+from flows.report.answers import answers_of
 from storage.artifacts import Draft
+from tasks.export.checking import Whose, open_audit, start_of
 from tasks.export.export import export_decisions
 from tasks.export.params import ExportParams, FieldParams
 from tasks.publish.publish import publish_results
@@ -29,7 +32,18 @@ def write_documented_store(folder: Path) -> FakeCampaign:
         )
     campaign.make("report", "report", write_page, {})
     publish_results.fn(str(folder), CAMPAIGN, campaign.params, campaign.roles)
+    write_checks(campaign, folder / "found.csv")
     return campaign
+
+
+def write_checks(campaign: FakeCampaign, file: Path) -> None:
+    """Take back what people found at every plant of the first date that was drawn at random, and publish the table."""
+    day = date.fromisoformat(DAY)
+    answers = answers_of(campaign.store, CAMPAIGN, day)
+    drawn = "\n".join(f"{plant},yes,Ada,{DAY} 14:30" for plant in open_audit(answers, []))
+    file.write_text(f"plant_id,checked_ready,checked_by,checked_at\n{drawn}\n")
+    import_files(campaign.store, answers, [file], Whose("", start_of(day)), datetime.now(UTC))
+    publish_checks(campaign.store, CAMPAIGN, day)
 
 
 def write_page(draft: Draft) -> None:

@@ -1,6 +1,7 @@
 """Check exports of a date: whose rows they hold, how they are named, and how they change with the campaign."""
 
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tasks.export.params import ExportParams
 from tasks.export.rows import export_rows
 from tasks.publish.publish import decisions_of
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import LOOKS, decision, origin
+from tests.unit.storage.published.test_geodata import FORM, LOOKS, decision, origin
 
 DAY = date(2021, 8, 23)
 AT = f"exports/field2/{DAY}"
@@ -36,7 +37,7 @@ def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
     """Write an artefact with the decision about one plant."""
     recipe = Recipe("decisions", 1, {"plant": plant, "easting": easting})
     with store.create(recipe) as draft:
-        write_decisions(draft, [decision(plant, easting, 2.0)], (), origin(), "point", LOOKS)
+        write_decisions(draft, [decision(plant, easting, 2.0)], (), origin(), "point", LOOKS, FORM)
     return recipe.ref
 
 
@@ -49,7 +50,7 @@ def files_of(*stems: str) -> list[str]:
 
 
 def publish(store: Store, **sources: ArtifactRef) -> Path:
-    return local(publish_decisions(store, sources, "field2", DAY))
+    return local(publish_decisions(store, sources, "field2", DAY).folder)
 
 
 class TestRows:
@@ -104,7 +105,7 @@ class TestCrs:
 class TestPublication:
     def test_a_set_of_files_for_every_method(self, store: Store) -> None:
         refs = {method: made(store, method) for method in ("gradcam", "occlusion_preview")}
-        assert publish_decisions(store, refs, "field2", DAY) == store.root / AT
+        assert publish_decisions(store, refs, "field2", DAY) == (store.root / AT, {})
         assert names(store) == [*files_of("gradcam", "occlusion_preview"), "manifest.json"]
         for method, ref in refs.items():
             for kind in KINDS:
@@ -138,6 +139,24 @@ class TestPublication:
         assert problem.startswith(f"{AT}: file {path.name} ")
         publish(store, gradcam=ref)
         assert path.read_bytes() == before and verify_store(store).problems == []
+
+    @pytest.mark.parametrize("is_decided_again", [False, True])
+    def test_what_people_filled_in_is_kept_beside_the_new_file(self, store: Store, is_decided_again: bool) -> None:
+        """A run after the edit writes the exports anew, of the same decisions or of others. Nothing is kept twice."""
+        first = made(store, "a")
+        path = publish(store, gradcam=first) / f"field2_{DAY}_gradcam.csv"
+        path.write_bytes(path.read_bytes() + b"filled in")
+        filled = path.read_bytes()
+        ref = made(store, "b") if is_decided_again else first
+        folder, kept = publish_decisions(store, {"gradcam": ref}, "field2", DAY)
+        name = f"field2_{DAY}_gradcam.edited-{sha256(filled).hexdigest()[:8]}.csv"
+        assert kept == {path.name: folder / name} and local(folder / name).read_bytes() == filled
+        assert path.read_bytes() == store.open(ref).read_bytes("decisions.csv")
+        assert names(store) == sorted([*files_of("gradcam"), name, "manifest.json"])
+        assert publish_decisions(store, {"gradcam": ref}, "field2", DAY).kept == {}
+        assert verify_store(store).problems == []
+        publish(store, lime=made(store, "c"))
+        assert (path.parent / name).read_bytes() == filled
 
     def test_equal_files_are_left_untouched(self, store: Store) -> None:
         ref = made(store, "a")

@@ -23,6 +23,7 @@ from rasterio.warp import transform
 
 from storage.artifacts import Artifact, Recipe, Store
 from storage.published.decisions import DECISIONS, write_decisions
+from storage.published.forms import Form
 from storage.published.geodata import harmless, to_csv
 from storage.published.origin import Origin
 from storage.published.styles import Look
@@ -34,6 +35,9 @@ LOOKS = {
     "leave": Look("square", "#0072B2", "leave: not ready"),
     "check": Look("triangle-up", "#D55E00", "check: look at the plant"),
 }
+FORM = Form("checked_ready", {"yes": "ready", "no": "not ready"})
+COLUMNS = FORM.added_to(DECISIONS).columns  # of every file
+BLANK = dict.fromkeys(column.name for column in FORM.columns)
 TEXTS = ("method", "explained_class", "classifier", "clusters")
 
 
@@ -85,7 +89,7 @@ def written(
 ) -> Artifact:
     store, recipe = Store(folder), Recipe("decisions", 1, {"crs": crs, "n": len(rows), "decimal": decimal})
     with store.create(recipe) as draft:
-        write_decisions(draft, rows, plots, origin(crs), decimal, LOOKS)
+        write_decisions(draft, rows, plots, origin(crs), decimal, LOOKS, FORM)
     return store.open(recipe.ref)
 
 
@@ -95,7 +99,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def expected(name: str) -> list[Any]:
-    return [row[name] for row in ROWS]
+    return [{**row, **BLANK}[name] for row in ROWS]
 
 
 def plain(values: Any) -> list[Any]:
@@ -104,16 +108,16 @@ def plain(values: Any) -> list[Any]:
 
 def test_geopandas_reads_the_geoparquet(artifact: Artifact) -> None:
     found = geopandas.read_parquet(local(artifact.file("decisions.parquet")))
-    assert list(found.columns) == [*(column.name for column in DECISIONS.columns), "geometry"]
-    for column in DECISIONS.columns:
+    assert list(found.columns) == [*(column.name for column in COLUMNS), "geometry"]
+    for column in COLUMNS:
         assert plain(found[column.name]) == expected(column.name), column.name
     check_points(found)
 
 
 def test_pyogrio_reads_the_geojson(artifact: Artifact) -> None:
     found = pyogrio.read_dataframe(artifact.file("decisions.geojson"))
-    assert list(found.columns) == [*(column.name for column in DECISIONS.columns), "geometry"]
-    for column in DECISIONS.columns:
+    assert list(found.columns) == [*(column.name for column in COLUMNS), "geometry"]
+    for column in COLUMNS:
         values = plain(found[column.name])
         if column.name == "date":
             values = [value.date() for value in values]
@@ -128,10 +132,10 @@ def check_points(found: geopandas.GeoDataFrame) -> None:
 
 
 def test_duckdb_reads_the_parquet_with_the_types_of_the_table(artifact: Artifact) -> None:
-    names = ", ".join(column.name for column in DECISIONS.columns)
+    names = ", ".join(column.name for column in COLUMNS)
     table = duckdb.read_parquet(str(artifact.file("decisions.parquet"))).project(names).to_arrow_table()
-    assert [field.type for field in table.schema] == [column.type for column in DECISIONS.columns]
-    assert table.to_pylist() == [{column.name: row[column.name] for column in DECISIONS.columns} for row in ROWS]
+    assert [field.type for field in table.schema] == [column.type for column in COLUMNS]
+    assert table.to_pylist() == [{column.name: {**row, **BLANK}[column.name] for column in COLUMNS} for row in ROWS]
 
 
 def test_a_geojson_follows_rfc_7946(artifact: Artifact) -> None:
@@ -154,7 +158,7 @@ def test_a_geojson_follows_rfc_7946(artifact: Artifact) -> None:
     digits = [number for pair in re.findall(r'"coordinates": \[(.*?)\]', text) for number in pair.split(",")]
     assert len(digits) == 4 and all(len(number.partition(".")[2].strip()) <= 7 for number in digits)
     assert found["description"].startswith("field2 2021-08-23 a method. ")
-    assert found["metadata"] == {**origin().notes, "columns": {one.name: one.meaning for one in DECISIONS.columns}}
+    assert found["metadata"] == {**origin().notes, "columns": {one.name: one.meaning for one in COLUMNS}}
 
 
 def test_a_model_of_rfc_7946_accepts_the_geojson(artifact: Artifact) -> None:
@@ -178,7 +182,7 @@ def test_a_geoparquet_says_what_it_holds(artifact: Artifact) -> None:
     found = geopandas.read_parquet(local(artifact.file("decisions.parquet"))).attrs
     assert (found["campaign"], found["date"], found["crs"]) == ("field2", "2021-08-23", CRS)
     assert (found["licence"], found["promise"]) == (origin().licence, origin().promises[0])
-    assert found["columns"] == {column.name: column.meaning for column in DECISIONS.columns}
+    assert found["columns"] == {column.name: column.meaning for column in COLUMNS}
 
 
 def test_the_metadata_of_a_geoparquet_follow_version_1(artifact: Artifact) -> None:

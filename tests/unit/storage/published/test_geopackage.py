@@ -15,13 +15,26 @@ import pyogrio
 import pytest
 
 from storage.artifacts import Artifact
-from storage.published.decisions import DECISIONS
 from storage.published.styles import Look, points_style
+from tasks.export.forms import form_of
 from tasks.export.looks import MARKERS, looks_of
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import CRS, LOOKS, ROWS, check_points, expected, origin, plain, written
+from tests.unit.storage.published.test_geodata import (
+    BLANK,
+    COLUMNS,
+    CRS,
+    FORM,
+    LOOKS,
+    ROWS,
+    check_points,
+    expected,
+    origin,
+    plain,
+    written,
+)
 
-NAMES = [column.name for column in DECISIONS.columns]
+NAMES = [column.name for column in COLUMNS]
+ALIASES = {name: name for name in NAMES}
 # Names of shapes in the function `decodeShape` of QGIS, of those that Plotly has too.
 SHAPES_OF_QGIS = {"circle", "square", "diamond", "pentagon", "hexagon", "triangle", "star", "octagon", "cross"}
 
@@ -88,10 +101,45 @@ def test_its_style_colours_by_decision(database: sqlite3.Connection) -> None:
         "leave": ("square", "0", "0,114,178,255", "leave: not ready"),
         "check": ("triangle", "0", "213,94,0,255", "check: look at the plant"),
     }
-    (shown,) = [field for field in style.iter("field") if field.find("editWidget") is not None]
-    assert shown.get("name") == "decision"
-    values = {one.get("value"): one.get("name") for one in shown.iter("Option") if one.get("type") == "QString"}
-    assert values == {decision: look.legend for decision, look in LOOKS.items()}
+    assert offered(style, "decision") == {decision: look.legend for decision, look in LOOKS.items()}
+
+
+def offered(style: Xml.Element, column: str) -> dict[str, str]:
+    """Return the values of a column of which QGIS lets a person choose, and what it shows for each."""
+    widget = style.find(f"fieldConfiguration/field[@name='{column}']/editWidget[@type='ValueMap']")
+    assert widget is not None
+    options = [one for one in widget.iter("Option") if one.get("type") == "QString"]
+    return {str(one.get("value")): str(one.get("name")) for one in options}
+
+
+def test_its_style_asks_what_a_person_found(database: sqlite3.Connection) -> None:
+    """The value of `(not checked)` is the one by which QGIS empties a cell."""
+    ((text,),) = database.execute("SELECT styleQML FROM layer_styles").fetchall()
+    style = Xml.fromstring(text)
+    empty = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
+    assert offered(style, "checked_ready") == {empty: "(not checked)", "yes": "yes", "no": "no"}
+    assert style.find("fieldConfiguration/field[@name='checked_at']/editWidget[@type='DateTime']") is not None
+    defaults = {one.get("field"): one.get("expression") for one in style.iter("default")}
+    assert defaults == {"checked_at": 'coalesce("checked_at", now())'}
+    editable = [one.get("name") for one in style.iterfind("editable/field") if one.get("editable") == "1"]
+    assert editable == list(BLANK)
+
+
+def test_its_style_names_plants_drawn_for_a_look(database: sqlite3.Connection) -> None:
+    ((text,),) = database.execute("SELECT styleQML FROM layer_styles").fetchall()
+    style = Xml.fromstring(text)
+    label = style.find("labeling/settings/text-style")
+    assert style.get("labelsEnabled") == "1" and label is not None
+    assert label.get("fieldName") == """CASE WHEN "is_audit" THEN 'random' END""" and label.get("isExpression") == "1"
+
+
+def test_other_classes_are_offered_by_name() -> None:
+    form = form_of(("healthy", "scab", "rot"))
+    assert form.column == "checked_class"
+    assert form_of(("not_ready", "ready")).words == {"yes": "ready", "no": "not_ready"}
+    aliases = {name: name for name in ("decision", *form.blank(0))}
+    style = Xml.fromstring(points_style({}, aliases, "plant_id", form))
+    assert list(offered(style, "checked_class").values()) == ["(not checked)", "healthy", "scab", "rot"]
 
 
 def drawn(style: Xml.Element) -> dict[str, tuple[str, ...]]:
@@ -116,9 +164,10 @@ def test_columns_have_headings_with_units_and_meanings(database: sqlite3.Connect
     assert list(headings) == NAMES
     assert headings["ready_probability"] == "ready probability (0..1)" and headings["easting"] == "easting (m)"
     said = database.execute("SELECT column_name, title, description FROM gpkg_data_columns").fetchall()
-    assert said == [(column.name, headings[column.name], column.meaning) for column in DECISIONS.columns]
+    assert said == [(column.name, headings[column.name], column.meaning) for column in COLUMNS]
     query = "SELECT constraint_name, constraint_type, value FROM gpkg_data_column_constraints ORDER BY rowid"
-    assert database.execute(query).fetchall() == [("decision", "enum", decision) for decision in LOOKS]
+    values = [("decision", "enum", decision) for decision in LOOKS]
+    assert database.execute(query).fetchall() == values + [("checked_ready", "enum", word) for word in FORM.words]
 
 
 def test_the_layer_says_whose_it_is(file: Path) -> None:
@@ -140,7 +189,7 @@ def test_no_time_of_writing_is_left_in_the_file(artifact: Artifact, tmp_path: Pa
 def test_shapes_and_colours_are_those_of_the_report(n_classes: int) -> None:
     classes = [f'class <{i}> & "more"' for i in range(n_classes)]
     looks = looks_of(classes)
-    found = drawn(Xml.fromstring(points_style(looks, {"decision": "decision"}, "plant_id")))
+    found = drawn(Xml.fromstring(points_style(looks, ALIASES, "plant_id", FORM)))
     assert list(found) == [*classes, "check"]
     assert {shape for shape, *_ in found.values()} <= SHAPES_OF_QGIS
     assert len({(shape, angle) for shape, angle, *_ in found.values()}) == n_classes + 1
@@ -150,5 +199,5 @@ def test_shapes_and_colours_are_those_of_the_report(n_classes: int) -> None:
 
 def test_a_shape_that_points_down_is_turned() -> None:
     look = Look("triangle-down", "#7A6A00", "rot")
-    found = drawn(Xml.fromstring(points_style({"rot": look}, {"decision": "decision"}, "plant_id")))
+    found = drawn(Xml.fromstring(points_style({"rot": look}, ALIASES, "plant_id", FORM)))
     assert found == {"rot": ("triangle", "180", "122,106,0,255", "rot")}

@@ -16,18 +16,19 @@ from storage.published.decisions import DECISIONS
 from storage.published.sheets import write_workbook
 from storage.published.walks import WALK
 from storage.published.workbooks import Sheet, SheetColumn, to_workbook
-from tests.unit.storage.published.test_geodata import CRS, LOOKS, origin
+from tests.unit.storage.published.test_geodata import BLANK, CRS, FORM, LOOKS, origin
 from tests.unit.storage.published.test_walks import ODD, PLANTS, degrees
 
 COLOURS = {name: look.colour for name, look in LOOKS.items()}
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+REST = ["field2", datetime(2021, 8, 23), *BLANK.values()]  # last cells of every row of the short list
 LEAST_CONTRAST = 4.5  # of black text on a ground, for people with weak eyes (WCAG 2.2, 1.4.3)
 
 
 def written(folder: Path, plants: list[dict[str, Any]]) -> Artifact:
     store, recipe = Store(folder), Recipe("decisions", 1, {})
     with store.create(recipe) as draft:
-        write_workbook(draft, plants, origin(), COLOURS)
+        write_workbook(draft, plants, origin(), COLOURS, FORM)
     return store.open(recipe.ref)
 
 
@@ -52,12 +53,46 @@ def values(page: Any) -> list[list[Any]]:
 def test_the_first_sheet_is_the_short_list(book: Any) -> None:
     assert book.sheetnames == ["Walk", "Details", "About"]
     heading, *rows = values(book["Walk"])
-    assert heading == [column.name for column in WALK.columns]
+    assert heading == [column.name for column in FORM.added_to(WALK).columns]
     ((x, y),) = degrees([365_000.0])
-    assert rows[0] == ["2021_Ref_Plot2_E18", "2", "E", 18, "harvest", 0.99, None, f"{y:.7f} N, {x:.7f} E"]
-    assert rows[3] == ["nowhere", None, None, None, "check", 0.33, "unsure", None]
+    assert rows[0] == ["2021_Ref_Plot2_E18", "2", "E", 18, "harvest", 0.99, None, f"{y:.7f} N, {x:.7f} E", *REST]
+    assert rows[3] == ["nowhere", None, None, None, "check", 0.33, "unsure", None, *REST]
     assert [row[0] for row in rows] == ["2021_Ref_Plot2_E18", ODD, "=1+1", "nowhere", "kept"]
     assert [cell.number_format for cell in book["Walk"][2]][:6] == ["@", "@", "@", "0", "@", "0.00"]
+
+
+def test_the_short_list_is_filled_in_from_a_list_of_words(book: Any) -> None:
+    """Openpyxl reads the rule of Excel; `harvest checked` reads campaign and date, which are not printed."""
+    (offered,) = book["Walk"].data_validations.dataValidation
+    assert (offered.type, offered.formula1, offered.allowBlank, offered.showErrorMessage) == (
+        "list",
+        '"yes,no"',
+        True,
+        True,
+    )
+    headings = {cell.value: cell.column_letter for cell in book["Walk"][1]}
+    letter = headings["checked_ready"]
+    assert str(offered.sqref) == f"{letter}2:{letter}{len(PLANTS) + 1}"
+    columns = book["Walk"].column_dimensions
+    assert [name for name, one in headings.items() if columns[one].hidden] == ["campaign", "date"]
+    assert columns[headings["checked_at"]].number_format == "yyyy-mm-dd hh:mm"
+    assert book["Details"].data_validations.dataValidation == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "is_offered"),
+    [
+        (("scab", "rot"), True),
+        (("a, b", "c"), False),
+        (('5"', "c"), False),
+        (("a" * 200, "b" * 60), False),
+    ],
+)
+def test_words_that_a_list_cannot_hold_are_not_offered(choices: tuple[str, ...], is_offered: bool) -> None:
+    """Excel separates choices by commas, ends them by a quotation mark, and reads 255 characters of them."""
+    page = Sheet("s", [SheetColumn("h", "@", choices=choices)], [["x"]])
+    book = opened(to_workbook([page], origin().notes, date(2021, 8, 23)))
+    assert [one.formula1 for one in book["s"].data_validations.dataValidation] == ['"scab,rot"'] * is_offered
 
 
 def test_the_second_sheet_has_every_column_under_a_heading_with_its_unit(book: Any) -> None:
@@ -77,7 +112,7 @@ def test_the_third_sheet_says_whose_it_is_and_what_columns_mean(book: Any) -> No
     heading, *rows = values(book["About"])
     assert heading == ["part", "name", "unit", "meaning"]
     said = {(part, name): (unit, meaning) for part, name, unit, meaning in rows}
-    assert len(said) == len(rows) == 7 + len(WALK.columns) + len(DECISIONS.columns)
+    assert len(said) == len(rows) == 7 + len(WALK.columns) + len(FORM.columns) + len(DECISIONS.columns)
     assert said["File", "campaign"] == (None, "field2") and said["File", "acquisition date"] == (None, "2021-08-23")
     assert said["File", "coordinate reference system of easting and northing"][1] == CRS
     assert said["File", "saliency method"][1] == "a method" and said["File", "explained plants"][1] == "5"

@@ -14,7 +14,7 @@ from storage.artifacts import Artifact, Recipe, Store
 from storage.published.tours import in_words
 from storage.published.walks import WALK, write_walk
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import CRS, decision, origin
+from tests.unit.storage.published.test_geodata import BLANK, CRS, FORM, decision, origin
 
 GPX, KML = "{http://www.topografix.com/GPX/1/1}", "{http://www.opengis.net/kml/2.2}"
 ORDER_OF_WPT = ["name", "cmt", "desc", "src", "link", "sym", "type"]  # of the schema's `wptType`
@@ -39,7 +39,7 @@ def written(folder: Path, plants: list[dict[str, Any]], decimal: Any = "point") 
     store, recipe = Store(folder), Recipe("decisions", 1, {})
     tours = {word: [row for row in plants if row["decision"] == word] for word in ("harvest", "check")}
     with store.create(recipe) as draft:
-        write_walk(draft, plants, tours, origin(), decimal)
+        write_walk(draft, plants, tours, origin(), decimal, FORM)
     return store.open(recipe.ref)
 
 
@@ -56,10 +56,12 @@ def degrees(eastings: list[float]) -> list[tuple[float, float]]:
 
 def test_pandas_reads_the_list_in_its_order(artifact: Artifact) -> None:
     found: Any = pd.read_csv(local(artifact.file("walk.csv")), dtype={"number": "Int64"})
-    assert list(found.columns) == [column.name for column in WALK.columns]
+    assert list(found.columns) == [column.name for column in FORM.added_to(WALK).columns]
     assert found["plant"].tolist() == ["2021_Ref_Plot2_E18", ODD, "'=1+1", "nowhere", "kept"]
     assert found["probability"].round(2).tolist() == [0.99, 0.5, 0.33, 0.33, 0.0]  # the answer's where none is ready
     assert found["why"].fillna("").tolist() == ["", "unsure, novel", "outside", "unsure", ""]
+    assert set(found["campaign"]) == {"field2"} and set(found["date"]) == {"2021-08-23"}
+    assert found[list(BLANK)].isna().all().all()
     assert found.iloc[0][["plot", "row", "number"]].tolist() == [2, "E", 18]
     ((x, y),) = degrees([365_000.0])
     assert found["position"][0] == f"{y:.7f} N, {x:.7f} E" and pd.isna(found["position"][3])
@@ -69,6 +71,18 @@ def test_no_cell_of_the_list_is_longer_than_a_person_reads(artifact: Artifact) -
     lines = local(artifact.file("walk.csv")).read_text("utf-8-sig").splitlines()
     for row in list(csv.reader(lines))[1:]:
         assert len(row[5]) <= len("0.99") and len(row[7]) <= len("50.6172445 N, 7.0916804 E")
+
+
+def test_plants_drawn_for_a_look_say_so(tmp_path: Path) -> None:
+    drawn = [plant("a", 365_000.0, is_audit=True), plant("b", 365_001.0, check_reason="unsure", decision="check")]
+    artifact = written(tmp_path, drawn)
+    rows = csv.DictReader(artifact.read_bytes("walk.csv").decode("utf-8-sig").splitlines())
+    assert [(row["plant"], row["decision"], row["why"]) for row in rows] == [
+        ("a", "harvest", "random"),
+        ("b", "check", "unsure"),
+    ]
+    stop = Xml.fromstring(artifact.read_bytes("harvest.gpx")).find(f"{GPX}wpt")
+    assert stop is not None and stop.findtext(f"{GPX}desc") == "harvest: random"
 
 
 def test_a_decimal_comma_separates_columns_by_semicolons(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from storage.artifacts import Recipe, Store
 from storage.errors import ArtifactError
-from storage.records.checks import Check, CheckedFile, is_imported, keep_checks, read_checks, standing_checks
+from storage.records.checks import Check, CheckedFile, keep_checks, read_checks, standing_checks
 from storage.verify import verify_store
 from tests.support.local_stores import local
 
@@ -53,15 +53,6 @@ def test_files_are_kept_beside_each_other_in_order_of_import(tmp_path: Path) -> 
     assert [one.plant_id for one in read_checks(store, "field")] == ["P1", "P9", "P2"]
     assert [one.plant_id for one in read_checks(store, "field", DAY)] == ["P1", "P2"]
     assert read_checks(store, "other") == []
-
-
-def test_a_file_is_known_by_its_content_and_date(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    keep_checks(store, checked_file(check("P1", "ready")))
-    assert is_imported(store, "field", DAY, "a" * 64)
-    assert not is_imported(store, "field", DAY, "b" * 64)
-    assert not is_imported(store, "field", DAY + timedelta(days=1), "a" * 64)
-    assert not is_imported(store, "other", DAY, "a" * 64)
 
 
 def test_the_later_look_stands_whenever_it_came_back() -> None:

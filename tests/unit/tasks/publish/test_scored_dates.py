@@ -15,7 +15,7 @@ from storage.tables.parquet import write_table
 from storage.verify import verify_store
 from tasks.publish.publish import publish_acquisition, publish_date, publish_results, publish_scored
 from tests.support.local_stores import local
-from tests.unit.storage.published.test_geodata import LOOKS, decision, origin
+from tests.unit.storage.published.test_geodata import FORM, LOOKS, decision, origin
 from tests.unit.storage.tables.test_tables import columns
 
 DAY, OWN_DAY = date(2021, 9, 6), date(2021, 8, 23)
@@ -48,7 +48,7 @@ def scored(store: Store, fitted: CampaignRecord, plant: str, name: str = "field2
     with store.create(rows) as draft:
         write_table(draft, REJECTED, {column.name: [plant] for column in REJECTED.columns})
     with store.create(files) as draft:
-        write_decisions(draft, [decision(plant, 1.0, 2.0)], (), origin(), "point", LOOKS)
+        write_decisions(draft, [decision(plant, 1.0, 2.0)], (), origin(), "point", LOOKS, FORM)
     artifacts = {f"images {DAY}": rows.ref, f"decisions gradcam {DAY}": files.ref}
     fit = fit_digest(fitted.artifacts)
     return AcquisitionRecord(
