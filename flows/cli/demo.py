@@ -1,9 +1,12 @@
-"""Write synthetic seasons to disk, and define the campaign and the new date of `harvest demo`.
+"""Write synthetic seasons to disk, and define the campaign, new date and checks of `harvest demo`.
 
 The demonstration is small enough for two processor cores without a GPU. A season with harvest dates is analysed. Then a
-flight of the next year is scored, while plants still stand and nobody knows when they will be cut.
+flight of the next year is scored, while plants still stand and nobody knows when they will be cut. At last somebody
+looks at some of these plants, and what was promised is compared with what was found.
 """
 
+import csv
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from flows.parameters import CampaignParams
+from storage.published.forms import AT, BY, REMARK
+from storage.tables.rows import Row
 from tasks.classify.params import AugmentParams, TrainParams
+from tasks.decide.decisions import CHECK
 from tasks.decide.params import DecideParams
 from tasks.ingest.params import IngestParams
 from tasks.sources.field.plants_file import PlantsFile
@@ -22,12 +28,13 @@ from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layout_files import Layout
 from tasks.sources.synthetic.layouts import WrittenSeason, write_season
 from tasks.sources.synthetic.params import SeasonParams
-from tasks.sources.synthetic.season import SPACING, grow_season
+from tasks.sources.synthetic.season import SPACING, Season, grow_season
 
 if TYPE_CHECKING:
     from storage.artifacts import Store
     from storage.records.acquisitions import AcquisitionRecord
     from storage.records.campaigns import CampaignRecord
+    from tasks.export.checking import Answers
 
 # Dates of another year than the paper's, so that nobody compares a synthetic season's counts with the paper's.
 DATES = (date(2022, 8, 23), date(2022, 8, 25), date(2022, 8, 30), date(2022, 9, 3))
@@ -35,6 +42,7 @@ SEASON_END = date(2022, 10, 31)  # by then the season has harvested every plant 
 FLIGHT = date(2023, 8, 25)  # scored date of the next year; as many standing plants are ready as on the fitted dates
 CUT_UNTIL = FLIGHT - timedelta(days=1)  # last day of the harvest table that lies beside the scored date
 NEXT_SEED = 2**30  # bit by which the seed of the next year's season differs, so that its plants are others
+LOOKED_AT = f"{FLIGHT}T14:00+02:00"  # time at which somebody looks at plants of the scored date
 LOOK_AT = {
     "field": "which plants to harvest, leave and check, and where they stand",
     "analysis": "how good the answers are, and how they were made",
@@ -108,8 +116,45 @@ def flight_source(root: Path) -> FieldSource:
     )
 
 
-def demo_results(store: "Store", record: "CampaignRecord", scored: "AcquisitionRecord") -> dict[str, Any]:
-    """Return the results of the campaign, and those of the new date as `scored`, as JSON values.
+def look_at_plants(store: "Store", campaign: str, folder: Path, shortcut: bool, seed: int = 0) -> dict[str, Any]:
+    """Take back what somebody finds at plants of the scored date, as `harvest checked` does, and return what it says.
+
+    What is found is the true state, which the season alone knows. The file lies beside the drawn seasons.
+    """
+    from flows.cli.commands.checks import take_back
+    from flows.report.answers import answers_of
+    from tasks.export.checking import Whose, start_of
+
+    answers = answers_of(store, campaign, FLIGHT)
+    path = folder / f"checked-{'shortcut' if shortcut else 'plain'}-{seed}.csv"
+    write_work_sheet(
+        path, answers, plants_to_look_at(answers.rows.values()), grow_season(flight_season(shortcut, seed))
+    )
+    return take_back(store, answers, [path], Whose("", start_of(FLIGHT)))
+
+
+def plants_to_look_at(rows: Iterable[Row]) -> list[Row]:
+    """Return the plants that were drawn at random for a look, and the plants to check in the first plot."""
+    return [row for row in rows if row["is_audit"] or (row["decision"] == CHECK and row["plot"] == "1")]
+
+
+def write_work_sheet(path: Path, answers: "Answers", rows: Iterable[Row], season: Season) -> None:
+    """Write the form of the field page as somebody fills it in who sees the true state of these plants."""
+    form = answers.form
+    word = {name: word for word, name in form.words.items()}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        sheet = csv.writer(file)
+        sheet.writerow(("campaign", "date", "plant_id", "decision", form.column, BY, AT, REMARK))
+        for row in rows:
+            found = word[season.observation(row["plant_id"], answers.day).state]
+            about = (answers.campaign, answers.day, row["plant_id"], row["decision"])
+            sheet.writerow((*about, found, "Demo", LOOKED_AT, "true state of the drawing"))
+
+
+def demo_results(
+    store: "Store", record: "CampaignRecord", scored: "AcquisitionRecord", checked: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the results of the campaign, those of the new date as `scored` and of checks as `checked`, as JSON values.
 
     Of the new date there are also its decisions in a sentence, and the places named in `LOOK_AT`.
     """
@@ -126,11 +171,12 @@ def demo_results(store: "Store", record: "CampaignRecord", scored: "AcquisitionR
         "exports": str(export_folder(store, record.campaign) / str(scored.date)),
     }
     said = {"decisions": decided(store, scored, record), "look_at": places}
-    return {**results(store, record), "scored": {**date_results(store, scored), **said}}
+    return {**results(store, record), "scored": {**date_results(store, scored), **said}, "checked": checked}
 
 
 def print_demo(found: dict[str, Any]) -> None:
-    """Print the results of the campaign, then those of the new date, and where to look first."""
+    """Print the results of the campaign, then those of the new date and of checks, and where to look first."""
+    from flows.cli.commands.checks import print_checked
     from flows.cli.results import print_results
     from flows.cli.seasons import print_date
 
@@ -138,7 +184,10 @@ def print_demo(found: dict[str, Any]) -> None:
     scored = found["scored"]
     print("\nA flight of the next year, scored without labels:")
     print_date(scored)
-    print(scored["decisions"], "look first at:", sep="\n")
+    print(scored["decisions"])
+    print("\nWhat somebody finds who looks at some of these plants:")
+    print_checked(found["checked"])
+    print("\nlook first at:")
     for name, meaning in LOOK_AT.items():
         print(f"  {meaning}: {scored['look_at'][name]}")
     print(f"open the page: harvest open {found['campaign']} --store {Path(found['tables']).parent}")

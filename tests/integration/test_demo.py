@@ -5,6 +5,7 @@ A smaller season with a shortcut is analysed in test_shortcut.py.
 
 import csv
 import json
+import math
 import os
 import re
 import subprocess
@@ -166,10 +167,29 @@ def test_what_is_promised_holds_on_the_new_date(decided: list[dict[str, Any]], t
     assert sum(answers[row["answer"]] == truth[row["plant_id"]] for row in acted) / len(acted) >= 0.8
 
 
+def test_what_somebody_finds_comes_back_as_it_is(
+    shortcut: dict[str, Any], decided: list[dict[str, Any]], truth: dict[str, str]
+) -> None:
+    """The table `checks` has the true state of all plants that were drawn for a look, and of some to check."""
+    folder = Path(shortcut["tables"]) / f"checks/campaign=demo-shortcut-0/date={FLIGHT}"
+    checks = [row for file in folder.glob("*.parquet") for row in load_table(file, TABLES["checks"]).to_pylist()]
+    assert {row["plant_id"]: row["found"] for row in checks}.items() <= truth.items() and len(checks) > 20
+    decision = {row["plant_id"]: row["decision"] for row in decided}
+    audit = Counter(decision[row["plant_id"]] for row in checks if row["is_audit"])
+    assert audit == {name: math.ceil(0.05 * Counter(decision.values())[name]) for name in ("harvest", "leave")}
+    others = {decision[row["plant_id"]] for row in checks if not row["is_audit"]}
+    assert others == {"check"} and shortcut["checked"]["open_audit"] == []
+    wrong = Counter(row["decision"] for row in checks if row["found"] != row["answer"])
+    said = {row["decision"]: (row["n"], row["n_wrong"]) for row in shortcut["checked"]["decisions"]}
+    assert said == {name: (n, wrong[name]) for name, n in Counter(row["decision"] for row in checks).items()}
+
+
 def test_second_demo_in_another_prefect_home_is_cached(shortcut: dict[str, Any], folder: Path) -> None:
     with started_demo(folder, "another-home") as demo:
         again, logs = outcome(demo)
+    (before,), (file,) = (found["checked"].pop("files") for found in (shortcut, again))
     assert again == shortcut
+    assert file == {**before, "n_new": 0, "n_known": before["n_new"]}  # checks are recorded once
     finished = [line for line in logs.splitlines() if "Finished in state" in line and "Task run" in line]
     ran = {line.split("'")[1].split()[0] for line in finished if "Cached" not in line}
     assert ran == {"survey", "rehearse", "publish", "await", "check", "reuse"}

@@ -44,9 +44,10 @@ def demo(
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Draw a synthetic season, analyse it from images to report, score a new date, and print the results.
+    """Draw a synthetic season, analyse it from images to report, score and check a new date, and print the results.
 
-    The new date is a flight of the next year, with an orthophoto and without labels. Some 300 plants stand.
+    The new date is a flight of the next year, with an orthophoto and without labels. Some 300 plants stand. What
+    somebody finds who looks at some of them comes back as with `harvest checked`.
     """
     configure_prefect(logs)
     server = begin_server()
@@ -58,6 +59,7 @@ def demo(
         demo_campaign,
         demo_results,
         flight_source,
+        look_at_plants,
         print_demo,
         write_demo_season,
         write_flight,
@@ -71,7 +73,8 @@ def demo(
     store = Store(folder / "store")
     record = analyse_campaign(demo_campaign(name, root), store.address)
     scored = score_acquisition(name, FLIGHT, store.address, source=flight_source(flight), arrival=AT_ONCE)
-    print_found(demo_results(store, record, scored), as_json, print_demo)
+    checked = look_at_plants(store, name, folder, shortcut, seed)
+    print_found(demo_results(store, record, scored, checked), as_json, print_demo)
 
 
 @app.command()

@@ -1,11 +1,24 @@
-"""Test the new date of `harvest demo`: what stands in the drawn field, and that its source knows no label."""
+"""Test the new date of `harvest demo`: what stands, that its source knows no label, and what somebody finds there."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.cli.demo import CUT_UNTIL, FLIGHT, demo_season, flight_season, flight_source, write_synthetic_season
+from flows.cli.demo import (
+    CUT_UNTIL,
+    FLIGHT,
+    demo_season,
+    flight_season,
+    flight_source,
+    plants_to_look_at,
+    write_synthetic_season,
+    write_work_sheet,
+)
+from tasks.export.checking import Answers, Whose, checks_of, start_of
+from tasks.export.entries import read_entries
+from tasks.export.forms import form_of
 from tasks.ingest.labels import label_observations
 from tasks.sources.synthetic.season import grow_season
 
@@ -48,3 +61,30 @@ def test_what_stands_on_the_date_has_no_label_and_no_split(root: Path) -> None:
     assert {one.reason for one in left_out} == {"harvested"}
     cut = [plant.harvest for plant in season.plants if state[plant.plant_id] == "harvested"]
     assert max(day for day in cut if day is not None) <= CUT_UNTIL == FLIGHT - timedelta(days=1)
+
+
+def test_somebody_looks_at_drawn_plants_and_at_those_to_check_in_the_first_plot(tmp_path: Path) -> None:
+    """The form comes back as it would from the page, with the true states and nothing else."""
+    season = grow_season(PARAMS)
+    standing = [one for one in season.observations if one.state != "harvested"][:5]
+    decided = [("harvest", "1", True), ("leave", "3", True), ("check", "1", False), ("check", "2", False)]
+    decided += [("harvest", "1", False)]
+    rows: list[dict[str, Any]] = [
+        {
+            "plant_id": one.plant.plant_id,
+            **dict(zip(("decision", "plot", "is_audit"), some, strict=True)),
+            "method": "gradcam",
+            "answer": "ready",
+            "answer_reliability": 0.9,
+        }
+        for one, some in zip(standing, decided, strict=True)
+    ]
+    chosen = plants_to_look_at(rows)
+    assert chosen == rows[:3]
+    of_plant = {row["plant_id"]: row for row in rows}
+    answers = Answers("toy", FLIGHT, form_of(("not ready", "ready")), (), of_plant, frozenset(of_plant))
+    write_work_sheet(tmp_path / "form.csv", answers, chosen, season)
+    entries = read_entries(tmp_path / "form.csv", answers.form, "toy", FLIGHT)
+    checks = checks_of("form.csv", entries.rows, answers, Whose("", start_of(FLIGHT)), datetime.now(UTC))
+    assert [(one.plant_id, one.found) for one in checks] == [(one.plant.plant_id, one.state) for one in standing[:3]]
+    assert {(one.checked_by, one.checked_at.isoformat()) for one in checks} == {("Demo", f"{FLIGHT}T12:00:00+00:00")}
