@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-
 help:  ## print the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## draw a synthetic season and analyse it from images to report
+demo: $(INSTALLED)  ## draw a synthetic season, analyse it from images to report, and score a new date
 	$(BIN)/harvest demo
 
 test: $(INSTALLED)  ## run the quick tests: under five minutes; no server, database or browser

@@ -16,7 +16,7 @@ from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
 from tasks.explain.params import ExplainParams
 from tasks.export.params import ExportParams, FieldParams
-from tasks.ingest.params import ArrivalParams, IngestParams
+from tasks.ingest.params import AT_ONCE, ArrivalParams, IngestParams
 from tasks.measure.params import DriftParams
 from tasks.parameters import Params
 from tasks.score.params import ScoreParams
@@ -229,7 +229,7 @@ class BackfillParams(Params):
         "is an upper bound too",
     )
     # Files of past seasons are no longer being copied, so a backfill does not wait for them unless it is told to.
-    arrival: ArrivalParams = ArrivalParams(settle_seconds=0, patience_minutes=0)
+    arrival: ArrivalParams = AT_ONCE
     seasons: tuple[Season, ...] = Field(
         min_length=1, description="Seasons to score, one table for each; their names must differ"
     )

@@ -1,7 +1,8 @@
-"""Announce new dates to a server, and print the rows of a backfill."""
+"""Announce new dates to a server, and print a scored date or the rows of a backfill."""
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,6 +10,33 @@ from rich.table import Table
 
 from storage.errors import InputError
 from storage.tables.rows import Row
+
+if TYPE_CHECKING:
+    from storage.artifacts import Store
+    from storage.records.acquisitions import AcquisitionRecord
+
+
+def date_results(store: "Store", record: "AcquisitionRecord") -> dict[str, Any]:
+    """Return the counts of a scored date, the digest of its fit, and where its exports lie, as JSON values."""
+    from flows.acquisition import acquisition_rows
+    from flows.report.exports import exports_of
+
+    return {
+        "campaign": record.campaign,
+        "date": str(record.date),
+        "fit": record.fit,
+        "rows": acquisition_rows(store, record),
+        "exports": exports_of(store, record.campaign, record.artifacts),
+    }
+
+
+def print_date(found: dict[str, Any]) -> None:
+    """Print the counts of a scored date, and where its exports lie."""
+    from flows.acquisition import sentence
+    from flows.cli.results import export_lines
+
+    lines = [*map(sentence, found["rows"]), *(export_lines(found["exports"]) if found["exports"] else ())]
+    print(f"{found['campaign']} {found['date']}, scored by the fit {found['fit']}:", *lines, sep="\n")
 
 
 def print_rows(rows: Sequence[Row]) -> None:

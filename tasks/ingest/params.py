@@ -81,3 +81,6 @@ class ArrivalParams(Params):
     def marker_of(self, day: date) -> str | None:
         """Return the name of a date's marker, in which `{date}` is replaced by YYYY-MM-DD."""
         return None if self.marker is None else self.marker.replace("{date}", day.isoformat())
+
+
+AT_ONCE = ArrivalParams(settle_seconds=0, patience_minutes=0)  # rules of a date whose files are read as they are now

@@ -44,22 +44,37 @@ def demo(
     as_json: JsonOption = False,
     logs: LogsOption = False,
 ) -> None:
-    """Draw a synthetic season, analyse it from images to report, and print the results."""
+    """Draw a synthetic season, analyse it from images to report, score and check a new date, and print the results.
+
+    The new date is a flight of the next year, with an orthophoto and without labels. Some 300 plants stand. What
+    somebody finds who looks at some of them comes back as with `harvest checked`.
+    """
     configure_prefect(logs)
     server = begin_server()
     import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
+    from flows.acquisition import score_acquisition
     from flows.campaign import analyse_campaign
-    from flows.cli.demo import demo_campaign, write_demo_season
+    from flows.cli.demo import (
+        FLIGHT,
+        demo_campaign,
+        demo_results,
+        flight_source,
+        look_at_plants,
+        print_demo,
+        write_demo_season,
+        write_flight,
+    )
     from storage.artifacts import Store
+    from tasks.ingest.params import AT_ONCE
 
     name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
-    root = write_demo_season(folder, shortcut, seed)
+    root, flight = (write(folder, shortcut, seed).absolute() for write in (write_demo_season, write_flight))
     await_server(server)
-    record = analyse_campaign(demo_campaign(name, root.absolute()), Store(folder / "store").address)
-    _show(str(folder / "store"), record, as_json)
-    if not as_json:
-        store = folder / "store"
-        print(f"store:   {store}", f"open the report: harvest open {name} --store {store}", sep="\n")
+    store = Store(folder / "store")
+    record = analyse_campaign(demo_campaign(name, root), store.address)
+    scored = score_acquisition(name, FLIGHT, store.address, source=flight_source(flight), arrival=AT_ONCE)
+    checked = look_at_plants(store, name, folder, shortcut, seed)
+    print_found(demo_results(store, record, scored, checked), as_json, print_demo)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Define the command `harvest checked`, which takes back what people found in the field."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,9 @@ from flows.cli.options import DEFAULT_STORE, CampaignArgument, JsonOption, Store
 from storage.errors import InputError
 
 if TYPE_CHECKING:
+    from storage.artifacts import Store
     from storage.records.checks import Check, Contradiction
+    from tasks.export.checking import Answers, Whose
 
 app = typer.Typer()
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]  # how --at may be written
@@ -48,7 +51,6 @@ def checked(
     """
     from flows.parameters import check_campaign_name
     from storage.artifacts import Store
-    from storage.records.campaigns import find_record
 
     check_campaign_name(campaign)
     check_files(files)
@@ -57,17 +59,31 @@ def checked(
 
     answers = answers_of(opened, campaign, day)
     configure_prefect(logs=False)
-    from flows.checks import checks_of_date, import_files, publish_checks, renew_after_checks
-    from tasks.export.checking import Whose, open_audit, start_of, tally
+    from tasks.export.checking import Whose, start_of
 
     whose = Whose(by, start_of(day) if at is None else at.astimezone())
-    imported = import_files(opened, answers, files, whose, datetime.now(UTC))
-    table = publish_checks(opened, campaign, day)
-    record = find_record(opened, campaign)
+    print_found(take_back(opened, answers, files, whose), as_json, print_checked)
+
+
+def take_back(store: "Store", answers: "Answers", files: Sequence[Path], whose: "Whose") -> dict[str, Any]:
+    """Record what files say that people found, write table and report again, and return what it says as JSON values.
+
+    Raises
+    ------
+    InputError : a file is refused; nothing is recorded then.
+    """
+    from flows.checks import checks_of_date, import_files, publish_checks, renew_after_checks
+    from storage.records.campaigns import find_record
+    from tasks.export.checking import open_audit, tally
+
+    campaign, day = answers.campaign, answers.day
+    imported = import_files(store, answers, files, whose, datetime.now(UTC))
+    table = publish_checks(store, campaign, day)
+    record = find_record(store, campaign)
     if record is not None:  # a season scored with another campaign's fit has no report
-        renew_after_checks(opened, campaign)
-    standing, contradictions = checks_of_date(opened, campaign, day)
-    found = {
+        renew_after_checks(store, campaign)
+    standing, contradictions = checks_of_date(store, campaign, day)
+    return {
         "campaign": campaign,
         "date": day.isoformat(),
         "untimed": whose.at.isoformat(),
@@ -76,9 +92,8 @@ def checked(
         "contradictions": [_contradiction(one) for one in contradictions],
         "open_audit": open_audit(answers, [one.plant_id for one in standing]),
         "table": str(table),
-        "report": None if record is None else str(opened.root / record.report),
+        "report": None if record is None else str(store.root / record.report),
     }
-    print_found(found, as_json, print_checked)
 
 
 def check_files(files: list[Path]) -> None:

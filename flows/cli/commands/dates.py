@@ -51,27 +51,19 @@ def score(
     check_dates(recorded_params(record.params).source, [acquired.date()])
     configure_prefect(logs)
     server = begin_server()
-    from flows.acquisition import acquisition_rows, score_acquisition, sentence
-    from flows.cli.results import export_lines
-    from flows.report.exports import exports_of
+    from flows.acquisition import score_acquisition
+    from flows.cli.seasons import date_results, print_date
     from tasks.ingest.arrival import NotSettled
-    from tasks.ingest.params import ArrivalParams
+    from tasks.ingest.params import AT_ONCE
 
     await_server(server)
-    now = ArrivalParams(settle_seconds=0, patience_minutes=0)
     try:
         with kept_failures(store, f"{campaign} {acquired.date()}"):
-            record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=now)
+            record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=AT_ONCE)
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when all its files are copied"
         raise InputError(found, "A date is scored only when all its files are there", remedy) from None
-    rows, exports = acquisition_rows(Store(store), record), exports_of(Store(store), campaign, record.artifacts)
-    if as_json:
-        of_date = {"campaign": campaign, "date": str(record.date), "fit": record.fit}
-        print(json.dumps({**of_date, "rows": rows, "exports": exports}, indent=1))
-    else:
-        lines = [*map(sentence, rows), *(export_lines(exports) if exports else ())]
-        print(f"{campaign} {record.date}, scored by the fit {record.fit}:", *lines, sep="\n")
+    print_found(date_results(Store(store), record), as_json, print_date)
 
 
 @app.command()

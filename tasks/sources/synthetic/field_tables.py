@@ -21,7 +21,7 @@ def write_plants(path: Path, season: Season) -> None:
 
 
 def write_harvests(path: Path, season: Season) -> None:
-    """Write the recorded harvest date of every plant, or `never`, as the one sheet of an Excel file."""
+    """Write what is recorded of every plant's harvest (see `Season.recorded`) as the one sheet of an Excel file."""
     import openpyxl
 
     book = openpyxl.Workbook()
@@ -29,6 +29,6 @@ def write_harvests(path: Path, season: Season) -> None:
     sheet.title = "harvest"
     sheet.append(("plant_id", "harvest_date"))
     for plant in season.plants:
-        sheet.append((plant.plant_id, plant.harvest or "never"))
+        sheet.append((plant.plant_id, season.recorded(plant)))
     path.parent.mkdir(parents=True, exist_ok=True)
     book.save(path)

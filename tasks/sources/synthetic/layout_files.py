@@ -90,7 +90,7 @@ def text_tables(
         for plot in range(1, season.params.n_plots + 1)
     }
     if layout != "growliflower-prepared":
-        rows = [f"{plant.plant_id},{plant.harvest or 'never'}" for plant in season.plants]
+        rows = [f"{plant.plant_id},{season.recorded(plant) or ''}" for plant in season.plants]
         tables["harvest.csv"] = _lines(["plant_id,harvest_date", *rows])
     return tables
 
@@ -128,15 +128,16 @@ def _record(season: Season, image: WrittenImage, harvested: HarvestWords) -> dic
         "in_situ_diameter": oddities.get(plant.number, str(50 + plant.number)),
         "in_situ_head_diameter": None if seen.state == "harvested" else str(head),
         "in_situ_bbch_stage": "49" if seen.state == "ready" else "45",
-        "in_situ_harvested": _harvest_word(plant, seen.acquired, harvested),
+        "in_situ_harvested": _harvest_word(season, seen, harvested),
         "in_situ_comment": "2P" if plant.number == 2 and plant.row == "A" else None,
     }
 
 
-def _harvest_word(plant: Plant, visit: date, harvested: HarvestWords) -> str:
+def _harvest_word(season: Season, seen: Observation, harvested: HarvestWords) -> str | None:
+    cut = season.recorded(seen.plant)
     if harvested == "dates":
-        return str(plant.harvest or "never")
-    return "yes" if plant.harvest is not None and plant.harvest <= visit else "no"
+        return None if cut is None else str(cut)
+    return "yes" if isinstance(cut, date) and cut <= seen.acquired else "no"
 
 
 def _other_records(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

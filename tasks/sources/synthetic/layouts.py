@@ -97,6 +97,7 @@ def write_season(
 def _identity(season: Season, layout: Layout, harvested: HarvestWords) -> str:
     revisions = {"drawing_revision": DRAWING_REVISION, "tables_revision": TABLES_REVISION}
     content = {"layout": layout, "harvested": harvested, **revisions}
+    content |= {} if season.recorded_until is None else {"recorded_until": str(season.recorded_until)}
     return json.dumps({**content, "params": season.params.model_dump(mode="json")}, indent=1) + "\n"
 
 

@@ -94,11 +94,18 @@ class Observation:
 
 @dataclass(frozen=True)
 class Season:
-    """A grown season: plants in the order of their places, observations in the order (date, plant)."""
+    """A grown season: plants in the order of their places, observations in the order (date, plant).
+
+    Attributes
+    ----------
+    recorded_until : last day of the harvest tables that are written, as in a season that still goes on; None for tables
+        of the whole season.
+    """
 
     params: SeasonParams
     plants: tuple[Plant, ...]
     observations: tuple[Observation, ...]
+    recorded_until: date | None = None
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, date], Observation]:
@@ -114,6 +121,12 @@ class Season:
                 "A plant and date must belong to the season",
                 "list the season again",
             ) from None
+
+    def recorded(self, plant: Plant) -> date | Literal["never"] | None:
+        """Return what harvest tables state of a plant, which is None for one not harvested by `recorded_until`."""
+        if self.recorded_until is None:
+            return plant.harvest or "never"
+        return plant.harvest if plant.harvest is not None and plant.harvest <= self.recorded_until else None
 
     def image(self, seen: Observation) -> NDArray[np.uint8]:
         """Draw an observation, shape (image_size, image_size, 3), RGB, 0..255; a copy shows the other plant."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flows.cli.demo import print_demo
 from flows.cli.results import export_lines, print_results, results
 from flows.report.exports import Exports
 from storage.artifacts import Recipe
@@ -58,6 +59,30 @@ SPLITS = ("val", "test")
 
 def test_notes_of_the_source_are_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:
     assert "note: a note & more" in printed(campaign, capsys).splitlines()
+
+
+def test_the_demo_ends_with_its_new_date_and_the_places_to_look_at(
+    campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"method": "gradcam", "n_explained": 9, "n_images": 10, "n_rejected": 2, "mean_reliability": 0.8765}
+    row |= {"n_check": 3, "n_corrected": 1, "is_outside": False, "outside_reason": ""}
+    places = {"field": "/x/index.html#2023-08-25", "analysis": "/x/analysis.html", "exports": "/y/2023-08-25"}
+    scored = {"campaign": "toy", "date": "2023-08-25", "fit": "f17", "rows": [row], "exports": None}
+    found = results(campaign.store, campaign.record())
+    seen = {"decision": "leave", "n": 5, "n_right": 4, "n_wrong": 1, "n_audit": 2, "n_audit_wrong": 0}
+    checked = {"campaign": "toy", "date": "2023-08-25", "files": [], "decisions": [seen], "contradictions": []}
+    checked |= {"open_audit": [], "table": "/z", "report": None}
+    scored |= {"decisions": "3 to check", "look_at": places}
+    print_demo({**found, "scored": scored, "checked": checked})
+    said = capsys.readouterr().out.splitlines()
+    head, counts, decisions = said[(first := said.index("toy 2023-08-25, scored by the fit f17:")) : first + 3]
+    assert head and counts.startswith("- gradcam: 9 of 10 images explained, 2 left out; mean reliability 0.88, 3 to ")
+    assert decisions == "3 to check"
+    assert "leave: 5 checked, 4 right, 1 wrong; of 2 drawn at random, 0 wrong" in said[first:]
+    *_, look, field, analysis, exports, last = said
+    assert look == "look first at:"
+    assert [line.rpartition(": ")[2] for line in (field, analysis, exports)] == list(places.values())
+    assert last.endswith(f"harvest open {campaign.record().campaign} --store {campaign.store.root}")
 
 
 def test_cross_fitted_accuracy_is_printed(campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]) -> None:

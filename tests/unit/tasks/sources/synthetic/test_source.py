@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,32 @@ class TestFolders:
             date_word = str(plant.harvest) if plant.harvest else "never"
             assert one["in_situ_harvested"] == (date_word if harvested == "dates" else "yes" if was_cut else "no")
             assert one["tags"] == [plant.split] and (written.root / one["filepath"]).is_file()
+
+    def test_tables_of_a_season_that_goes_on_know_no_later_harvest(self, tmp_path: Path) -> None:
+        """A plant cut on the last recorded day is known; a later one, and one that is never cut, have empty cells."""
+        grown = grow_season(params(days_to_harvest=72.5, never_share=0.2))
+        last = sorted(plant.harvest for plant in grown.plants if plant.harvest)[3]
+        season = replace(grown, recorded_until=last)
+        known = {one.plant_id: one.harvest for one in grown.plants if one.harvest is not None and one.harvest <= last}
+        assert 4 <= len(known) < len(grown.plants) and None in {plant.harvest for plant in grown.plants}
+        roots = {layout: tmp_path / layout for layout in ("growliflower", "fiftyone", "field")}
+        for layout, root in roots.items():
+            write_season(season, root, layout)  # pyright: ignore[reportArgumentType]
+        rows = list(csv.DictReader((roots["growliflower"] / "harvest.csv").read_text().splitlines()))
+        assert {row["plant_id"]: row["harvest_date"] for row in rows if row["harvest_date"]} == {
+            name: str(day) for name, day in known.items()
+        }
+        cells = openpyxl.load_workbook(roots["field"] / "harvest.xlsx").active
+        assert cells is not None
+        table = {str(name): day for name, day in cells.iter_rows(min_row=2, values_only=True)}
+        assert len(table) == len(grown.plants)
+        assert {name: day.date() for name, day in table.items() if isinstance(day, datetime)} == known
+        assert all(table[name] is None for name in table.keys() - known.keys())
+        samples = json.loads((roots["fiftyone"] / "samples.json").read_text())["samples"]
+        own = [one for one in samples if one["task"] == "reference" and one["field"] == "Field2"]
+        assert {one["plant_id"] for one in own if one["in_situ_harvested"] is not None} == set(known)
+        with pytest.raises(InputError, match="holds something else"):
+            write_season(grown, roots["field"], "field")
 
     def test_folder(self, tmp_path: Path) -> None:
         _, written = write(tmp_path / "season", "folder")
