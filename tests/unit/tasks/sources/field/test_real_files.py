@@ -282,8 +282,8 @@ def test_resampled_forms_show_the_same_plants(tmp_path: Path, photo: Photo, inte
         # What GDAL reads from the same form, pixel by pixel.
         assert correlation(crop, by_gdal[name], photo.side) >= 0.99
         # The photograph itself in full resolution. Pines have detail of single pixels. Warping them to pixels of equal
-        # width loses it in the form itself: in crops of 4 m, 0.96 to 0.97 is left of it for GDAL's cubic reading, and 0.96
-        # to 0.98 for ours. Bilinear reading loses it too: it reaches 0.97 here.
+        # width loses it in the form itself: in crops of 4 m, GDAL's cubic reading then reaches 0.96 to 0.97, and ours
+        # 0.96 to 0.98. Bilinear reading loses it too: here it reaches 0.97.
         assert correlation(crop, interpolated[name], photo.side) >= 0.98
         assert max(shift_between(crop, interpolated[name])) < 0.2
 
