@@ -35,7 +35,7 @@ def write_workbook(
 ) -> None:
     """Write plants as a workbook with a short list, all columns, and their meaning.
 
-    More than `MOST_ROWS` plants get no workbook, because spreadsheets become slow.
+    More than `MOST_ROWS` plants get no workbook, because spreadsheets become slow. The summary counts them.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ def write_workbook(
     colours : colour `#RRGGBB` of decisions; others have none.
     """
     if len(plants) > MOST_ROWS:
+        draft.summary["n_without_workbook"] = len(plants)
         return
     sheets = [
         _sheet(SHORT, WALK, walk_rows(plants, origin.crs), [one.name for one in WALK.columns], colours),
