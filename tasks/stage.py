@@ -2,6 +2,7 @@
 
 import inspect
 import platform
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from functools import cache, wraps
 from importlib.metadata import version
 from typing import Any, Concatenate, ParamSpec, TypedDict
 
-import torch
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -151,7 +151,9 @@ def _options(cache_policy: CachePolicy, persist_result: bool) -> TaskOptions:
 def retry_on_passing_fault(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Return whether to retry: after transient I/O errors and after full GPU memory, never after bad input."""
     error = state.result(raise_on_failure=False)
-    if isinstance(error, torch.OutOfMemoryError):
+    # Stages that use no classifier do not load torch, which takes 490 MB. Without torch, nothing fills a GPU.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
         torch.cuda.empty_cache()
         return True
     return isinstance(error, OSError) and not isinstance(error, PERMANENT_IO)

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from flows.cli.options import tables_console
 from storage.places.faults import size_text
+from tasks.plan.store import WAITING
 
 
 def print_plan(found: dict[str, Any]) -> None:
@@ -64,6 +65,12 @@ def _notes(found: dict[str, Any]) -> list[str]:
         )
         if rates[name] is not None
     ]
+    waiting = sum(row["bytes"] for row in found["store"] if row["kind"] == WAITING)
+    crops = [
+        f"Orthophotos are read block by block. Until those before them in the list are read, crops wait in temporary "
+        f"files beside the store's artefacts, or in TMPDIR for a store in a bucket: at most {size_text(waiting)} at a "
+        "time, which are counted."
+    ]
     return [
         f"Measured now on {rates['device']} with {rates['n_threads']} threads per task and batches of "
         f"{found['runtime']['batch_size']}: {', '.join(measured)}. {rates['n_side']} parallel tasks do "
@@ -77,6 +84,7 @@ def _notes(found: dict[str, Any]) -> list[str]:
         f"Memory is an upper bound, and comes on top of {size_text(machine['own'])} for Python and its libraries. This "
         f"machine has {size_text(machine['memory'])} of memory, {size_text(machine['available'])} of it not used by "
         f"other processes now{disk}.",
+        *(crops if waiting else []),
         "The plan is for an empty store: a run computes nothing again that its store has already.",
     ]
 

@@ -105,7 +105,7 @@ def print_results(found: dict[str, Any]) -> None:
 
 
 def export_lines(found: Exports) -> list[str]:
-    """Return the lines that name the folder of exports, and say how many of their rows have no position."""
+    """Return the lines that name the folder of exports, and say how many of their rows some of the files lack."""
     n_rows, n_without = found["n_rows"], found["n_without_position"]
     lines = [f"{'exports:':8} {found['folder']}"]
     if n_without == n_rows:
@@ -114,6 +114,11 @@ def export_lines(found: Exports) -> list[str]:
         lines.append(
             f"note: {n_without} of {n_rows} rows of the exports have no position: in GeoParquet and GeoJSON they have "
             "no geometry"
+        )
+    if found["n_without_workbook"]:
+        lines.append(
+            f"note: {found['n_without_workbook']:,} of {n_rows:,} rows of the exports are in no workbook, because "
+            "spreadsheets become slow: a date of more than 100,000 plants has its CSV and its files for maps alone"
         )
     return lines
 

@@ -11,11 +11,12 @@ from tasks.export.export import export_decisions
 
 
 class Exports(TypedDict):
-    """Folder of a campaign's exports, and how many of their rows have no position."""
+    """Folder of a campaign's exports, and how many of their rows have no position, or are in no workbook."""
 
     folder: str
     n_rows: int
     n_without_position: int
+    n_without_workbook: int
 
 
 def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, ArtifactRef | Future]) -> Roles:
@@ -41,5 +42,9 @@ def exports_of(store: Store, campaign: str, artifacts: Mapping[str, ArtifactRef]
     written = [store.open(ref).summary for role, ref in artifacts.items() if role.split()[0] == KIND]
     if not written:
         return None
-    n_rows, n_without = (sum(each[name] for each in written) for name in ("n_plants", "n_without_position"))
-    return Exports(folder=str(export_folder(store, campaign)), n_rows=n_rows, n_without_position=n_without)
+    return Exports(
+        folder=str(export_folder(store, campaign)),
+        n_rows=sum(each["n_plants"] for each in written),
+        n_without_position=sum(each["n_without_position"] for each in written),
+        n_without_workbook=sum(each.get("n_without_workbook", 0) for each in written),  # only where there are any
+    )

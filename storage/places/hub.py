@@ -1,8 +1,11 @@
 """Fetch files of a data set on the Hugging Face hub into a local folder, and check every byte of them.
 
-The client `huggingface_hub` sends the requests and repeats those that fail in passing. It reads `HF_TOKEN`,
-`HF_ENDPOINT`, `HF_HUB_OFFLINE` and the proxy's variables. It is imported at the first request, because importing it
-takes longer than an early error may take.
+The client `huggingface_hub` sends the requests. It retries those for files, and this module retries those for
+descriptions. Files are fetched whole: the client continues an answer that is cut, but a later process begins a file
+anew, because the client gives each download a temporary file of its own and removes it.
+
+The client reads `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and the proxy's variables. It is imported at the first
+request, because importing it takes longer than an early error may take.
 """
 
 import hashlib
@@ -12,13 +15,16 @@ from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from storage.places.faults import writing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+T = TypeVar("T")
 
 HUB = "https://huggingface.co"  # where HF_ENDPOINT names no other hub
 AT_ONCE = 8  # files requested in parallel, as the client does itself
@@ -33,6 +39,13 @@ SETTINGS = {
     "HF_HUB_DISABLE_XET": "1",
 }
 REVISION = re.compile(r"[0-9a-f]{40}")
+# What may pass, as the client takes it for files: statuses of answers, and errors of connections by their names.
+PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+PASSING_ERRORS = frozenset({"NetworkError", "TimeoutException", "RemoteProtocolError"})
+TRIES, FIRST_WAIT = (
+    4,
+    0.5,
+)  # of a request for a description; seconds before the second try, doubled for each further one
 OF_CONNECTIONS = ("httpx", "httpx2")  # packages whose errors say that a connection failed
 RULE = "A release is fetched from its hub; files that are there and right are kept"
 GO_ON = "run the same command again to go on"
@@ -100,7 +113,8 @@ def find_dataset(name: str) -> HubDataset:
     """
     endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     with _asking(name, endpoint):
-        info = _client(endpoint).dataset_info(name, expand=["sha", "cardData"], timeout=SECONDS)
+        client = _client(endpoint)
+        info = _retried(lambda: client.dataset_info(name, expand=["sha", "cardData"], timeout=SECONDS))
         licence = getattr(info.card_data, "license", None) or ""
         words = licence if isinstance(licence, str) else ", ".join(map(str, licence))
         if not REVISION.fullmatch(str(info.sha)):
@@ -121,8 +135,9 @@ def describe_files(dataset: HubDataset, names: Sequence[str]) -> dict[str, HubFi
         with _asking(dataset.name, dataset.endpoint):
             from huggingface_hub.hf_api import RepoFile
 
-            listed = _client(dataset.endpoint).get_paths_info(
-                dataset.name, list(names[i : i + NAMES_AT_ONCE]), repo_type="dataset", revision=dataset.revision
+            client, part = _client(dataset.endpoint), list(names[i : i + NAMES_AT_ONCE])
+            listed = _retried(
+                partial(client.get_paths_info, dataset.name, part, repo_type="dataset", revision=dataset.revision)
             )
         for one in listed:
             if isinstance(one, RepoFile) and one.path in asked:
@@ -189,6 +204,23 @@ def _client(endpoint: str) -> "HfApi":
 
     get_session().timeout = SECONDS
     return HfApi(endpoint=endpoint)
+
+
+def _retried(ask: Callable[[], T]) -> T:
+    """Ask, and again a few times if the request fails in a way that may pass."""
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+    wait = wait_exponential_jitter(multiplier=FIRST_WAIT, jitter=FIRST_WAIT)
+    again = Retrying(retry=retry_if_exception(_may_pass), stop=stop_after_attempt(TRIES), wait=wait, reraise=True)
+    return again(ask)
+
+
+def _may_pass(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in PASSING_STATUSES
+    return not PASSING_ERRORS.isdisjoint(one.__name__ for one in type(error).__mro__)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ DECISIONS = TableSpec(
         METHOD,
         PLANT,
         Column("plot", TEXT, "plot that the source states, or else the plant's id; null where unknown", nullable=True),
+        Column("variety", TEXT, "variety that the source states; null where unknown", nullable=True),
         Column(
             "decision",
             TEXT,

@@ -38,7 +38,7 @@ def write_workbook(
 ) -> None:
     """Write plants as a workbook with a short list to fill in, all columns, and their meaning.
 
-    More than `MOST_ROWS` plants get no workbook, because spreadsheets become slow.
+    More than `MOST_ROWS` plants get no workbook, because spreadsheets become slow. The summary counts them.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ def write_workbook(
     colours : colour `#RRGGBB` of decisions; others have none.
     """
     if len(plants) > MOST_ROWS:
+        draft.summary["n_without_workbook"] = len(plants)
         return
     blank = dict.fromkeys(column.name for column in form.columns)
     walk = [{**row, **blank} for row in walk_rows(plants, origin.crs)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage.tables.rows import Row
-from tasks.decide.decisions import known_plot
+from tasks.decide.decisions import known_plot, stated_place
 
 KEPT = (  # columns of the table `decided` that are copied
     "plant_id",
@@ -34,8 +34,8 @@ def decision_rows(plants: Iterable[Row], decided: Iterable[Row], classes: Sequen
 
     Returns
     -------
-    Rows with the columns of `KEPT`, `plot` (the source's, else the one that the id names, else None), `easting` and
-    `northing` (None if unknown), and the class names `predicted`, `answer` and `label` (None if unknown).
+    Rows with the columns of `KEPT`, `plot` (the source's, else the one that the id names, else None), `variety`,
+    `easting` and `northing` (None if unknown), and the class names `predicted`, `answer` and `label` (None if unknown).
     """
     places = {row["plant_id"]: row for row in plants}
     return [_named(places.get(row["plant_id"], {}), row, classes) for row in decided]
@@ -46,6 +46,7 @@ def _named(place: Row, row: Row, classes: Sequence[str]) -> dict[str, Any]:
     return {
         **{name: row[name] for name in KEPT},
         "plot": known_plot(place, row["plant_id"]),
+        "variety": stated_place(place).get("variety"),
         "easting": place.get("easting"),
         "northing": place.get("northing"),
         "predicted": classes[int(row["predicted"])],

@@ -2,18 +2,17 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tasks.parameters import Params
-from tasks.sources.crs import check_crs
+from tasks.sources.crs import Crs
 
 
 class ExportParams(Params):
     """Parameters of exported decisions. They change only the exported files."""
 
-    crs: str = Field(
+    crs: Crs = Field(
         default="EPSG:25832",
-        pattern=r"^EPSG:\d+$",
         description="EPSG code of the source's positions: a projected coordinate reference system in metres. The key "
         "`crs` of a source `folder` sets it too",
     )
@@ -27,11 +26,6 @@ class ExportParams(Params):
         description="Licence of the images and whom to name, such as `CC BY 4.0, A. Grower`. Exported files say it; "
         "without it they say nothing about a licence",
     )
-
-    @field_validator("crs")
-    @classmethod
-    def _projected_in_metres(cls, crs: str) -> str:
-        return check_crs(crs)
 
 
 class FieldParams(Params):

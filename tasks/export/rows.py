@@ -9,7 +9,7 @@ from tasks.decide.audit_plants import audit_plants, audit_seed
 from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
 
-STATED = ("row", "number", "variety")  # what a source may state of a plant's place in its plot
+STATED = ("row", "number")  # what a source may state of a plant's place in its plot
 FIT = ("method", "explained_class", "classifier", "clusters")  # columns of the table `decided` that name the fit
 
 

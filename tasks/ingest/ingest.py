@@ -101,22 +101,21 @@ def write_images(
     rows: list[dict[str, Any]] = []
     rejected = [*listing["left_out"]]
     array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
-    shard, start = list[NDArray[np.uint8]](), 0
+    shard, start = np.empty((IMAGES.shard or 1, size, size, 3), np.uint8), 0
     read = counted(read_observations(source, listing["images"], size), advance)
     for _, entry, image, problem in in_listing_order(read, draft.folder):
         if image is None:
             reason = "blank" if problem.startswith("blank") else "unreadable"
             rejected.append({**entry, "reason": reason, "detail": problem})
             continue
+        shard[len(rows) - start] = image
         rows.append({**entry, "row": len(rows)})
-        shard.append(image)
-        if len(shard) == IMAGES.shard:
-            write_block(array, start, np.stack(shard))
+        if len(rows) - start == len(shard):
+            write_block(array, start, shard)
             draft.settle()
-            start, shard = start + len(shard), []
+            start = len(rows)
     array.resize((len(rows), size, size, 3))
-    if shard:
-        write_block(array, start, np.stack(shard))
+    write_block(array, start, shard[: len(rows) - start])
     write_group(draft, [row["plant_id"] for row in rows], {"date": listing["date"]})
     write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
     write_table(draft, REJECTED, rows_to_columns(REJECTED, rejected))

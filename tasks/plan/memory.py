@@ -16,6 +16,7 @@ from tasks.cluster.spectral import DENSE_LIMIT, KEPT_NEIGHBOURS
 from tasks.explain.methods import SHARD_MAPS, map_groups
 from tasks.explain.params import Method
 from tasks.plan.workload import DateCounts, Workload
+from tasks.sources.raster import CACHE_BYTES
 
 FLOAT, PIXEL_FLOATS = 8, 4  # bytes of a float64, and bytes of a float32 per stored byte of a pixel
 LAYERS_IN_FLIGHT = 2.5  # largest layers held in a pass: input, output, and part of them in the library's own layout
@@ -87,9 +88,14 @@ def plan_memory(work: Workload) -> list[StageMemory]:
 
 
 def ingest_bytes(work: Workload, day: DateCounts) -> int:
-    """Return bytes of ingest: a shard of images twice, and the date's listing, as read and with the table's rows."""
+    """Return bytes of ingest.
+
+    These are a shard of images twice, and the date's listing, as read and with the table's rows. Crops also need the
+    decoded blocks of orthophotos.
+    """
+    blocks = CACHE_BYTES if day.n_crops else 0
     shard = 2 * (IMAGES.shard or 1) * work.image_bytes
-    return shard + day.n_images * (2 * LISTED_IN_MEMORY + row_in_memory(OBSERVATIONS.name))
+    return blocks + shard + day.n_images * (2 * LISTED_IN_MEMORY + row_in_memory(OBSERVATIONS.name))
 
 
 def train_bytes(work: Workload) -> tuple[int, int]:

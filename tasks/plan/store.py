@@ -35,6 +35,7 @@ CHECKPOINT_COPIES = 3  # copies of the weights in a checkpoint, because Adam kee
 INDEX_BYTES = 16  # bytes per chunk in the index of its shard
 DATE_BYTES = 6000  # bytes of the metadata of a date's maps as a dataset, and lines in the manifest
 PLANT_BYTES = 24  # bytes of a plant's id
+WAITING = "waiting crops"  # kind of the temporary files of crops that wait for their turn
 SHARD_BYTES = 6000  # bytes of a shard's manifest, array metadata, and lines in the date's manifest
 
 
@@ -50,7 +51,7 @@ class Size:
 def plan_store(work: Workload, image_share: float) -> list[Size]:
     """Return the bytes of everything that a campaign writes to the store.
 
-    The checkpoint of training is included, although it is deleted at the end.
+    The checkpoint of training and images that wait are included, although they are deleted.
 
     Parameters
     ----------
@@ -71,7 +72,19 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
     ]
     if work.train is not None:
         sizes.append(Size("checkpoint", CHECKPOINT_COPIES * work.network.weight_bytes))
+    if waiting := waiting_bytes(work):
+        sizes.append(Size(WAITING, waiting))
     return sizes
+
+
+def waiting_bytes(work: Workload) -> int:
+    """Return the most bytes of crops that wait at a time until those before them in the listing are read.
+
+    Orthophotos are read block by block. If plant ids say nothing of where plants stand, nearly all crops of a date
+    wait. They are not compressed. Dates are ingested in parallel.
+    """
+    n_crops = sorted((day.n_crops for day in work.dates), reverse=True)
+    return sum(n_crops[: work.runtime.workers]) * work.image_bytes
 
 
 def saliency_bytes(work: Workload, method: Method) -> int:

@@ -25,12 +25,21 @@ from tasks.sources.contract import SourceImage
 
 @dataclass(frozen=True)
 class DateCounts:
-    """Numbers of images of a date: all, those that are explained (all but training), and labelled validation images."""
+    """Numbers of images of a date.
+
+    Attributes
+    ----------
+    n_images : all of them.
+    n_explained : those that are explained: all but training.
+    n_validation : labelled validation images.
+    n_crops : those that are cut from orthophotos, which are read block by block.
+    """
 
     date: str
     n_images: int
     n_explained: int
     n_validation: int
+    n_crops: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ def count_date(day: date, images: Sequence[SourceImage]) -> DateCounts:
         len(images),
         sum(image.split != "train" for image in images),
         sum(image.split == "val" and image.label is not None for image in images),
+        sum(image.centre is not None for image in images),
     )
 
 

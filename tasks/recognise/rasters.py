@@ -13,7 +13,7 @@ from storage.errors import InputError
 from tasks.recognise.folder_files import FolderFiles
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.field.grids import corners_of, to_map_of
-from tasks.sources.field.layers import describe, has_heights, is_mask, n_shown_bands
+from tasks.sources.field.layers import Layer, layer_of, without_colours
 from tasks.sources.field.pixels import find_bands, has_nodata
 from tasks.sources.field.rasters import compile_pattern, find_rasters, read_date
 from tasks.sources.field.vrt import without_parts
@@ -34,8 +34,7 @@ class Ortho:
     ----------
     day : date in its path; None if there is none.
     template : path with `{date}` in the place of the date.
-    layer : what a raster of one or two bands is, such as heights or a mask; empty for one of colours.
-    is_layer : whether it is heights or a mask, also where no raster has colours.
+    layer : what a raster of one or two bands is, such as heights or a mask; None for one of colours.
     crs, epsg : coordinate reference system as WKT, and its EPSG code if it has one.
     pixel : width and height of a pixel, units of the system.
     bounds : least x and y, greatest x and y.
@@ -47,8 +46,7 @@ class Ortho:
     path: str
     day: date | None
     template: str
-    layer: str
-    is_layer: bool
+    layer: Layer | None
     crs: str
     epsg: int | None
     types: str
@@ -107,8 +105,7 @@ def find_orthos(files: FolderFiles) -> Orthos:
             found.append(looked)
         else:
             reasons[path] = looked
-    has_colours = any(not one.layer for one in found)
-    reasons |= {one.path: one.layer for one in found if one.layer and (has_colours or one.is_layer)}
+    reasons |= without_colours({one.path: one.layer for one in found})
     reasons |= parts_of_vrt(files.root, found)
     found = [one for one in found if one.path not in reasons]
     dated = [one for one in found if one.day is not None]
@@ -161,8 +158,7 @@ def describe_ortho(dataset: DatasetReader, path: str) -> Ortho:
         path,
         day,
         template,
-        "" if n_shown_bands(dataset) >= 3 else describe(dataset),
-        has_heights(dataset) or is_mask(dataset),
+        layer_of(dataset),
         dataset.crs.to_wkt(),
         dataset.crs.to_epsg(),
         f"{dataset.count} band{'s' * (dataset.count > 1)} of {', '.join(sorted(set(dataset.dtypes)))}",

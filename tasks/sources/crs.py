@@ -3,7 +3,9 @@
 PROJ is imported inside the functions, because importing it takes longer than reading a campaign's file.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
 
 from tasks.sources.projections import transform
 
@@ -38,6 +40,10 @@ def check_crs(name: str) -> str:
             "use a projected system"
         )
     return name
+
+
+Crs = Annotated[str, Field(pattern=r"^EPSG:\d+$"), AfterValidator(check_crs)]
+"""EPSG code of a projected coordinate reference system in metres."""
 
 
 def utm_zone(longitude: float, latitude: float) -> str | None:

@@ -84,10 +84,14 @@ def sweep(centres: NDArray[np.float64], columns: int) -> list[int]:
 def swept_columns(dataset: DatasetReader, height: int) -> int:
     """Return how many columns of pixels are swept together, so that the blocks under the line fit into the cache.
 
-    The line is as thick as a crop is high. It touches parts of blocks above and below, which count whole.
+    The line is as thick as a crop is high. The blocks that it touches at a time are needed again until it has passed
+    them, and so are those into which crops reach beside the columns.
     """
     rows, columns = dataset.block_shapes[0]
     n_bytes = sum(np.dtype(one).itemsize for one in dataset.dtypes) + 1  # of a pixel, and of a mask
-    touched = (-(-height // rows) + 2) * rows
+    touched = ((max(height, 2) - 2) // rows + 2) * rows
     n_blocks = raster.CACHE_BYTES // (touched * n_bytes * columns)
-    return max(1, n_blocks) * columns if columns < dataset.width else dataset.width
+    if n_blocks * columns >= dataset.width:
+        return dataset.width
+    beside = -(-height // 2 // columns)
+    return max(1, n_blocks - 2 * beside) * columns

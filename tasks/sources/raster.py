@@ -31,8 +31,9 @@ WARNING_FILTERS = threading.Lock()
 # Lock for digests, so that threads that need the digest of one raster wait for it instead of each reading the file.
 DIGESTING = threading.Lock()
 
-# Memory for decoded blocks of all open rasters of a process; GDAL's own limit is 5 % of it all.
-CACHE_BYTES = 256 * 2**20
+# Memory for decoded blocks of all open rasters of a process; GDAL's own limit is 5 % of it all. Two rows of blocks of
+# 512 pixels fit in up to a width of 40,960 pixels in RGB. Wider orthophotos are read in several columns.
+CACHE_BYTES = 160 * 2**20
 
 # Formats that GDAL reads. Others are refused, because some of them name further files to read. A VRT is opened by its
 # suffix alone: the source `field` checks the files that it names, and `read_rgb` takes no VRT for an image.

@@ -49,7 +49,7 @@ def read_window(raster: Path, made: Path, corner: tuple[int, int], side: int, no
 def warp_window(
     raster: Path, made: Path, crs: str, middle: tuple[float, float], metres: float, side: int
 ) -> NDArray[np.uint8]:
-    """Read a square around a place with `gdalwarp`, which interpolates between pixels.
+    """Read a square around a place with `gdalwarp`, which interpolates between pixels by its cubic kernel.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def warp_window(
     (x, y), half = middle, metres / 2
     bounds = [repr(one) for one in (x - half, y - half, x + half, y + half)]
     square = ("-t_srs", crs, "-te", *bounds, "-ts", side, side)
-    gdal("gdalwarp", *WITH_WHITE, "-overwrite", "-r", "bilinear", *square, raster, made)
+    gdal("gdalwarp", *WITH_WHITE, "-overwrite", "-r", "cubic", *square, raster, made)
     with Image.open(made) as image:
         return np.array(image.convert("RGB"))
 

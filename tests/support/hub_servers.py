@@ -90,6 +90,7 @@ class Faults:
     statuses : HTTP status by the beginning of a path; it is sent in place of an answer.
     damaged : names whose bytes are sent with one bit flipped.
     passing : HTTP statuses of the next requests for files, one each.
+    passing_api : HTTP statuses of the next requests for descriptions, one each; 0 closes the connection.
     cut : names whose next answer ends after half of the bytes, one each.
     hanging : names whose answer stops after half of the bytes, until the server ends; `stopped` is set then.
     unasked : names that are described though nobody asked for them.
@@ -99,6 +100,7 @@ class Faults:
     statuses: dict[str, int] = field(default_factory=dict[str, int])
     damaged: set[str] = field(default_factory=set[str])
     passing: list[int] = field(default_factory=list[int])
+    passing_api: list[int] = field(default_factory=list[int])
     cut: list[str] = field(default_factory=list[str])
     hanging: set[str] = field(default_factory=set[str])
     unasked: list[str] = field(default_factory=list[str])
@@ -168,6 +170,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
         elif path.startswith(files) and self.hub.faults.passing:
             self._send(self.hub.faults.passing.pop(0), {}, b"")
+        elif path.startswith(api) and self.hub.faults.passing_api:
+            self._refuse(self.hub.faults.passing_api.pop(0))
         elif statuses:
             self._send(statuses[0], {"X-Error-Code": "RepoNotFound"} if statuses[0] == 404 else {}, b"")
         elif path == api:
@@ -182,6 +186,12 @@ class _Answers(BaseHTTPRequestHandler):
             self._send_content(path.removeprefix("/storage/"), {})
         else:
             self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": REVISION}, b"")
+
+    def _refuse(self, status: int) -> None:
+        if status:
+            self._send(status, {}, b"")
+        else:
+            self.close_connection = True
 
     def _has(self, name: str) -> bool:
         return name in self.hub.release.files

@@ -20,6 +20,7 @@ from tests.support.field_crops import DAY
 from tests.support.orthophotos import write_raster, write_vrt
 
 Bands = NDArray[Any]
+FINER = 2  # pixels of a warped raster on one of the raster's own
 Form = Callable[[Path, Bands, Affine, str], dict[str, Any]]
 
 
@@ -50,17 +51,21 @@ def vrt_of_tiles(root: Path, bands: Bands, matrix: Affine, crs: str) -> dict[str
 
 
 def warped(root: Path, bands: Bands, matrix: Affine, crs: str, to: str, turn: float = 0.0) -> dict[str, Any]:
-    """Write the raster in another CRS, or turned by some degrees, by GDAL's warping."""
-    _, height, width = bands.shape
+    """Write the raster in another CRS, or turned by some degrees, by GDAL's warping.
+
+    Pixels are half as wide as the raster's, as somebody does who wants to keep its detail: at equal pixels, warping
+    itself loses detail of single pixels.
+    """
+    height, width = (FINER * length for length in bands.shape[1:])
     if turn:
-        angle, scale = np.deg2rad(turn), matrix.a
+        angle, scale = np.deg2rad(turn), matrix.a / FINER
         cos, sin = float(np.cos(angle)) * scale, float(np.sin(angle)) * scale
         middle = matrix.c + scale * width / 2, matrix.f - scale * height / 2
         n = round(1.5 * max(width, height))
         target = Affine(cos, sin, middle[0] - n / 2 * (cos + sin), sin, -cos, middle[1] - n / 2 * (sin - cos))
         size = n, n
     else:
-        bounds = matrix.c, matrix.f + height * matrix.e, matrix.c + width * matrix.a, matrix.f
+        bounds = matrix.c, matrix.f + bands.shape[1] * matrix.e, matrix.c + bands.shape[2] * matrix.a, matrix.f
         west, south, east, north = rasterio.warp.transform_bounds(crs, to, *bounds)
         size = round(1.2 * width), round(1.2 * height)
         target = Affine((east - west) / size[0], 0.0, west, 0.0, (south - north) / size[1], north)

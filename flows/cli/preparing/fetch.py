@@ -14,12 +14,12 @@ from storage.places.faults import free_bytes, size_text
 from storage.places.files import remove_all, remove_if_empty, write_atomically
 from storage.places.hub import HubDataset, HubError, describe_files, fetch_files, find_dataset, right_files
 from tasks.ingest.checks import PAPER_DATES
+from tasks.recognise.fetched import fetched_campaign
 from tasks.sources.checks import join_dates, require_dates
 from tasks.sources.fiftyone.release import (
     CARD,
     PAPER_FIELD,
     REPOSITORY,
-    campaign_text,
     describe_drawn_splits,
     describe_terms,
     quote_licence,
@@ -77,7 +77,7 @@ def fetch_growliflower(folder: Path, field: str, dates: Sequence[date]) -> dict[
     remove_all(root / ".cache/huggingface")  # notes and killed downloads of the client; every file was checked
     remove_if_empty(root / ".cache")
     has_splits = bool(splits_of_samples(samples))
-    text = campaign_text(ROOT, field, wanted, is_paper(field, wanted), has_splits, dataset.revision, terms)
+    text = fetched_campaign(ROOT, field, wanted, is_paper(field, wanted), has_splits, dataset.revision, terms)
     return {
         "folder": str(root),
         "repository": dataset.name,
@@ -93,7 +93,7 @@ def fetch_growliflower(folder: Path, field: str, dates: Sequence[date]) -> dict[
         "absent": list(images.absent),
         "has_splits": has_splits,
         "campaign": str(campaign),
-        "campaign_is_written": write_campaign(campaign, text),
+        "campaign_is_written": write_unless_there(campaign, text),
     }
 
 
@@ -175,7 +175,7 @@ def fetch_missing(dataset: HubDataset, root: Path, names: Sequence[str], what: s
     return Fetched(len(files), n_bytes, differing, len(right), absent)
 
 
-def write_campaign(path: Path, text: str) -> bool:
+def write_unless_there(path: Path, text: str) -> bool:
     """Write a campaign file unless another one stands there; return whether the file has this text."""
     if not path.exists():
         write_atomically(path, text.encode())

@@ -15,6 +15,7 @@ from tasks.sources.raster import crop_corner
 LEAST_SIDE, GREATEST_SIDE = 16, 4096  # side of a crop, pixels: below nothing is seen, above it is no plant's crop
 STRAIGHT = 0.1  # pixels by which turning and stretching may shift a crop's corner, to be read without resampling
 DECIMALS = 3  # decimals of a crop's pixel: versions of PROJ differ behind them, and equal sources need equal names
+REACH = 2  # pixels beside a place that interpolation takes there
 STEP = 100  # pixels over which the raster's system is compared with that of the crops
 
 Corner = tuple[int, int]
@@ -65,19 +66,24 @@ class Grid:
             return crop_corner((column, row), self.side), (self.side, self.side)
         corners = np.array([[0, self.side, 0, self.side], [0, 0, self.side, self.side], [1, 1, 1, 1]])
         columns, rows = self.crop_to_raster(centre) @ corners
-        left, top = int(np.floor(columns.min())) - 1, int(np.floor(rows.min())) - 1
-        return (left, top), (int(np.ceil(columns.max())) + 1 - left, int(np.ceil(rows.max())) + 1 - top)
+        left, top = int(np.floor(columns.min())) - REACH, int(np.floor(rows.min())) - REACH
+        return (left, top), (int(np.ceil(columns.max())) + REACH - left, int(np.ceil(rows.max())) + REACH - top)
 
     def bring_upright(
         self, window: NDArray[np.uint8], corner: Corner, centre: tuple[float, float]
     ) -> NDArray[np.uint8]:
-        """Resample a window (h, w) or (h, w, 3) to the crop (side, side) or (side, side, 3), bilinearly."""
+        """Resample a window (h, w) or (h, w, 3) to the crop (side, side) or (side, side, 3).
+
+        Colours are interpolated bicubically, because bilinear interpolation blurs detail of single pixels. Masks (h, w)
+        are interpolated bilinearly, which stays between their values.
+        """
         if self.is_straight:
             return window
+        kernel = Image.Resampling.BICUBIC if window.ndim == 3 else Image.Resampling.BILINEAR
         to_window = self.crop_to_raster(centre)
         to_window[:, 2] -= corner
         size, rows = (self.side, self.side), to_window.ravel().tolist()
-        turned = Image.fromarray(window).transform(size, Image.Transform.AFFINE, rows, Image.Resampling.BILINEAR)
+        turned = Image.fromarray(window).transform(size, Image.Transform.AFFINE, rows, kernel)
         return np.array(turned, np.uint8)
 
 

@@ -1,6 +1,7 @@
 """Tell orthophotos from heights and masks that lie beside them, by the bands and types of their rasters."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from itertools import product
 
@@ -18,21 +19,44 @@ SIDE = 64  # side of the windows there, pixels
 MASK_VALUES = ({0, 1}, {0, 255})
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A raster of one or two bands.
+
+    Attributes
+    ----------
+    what : what it is, with its number of bands and their type.
+    is_told : whether it is heights or a mask, and so no orthophoto, also where no raster has colours.
+    """
+
+    what: str
+    is_told: bool
+
+
 def find_layers(opened: Mapping[str, DatasetReader], has_bands: bool) -> dict[str, str]:
     """Return the rasters of a date that are no orthophotos, and what they are, by path.
-
-    Beside a raster of colours these are all of one or two bands. Where there is none, orthophotos may be grey, and only
-    heights and masks are none.
 
     Parameters
     ----------
     opened : rasters of a date by path.
     has_bands : whether bands are stated as colours; then any raster may be an orthophoto where none has colours.
     """
-    if any(n_shown_bands(dataset) >= 3 for dataset in opened.values()):
-        return {path: describe(dataset) for path, dataset in opened.items() if n_shown_bands(dataset) < 3}
-    found = {} if has_bands else opened
-    return {path: describe(dataset) for path, dataset in found.items() if has_heights(dataset) or is_mask(dataset)}
+    found = {path: layer_of(dataset) for path, dataset in opened.items()}
+    return {} if has_bands and None not in found.values() else without_colours(found)
+
+
+def without_colours(rasters: Mapping[str, Layer | None]) -> dict[str, str]:
+    """Return what each of those rasters is that are no orthophotos, by path.
+
+    Beside a raster of colours these are all of one or two bands. Where there is none, orthophotos may be grey, and only
+    heights and masks are none.
+
+    Parameters
+    ----------
+    rasters : what each raster is, by path; None for one of colours.
+    """
+    has_colours = None in rasters.values()
+    return {path: one.what for path, one in rasters.items() if one is not None and (has_colours or one.is_told)}
 
 
 def refuse_layers_alone(day: date, layers: Mapping[str, str]) -> None:
@@ -49,12 +73,15 @@ def name_layers(layers: Mapping[str, str]) -> str:
     return ", ".join(f"{path} ({what})" for path, what in layers.items())
 
 
-def describe(dataset: DatasetReader) -> str:
-    """Return what a raster of one or two bands is, with its number of bands and their type."""
-    kind = "heights" if has_heights(dataset) else "mask" if is_mask(dataset) else "no colours"
+def layer_of(dataset: DatasetReader) -> Layer | None:
+    """Return what a raster of one or two bands is; None for one of colours."""
+    if n_shown_bands(dataset) >= 3:
+        return None
+    kind = "heights" if has_heights(dataset) else "mask" if is_mask(dataset) else None
     n_bits = 1 if highest_value(dataset) == 1 else None
     of = "1 bit" if n_bits else dataset.dtypes[0]
-    return f"{kind}: {dataset.count} band{'' if dataset.count == 1 else 's'} of {of}"
+    what = f"{kind or 'no colours'}: {dataset.count} band{'' if dataset.count == 1 else 's'} of {of}"
+    return Layer(what, kind is not None)
 
 
 def n_shown_bands(dataset: DatasetReader) -> int:

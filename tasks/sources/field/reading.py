@@ -113,7 +113,7 @@ def field_fingerprint(root: Path, image: SourceImage, reading: Reading) -> str:
     shown = [file for path in image.path.split(SEPARATOR) for file in content_files(locate(root, path))]
     digests = [digest_raster(file) for file in shown]
     centre = centre_of(image)
-    return hashlib.sha256(f"{digests} {centre[0]!r} {centre[1]!r} {reading!r}".encode()).hexdigest()
+    return hashlib.sha256(f"{digests} {centre[0]!r} {centre[1]!r} {reading!r} bicubic".encode()).hexdigest()
 
 
 def centre_of(image: SourceImage) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from tasks.parameters import Params
 from tasks.sources.checks import in_listing_order, join_dates, require_dates
 from tasks.sources.contract import FileLook, LeftOut, ReadImage, SourceImage, SourceListing, UnreadableImage
-from tasks.sources.crs import check_crs
+from tasks.sources.crs import Crs
 from tasks.sources.field.plants_file import PlantsFile, find_plants_file
 from tasks.sources.field.rasters import find_rasters
 from tasks.sources.field.shifts import NO_SHIFT, describe_shift, move_places, refuse_shifts_without_raster
@@ -53,9 +53,8 @@ class FieldSource(Params):
         description="Side of the square around a plant, metres of source.crs; about the distance between plants. null "
         "takes the median distance to the next plant, which a note states; better write it down",
     )
-    crs: str = Field(
+    crs: Crs = Field(
         default="EPSG:25832",
-        pattern=r"^EPSG:\d+$",
         description="EPSG code of a projected coordinate reference system in metres, in which tables and maps state "
         "positions, and whose north is up in crops; export.crs follows it. Orthophotos and plants may have others",
     )
@@ -105,11 +104,6 @@ class FieldSource(Params):
         description="Table of harvest dates, flags or observations; null reads harvest.csv or else harvest.xlsx, if "
         "there is one",
     )
-
-    @field_validator("crs")
-    @classmethod
-    def _projected_in_metres(cls, crs: str) -> str:
-        return check_crs(crs)
 
     @field_validator("rasters")
     @classmethod

@@ -1,11 +1,6 @@
-"""Describe the public FiftyOne release of GrowliFlower: where it is, its terms, and the campaign of the paper."""
+"""Describe the public FiftyOne release of GrowliFlower: where it is, its terms, and its splits."""
 
-import json
 import re
-from collections.abc import Sequence
-from datetime import date
-
-from tasks.sources.checks import join_dates
 
 REPOSITORY = "Voxel51/GrowliFlower"  # data set on the Hugging Face hub
 CARD = "README.md"  # description of the data set, beside samples.json
@@ -43,36 +38,6 @@ def quote_licence(card: str) -> list[str]:
 def printable(text: str) -> str:
     """Return the beginning of a text of the release without line ends and what else could steer a terminal."""
     return "".join(one for one in text[:SHOWN_CHARACTERS] if one.isprintable())
-
-
-def campaign_text(
-    root: str, field: str, dates: Sequence[date], is_paper: bool, has_splits: bool, revision: str, terms: str
-) -> str:
-    """Write the campaign file for fetched images, in TOML.
-
-    Parameters
-    ----------
-    root : folder that holds samples.json, relative to the campaign file.
-    is_paper : field and dates are those of the paper's experiment, which then is what the file describes.
-    has_splits : the samples state the split of the plants.
-    revision : commit of the release that was fetched.
-    terms : what the release states about its licence.
-    """
-    experiment = f"the experiment of Kierdorf & Roscher (2023), arXiv 2305.15149: {field}, {join_dates(dates)}"
-    lines = [
-        f"# GrowliFlower, {experiment if is_paper else f'{field}, {join_dates(dates)}'}",
-        f"# Images: {REPOSITORY} on the Hugging Face hub, revision {revision}.",
-        f"# {terms}.",
-    ]
-    if not has_splits:
-        lines += [f"# {describe_drawn_splits(root)}."]
-    days = ", ".join(f'"{day}"' for day in dates)
-    lines += [
-        f'campaign = "growliflower-{re.sub(r"[^a-z0-9]+", "-", field.lower())}"',
-        f"dates = [{days}]",
-        f'source = {{ kind = "fiftyone", root = "{root}", field = {json.dumps(field)} }}',
-    ]
-    return "\n".join([*lines, 'adjust.rule = "paper"'] if is_paper else lines) + "\n"
 
 
 def describe_drawn_splits(root: str) -> str:

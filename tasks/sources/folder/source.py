@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from storage.errors import InputError
 from tasks.sources.checks import (
@@ -18,7 +18,7 @@ from tasks.sources.checks import (
     require_dates,
 )
 from tasks.sources.contract import LeftOut, SourceImage, SourceListing
-from tasks.sources.crs import check_crs
+from tasks.sources.crs import Crs
 from tasks.sources.files import find_fault, find_root
 from tasks.sources.folder.entries import Entry, Unlisted, find_images, read_folders, without_suffix
 from tasks.sources.folder.manifest import ManifestFiles, read_manifest
@@ -40,9 +40,8 @@ class FolderSource(ManifestFiles):
     classes: tuple[str, ...] | None = Field(
         default=None, description="Class names in the order of their indices; null sorts the names that are found"
     )
-    crs: str | None = Field(
+    crs: Crs | None = Field(
         default=None,
-        pattern=r"^EPSG:\d+$",
         description="EPSG code of a projected coordinate reference system in metres. Easting and northing are in it, "
         "latitude and longitude are transformed to it. A manifest with positions needs it. It is also the system of "
         "the exports",
@@ -52,11 +51,6 @@ class FolderSource(ManifestFiles):
         description="Table of harvest dates, flags or observations, from which images without a class get their label; "
         "null reads none. With it the classes are not ready and ready",
     )
-
-    @field_validator("crs")
-    @classmethod
-    def _projected_in_metres(cls, crs: str | None) -> str | None:
-        return None if crs is None else check_crs(crs)
 
     def available_dates(self) -> tuple[date, ...]:
         """Return the acquisition dates in the manifest, ascending; empty if images have no date."""

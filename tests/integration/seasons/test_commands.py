@@ -59,7 +59,7 @@ class TestCommands:
         assert (found["campaign"], found["date"], found["fit"]) == ("small", str(NEW), scored.record.fit)
         assert found["rows"] == acquisition_rows(Store(store), scored.record)
         places = {"folder": str(store / "exports/small"), "n_rows": found["rows"][0]["n_explained"]}
-        assert found["exports"] == {**places, "n_without_position": 0}
+        assert found["exports"] == {**places, "n_without_position": 0, "n_without_workbook": 0}
         assert harvest(monkeypatch, *command) == 0
         head, *said = capsys.readouterr().out.splitlines()
         assert head == f"small {NEW}, scored by the fit {scored.record.fit}:"

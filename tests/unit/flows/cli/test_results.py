@@ -187,12 +187,17 @@ def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys
     for day, recipe in recipes.items():
         with campaign.store.create(recipe) as draft:
             draft.summary = {"n_plants": 20, "n_without_position": 3}
+            if day == DAYS[0]:
+                draft.summary["n_without_workbook"] = 20
         record.artifacts[f"decisions gradcam {day}"] = recipe.ref
     found = results(campaign.store, record)
     folder = str(campaign.store.root / "exports" / record.campaign)
-    assert found["exports"] == {"folder": folder, "n_rows": 20 * len(DAYS), "n_without_position": 3 * len(DAYS)}
+    counts = {"n_rows": 40, "n_without_position": 6, "n_without_workbook": 20}
+    assert len(DAYS) == 2 and found["exports"] == {"folder": folder, **counts}
     print_results(found)
-    assert f"exports: {folder}\nnote: 6 of 40 rows of the exports have no position" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"exports: {folder}\nnote: 6 of 40 rows of the exports have no position" in said
+    assert "note: 20 of 40 rows of the exports are in no workbook" in said
 
 
 @pytest.mark.parametrize(
@@ -204,7 +209,8 @@ def test_exports_are_named_where_a_run_wrote_them(campaign: FakeCampaign, capsys
     ],
 )
 def test_plants_without_a_position_are_told_of(n_without: int, note: str | None) -> None:
-    place, *notes = export_lines(Exports(folder="store/exports/field2", n_rows=5, n_without_position=n_without))
+    found = Exports(folder="store/exports/field2", n_rows=5, n_without_position=n_without, n_without_workbook=0)
+    place, *notes = export_lines(found)
     assert place == "exports: store/exports/field2"
     assert [line.startswith(note or "?") for line in notes] == ([True] if note else [])
 

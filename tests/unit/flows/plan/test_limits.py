@@ -91,6 +91,14 @@ def test_a_full_disk() -> None:
     check_disk(work, machine(disk=None), image_share=1)  # the room in a bucket is not known
 
 
+def test_a_disk_without_room_for_crops_that_wait() -> None:
+    work = workload(dates=(replace(DATES[0], n_crops=20_000),), runtime=Runtime(workers=1))
+    need = sum(size.bytes for size in plan_store(work, 1))
+    error = refused(work, machine(disk=need - 1))
+    assert "3.9 GB are waiting crops" in error.found
+    check_disk(work, machine(disk=need), image_share=1)
+
+
 class TestMachine:
     def groups(self, folder: Path, lines: str, files: dict[str, str]) -> int:
         own = folder / "cgroup"

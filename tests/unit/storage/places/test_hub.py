@@ -118,6 +118,24 @@ def test_passing_refusals_are_tried_again(hub: HubServer, tmp_path: Path, status
     assert (tmp_path / LARGE).read_bytes() == FILES[LARGE]
 
 
+@pytest.mark.parametrize("status", [429, 503, 0])
+def test_descriptions_are_asked_for_again(hub: HubServer, status: int) -> None:
+    """A hub refuses twice, or closes the connection, and then answers."""
+    hub.faults.passing_api = [status] * 2
+    dataset = find_dataset(REPOSITORY)
+    hub.faults.passing_api = [status] * 2
+    assert describe_files(dataset, [LARGE]).keys() == {LARGE}
+    assert [method for method, _ in hub.asked] == ["GET"] * 3 + ["POST"] * 3
+
+
+@pytest.mark.parametrize(("status", "n_asked"), [(401, 1), (500, 4)])
+def test_what_does_not_pass_is_not_asked_for_forever(hub: HubServer, status: int, n_asked: int) -> None:
+    hub.faults.statuses = {"/api/": status}
+    with pytest.raises(HubError, match=f"with {status}"):
+        find_dataset(REPOSITORY)
+    assert len(hub.asked) == n_asked
+
+
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [

@@ -47,6 +47,7 @@ def decision(plant_id: str, easting: float | None, northing: float | None, **cha
         "date": date(2021, 8, 23),
         "plant_id": plant_id,
         "plot": None,
+        "variety": None,
         "decision": "harvest",
         "answer": "ready",
         "answer_reliability": 1 / 3,
@@ -67,7 +68,7 @@ def decision(plant_id: str, easting: float | None, northing: float | None, **cha
 
 
 ROWS = [
-    decision("2021_Ref_Plot2_E18", 365_000.123, 5_609_000.1 + 1 / 3, plot="2", label="ready"),
+    decision("2021_Ref_Plot2_E18", 365_000.123, 5_609_000.1 + 1 / 3, plot="2", label="ready", variety="Clapton"),
     decision('Röschen, 2; "a"', 365_001.0, 5_609_001.0, is_corrected=False, check_reason="unsure novel"),
     decision("=1+1", None, None, decision="check", ready_probability=None, is_outside=True),
     decision("-7", 365_002.0, None),

@@ -186,4 +186,5 @@ def test_without_plants_the_sheets_are_headers(tmp_path: Path) -> None:
 
 def test_too_many_plants_get_no_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheets, "MOST_ROWS", len(PLANTS) - 1)
-    assert list(written(tmp_path, PLANTS).manifest.files) == []
+    made = written(tmp_path, PLANTS)
+    assert list(made.manifest.files) == [] and made.summary == {"n_without_workbook": len(PLANTS)}

@@ -60,9 +60,10 @@ def test_exported_rows_have_what_the_source_states_of_places() -> None:
     rows = [{**decided(name, 0, 1), **dict.fromkeys(FIT, "-")} for name in ("2021_Ref_Plot2_E18", "b")]
     place = {"plot": "North", "row": "E", "number": 18, "variety": "Clapton"}
     found = export_rows("field2", date(2024, 5, 1), [{**PLANTS[0], "place": place}], rows, CLASSES, 0.0)
-    assert [[row[name] for name in ("plot", *STATED)] for row in found] == [["North", "E", 18, "Clapton"], [None] * 4]
+    names = ("plot", *STATED, "variety")
+    assert [[row[name] for name in names] for row in found] == [["North", "E", 18, "Clapton"], [None] * 4]
     (plain, _) = export_rows("field2", date(2024, 5, 1), PLANTS, rows, CLASSES, 0.0)
-    assert not set(STATED) & set(plain), "sources without places have the rows that they had"
+    assert not set(STATED) & set(plain), "row and number of the plant's id come later"
 
 
 def test_what_should_not_be_acted_on_keeps_its_reasons() -> None:

@@ -11,7 +11,8 @@ from storage.tables import TABLES
 from storage.tables.parquet import table_bytes, to_arrow
 from storage.tables.widths import row_bytes
 from tasks.explain.methods import ExplainParams
-from tasks.plan.store import DATE_BYTES, SHARD_BYTES, plan_store
+from tasks.parameters import Runtime
+from tasks.plan.store import DATE_BYTES, SHARD_BYTES, WAITING, plan_store
 from tests.support.planned import DATES, workload
 from tests.unit.storage.tables.test_tables import columns
 
@@ -47,6 +48,15 @@ def test_maps_are_two_bytes_a_pixel_at_native_resolution() -> None:
 def test_a_given_classifier_has_no_checkpoint() -> None:
     assert planned()["checkpoint"] == 3 * planned()["classifier"]
     assert "checkpoint" not in planned(train=None, n_samples=0)
+
+
+def test_crops_wait_in_as_many_dates_as_are_read_in_parallel() -> None:
+    """Of dates with 100, 300 and 200 crops, two at a time hold 500 images of 256 x 256 pixels in three colours."""
+    assert WAITING not in planned()
+    crops = (100, 300, 200, 0)
+    dates = tuple(replace(day, n_crops=n) for day, n in zip(DATES, crops, strict=True))
+    assert planned(dates=dates, runtime=Runtime(workers=2), share=0.5)[WAITING] == 500 * 196_608
+    assert planned(dates=dates, runtime=Runtime(workers=8))[WAITING] == 600 * 196_608
 
 
 @pytest.mark.parametrize("factor", [2, 10])

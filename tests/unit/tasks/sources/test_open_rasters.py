@@ -63,7 +63,7 @@ def field(root: Path) -> FieldSource:
 @needs_counters
 def test_each_block_is_read_once(mosaic: tuple[Path, tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     root, block = mosaic
-    monkeypatch.setattr(raster, "CACHE_BYTES", 7 * 2**20)  # half of the orthophoto; a sweep of all columns needs 6 MiB
+    monkeypatch.setattr(raster, "CACHE_BYTES", 5 * 2**20)  # of 12 MiB; a sweep of all columns needs 4 MiB
     touched = touched_blocks(places(), SIDE, block, (SIZE, SIZE))
     n_bytes = 3 * block[0] * block[1]
     most = (len(touched) + 1) * n_bytes * 1.05  # one more for the header and whole pages of the disk
@@ -92,10 +92,10 @@ def test_a_raster_that_is_too_wide_is_swept_in_columns(
     mosaic: tuple[Path, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, block = mosaic
-    monkeypatch.setattr(raster, "CACHE_BYTES", 3 * 2**20 // 2)
+    monkeypatch.setattr(raster, "CACHE_BYTES", 2 * 2**20)
     with rasterio.open(root / "ortho.tif") as dataset:
         columns = swept_columns(dataset, SIDE)
-    assert columns == 512  # two of 256 times three rows of blocks, with four bytes a pixel, are 1.5 MiB
+    assert columns == 512  # two of 256, and one on each side, times two rows of blocks with four bytes a pixel: 2 MiB
     images = field(root).list_images([DAY]).images
     before = bytes_read()
     assert len(list(field(root).read_images(images))) == 200
