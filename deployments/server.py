@@ -15,7 +15,7 @@ from prefect.server.api import server
 def main() -> None:
     """Run `prefect server start` in this process."""
     described = {"docs_url": None, "redoc_url": None, "openapi_url": None}
-    server.FastAPI = partial(FastAPI, **described)  # pyright: ignore[reportAttributeAccessIssue]
+    server.FastAPI = partial(FastAPI, **described)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     sys.argv[:] = ["prefect", "server", "start"]
     prefect()
 
