@@ -98,6 +98,23 @@ def test_promises_for_each_answer_are_tested_by_themselves() -> None:
     assert rows[DAY, "all"]["tolerated_error"] is None
 
 
+def test_other_classes_have_rows_of_their_own() -> None:
+    classes = ("healthy", "scab", "rot")
+    rows: list[dict[str, Any]] = [
+        {"plant_id": f"{name}{i}", "answer": name, "decision": name if i else "check", "is_audit": 0 < i < 4}
+        for name in classes[:2]
+        for i in range(20)
+    ]
+    found = {row["plant_id"]: "rot" if row["answer"] == "scab" else "healthy" for row in rows if row["is_audit"]}
+    told = by_kind(found_rows([CheckedDay(DAY, rows, found)], classes, {"all": 0.15}))
+    assert [(kind, row["n"], row["error_share"]) for (_, kind), row in told.items()] == [
+        ("all", 38, 0.5),
+        ("healthy", 19, 0),
+        ("scab", 19, 1),
+        ("check", 2, None),
+    ]
+
+
 def test_plants_that_nobody_looked_at_are_counted() -> None:
     found = {**looked_at(READY, 2, 0), **looked_at(NOT_READY, 9, 1)}
     told, *_ = found_rows([day(found)], CLASSES, {"all": 0.15})
