@@ -242,7 +242,8 @@ def test_the_overlay_is_the_map_and_can_be_switched_off(page: Page) -> None:
     assert overlay(page).any()
 
 
-def test_a_point_is_chosen_by_pointer_and_by_keyboard(page: Page) -> None:
+def lone_point(page: Page) -> tuple[float, float, str]:
+    """Place in the window of the point farthest from all others, and the name of its image."""
     content = json.loads(page.locator("#explorer-data").text_content() or "")
     x, y = (np.asarray(content["methods"][0][axis]) for axis in "xy")
     canvas = page.locator("#explorer-scatter")
@@ -253,12 +254,17 @@ def test_a_point_is_chosen_by_pointer_and_by_keyboard(page: Page) -> None:
     right = box["x"] + box["width"] / 2 + (x - (x.max() + x.min()) / 2) * scale
     down = box["y"] + box["height"] / 2 - (y - (y.max() + y.min()) / 2) * scale
     apart = [float(np.sort(np.hypot(right - right[i], down - down[i]))[1]) for i in range(len(x))]
-    lone = int(np.argmax(apart))
+    lone, common = int(np.argmax(apart)), content["common"]
     assert apart[lone] > 6
-    page.mouse.click(float(right[lone]), float(down[lone]))
-    common = content["common"]
     plant, label = common["plants"][common["plant"][lone]], common["dates"][common["date"][lone]][1]
-    assert page.inner_text("#explorer-name") == f"{plant}, {label}"
+    return float(right[lone]), float(down[lone]), f"{plant}, {label}"
+
+
+def test_a_point_is_chosen_by_pointer_and_by_keyboard(page: Page) -> None:
+    canvas = page.locator("#explorer-scatter")
+    x, y, name = lone_point(page)
+    page.mouse.click(x, y)
+    assert page.inner_text("#explorer-name") == name
     assert page.locator("#explorer-list [aria-pressed=true]").count() == 1
     seen = {page.inner_text("#explorer-name")}
     canvas.focus()
@@ -271,6 +277,29 @@ def test_a_point_is_chosen_by_pointer_and_by_keyboard(page: Page) -> None:
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowDown")
     assert "\n1: " in page.inner_text("#explorer-facts")  # filtered points are not chosen
+
+
+def test_the_scatter_is_enlarged_around_the_chosen_point_and_dragged(page: Page) -> None:
+    canvas = page.locator("#explorer-scatter")
+    page.locator("#explorer-list button").first.click()
+    name = page.inner_text("#explorer-name")
+    for _ in range(4):
+        page.click("#explorer-in")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None and "is-zoomed" in (canvas.get_attribute("class") or "")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.locator("#explorer-list button").nth(1).click()
+    assert page.inner_text("#explorer-name") != name
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y - 40, steps=4)
+    page.mouse.up()
+    assert page.inner_text("#explorer-name") != name  # a drag chooses nothing
+    page.mouse.click(x + 60, y - 40)
+    assert page.inner_text("#explorer-name") == name
+    page.click("#explorer-whole")
+    expect(canvas).not_to_have_class("is-zoomed")
 
 
 def test_arrow_keys_go_from_picture_to_picture(page: Page) -> None:
@@ -330,6 +359,10 @@ def test_a_phone_shows_the_whole_width_and_chooses_by_touch(browser: Browser, pa
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     spot = page.locator("#explorer-list button").nth(2).bounding_box()
     assert spot is not None and min(spot["width"], spot["height"]) >= 24
+    page.click("#explorer-all")
+    x, y, name = lone_point(page)
+    page.touchscreen.tap(x, y)
+    assert page.inner_text("#explorer-name") == name
     context.close()
 
 
