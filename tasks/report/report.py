@@ -18,10 +18,11 @@ from storage.records.campaigns import CampaignRecord
 from storage.tables import METRICS
 from storage.tables.rows import Row, rows_of
 from tasks.decide.promised import guarantee_sentences
+from tasks.export.params import FieldParams
 from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
 from tasks.report.explorer.addresses import ANALYSIS
-from tasks.report.field.days import read_days
+from tasks.report.field.days import read_days, with_extra_checks
 from tasks.report.field.page import FieldPage, field_page
 from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import decision_sentence
@@ -95,7 +96,9 @@ def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
     """Read and prepare the field page, by the campaign's first saliency method."""
     methods, promises = [one.method for one in results.methods], results.methods[0].promises
     found = results.methods[0].found
-    days = read_days(results.artifacts, results.scored, results.classes, methods[0], found)
+    share = FieldParams.model_validate(results.params.get("field", {})).audit_share
+    read = read_days(results.artifacts, results.scored, results.classes, methods[0], found)
+    days = [with_extra_checks(day, results.campaign, share) for day in read]
     artifacts, crs = {**results.artifacts, **results.scored}, results.params["export"]["crs"]
     pictures = read_pictures(artifacts, days[-1], methods[0])
     return field_page(

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from storage.artifacts import Artifact
 from storage.tables import DECIDED, DRIFT, OBSERVATIONS, READY_COUNTS, REJECTED
 from storage.tables.parquet import iter_table
 from storage.tables.rows import Row, days_of, rows_of
+from tasks.decide.audit_plants import audit_plants, audit_seed
 from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
 from tasks.export.walking import with_places
@@ -58,6 +60,12 @@ def read_day(
         counts=rows_of(artifact, READY_COUNTS),
         is_share_outside=artifact.summary["is_share_outside"],
     )
+
+
+def with_extra_checks(day: FieldDay, campaign: str, share: float) -> FieldDay:
+    """Mark the plants of a date that are drawn at random for a look, as the exports do (`is_audit`)."""
+    drawn = audit_plants(day.rows, share, audit_seed(campaign, date.fromisoformat(day.date)))
+    return replace(day, rows=[{**row, "is_audit": row["plant_id"] in drawn} for row in day.rows])
 
 
 def rows_in_plots(rows: Sequence[Row], listing: Sequence[Row]) -> list[dict[str, Any]]:
