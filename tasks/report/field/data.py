@@ -22,12 +22,7 @@ from tasks.report.field.tours import check_order, extra_checks, listed_rows, row
 
 
 def field_data(
-    campaign: str,
-    days: Sequence[FieldDay],
-    classes: Sequence[str],
-    selection: Selection,
-    pictures: Pictures,
-    place: Mapping[str, Any],
+    campaign: str, days: Sequence[FieldDay], classes: Sequence[str], selection: Selection, pictures: Pictures
 ) -> dict[str, Any]:
     """Return the content of the field page.
 
@@ -53,7 +48,6 @@ def field_data(
         "answers": [class_name(name) for name in classes],
         "reasons": [[TEXTS.get(f"reason.{word}", word) for word in text.split()] for text in reasons],
         **_plants(selection.plants),
-        "place": place,
         "pictures": pictures.content(),
         "days": [_day(day, number, classes, reasons, pictures) for day in days],
     }

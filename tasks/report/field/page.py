@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from storage.artifacts import Artifact
 from tasks.export.looks import Marker, markers_of
+from tasks.export.params import ExportParams
 from tasks.report.field.data import field_data, json_in_page
 from tasks.report.field.head import Head, day_head, promise_sentences
 from tasks.report.field.map import least_reliability, map_pictures
@@ -31,7 +33,7 @@ class FieldPage:
     markers : look of every decision.
     least : reliability at which a mark is hollow.
     selection : plants that the page shows.
-    data : content of the page for its scripts (see `field_data`), and `json` the same as JSON.
+    data : content of the page for its scripts (see `field_data` and `place_of`), and `json` the same as JSON.
     stills : the map as PNG by date, with all plants; empty if no plant has a position.
     plots : rows by date and plot (see `plot_rows`).
     """
@@ -61,8 +63,8 @@ def field_page(
     lost: Sequence[str],
     promises: Sequence[Row],
     pictures: Pictures,
-    crs: str,
-    artifacts: Mapping[str, Artifact],
+    crs: str = ExportParams().crs,
+    artifacts: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> FieldPage:
     """Prepare the field page; `days` has at least one date, with answers by the first of `methods`.
 
@@ -75,7 +77,7 @@ def field_page(
     """
     summaries, selection = [summarise(day, classes) for day in days], select_plants(days, plants)
     place = place_of(selection.plants, crs, artifacts, [day.date for day in days])
-    data = field_data(campaign, days, classes, selection, pictures, place)
+    data = {**field_data(campaign, days, classes, selection, pictures), "place": place}
     return FieldPage(
         days=list(days),
         summaries=summaries,
