@@ -33,7 +33,7 @@ class FieldPage:
     markers : look of every decision.
     least : reliability at which a mark is hollow.
     selection : plants that the page shows.
-    data : content of the page for its scripts (see `field_data` and `place_of`), and `json` the same as JSON.
+    data : content of the page for its scripts (see `field_data`), and `json` the same as JSON.
     stills : the map as PNG by date, with all plants; empty if no plant has a position.
     plots : rows by date and plot (see `plot_rows`).
     """
