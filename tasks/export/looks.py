@@ -25,7 +25,7 @@ class Marker:
 
     Attributes
     ----------
-    symbol, shape : name of the shape in exported styles (see `Look`), and Matplotlib's.
+    symbol, shape : Plotly's and Matplotlib's name of the shape.
     path : SVG outline of the shape, in coordinates from -10 to 10.
     light, dark : colour on a light ground (Okabe & Ito's), and a lighter one of the same hue on a dark ground.
     """

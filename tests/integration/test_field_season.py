@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.acquisition import score_acquisition
 from flows.campaign import analyse_campaign
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import read_array
@@ -16,6 +17,7 @@ from storage.records.campaigns import CampaignRecord
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
 from tasks.classify.training import TrainParams
+from tasks.ingest.params import ArrivalParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
 from tasks.sources.synthetic.layouts import write_season
@@ -27,6 +29,7 @@ from tests.support.orthophoto_season import field_of_season
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+LATER = date(2022, 9, 6)  # a date that the fit has not seen
 WATCHED_UNTIL = date(2022, 10, 31)
 TRAIN = TrainParams(epochs=1, learning_rate=1e-3)
 # Columns that say where images and splits were read, and the artefacts named after it.
@@ -44,7 +47,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def records(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CampaignRecord]:
     """Return the record of a campaign for each layout of one season."""
-    season = grow_season(SeasonParams(dates=DATES, n_plots=2, rows=3, plants_per_row=8, image_size=64, seed=1))
+    season = grow_season(
+        SeasonParams(dates=(*DATES, LATER), n_plots=2, rows=3, plants_per_row=8, image_size=64, seed=1)
+    )
     roots = {layout: tmp_path_factory.mktemp("season") / layout for layout in LAYOUTS}
     for layout in LAYOUTS:
         write_season(season, roots[layout], layout)
@@ -94,3 +99,12 @@ def test_the_orthophoto_of_every_date_lies_behind_the_map(
 def place_of(page: str) -> Any:
     """Return where the map of a page lies."""
     return json.loads(page.split('id="field-data">')[1].split("</script>")[0])["place"]
+
+
+def test_a_date_that_is_scored_later_has_its_orthophoto_too(store: Store, records: dict[str, CampaignRecord]) -> None:
+    assert f"background {LATER}" not in records["field"].artifacts
+    at_once = ArrivalParams(settle_seconds=0, patience_minutes=0)
+    scored = score_acquisition("field", LATER, str(store.root), arrival=at_once)
+    picture = store.open(scored.artifacts[f"background {LATER}"]).read_bytes("background.webp")
+    page = local(store.root / records["field"].report).read_text(encoding="utf-8")
+    assert base64.b64encode(picture).decode() in page and place_of(page)["photos"].keys() >= {LATER.isoformat()}

@@ -24,12 +24,7 @@ EXTRA = "extra"  # key of the list of random extra checks
 
 
 def field_data(
-    campaign: str,
-    days: Sequence[FieldDay],
-    classes: Sequence[str],
-    selection: Selection,
-    pictures: Pictures,
-    place: Mapping[str, Any],
+    campaign: str, days: Sequence[FieldDay], classes: Sequence[str], selection: Selection, pictures: Pictures
 ) -> dict[str, Any]:
     """Return the content of the field page.
 
@@ -56,7 +51,6 @@ def field_data(
         "answers": [class_name(name) for name in classes],
         "reasons": [[TEXTS.get(f"reason.{word}", word) for word in said.split()] for said in reasons],
         **_plants(selection.plants),
-        "place": place,
         "pictures": pictures.content(),
         "days": [_day(day, number, classes, reasons, pictures) for day in days],
     }

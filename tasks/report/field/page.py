@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from storage.artifacts import Artifact
 from tasks.export.looks import Marker, markers_of
+from tasks.export.params import ExportParams
 from tasks.report.field.data import field_data, json_in_page
 from tasks.report.field.head import Head, day_head, promise_sentences
 from tasks.report.field.lists import StaticList, static_lists
@@ -66,8 +68,8 @@ def field_page(
     lost: Sequence[str],
     promises: Sequence[Row],
     pictures: Pictures,
-    crs: str,
-    artifacts: Mapping[str, Artifact],
+    crs: str = ExportParams().crs,
+    artifacts: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> FieldPage:
     """Prepare the field page; `days` has at least one date, with answers by the first of `methods`.
 
@@ -80,7 +82,7 @@ def field_page(
     """
     summaries, selection = [summarise(day, classes) for day in days], select_plants(days, plants)
     place = place_of(selection.plants, crs, artifacts, [day.date for day in days])
-    data = field_data(campaign, days, classes, selection, pictures, place)
+    data = {**field_data(campaign, days, classes, selection, pictures), "place": place}
     return FieldPage(
         days=list(days),
         summaries=summaries,

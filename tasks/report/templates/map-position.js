@@ -6,7 +6,10 @@
   const button = at("map-here"), said = at("map-position");
   const FAR = 1000;  // distance from the field from which only that distance is told, in metres
   const EARTH = 6371000;  // mean radius of the earth, in metres
-  const REASONS = {1: "denied", 2: "unknown", 3: "late"};  // codes of GeolocationPositionError
+  const REASONS = {1: "map.position.denied", 2: "map.position.unknown", 3: "map.position.late"};  // by code of the error
+  const DIRECTIONS = [
+    "map.north", "map.north-east", "map.east", "map.south-east", "map.south", "map.south-west", "map.west", "map.north-west",
+  ];
   const {east, north, id} = data.plants;
   let watch = null, here = null, list = null;
 
@@ -61,7 +64,7 @@
     if (target >= 0) {
       const {metres, bearing} = wayTo(from, [east[target], north[target]]);
       L.polyline([spot, place(target)], {...style, weight: 2, dashArray: "6 6"}).addTo(layers);
-      const direction = text(`map.direction.${Math.round(bearing / 45) % 8}`);
+      const direction = text(DIRECTIONS[Math.round(bearing / 45) % 8]);
       const how = Math.round(metres) ? "map.next" : "map.at";
       words.push(text(how, {metres: Math.round(metres), direction, plant: id[target]}));
       Object.assign(said.dataset, {metres: metres.toFixed(2), bearing: bearing.toFixed(2)});
@@ -96,7 +99,7 @@
     said.textContent = text("map.waiting");
     const options = {enableHighAccuracy: true, maximumAge: 5000, timeout: 30000};
     watch = navigator.geolocation.watchPosition(follow, (error) => {
-      if (error.code === 1 || here === null) stop(text(`map.position.${REASONS[error.code]}`));
+      if (error.code === 1 || here === null) stop(text(REASONS[error.code]));
     }, options);
   }
 

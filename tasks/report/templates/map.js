@@ -37,7 +37,7 @@ const harvestMap = (() => {
   map.createPane("names").style.zIndex = "550";
   const clusters = L.markerClusterGroup({
     maxClusterRadius: 64, disableClusteringAtZoom: APART, showCoverageOnHover: false, spiderfyOnMaxZoom: false,
-    animate: FADES, iconCreateFunction: (cluster) => clusterIcon(cluster),
+    animate: false, iconCreateFunction: (cluster) => clusterIcon(cluster),
   });
   clusters._getExpandedVisibleBounds = () => map.getBounds().pad(0.25);  // it draws eight times as much as is seen
   L.MarkerCluster.prototype.options.keyboard = false;  // the map itself is one stop of the Tab key
