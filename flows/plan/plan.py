@@ -196,12 +196,16 @@ def gpu_memory(classifier: Classifier) -> int | None:
 def sample_images(source: Source, images: Sequence[SourceImage], params: IngestParams) -> Sample:
     """Read images spread over the list and write them as ingest does; images that cannot be read are skipped."""
     chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, N_SAMPLED).round().astype(int))]
-    start, read = time.perf_counter(), list[NDArray[np.uint8]]()
+    start, fit, read = time.perf_counter(), list[SourceImage](), list[NDArray[np.uint8]]()
     for image in chosen:
         with suppress(UnreadableImage):
             source.fingerprint(image)
             refuse_size(source, image, params.max_pixels)
-            read.append(prepare_image(source.read_image(image), params.image_size))
+            fit.append(image)
+    for _, found in source.read_images(fit):
+        with suppress(UnreadableImage):
+            if not isinstance(found, UnreadableImage):
+                read.append(prepare_image(found, params.image_size))
     seconds = (time.perf_counter() - start) / len(chosen)
     if not read:
         return Sample(0, seconds, 1.0)

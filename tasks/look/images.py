@@ -16,6 +16,7 @@ from tasks.sources.contract import Source, SourceImage, UnreadableImage
 
 SEED = 0  # of the choice of images, the same in every campaign
 N_SHOWN = 60  # images of a date on its contact sheet
+READERS = 4  # threads that read image files
 N_READ = 1000  # images of a campaign that are decoded and measured, which takes some 5 ms each
 MEASURED_SIDE = 256  # pixels; larger images are shrunk to this longer side before their sharpness is measured
 THUMBNAIL = 96  # longer side of an image on the sheet, pixels
@@ -69,12 +70,10 @@ def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def measure_image(source: Source, image: SourceImage, is_shown: bool) -> Measured:
-    """Read one image and measure it; an image that cannot be read has a fault."""
-    try:
-        pixels = source.read_image(image)
-    except UnreadableImage as error:
-        return Measured(image, is_shown, fault=str(error))
+def measure_image(image: SourceImage, pixels: NDArray[np.uint8] | UnreadableImage, is_shown: bool) -> Measured:
+    """Measure one image (h, w, 3) that was read; an image that cannot be read has a fault."""
+    if isinstance(pixels, UnreadableImage):
+        return Measured(image, is_shown, fault=str(pixels))
     height, width = pixels.shape[:2]
     small = thumbnail(pixels) if is_shown else b""
     return Measured(image, is_shown, width, height, "", describe_blank(pixels), sharpness(pixels), small)
@@ -90,7 +89,7 @@ def measure_dates(
     Measured images by date, in the order of the listing. The first `n_shown` of a date's random order have a thumbnail.
     """
     each = max(n_shown, n_read // max(1, len(by_date)))
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         return {day: _measure(pool, source, images, day, (n_shown, each)) for day, images in by_date.items()}
 
 
@@ -101,4 +100,14 @@ def _measure(
     order = draw_order(len(images), day)
     shown = set(order[:n_shown].tolist())
     chosen = sorted(order[:n_read].tolist())
-    return list(pool.map(lambda i: measure_image(source, images[i], i in shown), chosen))
+    crops = [i for i in chosen if images[i].centre is not None]
+    files = [i for i in chosen if images[i].centre is None]
+
+    def measure_part(part: Sequence[int]) -> list[tuple[int, Measured]]:
+        read = source.read_images([images[i] for i in part])
+        return [(part[k], measure_image(images[part[k]], pixels, part[k] in shown)) for k, pixels in read]
+
+    # Crops are one part, so that each orthophoto is opened once, and each of its blocks is read once.
+    parts = [one for one in (crops, *(files[k::READERS] for k in range(READERS))) if one]
+    found = dict(one for of_part in pool.map(measure_part, parts) for one in of_part)
+    return [found[i] for i in chosen]

@@ -2,6 +2,7 @@
 
 import io
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy.ndimage import gaussian_filter
 
-from tasks.look.images import MEASURED_SIDE, THUMBNAIL, draw_order, measure_dates, measure_image, sharpness, thumbnail
+from tasks.look.images import MEASURED_SIDE, THUMBNAIL, draw_order, measure_dates, sharpness, thumbnail
+from tasks.sources import open_rasters
 from tasks.sources.contract import SourceImage
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.repository import ROOT
+from tests.support.small_field import DAY as FLIGHT
+from tests.support.small_field import LATER as NEXT_FLIGHT
+from tests.support.small_field import make, write_field
 
 DAY, LATER = date(2021, 8, 23), date(2021, 8, 30)
 APPLES = ROOT.parent / "shared/real_images/plantvillage_apple"
@@ -106,8 +111,24 @@ class TestSeason:
         assert [len(one) for one in measure_dates(self.SOURCE, self.by_date(), n_shown=7, n_read=2).values()] == [7, 7]
 
     def test_an_image_that_cannot_be_read_has_a_fault(self) -> None:
-        images = [image for of_date in self.by_date().values() for image in of_date]
-        faulty = [one for one in (measure_image(self.SOURCE, image, True) for image in images) if one.fault]
+        measured = measure_dates(self.SOURCE, self.by_date())
+        faulty = [one for of_date in measured.values() for one in of_date if one.fault]
         damaged = [one.plant.plant_id for one in grow_season(self.SEASON).observations if one.fault]
         assert [one.image.plant_id for one in faulty] == damaged and len(damaged) == 1
         assert all((one.width, one.height, one.thumbnail) == (0, 0, b"") for one in faulty)
+
+
+def test_an_orthophoto_is_opened_once_and_crops_stay_with_their_plants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(write_field(tmp_path))
+    images = source.list_images((FLIGHT, NEXT_FLIGHT)).images
+    by_date = {day: [one for one in images if one.acquired == day] for day in (FLIGHT, NEXT_FLIGHT)}
+    opened: list[object] = []
+    original = open_rasters.open_dataset
+    monkeypatch.setattr(open_rasters, "open_dataset", lambda file: opened.append(file) or original(file))
+    found = measure_dates(source, by_date)
+    assert len(opened) == len(set(opened)) == 2
+    for day, measured in found.items():
+        assert [one.image for one in measured] == by_date[day]
+        assert [one.sharpness for one in measured] == [sharpness(source.read_image(one.image)) for one in measured]
