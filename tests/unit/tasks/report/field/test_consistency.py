@@ -62,7 +62,7 @@ def test_no_decision_contradicts_its_probability(decided: list[dict[str, Any]]) 
     ]
     rows = rows_in_plots(decision_rows(places, decided, CLASSES), places)
     date = FieldDay("2021-09-03", True, rows)
-    data = field_data("c", [date], CLASSES, select_plants([date], places), Pictures(), {})
+    data = field_data("c", [date], CLASSES, select_plants([date], places), Pictures())
     content = json.loads(json_in_page(data))
     (day,) = content["days"]
     names = [one["name"] for one in content["decisions"]]

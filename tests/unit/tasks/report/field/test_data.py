@@ -17,7 +17,7 @@ DAY = FieldDay("2021-09-03", True, ROWS)
 
 
 def data_of(days: list[FieldDay], classes: tuple[str, ...] = CLASSES, pictures: Pictures | None = None) -> Any:
-    return field_data("f2", days, classes, select_plants(days, []), pictures or Pictures(), {})
+    return field_data("f2", days, classes, select_plants(days, []), pictures or Pictures())
 
 
 def test_rows_of_a_date_are_its_lists_one_after_the_other() -> None:
