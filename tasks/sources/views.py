@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
@@ -150,5 +151,22 @@ def read_warped(tile: DatasetReader, part: Part, reading: Reading) -> tuple[NDAr
 
 def overview_level(dataset: DatasetReader, ratio: float) -> int | None:
     """Return the coarsest overview whose pixels are no larger than `ratio` pixels of the raster; None for none."""
-    fine = [level for level, factor in enumerate(dataset.overviews(1)) if factor <= ratio * (1 + ROUNDING)]
+    factors = enumerate(overview_factors(dataset))
+    fine = [level for level, factor in factors if factor <= ratio * (1 + ROUNDING)]
     return fine[-1] if fine else None
+
+
+def overview_factors(dataset: DatasetReader) -> list[int]:
+    """Return how many pixels of a raster one pixel of each overview covers along a side.
+
+    GDAL counts no overviews of a file on a server unless it is cloud-optimised, but opens them one by one.
+    """
+    factors = [int(one) for one in dataset.overviews(1)]
+    if factors or not dataset.name.startswith("/vsi"):
+        return factors
+    while True:
+        try:
+            with rasterio.open(dataset.name, overview_level=len(factors)) as coarse:
+                factors.append(round(dataset.width / coarse.width))
+        except RasterioError:
+            return factors

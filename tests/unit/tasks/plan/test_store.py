@@ -51,7 +51,7 @@ def test_a_given_classifier_has_no_checkpoint() -> None:
 
 
 def test_crops_wait_in_as_many_dates_as_are_read_in_parallel() -> None:
-    """Of dates with 100, 300 and 200 crops, two at a time hold 500 images of 256 x 256 pixels in three colours."""
+    """Read dates of 100, 300 and 200 crops two at a time: at most 500 images of 256 x 256 pixels, three bytes each."""
     assert WAITING not in planned()
     crops = (100, 300, 200, 0)
     dates = tuple(replace(day, n_crops=n) for day, n in zip(DATES, crops, strict=True))

@@ -11,6 +11,7 @@ import rasterio
 from storage.errors import InputError
 from tasks.sources import remote
 from tasks.sources.field.source import FieldSource
+from tasks.sources.field.views import Part
 from tests.support.object_servers import BUCKET, ObjectServer, free_port
 from tests.support.orthophotos import NORTH, STEP, WEST, small_transform, write_raster
 from tests.support.range_server import RangeServer, range_server
@@ -66,6 +67,21 @@ def check_crops(source: FieldSource, local: Path) -> None:
 def test_crops_need_a_part_of_the_file(files: Path, server: RangeServer) -> None:
     check_crops(field(files, f"{server.url}/an%20ortho.tif"), files / "an ortho.tif")
     assert 0 < server.n_bytes < 0.2 * (files / "an ortho.tif").stat().st_size
+
+
+@pytest.mark.parametrize("factors", [[2, 4, 8], []])
+def test_a_thumbnail_is_read_from_overviews(files: Path, server: RangeServer, factors: list[int]) -> None:
+    """GDAL counts no overviews of a GeoTIFF on a server that is not cloud-optimised."""
+    bands = np.random.default_rng(0).integers(1, 255, (3, SIZE, SIZE), dtype=np.uint8)
+    path = write_raster(files / "tiled.tif", bands, small_transform(), CRS, tiled=True, blockxsize=128, blockysize=128)
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews(factors)
+    metres = SIZE * STEP
+    part = Part((WEST, NORTH - metres, WEST + metres, NORTH), SIZE // 8, SIZE // 8)
+    (view,) = field(files, f"{server.url}/tiled.tif").read_views(DAY, [part])
+    assert view.valid.all()
+    read = server.n_bytes / path.stat().st_size
+    assert read < 0.1 if factors else 1 <= read < 1.1
 
 
 def test_a_server_is_not_asked_for_every_crop(files: Path, server: RangeServer) -> None:
