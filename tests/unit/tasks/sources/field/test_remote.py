@@ -11,7 +11,7 @@ import rasterio
 from storage.errors import InputError
 from tasks.sources import remote
 from tasks.sources.field.source import FieldSource
-from tasks.sources.field.views import Part
+from tasks.sources.views import Part
 from tests.support.object_servers import BUCKET, ObjectServer, free_port
 from tests.support.orthophotos import NORTH, STEP, WEST, small_transform, write_raster
 from tests.support.range_server import RangeServer, range_server
