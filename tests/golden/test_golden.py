@@ -22,7 +22,7 @@ from tasks.decide import decide as decide_dates
 from tasks.decide import measure_found, promise
 from tasks.explain import explain
 from tasks.export import export
-from tasks.ingest import ingest
+from tasks.ingest import background, ingest
 from tasks.measure import accuracy, calibration, drift, evaluation, new_date
 from tasks.publish import reuse
 from tasks.report import report
@@ -105,7 +105,8 @@ def test_every_stage_that_makes_numbers_is_pinned() -> None:
     staged = {
         str(path.relative_to(ROOT)) for path in (ROOT / "tasks").rglob("*.py") if "\nREVISION = " in path.read_text()
     }
-    modules = [report, *(module for several, _ in STAGES.values() for module in several)]  # a report makes no numbers
+    pages = (background, report)  # they make no numbers
+    modules = [*pages, *(module for several, _ in STAGES.values() for module in several)]
     assert staged == {module.__name__.replace(".", "/") + ".py" for module in modules}
     assert {path.stem for path in FOLDER.glob("*.json")} == set(STAGES)
 
