@@ -2,7 +2,7 @@
 
 Automations act on events, and a killed server loses the events of its last second. So every unfinished run is checked
 against the database once a minute. The time limits are longer than those of the automations, which normally act first.
-Every run that is recovered here is printed.
+Every run that is recovered here is printed. What was seen is served for Prometheus: see deployments/metrics.py.
 """
 
 import argparse
@@ -22,11 +22,13 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter, EventOccurredFilter
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
 from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED
+from deployments.metrics import Health, serve
 from deployments.setup import deployment_ids, zombie_seconds
+from storage.artifacts import Store
 
 EVERY_SECONDS = 60  # pause between two sweeps
 PAGE = 200  # flow runs per request
@@ -37,14 +39,20 @@ def main() -> None:
     """Sweep until stopped; wait while the server is unreachable."""
     argparse.ArgumentParser(prog="python -m deployments.sweep", description=__doc__).parse_args()
     patience = timedelta(seconds=zombie_seconds(os.environ))
+    health = Health(Store(os.environ["HARVEST_STORE"]))
+    serve(health, int(os.environ["HARVEST_METRICS_PORT"]))
     while True:
-        time.sleep(EVERY_SECONDS)
         try:
             with get_client(sync_client=True) as client:
-                for said in sweep(client, deployment_ids(client), patience, datetime.now(UTC)):
+                deployments, now = deployment_ids(client), datetime.now(UTC)
+                health.look(client, deployments, now)
+                for said in sweep(client, deployments, patience, now):
                     print(said, flush=True)
+        except ObjectNotFound:
+            print("the server is not set up yet", flush=True)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             print(f"no answer from the server: {error}", flush=True)
+        time.sleep(EVERY_SECONDS)
 
 
 def sweep(

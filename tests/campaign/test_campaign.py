@@ -16,7 +16,15 @@ from tests.support.local_stores import local
 from tests.support.prefect_api import api_in_this_process
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NOT_OF_A_CAMPAIGN = {"cluster_matches", "reviews", "audit", "acquisitions", "backfill", "checks", "found"}  # other flows, people
+NOT_OF_A_CAMPAIGN = {
+    "cluster_matches",
+    "reviews",
+    "audit",
+    "acquisitions",
+    "backfill",
+    "checks",
+    "found",
+}  # other flows, people
 MAY_BE_EMPTY = {"rejected", "drift"}  # nothing was left out; a date has no unseen plant
 NEVER_CACHED = {"survey small", "rehearse small", "publish small"}
 

@@ -6,8 +6,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.service import PROGRAMS, Service, processes
+from tests.support.service import PROGRAMS, Service, processes, wait_until
 
 
 def test_the_api_answers_only_with_the_right_credentials(service: Service) -> None:
@@ -103,3 +104,13 @@ def test_workers_know_no_secret_of_the_server(service: Service) -> None:
     assert f"PREFECT_API_AUTH_STRING={service.auth_string}" in variables
     assert service.secrets["HARVEST_DATABASE_PASSWORD"] not in variables
     assert service.secrets["PREFECT_SERVER_ENCRYPTION_KEY"] not in variables
+
+
+def test_numbers_for_prometheus_and_health_are_for_this_host(service: Service) -> None:
+    wait_until(lambda: httpx.get(f"{service.metrics_url}/healthz").status_code == 200, 120, service.logs)
+    said = httpx.get(f"{service.metrics_url}/metrics").text
+    families = {one.name for one in text_string_to_metric_families(said)}
+    assert {"harvest_runs", "harvest_oldest_run_seconds", "harvest_store_free_bytes", "harvest_notices"} <= families
+    assert "harvest_store_answers 1.0" in said
+    listening = service.command("bash", "-c", "cat /proc/net/tcp")
+    assert f"0100007F:{int(service.environment['HARVEST_METRICS_PORT']):04X} 00000000:0000 0A" in listening

@@ -64,6 +64,11 @@ class Service:
         return f"http://127.0.0.1:{self.environment['HARVEST_REPORTS_PORT']}"
 
     @property
+    def metrics_url(self) -> str:
+        """Address of the numbers for Prometheus."""
+        return f"http://127.0.0.1:{self.environment['HARVEST_METRICS_PORT']}"
+
+    @property
     def secrets(self) -> dict[str, str]:
         """Secrets by the name of their variable."""
         lines = (self.home / "secrets.env").read_text().splitlines()
@@ -260,7 +265,7 @@ def running_service(**settings: str) -> Generator[Service]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
     if "HARVEST_POSTGRES_BIN" in os.environ:
         outside["HARVEST_POSTGRES_BIN"] = os.environ["HARVEST_POSTGRES_BIN"]
-    port, database_port, reports_port = free_ports(3)
+    port, database_port, reports_port, metrics_port = free_ports(4)
     home = Path(tempfile.mkdtemp(prefix="harvest-"))
     if os.getuid() == 0:
         shutil.chown(home, "nobody")
@@ -274,6 +279,7 @@ def running_service(**settings: str) -> Generator[Service]:
             "HARVEST_PORT": port,
             "HARVEST_DATABASE_PORT": database_port,
             "HARVEST_REPORTS_PORT": reports_port,
+            "HARVEST_METRICS_PORT": metrics_port,
             "HARVEST_ZOMBIE_SECONDS": str(ZOMBIE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",

@@ -41,7 +41,9 @@ class History:
         maps = self.make("saliency", {"images": self.images, "file": "0123abcd"})
         clusters = self.make("clusters", {"maps": maps})
         learned = {"classifier": self.make("classifier"), "clusters gradcam": clusters}
-        self.record = CampaignRecord(campaign="field", params={}, artifacts=learned, report="reports/field/index.html")
+        self.record = CampaignRecord(
+            campaign="field", params={"dates": ["2026-08-01"]}, artifacts=learned, report="reports/field/index.html"
+        )
         write_record(self.store, self.record)
         report = self.make("report", {"clusters": clusters})
         folder = local(self.store.root) / "reports" / "field"
