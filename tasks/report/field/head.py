@@ -10,6 +10,8 @@ from tasks.decide.promised import used_promises
 from tasks.report.field.summary import DaySummary, changed_sentence
 from tasks.report.field.texts import TEXTS, class_name, decision_name, left_out_name, text
 
+WIDE = 0.5  # share of a date's plants beyond which the interval of their ready ones tells nothing worth a number
+
 
 @dataclass(frozen=True)
 class Head:
@@ -68,14 +70,21 @@ def reliance_sentences(summary: DaySummary) -> list[str]:
     """Return sentences about how many plants are ready, how many answers are right, which were corrected or lack."""
     sentences: list[str] = []
     if summary.n and summary.is_about_harvest and summary.ready is not None:
-        expected, low, high = (f"{number:.0f}" for number in summary.ready)
-        sentences.append(text("ready", expected=expected, low=low, high=high, n=summary.n))
+        sentences.append(ready_sentence(summary.ready, summary.n))
     elif summary.n and summary.is_about_harvest and summary.outside:
         sentences.append(text("ready.unknown"))
     if summary.n_to_act_on:
         sentences.append(text("right", n=summary.n_to_act_on, right=f"{summary.n_right:.0f}"))
     sentences += [changed_sentence(summary)] * bool(summary.n)
     return [*sentences, *[text("unanswered", n=summary.n_unanswered)] * bool(summary.n_unanswered)]
+
+
+def ready_sentence(ready: tuple[float, float, float], n: int) -> str:
+    """State how many of n plants are ready, with the interval; no number in the middle of one that is too wide."""
+    expected, low, high = (f"{number:.0f}" for number in ready)
+    if ready[2] - ready[1] > WIDE * n:
+        return text("ready.wide", low=low, high=high, n=n)
+    return text("ready", expected=expected, low=low, high=high, n=n)
 
 
 def promise_sentences(promises: Sequence[Row]) -> list[tuple[str, str]]:

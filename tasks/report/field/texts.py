@@ -47,6 +47,7 @@ TEXTS = {
     "on are wrong. At most {most} were promised. Look at plants before you act on their answers.",
     # What to know about a date.
     "ready": "About {expected} of {n} plants are ready ({low} to {high}), certain or not.",
+    "ready.wide": "How many of {n} plants are ready cannot be told closely: {low} to {high}.",
     "ready.unknown": "How many plants are ready is not known, because the date is outside what was validated.",
     "right": "Of the {n} answers to act on, about {right} are expected to be right.",
     "right.one": "Of the {n} answer to act on, about {right} is expected to be right.",

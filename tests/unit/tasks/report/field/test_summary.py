@@ -1,5 +1,6 @@
 """Test the summary of a date: its counts, and the sentences of the head of the field page."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,11 +34,13 @@ def test_a_date_by_hand() -> None:
     assert lead_sentence(found) == "1 plant to harvest"
     assert found.outside_words == ["clusters"]
     assert reliance_sentences(found) == [
-        "About 2 of 4 plants are ready (1 to 3), certain or not.",
+        "How many of 4 plants are ready cannot be told closely: 1 to 3.",
         "Of the 2 answers to act on, about 2 are expected to be right.",
         "1 answer was corrected where the classifier is probably wrong: 1 to not ready.",
         "5 more plants have no answer here because the classifier was trained on them.",
     ]
+    close = replace(found, ready=(1.8, 1.4, 2.6))
+    assert reliance_sentences(close)[0] == "About 2 of 4 plants are ready (1 to 3), certain or not."
     assert decision_sentence(found).startswith("3 September 2021: 4 plants, 1 to harvest, 1 to leave, 2 to check. ")
     assert "**Outside what was validated: plants fall" in decision_sentence(found)
 
