@@ -74,8 +74,8 @@ def captum_maps(
         ("resnet18", "layer3"),
         pytest.param("resnet34", "layer4", marks=pytest.mark.nightly),  # of the blocks of resnet18, twice as many
         # A convolution whose output the following ReLU overwrites.
-        pytest.param("vgg11", "features.18", marks=pytest.mark.slow),
-        ("vgg11", "features"),
+        pytest.param("vgg11", "features.18", marks=pytest.mark.nightly),
+        pytest.param("vgg11", "features", marks=pytest.mark.slow),
         ("mobilenet_v3_small", "features"),
         ("densenet121", "features"),  # a ReLU outside the stage overwrites its output
     ],

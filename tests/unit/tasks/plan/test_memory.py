@@ -100,13 +100,14 @@ print(json.dumps(found))
 @pytest.mark.parametrize(
     ("stage", "sizes"),
     [
-        ("predict", [[8], [64]]),
+        pytest.param("predict", [[8], [64]], marks=pytest.mark.nightly),  # training holds all that a prediction holds
         ("train", [[8], [48]]),
         ("explain", [[8]]),  # a second explainer would lie beside what the allocator keeps of the first
-        ("explain", [[64]]),
+        pytest.param("explain", [[64]], marks=pytest.mark.nightly),  # the same at another size
         ("cluster", [[1000], [3000]]),  # LAPACK, and iteration
-        ("cluster", [[800, 32], [1600, 45]]),  # more pixels than maps, as by occlusion
-        ("cluster", [[3000, 8, 1000]]),  # nearest neighbours alone: a few libraries are most of it
+        pytest.param("cluster", [[800, 32], [1600, 45]], marks=pytest.mark.nightly),  # more pixels than maps
+        # Nearest neighbours alone: a few libraries are most of it.
+        pytest.param("cluster", [[3000, 8, 1000]], marks=pytest.mark.nightly),
     ],
 )
 def test_a_process_takes_what_was_planned(stage: str, sizes: list[list[int]]) -> None:

@@ -88,7 +88,9 @@ def test_an_architecture_without_a_spatial_last_stage_is_refused() -> None:
         try_out("resnet18", size=32)
 
 
-@pytest.mark.parametrize(("architecture", "size"), [("vgg11", 16), ("alexnet", 32), ("vit_b_32", 64)])
+@pytest.mark.parametrize(
+    ("architecture", "size"), [pytest.param("vgg11", 16, marks=pytest.mark.slow), ("alexnet", 32), ("vit_b_32", 64)]
+)
 def test_images_that_the_architecture_cannot_take_are_refused(architecture: str, size: int) -> None:
     with pytest.raises(InputError, match=r"ingest\.image_size") as caught:
         try_out(architecture, size)
