@@ -31,6 +31,7 @@ from tasks.sources.synthetic.season import grow_season
 from tests.support.campaigns import DATES, contents, small_campaign, task_runs
 from tests.support.local_stores import local
 
+pytestmark = pytest.mark.nightly  # tests/unit/flows/test_audit.py has its parts
 N_UNLABELLED = 3
 
 

@@ -159,6 +159,7 @@ def test_those_workers_are_in_networks_of_their_own() -> None:
     assert len({*found}) == 3
 
 
+@pytest.mark.nightly  # the other tests send tasks to the workers of a cluster
 def test_a_run_starts_workers_of_its_own(params: CampaignParams, threads: Run, tmp_path: Path) -> None:
     """What is lost they make anew, and what is there they find."""
     store = tmp_path / "store"

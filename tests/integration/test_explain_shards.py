@@ -403,6 +403,7 @@ for n, batch, inputs in dates:
 """
 
 
+@pytest.mark.nightly  # tests/unit/tasks/plan/test_memory.py compares the memory of explanations with the plan
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_follows_the_batch_and_not_the_number_of_images(tmp_path: Path) -> None:
     """Grad-CAM on 64 pixels; the peak of a process only rises, so each step shows what it takes beyond the last.

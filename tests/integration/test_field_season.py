@@ -34,7 +34,8 @@ WATCHED_UNTIL = date(2022, 10, 31)
 TRAIN = TrainParams(epochs=1, learning_rate=1e-3)
 # Columns that say where images and splits were read, and the artefacts named after it.
 OF_THE_SOURCE = {"path", "sha256", "split_source", "classifier", "clusters"}
-OF_OTHERS = {"cluster_matches", "reviews", "audit", "acquisitions", "backfill"}  # later fits, people, other flows
+# Of later fits, people, and other flows.
+OF_OTHERS = {"cluster_matches", "reviews", "checks", "found", "audit", "acquisitions", "backfill"}
 MAY_BE_EMPTY = {"rejected", "drift"}  # nothing was left out; a date has no unseen plant
 LAYOUTS = ("growliflower", "field")
 

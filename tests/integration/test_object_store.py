@@ -92,6 +92,7 @@ def test_a_deleted_object_is_made_again(server: ObjectServer) -> None:
     assert verify_store(store).problems == []
 
 
+@pytest.mark.nightly  # tests/unit/storage/places/test_objects.py lets requests fail
 def test_a_server_that_is_killed_and_started_again(
     expected: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, one_thread: None
 ) -> None:

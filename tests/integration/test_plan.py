@@ -24,6 +24,8 @@ from tasks.plan.rehearse import rehearse
 from tests.support.campaigns import Finished, run_small, small_campaign
 
 METHODS = ("gradcam", "occlusion", "lime")
+# The unit tests of `tasks.plan` count passes of each method by themselves.
+pytestmark = pytest.mark.nightly
 SMALL = ExplainParams(
     methods=METHODS,
     occlusion=OcclusionParams(stride=16),

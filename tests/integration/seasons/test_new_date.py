@@ -28,7 +28,9 @@ from tests.support.season_fields import NEW, day_folder
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, file_of, rows, score
 
 LEARNED = ("classifier", *(f"{kind} gradcam" for kind in ("clusters", "crossfit", "scores", "swaps", "promises")))
-ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "publish")} | {"publish report small"}
+ALWAYS = {f"{verb} small {NEW}" for verb in ("await", "survey", "check", "background", "publish")} | {
+    "publish report small"
+}
 REUSED = {f"reuse small {role}" for role in LEARNED}
 
 

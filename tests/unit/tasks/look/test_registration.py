@@ -98,7 +98,7 @@ def test_no_alarm_on_dates_that_lie_on_each_other() -> None:
     assert all(step.is_sure and find_misplaced([step], CROP) == [] for step in steps)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_how_often_dates_that_lie_on_each_other_alarm() -> None:
     """Compare 100 fields of 6 places, in rows that are hardly uneven: no offset is told, and most are sure."""
     steps = [compare(2000 + 6 * field, 6, (0, 0), uneven=0.02) for field in range(100)]
