@@ -12,7 +12,7 @@ from xdist.workermanage import WorkerController
 
 # A busy machine is no fault of what is tested. `make nightly` tries each property on more examples.
 ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", ANY_MACHINE, max_examples=40)
+settings.register_profile("quick", ANY_MACHINE, max_examples=20)
 settings.register_profile("thorough", ANY_MACHINE, max_examples=300)
 settings.load_profile("quick")
 

@@ -49,6 +49,7 @@ def campaign(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_figures(campaign: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     store = campaign.parent / "store"
     assert main(monkeypatch, "plan", campaign, "--store", store, "--json") == 0
