@@ -232,6 +232,7 @@ class TestRun:
         assert "train.epoch: unknown key; did you mean epochs?" in said.err
         assert not (tmp_path / "store").exists()
 
+    @pytest.mark.slow
     def test_torch_and_torchvision_of_different_kinds(self, tmp_path: Path, fake_torchvision: dict[str, str]) -> None:
         path = tmp_path / "good.toml"
         (tmp_path / "x/train/ready").mkdir(parents=True)

@@ -48,6 +48,7 @@ def test_every_method_has_a_section_with_its_name_in_the_order_asked_for(html: s
         assert METHOD_MEANINGS[method].split("\n")[0] in section(html, method)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_roles_does_not_matter(campaign: FakeCampaign, html: str, tmp_path: Path) -> None:
     again = FakeCampaign(tmp_path, methods=METHODS)
     again.roles = dict(sorted(again.roles.items()))

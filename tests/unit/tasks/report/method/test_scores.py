@@ -276,6 +276,7 @@ def visible(html: str) -> str:
     return re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
