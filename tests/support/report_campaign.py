@@ -152,10 +152,8 @@ class FakeCampaign:
         return self.store.open(self.report()).read_bytes("index.html").decode()
 
     def record(self) -> CampaignRecord:
-        artifacts = {**self.roles, "report": self.report()}
-        return CampaignRecord(
-            campaign=self.campaign, params=self.params, artifacts=artifacts, report="reports/field2-2021/index.html"
-        )
+        artifacts, report = {**self.roles, "report": self.report()}, "reports/field2-2021/index.html"
+        return CampaignRecord(campaign=self.campaign, params=self.params, artifacts=artifacts, report=report)
 
     def make(self, role: str, kind: str, write: Any, summary: dict[str, Any], **params: Any) -> None:
         recipe = Recipe(kind, 1, {"role": role, "test": True, **params})
