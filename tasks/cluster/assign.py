@@ -21,8 +21,6 @@ from storage.arrays.specs import (
     COORDINATES,
     LABELS,
     MAP_DISTANCE,
-    PCA_COMPONENTS,
-    PCA_MEAN,
     RESIDUALS,
     ROWS,
     WRONG,
@@ -34,7 +32,7 @@ from storage.tables.parquet import ROWS_AT_ONCE, Rows, is_by_plant, iter_table, 
 from tasks.batches import batches
 from tasks.cluster.axes import PrincipalAxes, map_vectors
 from tasks.cluster.evidence import MapEvidence, Signals, place, vote_signals
-from tasks.cluster.members import iter_maps
+from tasks.cluster.members import fitted_axes, iter_maps
 from tasks.cluster.nearest import Floats, Plants, own_agreement, with_residuals
 from tasks.cluster.novelty import cross_conformal_p, distances_without_folds
 from tasks.explain.methods import flat_maps
@@ -202,7 +200,7 @@ def read_own(fit: Artifact, crossfit: Artifact, evidence: MapEvidence, maps: Art
 
 def read_evidence(fit: Artifact) -> MapEvidence:
     """Read the evidence of the validation maps from fitted clusters."""
-    axes = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
+    axes = fitted_axes(fit)
     labels = read_array(fit, LABELS).astype(np.int64)
     return MapEvidence(axes, read_array(fit, COORDINATES), read_array(fit, RESIDUALS), labels, read_array(fit, WRONG))
 

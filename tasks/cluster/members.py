@@ -7,14 +7,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays.specs import PEAK, ROWS, SALIENCY
+from storage.arrays.specs import PCA_COMPONENTS, PCA_MEAN, PEAK, ROWS, SALIENCY
 from storage.arrays.zarr_files import iter_images, open_array, read_array
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.tables import PREDICTIONS
 from storage.tables.parquet import Rows, read_columns
 from storage.tables.rows import iter_rows
 from tasks.classify.answers import Answers, read_answers
-from tasks.cluster.axes import MAPS_AT_ONCE, Floats, map_vectors
+from tasks.cluster.axes import MAPS_AT_ONCE, Floats, PrincipalAxes, map_vectors
+
+
+def fitted_axes(fit: Artifact) -> PrincipalAxes:
+    """Read the principal axes of fitted clusters; their shares of the variance are not stored."""
+    return PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0))
 
 
 def iter_maps(artifact: Artifact, places: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:

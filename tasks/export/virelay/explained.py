@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays.specs import IMAGES, PCA_COMPONENTS, PCA_MEAN, ROWS, SALIENCY
+from storage.arrays.specs import IMAGES, ROWS, SALIENCY
 from storage.arrays.zarr_files import iter_images, open_array, read_array
 from storage.artifacts import Artifact
 from storage.errors import ArtifactError
 from storage.tables import ASSIGNMENTS, PREDICTIONS
 from storage.tables.rows import days_of, rows_of
-from tasks.cluster.axes import Floats, PrincipalAxes, map_vectors
-from tasks.cluster.members import iter_maps
+from tasks.cluster.axes import Floats, map_vectors
+from tasks.cluster.members import fitted_axes, iter_maps
 from tasks.explain.upsample import upsample
 
 AT_ONCE = 64  # images or upsampled maps in memory at a time: a shard of images
@@ -106,8 +106,8 @@ def read_coordinates(artifacts: dict[str, Artifact], explained: ExplainedImages,
     Those of validation maps are the stored ones, up to rounding.
     """
     fit = artifacts[f"clusters {method}"]
-    axes, params = PrincipalAxes(read_array(fit, PCA_MEAN), read_array(fit, PCA_COMPONENTS), np.zeros(0)), fit.manifest
-    size, scaling = (params.params[name] for name in ("size", "scaling"))
+    axes = fitted_axes(fit)
+    size, scaling = (fit.manifest.params[name] for name in ("size", "scaling"))
     parts = [
         axes.coordinates(map_vectors(maps, size, scaling))
         for day, rows in zip(explained.days, explained.rows, strict=True)

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays.specs import PCA_COMPONENTS, PCA_MEAN
-from storage.arrays.zarr_files import read_array
 from storage.artifacts import Artifact
-from tasks.cluster.axes import PrincipalAxes, map_vectors
-from tasks.cluster.members import iter_maps
+from tasks.cluster.axes import map_vectors
+from tasks.cluster.members import fitted_axes, iter_maps
 from tasks.cluster.nearest import nearest
 from tasks.report.explorer.chosen import Day, Explained, places_of
 from tasks.report.sprites import coarse_map
@@ -49,7 +47,7 @@ class PlacedMaps:
 def place_maps(days: Sequence[Day], clusters: Artifact, method: str, images: Explained) -> PlacedMaps:
     """Read the maps of some images, and place them on the axes of fitted clusters."""
     params = clusters.manifest.params
-    axes = PrincipalAxes(read_array(clusters, PCA_MEAN), read_array(clusters, PCA_COMPONENTS), np.zeros(0))
+    axes = fitted_axes(clusters)
     coordinates, coarse = np.empty((len(images), len(axes.components))), [b""] * len(images)
     for number, day in enumerate(days):
         saliency = day.artifacts[f"saliency {method} {day.date}"]
