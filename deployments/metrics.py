@@ -14,12 +14,6 @@ from uuid import UUID
 
 import uvicorn
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -30,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from deployments.runs import runs_in
 from flows.cli.listing import list_store
 from storage.artifacts import Store
 from storage.errors import InputError
@@ -37,7 +32,6 @@ from storage.places.faults import free_bytes
 
 STORE_SECONDS = 600  # least time between two looks at the store
 STALE_SECONDS = 300  # age of the last look at the server from which the service counts as ill
-PAGE = 200  # flow runs per request
 WAITING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # states before the end
 
 
@@ -122,16 +116,9 @@ def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> dict[
     """Return the flow runs of each deployment that have not ended, by its name."""
     found: dict[str, list[FlowRun]] = {name: [] for name in deployments}
     names = {one: name for name, one in deployments.items()}
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=list(names)),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=WAITING)),
-    )
-    offset = 0
-    while runs := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
-        offset += len(runs)
-        for run in runs:
-            if run.deployment_id is not None:
-                found[names[run.deployment_id]].append(run)
+    for run in runs_in(client, names, WAITING):
+        if run.deployment_id is not None:
+            found[names[run.deployment_id]].append(run)
     return found
 
 

@@ -14,12 +14,6 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -27,11 +21,11 @@ from prefect.states import AwaitingRetry, Crashed
 
 from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED
 from deployments.metrics import Health, serve
+from deployments.runs import runs_in
 from deployments.setup import deployment_ids, zombie_seconds
 from storage.artifacts import Store
 
 EVERY_SECONDS = 60  # pause between two sweeps
-PAGE = 200  # flow runs per request
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED]  # states of runs that are checked
 
 
@@ -67,7 +61,7 @@ def sweep(
     now : current time.
     """
     names = {found: name for name, found in deployments.items()}
-    for run in unfinished(client, list(names)):
+    for run in runs_in(client, names, UNFINISHED):
         if run.state is None or run.deployment_id is None:
             continue
         name = names[run.deployment_id]
@@ -91,18 +85,6 @@ def overdue(
     if state.is_crashed() and is_resumed and silent > 2 * patience:
         return AwaitingRetry(message=f"begins again: {why}")
     return None
-
-
-def unfinished(client: SyncPrefectClient, deployments: list[UUID]) -> list[FlowRun]:
-    """Return all runs of some deployments that are pending, running or crashed."""
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=deployments),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)),
-    )
-    found: list[FlowRun] = []
-    while len(page := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(found))) == PAGE:
-        found += page
-    return found + page
 
 
 def last_sign(client: SyncPrefectClient, run: FlowRun, state: State[object]) -> datetime:
