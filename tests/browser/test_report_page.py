@@ -57,8 +57,10 @@ def test_the_pages_link_to_each_other(browser: Browser, path: Path) -> None:
     (path.parent / "index.html").resolve(strict=True)
     page.locator("header a[href='index.html']").click()
     page.wait_for_selector("html[data-ready=yes]")
+    assert page.url.startswith((path.parent / "index.html").as_uri())
     page.locator("nav a[href='analysis.html']").click()
     page.wait_for_selector("#provenance")
+    assert page.url == path.as_uri()
     context.close()
 
 

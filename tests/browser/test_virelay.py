@@ -153,6 +153,8 @@ def test_its_page_counts_the_clusters_as_the_report_numbers_them(served: str, fo
     sizes = {path.split("/")[0]: len(values) for path, values in file.items() if path.endswith("/index")}
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(served)
-    for name in [one for one in sizes if one.startswith("cluster")]:
+    names = [one for one in sizes if one.startswith("cluster")]
+    for name in names:
         page.get_by_text(f"{name} ({sizes[name]})").wait_for()  # beside the map of points
+    assert len(names) > 1 and all(page.get_by_text(f"{name} ({sizes[name]})").is_visible() for name in names)
     page.close()
