@@ -12,9 +12,10 @@ import pyproj
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, ViewportSize
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, ViewportSize, expect
 
 from storage.artifacts import Recipe
+from tests.support.campaigns import wait_until
 from tests.support.local_stores import local
 from tests.support.report_campaign import FakeCampaign
 
@@ -201,7 +202,7 @@ def test_two_fingers_enlarge_the_map(phone: Page) -> None:
         touch(session, "touchMove", (x - 20 - 15 * k, y), (x + 20 + 15 * k, y))
         phone.wait_for_timeout(20)
     touch(session, "touchEnd")
-    phone.wait_for_function(f"harvestMap.map.getZoom() > {zoom} + 1.5")
+    wait_until(lambda: phone.evaluate("harvestMap.map.getZoom()") > zoom + 1.5)
     assert phone.evaluate("visualViewport.scale") == 1  # the map, not the page
 
 
@@ -209,7 +210,7 @@ def test_a_tap_opens_the_plant_and_rings_it(phone: Page) -> None:
     zoom_in(phone)
     name, (x, y, _, _) = sorted(marks(phone).items(), key=lambda one: abs(one[1][0] - PHONE["width"] / 2))[0]
     phone.touchscreen.tap(x, y)
-    phone.wait_for_function("harvest.state.plant >= 0")
+    wait_until(lambda: phone.evaluate("harvest.state.plant") >= 0)
     assert selected(phone) == name and phone.inner_text("#map-plant").startswith(f"{name}: ")
     ring = phone.locator("#harvest-map .map-ring").bounding_box()
     at = marks(phone)[name]
@@ -334,7 +335,7 @@ def test_own_position_with_distance_and_bearing(browser: Browser, path: Path, st
     assert page.evaluate("harvestMap.map.getZoom() <= harvestMap.APART")  # nothing but one plant would be seen
     assert "2021_Ref_Plot1_B120" in marks(page) or page.locator("#harvest-map .map-cluster").count() > 0
     context.set_geolocation({"longitude": 9.99, "latitude": 53.55})
-    page.wait_for_function("document.getElementById('map-position').textContent.includes(' km ')")
+    expect(page.locator("#map-position")).to_contain_text(" km ")
     told = re.fullmatch(r"You are about (\d+) km from the middle of this field\.", page.inner_text("#map-position"))
     assert told and int(told[1]) == pytest.approx(geod.inv(9.99, 53.55, *goal)[2] / 1000, rel=0.005)
     page.locator("#map-here").click()
@@ -344,7 +345,7 @@ def test_own_position_with_distance_and_bearing(browser: Browser, path: Path, st
 
 def test_a_refusal_to_tell_the_position_is_said(page: Page) -> None:
     page.locator("#map-here").click()
-    page.wait_for_function("document.getElementById('map-position').textContent.includes('Allow it')")
+    expect(page.locator("#map-position")).to_contain_text("Allow it")
     assert page.get_attribute("#map-here", "aria-pressed") == "false"
 
 

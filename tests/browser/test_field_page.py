@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests.browser.test_report_page import OUTSIDE
 from tests.support.exported import HOSTILE_ID, exported
@@ -84,7 +84,7 @@ def test_a_date_has_an_address(page: Page, path: Path) -> None:
     assert page.url.endswith(f"#{DAYS[1]}")
     before = page.inner_text("#lead"), page.locator(".tile .count").all_inner_texts()
     page.goto(f"{path.as_uri()}#{DAYS[0]}")
-    page.wait_for_function("document.getElementById('day').value === '0'")
+    expect(page.locator("#day")).to_have_value("0")
     day = content(page)["days"][0]
     assert page.inner_text("#lead") == day["head"]["lead"]
     assert page.locator(".tile .count").all_inner_texts() == [str(n) for n in day["counts"]]
@@ -96,7 +96,7 @@ def test_a_plant_has_an_address(page: Page, path: Path) -> None:
     name = "2021_Ref_Plot2_B60"
     page.goto(f"{path.as_uri()}#{DAYS[1]}")
     page.goto(f"{path.as_uri()}#{LATER}/{name}")
-    page.wait_for_function("!document.getElementById('card').hidden")
+    expect(page.locator("#card")).to_be_visible()
     assert page.inner_text("#card-name") == name and page.inner_text("#card-place") == "plot 2, row B, plant 60"
     link = page.get_attribute("#card-explorer", "href")
     assert link == f"analysis.html#plant={name}@{LATER}"

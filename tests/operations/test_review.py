@@ -1,10 +1,12 @@
 """A review from the form in the Prefect UI to the tables, on the whole service, in headless Chromium."""
 
 import shutil
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from flows.parameters import CampaignParams
@@ -35,9 +37,17 @@ def start(service: Service, params: CampaignParams) -> UUID:
 
 
 def open_form(page: Page, service: Service, run: UUID) -> Locator:
-    """The form of a run that waits."""
-    page.goto(f"{service.url}/runs/flow-run/{run}", timeout=1000 * LIMIT_SECONDS)
-    page.get_by_role("button", name="Resume").click(timeout=1000 * LIMIT_SECONDS)
+    """The form of a run that waits. A page that lost an answer of a busy server is loaded again, as a person would."""
+    resume = page.get_by_role("button", name="Resume")
+
+    def is_offered() -> bool:
+        page.goto(f"{service.url}/runs/flow-run/{run}", timeout=1000 * LIMIT_SECONDS)
+        with suppress(PlaywrightTimeout):
+            resume.wait_for(timeout=30_000)
+        return resume.is_visible()
+
+    wait_until(is_offered, LIMIT_SECONDS / 2, lambda: f"{page.url}\n{page.inner_text('body')}\n{service.logs()}")
+    resume.click()
     form = page.locator(".p-modal__card")
     expect(form.get_by_text("Grad-CAM, cluster 3")).to_be_visible(timeout=60_000)
     return form
