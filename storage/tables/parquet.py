@@ -29,13 +29,19 @@ ROWS_AT_ONCE = 8192  # rows per batch of `iter_table`; as Python values, a row o
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its Arrow type, meaning and unit."""
+    """One column of a table: its Arrow type, meaning and unit.
+
+    Attributes
+    ----------
+    since : version of the table's schema that has it first. Read from a file of an earlier version, it is null.
+    """
 
     name: str
     type: pa.DataType
     meaning: str
     unit: str = ""
     nullable: bool = False
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class TableSpec:
     Attributes
     ----------
     per_date : whether the table is published per acquisition date.
-    version : version of the schema; raise it when a column changes its name, type or meaning.
+    version : version of the schema; raise it when a column changes its name, type or meaning, or is added. Files of an
+        earlier version are read if all versions since have only added nullable columns, each with `since`.
     partitioned_by : column in the names of the table's top folders, such as `campaign` in `campaign=field2`.
     """
 
@@ -64,6 +71,13 @@ class TableSpec:
             for c in self.columns
         ]
         return pa.schema(fields, {TABLE_KEY: self.name.encode(), VERSION_KEY: str(self.version).encode()})
+
+    def columns_of(self, version: int) -> tuple[Column, ...] | None:
+        """Return the columns of a file of a version, or None if such a file is not read."""
+        added = {column.since for column in self.columns if column.nullable and column.since > version}
+        if version > self.version or added != set(range(version + 1, self.version + 1)):
+            return None
+        return tuple(column for column in self.columns if column.since <= version)
 
 
 def rows_to_columns(spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> Rows:
@@ -192,23 +206,30 @@ def iter_table(artifact: Artifact, spec: TableSpec, names: Sequence[str] | None 
     with _opened(artifact.file(f"{spec.name}.parquet"), spec) as file:
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=None if names is None else list(names)):
             texts: dict[str, str] = {}
-            yield {
+            part: Rows = {
                 name: [v if v is None else texts.setdefault(v, v) for v in values.to_pylist()]
                 if pa.types.is_string(values.type)
                 else values.to_pylist()
                 for name, values in zip(batch.schema.names, batch.columns, strict=True)
             }
+            later = {name: [None] * batch.num_rows for name in names or spec.schema.names if name not in part}
+            yield {**part, **later}
 
 
 def load_table(path: Place, spec: TableSpec) -> pa.Table:
-    """Read a Parquet file and check its schema and version.
+    """Read a Parquet file and check its schema and version; columns that later versions have added are null.
 
     Raises
     ------
     ArtifactError : the file cannot be read, or has another schema or version.
     """
     with _opened(path, spec) as file:
-        return file.read()
+        table = file.read()
+    if len(table.schema) == len(spec.columns):
+        return table
+    found = {name: table.column(name) for name in table.schema.names}
+    arrays = [found.get(c.name, pa.nulls(table.num_rows, c.type)) for c in spec.columns]
+    return pa.Table.from_arrays(arrays, schema=spec.schema)
 
 
 @contextmanager
@@ -240,9 +261,10 @@ def schema_problem(found: pa.Schema, spec: TableSpec) -> str:
     """Return how a schema differs from that of a table; empty if it does not differ."""
     metadata = found.metadata or {}
     version = metadata.get(VERSION_KEY, b"").decode()
-    if version != str(spec.version):
+    columns = spec.columns_of(int(version)) if version.isdecimal() else None
+    if columns is None:
         return f"table {spec.name} has version {version or 'none'}, this program reads {spec.version}"
-    expected = {c.name: (c.type, c.nullable) for c in spec.columns}
+    expected = {c.name: (c.type, c.nullable) for c in columns}
     actual = {f.name: (f.type, f.nullable) for f in found}
     wrong = [
         f"{name} is {_describe(actual.get(name))}, expected {_describe(expected.get(name))}"

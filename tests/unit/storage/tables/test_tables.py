@@ -296,6 +296,45 @@ class TestRefusedOnReading:
             load_table(path, PREDICTIONS)
 
 
+class TestEarlierVersions:
+    """A table of which a later version has more columns."""
+
+    FIRST = TableSpec("t", "a table", (Column("plant_id", pa.string(), "a plant"), Column("n", pa.int32(), "a count")))
+    LATER = dataclasses.replace(
+        FIRST, columns=(*FIRST.columns, Column("m", pa.int32(), "more", nullable=True, since=2)), version=2
+    )
+
+    def test_what_was_added_is_null(self, tmp_path: Path) -> None:
+        artifact = artifact_with(Store(tmp_path), self.FIRST, {"plant_id": ["a", "b"], "n": [1, 2]})
+        assert read_table(artifact, self.LATER) == {"plant_id": ["a", "b"], "n": [1, 2], "m": [None, None]}
+        (part,) = iter_table(artifact, self.LATER, ("m", "n"))
+        assert part == {"n": [1, 2], "m": [None, None]}
+        (alone,) = iter_table(artifact, self.LATER, ("m",))
+        assert alone == {"m": [None, None]}
+        path = local(publish_table(Store(tmp_path), self.LATER, [artifact.ref], "c"))
+        assert load_table(path, self.LATER).to_pydict()["m"] == [None, None]
+        assert pq.read_schema(path).names == ["plant_id", "n", "m"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"version": 3},  # the second version changed something else
+            {"columns": (*LATER.columns[:2], dataclasses.replace(LATER.columns[2], nullable=False))},
+            {"columns": (LATER.columns[0], LATER.columns[2])},  # the second version has lost a column
+        ],
+        ids=["changed", "no null", "fewer"],
+    )
+    def test_other_changes_are_not_read(self, tmp_path: Path, changes: dict[str, Any]) -> None:
+        artifact = artifact_with(Store(tmp_path), self.FIRST, {"plant_id": ["a"], "n": [1]})
+        with pytest.raises(ArtifactError, match="table t"):
+            read_table(artifact, dataclasses.replace(self.LATER, **changes))
+
+    def test_a_later_version_is_not_read(self, tmp_path: Path) -> None:
+        artifact = artifact_with(Store(tmp_path), self.LATER, {"plant_id": ["a"], "n": [1], "m": [2]})
+        with pytest.raises(ArtifactError, match="table t has version 2, this program reads 1"):
+            read_table(artifact, self.FIRST)
+
+
 class TestLayoutOfAFile:
     """Check row groups, dictionaries and statistics in the metadata of the files."""
 
