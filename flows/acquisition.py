@@ -1,11 +1,12 @@
 """Score a new acquisition date with a campaign's classifier and clusters; nothing is trained or fitted.
 
-The date needs no labels. Its tables have a partition of their own, with one part for each fit. Scoring the date again
-with a newer fit writes a new part beside the old one.
+The date needs no labels. Its tables have a partition of their own. Scoring the date again, with a newer fit or because
+its files have changed, replaces its rows.
 """
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -27,13 +28,14 @@ from flows.running.sending import is_deployed
 from flows.running.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
-from storage.records.acquisitions import FITTED, AcquisitionRecord, fit_digest, learned_artifacts
+from storage.records.acquisitions import FITTED, AcquisitionRecord, DateFiles, fit_digest, learned_artifacts
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import ACQUISITIONS
 from storage.tables.rows import Row, rows_of
 from tasks.ingest.arrival import arrival_options, await_arrival
+from tasks.ingest.completeness import Completeness
 from tasks.ingest.ingest import ingest_images
-from tasks.ingest.new_date import check_acquisition, survey_acquisition
+from tasks.ingest.new_date import Acquired, check_acquisition, survey_acquisition
 from tasks.ingest.params import ArrivalParams
 from tasks.measure.new_date import sum_up_acquisition
 from tasks.parameters import Runtime
@@ -83,7 +85,7 @@ def score_acquisition(
     params = scoring_params(fitted, campaign, date, source)
     check_run(params, runtime, is_here=not is_deployed(FIT_DEPLOYED))
     with Stages(campaign, store, n_tasks(params), runtime) as stages, turn(stages, params, arrival):
-        images = acquire(stages, params, fitted)
+        images, acquired = acquire(stages, params, fitted)
         learned: Roles = {
             role: stages.submit(reuse_artifact, role=role, ref=ref)
             for role, ref in learned_artifacts(fitted.artifacts).items()
@@ -92,8 +94,8 @@ def score_acquisition(
         wait_for(learned.values())
         roles = {**learned, **images}
         roles |= fit(stages, params, runtime, roles)
-        made = judge(stages, params, {**roles}, plants_of_fit(params, fitted))
-        record = publish(stages, params, fitted, {**roles, **made})
+        made = judge(stages, params, {**roles}, plants_of_fit(params, fitted), acquired.completeness)
+        record = publish(stages, params, fitted, {**roles, **made}, acquired.completeness, acquired.files)
     create_artifacts(opened, record, fitted)
     return record
 
@@ -144,19 +146,22 @@ def scoring_slot() -> AbstractContextManager[None]:
     return concurrency(SCORING_SLOTS, strict=True, lease_duration=SLOT_LEASE, raise_on_lease_renewal_failure=False)
 
 
-def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> Roles:
-    """Ingest the date's images, and refuse a date whose images cannot be scored."""
+def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> tuple[Roles, Acquired]:
+    """Ingest the date's images, and refuse a date whose images cannot be scored; also return what was listed."""
     (day,) = params.dates
     fixed = {"date": day, "source": params.source}
     known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
     classes = tuple(stages.store.open(fitted.artifacts["classifier"]).summary["classes"])
-    listing = stages.submit(survey_acquisition, params=params.ingest, classes=classes, known=known, **fixed)
-    images = stages.submit(ingest_images, params=params.ingest, listing=listing, **fixed)
-    wait_for([listing, images])
+    plants = plants_of_fit(params, fitted)
+    acquired: Acquired = stages.submit(
+        survey_acquisition, params=params.ingest, classes=classes, known=known, plants=plants, **fixed
+    ).result()
+    images = stages.submit(ingest_images, params=params.ingest, listing=acquired.listing, **fixed)
+    wait_for([images])
     wait_for([stages.submit(check_acquisition, date=day, params=params.ingest, images=images)])
     backgrounds = submit_backgrounds(stages, params, {f"images {day}": images})
     tell_faults(stages, backgrounds)
-    return {f"images {day}": images, **backgrounds}
+    return {f"images {day}": images, **backgrounds}, acquired
 
 
 def plants_of_fit(params: CampaignParams, fitted: CampaignRecord) -> ArtifactRef | None:
@@ -164,12 +169,19 @@ def plants_of_fit(params: CampaignParams, fitted: CampaignRecord) -> ArtifactRef
     return fitted.artifacts["plants"] if fitted.campaign == params.campaign else None
 
 
-def judge(stages: Stages, params: CampaignParams, roles: Roles, plants: ArtifactRef | None) -> Roles:
+def judge(
+    stages: Stages,
+    params: CampaignParams,
+    roles: Roles,
+    plants: ArtifactRef | None,
+    completeness: Completeness | None,
+) -> Roles:
     """Assign clusters to the date's images, rate and adjust its answers by every saliency method, and sum them up.
 
     Parameters
     ----------
     plants : plants that the fit may have seen (see `plants_of_fit`).
+    completeness : numbers of the date's plants; None if an earlier version scored it.
     """
     (day,) = params.dates
     made: Roles = {}
@@ -181,15 +193,30 @@ def judge(stages: Stages, params: CampaignParams, roles: Roles, plants: Artifact
         for kind in ("adjusted", "drift", "decided")
     }
     wait_for(made.values())
-    made[f"acquisition {day}"] = stages.submit(sum_up_acquisition, date=day, images=roles[f"images {day}"], **of_kind)
+    counts = {} if completeness is None else asdict(completeness)
+    made[f"acquisition {day}"] = stages.submit(
+        sum_up_acquisition, date=day, images=roles[f"images {day}"], **of_kind, **counts
+    )
     wait_for(made.values())
     return made
 
 
-def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, roles: Roles) -> AcquisitionRecord:
-    """Publish exports, tables and record of the date, and renew the campaign's report."""
+def publish(
+    stages: Stages,
+    params: CampaignParams,
+    fitted: CampaignRecord,
+    roles: Roles,
+    completeness: Completeness | None,
+    files: DateFiles | None,
+) -> AcquisitionRecord:
+    """Publish exports, tables and record of the date, and renew the campaign's report.
+
+    Parameters
+    ----------
+    completeness, files : numbers of the date's plants, and the files that it was scored with; None if unknown.
+    """
     (day,) = params.dates
-    exports = write_exports(stages, params, roles)
+    exports = write_exports(stages, params, roles, "" if completeness is None else completeness.mark)
     wait_for(exports.values())
     record: AcquisitionRecord = stages.submit(
         publish_acquisition,
@@ -198,6 +225,7 @@ def publish(stages: Stages, params: CampaignParams, fitted: CampaignRecord, role
         fit=fit_digest(fitted.artifacts),
         params=params.model_dump(mode="json"),
         artifacts={**roles, **exports},
+        files=files,
     ).result()
     if fitted.campaign == params.campaign:  # a season scored with another campaign's fit has no report
         submit_renewal(stages, params.campaign)
@@ -232,8 +260,10 @@ def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> 
 def sentence(row: Row) -> str:
     """Write the counts and means of one saliency method as a sentence."""
     outside = f" **Outside what was validated: {row['outside_reason']}.**" if row["is_outside"] else ""
+    mark = Completeness(row["n_plants"], row["n_expected"]).mark
+    few = f" **Incomplete: {mark}.**" if mark else ""
     return (
         f"- {row['method']}: {row['n_explained']} of {row['n_images']} images explained, {row['n_rejected']} left out; "
         f"mean reliability {row['mean_reliability']:.2f}, {row['n_check']} to check, "
-        f"{row['n_corrected']} answers corrected.{outside}"
+        f"{row['n_corrected']} answers corrected.{few}{outside}"
     )

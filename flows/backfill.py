@@ -21,9 +21,12 @@ from storage.artifacts import Store
 from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.scored import find_whole_acquisition
+from tasks.ingest.completeness import scored_completeness
+from tasks.ingest.date_files import has_changed, own_files
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.publish.publish import publish_backfill
+from tasks.sources import AnySource
 
 Row = dict[str, Any]
 DEFAULT_RUNTIME = Runtime()
@@ -64,6 +67,7 @@ class Wanted:
             "date": self.day,
             "store": store.address,
             "fit": self.fit,
+            "source": self.params.source,
             "parameters": scoring_parameters(store, self.fitted, self.params, self.day, arrival, runtime),
             "key": scoring_key(store, self.params.campaign, self.day, self.fit, self.params.source),
         }
@@ -113,10 +117,13 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
 
 
 @task(task_run_name="backfill {campaign} {date}", cache_policy=NO_CACHE, persist_result=False)
-def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict[str, Any], key: str) -> Row:
-    """Have a date scored, unless it is scored already, and return its outcome for the table `backfill`."""
+def score_date(
+    campaign: str, date: date, store: str, fit: str, source: AnySource, parameters: dict[str, Any], key: str
+) -> Row:
+    """Have a date scored, unless it is scored with its present files, and return its row of the table `backfill`."""
     opened, run = Store(store), None
-    if (done := find_whole_acquisition(opened, campaign, date, fit)) is None:
+    done = find_whole_acquisition(opened, campaign, date, fit)
+    if done is None or has_changed(done.files, own_files(source, date)):
         run = have_scored(campaign, store, parameters, key)
         done = find_whole_acquisition(opened, campaign, date, fit)
         if done is None:  # although the run that writes it is completed
@@ -124,10 +131,10 @@ def score_date(campaign: str, date: date, store: str, fit: str, parameters: dict
                 f"scored, but not by the fit {fit}: the campaign was fitted again meanwhile; start the backfill again"
             )
             raise RunFailedError(said, is_crash=False, flow_run=run)
-    sums = acquisition_rows(opened, done)
+    sums, counts = acquisition_rows(opened, done), scored_completeness(opened, done.artifacts, date)
     return {
         "state": "scored" if run else "present",
-        "detail": "",
+        "detail": f"incomplete: {counts.mark}" if counts and counts.mark else "",
         "flow_run": run,
         "n_images": sums[0]["n_images"],
         "n_check": sum(each["n_check"] for each in sums),
@@ -172,5 +179,7 @@ def summary(rows: list[Row]) -> str:
     counts = Counter(row["state"] for row in rows)
     lines = [", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no date to score", ""]
     lines += [f"- {row['season']} {row['acquired']}: {row['detail']}" for row in rows if row["state"] == "failed"]
+    few = [row for row in rows if row["state"] != "failed" and row["detail"]]
+    lines += [f"- {row['season']} {row['acquired']}: {row['detail']}" for row in few]
     lines += [f"- {row['season']} {row['acquired']}: outside what was validated" for row in rows if row["is_outside"]]
     return "\n".join(lines)

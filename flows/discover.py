@@ -17,6 +17,8 @@ from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.scored import find_whole_acquisition
 from tasks.ingest.arrival import look_again
+from tasks.ingest.completeness import scored_completeness
+from tasks.ingest.date_files import has_changed, has_shrunk, own_files
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
 from tasks.sources import AnySource
@@ -107,11 +109,11 @@ def care_for(
 ) -> Row:
     """Have a date scored if its files are there and it is not scored yet, and return its state and detail.
 
-    A scored date of which files are missing is scored again; what is undamaged is cached.
+    A scored date is scored again if files of the store are missing, or if its source has other files than then. What is
+    undamaged and unchanged is cached.
     """
     fit = fit_digest(fitted.artifacts)
-    scored = {"state": "scored", "detail": f"by the fit {fit}"}
-    if find_whole_acquisition(store, fitted.campaign, day, fit):
+    if scored := scored_row(store, fitted.campaign, day, fit, params.source):
         return scored
     found = None if is_announced else look_again(store, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
     if found and not found.settled:
@@ -120,11 +122,32 @@ def care_for(
     if not is_deployed(DEPLOYED):
         return score_in_place(parameters)
     # A run may have ended while the files were looked at, and would be submitted once more.
-    if find_whole_acquisition(store, fitted.campaign, day, fit):
+    if scored := scored_row(store, fitted.campaign, day, fit, params.source):
         return scored
     key = scoring_key(store, fitted.campaign, day, fit, params.source)
     run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)
     return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
+
+
+def scored_row(store: Store, campaign: str, day: date, fit: str, source: AnySource) -> Row | None:
+    """Return state and detail of a date that is whole in the store and has the files of then; else None.
+
+    Dates scored by an earlier version, which did not keep what their files were, count as unchanged.
+
+    Raises
+    ------
+    ArtifactError : the record is damaged.
+    OSError : the disk or the network share does not answer.
+    """
+    scored = find_whole_acquisition(store, campaign, day, fit)
+    if scored is None or has_changed(scored.files, now := own_files(source, day)):
+        return None
+    said, counts = [f"by the fit {fit}"], scored_completeness(store, scored.artifacts, day)
+    if counts is not None and counts.mark:
+        said.append(f"incomplete: {counts.mark}")
+    if scored.files and now and has_shrunk(scored.files, now):
+        said.append(f"{now.n_files} of the {scored.files.n_files} files that were scored are left")
+    return {"state": "scored", "detail": "; ".join(said)}
 
 
 def score_in_place(parameters: dict[str, Any]) -> Row:

@@ -24,6 +24,7 @@ from storage.records.acquisitions import (
 )
 from storage.records.campaigns import CampaignRecord, read_record
 from tasks.decide.params import DecideParams
+from tasks.ingest.completeness import scored_completeness
 from tasks.parameters import Runtime
 from tasks.publish.reuse import reuse_artifact
 
@@ -116,8 +117,9 @@ def renew_date(
     """Rate, adjust and publish a scored date again with the decisions that are valid now."""
     params = with_decisions(recorded_params(scored.params), decide)
     kept = {**unaffected(scored.artifacts), **learned_artifacts(fitted.artifacts)}
+    completeness = scored_completeness(Store(store), scored.artifacts, scored.date)
     n_expected = len(kept) + 6 * len(params.explain.methods) + 2
     with Stages(scored.campaign, store, n_expected, runtime) as stages:
         roles = reuse(stages, kept)
-        roles |= judge(stages, params, roles, plants_of_fit(params, fitted))
-        publish_date(stages, params, fitted, roles)
+        roles |= judge(stages, params, roles, plants_of_fit(params, fitted), completeness)
+        publish_date(stages, params, fitted, roles, completeness, scored.files)

@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
-from storage.records.acquisitions import fit_digest, list_acquisitions, read_acquisition
+from storage.records.acquisitions import AcquisitionRecord, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.notices import NOTICES
 
@@ -56,7 +56,8 @@ def list_store(store: Store) -> dict[str, Any]:
     for path in list_acquisitions(store):
         try:
             found = read_acquisition(path)
-            rows.append(_row(store, found.campaign, found.date.isoformat(), "scored", found.fit, found.artifacts))
+            row = _row(store, found.campaign, found.date.isoformat(), "scored", found.fit, found.artifacts)
+            rows.append({**row, "incomplete": _mark(store, found)})
         except ArtifactError as error:
             problems.append(str(error))
     failures = list(kept_notices(store))
@@ -75,7 +76,8 @@ def list_store(store: Store) -> dict[str, Any]:
 
 def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:
     fit = fit_digest(record.artifacts)
-    return [_row(store, record.campaign, day, "fitted", fit, record.artifacts) for day in record.params["dates"]]
+    days: list[str] = record.params["dates"]
+    return [{**_row(store, record.campaign, day, "fitted", fit, record.artifacts), "incomplete": ""} for day in days]
 
 
 def _row(
@@ -89,6 +91,14 @@ def _row(
         "fit": fit,
         "outside": sorted({role.split()[1] for role, ref in drift.items() if _is_outside(store.open(ref))}),
     }
+
+
+def _mark(store: Store, scored: AcquisitionRecord) -> str:
+    """Return how many of the expected plants a scored date has, if they are far fewer."""
+    from tasks.ingest.completeness import scored_completeness
+
+    counts = scored_completeness(store, scored.artifacts, scored.date)
+    return counts.mark if counts else ""
 
 
 def broken_promises(store: Store, campaign: str) -> list[str]:

@@ -19,8 +19,15 @@ class Exports(TypedDict):
     n_without_workbook: int
 
 
-def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, ArtifactRef | Future]) -> Roles:
-    """Submit one export of decisions for each date and saliency method."""
+def write_exports(
+    stages: Stages, params: CampaignParams, roles: Mapping[str, ArtifactRef | Future], mark: str = ""
+) -> Roles:
+    """Submit one export of decisions for each date and saliency method.
+
+    Parameters
+    ----------
+    mark : says that the dates have far fewer plants than expected; empty if they have not.
+    """
     return {
         f"{KIND} {method} {day}": stages.submit(
             export_decisions,
@@ -31,6 +38,7 @@ def write_exports(stages: Stages, params: CampaignParams, roles: Mapping[str, Ar
             images=roles[f"images {day}"],
             decided=roles[f"decided {method} {day}"],
             promises=roles[f"promises {method}"],
+            mark=mark,
         )
         for method in params.explain.methods
         for day in params.dates

@@ -16,6 +16,7 @@ class Origin(NamedTuple):
     crs : coordinate reference system of the columns `easting` and `northing`, such as `EPSG:25832`.
     licence : licence of the images as the user states it; empty if none is known.
     promises : sentences about what is promised about the answers that are acted on.
+    incomplete : how many of the expected plants the date has, if they are far fewer; else empty.
     """
 
     campaign: str
@@ -24,6 +25,7 @@ class Origin(NamedTuple):
     crs: str
     licence: str = ""
     promises: tuple[str, ...] = ()
+    incomplete: str = ""
 
     @property
     def title(self) -> str:
@@ -40,6 +42,7 @@ class Origin(NamedTuple):
             "date": self.day.isoformat(),
             "method": self.method,
             "crs": self.crs,
+            "incomplete": self.incomplete,
             "promise": " ".join(self.promises),
             "licence": self.licence,
         }

@@ -28,6 +28,7 @@ NOTES = {
     "date": "acquisition date",
     "method": "saliency method",
     "crs": "coordinate reference system of easting and northing",
+    "incomplete": "incomplete date",
     "promise": "what is promised",
     "licence": "licence of the images",
 }

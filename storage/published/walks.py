@@ -83,9 +83,10 @@ def walk_rows(plants: Sequence[Mapping[str, Any]], crs: str) -> list[dict[str, A
 
 
 def _description(tour: str, origin: Origin) -> str:
-    """Say what a tour is, what is promised, and the licence where it is known."""
+    """Say what a tour is, whether plants of the date are missing, what is promised, and the licence where known."""
+    few = f"Incomplete: {origin.incomplete}." if origin.incomplete else ""
     licence = f"Licence of the images: {origin.licence}." if origin.licence else ""
-    texts = (f"Plants to {tour}, in walking order. Positions are WGS 84.", *origin.promises, licence)
+    texts = (f"Plants to {tour}, in walking order. Positions are WGS 84.", few, *origin.promises, licence)
     return " ".join(text for text in texts if text)
 
 

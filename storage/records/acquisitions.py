@@ -1,7 +1,7 @@
 """Write and read the records of scored dates (acquisitions), one for every fit that scored a date.
 
 The record is written last, so a date with a record has all its tables. Scoring a date again with a newer fit adds a
-record beside the old one, as it adds parts to the published tables.
+record beside the old one. Scoring it again with the same fit, because its files have changed, replaces the record.
 """
 
 import datetime
@@ -26,7 +26,17 @@ FITTED = (
 # Kinds made from a campaign's own dates. Their digests depend on the parameters by which any date is judged.
 JUDGED = ("reliability", "drift", "decided")
 # Kinds of a scored date that a report shows: results about its plants, and the picture behind their map.
-TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided", "background")
+TELLING = ("images", "saliency", "assignments", "adjusted", "drift", "decided", "acquisition", "background")
+
+
+class DateFiles(BaseModel):
+    """Summary of the files that are a date's own: number, size, and a digest of their names, sizes and times."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_files: int
+    n_bytes: int
+    digest: str
 
 
 class AcquisitionRecord(BaseModel):
@@ -40,6 +50,7 @@ class AcquisitionRecord(BaseModel):
     fit : digest of that fit, from `fit_digest`.
     params : the campaign's parameters as JSON.
     artifacts : references by role (`images 2021-08-23`, `clusters gradcam`, ...).
+    files : files of the date just before they were read; None if they are unknown, as in records of earlier versions.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,6 +61,7 @@ class AcquisitionRecord(BaseModel):
     fit: str
     params: dict[str, Any]
     artifacts: dict[str, ArtifactRef]
+    files: DateFiles | None = None
 
 
 def learned_artifacts(artifacts: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
@@ -70,7 +82,8 @@ def fit_digest(artifacts: Mapping[str, ArtifactRef]) -> str:
 def write_acquisition(store: Store, record: AcquisitionRecord) -> Place:
     """Write the record of a scored date as the last step of a run; return its path."""
     path = _path(store, record.campaign, record.date, record.fit)
-    write_atomically(path, record.model_dump_json(indent=1).encode())
+    unknown = {"files"} if record.files is None else None  # left out, as by earlier versions
+    write_atomically(path, record.model_dump_json(indent=1, exclude=unknown).encode())
     return path
 
 

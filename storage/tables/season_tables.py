@@ -32,8 +32,23 @@ ACQUISITIONS = TableSpec(
         Column("is_outside", pa.bool_(), "whether the date differs from the validation data"),
         Column("outside_reason", TEXT, "what differs: words of `drift.reason`, and share (of ready plants); or empty"),
         *FITTED_COLUMNS,
+        Column(
+            "n_plants",
+            WHOLE,
+            "expected plants of which the date has a picture; null: scored by an earlier version",
+            nullable=True,
+            since=3,
+        ),
+        Column(
+            "n_expected",
+            WHOLE,
+            "plants of the fitted campaign, or of the source's own list on a date of another campaign, that are not "
+            "known to be harvested before the date; null: unknown",
+            nullable=True,
+            since=3,
+        ),
     ),
-    version=2,
+    version=3,
 )
 BACKFILL = TableSpec(
     "backfill",
@@ -43,7 +58,7 @@ BACKFILL = TableSpec(
         Column("acquired", DAY, "acquisition date"),
         Column("fitted_by", TEXT, "campaign whose fit was used"),
         Column("state", TEXT, "scored, present (already scored with this fit), or failed"),
-        Column("detail", TEXT, "why the date failed; else empty"),
+        Column("detail", TEXT, "why the date failed, or that it has far fewer plants than expected; else empty"),
         Column("fit", TEXT, "digest of the fit that makes the date's rows; null: no fit was found", nullable=True),
         Column("n_images", WHOLE, "accepted images of the date; null: failed", nullable=True),
         Column("n_check", WHOLE, "answers on which nobody should act; null: failed", nullable=True),

@@ -36,10 +36,12 @@ def decisions_recipe(
     images: ArtifactRef,
     decided: ArtifactRef,
     promises: ArtifactRef,
+    mark: str = "",
 ) -> Recipe:
     """Return the recipe of a date's decisions, which depends on the campaign because their rows name it."""
     inputs = {"images": images, "decided": decided, "promises": promises}
     fields = {"campaign": campaign, **params.model_dump(mode="json"), "audit_share": field.audit_share}
+    fields |= {"mark": mark} if mark else {}
     return Recipe(KIND, REVISION, fields, inputs)
 
 
@@ -56,15 +58,21 @@ def export_decisions(
     images: ArtifactRef,
     decided: ArtifactRef,
     promises: ArtifactRef,
+    mark: str = "",
 ) -> None:
-    """Write the decision about every explained plant of a date."""
+    """Write the decision about every explained plant of a date.
+
+    Parameters
+    ----------
+    mark : says that the date has far fewer plants than expected; empty if it has not.
+    """
     observed, judged = store.open(images), store.open(decided)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
     rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes, field.audit_share)
     form = form_of(classes)
     plots = counted_plots(rows, rows_of(judged, READY_COUNTS), classes)
     promised = tuple(guarantee_sentences(rows_of(store.open(promises), PROMISES)))
-    origin = Origin(campaign, date, method, params.crs, params.licence, promised)
+    origin = Origin(campaign, date, method, params.crs, params.licence, promised, mark)
     write_decisions(draft, rows, plots, origin, params.decimal, looks_of(classes), form)
     plants = walking_order(with_places(rows))
     # Each tour is sorted by itself, because a row without a plant to visit is passed by.

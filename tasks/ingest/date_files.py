@@ -11,6 +11,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import content_digest
+from storage.errors import InputError
+from storage.records.acquisitions import DateFiles
+from tasks.sources.contract import Source
 from tasks.sources.files import IMAGE_SUFFIXES, folders_once
 
 # Date in a file's or folder's name. Only years of 19xx and 20xx count, as long serial numbers are no dates.
@@ -163,3 +166,51 @@ def holds_marker(files: Iterable[str], marker: str | None, day: date) -> bool:
     places = [name.split("/") for name in files]
     is_dated = any(day in dates_in(parts) for parts in places)
     return any(parts[-1] == marker and (day in dates_in(parts) or not is_dated) for parts in places)
+
+
+def own_files(source: Source, day: date) -> DateFiles | None:
+    """Summarise the files that are a date's own: those with the date in their path, else those of its images.
+
+    Files that dates share do not count, such as a harvest table that grows every day. Nothing is read but names, sizes
+    and times; only a source whose files have no dates in their paths lists its images.
+
+    Returns
+    -------
+    The summary, or None if the source has no files, its folder is away, or it does not list the date any more.
+
+    Raises
+    ------
+    OSError : the disk or the network share does not answer.
+    """
+    root_name: str | None = getattr(source, "root", None)
+    if root_name is None or not (root := Path(root_name).expanduser()).is_dir():
+        return None
+    stamps = {name: stamp for name, stamp in date_files(root, day).items() if day in dates_in(name.split("/"))}
+    if not stamps:
+        try:
+            listing = source.list_images([day])
+        except InputError:
+            return None
+        paths = sorted({one.path for one in (*listing.images, *listing.left_out)})
+        stamps = {path: stamp for path in paths if (stamp := _file_stamp(root / path)) is not None}
+    return DateFiles(
+        n_files=len(stamps),
+        n_bytes=sum(stamp.n_bytes for stamp in stamps.values()),
+        digest=content_digest([(name, *stamp) for name, stamp in stamps.items()]),
+    )
+
+
+def has_changed(then: DateFiles | None, now: DateFiles | None) -> bool:
+    """Return whether a date's files have changed since it was scored.
+
+    Files that are only gone do not count: they may have been moved to an archive, and fewer files would replace better
+    results by worse ones. Neither do files that are unknown.
+    """
+    if then is None or now is None or now.digest == then.digest:
+        return False
+    return not has_shrunk(then, now)
+
+
+def has_shrunk(then: DateFiles, now: DateFiles) -> bool:
+    """Return whether a date has fewer and smaller files than when it was scored."""
+    return now.n_files < then.n_files and now.n_bytes < then.n_bytes

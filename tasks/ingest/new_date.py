@@ -6,7 +6,7 @@ that the campaign already has are left out, and classes other than the classifie
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,9 +15,14 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
+from storage.records.acquisitions import DateFiles
+from storage.tables import PLANTS
+from storage.tables.rows import rows_of
+from tasks.ingest.completeness import Completeness, count_plants, standing_plants
+from tasks.ingest.date_files import own_files
 from tasks.ingest.listing import check_rejected, listing_recipe
 from tasks.ingest.params import IngestParams
-from tasks.ingest.survey import LEFT_OUT_JSON, survey
+from tasks.ingest.survey import LEFT_OUT_JSON, Survey, survey
 from tasks.sources import AnySource
 from tasks.sources.contract import LeftOut
 from tasks.sources.matching import describe_matching
@@ -33,6 +38,20 @@ class KnownImage:
 
     plant_id: str
     acquired: str
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """Date whose images were listed.
+
+    Attributes
+    ----------
+    files : the date's own files just before they were listed; None if they are unknown (see `own_files`).
+    """
+
+    listing: ArtifactRef
+    completeness: Completeness
+    files: DateFiles | None
 
 
 def known_images(store: Store, images: list[ArtifactRef]) -> dict[str, KnownImage]:
@@ -104,9 +123,15 @@ def refuse_empty(listing: Listing) -> None:
 
 @task(task_run_name="survey {campaign} {date}", **always_run())
 def survey_acquisition(
-    store: str, date: date, source: AnySource, params: IngestParams, classes: tuple[str, ...], known: list[ArtifactRef]
-) -> ArtifactRef:
-    """List the images of a date that is scored with a campaign's fit.
+    store: str,
+    date: date,
+    source: AnySource,
+    params: IngestParams,
+    classes: tuple[str, ...],
+    known: list[ArtifactRef],
+    plants: ArtifactRef | None = None,
+) -> Acquired:
+    """List the images of a date that is scored with a campaign's fit, and count its plants.
 
     Plants of the split `train` are listed as `new` (see `without_training`). Counts by split are not checked. Plants
     that were not watched long enough for a label are listed without one. A harvest table that does not fit the images
@@ -117,19 +142,37 @@ def survey_acquisition(
     classes : class names of the classifier that scores.
     known : artefacts `images <date>` of the dates that the campaign was fitted on. Files that are byte-identical to
         one of their images are left out as `duplicate`.
+    plants : artefact `plants` of the campaign; None on a date of another campaign, with other plants.
 
     Raises
     ------
     InputError : the source refuses its files, has other classes than the classifier, or has no image to score.
     """
-    opened = Store(store)
+    opened, files = Store(store), own_files(source, date)  # before they are read: a later change is then seen
     found = survey(source, [date], params, is_scored=True)
     for note in describe_matching(found.matching) if found.matching else ():
         LOG.warning("%s: %s", date, note)
     listing = take_classes(found.listings[date], classes)
     listing = without_training(leave_out_known(listing, known_images(opened, known)))
     refuse_empty(listing)
-    return write_json(opened, listing_recipe(listing), listing)
+    counts = count_plants(listing, expected_plants(opened, found, plants, date))
+    return Acquired(write_json(opened, listing_recipe(listing), listing), counts, files)
+
+
+def expected_plants(store: Store, found: Survey, plants: ArtifactRef | None, day: date) -> Iterable[str] | None:
+    """Return the ids of the plants that should stand on a date: the campaign's, else the source's own; None if unknown.
+
+    Parameters
+    ----------
+    plants : artefact `plants` of the campaign; None on a date of another campaign.
+    """
+    if plants is not None:
+        known = rows_of(store.open(plants), PLANTS, ["plant_id", "harvest_by"])
+    elif found.planted is not None:
+        known = [{"plant_id": plant, "harvest_by": None} for plant in found.planted]
+    else:
+        return None
+    return standing_plants(known, found.matching, day)
 
 
 @task(task_run_name="check {campaign} {date}", **always_run())

@@ -69,11 +69,13 @@ class Survey:
     matching : plants of the harvest table beside those of the images; None without a harvest table.
     notes : remarks on the source as a whole. They are not part of a date's listing, because a date's artefacts must not
         depend on other dates.
+    planted : ids of all plants of the field, if the source lists them apart from its images; else None.
     """
 
     listings: Listings
     matching: Matching | None
     notes: tuple[str, ...]
+    planted: frozenset[str] | None = None
 
 
 def survey(
@@ -119,7 +121,7 @@ def survey(
     for one in (*listing.left_out, *left_out, *unfit):
         if one.acquired in listings.left_out:
             listings.left_out[one.acquired].append(one)
-    return Survey(listings, listing.matching, (*survey_notes(listing, params), *checked))
+    return Survey(listings, listing.matching, (*survey_notes(listing, params), *checked), listing.planted)
 
 
 def survey_notes(listing: SourceListing, params: IngestParams) -> tuple[str, ...]:

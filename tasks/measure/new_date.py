@@ -20,11 +20,17 @@ REVISION = 2
 
 
 def acquisition_recipe(
-    images: ArtifactRef, adjusted: list[ArtifactRef], drift: list[ArtifactRef], decided: list[ArtifactRef]
+    images: ArtifactRef,
+    adjusted: list[ArtifactRef],
+    drift: list[ArtifactRef],
+    decided: list[ArtifactRef],
+    n_plants: int | None = None,
+    n_expected: int | None = None,
 ) -> Recipe:
     """Return the recipe of the sums of a scored date."""
     inputs = {"images": images, "adjusted": adjusted, "drift": drift, "decided": decided}
-    return Recipe("acquisition", REVISION, {}, inputs)
+    counts = {} if n_plants is None else {"n_plants": n_plants, "n_expected": n_expected}
+    return Recipe("acquisition", REVISION, counts, inputs)
 
 
 def acquisition_row(adjusted: Sequence[Row], drift: Sequence[Row], decided: Sequence[Row]) -> Row:
@@ -71,16 +77,28 @@ def sum_up_acquisition(
     adjusted: list[ArtifactRef],
     drift: list[ArtifactRef],
     decided: list[ArtifactRef],
+    n_plants: int | None = None,
+    n_expected: int | None = None,
 ) -> None:
-    """Sum up a scored date by every saliency method: images, answers, swaps, decisions and drift."""
+    """Sum up a scored date by every saliency method: images, plants, answers, swaps, decisions and drift.
+
+    Parameters
+    ----------
+    n_plants, n_expected : expected plants with a picture, and plants that should stand; None if unknown.
+    """
     seen = store.open(images).summary
     counts = {"n_images": seen["n_images"], "n_rejected": sum(seen["rejected"].values())}
+    plants = {"n_plants": n_plants, "n_expected": n_expected}
     rows = [
-        {**counts, **acquisition_row(*(rows_of(store.open(ref), spec) for ref, spec in zip(refs, SPECS, strict=True)))}
+        {
+            **counts,
+            **plants,
+            **acquisition_row(*(rows_of(store.open(ref), spec) for ref, spec in zip(refs, SPECS, strict=True))),
+        }
         for refs in zip(adjusted, drift, decided, strict=True)
     ]
     write_table(draft, ACQUISITIONS, rows_to_columns(ACQUISITIONS, rows))
-    draft.summary = {"date": date.isoformat(), **counts}
+    draft.summary = {"date": date.isoformat(), **counts, **({} if n_plants is None else plants)}
 
 
 SPECS = (ADJUSTED, DRIFT, DECIDED)

@@ -13,6 +13,7 @@ from storage.published.exports import KIND, publish_decisions, renew_exports
 from storage.published.publish import publish_report, publish_table, renew_partitions, unpublish_table
 from storage.records.acquisitions import (
     AcquisitionRecord,
+    DateFiles,
     find_acquisition,
     fit_digest,
     list_acquisitions,
@@ -156,11 +157,17 @@ def publish_acquisition(
     fit: str,
     params: dict[str, Any],
     artifacts: dict[str, ArtifactRef],
+    files: DateFiles | None = None,
 ) -> AcquisitionRecord:
-    """Publish the tables and decisions of a scored date, then the record that says it is complete."""
+    """Publish the tables and decisions of a scored date, then the record that says it is complete.
+
+    Parameters
+    ----------
+    files : files that the date was scored with; None if unknown.
+    """
     opened = Store(store)
     record = AcquisitionRecord(
-        campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts
+        campaign=campaign, date=date, fitted_by=fitted_by, fit=fit, params=params, artifacts=artifacts, files=files
     )
     publish_date(opened, record)
     write_acquisition(opened, record)

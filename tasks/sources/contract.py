@@ -134,6 +134,7 @@ class SourceListing:
     matching : plants of the harvest table beside those of the images; None without a harvest table.
     assumed_until : day taken for the last one on which plants were watched, because the source does not state it; None
         if it is stated or not needed.
+    planted : ids of all plants of the field, if the source lists them apart from its images; else None.
     """
 
     classes: tuple[str, ...]
@@ -142,6 +143,7 @@ class SourceListing:
     notes: tuple[str, ...] = ()
     matching: Matching | None = None
     assumed_until: date | None = None
+    planted: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

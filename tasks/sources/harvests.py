@@ -266,4 +266,5 @@ def match_images(
     listed = list(images)
     seen = {image.plant_id for image in listed} | {one.plant_id for one in left_out}
     in_need = {image.plant_id for image in listed if image.split != "new" and image.label is None}
-    return Matching(records.table, records.plants, frozenset(seen), frozenset(in_need))
+    harvested = {plant: one.by for plant, one in records.harvests.items() if one.by not in (None, date.max)}
+    return Matching(records.table, records.plants, frozenset(seen), frozenset(in_need), harvested)

@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
 
 N_NAMED = 10  # plants or pairs that a note names at most
 
@@ -22,12 +23,14 @@ class Matching:
     in_images : ids of all plants that have an image.
     in_need : ids of the plants whose labels the campaign needs: in the split `train`, `val` or `test`, and without a
         label that the source states. A plant without a split is only scored, so it may lack a row.
+    harvested : day by which a plant was harvested, by id, for the plants that the table says were.
     """
 
     table: str
     in_table: frozenset[str]
     in_images: frozenset[str]
     in_need: frozenset[str]
+    harvested: Mapping[str, date] = field(default_factory=dict[str, date])
 
     @property
     def without_image(self) -> list[str]:

@@ -99,10 +99,11 @@ def collect_garbage(
 
 @app.command("list")
 def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """List a store's campaigns with their dates and fits, what is outside, broken promises, and what failed.
+    """List a store's campaigns with their dates and fits, what is outside or incomplete, and what failed or is broken.
 
     A date is `fitted` if its campaign learned from it, and `scored` if a fit was applied to it. It is outside if its
-    images differ from those that the fit was validated on.
+    images differ from those that the fit was validated on. It is incomplete if far fewer plants have a picture than
+    should stand.
     """
     from flows.cli.listing import list_store
     from storage.artifacts import Store
@@ -122,7 +123,8 @@ def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = Fal
                 print(f"  BROKEN {sentence}")
         outside = f"  outside by {', '.join(row['outside'])}" if row["outside"] else ""
         earlier = "" if row["is_current"] else "  (an earlier fit)"
-        print(f"  {row['date']}  {row['made_by']:6}  fit {row['fit'][:8]}{earlier}{outside}")
+        incomplete = f"  incomplete: {row['incomplete']}" if row["incomplete"] else ""
+        print(f"  {row['date']}  {row['made_by']:6}  fit {row['fit'][:8]}{earlier}{outside}{incomplete}")
     for problem in found["problems"]:
         print(f"DAMAGED {problem}")
     for one in found["failures"]:

@@ -13,6 +13,7 @@ from tasks.decide.audit_plants import audit_plants, audit_seed
 from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
 from tasks.export.walking import with_places
+from tasks.ingest.completeness import Completeness, read_completeness
 from tasks.report.field.checked import of_date
 from tasks.report.field.summary import FieldDay
 
@@ -59,7 +60,14 @@ def read_day(
         drift=rows_of(artifacts[f"drift {method} {day}"], DRIFT),
         counts=rows_of(artifact, READY_COUNTS),
         is_share_outside=artifact.summary["is_share_outside"],
+        completeness=completeness_of(artifacts, day),
     )
+
+
+def completeness_of(artifacts: Mapping[str, Artifact], day: str) -> Completeness | None:
+    """Read how many of the expected plants a scored date has; None on other dates."""
+    sums = artifacts.get(f"acquisition {day}")
+    return None if sums is None else read_completeness(sums.summary)
 
 
 def with_extra_checks(day: FieldDay, campaign: str, share: float) -> FieldDay:

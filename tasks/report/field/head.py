@@ -23,6 +23,7 @@ class Head:
     numbers : name, count and meaning of every decision.
     checked : what people found at plants of the date; empty if nobody looked at one that was drawn at random.
     broken : warning that the promise is broken by what people found; empty if it is not.
+    incomplete : warning that plants of the date are missing; empty if not.
     warning : why the date is outside what was validated; empty if it is not.
     sentences : what else to know about the answers.
     left_out : reasons and counts of plants left out; empty if none was.
@@ -32,6 +33,7 @@ class Head:
     numbers: list[tuple[str, int, str]]
     checked: str
     broken: str
+    incomplete: str
     warning: str
     sentences: list[str]
     left_out: str
@@ -46,6 +48,7 @@ def day_head(summary: DaySummary) -> Head:
         numbers=[(decision_name(name), n, meaning_of(name)) for name, n in summary.counts.items()],
         checked=summary.checked,
         broken=" ".join(summary.broken),
+        incomplete=text("incomplete", mark=summary.incomplete) if summary.incomplete else "",
         warning=text("outside", reasons=reasons) if reasons else "",
         sentences=reliance_sentences(summary),
         left_out=text("left-out", reasons=left_out) if left_out else "",

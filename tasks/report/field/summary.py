@@ -10,6 +10,7 @@ from storage.tables.rows import Row
 from tasks.decide.decisions import CHECK, decisions_of, is_about_harvest
 from tasks.export.looks import MEANINGS
 from tasks.export.walking import natural_key
+from tasks.ingest.completeness import Completeness
 from tasks.report.field.checked import broken_sentences, checked_sentence
 from tasks.report.field.texts import class_name, text
 from tasks.report.words import SHARE_OUTSIDE, drift_reason
@@ -29,6 +30,7 @@ class FieldDay:
     counts : rows of the table `ready_counts`; empty with more than two classes.
     is_share_outside : whether the date's share of ready plants is too far from that on validation dates.
     found : rows of the table `found` (see `tasks.report.field.checked.of_date`).
+    completeness : numbers of the date's plants; None on dates that the fit was made from, or of earlier versions.
     """
 
     date: str
@@ -40,6 +42,7 @@ class FieldDay:
     counts: Sequence[Row] = ()
     is_share_outside: bool = False
     found: Sequence[Row] = ()
+    completeness: Completeness | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class DaySummary:
     changed : answers that differ from the classifier's, by the class to which they were changed.
     n_unplaced : number of plants with an answer but no position.
     left_out : reasons and counts of plants left out, the most frequent first.
+    incomplete : how many of the expected plants the date has, if they are far fewer; else empty.
     outside : why the date is outside what was validated; empty if it is not.
     outside_words : its reasons, as words of the column `reason` of the table `drift`, or `share`.
     checked, broken : what people found at plants drawn at random, and warnings of broken promises; empty without any.
@@ -76,6 +80,7 @@ class DaySummary:
     n_unplaced: int
     n_unanswered: int
     left_out: list[tuple[str, int]]
+    incomplete: str
     outside: str
     outside_words: list[str]
     checked: str
@@ -115,6 +120,7 @@ def summarise(day: FieldDay, classes: Sequence[str]) -> DaySummary:
         n_unplaced=sum(not is_placed(row) for row in day.rows),
         n_unanswered=day.n_unanswered,
         left_out=sorted(left_out.items(), key=lambda item: (-item[1], item[0])),
+        incomplete=day.completeness.mark if day.completeness else "",
         outside="; ".join(dict.fromkeys(reasons)),
         outside_words=list(dict.fromkeys(reason_words)),
         checked=checked_sentence(day.found),
@@ -153,9 +159,10 @@ def decision_sentence(summary: DaySummary) -> str:
     counts = ", ".join(
         f"{n} to {decision}" if decision in MEANINGS else f"{n} {decision}" for decision, n in summary.counts.items()
     )
+    few = f" **Incomplete: {summary.incomplete}.**" if summary.incomplete else ""
     outside = f" **Outside what was validated: {summary.outside}.**" if summary.outside else ""
     broken = "".join(f" **{sentence}**" for sentence in summary.broken)
-    return f"{summary.label}: {summary.n} plants, {counts}. {changed_sentence(summary)}{outside}{broken}"
+    return f"{summary.label}: {summary.n} plants, {counts}. {changed_sentence(summary)}{few}{outside}{broken}"
 
 
 def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:

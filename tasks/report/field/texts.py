@@ -59,6 +59,7 @@ TEXTS = {
     "unanswered.one": "{n} more plant has no answer here because the classifier was trained on it.",
     "left-out": "Left out: {reasons}.",
     "left-out.why": "Why",
+    "incomplete": "Pictures are missing: {mark} have one on this date. All numbers are of these plants alone.",
     "outside": "This date is unlike what was validated: {reasons}. Look at some plants before relying on any of these "
     "answers.",
     "outside.clusters": "plants fall into other clusters than in validation",

@@ -68,7 +68,7 @@ const harvest = (() => {
     at("lead").textContent = shown.head.lead;
     at("day-label").textContent = shown.label;
     document.querySelectorAll(".tile .count").forEach((count, i) => { count.textContent = shown.counts[i].toLocaleString("en-US"); });
-    for (const name of ["checked", "broken"]) {
+    for (const name of ["checked", "broken", "incomplete"]) {
       at(name).textContent = shown.head[name];
       at(name).hidden = !shown.head[name];
     }

@@ -212,6 +212,7 @@ class FieldSource(Params):
             (*notes, *unlabelled),
             matching,
             records.assumed_until,
+            frozenset(plant.plant_id for plant in found.plants),
         )
 
     def fingerprint(self, image: SourceImage) -> str:

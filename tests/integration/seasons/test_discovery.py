@@ -1,6 +1,7 @@
 """Looks for dates that nobody announced."""
 
 import json
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,18 +13,21 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 
 from flows import discover
+from flows.acquisition import score_acquisition
 from flows.discover import IN_PLACE, DiscoveryError, discover_acquisitions, scoring_key
 from flows.running.sending import find_runs
 from storage.artifacts import Store
 from storage.records.acquisitions import AcquisitionRecord, find_acquisition, fit_digest, write_acquisition
 from storage.records.campaigns import CampaignRecord
+from storage.tables import ACQUISITIONS, PLANTS
+from storage.tables.rows import rows_of
 from storage.verify import verify_store
 from tasks.ingest.arrival import Arrival, ArrivalParams, look_again
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.campaigns import DATES
-from tests.support.season_fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, own_dates, spoil, write_field
-from tests.support.season_runs import artifacts_of, copy_of, flow_runs
+from tests.support.season_fields import AT_ONCE, BAD, LATE, NEW, TINY, arrive, day_folder, own_dates, spoil, write_field
+from tests.support.season_runs import Scored, artifacts_of, copy_of, flow_runs
 
 
 class TestDiscovery:
@@ -65,7 +69,7 @@ class TestDiscovery:
             (str(NEW), "scored"),
             (str(LATE), "waiting"),
         ]
-        assert self.details[str(NEW)] == f"by the fit {fit_digest(fitted.artifacts)}"
+        assert self.details[str(NEW)].startswith(f"by the fit {fit_digest(fitted.artifacts)}")
         assert "unchanged for 0 of 1 s" in self.details[str(LATE)]
         time.sleep(1)
         assert self.look(store, arrival=resting) == [(str(day), "scored") for day in (BAD, NEW, LATE)]
@@ -95,6 +99,61 @@ class TestDiscovery:
         assert self.look(store) == [(str(day), "scored") for day in (BAD, NEW, LATE)]
         assert [self.details[str(day)] == IN_PLACE for day in (BAD, NEW, LATE)] == [False, True, False]
         assert verify_store(Store(store)).problems == []
+
+    def test_half_a_date_is_marked_and_scored_again_with_the_rest(
+        self, scored: Scored, fitted: CampaignRecord, store: Path, whole: Path, tmp_path: Path
+    ) -> None:
+        root, name, day, fit = own_dates(whole, tmp_path / "root"), "halved", str(NEW), scored.record.fit
+        copy_of(fitted, store, name, source={"kind": "growliflower", "root": str(root)})
+        plants = rows_of(Store(store).open(fitted.artifacts["plants"]), PLANTS)
+        n = sum(row["harvest_by"] is None or row["harvest_by"] >= NEW for row in plants)
+        first = arrive(whole, root, NEW, slice(0, n // 2))
+
+        def shown() -> dict[str, bytes]:
+            """Everything that is published about the date."""
+            folders = [store / f"exports/{name}/{day}", *(store / "tables").glob(f"*/campaign={name}/date={day}")]
+            files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+            return {str(path.relative_to(store)): path.read_bytes() for path in files}
+
+        assert self.look(store, campaign=name) == [(day, "scored")]
+        (row,) = rows_of_date(store, fit, name)
+        mark = f"{row['n_plants']} of {n} expected plants"
+        assert row["n_expected"] == n and 0 < row["n_plants"] <= len(first)
+        assert self.look(store, campaign=name) == [(day, "scored")]
+        assert self.details[day] == f"by the fit {fit}; incomplete: {mark}"
+        half, page = shown(), store / f"reports/{name}/analysis.html"
+        assert mark in page.read_text() and mark in (page.parent / "index.html").read_text()
+        assert any(mark.encode() in content for file, content in half.items() if file.endswith(".gpkg"))
+
+        arrive(whole, root, NEW, slice(n // 2, None))
+        resting = ArrivalParams(settle_seconds=1, patience_minutes=0)
+        assert self.look(store, campaign=name, arrival=resting) == [(day, "waiting")]
+        assert shown() == half
+        time.sleep(1)
+        for said in (IN_PLACE, f"by the fit {fit}", f"by the fit {fit}"):
+            assert self.look(store, campaign=name, arrival=resting) == [(day, "scored")]
+            assert self.details[day] == said
+        assert [run.name for run in flow_runs(f"score {name}")] == [f"score {name} {day}"] * 2
+        assert (found := rows_of_date(store, fit, name)) == rows_of_date(store, fit, "small")
+        assert [(row["n_plants"], row["n_expected"]) for row in found] == [(n, n)]
+        again = shown()
+        of_whole = {file.replace("=small", f"={name}"): content for file, content in scored.after.items()}
+        tables = {file: content for file, content in again.items() if file.startswith("tables")}
+        assert tables == {file: content for file, content in of_whole.items() if f"={name}/date={day}" in file}
+        assert "of these plants alone" not in (page.parent / "index.html").read_text().split("<script")[0]
+
+        # The exports are those of a date that has never been scored before.
+        for folder in (f"exports/{name}", f"acquisitions/{name}", *map(str, store.glob(f"tables/*/campaign={name}"))):
+            shutil.rmtree(store / folder)
+        score_acquisition(name, NEW, str(store), arrival=AT_ONCE)
+        assert shown() == again and len(again) > len(tables)
+
+        # Files that are only gone leave the results as they are.
+        for path in first:
+            (day_folder(root, NEW) / path.name).unlink()
+        assert self.look(store, campaign=name) == [(day, "scored")]
+        assert self.details[day].startswith(f"by the fit {fit}; ") and self.details[day].endswith("scored are left")
+        assert shown() == again and verify_store(Store(store)).problems == []
 
     def test_a_worker_s_date_is_sent_for_once(
         self, deployed: None, fitted: CampaignRecord, store: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +188,13 @@ class TestDiscovery:
         monkeypatch.setattr(discover, "look_again", look_while_it_ends)
         assert self.look(store, campaign="sent") == [(str(NEW), "scored")]
         assert [run.id for run in runs()] == [first.id, second.id]
+
+
+def rows_of_date(store: Path, fit: str, campaign: str) -> list[dict[str, Any]]:
+    """The rows of the table `acquisitions` about the date `NEW`."""
+    found = find_acquisition(Store(store), campaign, NEW, fit)
+    assert found is not None
+    return rows_of(Store(store).open(found.artifacts[f"acquisition {NEW}"]), ACQUISITIONS)
 
 
 def shown_dates() -> Any:

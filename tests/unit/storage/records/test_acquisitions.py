@@ -11,6 +11,7 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
 from storage.records.acquisitions import (
     AcquisitionRecord,
+    DateFiles,
     acquisition_dates,
     find_acquisition,
     fit_digest,
@@ -140,6 +141,13 @@ class TestRecord:
         said = f"{other.campaign} {other.date} {other.fit}"
         with pytest.raises(ArtifactError, match=rf"2021-09-03/{FIT}\.json is the record of {said}$"):
             find_acquisition(store, "field2", DAY, FIT)
+
+    def test_files_are_kept_where_they_are_known(self, store: Store) -> None:
+        files = DateFiles(n_files=2, n_bytes=9, digest="d")
+        for written in (record(), record().model_copy(update={"files": files})):
+            path = local(write_acquisition(store, written))
+            assert find_acquisition(store, "field2", DAY, FIT) == written
+            assert ('"files"' in path.read_text()) == (written.files is not None)
 
     def test_what_a_killed_writer_leaves_is_no_record(self, store: Store) -> None:
         folder = write_acquisition(store, record(fit=NEWER)).parent

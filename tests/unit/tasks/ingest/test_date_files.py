@@ -11,11 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.records.acquisitions import DateFiles
 from tasks.ingest.date_files import (
     FileStamp,
     date_files,
     dates_in,
+    has_changed,
+    own_files,
 )
+from tasks.sources.folder.source import FolderSource
+from tasks.sources.growliflower.source import GrowliFlowerSource
+from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.arriving_files import DAY, FOLDER, NOON, OTHER, plant, put
 
 OTHER_FOLDER = "Field2/2021_09_03"
@@ -147,3 +153,62 @@ class TestDateFiles:
             date_files(tmp_path, DAY)
         monkeypatch.setattr(os, "scandir", failing(errno.EACCES))
         assert date_files(tmp_path, DAY) == {}
+
+
+class TestOwnFiles:
+    def test_only_files_of_the_date_count(self, tmp_path: Path) -> None:
+        source, shared = GrowliFlowerSource(root=str(tmp_path)), tmp_path / "harvest.csv"
+        first = put(tmp_path, plant(18), 3)
+        shared.write_text("plant_id")
+        found = own_files(source, DAY)
+        assert found is not None and (found.n_files, found.n_bytes) == (1, 3)
+        shared.write_text("plant_id,harvest_date")
+        put(tmp_path, plant(18, OTHER_FOLDER))
+        assert own_files(source, DAY) == found
+        os.utime(first, ns=(1, 1))  # another time alone
+        assert own_files(source, DAY) not in (None, found)
+        put(tmp_path, plant(19), 4)
+        more = own_files(source, DAY)
+        assert more is not None and (more.n_files, more.n_bytes) == (2, 7)
+
+    def test_it_does_not_matter_where_the_folder_lies(self, tmp_path: Path) -> None:
+        put(tmp_path / "a", plant(18), 3)
+        before = own_files(GrowliFlowerSource(root=str(tmp_path / "a")), DAY)
+        (tmp_path / "a").rename(tmp_path / "b")
+        assert own_files(GrowliFlowerSource(root=str(tmp_path / "b")), DAY) == before
+
+    def test_a_manifest_names_the_images_of_a_date(self, tmp_path: Path) -> None:
+        days = {"a": DAY, "b": DAY, "c": OTHER}
+        rows = ["file,split,label,date", *(f"{name}.png,new,ready,{day}" for name, day in days.items())]
+        (tmp_path / "manifest.csv").write_text("\n".join(rows))
+        for name in "ac":
+            put(tmp_path, f"{name}.png")
+        source = FolderSource(root=str(tmp_path), classes=("not ready", "ready"))
+        found = own_files(source, DAY)
+        assert found is not None and found.n_files == 1
+        put(tmp_path, "c.png", 7)
+        assert own_files(source, DAY) == found
+        put(tmp_path, "b.png")
+        assert has_changed(found, own_files(source, DAY))
+        assert own_files(source, date(2021, 9, 9)) is None  # the source does not list it
+
+    def test_without_files_nothing_is_known(self, tmp_path: Path) -> None:
+        assert own_files(SyntheticSource(), DAY) is None
+        assert own_files(GrowliFlowerSource(root=str(tmp_path / "away")), DAY) is None
+        assert own_files(GrowliFlowerSource(root=str(tmp_path)), DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "is_changed"),
+    [
+        (DateFiles(n_files=9, n_bytes=90, digest="a"), False),
+        (DateFiles(n_files=9, n_bytes=90, digest="b"), True),  # names or times
+        (DateFiles(n_files=10, n_bytes=99, digest="b"), True),
+        (DateFiles(n_files=8, n_bytes=80, digest="b"), False),  # only gone
+        (DateFiles(n_files=1, n_bytes=900, digest="b"), True),  # one mosaic in place of nine tiles
+        (None, False),
+    ],
+)
+def test_what_is_a_change(now: DateFiles | None, is_changed: bool) -> None:
+    assert has_changed(DateFiles(n_files=9, n_bytes=90, digest="a"), now) == is_changed
+    assert not has_changed(None, now)  # scored by an earlier version

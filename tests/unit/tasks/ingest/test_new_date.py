@@ -11,6 +11,8 @@ from PIL import Image
 
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
+from storage.tables import PLANTS as PLANTS_TABLE
+from tasks.ingest.completeness import Completeness
 from tasks.ingest.ingest import images_recipe, write_images
 from tasks.ingest.listing import listing_recipe
 from tasks.ingest.new_date import check_acquisition, survey_acquisition
@@ -20,11 +22,13 @@ from tasks.sources.folder.source import FolderSource
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.synthetic.season import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.support.planted_campaign import artifact_of
 
 EARLY, NEW = date(2021, 8, 25), date(2021, 8, 30)
 CLASSES = ("not ready", "ready")
 PARAMS = IngestParams(image_size=32)
 PLANTS = {"A1": "train", "A2": "train", "B1": "val", "B2": "test"}
+PLANT_ROW = {"split": "val", "split_source": "utm", "n_observations": 1}
 
 
 def noise(seed: int) -> NDArray[np.uint8]:
@@ -68,7 +72,7 @@ def images_of(store: Store, source: AnySource, day: date, listing: dict[str, Any
 
 def acquire(store: Store, source: AnySource, day: date = NEW, *known: ArtifactRef, **options: Any) -> dict[str, Any]:
     fixed: dict[str, Any] = {"store": str(store.root), "params": PARAMS, "classes": CLASSES}
-    ref = survey_acquisition.fn(date=day, source=source, known=list(known), **{**fixed, **options})
+    ref = survey_acquisition.fn(date=day, source=source, known=list(known), **{**fixed, **options}).listing
     assert ref.kind == "listing"
     return store.open(ref).read_json("listing.json")
 
@@ -96,12 +100,12 @@ class TestListing:
     def test_equal_content_has_one_name(self, root: Path, store: Store) -> None:
         source = GrowliFlowerSource(root=str(root))
         fixed: dict[str, Any] = {"date": NEW, "store": str(store.root), "params": PARAMS}
-        refs = [survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed) for _ in range(2)]
+        refs = [survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed).listing for _ in range(2)]
         save(image_path(root, EARLY, "A1"), noise(99))
-        refs.append(survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed))
+        refs.append(survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed).listing)
         assert refs[0] == refs[1] == refs[2]
         save(image_path(root, NEW, "A1"), noise(99))
-        assert survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed) != refs[0]
+        assert survey_acquisition.fn(source=source, classes=CLASSES, known=[], **fixed).listing != refs[0]
 
     def test_a_date_without_training_plants_or_labels_is_no_problem(self, store: Store) -> None:
         season = SeasonParams(n_plots=1, rows=1, plants_per_row=3, image_size=32, dates=(NEW,), seed=3)
@@ -111,6 +115,23 @@ class TestListing:
     def test_a_date_that_the_source_lacks(self, root: Path, store: Store) -> None:
         with pytest.raises(InputError, match="no image for 2021-09-03"):
             acquire(store, GrowliFlowerSource(root=str(root)), date(2021, 9, 3))
+
+
+class TestCompleteness:
+    def test_plants_of_the_campaign_that_stand(self, root: Path, store: Store) -> None:
+        """One of the campaign's plants has no file, one was harvested before, one is not the campaign's."""
+        ids = [f"2021_Ref_Plot1_{place}" for place in (*PLANTS, "Z9")]
+        rows = [dict.fromkeys(c.name for c in PLANTS_TABLE.columns) | PLANT_ROW | {"plant_id": one} for one in ids]
+        plants = artifact_of(store, PLANTS_TABLE, rows)
+        (root / "harvest.csv").write_text("plant_id,harvest_date\n2021_Ref_Plot1_B1,2021-08-26\n")
+        image_path(root, NEW, "B1").unlink()
+        fixed: dict[str, Any] = {"date": NEW, "store": str(store.root), "params": PARAMS, "known": []}
+        source = GrowliFlowerSource(root=str(root))
+        found = survey_acquisition.fn(source=source, classes=CLASSES, plants=plants, **fixed)
+        assert found.completeness == Completeness(3, 4)  # A1, A2, B2; and Z9, which has no file
+        assert found.files is not None and found.files.n_files == 4
+        other = survey_acquisition.fn(source=source, classes=CLASSES, **fixed)
+        assert other.completeness == Completeness(4, None) and other.listing == found.listing
 
 
 class TestKnown:

@@ -100,3 +100,20 @@ def test_every_method_has_a_row(tmp_path: Path) -> None:
     assert [row["method"] for row in rows] == ["gradcam", "lime"]
     assert {(row["n_images"], row["n_rejected"], row["n_explained"], row["n_check"]) for row in rows} == {(9, 3, 4, 2)}
     assert store.open(made).summary == {"date": "2021-09-10", "n_images": 9, "n_rejected": 3}
+    assert {(row["n_plants"], row["n_expected"]) for row in rows} == {(None, None)}
+
+
+def test_plants_are_counted_where_they_are_known(tmp_path: Path) -> None:
+    store, images = Store(tmp_path), Recipe("images", 1)
+    with store.create(images) as draft:
+        draft.summary = {"n_images": 4, "rejected": {}}
+    tables = ((ADJUSTED, ADJUSTED_ROWS), (DRIFT, [drift_row("new", "")]), (DECIDED, DECIDED_ROWS))
+    parts = [[artifact_of(store, spec, rows)] for spec, rows in tables]
+    names: set[str] = set()
+    for counts in ({}, {"n_plants": 4, "n_expected": 9}, {"n_plants": 4, "n_expected": None}):
+        made = sum_up_acquisition.fn(str(store.root), date(2021, 9, 10), images.ref, *parts, **counts)
+        (row,) = rows_of(store.open(made), ACQUISITIONS)
+        assert (row["n_plants"], row["n_expected"]) == (counts.get("n_plants"), counts.get("n_expected"))
+        assert counts.items() <= store.open(made).summary.items()
+        names.add(made.digest)
+    assert len(names) == 3
