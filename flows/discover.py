@@ -1,6 +1,7 @@
 """Find acquisition dates that a campaign's source has and its tables do not have, and have each scored once."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
 from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
-from storage.records.acquisitions import fit_digest
+from storage.errors import ArtifactError
+from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.scored import find_whole_acquisition
 from tasks.ingest.arrival import look_again
@@ -55,7 +57,8 @@ def discover_acquisitions(
 
     A date is scored when its files have settled; until then every run of this flow looks at it again. Campaign, date
     and fit are the key of a scoring run, so a date that is found or announced many times is scored once. A failed
-    scoring is started again by an announcement, but not by a schedule.
+    scoring is started again by an announcement, but not by a schedule. A scored date whose files have changed since is
+    scored again when they have settled.
 
     Parameters
     ----------
@@ -181,6 +184,12 @@ def scoring_parameters(
 
 
 def scoring_key(store: Store, campaign: str, day: date, fit: str, source: AnySource) -> str:
-    """Return the idempotency key of a date's scoring: equal for equal store, fit and source."""
+    """Return the idempotency key of a date's scoring: equal for equal store, fit and source, and results to replace.
+
+    A date that is scored again, because its files have changed, is not held up by how its first scoring ended.
+    """
     same = [store.address, fit, source.model_dump(mode="json")]
+    with suppress(ArtifactError):  # a damaged record names no files
+        replaced = find_acquisition(store, campaign, day, fit)
+        same += [replaced.files.digest] if replaced and replaced.files else []
     return f"score {campaign} {day} {content_digest(same)}"

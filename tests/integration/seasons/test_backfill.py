@@ -1,5 +1,6 @@
 """Many seasons scored with the fit of one."""
 
+import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from storage.tables.parquet import load_table
 from storage.verify import verify_store
 from tasks.sources.synthetic.params import SeasonParams
 from tests.support.campaigns import most_at_once, task_runs
-from tests.support.season_fields import TINY, YEAR_LATER, arrive, spoil, write_field
+from tests.support.season_fields import TINY, YEAR_LATER, arrive, day_folder, spoil, write_field
 from tests.support.season_runs import artifacts_of, flow_runs, table_bytes
 
 SEASON = YEAR_LATER[:2]
@@ -118,6 +119,18 @@ class TestBackfill:
         ]
         assert [run.name for run in seasons.scoring()[7:]] == [f"score east {BROKEN}"]
         assert [row["detail"] for row in seasons.table()] == [""] * 6
+
+        # A file that was copied once more: its date is scored again, and gives the same.
+        before = table_bytes(seasons.store)
+        os.utime(next(day_folder(seasons.root, SEASON[0]).iterdir()))
+        assert [(row["season"], row["acquired"]) for row in seasons.run() if row["state"] == "scored"] == [
+            ("east", str(SEASON[0]))
+        ]
+        after = table_bytes(seasons.store)
+        assert {name for name in before if before[name] != after[name]} == {
+            "tables/backfill/backfill=all-seasons/part-0.parquet"
+        }
+        assert Counter(row["state"] for row in seasons.run()) == {"present": 6}
         assert verify_store(Store(seasons.store)).problems == []
 
     def test_an_unknown_campaign_stops_everything_before_it_begins(self, seasons: Seasons) -> None:

@@ -40,6 +40,9 @@ def test_dates_fits_and_failures(
     import datetime
 
     fit = fit_digest(campaign.roles)
+    sums = Recipe("acquisition", 1)
+    with campaign.store.create(sums) as draft:
+        draft.summary = {"n_plants": 21, "n_expected": 120}
     for which in (fit, "0" * 24):
         scored = AcquisitionRecord(
             campaign="field2-2021",
@@ -47,7 +50,7 @@ def test_dates_fits_and_failures(
             fitted_by="field2-2021",
             fit=which,
             params={},
-            artifacts={},
+            artifacts={"acquisition 2021-09-10": sums.ref} if which == fit else {},
         )
         write_acquisition(campaign.store, scored)
     keep_notice(campaign.store, {"time": "2021-09-11", "id": "1", "flow_run": "score x", "message": "no disk"})
@@ -59,7 +62,10 @@ def test_dates_fits_and_failures(
         ("2021-09-10", "scored", "0" * 24, False, []),
         ("2021-09-10", "scored", fit, True, []),
     ]
+    marks = [row["incomplete"] for row in found["dates"]]
+    assert marks == ["", "", "", "21 of 120 expected plants"]
     text = shown(monkeypatch, capsys, campaign, "list")
+    assert f"2021-09-10  scored  fit {fit[:8]}  incomplete: 21 of 120 expected plants" in text
     assert f"{DAYS[0]}  fitted  fit {fit[:8]}  outside by gradcam" in text and "(an earlier fit)" in text
     assert "failed: 2021-09-11 score x: no disk" in text
 

@@ -22,6 +22,8 @@ from tasks.sources.folder.source import FolderSource
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.synthetic.season import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.support import small_field
+from tests.support.orthophotos import NORTH, WEST
 from tests.support.planted_campaign import artifact_of
 
 EARLY, NEW = date(2021, 8, 25), date(2021, 8, 30)
@@ -132,6 +134,16 @@ class TestCompleteness:
         assert found.files is not None and found.files.n_files == 4
         other = survey_acquisition.fn(source=source, classes=CLASSES, **fixed)
         assert other.completeness == Completeness(4, None) and other.listing == found.listing
+
+    def test_a_list_of_plants_tells_what_another_field_should_have(self, tmp_path: Path, store: Store) -> None:
+        """One of four plants lies beside the orthophoto, one was harvested before."""
+        field = small_field.write_field(tmp_path)
+        beside = f"d,{WEST + 100},{NORTH - 100}"
+        small_field.save(field, *small_field.LINES, beside)
+        (field / "harvest.csv").write_text("plant_id,harvest_date\na,2024-04-30\n")
+        fixed: dict[str, Any] = {"store": str(store.root), "params": PARAMS, "known": [], "classes": CLASSES}
+        found = survey_acquisition.fn(date=small_field.DAY, source=small_field.make(field), **fixed)
+        assert found.completeness == Completeness(2, 3)
 
 
 class TestKnown:

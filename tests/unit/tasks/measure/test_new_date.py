@@ -94,8 +94,8 @@ def test_every_method_has_a_row(tmp_path: Path) -> None:
         tables = ((ADJUSTED, ADJUSTED_ROWS), (DRIFT, [drift_row("new", "")]), (DECIDED, DECIDED_ROWS))
         return [artifact_of(store, spec, [{**row, "method": method} for row in rows]) for spec, rows in tables]
 
-    refs = zip(stored("gradcam"), stored("lime"), strict=True)
-    made = sum_up_acquisition.fn(str(store.root), date(2021, 9, 10), images.ref, *map(list, refs))
+    adjusted, drift, decided = map(list, zip(stored("gradcam"), stored("lime"), strict=True))
+    made = sum_up_acquisition.fn(str(store.root), date(2021, 9, 10), images.ref, adjusted, drift, decided)
     rows = rows_of(store.open(made), ACQUISITIONS)
     assert [row["method"] for row in rows] == ["gradcam", "lime"]
     assert {(row["n_images"], row["n_rejected"], row["n_explained"], row["n_check"]) for row in rows} == {(9, 3, 4, 2)}
@@ -108,10 +108,16 @@ def test_plants_are_counted_where_they_are_known(tmp_path: Path) -> None:
     with store.create(images) as draft:
         draft.summary = {"n_images": 4, "rejected": {}}
     tables = ((ADJUSTED, ADJUSTED_ROWS), (DRIFT, [drift_row("new", "")]), (DECIDED, DECIDED_ROWS))
-    parts = [[artifact_of(store, spec, rows)] for spec, rows in tables]
+    adjusted, drift, decided = ([artifact_of(store, spec, rows)] for spec, rows in tables)
     names: set[str] = set()
-    for counts in ({}, {"n_plants": 4, "n_expected": 9}, {"n_plants": 4, "n_expected": None}):
-        made = sum_up_acquisition.fn(str(store.root), date(2021, 9, 10), images.ref, *parts, **counts)
+    known: tuple[dict[str, int | None], ...] = (
+        {},
+        {"n_plants": 4, "n_expected": 9},
+        {"n_plants": 4, "n_expected": None},
+    )
+    for counts in known:
+        day = date(2021, 9, 10)
+        made = sum_up_acquisition.fn(str(store.root), day, images.ref, adjusted, drift, decided, **counts)
         (row,) = rows_of(store.open(made), ACQUISITIONS)
         assert (row["n_plants"], row["n_expected"]) == (counts.get("n_plants"), counts.get("n_expected"))
         assert counts.items() <= store.open(made).summary.items()

@@ -84,6 +84,12 @@ def test_every_kind_of_plant_is_matched() -> None:
     assert match_images(HarvestRecords(), images, left_out) is None
 
 
+def test_only_plants_that_were_harvested_have_a_day() -> None:
+    harvests = {"a": Harvest.on(DAY), "b": Harvest.never(), "c": Harvest.not_by(DAY), "d": Harvest(DAY, LATER)}
+    found = match_images(HarvestRecords(harvests=harvests, table="visits.csv"), [], [])
+    assert found is not None and found.harvested == {"a": DAY, "d": LATER}
+
+
 def test_images_without_a_record_are_counted() -> None:
     records = harvests_from_dates([("a", DAY), ("b", DAY), ("b", LATER)], LATER)
     known, left_out, notes = attach_harvests([image(name, "train") for name in "abc"] + [image("d", "val", 1)], records)

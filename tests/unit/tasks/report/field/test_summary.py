@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.export.looks import MARKERS, markers_of
+from tasks.ingest.completeness import Completeness
 from tasks.report.field.head import day_head, lead_sentence, promise_sentences, reliance_sentences
 from tasks.report.field.summary import FieldDay, changed_sentence, decision_sentence, plot_rows, summarise
 from tests.support.field_rows import CLASSES, ROWS, plant
@@ -43,6 +44,15 @@ def test_a_date_by_hand() -> None:
     assert reliance_sentences(close)[0] == "About 2 of 4 plants are ready (1 to 3), certain or not."
     assert decision_sentence(found).startswith("3 September 2021: 4 plants, 1 to harvest, 1 to leave, 2 to check. ")
     assert "**Outside what was validated: plants fall" in decision_sentence(found)
+
+
+def test_a_date_with_far_fewer_plants_than_expected_says_so() -> None:
+    day = FieldDay("2021-09-03", True, ROWS, completeness=Completeness(4, 9))
+    found = summarise(day, CLASSES)
+    assert "**Incomplete: 4 of 9 expected plants.**" in decision_sentence(found)
+    assert day_head(found).incomplete.startswith("Pictures are missing: 4 of 9 expected plants have one on this date.")
+    whole = summarise(replace(day, completeness=Completeness(8, 9)), CLASSES)
+    assert (whole.incomplete, day_head(whole).incomplete) == ("", "") and "Incomplete" not in decision_sentence(whole)
 
 
 @pytest.mark.parametrize(
