@@ -93,17 +93,20 @@ def _write_until_whole(
 
 
 def _write(folder: Place, manifest: Place, sources: Sequence[ArtifactRef], contents: Mapping[str, bytes]) -> None:
-    """Write files, then their manifest.
+    """Write the files that the folder does not have yet, then their manifest.
 
-    The manifest describes the content that was to be written, not the files found afterwards. So it never covers the
-    files of another run.
+    A report has a page for every date, of which one is new. The manifest describes the content that was to be written,
+    not the files found afterwards. So it never covers the files of another run.
     """
     for name in _files_of(manifest) - contents.keys():  # files of earlier sources
         (folder / name).unlink(missing_ok=True)
     remove_file(manifest)  # it must not come back beside the new files
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    files = {name: describe_content(content) for name, content in sorted(contents.items())}
+    files: dict[str, FileRecord] = {}
+    for name in sorted(contents):
+        content = contents[name]  # read once, as the files of a report are large together
+        files[name] = describe_content(content)
+        if damages(folder, {name: files[name]}):
+            write_atomically(folder / name, content)
     said = PublishedManifest(sources=list(sources), files=files)
     write_atomically(manifest, said.model_dump_json(indent=1).encode())
 

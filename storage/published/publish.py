@@ -4,7 +4,7 @@ A table's partition holds one Parquet file and nothing else, so that any reader 
 lies apart, in `manifests/`. A date that is scored or decided again replaces its rows, so every plant is there once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import PurePosixPath
@@ -12,13 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.artifacts import MANIFEST, ArtifactRef, Store
+from storage.artifacts import MANIFEST, Artifact, ArtifactRef, Store
 from storage.errors import OutdatedError
 from storage.places.files import Place, list_files, remove_if_empty
 from storage.published.earlier import TABLE_FILE, keep_latest, remove_earlier
 from storage.published.manifests import publish_files, remove_published
 from storage.tables.parquet import TableSpec, load_table, table_bytes
 
+PARTS = "parts"  # key of a report's summary: artefacts that its files are linked from, which have to stay with it
 TABLES_FOLDER, MANIFESTS_FOLDER = "tables", "manifests"  # folders of the store for tables and for their manifests
 
 
@@ -102,11 +103,29 @@ def _table_content(store: Store, spec: TableSpec, sources: Sequence[ArtifactRef]
     return table_bytes(spec, pa.concat_tables(tables))
 
 
+class ReadLater(Mapping[str, bytes]):
+    """Content of an artefact's files by name, of which only what is asked for is in memory."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self.artifact.manifest.files:
+            raise KeyError(name)
+        return self.artifact.read_bytes(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.artifact.manifest.files)
+
+    def __len__(self) -> int:
+        return len(self.artifact.manifest.files)
+
+
 def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Place:
     """Publish a report artefact's files under `reports/<campaign>`, remove all others, and return the page."""
     folder, artifact = store.root / "reports" / campaign, store.open(ref)
-    files = artifact.manifest.files
-    publish_files(folder, folder / MANIFEST, [ref], lambda: {name: artifact.read_bytes(name) for name in files})
+    files, sources = artifact.manifest.files, [ref, *map(ArtifactRef.of, artifact.summary.get(PARTS, ()))]
+    publish_files(folder, folder / MANIFEST, sources, lambda: ReadLater(artifact))
     for name, path in list_files(folder).items():
         if name not in (*files, MANIFEST) and not path.name.startswith(".tmp-"):
             path.unlink(missing_ok=True)  # figure of an earlier report; `.tmp-` files belong to other writers

@@ -53,7 +53,7 @@ def labelled_rows(
     ]
 
 
-def days_of(artifacts: Mapping[str, Artifact], prefix: str) -> list[str]:
+def days_of(artifacts: Mapping[str, object], prefix: str) -> list[str]:
     """List the dates of the roles `<prefix> <date>`, ascending."""
     return sorted(role.split()[-1] for role in artifacts if role.rpartition(" ")[0] == prefix)
 

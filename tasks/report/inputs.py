@@ -18,7 +18,6 @@ from storage.tables import (
     CLUSTER_SCORES,
     CROSSFIT,
     DECIDED,
-    DRIFT,
     EPOCHS,
     EVALUATION,
     FOUND,
@@ -26,14 +25,14 @@ from storage.tables import (
     OBSERVATIONS,
     PLANTS,
     PROMISES,
-    REJECTED,
     RELIABILITIES,
     SENSITIVITY,
     SWAPS,
 )
 from storage.tables.names import SCORES, UNSEEN
-from storage.tables.rows import Row, dated_rows, days_of, labelled_rows, rows_of, shared_rows
+from storage.tables.rows import Row, days_of, labelled_rows, rows_of, shared_rows
 from tasks.report.examples import Example, find_examples
+from tasks.report.field.told import Told, read_told
 
 COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped")  # columns of `adjusted`
 DECISIONS = ("split", "label", "answer", "check_reason")  # columns of `decided`
@@ -103,9 +102,9 @@ class CampaignResults:
     ----------
     notes : remarks on the source as a whole.
     observations : split, label and flags of the rows of every date of the campaign. Equal rows are stored once.
-    rejected : rows of the table of this name with the date, including dates scored since the fit.
+    told : sums of every date of the campaign, and of the dates scored since the fit, in order.
     epochs : rows of the table `epochs`; empty if the classifier was given.
-    artifacts, scored : artefacts by role, of the campaign and of the dates scored since the fit.
+    artifacts, scored : artefacts by role, of the campaign and of the latest dates scored since the fit.
     """
 
     campaign: str
@@ -117,7 +116,7 @@ class CampaignResults:
     plants_summary: dict[str, Any]
     notes: list[str]
     observations: Sequence[Row]
-    rejected: Sequence[Row]
+    told: list[Told]
     card: dict[str, Any]
     epochs: Sequence[Row]
     methods: list[MethodResults]
@@ -139,12 +138,14 @@ def read_campaign(
     refs: dict[str, ArtifactRef],
     scored_refs: dict[str, ArtifactRef],
     found_refs: dict[str, ArtifactRef] | None = None,
+    sums: Sequence[Artifact] = (),
 ) -> CampaignResults:
     """Read what the report of a campaign shows; artefacts are given by role.
 
     Parameters
     ----------
-    refs, scored_refs : artefacts of the campaign, and of the dates that its fit has scored since.
+    refs, scored_refs : artefacts of the campaign, and of the latest dates that its fit has scored since.
+    sums : artefacts with the sums of every date, in order (see `tasks.report.field.told`).
     found_refs : artefacts with what people found at plants, by role `found <method>`; None without any.
 
     Raises
@@ -164,6 +165,8 @@ def read_campaign(
     )
     plants, classifier = artifacts["plants"], artifacts["classifier"]
     has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
+    checks = rows_of(found[role], FOUND) if (role := f"found {asked[0]}") in found else []
+    told = [read_told(one, checks) for one in sums]
     return CampaignResults(
         campaign=campaign,
         params=params,
@@ -174,10 +177,10 @@ def read_campaign(
         plants_summary=plants.summary,
         notes=artifacts["survey"].read_json("survey.json")["notes"],
         observations=shared_rows(artifacts, "images", OBSERVATIONS, ("split", "label", "flags")),
-        rejected=dated_rows({**artifacts, **scored}, "images", REJECTED),
+        told=told,
         card=classifier.read_json("card.json"),
         epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, scored, found, method, params["decide"]["least_novelty"]) for method in asked],
+        methods=[read_method(artifacts, told, found, method, params["decide"]["least_novelty"]) for method in asked],
         artifacts=artifacts,
         scored=scored,
     )
@@ -185,7 +188,7 @@ def read_campaign(
 
 def read_method(
     artifacts: dict[str, Artifact],
-    scored: dict[str, Artifact],
+    told: Sequence[Told],
     found: dict[str, Artifact],
     method: str,
     least_novelty: float,
@@ -211,7 +214,7 @@ def read_method(
         judged=labelled_rows(
             artifacts, f"reliability {method}", RELIABILITIES, UNSEEN, ("split", "label", "predicted", *SCORES)
         ),
-        drift=dated_rows({**artifacts, **scored}, f"drift {method}", DRIFT),
+        drift=[row for one in told for row in one.drift.get(method, [])],
         prototypes=prototypes,
         examples=find_examples(artifacts, method, prototypes),
         summary=clusters.summary,

@@ -13,6 +13,7 @@ from tasks.report import templates, words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
 from tasks.report.explorer.page import explorer_page
 from tasks.report.field.page import FieldPage
+from tasks.report.field.summary import plot_rows
 from tasks.report.field.texts import text
 from tasks.report.figures import training_figure
 from tasks.report.inputs import CampaignResults
@@ -97,7 +98,7 @@ def _table_place(table: str, campaign: str, per_date: bool) -> str:
 
 def render_field(results: CampaignResults, field: FieldPage) -> str:
     """Render the page for the field as HTML; everything that comes from tables and parameters is escaped."""
-    has_map = bool(field.stills)
+    has_map = field.has_map
     return (
         _environment()
         .get_template("field.html")
@@ -138,7 +139,9 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             kinds=kinds_of(len(results.classes)),
             differing=parameter_rows(results.differing),
             counts=image_counts(results.observations, results.plants, results.classes),
-            rejected=rejected_rows(results.rejected),
+            rejected=rejected_rows([row for one in results.told for row in one.rejected]),
+            summaries=[one.summary for one in results.told],
+            plots=plot_rows([one.plots for one in results.told]),
             flags=flag_counts(results.observations),
             training=training_figure(results.epochs) if results.epochs else None,
             confidence=results.params["score"]["confidence"],

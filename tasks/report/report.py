@@ -5,34 +5,43 @@ in the field and `analysis.html` for those who judge the method, with all pictur
 saliency method as `<kind>-<method>.png` (see `figure_file` and `MethodPage.figures`), and the harvest map of each date
 as `harvest-map-<date>.png`. Every number on the pages comes from the tables and manifests. The pages have no time of
 day in them, so equal inputs give equal bytes.
+
+A new date costs what it has to say itself, however many dates there were. `index.html` has the latest dates, and each
+earlier one a page of its own, `<date>.html`. The sums of a date, its map and its page are artefacts of their own, made
+once and linked into the report.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.published.publish import PARTS
 from storage.records.campaigns import CampaignRecord
-from storage.tables import METRICS
-from storage.tables.rows import Row, rows_of
+from storage.tables import METRICS, PLANTS
+from storage.tables.rows import Row, days_of, rows_of
 from tasks.decide.promised import guarantee_sentences
 from tasks.export.params import FieldParams
 from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
 from tasks.report.explorer.addresses import ANALYSIS
-from tasks.report.field.days import read_days, with_extra_checks
+from tasks.report.field.days import latest_dates, read_day, read_days, with_extra_checks
+from tasks.report.field.map import still_of
 from tasks.report.field.page import FieldPage, field_page
 from tasks.report.field.pictures import read_pictures
-from tasks.report.field.summary import decision_sentence
+from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
+from tasks.report.field.told import FILE, STILL, sum_up, told_json
 from tasks.report.inputs import CampaignResults, read_campaign
 from tasks.report.method.accuracy import Headline
 from tasks.report.method.page import MethodPage, method_pages
 from tasks.report.render import render_analysis, render_field, template_text
-from tasks.stage import cached_by, made_once
+from tasks.stage import cached_by, made_once, versions
 
-REVISION = 6
+REVISION = 7
+TOLD_REVISION = 1  # of the sums and the map of a date
+PAGE_REVISION = 1  # of the page of an earlier date
 
 FIELD = "index.html"  # name of the page for the field
 
@@ -79,43 +88,153 @@ def write_report(
     lost : dates scored since whose artefacts are no longer in the store.
     found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
-    results = read_campaign(store, campaign, params, differing, artifacts, scored, found)
+    sums = tell_dates(store, params["explain"]["methods"], artifacts, scored)
+    shown = latest_dates(sums)
+    recent = {role: ref for role, ref in scored.items() if role.split()[-1] in shown}
+    results = read_campaign(store, campaign, params, differing, artifacts, recent, found, list(sums.values()))
+    pages = {
+        day: page_of_date(store, results, day, sums[day], {**artifacts, **scored}) for day in sums if day not in shown
+    }
     methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
-    field = read_field(results, lost)
+    field = read_field(results, lost, sums)
     draft.write_bytes(FIELD, render_field(results, field).encode())
     draft.write_bytes(ANALYSIS, render_analysis(results, field, methods).encode())
     for page in methods:
         for kind, picture in page.figures.items():
             draft.write_bytes(figure_file(kind, page.method), picture)
-    for day, picture in field.stills.items():
-        draft.write_bytes(map_file(day), picture)
-    draft.summary = report_sums(field, methods, results.methods[0].promises)
+    for day, told in sums.items():
+        if STILL in told.manifest.files:
+            draft.link(map_file(day), told.file(STILL), told.manifest.files[STILL])
+    for day, page in pages.items():
+        draft.link(page_file(day), page.file(FIELD), page.manifest.files[FIELD])
+    summaries = [one.summary for one in results.told]
+    parts = [str(one.ref) for one in (*sums.values(), *pages.values())]
+    draft.summary = {**report_sums(summaries, methods, results.methods[0].promises), PARTS: parts}
 
 
-def read_field(results: CampaignResults, lost: list[str]) -> FieldPage:
-    """Read and prepare the field page, by the campaign's first saliency method."""
-    methods, promises = [one.method for one in results.methods], results.methods[0].promises
-    found = results.methods[0].found
+def tell_dates(
+    store: Store, methods: Sequence[str], own: Mapping[str, ArtifactRef], scored: Mapping[str, ArtifactRef]
+) -> dict[str, Artifact]:
+    """Return the artefacts with the sums and the map of every date, in order; those that the store lacks are made.
+
+    Parameters
+    ----------
+    methods : saliency methods of the campaign; the pages for the field have the answers of the first.
+    own, scored : artefacts by role, of the campaign and of the dates scored since.
+    """
+    among = {day: some for some in (own, scored) for day in days_of(some, f"decided {methods[0]}")}
+
+    def tell(day: str) -> Artifact:
+        kinds = ("images", f"decided {methods[0]}", *(f"drift {method}" for method in methods))
+        refs = {kind: ref for kind in kinds if (ref := among[day].get(f"{kind} {day}"))}
+        fields = {"date": day, "is_scored": among[day] is scored, "methods": list(methods)}
+
+        def write(draft: Draft) -> None:
+            opened = {f"{kind} {day}": store.open(ref) for kind, ref in refs.items()}
+            classes = opened[f"images {day}"].summary["classes"]
+            read = read_day(opened, day, classes, methods[0], among[day] is scored)
+            drift = {method: opened[role] for method in methods if (role := f"drift {method} {day}") in opened}
+            draft.write_bytes(FILE, told_json(sum_up(read, classes, drift)))
+            if still := still_of(read, classes, rows_of(store.open(own["plants"]), PLANTS)):
+                draft.write_bytes(STILL, still)
+
+        return _made(store, Recipe("told", TOLD_REVISION, fields, {**refs, "plants": own["plants"]}), write)
+
+    return {day: tell(day) for day in sorted(among)}
+
+
+def page_of_date(
+    store: Store, results: CampaignResults, day: str, told: Artifact, artifacts: Mapping[str, ArtifactRef]
+) -> Artifact:
+    """Return the artefact with the page of an earlier date; made if the store lacks it.
+
+    Parameters
+    ----------
+    told : sums and map of the date.
+    artifacts : artefacts by role, of the campaign and of the dates scored since.
+    """
+    method = results.methods[0].method
+    kinds = (
+        f"{kind} {day}"
+        for kind in ("images", f"saliency {method}", f"decided {method}", f"drift {method}", "background")
+    )
+    refs = {role: artifacts[role] for role in kinds if role in artifacts}
+    found = [row for row in results.methods[0].found if str(row["acquired"]) == day]  # what holds for all dates changes
+    fields = {
+        "campaign": results.campaign,
+        "params": {name: results.params.get(name) for name in ("explain", "export", "field")},
+        "found": [{**row, "acquired": day} for row in found],
+        "template": content_digest(template_text()),
+    }
+    common = {role: results.artifacts[role].ref for role in ("plants", f"promises {method}", f"scores {method}")}
+
+    def write(draft: Draft) -> None:
+        opened = {role: store.open(ref) for role, ref in refs.items()}
+        is_scored = day not in results.dates
+        read = replace(read_day(opened, day, results.classes, method, is_scored), found=found)
+        page = prepare_field(results, [read], opened, still=still_in(told), is_latest=False)
+        draft.write_bytes(FIELD, render_field(results, page).encode())
+
+    return _made(store, Recipe("date_page", PAGE_REVISION, fields, {**refs, **common, "told": told.ref}), write)
+
+
+def _made(store: Store, recipe: Recipe, write: Callable[[Draft], None]) -> Artifact:
+    if not store.holds(recipe.ref):
+        with store.create(recipe, versions()) as draft:
+            write(draft)
+    return store.open(recipe.ref)
+
+
+def still_in(told: Artifact) -> bytes | None:
+    """Return the map of a date as PNG from the artefact with its sums; None if no plant has a position."""
+    return told.read_bytes(STILL) if STILL in told.manifest.files else None
+
+
+def read_field(results: CampaignResults, lost: list[str], sums: Mapping[str, Artifact]) -> FieldPage:
+    """Read and prepare the field page of the latest dates, by the campaign's first saliency method."""
+    first = results.methods[0]
+    days = read_days(results.artifacts, results.scored, results.classes, first.method, first.found)
+    artifacts, shown = {**results.artifacts, **results.scored}, {day.date for day in days}
+    earlier = [day for day in sums if day not in shown]
+    return prepare_field(results, days, artifacts, lost=lost, still=still_in(sums[days[-1].date]), earlier=earlier)
+
+
+def prepare_field(
+    results: CampaignResults, days: Sequence[FieldDay], artifacts: Mapping[str, Artifact], **given: Any
+) -> FieldPage:
+    """Prepare a field page of some dates; `given` are parameters of `field_page`."""
+    methods = [one.method for one in results.methods]
     share = FieldParams.model_validate(results.params.get("field", {})).audit_share
-    read = read_days(results.artifacts, results.scored, results.classes, methods[0], found)
-    days = [with_extra_checks(day, results.campaign, share) for day in read]
-    artifacts, crs = {**results.artifacts, **results.scored}, results.params["export"]["crs"]
-    pictures = read_pictures(artifacts, days[-1], methods[0])
+    marked = [with_extra_checks(day, results.campaign, share) for day in days]
     return field_page(
-        results.campaign, days, results.classes, methods, results.plants, lost, promises, pictures, crs, artifacts
+        results.campaign,
+        marked,
+        results.classes,
+        methods,
+        results.plants,
+        promises=results.methods[0].promises,
+        pictures=read_pictures(artifacts, marked[-1], methods[0]),
+        crs=results.params["export"]["crs"],
+        artifacts=artifacts,
+        **given,
     )
 
 
-def report_sums(field: FieldPage, methods: list[MethodPage], promises: Sequence[Row]) -> dict[str, Any]:
+def report_sums(summaries: Sequence[DaySummary], methods: list[MethodPage], promises: Sequence[Row]) -> dict[str, Any]:
     """Return the report's main sentences and counts, for use without the pages."""
     return {
         "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},
         "notes": [f"{page.name}: {note}" for page in methods for note in page.notes],
         "warnings": [f"{page.name}: {warning}" for page in methods for warning in page.warnings],
-        "days": [asdict(summary) for summary in field.summaries],
-        "decisions": [decision_sentence(summary) for summary in field.summaries],
+        "days": [asdict(summary) for summary in summaries],
+        "decisions": [decision_sentence(summary) for summary in summaries],
         "guarantees": guarantee_sentences(promises),
     }
+
+
+def page_file(day: str) -> str:
+    """Return the file name of the page of an earlier date."""
+    return f"{day}.html"
 
 
 def map_file(day: str) -> str:

@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
+from tasks.report.field import days
 from tests.browser.test_report_page import OUTSIDE
 from tests.support.exported import HOSTILE_ID, exported
 from tests.support.field_rows import large, page_of
@@ -350,3 +351,22 @@ def test_ten_thousand_plants_are_a_page_of_bounded_size(browser: Browser, tmp_pa
     page.locator("[data-group=harvest] .more").click()
     assert len(names(page, "harvest")) == 250
     context.close()
+
+
+def test_addresses_of_earlier_dates_lead_to_their_pages(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open a plant on a date that the page no longer has, and go back to the latest date from there."""
+    monkeypatch.setattr(days, "N_LATEST", 1)
+    index, plant = field_file(FakeCampaign(tmp_path, n_plants=12, size=8)), "2021_Ref_Plot1_B04"
+    with browser.new_context() as context:
+        page = open_page(context, index, f"#{DAYS[0]}/{plant}")
+        page.wait_for_url(f"**/{DAYS[0]}.html#{DAYS[0]}/{plant}")
+        page.wait_for_selector(READY)
+        assert page.inner_text("#card-name") == plant and page.locator("#day option").count() == 1
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name="To the latest dates").click()
+        page.wait_for_selector(READY)
+        assert page.input_value("#day") == "0" and page.inner_text("#day option") == "3 September 2021"
+        page.get_by_text("1 earlier date").click()
+        expect(page.get_by_role("link", name="23 August 2021")).to_be_visible()

@@ -67,6 +67,6 @@ def page_of(days: list[FieldDay]) -> tuple[FieldPage, str]:
     """Render a page whose pictures take all that they may."""
     named = [row["plant_id"] for row in days[-1].rows if row["decision"] != "leave"][:300]
     pictures = Pictures(days[-1].date, named, [bytes(PICTURE_BYTES // 3)] * 3, bytes(64 * len(named)), 5)
-    field = field_page("field2-2026", days, CLASSES, ["gradcam"], [], [], [], pictures, "EPSG:25832", {})
+    field = field_page("field2-2026", days, CLASSES, ["gradcam"], [], [], pictures)
     results = SimpleNamespace(campaign="field2-2026", uses_ground_truth=False)
     return field, render_field(cast(CampaignResults, results), field)

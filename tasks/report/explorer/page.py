@@ -44,6 +44,7 @@ class Explorer:
     methods : names of the saliency methods on the page.
     left_out : names of the saliency methods whose maps do not fit.
     without : dates with decisions that are not on the page, because the store lacks their maps by some method.
+    n_earlier : number of earlier dates, scored since the fit, that are not on the page.
     """
 
     content: str
@@ -58,6 +59,7 @@ class Explorer:
     left_out: list[str]
     least_novelty: float
     without: list[str]
+    n_earlier: int
 
 
 def explorer_page(results: CampaignResults) -> Explorer | None:
@@ -96,6 +98,7 @@ def explorer_page(results: CampaignResults) -> Explorer | None:
         left_out=[method_name(method) for method in left_out],
         least_novelty=least,
         without=sorted(decided - {day.date for day in days}),
+        n_earlier=sum(one.summary.date not in decided for one in results.told),
     )
 
 

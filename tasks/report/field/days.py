@@ -1,6 +1,6 @@
 """Read what the report shows of each date, from the artefacts of the campaign's own dates and of scored ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -17,6 +17,13 @@ from tasks.ingest.completeness import Completeness, read_completeness
 from tasks.report.field.checked import of_date
 from tasks.report.field.summary import FieldDay
 
+N_LATEST = 6  # dates of the field's page; each earlier date has a page of its own
+
+
+def latest_dates(dates: Collection[str]) -> list[str]:
+    """Return the dates that the pages show in full, ascending. The others cost a new report nothing but their sums."""
+    return sorted(dates)[-N_LATEST:]
+
 
 def read_days(
     own: dict[str, Artifact],
@@ -25,19 +32,18 @@ def read_days(
     method: str,
     found: Sequence[Row] = (),
 ) -> list[FieldDay]:
-    """Read every date of a campaign by one saliency method, in order.
+    """Read the latest dates of a campaign by one saliency method, in order.
 
     Parameters
     ----------
     own, scored : artefacts by role, of the dates that the fit was made from, and of those scored with it later.
     found : rows of the table `found` of this method, of all dates.
     """
-    days = [
-        replace(read_day(artifacts, day, classes, method, artifacts is scored), found=of_date(found, day))
-        for artifacts in (own, scored)
-        for day in days_of(artifacts, f"decided {method}")
+    among = {day: some for some in (own, scored) for day in days_of(some, f"decided {method}")}
+    return [
+        replace(read_day(among[day], day, classes, method, among[day] is scored), found=of_date(found, day))
+        for day in latest_dates(among)
     ]
-    return sorted(days, key=lambda day: day.date)
 
 
 def read_day(

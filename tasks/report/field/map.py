@@ -25,17 +25,16 @@ def least_reliability(classes: Sequence[str]) -> float:
     return 1 / max(2, len(classes))
 
 
-def _places(days: Sequence[FieldDay], plants: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """Return the latest known easting and northing of every plant; empty if no plant with an answer has them."""
-    answers = [row for day in days for row in day.rows if is_placed(row)]
-    known = [*filter(is_placed, plants), *answers] if answers else []
-    return {row["plant_id"]: (row["easting"], row["northing"]) for row in known}
+def still_of(day: FieldDay, classes: Sequence[str], plants: Sequence[Row]) -> bytes | None:
+    """Draw the map of a date as PNG; None if no plant with an answer has a position.
 
-
-def map_pictures(days: Sequence[FieldDay], classes: Sequence[str], plants: Sequence[Row]) -> dict[str, bytes]:
-    """Draw the map of every date as PNG, on the same axes; none if no plant has a position."""
-    places = _places(days, plants)
-    return {day.date: map_picture(day.rows, classes, places) for day in days} if places else {}
+    The axes span the campaign's plants and those of the date. So the pictures of a field that stays are alike, and none
+    changes when another date comes.
+    """
+    if not any(map(is_placed, day.rows)):
+        return None
+    known = [*filter(is_placed, plants), *filter(is_placed, day.rows)]  # of a plant in both, the place on the date
+    return map_picture(day.rows, classes, {row["plant_id"]: (row["easting"], row["northing"]) for row in known})
 
 
 def map_picture(rows: Sequence[Row], classes: Sequence[str], places: Mapping[str, tuple[float, float]]) -> bytes:

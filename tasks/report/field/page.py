@@ -11,17 +11,17 @@ from tasks.export.params import ExportParams
 from tasks.report.field.data import field_data, json_in_page
 from tasks.report.field.head import Head, day_head, promise_sentences
 from tasks.report.field.lists import StaticList, static_lists
-from tasks.report.field.map import least_reliability, map_pictures
+from tasks.report.field.map import least_reliability
 from tasks.report.field.pictures import Pictures
 from tasks.report.field.place import place_of
 from tasks.report.field.selection import Selection, select_plants
-from tasks.report.field.summary import DaySummary, FieldDay, Row, plot_rows, summarise
+from tasks.report.field.summary import DaySummary, FieldDay, Row, day_label, is_placed, summarise
 from tasks.report.words import method_name
 
 
 @dataclass(frozen=True)
 class FieldPage:
-    """Content of the field page, and the counts of dates and plots that the analysis page shows.
+    """Content of the field page: of the latest dates, or of one earlier date.
 
     Attributes
     ----------
@@ -37,8 +37,9 @@ class FieldPage:
     pictures : small pictures of the latest date.
     lists : lists of the latest date for readers without scripts.
     data : content of the page for its scripts (see `field_data`), and `json` the same as JSON.
-    stills : the map as PNG by date, with all plants; empty if no plant has a position.
-    plots : rows by date and plot (see `plot_rows`).
+    still : the map of the latest date as PNG, with all plants; None without one.
+    earlier : dates that have a page of their own, and their names in words, in order.
+    is_latest : whether the page has the latest dates; otherwise it is the page of an earlier one.
     """
 
     days: list[FieldDay]
@@ -55,8 +56,14 @@ class FieldPage:
     lists: list[StaticList]
     data: dict[str, Any]
     json: str
-    stills: dict[str, bytes]
-    plots: list[dict[str, Any]]
+    still: bytes | None
+    earlier: list[tuple[str, str]]
+    is_latest: bool
+
+    @property
+    def has_map(self) -> bool:
+        """Return whether any plant of the page has a position."""
+        return any(map(is_placed, self.selection.plants))
 
 
 def field_page(
@@ -65,11 +72,14 @@ def field_page(
     classes: Sequence[str],
     methods: Sequence[str],
     plants: Sequence[Row],
-    lost: Sequence[str],
     promises: Sequence[Row],
     pictures: Pictures,
     crs: str = ExportParams().crs,
     artifacts: Mapping[str, Artifact] = MappingProxyType({}),
+    lost: Sequence[str] = (),
+    still: bytes | None = None,
+    earlier: Sequence[str] = (),
+    is_latest: bool = True,
 ) -> FieldPage:
     """Prepare the field page; `days` has at least one date, with answers by the first of `methods`.
 
@@ -79,10 +89,13 @@ def field_page(
     pictures : small pictures of the latest date.
     crs : EPSG code of the system of the plants' positions.
     artifacts : artefacts by role, of which the orthophotos behind the map are read.
+    still : the map of the latest date as PNG.
+    earlier : dates that have a page of their own.
+    is_latest : whether `days` are the latest dates.
     """
     summaries, selection = [summarise(day, classes) for day in days], select_plants(days, plants)
     place = place_of(selection.plants, crs, artifacts, [day.date for day in days])
-    data = {**field_data(campaign, days, classes, selection, pictures), "place": place}
+    data = {**field_data(campaign, days, classes, selection, pictures), "place": place, "earlier": list(earlier)}
     return FieldPage(
         days=list(days),
         summaries=summaries,
@@ -98,6 +111,7 @@ def field_page(
         lists=static_lists(data),
         data=data,
         json=json_in_page(data),
-        stills=map_pictures(days, classes, plants),
-        plots=plot_rows(days, classes),
+        still=still,
+        earlier=[(day, day_label(day)) for day in earlier],
+        is_latest=is_latest,
     )

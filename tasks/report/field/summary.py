@@ -165,27 +165,30 @@ def decision_sentence(summary: DaySummary) -> str:
     return f"{summary.label}: {summary.n} plants, {counts}. {changed_sentence(summary)}{few}{outside}{broken}"
 
 
-def plot_rows(days: Sequence[FieldDay], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Count decisions by date and plot, the latest date first; empty if no plant has a plot.
+def plots_of(day: FieldDay, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Count a date's decisions by plot.
 
     Rows have `date`, `plot` (None if it is unknown), `n`, `counts` by decision, `ready` (see `ready_of`) and
     `mean_reliability`.
     """
-    if not any(row["plot"] for day in days for row in day.rows):
-        return []
+    plots: dict[str | None, list[dict[str, Any]]] = {}
+    for row in day.rows:
+        plots.setdefault(row["plot"], []).append(row)
     rows: list[dict[str, Any]] = []
-    for day in reversed(days):
-        plots: dict[str | None, list[dict[str, Any]]] = {}
-        for row in day.rows:
-            plots.setdefault(row["plot"], []).append(row)
-        for plot in sorted(plots, key=_plot_order):
-            inside = plots[plot]
-            tally = Counter(row["decision"] for row in inside)
-            counts = {decision: tally[decision] for decision in decisions_of(classes)}
-            found = {"n": len(inside), "counts": counts, "mean_reliability": mean_reliability(inside)}
-            ready = None if plot is None else ready_of(day.counts, plot)
-            rows.append({"date": day.date, "plot": plot, "ready": ready, **found})
+    for plot in sorted(plots, key=_plot_order):
+        inside = plots[plot]
+        tally = Counter(row["decision"] for row in inside)
+        counts = {decision: tally[decision] for decision in decisions_of(classes)}
+        found = {"n": len(inside), "counts": counts, "mean_reliability": mean_reliability(inside)}
+        ready = None if plot is None else ready_of(day.counts, plot)
+        rows.append({"date": day.date, "plot": plot, "ready": ready, **found})
     return rows
+
+
+def plot_rows(dates: Sequence[Sequence[Row]]) -> list[Row]:
+    """Join the counts of dates by plot (see `plots_of`), the latest date first; empty if no plant has a plot."""
+    rows = [row for of_date in reversed(dates) for row in of_date]
+    return rows if any(row["plot"] is not None for row in rows) else []
 
 
 def _plot_order(plot: str | None) -> tuple[bool, tuple[tuple[int, str], ...]]:

@@ -5,6 +5,7 @@ const checks = (() => {
   const COLUMN = data.is_harvest ? "checked_ready" : "checked_class";
   const HEAD = ["campaign", "date", "plant_id", "decision", COLUMN, "checked_by", "checked_at", "remark"];
   const NAME = "harvest/name";
+  const DATES = [...data.earlier, ...data.days.map((one) => one.date)];
   const placeFor = (date) => `harvest/${data.campaign}/${date}`;
   const kept = new Map();  // text by its place, also where the browser keeps nothing
   let isLasting = true;
@@ -42,7 +43,7 @@ const checks = (() => {
 
   function show() {
     const {date} = day(), n = Object.keys(found(date)).length;
-    const elsewhere = data.days.reduce((sum, one) => sum + (one.date === date ? 0 : unsaved(one.date)), 0);
+    const elsewhere = DATES.reduce((sum, one) => sum + (one === date ? 0 : unsaved(one)), 0);
     const said = n ? [text("found.count", {n, unsaved: unsaved(date)})] : [];
     if (elsewhere) said.push(text("found.elsewhere", {n: elsewhere}));
     if (!isLasting) said.push(text("found.memory"));
@@ -84,7 +85,7 @@ const checks = (() => {
   at("checks-undo").addEventListener("click", undo);
   document.addEventListener("harvest:day", show);
   addEventListener("beforeunload", (event) => {
-    if (!isLasting && data.days.some((one) => unsaved(one.date))) event.preventDefault();
+    if (!isLasting && DATES.some(unsaved)) event.preventDefault();
   });
   return {
     of, keep, remove, has: (date, plant) => of(date, plant) !== undefined,

@@ -82,6 +82,7 @@ const harvest = (() => {
   // Show the date and the plant that an address names: #2026-09-03 or #2026-09-03/PLANT.
   function followAddress(hash) {
     const [date, name] = hash.slice(1).split("/"), number = data.days.findIndex((one) => one.date === date);
+    if (data.earlier.includes(date)) location.replace(`${date}.html${hash}`);  // it has a page of its own
     if (number < 0) return;
     if (number !== state.day) showDay(number);
     const plant = name === undefined ? -1 : data.plants.id.indexOf(decodeURIComponent(name));

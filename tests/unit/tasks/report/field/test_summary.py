@@ -8,7 +8,7 @@ import pytest
 from tasks.export.looks import MARKERS, markers_of
 from tasks.ingest.completeness import Completeness
 from tasks.report.field.head import day_head, lead_sentence, promise_sentences, reliance_sentences
-from tasks.report.field.summary import FieldDay, changed_sentence, decision_sentence, plot_rows, summarise
+from tasks.report.field.summary import FieldDay, changed_sentence, decision_sentence, plot_rows, plots_of, summarise
 from tests.support.field_rows import CLASSES, ROWS, plant
 
 
@@ -82,16 +82,17 @@ def test_plots_are_in_the_order_of_their_numbers_and_the_latest_date_is_first() 
         FieldDay("2021-08-23", False, ROWS[:1]),
         FieldDay("2021-09-03", False, [*ROWS, plant("e", "leave", 1, plot=None)], counts=COUNTS),
     ]
-    found = [(row["date"], row["plot"], row["n"]) for row in plot_rows(days, CLASSES)]
+    rows = plot_rows([plots_of(day, CLASSES) for day in days])
+    found = [(row["date"], row["plot"], row["n"]) for row in rows]
     assert found == [("2021-09-03", p, n) for p, n in (("1", 2), ("2", 1), ("10", 1), (None, 1))] + [
         ("2021-08-23", "1", 1)
     ]
-    assert plot_rows(days, CLASSES)[0]["counts"] == {"harvest": 1, "leave": 0, "check": 1}
-    ready = [row["ready"] for row in plot_rows(days, CLASSES)]  # plants without a plot are not the whole field
+    assert rows[0]["counts"] == {"harvest": 1, "leave": 0, "check": 1}
+    ready = [row["ready"] for row in rows]  # plants without a plot are not the whole field
     assert ready == [(1.5, 1, 2), None, (0.3, 0, 1), None, None]
-    assert plot_rows([FieldDay("2021-09-03", False, [plant("e", "leave", 1, plot=None)])], CLASSES) == []
+    assert plot_rows([plots_of(FieldDay("2021-09-03", False, [plant("e", "leave", 1, plot=None)]), CLASSES)]) == []
     named = [plant(name, "leave", 1, plot=plot) for name, plot in (("e", "North 10"), ("f", None), ("g", "North 2"))]
-    rows = plot_rows([FieldDay("2021-09-03", False, named)], CLASSES)
+    rows = plot_rows([plots_of(FieldDay("2021-09-03", False, named), CLASSES)])
     assert [row["plot"] for row in rows] == ["North 2", "North 10", None]
 
 
