@@ -6,11 +6,10 @@ every ten minutes, and reads records and drift tables, and no array.
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import uvicorn
 from prefect.client.orchestration import SyncPrefectClient
@@ -24,36 +23,43 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from deployments.runs import runs_in
+from deployments.runs import Ended, LastRuns
 from flows.cli.listing import list_store
+from flows.running.names import subject_of
 from storage.artifacts import Store
 from storage.errors import InputError
 from storage.places.faults import free_bytes
 
 STORE_SECONDS = 600  # least time between two looks at the store
 STALE_SECONDS = 300  # age of the last look at the server from which the service counts as ill
-WAITING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # states before the end
+SCORE = "score-acquisition"  # deployment that scores dates
 
 
 class Health(Collector):
     """What was last seen of server and store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, queues: Iterable[tuple[str, str]] = ()) -> None:
+        self.store, self.queues = store, tuple(queues)
+        self.last_runs = LastRuns()
         self.seen: datetime | None = None  # when the server last answered
         self.problem = "not looked at yet"  # with the store; empty without one
         self._looked: datetime | None = None  # when the store was last looked at
         self._of_server: list[GaugeMetricFamily] = []
         self._of_store: list[GaugeMetricFamily] = []
 
-    def look(self, client: SyncPrefectClient, deployments: Mapping[str, UUID], now: datetime) -> None:
+    def look(self, client: SyncPrefectClient, runs: Mapping[str, list[FlowRun]], now: datetime) -> None:
         """Look at the server, and at the store if its turn has come.
+
+        Parameters
+        ----------
+        runs : flow runs that have not ended, by deployment.
 
         Raises
         ------
         httpx.HTTPError : the server does not answer.
         """
-        self._of_server = list(server_gauges(unended(client, deployments), now))
+        ended = self.last_runs.look(client, runs, now)
+        self._of_server = list(server_gauges(runs, ended, self.queues, now))
         self.seen = now
         if self._looked is None or now - self._looked >= timedelta(seconds=STORE_SECONDS):
             self._looked = now
@@ -106,34 +112,77 @@ def store_gauges(store: Store) -> Iterator[GaugeMetricFamily]:
     yield gauge("harvest_latest_date_timestamp_seconds", "latest acquisition date with results", latest, by)
     broken = {key: float(len(found["broken"].get(key[0], []))) for key in campaigns}
     yield gauge("harvest_promises_broken", "promises that people found to be broken", broken, by)
-    yield gauge("harvest_notices", "notices of runs that went wrong", {(): float(len(found["failures"]))})
+    notices = Counter({("",): 0})
+    notices.update((str(one.get("campaign", "")),) for one in found["failures"])
+    yield gauge("harvest_notices", "notices of runs that went wrong", notices, by)
     yield gauge("harvest_records_damaged", "records that cannot be read", {(): float(len(found["problems"]))})
     if isinstance(store.root, Path):
         yield gauge("harvest_store_free_bytes", "free space of the store's disk", {(): float(free_bytes(store.root))})
 
 
-def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> dict[str, list[FlowRun]]:
-    """Return the flow runs of each deployment that have not ended, by its name."""
-    found: dict[str, list[FlowRun]] = {name: [] for name in deployments}
-    names = {one: name for name, one in deployments.items()}
-    for run in runs_in(client, names, WAITING):
-        if run.deployment_id is not None:
-            found[names[run.deployment_id]].append(run)
-    return found
+def server_gauges(
+    runs: Mapping[str, list[FlowRun]], ended: Sequence[Ended], queues: Iterable[tuple[str, str]], now: datetime
+) -> Iterator[GaugeMetricFamily]:
+    """Yield the gauges of flow runs: those that have not ended, the queues, dates that wait or failed, and last runs.
 
-
-def server_gauges(runs: Mapping[str, list[FlowRun]], now: datetime) -> Iterator[GaugeMetricFamily]:
-    """Yield the gauges of flow runs that have not ended: how many, by state, and how long the oldest is due."""
+    Parameters
+    ----------
+    runs : flow runs that have not ended, by deployment.
+    ended : last ended run of each deployment, campaign and date.
+    queues : work pools and work queues, so that empty ones have a length too.
+    """
     states = Counter((name, run.state_name or "unknown") for name, several in runs.items() for run in several)
     due = {(name,): max((seconds_due(run, now) for run in several), default=0.0) for name, several in runs.items()}
+    lengths = Counter(dict.fromkeys(queues, 0))
+    lengths.update(queue_of(run) for several in runs.values() for run in several if is_queued(run, now))
     yield gauge("harvest_runs", "flow runs that have not ended", states, ("deployment", "state"))
     yield gauge("harvest_oldest_run_seconds", "since when the oldest of them is due or runs", due, ("deployment",))
+    yield gauge("harvest_queue_length", "flow runs that are due and wait for a worker", lengths, ("pool", "queue"))
+    yield from date_gauges(runs.get(SCORE, []), [one for one in ended if one.flow == SCORE], now)
+    latest = {(one.flow, one.campaign): one for one in sorted(ended, key=lambda one: one.at)}
+    last = {(*key, one.state): one.at.timestamp() for key, one in latest.items()}
+    by = ("deployment", "campaign", "state")
+    yield gauge("harvest_last_run_timestamp_seconds", "when the last run of a campaign ended, and how", last, by)
+
+
+def date_gauges(scoring: Sequence[FlowRun], ended: Sequence[Ended], now: datetime) -> Iterator[GaugeMetricFamily]:
+    """Yield the gauges of dates that are being scored, and of dates whose last scoring failed, by campaign."""
+    since: dict[tuple[str, str], float] = {}
+    for run in scoring:
+        of = subject_of(run.parameters)
+        key = (of.campaign, of.date)
+        since[key] = max(since.get(key, 0.0), (now - (run.created or now)).total_seconds())
+    campaigns = {*(campaign for campaign, _ in since), *(one.campaign for one in ended)}
+    waiting = Counter(campaign for campaign, _ in since)
+    oldest = {
+        one: max((age for (campaign, _), age in since.items() if campaign == one), default=0.0) for one in campaigns
+    }
+    failed = Counter(one.campaign for one in ended if one.went_wrong and (one.campaign, one.date) not in since)
+    meanings = {
+        "harvest_dates_waiting": ("dates that wait for files, a worker or a slot, or are being scored", waiting),
+        "harvest_oldest_date_seconds": ("age of the oldest of these", oldest),
+        "harvest_dates_failed": ("dates whose last scoring failed or crashed", failed),
+    }
+    for name, (meaning, found) in meanings.items():
+        yield gauge(name, meaning, {(one,): float(found.get(one, 0)) for one in campaigns}, ("campaign",))
 
 
 def seconds_due(run: FlowRun, now: datetime) -> float:
     """Return for how long a run is due, or runs, in seconds; 0 before its time."""
     since = run.expected_start_time or run.created or now
     return max(0.0, (now - since).total_seconds())
+
+
+def is_queued(run: FlowRun, now: datetime) -> bool:
+    """Tell whether a run is due, and no worker has taken it."""
+    is_due = run.next_scheduled_start_time is None or run.next_scheduled_start_time <= now
+    # A run that its deployment's limit holds up is looked at every half minute, and so always due a little later.
+    return run.state_type == StateType.SCHEDULED and (is_due or run.state_name == "AwaitingConcurrencySlot")
+
+
+def queue_of(run: FlowRun) -> tuple[str, str]:
+    """Return work pool and work queue of a run."""
+    return run.work_pool_name or "", run.work_queue_name or ""
 
 
 def health_app(health: Health) -> Starlette:

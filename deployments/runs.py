@@ -1,18 +1,28 @@
 """Read the flow runs of the service's deployments from the server, page by page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+
+from flows.running.names import subject_of
 
 PAGE = 200  # flow runs per request
+LATE_SECONDS = 600  # longest time after which the server learns that a run has ended
+WAITING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # states before the end
 
 
 def runs_in(client: SyncPrefectClient, deployments: Iterable[UUID], states: list[StateType]) -> list[FlowRun]:
@@ -21,7 +31,88 @@ def runs_in(client: SyncPrefectClient, deployments: Iterable[UUID], states: list
         deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
     )
+    return all_runs(client, wanted)
+
+
+def all_runs(client: SyncPrefectClient, wanted: FlowRunFilter, flows: FlowFilter | None = None) -> list[FlowRun]:
+    """Return all flow runs that a filter lets pass."""
     found: list[FlowRun] = []
-    while len(page := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(found))) == PAGE:
+    while True:
+        page = client.read_flow_runs(flow_run_filter=wanted, flow_filter=flows, limit=PAGE, offset=len(found))
         found += page
-    return found + page
+        if len(page) < PAGE:
+            return found
+
+
+def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> dict[str, list[FlowRun]]:
+    """Return the flow runs of each deployment that have not ended, by its name."""
+    found: dict[str, list[FlowRun]] = {name: [] for name in deployments}
+    names = {one: name for name, one in deployments.items()}
+    for run in runs_in(client, names, WAITING):
+        if run.deployment_id is not None:
+            found[names[run.deployment_id]].append(run)
+    return found
+
+
+@dataclass(frozen=True)
+class Ended:
+    """End of a flow run.
+
+    Attributes
+    ----------
+    campaign, date : what the run was of; empty for one of none or several.
+    went_wrong : whether it failed or crashed.
+    """
+
+    flow: str
+    campaign: str
+    date: str
+    at: datetime
+    state: str
+    went_wrong: bool
+
+
+class LastRuns:
+    """Last ended run of each flow, campaign and date, also of runs that a command began.
+
+    The first look reads the latest `PAGE` runs of each flow, later ones only what has ended since.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str, str], Ended] = {}
+        self._flows: dict[UUID, str] = {}
+        self._looked: datetime | None = None
+
+    def look(self, client: SyncPrefectClient, flows: Iterable[str], now: datetime) -> list[Ended]:
+        """Read what has ended, and return the last run of each flow, campaign and date."""
+        if self._looked is None:
+            self._flows = {one.id: one.name for one in client.read_flows(flow_filter=_named(flows), limit=PAGE)}
+            has_ended = FlowRunFilter(end_time=FlowRunFilterEndTime(is_null_=False))
+            runs = [
+                run
+                for name in self._flows.values()
+                for run in client.read_flow_runs(
+                    flow_filter=_named([name]), flow_run_filter=has_ended, sort=FlowRunSort.END_TIME_DESC, limit=PAGE
+                )
+            ]
+        else:
+            since = self._looked - timedelta(seconds=LATE_SECONDS)
+            new = FlowRunFilter(end_time=FlowRunFilterEndTime.model_validate({"after_": since}))
+            runs = all_runs(client, new, _named(self._flows.values()))
+        self._looked = now
+        for run in runs:
+            self._keep(run)
+        return list(self._last.values())
+
+    def _keep(self, run: FlowRun) -> None:
+        flow, of = self._flows.get(run.flow_id), subject_of(run.parameters)
+        if flow is None or run.end_time is None or run.state is None:
+            return
+        key, went_wrong = (flow, of.campaign, of.date), run.state.is_failed() or run.state.is_crashed()
+        ended = Ended(*key, run.end_time, run.state.name or run.state.type.value, went_wrong)
+        if key not in self._last or self._last[key].at <= ended.at:
+            self._last[key] = ended
+
+
+def _named(flows: Iterable[str]) -> FlowFilter:
+    return FlowFilter(name=FlowFilterName(any_=list(flows)))

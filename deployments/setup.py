@@ -83,6 +83,12 @@ def zombie_seconds(environment: Mapping[str, str]) -> float:
     return float(environment.get("HARVEST_ZOMBIE_SECONDS", "90"))
 
 
+def work_queues() -> set[tuple[str, str]]:
+    """Return work pool and work queue of every deployment in `prefect.yaml`."""
+    pools = [made["work_pool"] for made in yaml.safe_load(PREFECT_FILE.read_text())["deployments"]]
+    return {(pool["name"], pool["work_queue_name"]) for pool in pools}
+
+
 def deployment_ids(client: SyncPrefectClient) -> dict[str, UUID]:
     """Return the ids of the deployments in `prefect.yaml` by name; a deployment has the name of its flow."""
     names: list[str] = [made["name"] for made in yaml.safe_load(PREFECT_FILE.read_text())["deployments"]]

@@ -1,8 +1,10 @@
-"""Recover crashed runs that the automations miss (`python -m deployments.sweep`).
+"""Recover crashed runs that the automations miss, and name runs that wait (`python -m deployments.sweep`).
 
 Automations act on events, and a killed server loses the events of its last second. So every unfinished run is checked
 against the database once a minute. The time limits are longer than those of the automations, which normally act first.
-Every run that is recovered here is printed. What was seen is served for Prometheus: see deployments/metrics.py.
+Every run that is recovered here is printed. Runs of schedules, automations and the UI get names of two random words
+from Prefect until they begin. So those that wait are named and tagged here. What was seen is served for Prometheus: see
+deployments/metrics.py.
 """
 
 import argparse
@@ -21,8 +23,9 @@ from prefect.states import AwaitingRetry, Crashed
 
 from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED
 from deployments.metrics import Health, serve
-from deployments.runs import runs_in
-from deployments.setup import deployment_ids, zombie_seconds
+from deployments.runs import runs_in, unended
+from deployments.setup import deployment_ids, work_queues, zombie_seconds
+from flows.running.labels import label_run
 from storage.artifacts import Store
 
 EVERY_SECONDS = 60  # pause between two sweeps
@@ -33,20 +36,30 @@ def main() -> None:
     """Sweep until stopped; wait while the server is unreachable."""
     argparse.ArgumentParser(prog="python -m deployments.sweep", description=__doc__).parse_args()
     patience = timedelta(seconds=zombie_seconds(os.environ))
-    health = Health(Store(os.environ["HARVEST_STORE"]))
+    health = Health(Store(os.environ["HARVEST_STORE"]), work_queues())
     serve(health, int(os.environ["HARVEST_METRICS_PORT"]))
     while True:
         try:
             with get_client(sync_client=True) as client:
                 deployments, now = deployment_ids(client), datetime.now(UTC)
-                health.look(client, deployments, now)
+                runs = unended(client, deployments)
+                health.look(client, runs, now)
                 for said in sweep(client, deployments, patience, now):
                     print(said, flush=True)
+                label_waiting(client, runs)
         except ObjectNotFound:
             print("the server is not set up yet", flush=True)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             print(f"no answer from the server: {error}", flush=True)
         time.sleep(EVERY_SECONDS)
+
+
+def label_waiting(client: SyncPrefectClient, runs: Mapping[str, list[FlowRun]]) -> None:
+    """Name and tag the flow runs that have not begun, by deployment."""
+    for deployment, several in runs.items():
+        for run in several:
+            if run.start_time is None:
+                label_run(client, run, deployment)
 
 
 def sweep(

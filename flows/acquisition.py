@@ -23,6 +23,8 @@ from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
 from flows.running.stages import Future, Roles, Stages, wait_for
@@ -50,7 +52,7 @@ SCORING_SLOTS = "scoring"  # name of the server's concurrency limit for dates th
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 
-@flow(name="score-acquisition", flow_run_name="score {campaign} {date}")
+@flow(name="score-acquisition", flow_run_name=run_name, on_running=[tag_run])
 def score_acquisition(
     campaign: CampaignName,
     date: date,
@@ -242,10 +244,12 @@ def create_artifacts(store: Store, record: AcquisitionRecord, fitted: CampaignRe
     rows = acquisition_rows(store, record)
     lines = [f"## {record.campaign} {record.date}", "", f"scored by the fit `{record.fit}` of {record.fitted_by}", ""]
     lines += [decided(store, record, fitted), "", *(sentence(row) for row in rows)]
-    create_markdown_artifact("\n".join(lines), key="summary", description=f"campaign {record.campaign}")
-    create_table_artifact(rows, key="acquisition", description="the date's plants, by saliency method")
+    summary_key, table_key = (artifact_key(kind, record.campaign, record.date) for kind in ("summary", "acquisition"))
+    create_markdown_artifact("\n".join(lines), key=summary_key, description=f"campaign {record.campaign}")
+    create_table_artifact(rows, key=table_key, description="the date's plants, by saliency method")
     has_it = "this date is in it" if fitted.campaign == record.campaign else "which made the fit"
-    create_link_artifact(report_link(store, fitted), link_text=f"report of {fitted.campaign}, {has_it}", key="report")
+    said, report_key = f"report of {fitted.campaign}, {has_it}", artifact_key("report", fitted.campaign)
+    create_link_artifact(report_link(store, fitted), link_text=said, key=report_key)
 
 
 def decided(store: Store, record: AcquisitionRecord, fitted: CampaignRecord) -> str:

@@ -14,6 +14,8 @@ from prefect.artifacts import create_table_artifact
 from flows.campaign import check_run
 from flows.judgement import analyse_maps, explain
 from flows.parameters import CampaignParams, recorded_params
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.stages import Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
@@ -39,7 +41,7 @@ class Audit:
     page: str
 
 
-@flow(name="audit-campaign", flow_run_name="audit {campaign}")
+@flow(name="audit-campaign", flow_run_name=run_name, on_running=[tag_run])
 def audit_campaign(
     campaign: str,
     store: str,
@@ -77,7 +79,8 @@ def audit_campaign(
             problems=problems,
         )
         page: str = stages.submit(publish_audit, audit=audit).result()
-    create_table_artifact(rows_of(opened.open(audit.result()), AUDIT), key="audit", description=f"label {GROUND_TRUTH}")
+    key = artifact_key("audit", campaign)
+    create_table_artifact(rows_of(opened.open(audit.result()), AUDIT), key=key, description=f"label {GROUND_TRUTH}")
     return Audit(audit.result(), page)
 
 

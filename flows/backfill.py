@@ -15,6 +15,8 @@ from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
 from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params, with_crop
 from flows.running.errors import RunFailedError
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
 from storage.artifacts import Store
@@ -73,7 +75,7 @@ class Wanted:
         }
 
 
-@flow(name="backfill-seasons", flow_run_name="backfill {params.name}")
+@flow(name="backfill-seasons", flow_run_name=run_name, on_running=[tag_run])
 def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> list[Row]:
     """Score every date of some seasons that the same fit has not scored yet.
 
@@ -93,8 +95,9 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
             future.wait()
     rows = [row_of(one, future.state) for one, future in zip(wanted, futures, strict=True)]
     publish_backfill(store=store, name=params.name, rows=rows)
-    create_table_artifact(rows or [{"season": "no date to score"}], key="backfill", description=params.name)
-    create_markdown_artifact(summary(rows), key="summary", description=params.name)
+    table_key, summary_key = (artifact_key(kind, params.name) for kind in ("backfill", "backfill-summary"))
+    create_table_artifact(rows or [{"season": "no date to score"}], key=table_key, description=params.name)
+    create_markdown_artifact(summary(rows), key=summary_key, description=params.name)
     if any(row["state"] == "failed" for row in rows):
         raise BackfillError(rows)
     return rows
@@ -124,7 +127,7 @@ def score_date(
     opened, run = Store(store), None
     done = find_whole_acquisition(opened, campaign, date, fit)
     if done is None or has_changed(done.files, own_files(source, date)):
-        run = have_scored(campaign, store, parameters, key)
+        run = have_scored(parameters, key)
         done = find_whole_acquisition(opened, campaign, date, fit)
         if done is None:  # although the run that writes it is completed
             said = (
@@ -143,7 +146,7 @@ def score_date(
     }
 
 
-def have_scored(campaign: str, store: str, parameters: dict[str, Any], key: str) -> str:
+def have_scored(parameters: dict[str, Any], key: str) -> str:
     """Have a date scored, by a worker if the server has the deployment, else here, and return the flow run's id.
 
     Raises
@@ -151,7 +154,7 @@ def have_scored(campaign: str, store: str, parameters: dict[str, Any], key: str)
     RunFailedError : the flow run did not end as Completed.
     """
     if is_deployed(DEPLOYED):
-        return run_elsewhere(campaign=campaign, store=store, deployment=DEPLOYED, parameters=parameters, key=key)
+        return run_elsewhere(deployment=DEPLOYED, parameters=parameters, key=key)
     state = score_acquisition(**parameters, return_state=True)
     run = str(state.state_details.flow_run_id)
     if not state.is_completed():

@@ -24,9 +24,11 @@ from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal, what_to_show
 from flows.review.clusters import check_somebody_can_answer, review_clusters
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
-from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, run_name, wait_for
+from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord, find_record
@@ -52,7 +54,7 @@ SHOWN_TABLES = (
 )
 
 
-@flow(name="analyse-campaign", flow_run_name=run_name)
+@flow(name="analyse-campaign", flow_run_name=run_name, on_running=[tag_run])
 def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
     """Analyse a field campaign from images to tables of reliability and adjusted predictions.
 
@@ -172,24 +174,28 @@ def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Ro
 
 def create_artifacts(store: Store, record: CampaignRecord) -> None:
     """Show summary, report, tables, prototypes and the last harvest map among the flow run's artifacts."""
-    create_link_artifact(report_link(store, record), link_text=f"report of {record.campaign}", key="report")
+    campaign = record.campaign
+    report_key, summary_key = (artifact_key(kind, campaign) for kind in ("report", "summary"))
+    create_link_artifact(report_link(store, record), link_text=f"report of {campaign}", key=report_key)
     report = store.open(record.artifacts["report"])
-    create_markdown_artifact(report_summary(store, record), key="summary", description=f"campaign {record.campaign}")
+    create_markdown_artifact(report_summary(store, record), key=summary_key, description=f"campaign {campaign}")
     for spec, kind, description in SHOWN_TABLES:
         tables = [
             read_table(store.open(ref), spec) for role, ref in record.artifacts.items() if role.split()[0] == kind
         ]
         create_table_artifact(
             [{name: t[name][i] for name in t} for t in tables for i in range(len(t["split"]))],
-            key=kind,
+            key=artifact_key(kind, campaign),
             description=description,
         )
     days = report.summary["days"]
     pictures = {name.removesuffix(".png"): name for name in report.manifest.files if name.startswith("prototypes")}
     pictures |= {"harvest-map": map_file(days[-1]["date"])}
-    for key, name in sorted(pictures.items()):
+    for kind, name in sorted(pictures.items()):
         if name in report.manifest.files:  # there is no map if plants have no positions
             picture = base64.b64encode(report.read_bytes(name)).decode()
             create_image_artifact(
-                image_url=f"data:image/png;base64,{picture}", key=key, description=name.removesuffix(".png")
+                image_url=f"data:image/png;base64,{picture}",
+                key=artifact_key(kind, campaign),
+                description=name.removesuffix(".png"),
             )

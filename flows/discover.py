@@ -12,6 +12,8 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from flows.acquisition import DEPLOYED, score_acquisition
 from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
 from storage.errors import ArtifactError
@@ -45,7 +47,7 @@ class DiscoveryError(RuntimeError):
         self.rows = rows
 
 
-@flow(name="discover-acquisitions", flow_run_name="discover {campaign}")
+@flow(name="discover-acquisitions", flow_run_name=run_name, on_running=[tag_run])
 def discover_acquisitions(
     campaign: CampaignName,
     store: str,
@@ -87,10 +89,11 @@ def discover_acquisitions(
             get_run_logger().exception("%s %s", campaign, day)
             found = {"state": FAILED, "detail": str(error)}
         rows.append({"date": day.isoformat(), **found})
+    dates_key, report_key = (artifact_key(kind, campaign) for kind in ("dates", "report"))
     create_table_artifact(
-        rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
+        rows or [{"date": "", "state": "no new date", "detail": ""}], key=dates_key, description=campaign
     )
-    create_link_artifact(report_link(opened, fitted), link_text=f"report of {campaign}", key="report")
+    create_link_artifact(report_link(opened, fitted), link_text=f"report of {campaign}", key=report_key)
     if any(row["state"] == FAILED for row in rows):
         raise DiscoveryError(rows)
     return rows
@@ -128,7 +131,7 @@ def care_for(
     if scored := scored_row(store, fitted.campaign, day, fit, params.source):
         return scored
     key = scoring_key(store, fitted.campaign, day, fit, params.source)
-    run = send(DEPLOYED, parameters, key, fitted.campaign, after_failure=is_announced)
+    run = send(DEPLOYED, parameters, key, after_failure=is_announced)
     return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
 
 

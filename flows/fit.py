@@ -12,9 +12,11 @@ from prefect.concurrency.sync import concurrency
 
 from flows.judgement import explain
 from flows.parameters import CampaignParams
+from flows.running.labels import run_name, tag_run
+from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
-from flows.running.stages import Roles, Stages, run_name, wait_for
+from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.tables import EPOCHS
 from storage.tables.rows import rows_of
@@ -31,7 +33,7 @@ GPU_LIMIT = "gpu"  # name of the server's concurrency limit for runs that use a 
 SLOT_LEASE = 60  # seconds before the server frees the slot of a killed run; a run that is alive renews its slot in time
 
 
-@flow(name="fit-and-explain", flow_run_name=run_name)
+@flow(name="fit-and-explain", flow_run_name=run_name, on_running=[tag_run])
 def fit_and_explain(
     params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime = DEFAULT_RUNTIME
 ) -> None:
@@ -157,6 +159,8 @@ def show(store: Store, params: CampaignParams, made: Mapping[str, ArtifactRef]) 
         if role.startswith("saliency ")
     ]
     said = [f"classifier `{classifier.ref.digest}`, {classifier.summary['architecture']}", "", *maps]
-    create_markdown_artifact("\n".join(said), key="fit", description=f"campaign {params.campaign}")
+    day = params.dates[0] if len(params.dates) == 1 else ""
+    fit_key, epochs_key = (artifact_key(kind, params.campaign, day) for kind in ("fit", "epochs"))
+    create_markdown_artifact("\n".join(said), key=fit_key, description=f"campaign {params.campaign}")
     if classifier.summary["origin"] == "trained":
-        create_table_artifact(rows_of(classifier, EPOCHS), key="epochs", description="training, epoch by epoch")
+        create_table_artifact(rows_of(classifier, EPOCHS), key=epochs_key, description="training, epoch by epoch")

@@ -3,12 +3,12 @@
 The defaults of a campaign are the paper's, except the rule by which answers are swapped.
 """
 
-import re
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from flows.running.names import CAMPAIGN_NAME, NAME_RULE, is_name
 from storage.errors import InputError
 from tasks.adjust.params import AdjustParams, ReviewParams
 from tasks.classify.params import AugmentParams, GivenClassifier, TrainParams
@@ -27,8 +27,6 @@ from tasks.sources.folder.source import FolderSource
 if TYPE_CHECKING:  # importing stores takes longer than reading a campaign's file
     from storage.artifacts import Store
 
-CAMPAIGN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # pattern of the names of campaigns and backfills
-NAME_RULE = "up to 64 lower-case letters, digits and . _ -, beginning with a letter or digit"
 NAME_MEANING = f"Name of the campaign in tables and paths: {NAME_RULE}"
 # Type of a flow's parameter. Names become parts of paths, and the run form in the Prefect UI checks the pattern.
 CampaignName = Annotated[str, Field(pattern=CAMPAIGN_NAME, description=NAME_MEANING)]
@@ -41,7 +39,7 @@ def check_campaign_name(name: str) -> None:
     ------
     InputError : the name does not match `CAMPAIGN_NAME`.
     """
-    if not re.fullmatch(CAMPAIGN_NAME, name):
+    if not is_name(name):
         raise InputError(
             f"The campaign's name is {name!r}",
             f"A campaign's name has {NAME_RULE}",

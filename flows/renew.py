@@ -12,6 +12,7 @@ from flows.campaign import create_artifacts, publish
 from flows.judgement import judge_maps, propose
 from flows.parameters import CampaignParams, recorded_params
 from flows.review.clusters import honour
+from flows.running.labels import run_name, tag_run
 from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.published.exports import KIND
@@ -47,7 +48,7 @@ RENEWED = (
 )
 
 
-@flow(name="renew-campaign", flow_run_name="renew {campaign}")
+@flow(name="renew-campaign", flow_run_name=run_name, on_running=[tag_run])
 def renew_campaign(
     campaign: str, store: str, runtime: Runtime = DEFAULT_RUNTIME, decide: DecideParams | None = None
 ) -> CampaignRecord:

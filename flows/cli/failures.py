@@ -162,12 +162,12 @@ def system_message(error: OSError) -> str:
 
 
 @contextmanager
-def kept_failures(store: str, name: str) -> Generator[None]:
+def kept_failures(store: str, campaign: str, day: str = "") -> Generator[None]:
     """Add what fails in the block to the store's list of failures, which `harvest list` shows.
 
     Parameters
     ----------
-    name : campaign, and date where there is one, as the list names them.
+    day : acquisition date as YYYY-MM-DD; empty for a command on all dates of the campaign.
     """
     from storage.artifacts import Store
     from storage.records.notices import keep_notice
@@ -179,7 +179,8 @@ def kept_failures(store: str, name: str) -> Generator[None]:
     except Exception as error:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         first = first_line(innermost(error)) or type(error).__name__
-        notice = {"time": now, "flow_run": name, "id": uuid4().hex, "state": "Failed", "message": first, "url": ""}
+        notice = {"time": now, "flow_run": f"{campaign} {day}".strip(), "campaign": campaign, "date": day}
+        notice |= {"id": uuid4().hex, "state": "Failed", "message": first, "url": ""}
         with suppress(OSError):  # a store that cannot be written is what failed
             keep_notice(Store(store), notice)
         raise

@@ -67,7 +67,7 @@ def publish_found(store: Store, campaign: str, found: Mapping[str, ArtifactRef])
     for sentence in new:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notice = {"time": now, "flow_run": campaign, "id": uuid4().hex, "state": BROKEN, "message": sentence}
-        keep_notice(store, {**notice, "url": ""})
+        keep_notice(store, {**notice, "campaign": campaign, "date": "", "url": ""})
     return new
 
 

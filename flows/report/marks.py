@@ -5,6 +5,7 @@ The report, the notices of the store and `harvest list` say it without Prefect.
 
 import logging
 from collections.abc import Sequence
+from uuid import UUID
 
 from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact
@@ -13,11 +14,13 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.notices import tell_webhook
 from flows.report.found import broken_promises
+from flows.running.labels import add_tags, run_name, tag_run
+from flows.running.names import artifact_key
 from storage.artifacts import Store
 from storage.records.notices import BROKEN
 
 LOG = logging.getLogger(__name__)  # its warnings are shown on the terminal by flows/cli/options.py
-TAG = "promise-broken"  # tag of flow runs, and key of the artifact, of a campaign with a broken promise
+TAG = "promise-broken"  # tag of flow runs, and end of the artifact's key, of a campaign with a broken promise
 
 
 def tell_broken(store: Store, campaign: str, new: Sequence[str]) -> None:
@@ -38,7 +41,7 @@ def tell_broken(store: Store, campaign: str, new: Sequence[str]) -> None:
         mark_broken_promise(campaign, store.address, list(new))
 
 
-@flow(name="mark-broken-promise", flow_run_name="broken promise of {campaign}")
+@flow(name="mark-broken-promise", flow_run_name=run_name, on_running=[tag_run])
 def mark_broken_promise(campaign: str, store: str, new: list[str]) -> None:
     """Show in the Prefect UI that a promise of a campaign is broken; see `tell_broken`."""
     mark_run(Store(store), campaign, new)
@@ -50,8 +53,8 @@ def mark_run(store: Store, campaign: str, new: Sequence[str]) -> None:
     if not said:
         return
     lines = [f"## {BROKEN}: {campaign}", "", *(f"- **{sentence}**" for sentence in said)]
-    create_markdown_artifact("\n".join(lines), key=TAG, description=f"campaign {campaign}")
+    create_markdown_artifact("\n".join(lines), key=artifact_key(TAG, campaign), description=f"campaign {campaign}")
     with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, tags={*flow_run.tags, TAG})
+        add_tags(client, client.read_flow_run(UUID(flow_run.id)), {TAG})
     if new:
         tell_webhook("\n".join([f"{BROKEN}: {campaign}", *new]))

@@ -18,6 +18,7 @@ from pydantic import Field, create_model
 from flows.parameters import CampaignParams
 from flows.report.links import explorer_link
 from flows.review.waiting import Answer, find_answer, is_too_late, wait_for_answer
+from flows.running.names import artifact_key
 from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import Artifact, ArtifactRef, Store, content_digest
 from storage.errors import InputError
@@ -233,11 +234,12 @@ def show_question(
     for one in questions:
         slug = one.method.replace("_", "-")  # Prefect's keys take no underscore
         text = question_text(params.campaign, one, explored)
-        create_markdown_artifact(text, key=f"review-{slug}", description="resume this run to answer")
+        key = artifact_key(f"review-{slug}", params.campaign)
+        create_markdown_artifact(text, key=key, description="resume this run to answer")
         for cluster, picture in cluster_sheets(artifacts, one.method, one.clusters).items():
             create_image_artifact(
                 image_url=f"data:image/png;base64,{base64.b64encode(picture).decode()}",
-                key=f"review-{slug}-cluster-{cluster}",
+                key=artifact_key(f"review-{slug}-cluster-{cluster}", params.campaign),
                 description=f"prototype of cluster {cluster}, and the validation images most like it",
             )
 
@@ -267,4 +269,5 @@ def show_decisions(stages: Stages, params: CampaignParams, made: Roles) -> None:
             words = (row["proposed"], row["decision"], who, row["reason"])
             said = " | ".join(word.replace("|", "/").replace("\n", " ") for word in words)
             lines.append(f"| {method_name(row['method'])} | {row['cluster']} | {said} |")
-    create_markdown_artifact("\n".join(lines), key="review", description=f"decisions on clusters of {params.campaign}")
+    key = artifact_key("review", params.campaign)
+    create_markdown_artifact("\n".join(lines), key=key, description=f"decisions on clusters of {params.campaign}")

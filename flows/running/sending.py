@@ -20,6 +20,7 @@ from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.running.errors import RunFailedError
+from flows.running.names import name_of, subject_of
 from flows.running.restarts import MAX_RUNS, is_begun_again
 
 POLL_SECONDS = 2  # between looks at the state of an awaited run
@@ -82,7 +83,6 @@ def send(
     deployment: str,
     parameters: dict[str, Any],
     key: str,
-    campaign: str,
     *,
     begins_again: bool = True,
     after_failure: bool = True,
@@ -95,7 +95,6 @@ def send(
     Parameters
     ----------
     key : words for people, then a space and a digest.
-    campaign : name that becomes a tag of the run.
     begins_again : whether automations restart crashed runs of the deployment.
     after_failure : whether a new run follows one that failed, was cancelled, or crashed for good.
     """
@@ -107,12 +106,13 @@ def send(
             return latest
         if begins_again:
             give_up(latest)
+    flow = deployment.partition("/")[0]
     return run_deployment(  # type: ignore[no-any-return]
         deployment,
         parameters=parameters,
         idempotency_key=numbered(key, number + 1),
-        flow_run_name=key.rpartition(" ")[0],  # until it starts, and its flow names it
-        tags=[campaign],
+        flow_run_name=name_of(flow, parameters),  # as its flow names it when it begins
+        tags=sorted(subject_of(parameters).tags),
         timeout=0,
     )
 
@@ -146,9 +146,7 @@ def retry_after_crash(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
     retry_condition_fn=retry_after_crash,
     persist_result=False,
 )
-def run_elsewhere(
-    campaign: str, store: str, deployment: str, parameters: dict[str, Any], key: str, begins_again: bool = True
-) -> str:
+def run_elsewhere(deployment: str, parameters: dict[str, Any], key: str, begins_again: bool = True) -> str:
     """Submit a deployment's run to the workers of its pool, wait until it is over, and return its id.
 
     Parameters
@@ -160,7 +158,7 @@ def run_elsewhere(
     ------
     RunFailedError : the run failed, was cancelled, or crashed too often.
     """
-    run = await_end(send(deployment, parameters, key, campaign, begins_again=begins_again), begins_again)
+    run = await_end(send(deployment, parameters, key, begins_again=begins_again), begins_again)
     state = run.state
     if state is None or not state.is_completed():
         said = "without a state" if state is None else f"as {state.name}: {state.message}"

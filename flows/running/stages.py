@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 from tqdm import tqdm
@@ -121,14 +120,6 @@ def dask_workers(runtime: Runtime) -> "DaskWorkers":
     from flows.running.workers import DaskWorkers
 
     return DaskWorkers(runtime)
-
-
-def run_name() -> str:
-    """Name a flow run by campaign and dates in its parameter `params`: `field2-2021 2021-08-23..2021-09-03`."""
-    params = flow_run.parameters["params"]
-    fields = params if isinstance(params, dict) else params.model_dump(mode="json")
-    dates = sorted(str(day) for day in fields["dates"])
-    return f"{fields['campaign']} {dates[0]}" + (f"..{dates[-1]}" if len(dates) > 1 else "")
 
 
 def n_tasks(params: CampaignParams) -> int:

@@ -21,7 +21,8 @@ def keep_notice(store: Store, notice: Mapping[str, str]) -> None:
 
     Parameters
     ----------
-    notice : texts by name; `time` (ISO 8601) and `id` are required, because they name and order the objects.
+    notice : texts by name; `time` (ISO 8601) and `id` are required, because they name and order the objects. `campaign`
+        and `date` (YYYY-MM-DD) are empty where the notice is of none or several; earlier notices lack both.
     """
     line = json.dumps(notice).encode() + b"\n"
     if isinstance(store.root, Path):

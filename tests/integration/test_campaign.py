@@ -125,10 +125,12 @@ def test_flow_run_shows_summary_metrics_and_prototypes(first: Finished) -> None:
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[first.flow_run_id]))
         )
     artifacts = {artifact.key: artifact for artifact in found if artifact.key}
-    assert {"summary", "metrics", "evaluation", "drift", "prototypes-gradcam", "harvest-map"} <= set(artifacts)
-    assert "## Decisions" in str(artifacts["summary"].data) and " to harvest, " in str(artifacts["summary"].data)
+    shown = ("summary", "metrics", "evaluation", "drift", "prototypes-gradcam", "harvest-map")
+    assert {f"small--{kind}" for kind in shown} <= set(artifacts)
+    summary = str(artifacts["small--summary"].data)
+    assert "## Decisions" in summary and " to harvest, " in summary
     assert {a.type for a in found} >= {"markdown", "table", "image", "progress"}
-    assert "small" in str(artifacts["summary"].data)
+    assert "small" in summary
 
 
 def test_second_run_is_cached_and_changes_nothing(first: Finished, store: Path) -> None:

@@ -11,6 +11,8 @@ from prefect import flow
 from flows.campaign import analyse_campaign
 from flows.report.found import measure_checks, publish_found
 from flows.report.marks import TAG, tell_broken
+from flows.running.labels import TERMINAL
+from flows.running.names import artifact_key
 from storage.artifacts import Store
 from storage.published.publish import published_rows
 from storage.records.campaigns import CampaignRecord
@@ -49,8 +51,9 @@ def test_a_broken_promise_marks_runs_in_the_ui(tmp_path: Path, caplog: pytest.Lo
     tell_broken(fake.store, fake.campaign, new)  # as `harvest checked` does, in no flow run
     hold_checks(fake, [])  # as a later run that renews the report
     runs = [*flow_runs(f"broken promise of {fake.campaign}"), *flow_runs("holds checks")]
-    assert [run.tags for run in runs] == [[TAG], [TAG]]
-    assert all(f"**{new[0]}**" in artifacts_of(run.id)[TAG] for run in runs)
+    of_campaign = {TAG, f"campaign:{fake.campaign}"}
+    assert [{*run.tags} for run in runs] == [{TERMINAL, *of_campaign}, {TAG}]  # the other is of no such flow
+    assert all(f"**{new[0]}**" in artifacts_of(run.id)[artifact_key(TAG, fake.campaign)] for run in runs)
     assert [one.getMessage() for one in caplog.records if one.name == "flows.report.marks"] == new
 
 

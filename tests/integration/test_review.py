@@ -94,7 +94,7 @@ def artifact_texts(flow_run_id: UUID) -> dict[str, str]:
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         )
-    return {artifact.key: str(artifact.data) for artifact in found if artifact.key}
+    return {artifact.key.removeprefix("small--"): str(artifact.data) for artifact in found if artifact.key}
 
 
 def published(store: Store, table: str) -> Iterator[dict[str, Any]]:

@@ -55,7 +55,7 @@ def read(run: FlowRun) -> FlowRun:
 
 
 def sent(key: str, plant: str = "A1", **options: Any) -> FlowRun:
-    return send(NAME, {"plant": plant}, key, "field2", **options)
+    return send(NAME, {"plant": plant}, key, **options)
 
 
 def crash(run: FlowRun, n_times: int) -> None:
@@ -75,7 +75,6 @@ class TestSend:
         first, again, other = sent(key), sent(key, plant="B2"), sent(f"{key} other")
         assert first.id == again.id == find_runs(key)[1].id != other.id
         assert again.parameters == {"plant": "A1"} and again.state is not None and again.state.is_scheduled()
-        assert again.tags == ["field2"]
 
     def test_one_run_also_where_many_send_at_once(self, key: str) -> None:
         with ThreadPoolExecutor(5) as pool:
@@ -184,8 +183,6 @@ class TestCrashed:
 def wait_for_heads(key: str, begins_again: bool = True) -> str:
     """A run that needs another's results."""
     return run_elsewhere.with_options(retry_delay_seconds=0)(
-        campaign="field2",
-        store="store",
         deployment=NAME,
         parameters={"plant": "A1"},
         key=key,

@@ -242,13 +242,15 @@ def test_an_announced_date_is_looked_at_and_its_failure_told(
     wait_until(lambda: bool(receiver.told_of(run)), 60, service.logs)
     address = f"{service.url}/runs/flow-run/{run}"
     (told,) = receiver.told_of(run)
-    assert told.startswith("Failed: discover nowhere\n") and told.endswith(address)
-    for each in (failed, run):
+    assert told.startswith("Failed: discover nowhere 2022-09-04\n") and told.endswith(address)
+    for each, day in ((failed, "2022-09-03"), (run, "2022-09-04")):
         notice = wait_for_notice(service, each)
-        assert (notice["state"], notice["flow_run"]) == ("Failed", "discover nowhere")
+        assert (notice["state"], notice["flow_run"]) == ("Failed", f"discover nowhere {day}")
+        assert (notice["campaign"], notice["date"]) == ("nowhere", day)
         assert "nowhere" in notice["message"] and notice["url"] == f"{service.url}/runs/flow-run/{each}"
-    shown = service.command("psql", "-Atc", "select data from artifact where key = 'notice'")
-    assert f"[discover nowhere]({address}): **Failed**" in shown
+    key = "nowhere--notice-2022-09-04"
+    shown = service.command("psql", "-Atc", f"select data from artifact where key = '{key}'")
+    assert f"[discover nowhere 2022-09-04]({address}): **Failed**" in shown
 
 
 def test_a_webhook_s_address_is_told_to_nobody_also_where_it_refuses(service: Service, receiver: Receiver) -> None:

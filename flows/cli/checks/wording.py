@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.cli.checks.keys import suggestion
 from flows.cli.checks.lines import Place, line_of
-from flows.parameters import CAMPAIGN_NAME, NAME_RULE
+from flows.running.names import CAMPAIGN_NAME, NAME_RULE
 
 # What a value must be, by the type of pydantic's error; braces take the error's context.
 MUST_BE = {

@@ -58,7 +58,7 @@ def score(
 
     await_server(server)
     try:
-        with kept_failures(store, f"{campaign} {acquired.date()}"):
+        with kept_failures(store, campaign, f"{acquired.date()}"):
             record = score_acquisition(campaign, acquired.date(), Store(store).address, arrival=AT_ONCE)
     except NotSettled as error:
         found, remedy = str(error), "give another date, or try again when all its files are copied"

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from flows.cli.checks.early import check_dates
 from flows.cli.run_file import load_run_file
-from flows.parameters import CAMPAIGN_NAME, CampaignParams
+from flows.parameters import CampaignParams
+from flows.running.names import is_name
 from storage.errors import InputError
 from tasks.recognise.keys import Kind
 from tasks.sources.files import is_utf8
@@ -148,7 +149,7 @@ def with_root(keys: "Sequence[Key]", root: Path, own: Path, folder: Path) -> "li
     from tasks.recognise.keys import Key
 
     name = re.sub(r"[^a-z0-9._-]+", "-", root.name.lower()).lstrip("._-")[:64]
-    name = name if re.fullmatch(CAMPAIGN_NAME, name) else "field"
+    name = name if is_name(name) else "field"
     relative = os.path.relpath(root, own.parent)
     is_home = relative.startswith("~")  # a loader takes it for the folder of a user
     found = [Key("", "campaign", name, f"Name of the folder {root.name}, in tables and paths.")]

@@ -95,7 +95,7 @@ class TestBackfill:
         # What runs two at a time are the tasks; a flow run in them may have to wait for a server that keeps SQLite.
         tasks = task_runs(flow_runs("backfill all-seasons")[-1].id, 6 + len(runs) + 1)
         assert most_at_once([task for task in tasks if task.name.startswith("backfill ")]) == 2
-        shown = artifacts_of(flow_runs("backfill all-seasons")[-1].id)["summary"].splitlines()
+        shown = artifacts_of(flow_runs("backfill all-seasons")[-1].id)["all-seasons--backfill-summary"].splitlines()
         assert shown[0] == "1 failed, 5 scored" and f"- east {BROKEN}: {failed['detail']}".startswith(shown[2])
 
         # Again: nothing is computed but what failed, which fails again.

@@ -181,7 +181,8 @@ class TestDiscovery:
         for _ in range(2):
             assert self.look(store, campaign="sent") == [(str(NEW), "Scheduled")]
         (first,) = runs()
-        assert "sent" in first.tags and str(first.id) in self.details[str(NEW)]
+        assert {"campaign:sent", f"date:{NEW}"} <= {*first.tags} and first.name == f"score sent {NEW}"
+        assert str(first.id) in self.details[str(NEW)]
         end(first, Failed())
         assert self.look(store, campaign="sent") == [(str(NEW), "Failed")]
         assert self.look(store, campaign="sent", date=NEW) == [(str(NEW), "Scheduled")]
@@ -230,5 +231,5 @@ def rows_of_date(store: Path, fit: str, campaign: str) -> list[dict[str, Any]]:
 def shown_dates() -> Any:
     """The table that the last look for new dates shows."""
     *_, last = flow_runs("discover watched")
-    shown = artifacts_of(last.id)["dates"]
+    shown = artifacts_of(last.id)["watched--dates"]
     return json.loads(shown) if isinstance(shown, str) else shown

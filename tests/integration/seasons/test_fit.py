@@ -51,7 +51,7 @@ def test_the_flow_of_the_gpu_makes_just_that(fitted: CampaignRecord, store: Path
     *_, last = flow_runs("small 2022-08-25..2022-09-03")
     runs = task_runs(last.id, len(given) + 1 + len(DATES) * 3)
     assert {run.name for run in runs if run.state_name != "Cached"} == {f"reuse small {role}" for role in given}
-    assert {"fit", "epochs"} <= set(artifacts_of(last.id))
+    assert {"small--fit", "small--epochs"} <= set(artifacts_of(last.id))
 
 
 def test_without_a_slot_it_does_not_begin(fitted: CampaignRecord, store: Path) -> None:

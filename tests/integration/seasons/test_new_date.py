@@ -182,11 +182,12 @@ def test_the_run_shows_what_came_out(scored: Scored, store: Path) -> None:
     run_id = next(iter(scored.tasks.values())).flow_run_id
     assert run_id is not None
     shown = artifacts_of(run_id)
-    assert {"summary", "acquisition", "report"} <= set(shown)
-    assert f"scored by the fit `{scored.record.fit}` of small" in str(shown["summary"])
+    assert {f"small--summary-{NEW}", f"small--acquisition-{NEW}", "small--report"} <= set(shown)
+    summary = str(shown[f"small--summary-{NEW}"])
+    assert f"scored by the fit `{scored.record.fit}` of small" in summary
     decisions = rows(store, "decided", scored.record.fit)["decision"]
     n_check, n = decisions.count("check"), len(decisions)
-    assert f"30 August 2022: {n} plants, " in str(shown["summary"]) and f"{n_check} to check." in str(shown["summary"])
+    assert f"30 August 2022: {n} plants, " in summary and f"{n_check} to check." in summary
 
 
 def test_the_campaign_s_report_shows_the_date(scored: Scored, store: Path) -> None:

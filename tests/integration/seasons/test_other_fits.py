@@ -130,7 +130,8 @@ def test_a_date_in_the_dark_is_outside_what_was_validated(
     summed = rows(store, "acquisitions", record.fit, "dark")
     assert summed["is_outside"] == [True] and set(summed["outside_reason"][0].split()) == reasons
     (run,) = flow_runs(f"score dark {NEW}")
-    assert f"**Outside what was validated: {summed['outside_reason'][0]}.**" in str(artifacts_of(run.id)["summary"])
+    summary = str(artifacts_of(run.id)[f"dark--summary-{NEW}"])
+    assert f"**Outside what was validated: {summed['outside_reason'][0]}.**" in summary
 
 
 def by_share(row: dict[str, Any]) -> bool:

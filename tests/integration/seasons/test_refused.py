@@ -10,7 +10,7 @@ from prefect.utilities.callables import parameter_schema
 
 from flows.acquisition import score_acquisition
 from flows.discover import discover_acquisitions
-from flows.parameters import CAMPAIGN_NAME
+from flows.running.names import CAMPAIGN_NAME
 from storage.artifacts import Store
 from storage.errors import ArtifactError, InputError
 from storage.records.campaigns import CampaignRecord

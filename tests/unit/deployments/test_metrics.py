@@ -6,12 +6,15 @@ from pathlib import Path
 from uuid import uuid4
 
 import yaml
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import AwaitingRetry, Running, Scheduled
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import AwaitingConcurrencySlot, AwaitingRetry, Running, Scheduled
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from deployments.metrics import Health, gauge, health_app, server_gauges, store_gauges
+from deployments.runs import Ended
+from deployments.setup import work_queues
 from storage.artifacts import Store
 from storage.records.notices import keep_notice
 from tests.support.repository import ROOT
@@ -56,13 +59,72 @@ def test_runs_by_state_and_since_when_the_oldest_is_due() -> None:
         return FlowRun(flow_id=uuid4(), state=state, state_name=state.name, expected_start_time=due)  # type: ignore[attr-defined]
 
     runs = {"score": [run(5, Running()), run(60, AwaitingRetry()), run(-30, Scheduled())], "fit": []}
-    counts, oldest = server_gauges(runs, NOW)
+    counts, oldest, *_ = server_gauges(runs, (), (), NOW)
     assert {(one.labels["deployment"], one.labels["state"]): one.value for one in counts.samples} == {
         ("score", "Running"): 1,
         ("score", "AwaitingRetry"): 1,
         ("score", "Scheduled"): 1,
     }
     assert {one.labels["deployment"]: one.value for one in oldest.samples} == {"score": 3600, "fit": 0}
+
+
+def scoring(campaign: str, day: str, minutes: float, state: State[object], due: float | None = None) -> FlowRun:
+    """A scoring run that was made some minutes ago, and that is due after, or since, some others."""
+    at = NOW - timedelta(minutes=minutes if due is None else -due)
+    queue = {"work_pool_name": "cpu", "work_queue_name": "arrivals"}
+    run = FlowRun(flow_id=uuid4(), parameters={"campaign": campaign, "date": day}, state=state, **queue)  # type: ignore[arg-type]
+    return run.model_copy(
+        update={
+            "created": NOW - timedelta(minutes=minutes),
+            "state_name": state.name,
+            "state_type": state.type,
+            "next_scheduled_start_time": at,
+        }
+    )
+
+
+def by_labels(family: Metric) -> dict[tuple[str, ...], float]:
+    """Values of a family by the values of its labels."""
+    return {tuple(one.labels.values()): one.value for one in family.samples}
+
+
+def test_dates_that_wait_or_failed_queues_and_last_runs_by_campaign() -> None:
+    runs = [
+        scoring("north", "2021-09-06", 50, Running()),
+        scoring("north", "2021-09-06", 20, Scheduled()),  # sent for once more: one date
+        scoring("north", "2021-09-08", 10, AwaitingRetry(), due=3),
+        scoring("south", "2021-09-06", 5, AwaitingConcurrencySlot(), due=1),
+    ]
+    ended = [
+        Ended("score-acquisition", "north", "2021-09-06", NOW - timedelta(hours=3), "Failed", True),  # waits again
+        Ended("score-acquisition", "west", "2021-09-01", NOW - timedelta(hours=2), "Crashed", True),
+        Ended("score-acquisition", "west", "2021-09-02", NOW - timedelta(hours=1), "Completed", False),
+        Ended("analyse-campaign", "west", "", NOW - timedelta(hours=5), "Failed", True),  # no date
+    ]
+    queues = [("cpu", "arrivals"), ("gpu", "default")]
+    found = {one.name: by_labels(one) for one in server_gauges({"score-acquisition": runs}, ended, queues, NOW)}
+    assert found["harvest_dates_waiting"] == {("north",): 2, ("south",): 1, ("west",): 0}
+    assert found["harvest_oldest_date_seconds"] == {("north",): 3000, ("south",): 300, ("west",): 0}
+    assert found["harvest_dates_failed"] == {("north",): 0, ("south",): 0, ("west",): 1}
+    assert found["harvest_queue_length"] == {("cpu", "arrivals"): 2, ("gpu", "default"): 0}
+    assert found["harvest_last_run_timestamp_seconds"] == {
+        ("score-acquisition", "north", "Failed"): (NOW - timedelta(hours=3)).timestamp(),
+        ("score-acquisition", "west", "Completed"): (NOW - timedelta(hours=1)).timestamp(),
+        ("analyse-campaign", "west", "Failed"): (NOW - timedelta(hours=5)).timestamp(),
+    }
+
+
+def test_notices_are_counted_by_campaign_and_earlier_ones_without(tmp_path: Path) -> None:
+    history = History(tmp_path, 0)
+    history.fit()
+    for notice in ({"campaign": "field", "date": ""}, {"campaign": "field", "date": "2026-08-20"}, {}):
+        keep_notice(history.store, {"time": "2026-11-30T10:00:00", "id": "1", **notice})
+    found = {one.name: by_labels(one) for one in store_gauges(history.store)}
+    assert found["harvest_notices"] == {("",): 1, ("field",): 2}
+
+
+def test_every_work_queue_has_a_length() -> None:
+    assert work_queues() == {("cpu", "campaigns"), ("cpu", "arrivals"), ("gpu", "default")}
 
 
 def test_what_healthz_says(tmp_path: Path) -> None:
@@ -88,5 +150,5 @@ def test_alerts_name_numbers_that_are_there(tmp_path: Path) -> None:
     rules = yaml.safe_load((ROOT / "deployments" / "alerts.yaml").read_text())["groups"][0]["rules"]
     named = set(re.findall(r"harvest_\w+", " ".join(rule["expr"] for rule in rules)))
     health = Health(Store(tmp_path))
-    known = {one.name for one in (*health.collect(), *store_gauges(health.store), *server_gauges({}, NOW))}
+    known = {one.name for one in (*health.collect(), *store_gauges(health.store), *server_gauges({}, (), (), NOW))}
     assert len(rules) == 3 and named <= known

@@ -83,11 +83,14 @@ def test_failures_of_commands_are_listed_without_a_complete_run(
     with pytest.raises(InputError), kept_failures(str(tmp_path), "field2"):
         raise InputError("nothing ran", "rule", "remedy")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ExceptionGroup), kept_failures(str(tmp_path), "field2"):
+    with pytest.raises(ExceptionGroup), kept_failures(str(tmp_path), "field2", "2021-09-06"):
         raise ExceptionGroup("tasks", [OSError("the share is gone\nmore"), KeyError("second")])
     assert main(monkeypatch, "list", "--store", tmp_path) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("failed: ") and last.endswith(" field2: the share is gone")
+    assert last.startswith("failed: ") and last.endswith(" field2 2021-09-06: the share is gone")
+    assert main(monkeypatch, "list", "--json", "--store", tmp_path) == 0
+    (notice,) = json.loads(capsys.readouterr().out)["failures"]
+    assert (notice["campaign"], notice["date"]) == ("field2", "2021-09-06")
 
 
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,7 @@ def test_a_planted_broken_promise_is_told_once_and_taken_back_when_looked_at_aga
     assert publish(campaign) == (found, [])
     (notice,) = kept_notices(campaign.store)
     assert (notice["state"], notice["message"], notice["flow_run"]) == (BROKEN, said[0], campaign.campaign)
+    assert (notice["campaign"], notice["date"]) == (campaign.campaign, "")
     look(campaign, SCORED, drawn(campaign, SCORED), is_wrong=False, hour=10)
     again, said = publish(campaign)
     assert again != found and said == [] and broken_promises(campaign.store, campaign.campaign) == {}
