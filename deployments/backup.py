@@ -18,6 +18,7 @@ from pathlib import Path
 from storage.copying import copy_store
 from storage.errors import InputError
 from storage.places.durable import sync, sync_all
+from storage.places.files import files_below
 
 TIME = "%Y%m%dT%H%M%SZ"  # time in the name of a backup
 MADE = "backup.env"  # file that says what a backup is of; written last
@@ -71,7 +72,8 @@ def back_up(folder: Path, environment: Mapping[str, str], now: datetime) -> tupl
         if (programs := Path(environment["HARVEST_PROGRAMS"])).is_dir():
             shutil.copytree(programs, draft / "programs")
         problems = copy_store(store, draft / "store", earlier and earlier / "store") if store else []
-        (draft / MADE).write_text("".join(f"{name}={value}\n" for name, value in _said(address, now).items()))
+        said = {"files": str(len(files_below(draft))), **_said(address, now)}
+        (draft / MADE).write_text("".join(f"{name}={value}\n" for name, value in said.items()))
         sync_all(draft)
         draft.rename(final)
         sync(folder)

@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -17,11 +18,13 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from pydantic import SecretStr
 
 from deployments.automations import PREFIX
+from deployments.backup import back_up as save_service
 from deployments.watch import schedules_of, watch
 from flows.cli.run_file import load_run_file
 from flows.fit import GPU_LIMIT
 from flows.notices import WEBHOOK
 from storage.artifacts import MANIFEST, Store
+from storage.errors import InputError
 from storage.records.acquisitions import acquisition_dates, fit_digest
 from storage.records.campaigns import read_record
 from storage.verify import verify_store
@@ -137,6 +140,47 @@ def restore_stopped_half_way(service: Service, backup: Path) -> None:
 def texts(store: Path) -> str:
     """Everything in the store that is text, and what tables say about themselves."""
     return "\n".join(content.decode(errors="replace") for content in contents(store).values())
+
+
+def leave(folder: Path) -> Path:
+    """Make what a backup of a service with an empty store leaves, without a database."""
+    (folder / "store/artifacts").mkdir(parents=True)
+    for name in ("harvest.dump", "secrets.env", "settings.env", "store/notices.jsonl"):
+        (folder / name).write_text("")
+    (folder / "backup.env").write_text("files=4\ntime=2026-11-30T03:00:00+00:00\nstore=/somewhere\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda backup, _: (backup / "backup.env").unlink(), "is no finished backup"),
+        (lambda backup, _: backup.rename(backup.with_name(".tmp-one")), "is no finished backup"),
+        (lambda backup, _: (backup / "store/notices.jsonl").unlink(), "has 3 files of 4"),
+        (lambda _, home: (home / "postgres/base").mkdir(parents=True), "postgres is not empty"),
+        (lambda _, home: (home / "store/artifacts").mkdir(parents=True), "store is not empty"),
+        (lambda _, home: (home / "settings.env").unlink(), "has no settings.env, the backup has one"),
+    ],
+)
+def test_a_restore_refuses_what_is_not_whole_or_would_be_overwritten(
+    tmp_path: Path, spoil: Callable[[Path, Path], object], said: str
+) -> None:
+    backup = leave(tmp_path / "20261130T030000Z")
+    with new_service() as service:
+        (service.home / "settings.env").write_text("")
+        spoil(backup, service.home)
+        (found,) = tmp_path.iterdir()
+        done = service.restore(found)
+        assert done.returncode == 1 and done.stderr.startswith("restore: ") and said in done.stderr
+        assert "  rule: " in done.stderr and "  remedy: " in done.stderr
+        assert not (service.home / "restoring").exists() and not [*service.home.glob("postgres/PG*")]
+
+
+def test_a_backup_must_lie_outside_the_store(tmp_path: Path) -> None:
+    environment = {"HARVEST_HOME": str(tmp_path), "HARVEST_STORE": str(tmp_path / "store"), "HARVEST_PROGRAMS": "none"}
+    with pytest.raises(InputError, match="lies in the store"):
+        save_service(tmp_path / "store/backups", environment, datetime.now(UTC))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backup_of_the_version_before_goes_on_at_another_path(tmp_path: Path) -> None:
