@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import tarfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -22,11 +21,10 @@ from storage.tables.parquet import load_table
 from storage.verify import verify_store
 from tests.support.campaigns import run_small
 from tests.support.prefect_api import api_in_this_process
-from tests.support.repository import ROOT
+from tests.support.stored import stored_store
 
 pytestmark = pytest.mark.slow
 
-ARCHIVE = ROOT / "tests/stored/store-0.1.0.tar.xz"
 SET_BY_COMMANDS = (
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
     "PREFECT_SERVER_ANALYTICS_ENABLED",
@@ -77,9 +75,7 @@ OUTDATED = {"assignments", "clusters", "swaps", "reliability", "adjusted", "metr
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "field2"
+    return stored_store(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ class Service:
     @property
     def store(self) -> Path:
         """Folder of artefacts and tables."""
-        return self.home / "store"
+        return Path(self.environment.get("HARVEST_STORE", self.home / "store"))
 
     @property
     def url(self) -> str:
@@ -95,6 +95,11 @@ class Service:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def restore(self, backup: Path) -> subprocess.CompletedProcess[str]:
+        """Restore a backup as `deployments/restore` does, before the first start."""
+        command = [*self.before, str(ROOT / "deployments" / "restore"), str(backup)]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True)
 
     def announce(self, campaign: str, day: str) -> None:
         """Announce a date as `harvest announce` does, from this process."""
@@ -265,7 +270,16 @@ def without_rights() -> tuple[str, ...]:
 
 @contextmanager
 def running_service(**settings: str) -> Generator[Service]:
-    """A service in a folder of its own, never as root; everything of it is gone afterwards."""
+    """A running service in a folder of its own, never as root; everything of it is gone afterwards."""
+    with new_service(**settings) as made:
+        made.start()
+        yield made
+        made.stop()
+
+
+@contextmanager
+def new_service(**settings: str) -> Generator[Service]:
+    """A service that was never started, in a folder of its own, never as root; all of it is gone afterwards."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "HARVEST_"))}
     if "HARVEST_POSTGRES_BIN" in os.environ:
         outside["HARVEST_POSTGRES_BIN"] = os.environ["HARVEST_POSTGRES_BIN"]
@@ -292,9 +306,7 @@ def running_service(**settings: str) -> Generator[Service]:
         without_rights(),
     )
     try:
-        made.start()
         yield made
-        made.stop()
     finally:
         made.kill_everything()
         shutil.rmtree(home)

@@ -94,5 +94,5 @@ def test_shell_blocks_are_shell() -> None:
 
 def test_scripts_that_are_named_can_be_run() -> None:
     named = {name for block in blocks("sh") for name in re.findall(r"(?m)^(deployments/\w+)", block.content)}
-    assert named == {"deployments/start", "deployments/env"}
+    assert named == {"deployments/start", "deployments/env", "deployments/restore"}
     assert all((ROOT / name).stat().st_mode & 0o111 for name in named)
