@@ -22,6 +22,7 @@ from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
+from flows.running.faults import put_off_by_faults
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
 from flows.running.stages import Future, Roles, Stages, wait_for
@@ -49,6 +50,7 @@ DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 
 @flow(name="score-acquisition", flow_run_name="score {campaign} {date}")
+@put_off_by_faults
 def score_acquisition(
     campaign: CampaignName,
     date: date,

@@ -24,6 +24,7 @@ from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal, what_to_show
 from flows.review.clusters import check_somebody_can_answer, review_clusters
+from flows.running.faults import put_off_by_faults
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
 from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, run_name, wait_for
@@ -53,6 +54,7 @@ SHOWN_TABLES = (
 
 
 @flow(name="analyse-campaign", flow_run_name=run_name)
+@put_off_by_faults
 def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
     """Analyse a field campaign from images to tables of reliability and adjusted predictions.
 

@@ -12,6 +12,7 @@ from prefect.concurrency.sync import concurrency
 
 from flows.judgement import explain
 from flows.parameters import CampaignParams
+from flows.running.faults import put_off_by_faults
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
 from flows.running.stages import Roles, Stages, run_name, wait_for
@@ -32,6 +33,7 @@ SLOT_LEASE = 60  # seconds before the server frees the slot of a killed run; a r
 
 
 @flow(name="fit-and-explain", flow_run_name=run_name)
+@put_off_by_faults
 def fit_and_explain(
     params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime = DEFAULT_RUNTIME
 ) -> None:

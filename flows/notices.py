@@ -13,6 +13,7 @@ from prefect import flow, get_client, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import ObjectNotFound
 
+from flows.running.faults import put_off_by_faults
 from storage.artifacts import Store
 from storage.records.notices import keep_notice
 
@@ -21,6 +22,7 @@ POST_SECONDS = 10  # timeout of a request to the webhook
 
 
 @flow(name="note-failure", flow_run_name="note {state} of {name}")
+@put_off_by_faults
 def note_failure(store: str, flow_run_id: str, name: str, state: str, message: str, url: str) -> None:
     """Log that a flow run went wrong, append it to the store's list of notices, and post it to the webhook."""
     notice = {
