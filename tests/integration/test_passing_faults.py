@@ -21,7 +21,9 @@ from flows.running.restarts import FIRST_PAUSE, MAX_RUNS, PATIENCE
 from flows.running.sending import find_runs, send
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError, AwayError, InputError
+from storage.places import addresses
 from tasks.sources.files import find_root
+from tests.support.object_servers import CREDENTIALS, running_server
 
 NAME = "weigh-plots/weigh-plots"
 RECIPE = Recipe("weights", 1, {})
@@ -32,6 +34,7 @@ RECIPE = Recipe("weights", 1, {})
 def weigh_plots(store: str, source: str) -> str:
     """Read a source, or an artefact of the store, and write an artefact of 600 kB."""
     opened = Store(store)
+    opened.check()
     if source == "store":
         opened.open(ArtifactRef(kind="weights", digest="0"))
     if not find_root(source).joinpath("weights.csv").is_file():
@@ -59,7 +62,7 @@ def source(tmp_path: Path) -> Path:
 class Run:
     """A run of the deployment."""
 
-    def __init__(self, store: Path, source: Path | str) -> None:
+    def __init__(self, store: Path | str, source: Path | str) -> None:
         self.key = f"weigh {uuid4()}"
         self.parameters = {"store": str(store), "source": str(source)}
         self.id = self.send().id
@@ -131,6 +134,22 @@ def test_a_full_disk_is_waited_for_until_there_is_room(small_disk: Path, source:
     filler.unlink()
     run.begin_at_once()
     assert run.start() == "weighed" and Store(small_disk / "store").holds(RECIPE.ref)
+
+
+def test_a_bucket_is_waited_for_until_its_server_is_there(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(addresses, "FIRST_SECONDS", 1)
+    with running_server("rclone", tmp_path / "objects") as server:
+        store = server.address("store")
+        server.kill()
+        run = Run(store, source)
+        run.is_put_off("s3://harvest/store: ")
+        server.start()
+        run.begin_at_once()
+        assert run.start() == "weighed" and Store(store).holds(RECIPE.ref)
 
 
 def test_a_store_that_is_unmounted_during_a_run_has_no_damaged_artefact(tmp_path: Path) -> None:
