@@ -4,6 +4,7 @@ The program `sweep` serves both on this host, because it looks at the server onc
 every ten minutes, and reads records and drift tables, and no array.
 """
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ from flows.cli.listing import list_store
 from flows.running.names import subject_of
 from storage.artifacts import Store
 from storage.errors import InputError
-from storage.places.faults import free_bytes
+from storage.places.faults import free_bytes, is_away
+from storage.records.obstacles import SOURCE
 
 STORE_SECONDS = 600  # least time between two looks at the store
 STALE_SECONDS = 300  # age of the last look at the server from which the service counts as ill
@@ -94,11 +96,18 @@ def gauge(
 
 
 def store_gauges(store: Store) -> Iterator[GaugeMetricFamily]:
-    """Yield the gauges of a store: dates, dates outside, broken promises, notices, damaged records, and free space."""
+    """Yield the gauges of a store: dates and what is wrong with them, notices, damaged records, and free space.
+
+    Raises
+    ------
+    OSError : the store does not answer, or its folder is missing or empty, as where a share is not mounted.
+    """
+    if isinstance(store.root, Path) and is_away(store.root):
+        raise FileNotFoundError(errno.ENOENT, "the folder is missing or empty", str(store.root))
     try:
         found = list_store(store)
     except InputError:  # no campaign yet
-        found = dict[str, Any](dates=[], broken={}, failures=[], problems=[])
+        found = dict[str, Any](dates=[], waiting=[], broken={}, failures=[], problems=[])
     current = [row for row in found["dates"] if row["is_current"]]
     dates = Counter((row["campaign"], row["made_by"]) for row in current)
     outside = Counter((row["campaign"],) for row in current if row["outside"])
@@ -112,6 +121,9 @@ def store_gauges(store: Store) -> Iterator[GaugeMetricFamily]:
     yield gauge("harvest_latest_date_timestamp_seconds", "latest acquisition date with results", latest, by)
     broken = {key: float(len(found["broken"].get(key[0], []))) for key in campaigns}
     yield gauge("harvest_promises_broken", "promises that people found to be broken", broken, by)
+    waiting = Counter((row["campaign"],) for row in found["waiting"] if row["date"] != SOURCE)
+    held_up = {key: float(waiting[key]) for key in campaigns | waiting.keys()}
+    yield gauge("harvest_dates_waiting_for_person", "dates that are not scored until a person acts", held_up, by)
     notices = Counter({("",): 0})
     notices.update((str(one.get("campaign", "")),) for one in found["failures"])
     yield gauge("harvest_notices", "notices of runs that went wrong", notices, by)

@@ -23,6 +23,7 @@ from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal
+from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
@@ -53,6 +54,7 @@ DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 
 
 @flow(name="score-acquisition", flow_run_name=run_name, on_running=[tag_run])
+@put_off_by_faults
 def score_acquisition(
     campaign: CampaignName,
     date: date,

@@ -15,6 +15,7 @@ from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.discover import new_dates, scoring_key, scoring_parameters
 from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params, with_crop
 from flows.running.errors import RunFailedError
+from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
@@ -76,6 +77,7 @@ class Wanted:
 
 
 @flow(name="backfill-seasons", flow_run_name=run_name, on_running=[tag_run])
+@put_off_by_faults
 def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> list[Row]:
     """Score every date of some seasons that the same fit has not scored yet.
 

@@ -24,6 +24,7 @@ from flows.report.exports import write_exports
 from flows.report.links import report_link
 from flows.report.renewal import submit_renewal, what_to_show
 from flows.review.clusters import check_somebody_can_answer, review_clusters
+from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
@@ -55,6 +56,7 @@ SHOWN_TABLES = (
 
 
 @flow(name="analyse-campaign", flow_run_name=run_name, on_running=[tag_run])
+@put_off_by_faults
 def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFAULT_RUNTIME) -> CampaignRecord:
     """Analyse a field campaign from images to tables of reliability and adjusted predictions.
 

@@ -8,19 +8,23 @@ from typing import Any
 import httpx
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun
 
 from flows.acquisition import DEPLOYED, score_acquisition
 from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
+from flows.running.faults import is_put_off, may_pass, put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
-from flows.running.sending import is_deployed, send
+from flows.running.obstacles import WAITING, HeldUp, Row, ToldError
+from flows.running.sending import is_deployed, is_over, send
 from storage.artifacts import Store, content_digest
 from storage.errors import ArtifactError
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
+from storage.records.obstacles import SOURCE, read_obstacles, write_obstacles
 from storage.records.scored import find_whole_acquisition
-from tasks.ingest.arrival import look_again
+from tasks.ingest.arrival import Arrival, look_again
 from tasks.ingest.completeness import scored_completeness
 from tasks.ingest.date_files import has_changed, has_shrunk, own_files
 from tasks.ingest.params import ArrivalParams
@@ -29,25 +33,25 @@ from tasks.sources import AnySource
 
 DEFAULT_ARRIVAL, DEFAULT_RUNTIME = ArrivalParams(), Runtime()
 IN_PLACE = "in place: the server has no deployment of score-acquisition"  # detail of a date scored by this process
-FAILED = "failed"  # state of a date that could not be scored
-Row = dict[str, str]
+UNSETTLED = "encountered an exception: NotSettled"  # part of the message of a run whose files were not complete in time
 
 
 class DiscoveryError(RuntimeError):
-    """Report that some dates failed.
+    """Report dates, or a source, that have begun to wait for a person; no later run reports them again.
 
     Attributes
     ----------
     rows : rows of all dates, with state and detail.
     """
 
-    def __init__(self, rows: list[Row]) -> None:
-        failed = [f"{row['date']}: {row['detail']}" for row in rows if row["state"] == FAILED]
-        super().__init__("\n".join([f"{len(failed)} of {len(rows)} dates failed:", *failed]))
+    def __init__(self, news: list[Row], rows: list[Row]) -> None:
+        said = [f"{row['date'] or SOURCE}: {row['detail']}" for row in news]
+        super().__init__("\n".join([f"{len(news)} of {len(rows)} dates have begun to wait for a person:", *said]))
         self.rows = rows
 
 
 @flow(name="discover-acquisitions", flow_run_name=run_name, on_running=[tag_run])
+@put_off_by_faults
 def discover_acquisitions(
     campaign: CampaignName,
     store: str,
@@ -58,9 +62,9 @@ def discover_acquisitions(
     """Have every new date of a campaign's source scored.
 
     A date is scored when its files have settled; until then every run of this flow looks at it again. Campaign, date
-    and fit are the key of a scoring run, so a date that is found or announced many times is scored once. A failed
-    scoring is started again by an announcement, but not by a schedule. A scored date whose files have changed since is
-    scored again when they have settled.
+    and fit are the key of a scoring run, so a date that is found or announced many times is scored once. A date whose
+    scoring failed waits for a person. It is scored again when it is announced or its files have changed. A scored date
+    whose files have changed since is scored again when they have settled.
 
     Parameters
     ----------
@@ -68,40 +72,71 @@ def discover_acquisitions(
 
     Returns
     -------
-    One row for each date: `date`, `state` (`scored`, `waiting`, `failed`, or the state of its flow run) and `detail`.
+    One row for each date: `date`, `state` (`scored`, `waiting`, `waiting for a person`, or the state of its flow run)
+    and `detail`. A row without a date is about the source or the store.
 
     Raises
     ------
-    InputError : the campaign is unknown, or its source cannot be listed.
-    DiscoveryError : some dates could not be looked at or submitted, or failed in place; raised after all other dates.
+    InputError : the campaign is unknown.
+    DiscoveryError : dates, or the source, have begun to wait for a person, and no run of their own has told it; raised
+        after all other dates.
     """
     opened = Store(store)
-    fitted = read_record(opened, campaign)
-    params = recorded_params(fitted.params)
-    days = [date] if date else new_dates(params.source, params.dates)
-    rows: list[Row] = []
-    for day in days:
-        try:
-            found = care_for(opened, fitted, params, day, arrival, runtime, is_announced=bool(date))
-        except httpx.TransportError:  # no date can be submitted without the server: the run starts again
+    try:
+        rows, news = look_for_dates(opened, campaign, date, arrival, runtime)
+    except Exception as error:
+        if date or not may_pass(error, opened):  # the run of an announced date is put off
             raise
-        except Exception as error:
-            get_run_logger().exception("%s %s", campaign, day)
-            found = {"state": FAILED, "detail": str(error)}
-        rows.append({"date": day.isoformat(), **found})
-    dates_key, report_key = (artifact_key(kind, campaign) for kind in ("dates", "report"))
-    create_table_artifact(
-        rows or [{"date": "", "state": "no new date", "detail": ""}], key=dates_key, description=campaign
-    )
-    create_link_artifact(report_link(opened, fitted), link_text=f"report of {campaign}", key=report_key)
-    if any(row["state"] == FAILED for row in rows):
-        raise DiscoveryError(rows)
+        get_run_logger().warning("%s: the store is away, and the next look tries again: %s", campaign, error)
+        rows, news = [{"date": "", "state": WAITING, "detail": f"the store is away: {error}"}], []
+    shown = rows or [{"date": "", "state": "no new date", "detail": ""}]
+    create_table_artifact(shown, key=artifact_key("dates", campaign), description=campaign)
+    if news:
+        raise DiscoveryError(news, rows)
     return rows
+
+
+def look_for_dates(
+    store: Store, campaign: str, date: date | None, arrival: ArrivalParams, runtime: Runtime
+) -> tuple[list[Row], list[Row]]:
+    """Have new dates scored, record what holds them up, and return their rows and those to tell a person of."""
+    fitted = read_record(store, campaign)
+    params, before = recorded_params(fitted.params), read_obstacles(store, campaign)
+    held, rows, days = HeldUp(before, datetime.now(UTC)), list[Row](), [date] if date else []
+    looked_at = [day.isoformat() for day in days]
+    if not date:
+        try:
+            days, looked_at = new_dates(params.source, params.dates), list(before)
+        except Exception as error:
+            rows, looked_at = [held.add(SOURCE, error)], [SOURCE]
+    for day in days:
+        name = day.isoformat()
+        try:
+            row = care_for(store, fitted, params, day, arrival, runtime, is_announced=bool(date))
+            rows.append({"date": name, **row})
+        except Exception as error:
+            if is_of_server(error):  # no date can be submitted without the server: the run starts again
+                raise
+            get_run_logger().warning("%s %s: %s", campaign, day, error)
+            rows.append(held.add(name, error))
+    kept = {name: one for name, one in before.items() if name not in looked_at}
+    if (now := {**kept, **held.found}) != before:
+        write_obstacles(store, campaign, now)
+    link = report_link(store, fitted)
+    create_link_artifact(link, link_text=f"report of {campaign}", key=artifact_key("report", campaign))
+    return rows, held.news
 
 
 def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:
     """List the dates that a source has and that are not known yet, in ascending order."""
     return sorted(set(source.available_dates()) - set(known))
+
+
+def is_of_server(error: Exception) -> bool:
+    """Return whether an error says that the Prefect server, or its database, is away."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
 
 
 def care_for(
@@ -117,13 +152,18 @@ def care_for(
 
     A scored date is scored again if files of the store are missing, or if its source has other files than then. What is
     undamaged and unchanged is cached.
+
+    Raises
+    ------
+    ToldError : its scoring failed in a run of its own, and its files have not changed since.
+    Exception : whatever ended its scoring in this process.
     """
     fit = fit_digest(fitted.artifacts)
     if scored := scored_row(store, fitted.campaign, day, fit, params.source):
         return scored
     found = None if is_announced else look_again(store, fitted.campaign, params.source, day, arrival, datetime.now(UTC))
     if found and not found.settled:
-        return {"state": "waiting", "detail": found.why}
+        return {"state": WAITING, "detail": found.why}
     parameters = scoring_parameters(store, fitted, params, day, arrival, runtime)
     if not is_deployed(DEPLOYED):
         return score_in_place(parameters)
@@ -132,7 +172,9 @@ def care_for(
         return scored
     key = scoring_key(store, fitted.campaign, day, fit, params.source)
     run = send(DEPLOYED, parameters, key, after_failure=is_announced)
-    return {"state": (run.state and run.state.name) or "unknown", "detail": f"flow run {run.name} ({run.id})"}
+    if found and has_failed(run) and is_worth_another(run, found):
+        run = send(DEPLOYED, parameters, key)
+    return row_of(run)
 
 
 def scored_row(store: Store, campaign: str, day: date, fit: str, source: AnySource) -> Row | None:
@@ -157,11 +199,37 @@ def scored_row(store: Store, campaign: str, day: date, fit: str, source: AnySour
 
 
 def score_in_place(parameters: dict[str, Any]) -> Row:
-    """Score a date in this process, and return its state and detail."""
-    state = score_acquisition(**parameters, return_state=True)
-    if state.is_completed():
-        return {"state": "scored", "detail": IN_PLACE}
-    return {"state": FAILED, "detail": str(state.result(raise_on_failure=False))}
+    """Score a date in this process, return its state and detail, and raise what ends it."""
+    score_acquisition(**parameters)
+    return {"state": "scored", "detail": IN_PLACE}
+
+
+def has_failed(run: FlowRun) -> bool:
+    """Return whether a scoring run has ended without results and will not begin again by itself."""
+    return is_over(run, begins_again=True) and not (run.state and run.state.is_completed())
+
+
+def is_worth_another(run: FlowRun, found: Arrival) -> bool:
+    """Return whether the settled files of a date have changed since its run failed, or had not settled for it."""
+    if run.state is None or UNSETTLED in (run.state.message or ""):
+        return True
+    return found.since is not None and found.since > run.state.timestamp
+
+
+def row_of(run: FlowRun) -> Row:
+    """Return the state and detail of a date that a flow run scores.
+
+    Raises
+    ------
+    ToldError : the run has failed.
+    """
+    state, named = run.state, f"flow run {run.name} ({run.id})"
+    said = (state and state.message) or ""
+    if has_failed(run):
+        reason = said.removeprefix("Flow run encountered an exception: ") or (state.name if state else "")
+        raise ToldError(f"{reason}\n{named}")
+    is_waiting = is_put_off(state)
+    return {"state": (state and state.name) or "unknown", "detail": f"{said}\n{named}" if is_waiting else named}
 
 
 def scoring_parameters(

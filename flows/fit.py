@@ -12,6 +12,7 @@ from prefect.concurrency.sync import concurrency
 
 from flows.judgement import explain
 from flows.parameters import CampaignParams
+from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
@@ -34,6 +35,7 @@ SLOT_LEASE = 60  # seconds before the server frees the slot of a killed run; a r
 
 
 @flow(name="fit-and-explain", flow_run_name=run_name, on_running=[tag_run])
+@put_off_by_faults
 def fit_and_explain(
     params: CampaignParams, store: str, artifacts: dict[str, ArtifactRef], runtime: Runtime = DEFAULT_RUNTIME
 ) -> None:

@@ -17,6 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
+from flows.running.faults import put_off_by_faults
 from flows.running.labels import label_run
 from flows.running.names import Subject, artifact_key, subject_of
 from storage.artifacts import Store
@@ -27,6 +28,7 @@ POST_SECONDS = 10  # timeout of a request to the webhook
 
 
 @flow(name="note-failure", flow_run_name="note {state} of {name}")
+@put_off_by_faults
 def note_failure(store: str, flow_run_id: str, name: str, state: str, message: str, url: str) -> None:
     """Log that a flow run went wrong, append it to the store's list of notices, and post it to the webhook.
 

@@ -20,6 +20,10 @@ class InputError(ValueError):
         return f"{self.found}\n  rule: {self.rule}\n  remedy: {self.remedy}"
 
 
+class AwayError(InputError):
+    """Report a place that is not there now: a wrong path, or a share or server that will be there again."""
+
+
 class ArtifactError(RuntimeError):
     """Report an artefact that is missing, incomplete or damaged. The message names the artefact and the file."""
 

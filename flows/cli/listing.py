@@ -11,6 +11,7 @@ from storage.errors import ArtifactError, InputError
 from storage.records.acquisitions import AcquisitionRecord, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.notices import NOTICES
+from storage.records.obstacles import waiting_for_person
 
 PROGRAM = "harvest-reliability"
 # First kind of artefact that a table of a campaign's parameters changes; all that follow in `STEPS` are then new.
@@ -37,7 +38,9 @@ STEPS = (
 
 
 def list_store(store: Store) -> dict[str, Any]:
-    """Return a store's campaigns with their dates and fits, broken promises, damaged records, and notices of failures.
+    """Return a store's campaigns with their dates and fits, and what needs a person.
+
+    These are dates that wait for a person, broken promises, damaged records, and notices of failures.
 
     Raises
     ------
@@ -71,7 +74,14 @@ def list_store(store: Store) -> dict[str, Any]:
     for row in rows:
         row["is_current"] = present.get(row["campaign"], row["fit"]) == row["fit"]
     rows.sort(key=lambda row: (row["campaign"], row["date"], row["is_current"]))
-    return {"store": str(store.root), "dates": rows, "broken": broken, "problems": problems, "failures": failures}
+    return {
+        "store": str(store.root),
+        "dates": rows,
+        "waiting": list(waiting_for_person(store)),
+        "broken": broken,
+        "problems": problems,
+        "failures": failures,
+    }
 
 
 def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:

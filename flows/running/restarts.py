@@ -1,5 +1,6 @@
 """Decide which flow runs are restarted after they have ended, and how often."""
 
+from datetime import timedelta
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -9,6 +10,8 @@ from storage.errors import InputError
 
 # Most starts of one flow run. Restarts of a host need a few; a run that crashes by itself would never stop.
 MAX_RUNS = 10
+FIRST_PAUSE = timedelta(minutes=2)  # before the second start after a passing fault; doubled before each further one
+PATIENCE = FIRST_PAUSE * (2 ** (MAX_RUNS - 1) - 1)  # from the first to the last start: 17 hours
 # Parts of the message of a run that failed because the server was away. A new Prefect client does not retry, so the run
 # itself is restarted.
 LOST_SERVER = tuple(
@@ -42,7 +45,7 @@ def refuse_endless_restarts() -> None:
     n_runs = flow_run.run_count
     if n_runs > MAX_RUNS:
         raise InputError(
-            f"This is start {n_runs} of one flow run, and every start before it crashed",
+            f"This is start {n_runs} of one flow run, and every start before it crashed or met a fault",
             f"A flow run is started at most {MAX_RUNS} times",
             "find what kills it (memory, disk, the host) in the worker's log, then start a new flow run",
         )

@@ -20,6 +20,7 @@ from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.running.errors import RunFailedError
+from flows.running.faults import begin_at, is_put_off
 from flows.running.names import name_of, subject_of
 from flows.running.restarts import MAX_RUNS, is_begun_again
 
@@ -96,11 +97,14 @@ def send(
     ----------
     key : words for people, then a space and a digest.
     begins_again : whether automations restart crashed runs of the deployment.
-    after_failure : whether a new run follows one that failed, was cancelled, or crashed for good.
+    after_failure : whether a new run follows one that failed, was cancelled, or crashed for good. A run that was put
+        off by a fault then begins at once.
     """
     runs = find_runs(key)
     number = max(runs, default=0)
     if latest := runs.get(number):
+        if after_failure and is_put_off(latest.state):
+            return latest.model_copy(update={"state": begin_at(latest.id, datetime.now(UTC), "asked for again")})
         is_complete = latest.state is not None and latest.state.is_completed()
         if not is_over(latest, begins_again) or not (is_complete or after_failure):
             return latest

@@ -155,7 +155,7 @@ def read_acquisition(path: Place) -> AcquisitionRecord:
     try:
         record = AcquisitionRecord.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {error}") from None
+        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {error}") from error
     said, place = (record.campaign, record.date.isoformat(), record.fit), (*path.parts[-3:-1], path.stem)
     if said != place:
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")

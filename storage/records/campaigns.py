@@ -1,11 +1,13 @@
 """Write and read campaign records: which artefacts a campaign's last complete run consists of."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Store
-from storage.errors import ArtifactError, InputError
+from storage.errors import ArtifactError, AwayError, InputError
+from storage.places.faults import is_away
 from storage.places.files import Place, write_atomically
 
 
@@ -51,11 +53,18 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     Raises
     ------
     InputError : the store has no complete run of this campaign.
+    AwayError : the store's folder is missing or empty.
     ArtifactError : the record is damaged.
     """
     folder = store.root / "campaigns"
     path = folder / f"{campaign}.json"
     if not path.is_file():
+        if isinstance(store.root, Path) and is_away(store.root):
+            raise AwayError(
+                f"There is no store in {store.root}: the folder is missing or empty",
+                "The store must hold a complete run of the campaign",
+                "mount the share that it lies on, run the campaign first, or give another --store",
+            )
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise InputError(
             f"There is no record of {campaign!r} in {store.root}; campaigns there: {known}",

@@ -158,7 +158,7 @@ def read_checked_file(path: Place) -> CheckedFile:
     try:
         record = CheckedFile.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of checked plants: {error}") from None
+        raise ArtifactError(f"{path} cannot be read as the record of checked plants: {error}") from error
     said = (record.campaign, record.date.isoformat(), record.sha256[:DIGEST_DIGITS])
     if said != (*path.parts[-3:-1], path.stem.rpartition("-")[2]):
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")

@@ -83,7 +83,7 @@ def read_review(path: Place) -> Review:
     try:
         review = Review.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as a review: {error}") from None
+        raise ArtifactError(f"{path} cannot be read as a review: {error}") from error
     if (review.campaign, review.scores.digest) != (path.parent.name, path.stem):
         raise ArtifactError(f"{path} is the review of {review.scores} of {review.campaign}")
     return review

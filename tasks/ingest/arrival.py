@@ -8,7 +8,7 @@ awaited, and why.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, TypedDict
 
@@ -19,6 +19,7 @@ from prefect.tasks import Task
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from storage.artifacts import Store
+from storage.places.faults import is_passing
 from storage.records.arrivals import read_arrival, write_arrival
 from tasks.ingest.date_files import Look, date_files, holds_marker, look_at
 from tasks.ingest.params import ArrivalParams
@@ -47,10 +48,16 @@ class Watch(BaseModel):
 
 @dataclass(frozen=True)
 class Arrival:
-    """Whether a date is complete, and why or why not in one sentence."""
+    """Whether a date is complete, and why or why not in one sentence.
+
+    Attributes
+    ----------
+    since : first look that found the files as they are now; None for a source without files.
+    """
 
     settled: bool
     why: str
+    since: datetime | None = field(default=None, compare=False)
 
 
 def same_since(before: Look | None, since: datetime | None, look: Look, now: datetime) -> datetime:
@@ -108,7 +115,8 @@ def look_again(
 
     Raises
     ------
-    InputError : the source's root is no folder, or the source refuses its settled files.
+    AwayError : the source's root is missing or empty.
+    InputError : the source refuses its settled files.
     OSError : the disk or the network share does not answer.
     """
     root_name: str | None = getattr(source, "root", None)
@@ -121,7 +129,9 @@ def look_again(
     kept = Watch(look=look, since=same_since(before, since, look, now))
     write_arrival(store, campaign, day, kept.model_dump(mode="json"))
     found = judge_arrival(before, since, look, now, params, marker, holds_marker(files, marker, day))
-    return Arrival(False, NOTHING_YET) if found.settled and not _is_listed(source, day) else found
+    if found.settled and not _is_listed(source, day):
+        found = Arrival(False, NOTHING_YET)
+    return replace(found, since=kept.since)
 
 
 def _read_watch(store: Store, campaign: str, day: date) -> Watch | None:
@@ -146,8 +156,9 @@ class ArrivalOptions(TypedDict):
 
 
 def retry_until_settled(awaiting: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Return whether to retry: if files have not settled or after a transient I/O error, never after bad input."""
-    return isinstance(state.result(raise_on_failure=False), NotSettled) or retry_on_passing_fault(awaiting, run, state)
+    """Return whether to retry: if files have not settled, or the source or the store is away, never after bad input."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, NotSettled) or is_passing(error) or retry_on_passing_fault(awaiting, run, state)
 
 
 def arrival_options(params: ArrivalParams) -> ArrivalOptions:
@@ -175,7 +186,8 @@ def await_arrival(store: str, campaign: str, date: date, source: AnySource, para
     Raises
     ------
     NotSettled : the date is not known to be complete; the message says what is missing or was still changing.
-    InputError : the source's root is no folder, or the source refuses its settled files.
+    AwayError : the source's root is missing or empty.
+    InputError : the source refuses its settled files.
     """
     found = look_again(Store(store), campaign, source, date, params, datetime.now().astimezone())
     if not found.settled:

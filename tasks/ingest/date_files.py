@@ -14,7 +14,7 @@ from storage.artifacts import content_digest
 from storage.errors import InputError
 from storage.records.acquisitions import DateFiles
 from tasks.sources.contract import Source
-from tasks.sources.files import IMAGE_SUFFIXES, folders_once
+from tasks.sources.files import IMAGE_SUFFIXES, folders_once, refuse_away
 
 # Date in a file's or folder's name. Only years of 19xx and 20xx count, as long serial numbers are no dates.
 DATE_IN_NAME = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d)")
@@ -102,6 +102,7 @@ def date_files(root: Path, day: date) -> dict[str, FileStamp]:
 
     Raises
     ------
+    AwayError : the root is missing or empty, or went away during the look.
     OSError : the disk or the network share does not answer.
     """
     found: dict[str, FileStamp] = {}
@@ -113,6 +114,7 @@ def date_files(root: Path, day: date) -> dict[str, FileStamp]:
             named = above | dates_in([name])
             if (not named or day in named) and (stamp := _file_stamp(Path(folder, name))) is not None:
                 found["/".join((*parts, name))] = stamp
+    refuse_away(root)
     return dict(sorted(found.items()))
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from storage.errors import InputError
+from storage.errors import AwayError, InputError
+from storage.places.faults import SILENT, is_away, is_passing
 
 # What the process may do counts, not its user: a service without rights may have been granted that of reading.
 AS_THE_PROCESS = os.access in os.supports_effective_ids
@@ -72,14 +73,46 @@ def find_root(root: str) -> Path:
 
     Raises
     ------
-    InputError : there is no such folder.
+    AwayError : there is no such folder, or it is empty.
+    OSError : the disk or the network share does not answer, or the folder may not be read.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise InputError(
-            f"There is no folder {folder.absolute()}", "The root of a source must be a folder", "correct `root`"
+        raise AwayError(
+            f"There is no folder {folder.absolute()}",
+            "The root of a source must be a folder",
+            "correct `root`, or mount the share that it lies on",
         )
+    refuse_away(folder)
     return folder.resolve()
+
+
+def refuse_away(root: Path) -> None:
+    """Refuse a root without any entry: a share that is not mounted leaves an empty folder.
+
+    Raises
+    ------
+    AwayError : the folder is missing or empty.
+    OSError : the disk or the network share does not answer, or the folder may not be read.
+    """
+    if is_away(root):
+        raise AwayError(
+            f"The folder {root.absolute()} is empty",
+            "The root of a source must hold its files",
+            "correct `root`, or mount the share that it lies on",
+        )
+
+
+def raise_if_passing(error: Exception) -> None:
+    """Raise an error of the system that may pass, because nobody knows then whether the file itself is damaged."""
+    if isinstance(error, OSError) and error.errno is not None and is_passing(error):
+        raise error
+
+
+def raise_if_silent(error: Exception) -> None:
+    """Raise an error of a disk or share that does not answer; a file that is missing or closed is told by its name."""
+    if isinstance(error, OSError) and error.errno in SILENT:
+        raise error
 
 
 def folders_once(root: Path, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -109,6 +142,7 @@ def walk_files(root: Path) -> FoundFiles:
 
     Raises
     ------
+    AwayError : the root went away during the walk.
     OSError : the disk or the network share does not answer.
     """
     files: list[Path] = []
@@ -133,6 +167,7 @@ def walk_files(root: Path) -> FoundFiles:
                 files.append(path)
             else:
                 faulty.append(FaultyFile(path, shown_path(path, root), *fault))
+    refuse_away(root)  # folders that vanish during the walk are passed over, but not all of them
     return FoundFiles(tuple(sorted(files)), tuple(sorted(faulty, key=lambda one: one.shown)), passed_by)
 
 

@@ -13,7 +13,14 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.parameters import Params
 from tasks.sources.contract import FileLook, ReadImage, SourceImage, UnreadableImage, read_one_by_one
-from tasks.sources.files import ADVICE, UNREAD_SUFFIXES, digest_file, is_photograph, without_folders
+from tasks.sources.files import (
+    ADVICE,
+    UNREAD_SUFFIXES,
+    digest_file,
+    is_photograph,
+    raise_if_passing,
+    without_folders,
+)
 
 if TYPE_CHECKING:  # importing numpy takes a fifth of the time of an early error
     import numpy as np
@@ -92,6 +99,7 @@ def read_rgb(path: Path) -> "NDArray[np.uint8]":
     ------
     UnreadableImage : the file is damaged, truncated, too large, of a format that is not read, or of a mode that cannot
         be converted to 8-bit RGB (16 bits, float, CMYK). The message names the file without its folders.
+    OSError : the disk or the network share does not answer. Nobody knows then whether the file is damaged.
     """
     import numpy as np
 
@@ -106,8 +114,10 @@ def read_rgb(path: Path) -> "NDArray[np.uint8]":
         return read_raster(path)
     except UnreadableImage:
         raise
-    # Pillow's decoders raise many kinds of exceptions on damaged bytes, among them SyntaxError and struct.error.
+    # Pillow's decoders raise many kinds of exceptions on damaged bytes, among them SyntaxError and struct.error, and
+    # OSErrors without a number.
     except Exception as error:
+        raise_if_passing(error)
         raise UnreadableImage(f"{path.name}: {type(error).__name__}: {without_folders(path, error)}") from error
 
 
@@ -162,7 +172,12 @@ def find_orientation(image: Image.Image) -> int:
 
 
 def look_at_file(path: Path) -> FileLook | None:
-    """Return size and remarks of an image file by its header; None if it has none that can be read."""
+    """Return size and remarks of an image file by its header; None if it has none that can be read.
+
+    Raises
+    ------
+    OSError : the disk or the network share does not answer.
+    """
     try:
         refuse_format(path)
         with open_image(path) as image:
@@ -172,7 +187,8 @@ def look_at_file(path: Path) -> FileLook | None:
             flags = () if orientation == 1 else ("turned",)
     except UnidentifiedImageError:
         return look_at_raster(path)
-    except Exception:  # whatever is wrong is found and described when the file is read
+    except Exception as error:  # whatever is wrong is found and described when the file is read
+        raise_if_passing(error)
         return None
     return FileLook(width, height, path.stat().st_size, flags, is_raw)
 

@@ -22,7 +22,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from tasks.sources.contract import UnreadableImage
-from tasks.sources.files import ADVICE, digest_file, without_folders
+from tasks.sources.files import ADVICE, digest_file, raise_if_passing, without_folders
 from tasks.sources.remote import RemoteFile
 
 # Lock for the process-wide filters of `warnings`: two threads that set them in parallel may leave them changed.
@@ -53,6 +53,7 @@ def telling_faults(file: RasterFile) -> Generator[None]:
     Raises
     ------
     UnreadableImage : the file is damaged.
+    OSError : the disk or the network share does not answer.
     InputError : the file lies on a server. Nobody knows then whether it is damaged, so no plant is left out.
     """
     try:
@@ -65,7 +66,17 @@ def telling_faults(file: RasterFile) -> Generator[None]:
     except (RasterioError, OSError) as error:
         if isinstance(file, RemoteFile):
             file.refuse_to_go_on(error)
+        refuse_silent(file)
         raise UnreadableImage(f"{file.name}: {without_folders(file, error)}") from error
+
+
+def refuse_silent(file: Path) -> None:
+    """Raise the system's error of a file on a disk or share that does not answer, which GDAL tells in words alone."""
+    try:
+        with file.open("rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        raise_if_passing(error)
 
 
 def open_dataset(file: RasterFile) -> DatasetReader:

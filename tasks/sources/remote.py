@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from storage.errors import InputError
+from storage.errors import AwayError, InputError
 
 SCHEMES = ("s3://", "https://", "http://")
 OPTIONS = {"endpoint", "region"}  # options of an address in a bucket, after the question mark
@@ -114,7 +114,7 @@ class RemoteFile:
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for a bucket, or copy the file below source.root",
             ) from None
         except OSError as error:
-            raise InputError(
+            raise AwayError(
                 f"The orthophoto {error} cannot be reached",
                 "A server that orthophotos are read from must answer while they are read",
                 "check the address and the connection, then run the same command again",

@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 from storage.errors import InputError
+from tasks.sources.files import raise_if_silent
 from tasks.sources.workbooks import OTHER_SPREADSHEETS, WORKBOOKS, DateText, Row, read_sheet
 
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
@@ -44,10 +45,12 @@ def read_text(path: Path) -> str:
     Raises
     ------
     InputError : the file is missing or not UTF-8.
+    OSError : the disk or the network share does not answer.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        raise_if_silent(error)
         raise InputError(
             f"{path} cannot be read: {error}",
             "A text file must be readable as UTF-8",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from storage.errors import InputError
+from tasks.sources.files import raise_if_silent
 from tasks.sources.matching import name_some
 
 if TYPE_CHECKING:  # importing openpyxl takes a quarter of a second, and most tables are no workbooks
@@ -67,6 +68,7 @@ def refuse_other_kinds(path: Path) -> None:
         with path.open("rb") as file:
             first = file.read(len(CONTAINER))
     except OSError as error:
+        raise_if_silent(error)
         raise InputError(f"{path} cannot be read: {error}", "A table must be a file", "correct the path") from error
     if first == CONTAINER:
         raise InputError(

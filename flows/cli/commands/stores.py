@@ -99,7 +99,7 @@ def collect_garbage(
 
 @app.command("list")
 def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """List a store's campaigns with their dates and fits, what is outside or incomplete, and what failed or is broken.
+    """List a store's campaigns with their dates and fits, what is outside or incomplete, and what needs a person.
 
     A date is `fitted` if its campaign learned from it, and `scored` if a fit was applied to it. It is outside if its
     images differ from those that the fit was validated on. It is incomplete if far fewer plants have a picture than
@@ -125,6 +125,9 @@ def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = Fal
         earlier = "" if row["is_current"] else "  (an earlier fit)"
         incomplete = f"  incomplete: {row['incomplete']}" if row["incomplete"] else ""
         print(f"  {row['date']}  {row['made_by']:6}  fit {row['fit'][:8]}{earlier}{outside}{incomplete}")
+    for one in found["waiting"]:
+        why = one["why"].replace("\n", "\n    ")
+        print(f"WAITING FOR A PERSON {one['campaign']} {one['date']} since {one['since']}: {why}")
     for problem in found["problems"]:
         print(f"DAMAGED {problem}")
     for one in found["failures"]:

@@ -15,6 +15,7 @@ from prefect.states import Completed, Failed
 from flows import discover
 from flows.acquisition import score_acquisition
 from flows.discover import IN_PLACE, DiscoveryError, discover_acquisitions, scoring_key
+from flows.running.obstacles import AGAIN, PERSON
 from flows.running.sending import find_runs
 from storage.artifacts import Store
 from storage.records.acquisitions import (
@@ -25,6 +26,7 @@ from storage.records.acquisitions import (
     write_acquisition,
 )
 from storage.records.campaigns import CampaignRecord
+from storage.records.obstacles import waiting_for_person
 from storage.tables import ACQUISITIONS, PLANTS
 from storage.tables.rows import rows_of
 from storage.verify import verify_store
@@ -61,7 +63,7 @@ class TestDiscovery:
         spoil(root, BAD)
         *_, last = arrive(whole, root, LATE, slice(0, 4))
         partial = last.rename(last.with_suffix(".png.part"))
-        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "waiting")]
+        assert self.look(store) == [(str(BAD), PERSON), (str(NEW), "scored"), (str(LATE), "waiting")]
         assert "may be bad" in self.details[str(BAD)] and "in place" in self.details[str(NEW)]
         assert self.details[str(LATE)].startswith("a file is being copied") and partial.name in self.details[str(LATE)]
         assert shown_dates()[1:] == [
@@ -91,11 +93,16 @@ class TestDiscovery:
         (record,) = (store / "acquisitions/watched" / str(BAD)).iterdir()
         whole_record = record.read_bytes()
         record.write_bytes(b"{")
-        assert self.look(store) == [(str(BAD), "failed"), (str(NEW), "scored"), (str(LATE), "scored")]
-        assert self.details[str(BAD)].startswith(f"{record} cannot be read as the record of a scored date")
-        *_, last = flow_runs("discover watched")
-        assert last.state_name == "Failed" and last.state is not None
-        assert f"1 of 3 dates failed:\n{BAD}: {record} cannot be read" in (last.state.message or "")
+        for state in ("Failed", "Completed"):  # it is told once
+            assert self.look(store) == [(str(BAD), PERSON), (str(NEW), "scored"), (str(LATE), "scored")]
+            assert self.details[str(BAD)].startswith(f"{record} cannot be read as the record of a scored date")
+            *_, last = flow_runs("discover watched")
+            assert last.state_name == state and last.state is not None
+            said = f"1 of 3 dates have begun to wait for a person:\n{BAD}: {record} cannot be read"
+            assert (said in (last.state.message or "")) == (state == "Failed")
+            assert [row["date"] for row in waiting_for_person(Store(store)) if row["campaign"] == "watched"] == [
+                str(BAD)
+            ]
         record.write_bytes(whole_record)
 
         # Files of a scored date that a loss of power left empty are made again.
@@ -183,8 +190,11 @@ class TestDiscovery:
         (first,) = runs()
         assert {"campaign:sent", f"date:{NEW}"} <= {*first.tags} and first.name == f"score sent {NEW}"
         assert str(first.id) in self.details[str(NEW)]
-        end(first, Failed())
-        assert self.look(store, campaign="sent") == [(str(NEW), "Failed")]
+        end(first, Failed(message="Flow run encountered an exception: InputError: bad files"))
+        for _ in range(2):  # its own run has told it
+            assert self.look(store, campaign="sent") == [(str(NEW), PERSON)]
+            assert self.details[str(NEW)] == f"InputError: bad files\nflow run {first.name} ({first.id})\n{AGAIN}"
+            assert flow_runs("discover sent")[-1].state_name == "Completed"
         assert self.look(store, campaign="sent", date=NEW) == [(str(NEW), "Scheduled")]
         _, second = runs()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import yaml
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import AwaitingConcurrencySlot, AwaitingRetry, Running, Scheduled
@@ -17,6 +18,7 @@ from deployments.runs import Ended
 from deployments.setup import work_queues
 from storage.artifacts import Store
 from storage.records.notices import keep_notice
+from storage.records.obstacles import SOURCE, Obstacle, write_obstacles
 from tests.support.repository import ROOT
 from tests.support.store_history import DAYS, History
 
@@ -38,7 +40,13 @@ def test_dates_notices_and_room_of_a_store(tmp_path: Path) -> None:
     history.fit()
     history.score()
     keep_notice(history.store, {"time": "2026-11-30T10:00:00", "id": "1", "message": "it failed"})
+    bad = Obstacle(since=NOW, why="bad files", is_passing=False, needs_person=True)
+    away = Obstacle(since=NOW, why="no folder", is_passing=True, needs_person=False)
+    source = bad.model_copy(update={"why": "two dates of one name"})
+    write_obstacles(history.store, "field", {"2026-11-29": bad, "2026-11-30": away, SOURCE: source})
     found = {one.name: one for one in store_gauges(history.store)}
+    waiting = [(one.labels, one.value) for one in found["harvest_dates_waiting_for_person"].samples]
+    assert waiting == [({"campaign": "field"}, 1)]
     dates = {(one.labels["campaign"], one.labels["made_by"]): one.value for one in found["harvest_dates"].samples}
     assert dates == {("field", "fitted"): 1, ("field", "scored"): 1}  # by the present fit
     assert [one.value for one in found["harvest_notices"].samples] == [1]
@@ -48,7 +56,11 @@ def test_dates_notices_and_room_of_a_store(tmp_path: Path) -> None:
     assert found["harvest_store_free_bytes"].samples[0].value > 0
 
 
-def test_a_store_without_a_campaign_is_no_fault(tmp_path: Path) -> None:
+def test_a_store_without_a_campaign_is_no_fault_but_one_that_is_not_mounted_is(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(OSError, match="missing or empty"):
+            list(store_gauges(Store(folder)))
+    (tmp_path / "reports").mkdir()
     found = {one.name: [sample.value for sample in one.samples] for one in store_gauges(Store(tmp_path))}
     assert found["harvest_dates"] == [] and found["harvest_notices"] == [0]
 
@@ -149,6 +161,7 @@ def test_labels_are_escaped(tmp_path: Path) -> None:
 def test_alerts_name_numbers_that_are_there(tmp_path: Path) -> None:
     rules = yaml.safe_load((ROOT / "deployments" / "alerts.yaml").read_text())["groups"][0]["rules"]
     named = set(re.findall(r"harvest_\w+", " ".join(rule["expr"] for rule in rules)))
+    (tmp_path / "reports").mkdir()
     health = Health(Store(tmp_path))
     known = {one.name for one in (*health.collect(), *store_gauges(health.store), *server_gauges({}, (), (), NOW))}
     assert len(rules) == 3 and named <= known

@@ -13,6 +13,7 @@ from storage.errors import ArtifactError, InputError
 from storage.records.acquisitions import AcquisitionRecord, fit_digest, write_acquisition
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.records.notices import keep_notice
+from storage.records.obstacles import Obstacle, write_obstacles
 from tests.support.local_stores import local
 from tests.support.report_campaign import DAYS, FakeCampaign
 from tests.unit.flows.cli.test_main import main
@@ -54,7 +55,12 @@ def test_dates_fits_and_failures(
         )
         write_acquisition(campaign.store, scored)
     keep_notice(campaign.store, {"time": "2021-09-11", "id": "1", "flow_run": "score x", "message": "no disk"})
+    since = datetime.datetime(2021, 9, 12, tzinfo=datetime.UTC)
+    bad = Obstacle(since=since, why="bad files\nannounce it", is_passing=False, needs_person=True)
+    write_obstacles(campaign.store, "field2-2021", {"2021-09-12": bad})
     found = json.loads(shown(monkeypatch, capsys, campaign, "list", "--json"))
+    waiting = {"campaign": "field2-2021", "date": "2021-09-12", "since": "2021-09-12T00:00:00+00:00", "why": bad.why}
+    assert found["waiting"] == [waiting]
     rows = [(row["date"], row["made_by"], row["fit"], row["is_current"], row["outside"]) for row in found["dates"]]
     assert rows == [
         (DAYS[0], "fitted", fit, True, ["gradcam"]),
@@ -68,6 +74,8 @@ def test_dates_fits_and_failures(
     assert f"2021-09-10  scored  fit {fit[:8]}  incomplete: 21 of 120 expected plants" in text
     assert f"{DAYS[0]}  fitted  fit {fit[:8]}  outside by gradcam" in text and "(an earlier fit)" in text
     assert "failed: 2021-09-11 score x: no disk" in text
+    said = "WAITING FOR A PERSON field2-2021 2021-09-12 since 2021-09-12T00:00:00+00:00: bad files\n    announce it\n"
+    assert said in text
 
 
 def test_a_damaged_record_is_told(

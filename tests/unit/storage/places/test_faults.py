@@ -1,18 +1,21 @@
-"""Places that cannot take a file: what was written, where, why, and how much room there is."""
+"""Faults that may pass, and places that cannot take a file: what was written, where, why, how much room there is."""
 
 import errno
 import pickle
 import resource
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from storage.artifacts import Recipe, Store
-from storage.places.faults import WriteError, free_bytes, writing
+from storage.artifacts import ArtifactRef, Recipe, Store
+from storage.errors import ArtifactError, AwayError, InputError
+from storage.places.faults import WriteError, free_bytes, is_away, is_passing, writing
 from storage.places.files import write_atomically
+from storage.records.acquisitions import read_acquisition
+from storage.records.campaigns import read_record
 from storage.tables import REJECTED
 from storage.tables.parquet import rows_to_columns, write_table
 
@@ -82,3 +85,56 @@ def test_the_message_reaches_another_process() -> None:
 def test_free_bytes_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
     found = [free_bytes(tmp_path / "a/b"), shutil.disk_usage(tmp_path).free]
     assert abs(found[0] - found[1]) < 10**9 and found[0] > 0
+
+
+SILENT = Path("/proc/self/mem")  # its first page is never mapped, so a read of it fails as that of a failing disk (EIO)
+
+
+def error_of(act: Callable[[], object]) -> BaseException:
+    with pytest.raises(Exception) as raised:  # noqa: PT011
+        act()
+    return raised.value
+
+
+@pytest.mark.skipif(not SILENT.exists(), reason="this system has no /proc")
+def test_a_disk_that_does_not_answer_may_again(tmp_path: Path) -> None:
+    record = tmp_path / "acquisitions/field/2021-08-23/fit.json"
+    record.parent.mkdir(parents=True)
+    record.symlink_to(SILENT)
+    ref = ArtifactRef(kind="images", digest="0")
+    manifest = Store(tmp_path).folder(ref) / "manifest.json"
+    assert isinstance(manifest, Path)
+    manifest.parent.mkdir(parents=True)
+    manifest.symlink_to(SILENT)
+    errors = [error_of(SILENT.read_bytes), error_of(lambda: read_acquisition(record))]
+    errors.append(error_of(lambda: Store(tmp_path).open(ref)))
+    assert [type(one) for one in errors] == [OSError, ArtifactError, OSError]
+    assert [is_passing(one) for one in errors] == [True] * 3
+    for damaged in (record, manifest):
+        damaged.unlink()
+        damaged.write_text("{")
+    errors = [error_of(lambda: read_acquisition(record)), error_of(lambda: Store(tmp_path).open(ref))]
+    assert [(type(one), is_passing(one)) for one in errors] == [(ArtifactError, False)] * 2
+
+
+def test_what_may_pass_and_what_needs_a_person(tmp_path: Path) -> None:
+    away, wrong = AwayError("a", "b", "c"), InputError("a", "b", "c")
+    passing = [
+        OSError(number, "") for number in (errno.ENOSPC, errno.ESTALE, errno.ENOTCONN, errno.EACCES, errno.ENOENT)
+    ]
+    passing += [away, WriteError(errno.EROFS, "full"), OSError("s3://bucket: error sending request")]
+    passing += [ExceptionGroup("", [away, passing[0]]), pickle.loads(pickle.dumps(away))]
+    for_a_person = [wrong, OSError(errno.EFBIG, ""), OSError(errno.EINVAL, ""), PermissionError("s3://bucket: 403")]
+    for_a_person += [ValueError(), ArtifactError("never finished"), ExceptionGroup("", [away, wrong])]
+    assert [is_passing(one) for one in passing] == [True] * len(passing)
+    assert [is_passing(one) for one in for_a_person] == [False] * len(for_a_person)
+
+
+def test_a_store_that_is_not_mounted_is_no_store_without_the_campaign(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    errors = [error_of(lambda: read_record(store, "field"))]
+    (tmp_path / "store").mkdir()
+    errors.append(error_of(lambda: read_record(store, "field")))
+    assert [(type(one), is_away(tmp_path / "store")) for one in errors] == [(AwayError, True)] * 2
+    (tmp_path / "store/reports").mkdir()
+    assert type(error_of(lambda: read_record(store, "field"))) is InputError and not is_away(tmp_path / "store")

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State, StateType, TaskRun
 from pydantic import ValidationError
 
 from storage.artifacts import Store
-from storage.errors import InputError
+from storage.errors import AwayError, InputError
 from storage.records.arrivals import arrival_path, read_arrival, write_arrival
 from tasks.ingest.arrival import (
     NOTHING_YET,
@@ -373,10 +373,20 @@ class TestLookAgain:
         found = look_again(Store(tmp_path / "store"), "field2", SyntheticSource(), DAY, PARAMS, NOON)
         assert found.settled and not (tmp_path / "store").exists()
 
-    def test_a_root_that_is_not_there_is_a_mistake(self, tmp_path: Path) -> None:
-        source = GrowliFlowerSource(root=str(tmp_path / "absent"))
-        with pytest.raises(InputError, match="no folder"):
-            look_again(Store(tmp_path / "store"), "field2", source, DAY, PARAMS, NOON)
+    def test_a_share_that_is_not_mounted_is_no_look(self, watcher: Watcher) -> None:
+        """Its mount point is missing or empty. What was seen before is kept, and counts when the share is back."""
+        put(watcher.root, plant(1))
+        assert not watcher.look(0).settled
+        share = watcher.root.rename(watcher.root.with_name("unmounted"))
+        with pytest.raises(AwayError, match="There is no folder"):
+            watcher.look(30)
+        watcher.root.mkdir()
+        with pytest.raises(AwayError, match="is empty"):
+            watcher.look(30)
+        watcher.root.rmdir()
+        share.rename(watcher.root)
+        found = watcher.look(60)
+        assert found.settled and found.since == NOON
 
 
 def failed_with(error: Exception) -> State[Any]:

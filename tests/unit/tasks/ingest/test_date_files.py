@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.errors import AwayError
 from storage.records.acquisitions import DateFiles
 from tasks.ingest.date_files import (
     FileStamp,
@@ -132,7 +133,8 @@ class TestDateFiles:
 
         monkeypatch.setattr(Path, "stat", vanishing)
         assert set(date_files(tmp_path, DAY)) <= {"b.png"}
-        assert date_files(tmp_path / "gone", DAY) == {}
+        with pytest.raises(AwayError, match="is empty"):
+            date_files(tmp_path / "gone", DAY)
 
     def test_a_share_that_does_not_answer_is_not_an_empty_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

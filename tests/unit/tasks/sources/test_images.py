@@ -16,6 +16,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from tasks.sources.contract import FileLook, UnreadableImage
 from tasks.sources.images import is_image_file, look_at_file, read_rgb
 from tasks.sources.raster import read_crop, read_raster
+from tasks.sources.text_tables import read_text
+from tasks.sources.workbooks import refuse_other_kinds
 
 HEIGHT, WIDTH = 24, 40
 
@@ -253,3 +255,33 @@ class TestNoImages:
     def test_other_files_are_no_images(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_text("words")
         assert not is_image_file(tmp_path / name)
+
+
+SILENT = Path("/proc/self/mem")  # its first page is never mapped, so a read of it fails as that of a failing disk (EIO)
+
+
+@pytest.mark.skipif(not SILENT.exists(), reason="this system has no /proc")
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("a.png", read_rgb),
+        ("a.png", look_at_file),
+        ("a.tif", read_raster),
+        ("a.tif", lambda path: read_crop(path, (5, 5), 4)),
+        ("a.csv", read_text),
+        ("a.xlsx", refuse_other_kinds),
+    ],
+)
+def test_a_file_on_a_disk_that_does_not_answer_is_not_damaged(
+    name: str, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    (tmp_path / name).symlink_to(SILENT)
+    with pytest.raises(OSError, match="Input/output error"):
+        read(tmp_path / name)
+
+
+def test_an_image_on_a_share_that_was_unmounted_is_not_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_rgb(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError):
+        read_raster(tmp_path / "a.tif")

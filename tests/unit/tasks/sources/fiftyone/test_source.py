@@ -343,5 +343,6 @@ def test_malformed_json_stops(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_without_samples_file_it_stops(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     with pytest.raises(InputError, match=r"samples\.json"):
         read(tmp_path)

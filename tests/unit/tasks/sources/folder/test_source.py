@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage.errors import InputError
+from storage.errors import AwayError, InputError
 from tasks.sources.contract import Source, SourceListing
 from tasks.sources.files import LITTER_KIND
 from tasks.sources.folder.source import FolderSource
@@ -137,6 +137,9 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 
 def test_rules_of_dates_plants_and_roots(tmp_path: Path) -> None:
+    with pytest.raises(AwayError, match="is empty"):
+        read(tmp_path)
+    (tmp_path / "README").touch()
     with pytest.raises(InputError, match="A folder source must have images"):
         read(tmp_path)
     save(tmp_path, "train/ripe/a.png")
