@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow nightly chaos serve screenshots bench bench-scale study check lint types imports docs docs-check constraints clean
+.PHONY: help demo test test-slow nightly chaos serve screenshots bench bench-scale study check lint types imports docs docs-check audit constraints clean
 # One thread for each process and what it starts: more threads than cores only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
@@ -63,6 +63,9 @@ docs: $(INSTALLED)  ## write the reference pages of the documentation from the c
 docs-check: $(INSTALLED)  ## check that the documentation agrees with the code
 	$(BIN)/pytest -q tests/unit/docs
 
+audit:  ## report known vulnerabilities of the pinned packages, where the data on them can be reached; never fails
+	.ci/audit
+
 # torch and torchvision come together from the default index: builds of different kinds do not import together.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
@@ -76,4 +79,4 @@ constraints: $(INSTALLED)  ## pin what is installed now, after a change of pypro
 	 $(BIN)/python -m pip freeze --all --exclude-editable | grep == | grep -v ^pip==) > constraints.txt
 
 clean:  ## remove everything that make has made
-	rm -rf .venv .venv-virelay build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-virelay .venv-audit build harvest-demo harvest-store *.egg-info .pytest_cache .ruff_cache .hypothesis

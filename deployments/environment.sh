@@ -39,6 +39,10 @@ HARVEST_BIN=${HARVEST_BIN:-$HARVEST_ROOT/.venv/bin}
 HARVEST_STORE=${HARVEST_STORE:-$HARVEST_HOME/store}
 # The torch.export programs that may be run. A program can run any code, so the operator puts each of them here.
 HARVEST_PROGRAMS=${HARVEST_PROGRAMS:-$HARVEST_HOME/programs}
+# What runs may use: stores beside HARVEST_STORE, places of images and classifiers, and schedulers of Dask.
+HARVEST_STORES=${HARVEST_STORES:-}
+HARVEST_SOURCES=${HARVEST_SOURCES:-$HARVEST_HOME/sources}
+HARVEST_SCHEDULERS=${HARVEST_SCHEDULERS:-}
 HARVEST_HOST=${HARVEST_HOST:-127.0.0.1}
 HARVEST_PORT=${HARVEST_PORT:-4200}
 HARVEST_DATABASE_PORT=${HARVEST_DATABASE_PORT:-5433}

@@ -31,6 +31,7 @@ from flows.running.sending import is_deployed
 from flows.running.stages import Future, Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
+from storage.places.allowed import refuse_other_places
 from storage.records.acquisitions import FITTED, AcquisitionRecord, DateFiles, fit_digest, learned_artifacts
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.tables import ACQUISITIONS
@@ -83,6 +84,7 @@ def score_acquisition(
     """
     refuse_endless_restarts()
     opened = Store(store)
+    refuse_other_places(source=source)  # that of the fit was allowed when the campaign ran
     opened.check()
     fitted = read_record(opened, fitted_by or campaign)
     refuse_own_date(opened, campaign, date)

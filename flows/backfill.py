@@ -21,6 +21,7 @@ from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed, run_elsewhere
 from storage.artifacts import Store
+from storage.places.allowed import refuse_other_places
 from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.scored import find_whole_acquisition
@@ -90,6 +91,8 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
     """
     refuse_endless_restarts()
     opened = Store(store)
+    for season in params.seasons:
+        refuse_other_places(source=season.source)
     wanted = [one for season in params.seasons for one in dates_of(opened, season)]
     with ThreadPoolTaskRunner(max_workers=params.at_most) as runner:
         futures = [runner.submit(score_date, one.order(opened, params.arrival, runtime)) for one in wanted]

@@ -32,6 +32,7 @@ from flows.running.sending import is_deployed
 from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import InputError
+from storage.places.allowed import refuse_other_places
 from storage.records.campaigns import CampaignRecord, find_record
 from storage.records.checks import found_classes
 from storage.tables import DRIFT, EVALUATION, METRICS
@@ -65,10 +66,12 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     InputError : the input breaks a rule; raised before expensive work wherever that can be known.
     """
     refuse_endless_restarts()
-    Store(store).check()
+    opened = Store(store)
+    refuse_other_places(source=params.source, classifier=params.classifier)
+    opened.check()
     check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
     check_somebody_can_answer(params.review)
-    earlier = find_record(Store(store), params.campaign)
+    earlier = find_record(opened, params.campaign)
     with Stages(params.campaign, store, n_tasks(params), runtime) as stages:
         survey, roles = ingest(stages, params, runtime)
         # Later dates are cropped as wide as these, also if the file of plants has changed by then.
@@ -83,7 +86,7 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
         for method in params.explain.methods:
             roles |= judge_maps(stages, params, method, roles)
         record = publish(stages, recorded, {"survey": survey, **roles})
-    create_artifacts(Store(store), record)
+    create_artifacts(opened, record)
     return record
 
 

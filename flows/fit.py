@@ -50,11 +50,12 @@ def fit_and_explain(
     InputError : the device is missing, or cannot compute in this precision.
     """
     refuse_endless_restarts()
+    opened = Store(store)
     choose_device(runtime, runtime.saliency_precision)
     # Strict, because Prefect lets every run through if the server lacks the limit.
     with concurrency(GPU_LIMIT, strict=True, lease_duration=SLOT_LEASE):
         made = fit_artifacts(params, store, artifacts, runtime)
-    show(Store(store), params, made)
+    show(opened, params, made)
 
 
 def fit_artifacts(

@@ -31,6 +31,7 @@ from flows.running.lost_runs import killer_sentence, show_crashed
 from flows.running.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
+from storage.places.allowed import refuse_other_scheduler
 from tasks.parameters import Runtime
 from tasks.stage import versions
 
@@ -102,10 +103,16 @@ class DaskWorkers:
 
     The run connects to a scheduler at once, so that a missing one stops the run before any work is done. Its own
     processes are started with the first task, which may be an hour later.
+
+    Raises
+    ------
+    InputError : a run of this service may not use the scheduler.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self.address, self.is_checked = runtime.scheduler, False
+        if self.address:
+            refuse_other_scheduler(self.address)
         self.sent: list[WorkerFuture] = []
         local = {
             "n_workers": runtime.workers,

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
+from storage.places.allowed import refuse_other_store
 from storage.places.faults import writing
 from storage.places.files import (
     FileName,
@@ -181,7 +182,7 @@ class Store:
 
     Raises
     ------
-    InputError : the address is not valid.
+    InputError : the address is not valid, or is none that a run of this service may use.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -191,6 +192,7 @@ class Store:
         else:
             self.root = Path(root).absolute()
             self.address = str(self.root)
+        refuse_other_store(self.root)
 
     def check(self) -> None:
         """Refuse a bucket that cannot be used, before any work starts.

@@ -3,6 +3,7 @@
 The address holds everything except credentials, so that it means the same store to every worker.
 """
 
+import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -12,6 +13,7 @@ from storage.places.objects import Bucket, NoBucketError, ObjectPath
 
 SCHEME = "s3"  # the only scheme of addresses in a bucket
 OPTIONS = ("endpoint", "region")  # options of an address, after the question mark
+REGION = re.compile(r"[\w-]+", re.ASCII)  # name of a region
 FIRST_SECONDS = 15  # longest wait for the first answer, before any work; later waits may be longer
 
 
@@ -47,8 +49,14 @@ def parse_address(address: str) -> ObjectPath:
         f"The store's address has the endpoint {endpoint}, without http:// or https://",
         "give the endpoint's whole address, e.g. endpoint=https://s3.example.org",
     )
+    region = options.get("region")
+    _refuse(
+        region is not None and not REGION.fullmatch(region),  # it becomes part of the server's name
+        f"The store's address has the region {region}",
+        "give the name of a region, e.g. region=eu-central-1",
+    )
     _refuse(".." in parts.path.split("/"), f"The store's address has `..` in {parts.path}", "name the prefix itself")
-    return ObjectPath(Bucket(parts.netloc, endpoint, options.get("region")), PurePosixPath(parts.path.strip("/")))
+    return ObjectPath(Bucket(parts.netloc, endpoint, region), PurePosixPath(parts.path.strip("/")))
 
 
 def _refuse(is_wrong: bool, found: str, remedy: str) -> None:

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from storage.errors import InputError
+from storage.places.allowed import PROGRAMS
 from tasks.classify.checkpoints import DAMAGED, PROGRAM, SCRIPT, kind_of
 from tasks.classify.params import Outputs
 
-PROGRAMS = "HARVEST_PROGRAMS"  # environment variable with the folder of the programs that may be run
 EXPORT = (
     "torch.export.save(torch.export.export(model.eval(), (torch.zeros(2, 3, size, size),), "
     'dynamic_shapes=({0: torch.export.Dim("images", min=1, max=4096)},)), "model.pt2")'

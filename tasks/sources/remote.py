@@ -5,6 +5,7 @@ Credentials of buckets come from the environment (`AWS_ACCESS_KEY_ID`, ...), as 
 
 import hashlib
 import os
+import re
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -152,10 +153,12 @@ class RemoteFile:
                 "remove it; for a bucket set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
             )
         endpoint = urlsplit(self._options().get("endpoint", "https://"))
-        if not parts.netloc or not self.name or endpoint.scheme not in ("http", "https"):
+        # A region becomes part of the server's name.
+        is_region = re.fullmatch(r"[\w-]+", self._options().get("region", "none"), re.ASCII)
+        if not (parts.netloc and self.name and is_region and endpoint.scheme in ("http", "https")):
             raise InputError(
                 f"The address of an orthophoto is {self.address}",
-                f"{RULE}; an endpoint begins with http:// or https://",
+                f"{RULE}; an endpoint begins with http:// or https://, and a region is a plain name",
                 "give the whole address, such as s3://flights/2024-05-01.tif?endpoint=https://s3.example.org",
             )
 

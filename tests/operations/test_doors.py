@@ -2,12 +2,16 @@
 
 import os
 from base64 import b64encode
+from datetime import date
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tasks.sources.folder.source import FolderSource
+from tests.support.campaigns import small_campaign
 from tests.support.service import PROGRAMS, Service, processes, wait_until
 
 
@@ -114,3 +118,27 @@ def test_numbers_for_prometheus_and_health_are_for_this_host(service: Service) -
     assert "harvest_store_answers 1.0" in said
     listening = service.command("bash", "-c", "cat /proc/net/tcp")
     assert f"0100007F:{int(service.environment['HARVEST_METRICS_PORT']):04X} 00000000:0000 0A" in listening
+
+
+def test_runs_use_no_place_that_the_operator_does_not_allow(service: Service) -> None:
+    """Another store and another source, which the service's user may read and write."""
+    sources = str(service.home / "sources")
+    assert {"HARVEST_STORES=", f"HARVEST_SOURCES={sources}", "HARVEST_SCHEDULERS="} <= set(
+        environ(service, "worker-cpu").split("\0")
+    )
+    other = service.home / "other"
+    source = FolderSource(root=str(service.home / "sources/../other"))
+    notice = dict.fromkeys(("flow_run_id", "name", "state", "message", "url"), "x")
+    asked: dict[str, tuple[dict[str, Any], str]] = {
+        "note-failure": ({"store": str(other), **notice}, f"The store {other} is not one of this service"),
+        "analyse-campaign": ({"params": small_campaign(source=source).model_dump(mode="json")}, "source.root leads to"),
+        "score-acquisition": (
+            {"campaign": "x", "date": date(2024, 5, 1).isoformat(), "source": source.model_dump(mode="json")},
+            "source.root leads to",
+        ),
+    }
+    runs = {name: service.run(name, **parameters) for name, (parameters, _) in asked.items()}
+    for name, (_, said) in asked.items():
+        state = service.wait_for_state(runs[name], "Failed", "Completed", "Crashed").state
+        assert state is not None and state.name == "Failed" and said in (state.message or ""), (name, state)
+    assert not other.exists()

@@ -65,6 +65,12 @@ def test_the_service_names_the_folder_of_programs(home: Path, given: str | None)
     assert said.strip() == (given or str(home / "programs"))
 
 
+def test_commands_of_the_operator_are_not_confined(home: Path) -> None:
+    given = {"HARVEST_STORES": "/srv/other", "HARVEST_SOURCES": "/srv/images", "HARVEST_SCHEDULERS": "tcp://head:8786"}
+    assert "HARVEST_HOME=" in (said := said_by_env(home, "env", **given))
+    assert not [line for line in said.splitlines() if line.split("=")[0] in given]
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here to read its files")
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_finds_nothing_wrong_with_its_files(name: str, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_an_address_says_where_a_store_is(address: str, bucket: Bucket, key: str
         ("gs://bucket/store", "the scheme gs"),
         ("file:///tmp/store", "the scheme file"),
         ("s3:///store", "names no bucket"),
+        ("s3://bucket/store?region=eu.example.org/", "the region eu.example.org/"),
         ("s3://key:secret@bucket/store", "contains credentials"),
         ("s3://bucket/store?endpoint=http://key:secret@host", "contains credentials"),
         ("s3://bucket/store?access_key=a", "contains credentials"),

@@ -140,6 +140,7 @@ def test_a_damaged_file_stops_the_run(files: Path, server: RangeServer) -> None:
         ("https://user:secret@example.org/ortho.tif", "has a user, a key, or another option"),
         ("https://example.org/ortho.tif?token=secret", "has a user, a key, or another option"),
         ("s3://flights/ortho.tif?key=secret", "has a user, a key, or another option"),
+        ("s3://flights/ortho.tif?region=eu.example.org/", "a region is a plain name"),
         ("s3://flights/ortho.tif?endpoint=s3.example.org", "an endpoint begins with http"),
         ("s3:///ortho.tif", "give the whole address"),
         ("https://example.org/", "give the whole address"),
