@@ -7,10 +7,12 @@ from typing import Any
 import httpx
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun
 
 from flows.acquisition import DEPLOYED, score_acquisition
 from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
+from flows.running.coalescing import cancel_covered, done_by, run_that_looked, waiting_runs
 from flows.running.sending import is_deployed, send
 from storage.artifacts import Store, content_digest
 from storage.records.acquisitions import fit_digest
@@ -55,6 +57,9 @@ def discover_acquisitions(
     and fit are the key of a scoring run, so a date that is found or announced many times is scored once. A failed
     scoring is started again by an announcement, but not by a schedule.
 
+    Runs of the same campaign that wait for a worker are covered by the one that begins: it cares for the dates that
+    they were announced, and cancels them. So a storm of announcements, and a schedule that fell behind, need few runs.
+
     Parameters
     ----------
     date : an announced date. Its scoring starts at once, and waits for the files itself.
@@ -71,17 +76,22 @@ def discover_acquisitions(
     opened = Store(store)
     fitted = read_record(opened, campaign)
     params = recorded_params(fitted.params)
-    days = [date] if date else new_dates(params.source, params.dates)
+    if date is None and (other := run_that_looked("date")):
+        return done_by(other)  # type: ignore[return-value]
+    announced, waiting = take_over(date)
+    searched = [] if date else new_dates(params.source, [*params.dates, *announced])
     rows: list[Row] = []
-    for day in days:
+    for day in [*announced, *searched]:
         try:
-            found = care_for(opened, fitted, params, day, arrival, runtime, is_announced=bool(date))
+            found = care_for(opened, fitted, params, day, arrival, runtime, is_announced=day in announced)
         except httpx.TransportError:  # no date can be submitted without the server: the run starts again
             raise
         except Exception as error:
             get_run_logger().exception("%s %s", campaign, day)
             found = {"state": FAILED, "detail": str(error)}
         rows.append({"date": day.isoformat(), **found})
+        if len(rows) == len(announced):  # not before: if this run is killed, the waiting ones care for them
+            cancel_covered(waiting)
     create_table_artifact(
         rows or [{"date": "", "state": "no new date", "detail": ""}], key="dates", description=campaign
     )
@@ -89,6 +99,33 @@ def discover_acquisitions(
     if any(row["state"] == FAILED for row in rows):
         raise DiscoveryError(rows)
     return rows
+
+
+def take_over(own: date | None) -> tuple[list[date], list[FlowRun]]:
+    """Cancel the waiting searches that a search replaces, and find the dates that were announced to waiting runs.
+
+    Parameters
+    ----------
+    own : date that was announced to this run; None if it searches for all.
+
+    Returns
+    -------
+    The announced dates, with this run's own, in ascending order, and the runs that wait for a worker to announce them.
+    """
+    waiting = waiting_runs("date")
+    if own is None:  # if this run is killed, it begins again and searches for all dates
+        cancel_covered(run for run in waiting if run.parameters.get("date") is None)
+    told = [(run, day) for run in waiting if (day := announced_date(run))]
+    days = {day for _, day in told} | ({own} if own else set())
+    return sorted(days), [run for run, _ in told]
+
+
+def announced_date(run: FlowRun) -> date | None:
+    """Return the date that was announced to a run; None if it searches for all, or if its date is none."""
+    try:
+        return date.fromisoformat(run.parameters.get("date") or "")
+    except (TypeError, ValueError):
+        return None
 
 
 def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:
