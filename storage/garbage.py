@@ -68,7 +68,7 @@ def find_garbage(store: Store, now: datetime, days: float, n_fits: int) -> Garba
     records = superseded(store, before, n_fits)
     # Listed before the artefacts: what a run makes meanwhile is not taken for the result of an artefact that is gone.
     names = {name: path for name, path in list_files(store.results_folder).items() if NAME.fullmatch(name)}
-    manifests, unreadable = _manifests(store)
+    manifests, unreadable = read_manifests(store)
     kept = closure(roots(store, set(records)), manifests)
     if lost := [said for ref, said in unreadable.items() if ref in kept]:
         raise ArtifactError(lost[0])
@@ -162,7 +162,7 @@ def _inputs(manifest: Manifest | None) -> Iterator[ArtifactRef]:
                 yield ArtifactRef.of(str(text))
 
 
-def _manifests(store: Store) -> tuple[dict[ArtifactRef, Manifest], dict[ArtifactRef, str]]:
+def read_manifests(store: Store) -> tuple[dict[ArtifactRef, Manifest], dict[ArtifactRef, str]]:
     """Read the manifests of all artefacts; return them, and what is wrong with those that cannot be read."""
     found: dict[ArtifactRef, Manifest] = {}
     unreadable: dict[ArtifactRef, str] = {}

@@ -95,19 +95,17 @@ def test_what_a_run_under_way_has_found_stays(tmp_path: Path, seed: int) -> None
     assert len(lone) >= 4
     history.chance.shuffle(lone)
     early, late, ended, others = lone[:1], lone[1:2], lone[2:3], lone[3:]
-    for ref in (*early, *ended):
+    for ref in early + ended:
         assert store.holds(ref)
         noted = use_path(store.root, str(ref))
         age(local(noted), days - 1 if ref in early else days + 1)
     found = find_garbage(store, NOW, days, 0)
-    assert set(found.artifacts) == {*late, *ended, *others}
+    assert set(found.artifacts) == set(late + ended + others)
     assert local(use_path(store.root, str(ended[0]))) in found.leftovers
     assert store.holds(late[0])  # a run begins while the garbage is looked for
     remove_garbage(store, found)
-    assert set(lone) & all_manifests(store).keys() == {*early, *late}
-    assert {one.name for one in (tmp_path / "uses").rglob("*") if one.is_file()} == {
-        ref.digest for ref in (*early, *late)
-    }
+    assert set(lone) & all_manifests(store).keys() == set(early + late)
+    assert {one.name for one in (tmp_path / "uses").rglob("*") if one.is_file()} == {ref.digest for ref in early + late}
 
 
 def age(path: Path, days: float) -> None:
