@@ -31,6 +31,7 @@ from storage.artifacts import Store
 from storage.errors import InputError
 from storage.places.faults import free_bytes, is_away
 from storage.records.obstacles import SOURCE
+from storage.records.upkeep import read_upkeep
 
 STORE_SECONDS = 600  # least time between two looks at the store
 STALE_SECONDS = 300  # age of the last look at the server from which the service counts as ill
@@ -128,6 +129,10 @@ def store_gauges(store: Store) -> Iterator[GaugeMetricFamily]:
     notices.update((str(one.get("campaign", "")),) for one in found["failures"])
     yield gauge("harvest_notices", "notices of runs that went wrong", notices, by)
     yield gauge("harvest_records_damaged", "records that cannot be read", {(): float(len(found["problems"]))})
+    state = read_upkeep(store)
+    verified = datetime.fromisoformat(state.completed).timestamp() if state.completed else 0.0
+    yield gauge("harvest_last_verify_timestamp_seconds", "when the store was last verified as a whole", {(): verified})
+    yield gauge("harvest_damaged", "folders and records that are damaged", {(): float(len(state.damaged))})
     if isinstance(store.root, Path):
         yield gauge("harvest_store_free_bytes", "free space of the store's disk", {(): float(free_bytes(store.root))})
 

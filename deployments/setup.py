@@ -15,7 +15,8 @@ from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.automations import PREFIX, automations
 from deployments.pools import make_limits, make_pools
@@ -23,6 +24,7 @@ from deployments.updates import bring_up_to_date
 from deployments.webhook import set_webhook
 
 PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
+NIGHTLY = "30 1 * * *"  # when the store is kept, in UTC
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
         make_limits(client)
         deploy()
         set_arrival(client)
+        set_upkeep(client)
         set_webhook(client, os.environ.get("HARVEST_NOTIFY_URL"))
         set_automations(client)
     print("set up:", os.environ["PREFECT_UI_URL"])
@@ -70,6 +73,33 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
     settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
     given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
     return ArrivalParams.model_validate(given).model_dump(mode="json", exclude_unset=True)
+
+
+def set_upkeep(client: SyncPrefectClient) -> None:
+    """Set how much of the store is read again each night and what is removed; schedule it where there is no schedule.
+
+    A schedule that a person has changed or paused stays as it is.
+    """
+    found = client.read_deployment_by_name("keep-store/keep-store")
+    update = DeploymentUpdate(parameters={**found.parameters, "params": upkeep(os.environ)})
+    client.update_deployment(found.id, update)
+    if not client.read_deployment_schedules(found.id):
+        nightly = DeploymentScheduleCreate(schedule=CronSchedule(cron=NIGHTLY), slug="nightly")
+        client.create_deployment_schedules(found.id, [nightly])
+
+
+def upkeep(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the host's settings of upkeep as a flow parameter; others keep the defaults of `UpkeepParams`.
+
+    Raises
+    ------
+    ValidationError : a setting is out of bounds.
+    """
+    from flows.upkeep.params import UpkeepParams
+
+    settings = {"verify_gb": "HARVEST_VERIFY_GB", "gc_days": "HARVEST_GC_DAYS", "gc_fits": "HARVEST_GC_FITS"}
+    given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
+    return UpkeepParams.model_validate(given).model_dump(mode="json", exclude_unset=True)
 
 
 def set_automations(client: SyncPrefectClient) -> None:

@@ -160,7 +160,16 @@ def have_scored(parameters: dict[str, Any], key: str) -> str:
     """
     if is_deployed(DEPLOYED):
         return run_elsewhere(deployment=DEPLOYED, parameters=parameters, key=key)
-    state = score_acquisition(**parameters, return_state=True)
+    return completed_run(score_acquisition(**parameters, return_state=True))
+
+
+def completed_run(state: State[Any]) -> str:
+    """Return the id of a flow run that ran in this process, by its last state.
+
+    Raises
+    ------
+    RunFailedError : the flow run did not end as Completed.
+    """
     run = str(state.state_details.flow_run_id)
     if not state.is_completed():
         raise RunFailedError(str(state.result(raise_on_failure=False)), is_crash=False, flow_run=run)

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows.acquisition import DEPLOYED, score_acquisition
 from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
+from flows.running.coalescing import cancel_covered, done_by, run_that_looked, waiting_runs
 from flows.running.faults import is_put_off, may_pass, put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
@@ -66,6 +67,9 @@ def discover_acquisitions(
     scoring failed waits for a person. It is scored again when it is announced or its files have changed. A scored date
     whose files have changed since is scored again when they have settled.
 
+    Runs of the same campaign that wait for a worker are covered by the one that begins: it cares for the dates that
+    they were announced, and cancels them. So a storm of announcements, and a schedule that fell behind, need few runs.
+
     Parameters
     ----------
     date : an announced date. Its scoring starts at once, and waits for the files itself.
@@ -82,6 +86,8 @@ def discover_acquisitions(
         after all other dates.
     """
     opened = Store(store)
+    if date is None and (other := run_that_looked("date")):
+        return done_by(other)  # type: ignore[return-value]
     try:
         rows, news = look_for_dates(opened, campaign, date, arrival, runtime)
     except Exception as error:
@@ -102,29 +108,61 @@ def look_for_dates(
     """Have new dates scored, record what holds them up, and return their rows and those to tell a person of."""
     fitted = read_record(store, campaign)
     params, before = recorded_params(fitted.params), read_obstacles(store, campaign)
-    held, rows, days = HeldUp(before, datetime.now(UTC)), list[Row](), [date] if date else []
-    looked_at = [day.isoformat() for day in days]
+    announced, waiting = take_over(date)
+    held, rows, days = HeldUp(before, datetime.now(UTC)), list[Row](), [*announced]
+    looked_at = [day.isoformat() for day in announced]
     if not date:
         try:
-            days, looked_at = new_dates(params.source, params.dates), list(before)
+            days += new_dates(params.source, [*params.dates, *announced])
+            looked_at += before
         except Exception as error:
-            rows, looked_at = [held.add(SOURCE, error)], [SOURCE]
-    for day in days:
+            rows.append(held.add(SOURCE, error))
+            looked_at.append(SOURCE)
+    for n, day in enumerate(days, start=1):
         name = day.isoformat()
         try:
-            row = care_for(store, fitted, params, day, arrival, runtime, is_announced=bool(date))
+            row = care_for(store, fitted, params, day, arrival, runtime, is_announced=day in announced)
             rows.append({"date": name, **row})
         except Exception as error:
             if is_of_server(error):  # no date can be submitted without the server: the run starts again
                 raise
             get_run_logger().warning("%s %s: %s", campaign, day, error)
             rows.append(held.add(name, error))
+        if n == len(announced):  # not before: if this run is killed, the waiting ones care for them
+            cancel_covered(waiting)
     kept = {name: one for name, one in before.items() if name not in looked_at}
     if (now := {**kept, **held.found}) != before:
         write_obstacles(store, campaign, now)
     link = report_link(store, fitted)
     create_link_artifact(link, link_text=f"report of {campaign}", key=artifact_key("report", campaign))
     return rows, held.news
+
+
+def take_over(own: date | None) -> tuple[list[date], list[FlowRun]]:
+    """Cancel the waiting searches that a search replaces, and find the dates that were announced to waiting runs.
+
+    Parameters
+    ----------
+    own : date that was announced to this run; None if it searches for all.
+
+    Returns
+    -------
+    The announced dates, with this run's own, in ascending order, and the runs that wait for a worker to announce them.
+    """
+    waiting = waiting_runs("date")
+    if own is None:  # if this run is killed, it begins again and searches for all dates
+        cancel_covered(run for run in waiting if run.parameters.get("date") is None)
+    told = [(run, day) for run in waiting if (day := announced_date(run))]
+    days = {day for _, day in told} | ({own} if own else set())
+    return sorted(days), [run for run, _ in told]
+
+
+def announced_date(run: FlowRun) -> date | None:
+    """Return the date that was announced to a run; None if it searches for all, or if its date is none."""
+    try:
+        return date.fromisoformat(run.parameters.get("date") or "")
+    except (TypeError, ValueError):
+        return None
 
 
 def new_dates(source: AnySource, known: Sequence[date]) -> list[date]:

@@ -1,7 +1,7 @@
 """Find and remove what nothing in a store rests on any more: superseded fits of dates, old artefacts, leftovers.
 
 What a campaign's record, a published file or a review names is kept, with everything that it was made from. The rest is
-removed once it is old, so that results of runs that are under way stay.
+removed once it is old and no run has rested on it since, so that what runs under way have made or found stays.
 """
 
 import shutil
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.artifacts.drafts import place_of
+from storage.artifacts.uses import USES, last_use
 from storage.errors import ArtifactError
 from storage.places.durable import sync
-from storage.places.files import Place, list_files, remove_all, remove_file
+from storage.places.files import Place, changed_at, list_files, remove_all, remove_file
 from storage.published.exports import EXPORTS
 from storage.published.manifests import read_published
 from storage.published.publish import MANIFESTS_FOLDER
@@ -34,13 +35,15 @@ class Garbage:
     records : records of dates scored by superseded fits.
     artifacts : artefacts that nothing rests on, with their sizes in bytes.
     results : records of cached tasks whose artefacts are gone, or among `artifacts`.
-    leftovers : drafts, attempts and work folders that killed runs left, with their sizes in bytes.
+    leftovers : drafts, attempts, work folders and notes of use that runs left, with their sizes in bytes.
+    before : time before which all of it was made, and since which no run has rested on it.
     """
 
     records: list[Place]
     artifacts: dict[ArtifactRef, int]
     results: list[Place]
     leftovers: dict[Place, int]
+    before: datetime
 
     @property
     def n_bytes(self) -> int:
@@ -63,17 +66,21 @@ def find_garbage(store: Store, now: datetime, days: float, n_fits: int) -> Garba
     """
     before = now - timedelta(days=days)
     records = superseded(store, before, n_fits)
-    manifests = dict(_manifests(store))
+    # Listed before the artefacts: what a run makes meanwhile is not taken for the result of an artefact that is gone.
+    names = {name: path for name, path in list_files(store.results_folder).items() if NAME.fullmatch(name)}
+    manifests, unreadable = read_manifests(store)
     kept = closure(roots(store, set(records)), manifests)
+    if lost := [said for ref, said in unreadable.items() if ref in kept]:
+        raise ArtifactError(lost[0])
     lone = {
         ref: sum(one.size for one in manifest.files.values())
         for ref, manifest in manifests.items()
-        if ref not in kept and datetime.fromisoformat(manifest.created) < before
+        if ref not in kept and datetime.fromisoformat(manifest.created) < before and not _is_used(store, ref, before)
     }
     there = set(manifests) - set(lone)
-    names = {name: path for name, path in list_files(store.results_folder).items() if NAME.fullmatch(name)}
     results = [path for name, path in names.items() if _is_lost(store, name, there)]
-    return Garbage(records, lone, results, dict(_leftovers(store, before, manifests)))
+    leftovers = {**dict(_leftovers(store, before, manifests)), **dict.fromkeys(_old_notes(store, before), 0)}
+    return Garbage(records, lone, results, leftovers, before)
 
 
 def superseded(store: Store, before: datetime, n_fits: int) -> list[Place]:
@@ -155,11 +162,31 @@ def _inputs(manifest: Manifest | None) -> Iterator[ArtifactRef]:
                 yield ArtifactRef.of(str(text))
 
 
-def _manifests(store: Store) -> Iterator[tuple[ArtifactRef, Manifest]]:
+def read_manifests(store: Store) -> tuple[dict[ArtifactRef, Manifest], dict[ArtifactRef, str]]:
+    """Read the manifests of all artefacts; return them, and what is wrong with those that cannot be read."""
+    found: dict[ArtifactRef, Manifest] = {}
+    unreadable: dict[ArtifactRef, str] = {}
     for folder in sorted((store.root / "artifacts").glob("*/*")):
         if folder.name.startswith(".tmp-") or not (folder / MANIFEST).is_file():
             continue
-        yield ArtifactRef(kind=folder.parent.name, digest=folder.name), read_manifest(folder, Manifest)
+        ref = ArtifactRef(kind=folder.parent.name, digest=folder.name)
+        try:
+            found[ref] = read_manifest(folder, Manifest)
+        except ArtifactError as error:
+            unreadable[ref] = str(error)
+    return found, unreadable
+
+
+def _is_used(store: Store, ref: ArtifactRef, since: datetime) -> bool:
+    used = last_use(store.root, str(ref))
+    return used is not None and used >= since
+
+
+def _old_notes(store: Store, before: datetime) -> Iterator[Place]:
+    for path in list_files(store.root / USES).values():
+        changed = changed_at(path)
+        if changed is not None and changed < before:
+            yield path
 
 
 def _is_lost(store: Store, result: str, there: set[ArtifactRef]) -> bool:
@@ -178,9 +205,11 @@ def _leftovers(
     if not isinstance(store.root, Path):
         for attempt in (store.root / "artifacts").glob("*/*/attempt-*"):
             ref = ArtifactRef(kind=attempt.parent.parent.name, digest=attempt.parent.name)
-            # An attempt beside a finished artefact is left over; one alone may still be under way.
+            # An attempt beside a finished artefact is left over if it is old: a damaged artefact is made again there.
             if ref in manifests and attempt.name != place_of(attempt.parent):
-                yield attempt, sum(path.state().size for path in attempt.files())
+                states = [path.state() for path in attempt.files()]
+                if all(one.changed < before for one in states):
+                    yield attempt, sum(one.size for one in states)
         return
     for path in (*store.root.rglob(".tmp-*"), *(store.root / "work").glob("*")):
         files = [one for one in (path, *path.rglob("*")) if one.is_file()]
@@ -194,9 +223,10 @@ def remove_garbage(store: Store, garbage: Garbage) -> None:
     for path in (*garbage.records, *garbage.results):
         remove_file(path)
     for ref in garbage.artifacts:
-        _remove_artifact(store.folder(ref))
+        if not _is_used(store, ref, garbage.before):  # by a run that has begun since it was found
+            _remove_artifact(store.folder(ref))
     for path in garbage.leftovers:
-        if isinstance(path, Path) and path.is_file():
+        if path.is_file():
             path.unlink(missing_ok=True)
         else:
             remove_all(path)

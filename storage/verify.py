@@ -15,6 +15,7 @@ from storage.published.earlier import earlier_manifests, read_earlier, table_of
 from storage.published.exports import EDITED, EXPORTS, KIND
 from storage.published.manifests import read_published
 from storage.published.publish import MANIFESTS_FOLDER, list_partitions, table_manifest
+from storage.records import acquisitions, reviews
 from storage.records.acquisitions import list_acquisitions, read_acquisition
 from storage.records.campaigns import read_record
 from storage.records.checks import list_checked_files, read_checked_file
@@ -60,19 +61,64 @@ def verify_store(store: Store) -> Verification:
             "A store must have a folder `artifacts`",
             "give the folder of a store",
         )
-    artifacts = [p for p in sorted((store.root / "artifacts").glob("*/*")) if not _is_unfinished(p)]
-    partitions, reports = list_partitions(store), sorted((store.root / "reports").glob("*"))
-    exports = sorted((store.root / EXPORTS).glob("*/*"))
-    published = [*reports, *partitions, *exports]
-    outdated = list[str]()
-    problems = [p for folder in artifacts for p in _artifact_problems(store, folder, outdated)]
-    problems += [p for folder in reports for p in _report_problems(store, folder)]
-    problems += [p for folder in partitions for p in _partition_problems(store, folder, outdated)]
-    problems += [p for folder in exports for p in _files_problems(store, folder, folder / MANIFEST)]
-    problems += _record_problems(store) + _acquisition_problems(store) + _review_problems(store)
-    problems += _check_problems(store) + refused_records(store)
-    n_files = sum(len(list_files(folder)) for folder in (*artifacts, *published, store.root / MANIFESTS_FOLDER))
-    return Verification(len(artifacts), len(published), n_files, problems, _unfinished(store), outdated)
+    folders, outdated = list_folders(store), list[str]()
+    problems = [problem for name in folders for problem in folder_problems(store, name, outdated)]
+    problems += [problem for found in record_problems(store).values() for problem in found]
+    n_files = sum(len(list_files(store.root / name)) for name in (*folders, MANIFESTS_FOLDER))
+    n_artifacts = sum(name.startswith("artifacts/") for name in folders)
+    return Verification(n_artifacts, len(folders) - n_artifacts, n_files, problems, _unfinished(store), outdated)
+
+
+def list_folders(store: Store) -> list[str]:
+    """List the finished artefacts and the published folders of a store by their names relative to it, sorted."""
+    artifacts = [path for path in (store.root / "artifacts").glob("*/*") if not _is_unfinished(path)]
+    published = [*list_partitions(store), *(store.root / "reports").glob("*"), *(store.root / EXPORTS).glob("*/*")]
+    return sorted(store.name_of(path) for path in (*artifacts, *published))
+
+
+def folder_problems(store: Store, name: str, outdated: list[str]) -> list[str]:
+    """Read a folder of `list_folders` again; list what is wrong, one sentence per problem.
+
+    Parameters
+    ----------
+    outdated : list to which names of tables that earlier versions of the program wrote are added.
+    """
+    folder = store.root / name
+    match name.split("/")[0]:
+        case "artifacts":
+            return _artifact_problems(store, folder, outdated)
+        case "reports":
+            return _report_problems(store, folder)
+        case "exports":
+            return _files_problems(store, folder, folder / MANIFEST)
+        case _:
+            return _partition_problems(store, folder, outdated)
+
+
+def folder_size(store: Store, name: str) -> int:
+    """Return the bytes of a folder of `list_folders` by its manifest; 0 if that cannot be read."""
+    folder = store.root / name
+    try:
+        if name.startswith("artifacts/"):
+            files = read_manifest(folder, Manifest).files
+        else:
+            manifest = table_manifest(store, folder) if name.startswith("tables/") else folder / MANIFEST
+            files = read_published(manifest).files
+    except ArtifactError:
+        return 0
+    return sum(one.size for one in files.values())
+
+
+def record_problems(store: Store) -> dict[str, list[str]]:
+    """Read the records of campaigns, dates, reviews, checks and cached results; list what is wrong by record.
+
+    Records of cached results are together, under the name of their folder.
+    """
+    campaigns = sorted((store.root / "campaigns").glob("*.json"))
+    paths = [*campaigns, *list_acquisitions(store), *list_reviews(store), *list_checked_files(store)]
+    found = {store.name_of(path): _record_problems(store, path) for path in paths}
+    found[store.name_of(store.results_folder)] = refused_records(store)
+    return {name: problems for name, problems in found.items() if problems}
 
 
 def _is_unfinished(artifact: Place) -> bool:
@@ -132,50 +178,24 @@ def _files_problems(store: Store, folder: Place, manifest: Place) -> list[str]:
     return [*unreadable.values(), *(f"{store.name_of(folder)}: {problem}" for problem in problems)]
 
 
-def _record_problems(store: Store) -> list[str]:
-    """List campaign records that cannot be read, and artefacts in them that the store lacks."""
-    problems: list[str] = []
-    for path in sorted((store.root / "campaigns").glob("*.json")):
-        try:
-            named = read_record(store, path.stem).artifacts
-        except ArtifactError as error:
-            problems.append(str(error))
-            continue
-        problems += _absent(store, path, named)
-    return problems
+def _record_problems(store: Store, path: Place) -> list[str]:
+    """List why a record cannot be read, or which artefacts that it names are absent.
 
-
-def _acquisition_problems(store: Store) -> list[str]:
-    """List records of scored dates that cannot be read, and artefacts in them that the store lacks."""
-    problems: list[str] = []
-    for path in list_acquisitions(store):
-        try:
-            problems += _absent(store, path, read_acquisition(path).artifacts)
-        except ArtifactError as error:
-            problems.append(str(error))
-    return problems
-
-
-def _review_problems(store: Store) -> list[str]:
-    """List reviews that cannot be read. Their scores may be absent: an old fit may have been deleted."""
-    problems: list[str] = []
-    for path in list_reviews(store):
-        try:
-            read_review(path)
-        except ArtifactError as error:
-            problems.append(str(error))
-    return problems
-
-
-def _check_problems(store: Store) -> list[str]:
-    """List records of checked plants that cannot be read."""
-    problems: list[str] = []
-    for path in list_checked_files(store):
-        try:
-            read_checked_file(path)
-        except ArtifactError as error:
-            problems.append(str(error))
-    return problems
+    Scores that a review names may be absent: an old fit may have been deleted.
+    """
+    try:
+        match store.name_of(path).split("/")[0]:
+            case "campaigns":
+                return _absent(store, path, read_record(store, path.stem).artifacts)
+            case acquisitions.FOLDER:
+                return _absent(store, path, read_acquisition(path).artifacts)
+            case reviews.FOLDER:
+                read_review(path)
+            case _:
+                read_checked_file(path)
+    except ArtifactError as error:
+        return [str(error)]
+    return []
 
 
 def _absent(store: Store, record: Place, named: Mapping[str, ArtifactRef]) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
+from storage.artifacts.uses import note_use
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
 from storage.places.allowed import refuse_other_store
@@ -255,7 +256,8 @@ class Store:
         return wrong_sizes(artifact.folder, artifact.manifest.files)
 
     def holds(self, ref: ArtifactRef) -> bool:
-        """Return whether the artefact exists and is undamaged."""
+        """Return whether the artefact exists and is undamaged, and note that a run rests on it, or will make it."""
+        note_use(self.root, str(ref))  # before reading, so that `harvest gc` does not remove it afterwards
         return not self.damage(ref)
 
     def work_folder(self, ref: ArtifactRef) -> Place:

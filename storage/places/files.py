@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -127,6 +128,14 @@ def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str |
     if actual.sha256 != record.sha256:
         return f"{_thing(name)} {name} has changed content (SHA-256 differs from its manifest)"
     return None
+
+
+def changed_at(path: Place) -> datetime | None:
+    """Return when a file was last written, in UTC; None where there is none."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if isinstance(path, Path) else path.state().changed
+    except FileNotFoundError:
+        return None
 
 
 def strangers(folder: Place, known: Collection[str]) -> list[str]:

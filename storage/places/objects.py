@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -42,10 +42,11 @@ def _status(error: BaseException) -> int:
 
 
 class ObjectState(NamedTuple):
-    """Size in bytes and entity tag of an object; the tag changes with every write of other content."""
+    """Size in bytes, entity tag and time of an object; the tag changes with every write of other content."""
 
     size: int
     etag: str | None
+    changed: datetime
 
 
 @dataclass(frozen=True, order=True)
@@ -226,14 +227,14 @@ class ObjectPath:
         return request(self, read)
 
     def state(self) -> ObjectState:
-        """Return size and tag of the object without reading it.
+        """Return size, tag and time of the last write of the object without reading it.
 
         Raises
         ------
         FileNotFoundError, PermissionError, OSError : the object does not exist, or the request failed.
         """
         found = request(self, lambda: obstore.head(self.bucket.client, str(self.key)))
-        return ObjectState(found["size"], found["e_tag"])
+        return ObjectState(found["size"], found["e_tag"], found["last_modified"])
 
     def is_file(self) -> bool:
         """Return whether the object exists, by asking for it and not by a listing."""

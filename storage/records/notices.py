@@ -1,4 +1,4 @@
-"""Keep notices of flow runs that failed or crashed, and of promises that people found broken.
+"""Keep notices of flow runs that failed or crashed, of a store's damage, and of promises that people found broken.
 
 In a local store they are lines of one file. In a bucket, which cannot append, each is an object.
 """
@@ -13,6 +13,7 @@ from storage.places.durable import make_folder, sync
 from storage.places.files import write_atomically
 
 NOTICES = "notices"  # name of the file `notices.jsonl`, or prefix of the objects
+DAMAGED = "Damaged"  # state in the notice of a store's damage
 BROKEN = "Promise broken"  # state in the notice of a promise that checks of plants show to be broken
 
 

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
 from deployments.pools import POOLS
-from deployments.setup import set_arrival
+from deployments.setup import NIGHTLY, set_arrival
 from deployments.watch import schedules_of, unwatch, watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
@@ -113,12 +113,14 @@ def test_another_set_up_changes_nothing(service: Service) -> None:
     with service.client() as client:
         watch(client, "field", minutes=7)
     assert described(service) == before
-    (schedule,) = before["schedules"]
-    assert (schedule["parameters"], schedule["active"]) == ({"campaign": "field"}, True)
-    assert schedule["schedule"]["interval"] == 7 * 60
+    (watched,) = (each for each in before["schedules"] if "interval" in each["schedule"])
+    (nightly,) = (each for each in before["schedules"] if "cron" in each["schedule"])
+    assert (watched["parameters"], watched["active"]) == ({"campaign": "field"}, True)
+    assert watched["schedule"]["interval"] == 7 * 60
+    assert (nightly["schedule"]["cron"], nightly["active"]) == (NIGHTLY, True)
     with service.client() as client:
         unwatch(client, "field")
-    assert described(service) == {**before, "schedules": []}
+    assert described(service) == {**before, "schedules": [nightly]}
 
 
 def test_the_host_s_settings_say_when_a_date_is_complete(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = Fal
     """
     from flows.cli.listing import list_store
     from storage.artifacts import Store
-    from storage.records.notices import BROKEN
+    from storage.records.notices import BROKEN, DAMAGED
 
     found = list_store(Store(store))
     if as_json:
@@ -131,7 +131,8 @@ def list_campaigns(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = Fal
     for problem in found["problems"]:
         print(f"DAMAGED {problem}")
     for one in found["failures"]:
-        what = BROKEN.lower() if one.get("state") == BROKEN else "failed"
+        state = one.get("state", "")
+        what = state.lower() if state in (BROKEN, DAMAGED) else "failed"
         print(f"{what}: {one.get('time', '')} {one.get('flow_run', '')}: {one.get('message', '')}".rstrip())
 
 

@@ -1,6 +1,7 @@
 """What is removed from a store and what stays, over random histories of fits, dates and killed runs."""
 
 import json
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from storage.artifacts import MANIFEST, ArtifactRef, Store
 from storage.artifacts.store import Manifest, read_manifest
+from storage.artifacts.uses import use_path
 from storage.errors import ArtifactError
 from storage.garbage import closure, find_garbage, remove_garbage
 from storage.records.acquisitions import find_acquisition, fit_digest, list_acquisitions, read_acquisition
@@ -75,11 +77,53 @@ def test_a_kill_leaves_no_record_of_what_is_gone(tmp_path: Path, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         remove_garbage(history.store, found)
     for path in list_acquisitions(history.store):
-        assert all(history.store.holds(ref) for ref in read_acquisition(path).artifacts.values())
-    assert all(history.store.holds(ref) for ref in all_manifests(history.store))
+        assert not any(history.store.damage(ref) for ref in read_acquisition(path).artifacts.values())
+    assert not any(history.store.damage(ref) for ref in all_manifests(history.store))
     monkeypatch.undo()
     remove_garbage(history.store, find_garbage(history.store, NOW, 30, 0))
     assert not set(found.artifacts) & all_manifests(history.store).keys()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_run_under_way_has_found_stays(tmp_path: Path, seed: int) -> None:
+    """A run that finds old artefacts makes nothing new, and names them in its record only when it ends."""
+    history = History(tmp_path, seed)
+    history.fit()
+    history.go_on(12)
+    store, days = history.store, 60
+    lone = sorted(find_garbage(store, NOW, days, 0).artifacts, key=str)
+    assert len(lone) >= 4
+    history.chance.shuffle(lone)
+    early, late, ended, others = lone[:1], lone[1:2], lone[2:3], lone[3:]
+    for ref in early + ended:
+        assert store.holds(ref)
+        noted = use_path(store.root, str(ref))
+        age(local(noted), days - 1 if ref in early else days + 1)
+    found = find_garbage(store, NOW, days, 0)
+    assert set(found.artifacts) == set(late + ended + others)
+    assert local(use_path(store.root, str(ended[0]))) in found.leftovers
+    assert store.holds(late[0])  # a run begins while the garbage is looked for
+    remove_garbage(store, found)
+    assert set(lone) & all_manifests(store).keys() == set(early + late)
+    assert {one.name for one in (tmp_path / "uses").rglob("*") if one.is_file()} == {ref.digest for ref in early + late}
+
+
+def age(path: Path, days: float) -> None:
+    os.utime(path, (made := (NOW - timedelta(days=days)).timestamp(), made))
+
+
+def test_an_unreadable_manifest_matters_only_where_something_rests_on_it(tmp_path: Path) -> None:
+    history = History(tmp_path, 0)
+    history.fit()
+    history.fit()
+    history.age = 0.0
+    lone, *_ = (ref for ref in find_garbage(history.store, NOW, 30, 0).artifacts if ref.kind == "classifier")
+    (local(history.store.folder(lone)) / MANIFEST).write_bytes(b"")
+    assert lone not in find_garbage(history.store, NOW, 30, 0).artifacts
+    named = read_record(history.store, "field").artifacts["classifier"]
+    (local(history.store.folder(named)) / MANIFEST).write_bytes(b"")
+    with pytest.raises(ArtifactError, match="cannot be read as a manifest"):
+        find_garbage(history.store, NOW, 30, 0)
 
 
 def test_nothing_is_removed_where_a_record_cannot_be_read(tmp_path: Path) -> None:
