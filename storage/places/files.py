@@ -118,7 +118,7 @@ def _wrong_size(folder: Place, name: str, size: int) -> str | None:
 def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str | None:
     path = folder / name
     try:
-        if by_tag and isinstance(path, ObjectPath) and record.etag and path.state() == (record.size, record.etag):
+        if by_tag and isinstance(path, ObjectPath) and record.etag and path.state()[:2] == (record.size, record.etag):
             return None
         actual = describe_file(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

@@ -167,7 +167,7 @@ class RemoteFile:
 
         parts, options = urlsplit(self.address), self._options()
         bucket = Bucket(parts.netloc, self._endpoint(), options.get("region"), RETRY_SECONDS)
-        return ObjectPath(bucket, PurePosixPath(parts.path.lstrip("/"))).state()
+        return ObjectPath(bucket, PurePosixPath(parts.path.lstrip("/"))).state()[:2]
 
     def _state_on_server(self) -> tuple[int, str | None]:
         import obstore

@@ -69,7 +69,7 @@ class Run:
 
     def send(self, **options: Any) -> FlowRun:
         """Ask for the run, as often as it is wanted."""
-        return send(NAME, self.parameters, self.key, "field", **options)
+        return send(NAME, self.parameters, self.key, **options)
 
     def now(self) -> FlowRun:
         with get_client(sync_client=True) as client:
