@@ -10,7 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.filters import (
+    ArtifactCollectionFilter,
+    ArtifactCollectionFilterKey,
+    FlowRunFilter,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -127,6 +132,20 @@ def test_a_notice_names_campaign_and_date_of_a_run_that_never_began(
     assert tags_of(campaign) <= {*note.tags}
     spelt = campaign.replace(".", "-")
     assert artifacts_of(note.id).keys() == {f"{spelt}--d--notice-{DAY}"}
+
+
+def test_artifacts_of_campaigns_with_alike_names_stay_apart(
+    client: SyncPrefectClient, deployment: UUID, tmp_path: Path
+) -> None:
+    """Prefect shows the artifacts of a key as one history."""
+    word = uuid4().hex[:8]
+    names = [f"{word}{one}b" for one in "._-"]
+    for name in names:
+        run = waiting(client, deployment, name)
+        note_failure(str(tmp_path), str(run.id), run.name, "Crashed", "killed", "http://ui")
+    alike = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_=f"{word}-b"))
+    latest = client.read_latest_artifacts(artifact_filter=alike)
+    assert {one.description for one in latest} == {f"score {name} {DAY}" for name in names}
 
 
 def test_the_last_run_of_each_date(client: SyncPrefectClient, deployment: UUID, campaign: str) -> None:

@@ -22,6 +22,8 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Scheduled
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
@@ -277,6 +279,32 @@ def test_a_webhook_s_address_is_told_to_nobody_also_where_it_refuses(service: Se
     assert "ENCRYPTION_KEY" not in service.command("psql", "-Atc", "select key from configuration").split()
     post_notices_to(service, None)
     assert service.command("psql", "-Atc", "select name from block_document where name = 'harvest-notices'") == ""
+
+
+def test_what_waits_has_its_name_and_numbers_tell_of_campaigns(service: Service, failed: UUID) -> None:
+    """A run that waits is named before it begins; the sweep does its work at once when it is started again."""
+    wait_for_notice(service, failed)
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    with service.client() as client:
+        scoring = client.read_deployment_by_name("score-acquisition/score-acquisition").id
+        given = {"campaign": "no.where", "date": "2022-09-03"}
+        waits = client.create_flow_run_from_deployment(scoring, parameters=given, state=later).id
+    service.kill("sweep")
+    wait_until(lambda: service.flow_run(waits).name == "score no.where 2022-09-03", 120, service.logs)
+    assert {"campaign:no.where", "date:2022-09-03", "acquisition"} <= {*service.flow_run(waits).tags}
+    assert service.flow_run(waits).run_count == 0
+    told = numbers(service)
+    last = {(one["campaign"], one["state"]) for one, _ in told["harvest_last_run_timestamp_seconds"]}
+    assert ("nowhere", "Failed") in last
+    assert ({"campaign": "no.where"}, 1) in told["harvest_dates_waiting"]
+    with service.client() as client:
+        client.delete_flow_run(waits)
+
+
+def numbers(service: Service) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """Labels and values of the numbers for Prometheus, by name."""
+    families = text_string_to_metric_families(httpx.get(f"{service.metrics_url}/metrics").text)
+    return {one.name: [(sample.labels, sample.value) for sample in one.samples] for one in families}
 
 
 def wait_for_notice(service: Service, run: UUID) -> dict[str, str]:
