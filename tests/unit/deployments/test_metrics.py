@@ -19,6 +19,7 @@ from deployments.setup import work_queues
 from storage.artifacts import Store
 from storage.records.notices import keep_notice
 from storage.records.obstacles import SOURCE, Obstacle, write_obstacles
+from storage.records.upkeep import Damage, Upkeep, write_upkeep
 from tests.support.repository import ROOT
 from tests.support.store_history import DAYS, History
 
@@ -54,6 +55,16 @@ def test_dates_notices_and_room_of_a_store(tmp_path: Path) -> None:
     (latest,) = found["harvest_latest_date_timestamp_seconds"].samples
     assert datetime.fromtimestamp(latest.value, UTC).date() in DAYS
     assert found["harvest_store_free_bytes"].samples[0].value > 0
+
+
+def test_when_a_store_was_verified_and_what_is_damaged(tmp_path: Path) -> None:
+    state = Upkeep(
+        completed=NOW.isoformat(), damaged={"reports/field": Damage(problems=["file x is missing"], found="")}
+    )
+    for one, expected in ((Upkeep(), (0.0, 0.0)), (state, (NOW.timestamp(), 1.0))):
+        write_upkeep(Store(tmp_path), one)
+        found = {gauge.name: gauge.samples[0].value for gauge in store_gauges(Store(tmp_path)) if gauge.samples}
+        assert (found["harvest_last_verify_timestamp_seconds"], found["harvest_damaged"]) == expected
 
 
 def test_a_store_without_a_campaign_is_no_fault_but_one_that_is_not_mounted_is(tmp_path: Path) -> None:
