@@ -74,7 +74,7 @@ def find_root(root: str) -> Path:
     ------
     InputError : there is no such folder.
     """
-    folder = Path(root).expanduser()
+    folder = Path(os.path.expanduser(root))  # noqa: PTH111 -- that of pathlib fails where there is no such user
     if not folder.is_dir():
         raise InputError(
             f"There is no folder {folder.absolute()}", "The root of a source must be a folder", "correct `root`"
