@@ -7,6 +7,7 @@ from pathlib import Path
 import zarr
 
 from storage.arrays.shards import reading_store
+from storage.arrays.zarr_files import DAMAGED
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.artifacts.drafts import place_of
 from storage.errors import ArtifactError, InputError, OutdatedError
@@ -229,7 +230,7 @@ def _array_problems(folder: Place) -> list[str]:
     for path in sorted(one.parent for one in folder.glob("*/zarr.json")):
         try:
             zarr.open_array(store=reading_store(path), mode="r", zarr_format=3)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, *DAMAGED) as error:
             problems.append(f"array {path.name} cannot be opened: {error!r}")
     return problems
 

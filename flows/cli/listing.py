@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.errors import ArtifactError, InputError
+from storage.places.files import read_file
 from storage.records.acquisitions import AcquisitionRecord, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.notices import NOTICES
@@ -137,9 +138,11 @@ def kept_notices(store: Store) -> Iterator[dict[str, str]]:
     file = store.root / f"{NOTICES}.jsonl"
     places = [file] if file.is_file() else sorted((store.root / NOTICES).glob("*.json"))
     for place in places:
-        for line in place.read_bytes().splitlines():
-            with suppress(ValueError):  # a line that a full disk cut off
-                yield json.loads(line)
+        for line in read_file(place).splitlines():
+            with suppress(ValueError, RecursionError):  # a line that a full disk cut off
+                said = json.loads(line)
+                if isinstance(said, dict) and all(isinstance(one, str) for one in said.values()):
+                    yield said
 
 
 def status_of(store: Store, record: CampaignRecord, changed: Iterable[str] | None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def read_toml(path: Path, command: str) -> dict[str, Any]:
             f"{command} takes a TOML file",
             "give the path of a TOML file, or save it as UTF-8",
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and too deep a nesting
         raise InputError(
             f"{path} cannot be read as TOML: {error}", f"{command} takes a TOML file", "correct the line that it names"
         ) from None
@@ -73,10 +73,22 @@ def name_of(path: Path) -> str:
 
 
 def anchor(content: dict[str, Any], table: str, key: str, folder: Path) -> None:
-    """Resolve a relative path in a TOML file against the file's folder, in place."""
+    """Resolve a relative path in a TOML file against the file's folder, in place.
+
+    Raises
+    ------
+    InputError : no file can have this path.
+    """
     section = content.get(table)
     if isinstance(section, dict) and isinstance(section.get(key), str):
-        section[key] = str((folder / Path(section[key]).expanduser()).resolve())
+        try:
+            section[key] = str((folder / Path(section[key]).expanduser()).resolve())
+        except (ValueError, RuntimeError, OSError) as error:  # NUL, a user who is not there, a circle of links
+            raise InputError(
+                f"{table}.{key} is {section[key][:80]!r}: {error}",
+                f"{table}.{key} must be a path on this machine",
+                "correct it",
+            ) from None
 
 
 def read_models(path: Path, thing: str, model: type[P], content: dict[str, Any], runtime: Any) -> tuple[P, Runtime]:

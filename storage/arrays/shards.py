@@ -7,13 +7,14 @@ suffix ranges (the last n bytes of an object), which some servers do not support
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import ObjectStore, WrapperStore
+from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
-from storage.places.files import Place
+from storage.places.files import Place, open_file
 from storage.places.objects import ObjectPath
 
 KEPT = 4  # shards cached for each open array; a shard of 64 photographs of 256 x 256 pixels has 12 MB
@@ -21,7 +22,35 @@ KEPT = 4  # shards cached for each open array; a shard of 64 photographs of 256 
 
 def reading_store(place: Place) -> Any:
     """Return the Zarr store through which the array at a place is read."""
-    return ObjectArray(place) if isinstance(place, ObjectPath) else str(place)
+    return ObjectArray(place) if isinstance(place, ObjectPath) else FolderArray(place, read_only=True)
+
+
+class FolderArray(LocalStore):
+    """Zarr store of one array in a folder."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return the content of a file, or a range of it; None where there is no such file.
+
+        Raises
+        ------
+        FileNotFoundError : a shard is missing.
+        ArtifactError : the file is a link, pipe or device.
+        """
+        path = self.root / key
+        with suppress(FileNotFoundError, NotADirectoryError):
+            open_file(path).close()
+        found = await super().get(key, prototype, byte_range)
+        # Every shard of a finished array was written. Zarr would read a missing shard as zeros.
+        if found is None and is_shard(key):
+            raise FileNotFoundError(f"{path} is missing")
+        return found
+
+
+def is_shard(key: str) -> bool:
+    """Return whether a key of an array names a shard, and no metadata."""
+    return key not in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 class ObjectArray(WrapperStore[ObjectStore[Any]]):
@@ -52,8 +81,7 @@ class ObjectArray(WrapperStore[ObjectStore[Any]]):
         try:
             return (self._place / key).read_bytes()
         except FileNotFoundError:
-            # Every shard of a finished array was written. Zarr would read a missing shard as zeros.
-            if key.startswith("c/"):
+            if is_shard(key):  # as in a folder
                 raise
             return None
 

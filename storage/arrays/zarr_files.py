@@ -5,6 +5,7 @@ Blocks that do not cover whole shards are refused, and so are parts that do not 
 """
 
 import json
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,36 @@ from storage.errors import ArtifactError
 # Least share of a shard (one image in so many) for which the whole shard is read. Reading all 64 images of a shard
 # takes as long as reading 16 of them one by one.
 WORTH_WHOLE = 4
+# Exceptions that Zarr and its codecs raise for damaged metadata and shards: where a byte is wrong, nearly any.
+DAMAGED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,  # also of a text that is nested too deeply
+    SystemError,
+    MemoryError,
+    FileNotFoundError,
+)
+
+
+class StoredArray(zarr.Array[Any]):
+    """Array of an artefact that is read; a shard that is missing or cannot be decoded is an `ArtifactError`."""
+
+    def __getitem__(self, selection: Any) -> Any:
+        """Read a part of the array.
+
+        Raises
+        ------
+        ArtifactError : a shard is missing or damaged.
+        """
+        try:
+            return super().__getitem__(selection)
+        except ArtifactError:
+            raise
+        except DAMAGED as error:
+            raise ArtifactError(f"{self.store} cannot be read: {error!r}") from error
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> zarr.Array[Any]:
@@ -63,7 +94,7 @@ def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None
 
 def shard_length(array: zarr.Array[Any]) -> int:
     """Return the number of images in a file (shard) of an array."""
-    return (array.shards or array.chunks)[0]
+    return _shard(array)[0]
 
 
 def covers_whole_shards(part: range, n: int, shard: int) -> bool:
@@ -215,17 +246,32 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     ------
     ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
     """
-    place = artifact.file(array_name(artifact, spec))
+    name = array_name(artifact, spec)
+    place = artifact.file(name)
     try:
-        array = zarr.open_array(store=reading_store(place), mode="r", zarr_format=3)
-    except (OSError, ValueError, KeyError) as error:
+        array = StoredArray(zarr.open_array(store=reading_store(place), mode="r", zarr_format=3).async_array)
+        found = _layout(array)
+        n_shards = math.prod(math.ceil(n / length) for n, length in zip(array.shape, _shard(array), strict=True))
+    except (OSError, *DAMAGED) as error:
         raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
-    dtype = "string" if array.dtype.kind in "TO" else str(array.dtype)
-    found = (tuple(array.metadata.dimension_names or ()), dtype, array.attrs.get("version"))  # pyright: ignore
     expected = (spec.dims, spec.dtype, spec.version)
     if found != expected:
         raise ArtifactError(f"{artifact.ref}/{spec.name} has axes, type and version {found}, expected {expected}")
+    n_files = sum(one.startswith(f"{name}/c/") for one in artifact.manifest.files)
+    if n_shards != n_files:  # else a shape that is too large would be read as zeros
+        raise ArtifactError(
+            f"{artifact.ref}/{spec.name} has {n_files} shards, its shape {array.shape} needs {n_shards}"
+        )
     return array
+
+
+def _layout(array: zarr.Array[Any]) -> tuple[tuple[str | None, ...], str, Any]:
+    dtype = "string" if array.dtype.kind in "TO" else str(array.dtype)
+    return tuple(array.metadata.dimension_names or ()), dtype, array.attrs.get("version")  # pyright: ignore
+
+
+def _shard(array: zarr.Array[Any]) -> tuple[int, ...]:
+    return array.shards or array.chunks
 
 
 def read_array(artifact: Artifact, spec: ArraySpec) -> NDArray[Any]:

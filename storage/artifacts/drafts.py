@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from storage.places.durable import make_folder, sync, sync_all
-from storage.places.files import AT_ONCE, FileRecord, Place, describe_file, files_below, write_atomically
+from storage.places.files import (
+    AT_ONCE,
+    FileRecord,
+    Place,
+    describe_file,
+    files_below,
+    inside,
+    read_file,
+    write_atomically,
+)
 from storage.places.objects import ObjectPath
 
 MANIFEST = "manifest.json"
@@ -88,8 +97,8 @@ class Draft(ABC):
 def place_of(final: Place) -> str:
     """Return the `place` of an artefact's files by its manifest; empty without one, or if they lie beside it."""
     try:
-        return str(json.loads((final / MANIFEST).read_bytes()).get("place", ""))
-    except (FileNotFoundError, ValueError, AttributeError):
+        return inside(str(json.loads(read_file(final / MANIFEST)).get("place", "")))
+    except (FileNotFoundError, ValueError, RecursionError, AttributeError):
         return ""
 
 

@@ -8,34 +8,33 @@ files differ shows damage.
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
+from storage.artifacts.manifests import Manifest, read_manifest
 from storage.artifacts.uses import note_use
 from storage.errors import ArtifactError
 from storage.places.addresses import check_bucket, format_address, parse_address
 from storage.places.allowed import refuse_other_store
 from storage.places.faults import writing
 from storage.places.files import (
-    FileName,
-    FileRecord,
     Place,
     damages,
+    read_file,
     relative_name,
     remove_all,
     strangers,
     wrong_sizes,
 )
-
-M = TypeVar("M", bound=BaseModel)
 
 DIGEST_LENGTH = 24  # hex digits of a digest: 96 bits exclude chance collisions and are still readable
 
@@ -61,30 +60,8 @@ class ArtifactRef(BaseModel):
         return cls(kind=kind, digest=digest)
 
 
-class Manifest(BaseModel):
-    """What an artefact is, what made it and which files belong to it.
-
-    Attributes
-    ----------
-    files : size and checksum of each file, by its name below `place`.
-    place : folder of the files below the artefact's name; empty: beside the manifest.
-    summary : the stage's key figures about its result, as JSON.
-    created : when the manifest was written (ISO 8601, UTC).
-    versions : versions of the packages that made the numbers, by name.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: str
-    digest: str
-    revision: int
-    params: dict[str, Any]
-    inputs: dict[str, Any]
-    files: dict[FileName, FileRecord]
-    place: FileName = ""
-    summary: dict[str, Any]
-    created: str
-    versions: dict[str, str]
+# Role of an artefact in a record: its kind, and where there are several, a saliency method and a date.
+Role = Annotated[str, Field(pattern=r"^\S+( \S+)*$")]
 
 
 @dataclass(frozen=True)
@@ -142,16 +119,24 @@ class Artifact:
 
         Raises
         ------
-        ArtifactError : the file is missing.
+        ArtifactError : the file is missing, or is no file.
         """
         try:
-            return self.file(name).read_bytes()
+            return read_file(self.file(name))
         except FileNotFoundError:
             raise self.lacks(name) from None
 
     def read_json(self, name: str) -> Any:
-        """Read and parse one JSON file."""
-        return json.loads(self.read_bytes(name))
+        """Read and parse one JSON file.
+
+        Raises
+        ------
+        ArtifactError : the file is missing or damaged.
+        """
+        try:
+            return json.loads(self.read_bytes(name))
+        except (ValueError, RecursionError) as error:
+            raise ArtifactError(f"{self.folder / name} cannot be read as JSON: {error}") from None
 
     def file(self, name: str) -> Place:
         """Return the place of one file or array of this artefact.
@@ -206,6 +191,24 @@ class Store:
         if not isinstance(self.root, Path):
             check_bucket(self.root)
 
+    def own(self, place: Place) -> Place:
+        """Return a place below the store, and refuse one from which links lead out of it.
+
+        Through such a link, files elsewhere could be read into a report, overwritten or deleted.
+
+        Raises
+        ------
+        ArtifactError : the place leads out of the store.
+        """
+        if isinstance(place, Path) and isinstance(self.root, Path):
+            real = Path(os.path.realpath(place))
+            if not real.is_relative_to(os.path.realpath(self.root)):
+                raise ArtifactError(
+                    f"{place} leads to {real}; what is in a store lies below its folder {self.root}; find out who made "
+                    "the link and remove it; a store on another disk is linked as a whole"
+                )
+        return place
+
     def name_of(self, place: Place) -> str:
         """Return the path of a file or folder relative to the store, with `/`."""
         return relative_name(place, self.root)
@@ -213,7 +216,7 @@ class Store:
     @property
     def results_folder(self) -> Place:
         """Return where Prefect keeps the records of cached tasks, so that every Prefect home finds them."""
-        return self.root / "prefect-results"
+        return self.own(self.root / "prefect-results")
 
     def folder(self, ref: ArtifactRef) -> Place:
         """Return the folder of an artefact, whether or not it exists."""
@@ -224,10 +227,12 @@ class Store:
 
         Raises
         ------
-        ArtifactError : the manifest is missing or cannot be read.
+        ArtifactError : the manifest is missing or cannot be read, or is that of another artefact.
         """
-        folder = self.folder(ref)
+        folder = self.own(self.folder(ref))
         manifest = read_manifest(folder, Manifest)
+        if (manifest.kind, manifest.digest) != (ref.kind, ref.digest):
+            raise ArtifactError(f"{folder / MANIFEST} is the manifest of {manifest.kind}/{manifest.digest}")
         return Artifact(ref, folder / manifest.place, manifest)
 
     def damage(self, ref: ArtifactRef) -> list[str]:
@@ -268,7 +273,7 @@ class Store:
         return folder
 
     def _work_folder(self, ref: ArtifactRef) -> Place:
-        return self.root / "work" / f"{ref.kind}-{ref.digest}"
+        return self.own(self.root / "work" / f"{ref.kind}-{ref.digest}")
 
     @contextmanager
     def create(self, recipe: Recipe, versions: Mapping[str, str] | None = None) -> Generator[Draft]:
@@ -287,7 +292,7 @@ class Store:
         WriteError : the disk is full or read-only.
         """
         ref = recipe.ref
-        final = self.folder(ref)
+        final = self.own(self.folder(ref))
         with writing(f"Artefact {ref}", final.parent if isinstance(final, Path) else Path(tempfile.gettempdir())):
             draft = begin_draft(final)
             try:
@@ -316,19 +321,3 @@ class Store:
     def forget_result(self, key: str) -> None:
         """Delete the record of a cached task, so that the task runs again."""
         (self.results_folder / key).unlink(missing_ok=True)
-
-
-def read_manifest(folder: Place, model: type[M], name: str = MANIFEST) -> M:
-    """Read the manifest of a folder, or of one of its parts.
-
-    Raises
-    ------
-    ArtifactError : the manifest is missing or cannot be read.
-    """
-    path = folder / name
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{folder} has no {name}: never finished, or deleted") from None
-    except ValueError as error:
-        raise ArtifactError(f"{path} cannot be read as a manifest: {error}") from None

@@ -4,19 +4,30 @@ A file lies in a local folder or is an object in a bucket (`Place`). Whether a f
 Listings, which may be out of date in a bucket, only find names.
 """
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
+from storage.errors import ArtifactError
 from storage.places.durable import make_folder, sync
 from storage.places.faults import writing
 from storage.places.objects import ObjectPath
@@ -40,7 +51,8 @@ class FileRecord(BaseModel):
         return {name: value for name, value in others(self).items() if value is not None}
 
 
-def _inside(name: str) -> str:
+def inside(name: str) -> str:
+    """Return the name of a file below a folder; ValueError for one that leads elsewhere."""
     if ".." in name.split("/") or name.startswith("/") or "\\" in name or "\0" in name:
         raise ValueError(f"{name!r} does not lie below its folder; a manifest names only files below its own folder")
     return name
@@ -48,14 +60,70 @@ def _inside(name: str) -> str:
 
 # Name of a file below a folder, with `/`. A manifest that names files elsewhere is refused: they could be read into a
 # report, overwritten or deleted.
-FileName = Annotated[str, AfterValidator(_inside)]
+FileName = Annotated[str, AfterValidator(inside)]
+
+
+def _one_part(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or inside(name) != name:
+        raise ValueError(f"{name!r} is no name of one file or folder")
+    return name
+
+
+# Name that becomes one part of a path, such as that of a campaign.
+PartName = Annotated[str, AfterValidator(_one_part)]
+SHOWN_ERRORS = 3  # mistakes that a message names
+
+# What the system says of a link, or of a socket, that is opened as a file.
+NO_FILE = {errno.ELOOP, errno.EMLINK, errno.ENXIO}
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file of a store for reading. A link is not followed, and a pipe or device never waited for.
+
+    Raises
+    ------
+    ArtifactError : it is a link, folder, pipe, socket or device.
+    FileNotFoundError, OSError : it does not exist or may not be read, or the disk does not answer.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise _no_file(path) from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise _no_file(path)
+    return open(number, "rb")  # noqa: PTH123 -- a number of an open file
+
+
+def _no_file(path: Path) -> ArtifactError:
+    return ArtifactError(f"{path} is a link, folder, pipe or device; a store holds plain files; find out who made it")
+
+
+def read_file(path: Place) -> bytes:
+    """Read the content of a file of a store (see `open_file`)."""
+    if not isinstance(path, Path):
+        return path.read_bytes()
+    with open_file(path) as stream:
+        return stream.read()
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be read, in few words and without its content, which may be anything."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    told = [f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}"[:200] for one in found[:SHOWN_ERRORS]]
+    return "; ".join(told) + (f"; and {len(found) - len(told)} more" if len(found) > len(told) else "")
 
 
 def describe_file(path: Place) -> FileRecord:
     """Return the size and checksum of a file, read block by block."""
     if isinstance(path, Path):
-        with path.open("rb") as stream:
-            return FileRecord(size=path.stat().st_size, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+        with open_file(path) as stream:
+            size, digest = os.fstat(stream.fileno()).st_size, hashlib.file_digest(stream, "sha256")
+        return FileRecord(size=size, sha256=digest.hexdigest())
     size, sha256 = path.checksum()
     return FileRecord(size=size, sha256=sha256)
 
@@ -109,7 +177,7 @@ def wrong_sizes(folder: Place, expected: Mapping[str, FileRecord]) -> list[str]:
 def _wrong_size(folder: Place, name: str, size: int) -> str | None:
     path = folder / name
     try:
-        actual = path.state().size if isinstance(path, ObjectPath) else path.stat().st_size
+        actual = path.state().size if isinstance(path, ObjectPath) else path.lstat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return f"{folder}: {_thing(name)} {name} is missing"
     return None if actual == size else f"{folder}: {_thing(name)} {name} has {actual} bytes, its manifest says {size}"
@@ -123,6 +191,8 @@ def _damage(folder: Place, name: str, record: FileRecord, by_tag: bool) -> str |
         actual = describe_file(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return f"{_thing(name)} {name} is missing"
+    except ArtifactError as error:
+        return str(error)
     if actual.size != record.size:
         return f"{_thing(name)} {name} has {actual.size} bytes, its manifest says {record.size}"
     if actual.sha256 != record.sha256:

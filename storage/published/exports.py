@@ -32,7 +32,7 @@ class Published(NamedTuple):
 
 def export_folder(store: Store, campaign: str) -> Place:
     """Return the folder of a campaign's files for other tools; it has one folder per date."""
-    return store.root / EXPORTS / campaign
+    return store.own(store.root / EXPORTS / campaign)
 
 
 def publish_decisions(store: Store, sources: Mapping[str, ArtifactRef], campaign: str, day: date) -> Published:

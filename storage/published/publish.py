@@ -26,12 +26,12 @@ TABLES_FOLDER, MANIFESTS_FOLDER = "tables", "manifests"  # folders of the store 
 def partition(store: Store, spec: TableSpec, campaign: str, day: date | None) -> Place:
     """Return the folder of a published table; `campaign` is the value of the column `spec.partitioned_by`."""
     folder = store.root / TABLES_FOLDER / spec.name / f"{spec.partitioned_by}={campaign}"
-    return folder if day is None else folder / f"date={day.isoformat()}"
+    return store.own(folder if day is None else folder / f"date={day.isoformat()}")
 
 
 def table_manifest(store: Store, folder: Place) -> Place:
     """Return the place of a partition's manifest: `manifests/tables/<table>/campaign=<name>/date=<date>.json`."""
-    return store.root / MANIFESTS_FOLDER / f"{store.name_of(folder)}.json"
+    return store.own(store.root / MANIFESTS_FOLDER / f"{store.name_of(folder)}.json")
 
 
 def list_partitions(store: Store) -> list[Place]:
@@ -123,7 +123,7 @@ class ReadLater(Mapping[str, bytes]):
 
 def publish_report(store: Store, ref: ArtifactRef, campaign: str) -> Place:
     """Publish a report artefact's files under `reports/<campaign>`, remove all others, and return the page."""
-    folder, artifact = store.root / "reports" / campaign, store.open(ref)
+    folder, artifact = store.own(store.root / "reports" / campaign), store.open(ref)
     files, sources = artifact.manifest.files, [ref, *map(ArtifactRef.of, artifact.summary.get(PARTS, ()))]
     publish_files(folder, folder / MANIFEST, sources, lambda: ReadLater(artifact))
     for name, path in list_files(folder).items():

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from storage.artifacts import ArtifactRef, Store, content_digest
+from storage.artifacts import ArtifactRef, Role, Store, content_digest
 from storage.errors import ArtifactError
-from storage.places.files import Place, write_atomically
+from storage.places.files import PartName, Place, read_file, reason, write_atomically
 
 FOLDER = "acquisitions"  # folder of the store for records of scored dates
 FITTED = (
@@ -55,12 +55,12 @@ class AcquisitionRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    campaign: str
+    campaign: PartName
     date: datetime.date
-    fitted_by: str
-    fit: str
+    fitted_by: PartName
+    fit: PartName
     params: dict[str, Any]
-    artifacts: dict[str, ArtifactRef]
+    artifacts: dict[Role, ArtifactRef]
     files: DateFiles | None = None
 
 
@@ -153,9 +153,9 @@ def read_acquisition(path: Place) -> AcquisitionRecord:
     ArtifactError : the record cannot be read, or names another campaign, date or fit than its path.
     """
     try:
-        record = AcquisitionRecord.model_validate_json(path.read_bytes())
+        record = AcquisitionRecord.model_validate_json(read_file(path))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {error}") from error
+        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {reason(error)}") from error
     said, place = (record.campaign, record.date.isoformat(), record.fit), (*path.parts[-3:-1], path.stem)
     if said != place:
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")
@@ -163,4 +163,4 @@ def read_acquisition(path: Place) -> AcquisitionRecord:
 
 
 def _path(store: Store, campaign: str, day: datetime.date, fit: str) -> Place:
-    return store.root / FOLDER / campaign / day.isoformat() / f"{fit}.json"
+    return store.own(store.root / FOLDER / campaign) / day.isoformat() / f"{fit}.json"

@@ -8,19 +8,20 @@ from datetime import date
 from typing import Any
 
 from storage.artifacts import Store
-from storage.places.files import Place, write_atomically
+from storage.errors import ArtifactError
+from storage.places.files import Place, read_file, write_atomically
 
 
 def arrival_path(store: Store, campaign: str, day: date) -> Place:
     """Return the path of the last check of a date's files."""
-    return store.root / "arrivals" / campaign / f"{day.isoformat()}.json"
+    return store.own(store.root / "arrivals" / campaign) / f"{day.isoformat()}.json"
 
 
 def read_arrival(store: Store, campaign: str, day: date) -> Any:
     """Return what the last check found, as JSON; None where there was no check or the file is damaged."""
     try:
-        return json.loads(arrival_path(store, campaign, day).read_bytes())
-    except (FileNotFoundError, ValueError):
+        return json.loads(read_file(arrival_path(store, campaign, day)))
+    except (FileNotFoundError, ArtifactError, ValueError, RecursionError):
         return None
 
 

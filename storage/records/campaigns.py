@@ -1,14 +1,21 @@
 """Write and read campaign records: which artefacts a campaign's last complete run consists of."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from storage.artifacts import ArtifactRef, Store
+from storage.artifacts import ArtifactRef, Role, Store
 from storage.errors import ArtifactError, AwayError, InputError
 from storage.places.faults import is_away
-from storage.places.files import Place, write_atomically
+from storage.places.files import FileName, PartName, Place, read_file, reason, write_atomically
+
+
+def _with_dates(params: dict[str, Any]) -> dict[str, Any]:
+    dates = params.get("dates", [])
+    if not isinstance(dates, list) or not all(isinstance(day, str) for day in dates):
+        raise ValueError("`dates` must be a list of texts")
+    return params
 
 
 class CampaignRecord(BaseModel):
@@ -23,15 +30,15 @@ class CampaignRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    campaign: str
-    params: dict[str, Any]
-    artifacts: dict[str, ArtifactRef]
-    report: str
+    campaign: PartName
+    params: Annotated[dict[str, Any], AfterValidator(_with_dates)]
+    artifacts: dict[Role, ArtifactRef]
+    report: FileName
 
 
 def write_record(store: Store, record: CampaignRecord) -> Place:
     """Write a campaign's record as the last step of a run; return its path."""
-    path = store.root / "campaigns" / f"{record.campaign}.json"
+    path = _path(store, record.campaign)
     write_atomically(path, record.model_dump_json(indent=1).encode())
     return path
 
@@ -43,8 +50,7 @@ def find_record(store: Store, campaign: str) -> CampaignRecord | None:
     ------
     ArtifactError : the record is damaged.
     """
-    is_known = (store.root / "campaigns" / f"{campaign}.json").is_file()
-    return read_record(store, campaign) if is_known else None
+    return read_record(store, campaign) if _path(store, campaign).is_file() else None
 
 
 def read_record(store: Store, campaign: str) -> CampaignRecord:
@@ -54,10 +60,9 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     ------
     InputError : the store has no complete run of this campaign.
     AwayError : the store's folder is missing or empty.
-    ArtifactError : the record is damaged.
+    ArtifactError : the record is damaged, or is that of another campaign.
     """
-    folder = store.root / "campaigns"
-    path = folder / f"{campaign}.json"
+    path = _path(store, campaign)
     if not path.is_file():
         if isinstance(store.root, Path) and is_away(store.root):
             raise AwayError(
@@ -65,13 +70,20 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
                 "The store must hold a complete run of the campaign",
                 "mount the share that it lies on, run the campaign first, or give another --store",
             )
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
         raise InputError(
             f"There is no record of {campaign!r} in {store.root}; campaigns there: {known}",
             "The store must hold a complete run of the campaign",
             "run the campaign first, or give another --store",
         )
     try:
-        return CampaignRecord.model_validate_json(path.read_bytes())
+        record = CampaignRecord.model_validate_json(read_file(path))
     except ValueError as error:
-        raise ArtifactError(f"{path} cannot be read as a campaign's record: {error}") from None
+        raise ArtifactError(f"{path} cannot be read as a campaign's record: {reason(error)}") from None
+    if record.campaign != campaign:
+        raise ArtifactError(f"{path} is the record of {record.campaign}")
+    return record
+
+
+def _path(store: Store, campaign: str) -> Place:
+    return store.own(store.root / "campaigns" / f"{campaign}.json")

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from storage.artifacts import Store
 from storage.errors import ArtifactError
-from storage.places.files import Place, write_atomically
+from storage.places.files import PartName, Place, read_file, reason, write_atomically
 
 FOLDER = "checks"  # folder of the store for what people found
 TIME = "%Y%m%dT%H%M%S.%fZ"  # time of an import in the name of its record (UTC), which sorts records by time
@@ -62,7 +62,7 @@ class CheckedFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    campaign: str
+    campaign: PartName
     date: datetime.date
     file: str
     sha256: str
@@ -156,9 +156,9 @@ def read_checked_file(path: Place) -> CheckedFile:
     ArtifactError : the record cannot be read, or names another campaign, date or file than its path.
     """
     try:
-        record = CheckedFile.model_validate_json(path.read_bytes())
+        record = CheckedFile.model_validate_json(read_file(path))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of checked plants: {error}") from error
+        raise ArtifactError(f"{path} cannot be read as the record of checked plants: {reason(error)}") from error
     said = (record.campaign, record.date.isoformat(), record.sha256[:DIGEST_DIGITS])
     if said != (*path.parts[-3:-1], path.stem.rpartition("-")[2]):
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")
@@ -166,4 +166,4 @@ def read_checked_file(path: Place) -> CheckedFile:
 
 
 def _folder(store: Store, campaign: str) -> Place:
-    return store.root / FOLDER / campaign
+    return store.own(store.root / FOLDER / campaign)

@@ -33,9 +33,9 @@ def keep_notice(store: Store, notice: Mapping[str, str]) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append a line in one write, so that lines of parallel processes never mix."""
+    """Append a line in one write, so that lines of parallel processes never mix; a link is not followed."""
     make_folder(path.parent)
-    stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         os.write(stream, line)
         os.fsync(stream)

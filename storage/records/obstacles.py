@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pydantic import AwareDatetime, BaseModel, ConfigDict, RootModel, ValidationError
 
 from storage.artifacts import Store
-from storage.places.files import Place, remove_file, write_atomically
+from storage.errors import ArtifactError
+from storage.places.files import Place, read_file, remove_file, write_atomically
 
 FOLDER = "obstacles"  # folder of the store for what holds up dates, a file for each campaign
 SOURCE = "source"  # key of what holds up the look at a campaign's source; all others are dates
@@ -63,8 +64,8 @@ def waiting_for_person(store: Store) -> Iterator[dict[str, str]]:
 
 def _read(path: Place) -> dict[str, Obstacle]:
     try:
-        return Obstacles.model_validate_json(path.read_bytes()).root
-    except (FileNotFoundError, ValidationError):
+        return Obstacles.model_validate_json(read_file(path)).root
+    except (FileNotFoundError, ValidationError, ArtifactError):
         return {}
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.errors import ArtifactError
-from storage.places.files import AT_ONCE, list_files
+from storage.places.files import AT_ONCE, list_files, read_file
 
 # The class of references as records name it: here, and in stores of version 0.1.0.
 REFERENCE_CLASSES = (f"{ArtifactRef.__module__}.{ArtifactRef.__qualname__}", "storage.artifacts.ArtifactRef")
@@ -50,7 +50,7 @@ def read_references(store: Store, name: str) -> ArtifactRef | list[ArtifactRef]:
     """
     path = store.results_folder / name
     try:
-        found = _references(path.read_bytes())
+        found = _references(read_file(path))
         refs = found if isinstance(found, list) else [found]
         _refuse(not refs or record_name(refs) != name, f"it refers to {', '.join(map(str, refs)) or 'nothing'}")
     except (ValueError, RecursionError) as error:  # not JSON, or other JSON

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import ArtifactError
-from storage.places.files import Place, write_atomically
+from storage.places.files import PartName, Place, read_file, reason, write_atomically
 
 FOLDER = "reviews"  # folder of the store for reviews
 Choice = Literal["swap", "keep", "abstain"]
@@ -31,7 +31,7 @@ class Review(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    campaign: str
+    campaign: PartName
     method: str
     scores: ArtifactRef
     choices: dict[int, Choice]
@@ -81,13 +81,13 @@ def read_review(path: Place) -> Review:
     ArtifactError : the review cannot be read, or names another campaign or other scores than its path.
     """
     try:
-        review = Review.model_validate_json(path.read_bytes())
+        review = Review.model_validate_json(read_file(path))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as a review: {error}") from error
+        raise ArtifactError(f"{path} cannot be read as a review: {reason(error)}") from error
     if (review.campaign, review.scores.digest) != (path.parent.name, path.stem):
         raise ArtifactError(f"{path} is the review of {review.scores} of {review.campaign}")
     return review
 
 
 def _path(store: Store, campaign: str, scores: ArtifactRef) -> Place:
-    return store.root / FOLDER / campaign / f"{scores.digest}.json"
+    return store.own(store.root / FOLDER / campaign) / f"{scores.digest}.json"

@@ -6,7 +6,8 @@ This is state and no result. If it is missing or damaged, verification begins a 
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts import Store
-from storage.places.files import Place, write_atomically
+from storage.errors import ArtifactError
+from storage.places.files import Place, read_file, write_atomically
 
 
 class Damage(BaseModel):
@@ -50,8 +51,8 @@ class Upkeep(BaseModel):
 def read_upkeep(store: Store) -> Upkeep:
     """Read the state of a store's verification; a new one where there is none, or it cannot be read."""
     try:
-        return Upkeep.model_validate_json(upkeep_path(store).read_bytes())
-    except (FileNotFoundError, ValueError):
+        return Upkeep.model_validate_json(read_file(upkeep_path(store)))
+    except (FileNotFoundError, ValueError, ArtifactError):
         return Upkeep()
 
 

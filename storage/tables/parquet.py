@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError, OutdatedError
-from storage.places.files import Place
+from storage.places.files import Place, open_file
 
 VERSION_KEY = b"harvest_reliability.version"  # key of the schema's version in the metadata of a file
 TABLE_KEY = b"harvest_reliability.table"  # key of the table's name in the metadata of a file
@@ -225,6 +225,7 @@ def load_table(path: Place, spec: TableSpec) -> pa.Table:
     """
     with _opened(path, spec) as file:
         table = file.read()
+        table.validate(full=True)  # else a text that is not UTF-8 is found only where it is used
     if len(table.schema) == len(spec.columns):
         return table
     found = {name: table.column(name) for name in table.schema.names}
@@ -236,6 +237,8 @@ def load_table(path: Place, spec: TableSpec) -> pa.Table:
 def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
     try:
         # Not as a data set, which would add the columns `campaign` and `date` from the folders' names.
+        if isinstance(path, Path):
+            open_file(path).close()  # refuses what is no file
         source = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             problem = schema_problem(file.schema_arrow, spec)
@@ -247,23 +250,26 @@ def _opened(path: Place, spec: TableSpec) -> Generator[pq.ParquetFile]:
             if problem:
                 raise ArtifactError(f"{path}: {problem}")
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a text that is not UTF-8
         raise ArtifactError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def is_outdated(found: pa.Schema, spec: TableSpec) -> bool:
     """Return whether a file has an earlier version of a table's schema."""
-    version = (found.metadata or {}).get(VERSION_KEY, b"").decode()
-    return version.isdecimal() and int(version) < spec.version
+    return stated_version(found) in {str(version) for version in range(spec.version)}
+
+
+def stated_version(found: pa.Schema) -> str:
+    """Return the version of its table's schema that a file states; empty if it states none."""
+    return (found.metadata or {}).get(VERSION_KEY, b"").decode(errors="replace")
 
 
 def schema_problem(found: pa.Schema, spec: TableSpec) -> str:
     """Return how a schema differs from that of a table; empty if it does not differ."""
-    metadata = found.metadata or {}
-    version = metadata.get(VERSION_KEY, b"").decode()
-    columns = spec.columns_of(int(version)) if version.isdecimal() else None
+    version = stated_version(found)
+    columns = spec.columns_of(int(version)) if version.isdecimal() and len(version) < 10 else None
     if columns is None:
-        return f"table {spec.name} has version {version or 'none'}, this program reads {spec.version}"
+        return f"table {spec.name} has version {version[:20] or 'none'}, this program reads {spec.version}"
     expected = {c.name: (c.type, c.nullable) for c in columns}
     actual = {f.name: (f.type, f.nullable) for f in found}
     wrong = [

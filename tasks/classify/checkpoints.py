@@ -253,6 +253,9 @@ def _named_tensors(loaded: Any, source: str, rule: str) -> dict[str, torch.Tenso
     if not tensors:
         held = f"the keys {some(list(map(str, within)))}" if isinstance(within, Mapping) else type(within).__name__
         raise InputError(f"{source} holds no named tensors, but {held}", rule, CONVERT)
+    odd = [str(name) for name, tensor in tensors.items() if tensor.is_meta or tensor.is_complex()]
+    if odd:
+        raise InputError(f"{source} holds tensors without values, or of complex numbers: {some(odd)}", rule, CONVERT)
     return {str(name): tensor for name, tensor in tensors.items()}
 
 

@@ -9,12 +9,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from pydantic import BaseModel, ValidationError
+
 from storage.artifacts import Artifact, Recipe
 from storage.errors import ArtifactError
-from storage.places.files import describe_content
+from storage.places.files import describe_content, reason
 from tasks.classify.given import read_model
 from tasks.classify.model import Classifier, choose_device, freeze, weights_file
-from tasks.classify.params import EXPORTED
+from tasks.classify.params import EXPORTED, Outputs
 from tasks.parameters import Runtime
 
 MAX_KEPT = 2  # classifiers cached per process; an audit alternates between two, everything else uses one
@@ -56,6 +58,30 @@ class KeptClassifiers:
 KEPT = KeptClassifiers(MAX_KEPT)
 
 
+class Card(BaseModel):
+    """What an artefact says about its classifier, as far as it is needed to run it."""
+
+    architecture: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    classes: tuple[str, ...]
+    outputs: Outputs = "logits"
+
+
+def read_card(artifact: Artifact) -> Card:
+    """Read the card of a classifier.
+
+    Raises
+    ------
+    ArtifactError : it is missing or damaged.
+    """
+    try:
+        return Card.model_validate(artifact.read_json("card.json"))
+    except ValidationError as error:
+        said = f"{artifact.folder / 'card.json'} cannot be read as the card of a classifier: {reason(error)}"
+        raise ArtifactError(said) from None
+
+
 def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "float32") -> Classifier:
     """Load the classifier of an artefact, ready to run on the device of `runtime`.
 
@@ -69,18 +95,19 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
     ArtifactError : the artefact lacks a file, or its program is not the one that it is named after.
     """
     device = choose_device(runtime, precision)
-    card = artifact.read_json("card.json")
-    architecture, mean, std, classes = (card[name] for name in ("architecture", "mean", "std", "classes"))
-    file, outputs = weights_file(architecture), card.get("outputs", "logits")
-    facts = (architecture, outputs, *classes, *mean, *std, device, precision)
+    card = read_card(artifact)
+    file = weights_file(card.architecture)
+    if file not in artifact.manifest.files:
+        raise artifact.lacks(file)
+    facts = (card.architecture, card.outputs, *card.classes, *card.mean, *card.std, device, precision)
     key = (artifact.manifest.files[file].sha256, *map(str, facts))
 
     def load() -> Callable[[], Classifier]:
         content = artifact.read_bytes(file)
-        if architecture == EXPORTED:
+        if card.architecture == EXPORTED:
             check_program(artifact, content)
-        make = read_model(content, architecture, len(classes), str(artifact.ref), outputs)
-        return lambda: freeze(make(), tuple(classes), tuple(mean), tuple(std), device)
+        make = read_model(content, card.architecture, len(card.classes), str(artifact.ref), card.outputs)
+        return lambda: freeze(make(), card.classes, card.mean, card.std, device)
 
     return KEPT.take(key, load)
 

@@ -21,12 +21,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.errors import ArtifactError
-from storage.places.files import Place, write_atomically
+from storage.places.files import Place, read_file, write_atomically
 from tasks.batches import batches
 from tasks.classify.changes import NO_CHANGE, apply_symmetry, photometric_change
 from tasks.classify.model import check_logits, choose_device, normalise, pass_size
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, TrainParams
 from tasks.parameters import Runtime
+
+# Exceptions of torch for a file that is no checkpoint of this training.
+UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+)
 
 
 @dataclass(frozen=True)
@@ -96,11 +108,11 @@ class Training:
         ArtifactError : the file is damaged, or belongs to another training.
         """
         try:
-            content = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(read_file(checkpoint)), map_location="cpu", weights_only=True)
             for part, state in zip((self.model, self.optimiser, self.schedule), content["states"], strict=True):
                 part.load_state_dict(state)
             self.epochs = content["epochs"]
-        except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise ArtifactError(
                 f"{checkpoint} cannot be read as a checkpoint of this training: {error}; delete it to train again"
             ) from error

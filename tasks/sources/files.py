@@ -76,7 +76,7 @@ def find_root(root: str) -> Path:
     AwayError : there is no such folder, or it is empty.
     OSError : the disk or the network share does not answer, or the folder may not be read.
     """
-    folder = Path(root).expanduser()
+    folder = Path(os.path.expanduser(root))  # noqa: PTH111 -- that of pathlib fails where there is no such user
     if not folder.is_dir():
         raise AwayError(
             f"There is no folder {folder.absolute()}",

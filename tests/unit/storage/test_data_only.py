@@ -4,6 +4,8 @@ import hashlib
 import json
 import pickle
 from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,26 @@ import pytest
 from numcodecs import Pickle
 from pydantic import ValidationError
 
+from flows.running.result_storage import StoreRecords
 from storage.arrays.specs import LABELS
 from storage.arrays.zarr_files import open_array, read_array, write_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError
+from storage.published.exports import publish_decisions
 from storage.published.manifests import read_published
-from storage.published.publish import unpublish_table
+from storage.published.publish import publish_report, publish_table, unpublish_table
+from storage.records.acquisitions import AcquisitionRecord, read_acquisition, write_acquisition
+from storage.records.arrivals import write_arrival
+from storage.records.campaigns import CampaignRecord, read_record, write_record
+from storage.records.checks import CheckedFile, keep_checks
+from storage.records.notices import keep_notice
+from storage.records.reviews import Review, keep_review
 from storage.tables import REJECTED
 from storage.tables.parquet import load_table, write_table
 from tests.support.local_stores import local
 from tests.support.planted_records import Deed
 
-RECIPE = Recipe("kind", 1)
+RECIPE, NOW = Recipe("kind", 1), datetime(2026, 11, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -125,3 +135,109 @@ def test_nothing_outside_a_partition_is_deleted_with_it(tmp_path: Path) -> None:
     (folder / "fit-11aa.json").write_text(json.dumps({"sources": [], "files": {"../../../kept.txt": record}}))
     unpublish_table(Store(tmp_path), REJECTED, "field2")
     assert kept.read_text() == "kept" and not folder.exists()
+
+
+def test_a_manifest_of_another_artefact_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+    """Somebody who copies one artefact over another would have it taken for the other."""
+    other = Recipe("kind", 2)
+    local(Store(tmp_path / "store").folder(other.ref)).mkdir()
+    content = (local(artifact.folder) / "manifest.json").read_bytes()
+    (local(Store(tmp_path / "store").folder(other.ref)) / "manifest.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"is the manifest of {artifact.ref}"):
+        Store(tmp_path / "store").open(other.ref)
+
+
+@pytest.mark.parametrize("shape", [[4], [2**40], [3, 2**40]])
+def test_an_array_that_claims_more_shards_than_it_has_is_refused(artifact: Artifact, shape: list[int]) -> None:
+    """Zarr would read the others as zeros, of any size."""
+    path = local(artifact.folder) / "labels/zarr.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, "shape": shape, "chunk_grid": said["chunk_grid"]}))
+    with pytest.raises(ArtifactError, match="labels"):
+        read_array(artifact, LABELS)
+
+
+def test_a_missing_shard_is_not_read_as_zeros(artifact: Artifact) -> None:
+    (local(artifact.folder) / "labels/c/0").unlink()
+    with pytest.raises(ArtifactError, match=r"labels.* cannot be read: FileNotFoundError"):
+        read_array(artifact, LABELS)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "..", "", "a/b", "/etc/passwd"])
+def test_a_record_that_names_places_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    store, day = Store(tmp_path / "store"), date(2021, 9, 10)
+    record: dict[str, Any] = {"campaign": "a", "date": str(day), "fitted_by": "a", "fit": "f", "params": {}}
+    folder = tmp_path / f"store/acquisitions/a/{day}"
+    folder.mkdir(parents=True)
+    for wrong in ({"fitted_by": name}, {"campaign": name}, {"fit": name}, {"artifacts": {" ": artifact_name()}}):
+        (folder / "f.json").write_text(json.dumps({"artifacts": {}, **record, **wrong}))
+        with pytest.raises(ArtifactError, match=r"f\.json cannot be read"):
+            read_acquisition(folder / "f.json")
+    (tmp_path / "store/campaigns").mkdir()
+    of_campaign = {"campaign": "a", "params": {}, "artifacts": {}, "report": "reports/a/index.html"}
+    for wrong in ({"campaign": name}, {"campaign": "b"}, {"report": "../x.html"}, {"params": {"dates": [{}]}}):
+        (tmp_path / "store/campaigns/a.json").write_text(json.dumps({**of_campaign, **wrong}))
+        with pytest.raises(ArtifactError, match=r"a\.json"):
+            read_record(store, "a")
+
+
+def artifact_name() -> dict[str, str]:
+    return RECIPE.ref.model_dump()
+
+
+LINKED = (
+    *("reports/a", "reports", "tables/rejected/campaign=a", "manifests", "exports/a", "artifacts", "artifacts/kind"),
+    *("work", "campaigns", "acquisitions/a", "reviews/a", "checks/a", "arrivals/a", "prefect-results"),
+)
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_nothing_is_written_or_deleted_through_a_link_that_leads_out(tmp_path: Path, name: str) -> None:
+    """A report that is published deletes whatever else lies in its folder."""
+    store, outside, day = Store(tmp_path / "store"), tmp_path / "outside", date(2021, 9, 10)
+    with store.create(Recipe("report", 1)) as draft:
+        draft.write_bytes("index.html", b"<!doctype html>")
+    with store.create(Recipe("rejected", 1)) as draft:
+        write_table(draft, REJECTED, {column.name: ["a"] for column in REJECTED.columns})
+    report, table, scores = Recipe("report", 1).ref, Recipe("rejected", 1).ref, RECIPE.ref
+    record = CampaignRecord(campaign="a", params={}, artifacts={}, report="reports/a/index.html")
+    scored = AcquisitionRecord(campaign="a", date=day, fitted_by="a", fit="f", params={}, artifacts={})
+    said: dict[str, Any] = {"method": "m", "choices": {}, "reviewer": "", "reason": "", "decided": NOW}
+    sheet: dict[str, Any] = {"file": "x", "sha256": "a" * 64, "imported_by": "", "imported_at": NOW, "checks": []}
+    writing: dict[str, Callable[[], Any]] = {
+        "reports": lambda: publish_report(store, report, "a"),
+        "tables": lambda: publish_table(store, REJECTED, [table], "a"),
+        "manifests": lambda: publish_table(store, REJECTED, [table], "a"),
+        "exports": lambda: publish_decisions(store, {"m": report}, "a", day),
+        "artifacts": lambda: store.create(RECIPE).__enter__(),
+        "work": lambda: store.work_folder(report),
+        "campaigns": lambda: write_record(store, record),
+        "acquisitions": lambda: write_acquisition(store, scored),
+        "reviews": lambda: keep_review(store, Review(campaign="a", scores=scores, **said)),
+        "checks": lambda: keep_checks(store, CheckedFile(campaign="a", date=day, **sheet)),
+        "arrivals": lambda: write_arrival(store, "a", day, {}),
+        "prefect-results": lambda: StoreRecords(store=store.address).write_path("kind-1", b"{}"),
+    }
+    place = tmp_path / "store" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir():
+        place.rename(tmp_path / "before")
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    place.symlink_to(outside)
+    with pytest.raises(ArtifactError, match=r"leads to .*outside"):
+        writing[name.split("/")[0]]()
+    assert [(path.name, path.read_text()) for path in outside.rglob("*")] == [("kept", "kept")]
+
+
+def test_a_store_that_is_linked_as_a_whole_is_used(artifact: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(tmp_path / "store")
+    assert read_array(Store(tmp_path / "linked").open(artifact.ref), LABELS).tolist() == [0, 1, 2]
+
+
+def test_no_notice_is_added_to_a_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "notices.jsonl").symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="notices"):
+        keep_notice(Store(tmp_path), {"time": "t", "id": "x"})
+    assert (tmp_path / "kept").read_text() == "kept"
