@@ -26,11 +26,15 @@
 static char store[PATH_MAX], disk[PATH_MAX];
 
 __attribute__((constructor)) static void begin(void) {
-    char folder[PATH_MAX + 8];
     const char *home = getenv("HARVEST_HOME");
     if (home == NULL) return;
     snprintf(store, sizeof store, "%s/store", home);
     snprintf(disk, sizeof disk, "%s/disk", home);
+}
+
+/* Make the folders with the first event: before it, a program may change its user. */
+static void make_folders(void) {
+    char folder[PATH_MAX + 8];
     mkdir(disk, 0700);
     snprintf(folder, sizeof folder, "%s/kept", disk);
     mkdir(folder, 0700);
@@ -44,6 +48,7 @@ static long long now(void) {
 
 static void note(const char *line, size_t length) {
     char path[PATH_MAX + 8];
+    make_folders();
     snprintf(path, sizeof path, "%s/log", disk);
     int log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (log < 0 || write(log, line, length) != (ssize_t)length) abort(); /* a line that is missing would be a lie */
@@ -118,6 +123,7 @@ static unsigned long keep(int folder, const char *path) {
         if (S_ISDIR(state.st_mode)) {
             removed = state.st_ino;
         } else {
+            make_folders();
             snprintf(kept, sizeof kept, "%s/kept/%lu", disk, (unsigned long)state.st_ino);
             linkat(folder, path, AT_FDCWD, kept, 0);
         }

@@ -49,12 +49,17 @@ class LoggedDisk:
         """Folder that is watched."""
         return self.home / "store"
 
+    @property
+    def kept(self) -> Path:
+        """Files that have lost a name, by their inode."""
+        return self.home / "disk" / "kept"
+
     def lose_power(self) -> None:
         """Put the store into a state that its disk may have now; every process of the service has ended."""
         self._read_log()
-        image, before = self.home / "disk" / "image", self.home / "disk" / "before"
+        image, before = self.home / "image", self.home / "before"
         present = {path.lstat().st_ino: path for path in self.store.rglob("*")}
-        kept = {int(path.name): path for path in (self.home / "disk" / "kept").iterdir()}
+        kept = {int(path.name): path for path in self.kept.glob("*")}
         self._drawn.clear()
         self._draw_folder(self.store.stat().st_ino, self.store, image, {**kept, **present})
         shutil.copystat(self.store, image)
@@ -67,7 +72,7 @@ class LoggedDisk:
     def _begin_again(self) -> None:
         """Take all that is there now for synced, and forget what was noted."""
         (self.home / "disk" / "log").unlink(missing_ok=True)
-        for path in (self.home / "disk" / "kept").iterdir():
+        for path in self.kept.glob("*"):
             path.unlink()
         self.names.clear()
         self.contents.clear()
