@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
 from pyarrow import parquet
 
-from flows.running.restarts import MAX_RUNS
+from flows.running.sending import is_over
 from storage.artifacts import Store
 from storage.errors import ArtifactError
 from storage.records.acquisitions import find_acquisition, fit_digest
@@ -78,26 +78,38 @@ class Chain:
 
     def analyse(self) -> CampaignRecord:
         """Have the campaign analysed, and answer its question once."""
-        params = self.plot.params.model_copy(update={"review": ReviewParams(ask=True, timeout_hours=2)})
-        fixed = params.model_dump(mode="json")
-        run = insist(lambda: self.service.run("analyse-campaign", params=fixed))
-        answered = datetime.max.replace(tzinfo=UTC)
+        asked, answered = [self.begin(0)], datetime.max.replace(tzinfo=UTC)
 
         def record() -> CampaignRecord | None:
-            nonlocal run, answered
+            nonlocal answered
             found = readable(lambda: find_record(self.store, self.plot.name))
-            state = None if found else self.state(run)
-            if state is not None and state.name == "Suspended":
-                if state.timestamp > answered:
+            run = None if found else self.flow_run(asked[-1])
+            if run is not None and run.state is not None and run.state.name == "Suspended":
+                if run.state.timestamp > answered:
                     self.problems.append(f"{self.plot.name}: asked again after the answer")
-                self.review(run)
+                self.review(run.id)
                 answered = datetime.now(UTC)
-            elif state is not None and has_failed(state):
-                self.asked_again.append(f"{self.plot.name}: {state.message}")
-                run = insist(lambda: self.service.run("analyse-campaign", params=fixed))
+            elif run is not None and is_left(run):
+                self.asked_again.append(f"{self.plot.name}: {run.state and run.state.message}")
+                asked.append(self.begin(len(asked)))
             return found
 
         return wait_for(record, self.plot.name)
+
+    def begin(self, number: int) -> UUID:
+        """Have the campaign analysed; the number makes it one run, also where the server's answer is lost."""
+        params = self.plot.params.model_copy(update={"review": ReviewParams(ask=True, timeout_hours=2)})
+
+        def create() -> UUID:
+            with self.service.client() as client:
+                deployment = client.read_deployment_by_name("analyse-campaign/analyse-campaign").id
+                return client.create_flow_run_from_deployment(
+                    deployment,
+                    parameters={"params": params.model_dump(mode="json")},
+                    idempotency_key=f"{self.plot.name} {number}",
+                ).id
+
+        return insist(create)
 
     def review(self, run: UUID) -> None:
         """Answer the form of a run that waits, after some faults."""
@@ -121,26 +133,28 @@ class Chain:
     def score(self, day: date, fit: str) -> None:
         """Announce a date, and wait until it is scored."""
 
-        def announce() -> None:
+        def announce() -> float:
             insist(lambda: self.service.command("harvest", "announce", self.plot.name, "--date", str(day)))
+            return time.monotonic()
+
+        announced = announce()
 
         def is_scored() -> bool:
+            nonlocal announced
             if readable(lambda: find_acquisition(self.store, self.plot.name, day, fit)) is not None:
                 return True
             last = self.last_run(day)
-            if last is not None and last.state is not None and has_failed(last.state):
-                self.asked_again.append(f"{self.plot.name} {day}: {last.state.message}")
-                announce()
-                wait_for(lambda: self.last_run(day) != last, f"another run for {day}")
+            if last is not None and is_left(last) and time.monotonic() - announced > PATIENCE.total_seconds():
+                self.asked_again.append(f"{self.plot.name} {day}: {last.state and last.state.message}")
+                announced = announce()
             return False
 
-        announce()
         wait_for(is_scored, f"{self.plot.name} {day}")
 
-    def state(self, run: UUID) -> State[Any] | None:
-        """State of a flow run; None where the server does not answer."""
+    def flow_run(self, run: UUID) -> FlowRun | None:
+        """A flow run as the server sees it; None where it does not answer."""
         try:
-            return self.service.flow_run(run).state
+            return self.service.flow_run(run)
         except (httpx.HTTPError, OSError, RuntimeError):
             return None
 
@@ -151,9 +165,8 @@ class Chain:
 
     def all_ended(self) -> bool:
         """Whether every flow run of the campaign has ended for good."""
-        states = [(run.state, run.run_count) for run in self.runs()]
-        ends = [state and state.is_final() and not (state.is_crashed() and n < MAX_RUNS) for state, n in states]
-        return bool(ends) and all(ends)
+        found = self.runs()
+        return bool(found) and all(is_over(run, begins_again=True) for run in found)
 
     def runs(self) -> list[FlowRun]:
         """Flow runs that analyse the campaign or score its dates; none where the server does not answer."""
@@ -171,9 +184,10 @@ def campaign_of(run: FlowRun) -> str | None:
     return run.parameters.get("params", {}).get("campaign")
 
 
-def has_failed(state: State[Any]) -> bool:
-    """Whether a run has ended badly so long ago that nothing will start it again."""
-    return state.is_final() and not state.is_completed() and datetime.now(UTC) - state.timestamp > PATIENCE
+def is_left(run: FlowRun) -> bool:
+    """Whether a run has ended badly, so long ago that nothing will start it again."""
+    is_bad = run.state is not None and not run.state.is_completed() and is_over(run, begins_again=True)
+    return is_bad and run.state is not None and datetime.now(UTC) - run.state.timestamp > PATIENCE
 
 
 def run_undisturbed(plot: Field) -> None:

@@ -190,7 +190,7 @@ class Killer:
             self.disk.lose_power()
             lost = f", {self.disk.n_cut - before[0]} files cut off, {self.disk.n_names - before[1]} names lost or back"
         self.note(kind, f"{len(alive)} flows{lost}")
-        self.service.start()
+        self.service.start(seconds=900)  # of a machine that does other things too
         return True
 
     def take_away(self, kind: str, folder: Path) -> bool:
