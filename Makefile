@@ -26,7 +26,7 @@ nightly: $(INSTALLED)  ## run the tests that are too long for every change, and 
 serve: $(INSTALLED)  ## start the service on this host, until Ctrl-C: database, Prefect server, reports, workers
 	deployments/start
 
-chaos: $(INSTALLED)  ## kill the service's processes at random moments and compare tables: a quarter of an hour; needs PostgreSQL
+chaos: $(INSTALLED)  ## kill processes, lose the power and take shares away while the service works, and compare tables: half an hour; needs PostgreSQL
 	$(BIN)/python -m tests.operations.chaos
 
 screenshots: demo  ## pictures of the demo's report and the Prefect UI, into docs/pictures; needs PostgreSQL and Chromium

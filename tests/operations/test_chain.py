@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Generator
 from datetime import date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from tasks.sources.synthetic.layouts import write_season
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
 from tasks.sources.synthetic.source import SyntheticSource
+from tests.operations.killer import FITTING, OTHERS, Killer
 from tests.support.campaigns import HARVEST, most_at_once, small_campaign
 from tests.support.field import FITTED, NEW, SHARED, Field, tables
 from tests.support.prefect_api import api_in_this_process
@@ -263,6 +265,26 @@ def test_a_killed_fit_does_not_train_again(service: Service) -> None:
     killed, another = fits()
     assert (killed.id, killed.state_name, another.state_name) == (fit.id, "Crashed", "Completed")
     assert [task_states(service, run.id)["train killed-fit"] for run in fits()] == ["Completed", "Cached"]
+
+
+@pytest.mark.nightly  # `make chaos` does this in every stage
+@pytest.mark.timeout(1200)  # pytest ends it where the stage is missed
+@pytest.mark.parametrize("stage", ["explain", "report"])
+def test_a_flow_that_is_killed_with_all_it_started_makes_the_same_tables(
+    service: Service, stage: str, tmp_path: Path
+) -> None:
+    plot = Field(tmp_path, f"killed-{stage}", seed=8)
+    run = service.run("analyse-campaign", params=plot.params.model_dump(mode="json"))
+    killer = Killer(service, None, plot.root, Random(0), 1, {stage})
+    killer.run()
+    (killed,) = killer.faults
+    assert (killed.stage, killed.is_aimed) == (stage, True) and killed.victim.startswith((*FITTING, *OTHERS))
+    ended = service.wait_for_state(run, "Completed", seconds=400)
+    fits = [fit.state_name for fit in runs_of(service, "fit-and-explain") if fit.name.startswith(f"{plot.name} ")]
+    assert (ended.run_count, fits) == ((1, ["Crashed", "Completed"]) if stage == "explain" else (2, ["Completed"]))
+    plot.analyse()
+    assert tables(plot.in_place, plot.name) == tables(service.store, plot.name)
+    assert verify_store(Store(service.store)).problems == []
 
 
 def test_nothing_is_announced_with_wrong_credentials(service: Service) -> None:

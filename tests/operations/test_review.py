@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.responses import SetStateStatus
 
 from flows.parameters import CampaignParams
 from storage.artifacts import Store
@@ -105,6 +106,30 @@ def test_a_form_in_the_browser_decides_and_later_runs_do_not_ask(service: Servic
     service.wait_for_state(again, "Completed", seconds=LIMIT_SECONDS)
     assert "Suspended" not in service.state_names(again)
     assert read_record(store, "reviewed") == record
+
+
+@pytest.mark.timeout(4 * LIMIT_SECONDS)
+@pytest.mark.nightly  # it starts the service again; `make chaos` lets other things fail as well
+def test_a_form_outlives_the_death_of_everything_and_its_answer_is_used(service: Service) -> None:
+    run = start(service, asking("outlived", 1))
+    asked = service.wait_for_state(run, "Suspended", seconds=LIMIT_SECONDS).state
+    wait_until(lambda: service.flow_run_pids(run) == [], 60, service.logs)
+    for program in ("database", "server", "worker-cpu"):
+        service.kill(program)
+    wait_until(service.is_set_up, LIMIT_SECONDS, service.logs)
+    service.kill_everything()
+    service.start()
+    assert asked is not None and service.flow_run(run).state == asked
+    form = {f"gradcam_cluster_{cluster}": choice for cluster, choice in CHOICES.items()}
+    with service.client() as client:
+        wrong = client.resume_flow_run(run, run_input=form)
+        right = client.resume_flow_run(run, run_input={**form, "reviewer": "Ada Field", "reason": "a marker"})
+    assert (wrong.status, right.status) == (SetStateStatus.REJECT, SetStateStatus.ACCEPT)
+    service.wait_for_state(run, "Completed", seconds=LIMIT_SECONDS)
+    assert service.state_names(run).count("Suspended") == 1
+    store = Store(service.store)
+    reviews = rows_of(store.open(read_record(store, "outlived").artifacts["review gradcam"]), REVIEWS)
+    assert {row["cluster"]: row["decision"] for row in reviews} == CHOICES
 
 
 @pytest.mark.timeout(4 * LIMIT_SECONDS)
