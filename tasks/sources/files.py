@@ -99,7 +99,7 @@ def refuse_away(root: Path) -> None:
         raise AwayError(
             f"The folder {root.absolute()} is empty",
             "The root of a source must hold its files",
-            "correct `root`, or mount the share that it lies on",
+            "give the folder that holds them, or mount the share that it lies on",
         )
 
 

@@ -35,7 +35,7 @@ from tasks.sources.synthetic.season import grow_season
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.operations.killer import FITTING, OTHERS, Killer
 from tests.support.campaigns import HARVEST, most_at_once, small_campaign
-from tests.support.field import FITTED, NEW, SHARED, Field, tables
+from tests.support.field import FITTED, NEW, Field, tables
 from tests.support.prefect_api import api_in_this_process
 from tests.support.service import Service, wait_until
 
@@ -102,27 +102,6 @@ def test_a_campaign_is_fitted_on_the_gpu_pool_with_the_same_tables(service: Serv
     field.analyse()
     assert read_record(Store(field.in_place), "field").artifacts == read_record(Store(service.store), "field").artifacts
     assert tables(field.in_place, "field") == tables(service.store, "field")
-
-
-def test_a_date_outlives_the_share_that_it_lies_on(service: Service, field: Field, fit: str) -> None:
-    """Its run is put off and leaves its process, without a notice; announced again, the same run begins at once."""
-    field.copy(SHARED)
-    unmounted = field.root.rename(field.root.with_name("unmounted"))
-    parameters = {"campaign": "field", "date": str(SHARED), "arrival": {"settle_seconds": 0, "patience_minutes": 0}}
-    service.run("discover-acquisitions", **parameters)
-    wait_until(lambda: bool(scoring_runs(service, "field", SHARED)), 180, service.logs)
-    (run,) = scoring_runs(service, "field", SHARED)
-    waiting = service.wait_for_state(run.id, "AwaitingRetry", "Failed")
-    wait_until(lambda: not service.flow_run_pids(run.id), 60, service.logs)
-    assert waiting.state is not None and "There is no folder" in (waiting.state.message or "")
-    assert service.flow_run(run.id).state_name == "AwaitingRetry"
-    unmounted.rename(field.root)
-    service.run("discover-acquisitions", **parameters)
-    service.wait_for_state(run.id, "Completed", "Failed", seconds=240, n_runs=2)
-    assert find_acquisition(Store(service.store), "field", SHARED, fit) is not None
-    assert len(scoring_runs(service, "field", SHARED)) == 1
-    notices = service.store / "notices.jsonl"
-    assert not notices.exists() or str(run.id) not in notices.read_text()
 
 
 @pytest.mark.nightly  # in one process, tests/integration/seasons/test_arrival.py and test_discovery.py show this

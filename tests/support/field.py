@@ -18,7 +18,6 @@ from tests.support.campaigns import HARVEST, contents
 
 FITTED = (date(2022, 8, 25), date(2022, 9, 3))
 NEW = (date(2022, 8, 28), date(2022, 8, 30))
-SHARED = date(2022, 9, 1)  # a further date, of a share that is away for a while
 TOML = """
 dates = ["2022-08-25", "2022-09-03"]
 ingest.image_size = 64
@@ -33,7 +32,7 @@ class Field:
     """A season whose dates are copied to where the campaign looks for them; at first those that it is fitted on."""
 
     def __init__(self, folder: Path, name: str, seed: int = 1) -> None:
-        dates = tuple(sorted((*FITTED, *NEW, SHARED)))
+        dates = tuple(sorted((*FITTED, *NEW)))
         season = SeasonParams(dates=dates, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed)
         self.name, self.folder, self.root, self.drone = name, folder, folder / "images", folder / "drone"
         write_season(grow_season(season), self.drone, "growliflower")

@@ -153,7 +153,7 @@ class TestRefused:
         [
             (["gone"], "gone does not exist"),
             (["Feld 7/cut.xlsx"], "cut.xlsx is a file"),
-            (["empty"], "holds no file that can be read"),
+            (["empty"], "/empty is empty"),
             (["Feld 7", "--out", "there.toml"], "there.toml exists"),
             (["Feld 7", "--out", "link.toml"], "link.toml exists"),
             (["Feld 7", "--out", "gone/a.toml"], "There is no folder gone"),
