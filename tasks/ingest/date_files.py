@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import content_digest
-from storage.errors import InputError
+from storage.errors import AwayError, InputError
 from storage.records.acquisitions import DateFiles
 from tasks.sources.contract import Source
 from tasks.sources.files import IMAGE_SUFFIXES, folders_once, refuse_away
@@ -185,9 +185,13 @@ def own_files(source: Source, day: date) -> DateFiles | None:
     OSError : the disk or the network share does not answer.
     """
     root_name: str | None = getattr(source, "root", None)
-    if root_name is None or not (root := Path(root_name).expanduser()).is_dir():
+    if root_name is None:
         return None
-    stamps = {name: stamp for name, stamp in date_files(root, day).items() if day in dates_in(name.split("/"))}
+    root = Path(root_name).expanduser()
+    try:
+        stamps = {name: stamp for name, stamp in date_files(root, day).items() if day in dates_in(name.split("/"))}
+    except AwayError:
+        return None
     if not stamps:
         try:
             listing = source.list_images([day])

@@ -65,6 +65,7 @@ def test_the_demo_ends_with_its_new_date_and_the_places_to_look_at(
     campaign: FakeCampaign, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"method": "gradcam", "n_explained": 9, "n_images": 10, "n_rejected": 2, "mean_reliability": 0.8765}
+    row |= {"n_plants": 10, "n_expected": None}
     row |= {"n_check": 3, "n_corrected": 1, "is_outside": False, "outside_reason": ""}
     places = {"field": "/x/index.html#2023-08-25", "analysis": "/x/analysis.html", "exports": "/y/2023-08-25"}
     scored = {"campaign": "toy", "date": "2023-08-25", "fit": "f17", "rows": [row], "exports": None}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage.artifacts import MANIFEST, ArtifactRef, Recipe, Store
-from storage.errors import ArtifactError, InputError
+from storage.errors import ArtifactError, AwayError, InputError
 from storage.published import manifests
 from storage.published.manifests import publish_files, read_published
 from storage.published.publish import partition, publish_report, publish_table, table_manifest, unpublish_table
@@ -247,6 +247,9 @@ class TestRecord:
         assert read_record(store, "field2") == changed
 
     def test_an_unknown_campaign_lists_the_known(self, store: Store) -> None:
+        with pytest.raises(AwayError, match=r"no store in .*: the folder is missing or empty\n"):
+            read_record(store, "field3")
+        store.folder(ArtifactRef(kind="images", digest="0")).mkdir(parents=True)
         with pytest.raises(InputError, match=r"no record of 'field3' .*; campaigns there: none\n"):
             read_record(store, "field3")
         for name in ("field2", "field1"):
