@@ -20,7 +20,6 @@ from flows.running.sending import find_runs
 from storage.artifacts import Store
 from storage.records.acquisitions import (
     AcquisitionRecord,
-    DateFiles,
     find_acquisition,
     fit_digest,
     write_acquisition,
@@ -31,9 +30,6 @@ from storage.tables import ACQUISITIONS, PLANTS
 from storage.tables.rows import rows_of
 from storage.verify import verify_store
 from tasks.ingest.arrival import Arrival, ArrivalParams, look_again
-from tasks.ingest.date_files import own_files
-from tasks.publish.publish import publish_date
-from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.campaigns import DATES
@@ -208,27 +204,6 @@ class TestDiscovery:
         monkeypatch.setattr(discover, "look_again", look_while_it_ends)
         assert self.look(store, campaign="sent") == [(str(NEW), "scored")]
         assert [run.id for run in runs()] == [first.id, second.id]
-
-    def test_a_worker_scores_a_date_with_other_files_again(
-        self, deployed: None, scored: Scored, fitted: CampaignRecord, store: Path, whole: Path
-    ) -> None:
-        """The date's first scoring failed, and a person scored it: neither holds up the next."""
-        source = GrowliFlowerSource(root=str(whole))
-        copy_of(fitted, store, "others", source=source.model_dump(mode="json"))
-        assert self.look(store, campaign="others") == [(str(NEW), "Scheduled")]
-        earlier = scored.record.model_copy(update={"campaign": "others", "fitted_by": "others"})
-        key = scoring_key(Store(store), "others", NEW, earlier.fit, source)
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(find_runs(key)[1].id, Failed(), force=True)
-        publish_date(Store(store), earlier)
-        write_acquisition(Store(store), earlier)
-        assert earlier.files is not None and scored.record.files == own_files(source, NEW)
-        assert self.look(store, campaign="others") == [(str(NEW), "scored")]
-        half = DateFiles(n_files=1, n_bytes=1, digest="half")
-        write_acquisition(Store(store), earlier.model_copy(update={"files": half}))
-        for _ in range(2):
-            assert self.look(store, campaign="others") == [(str(NEW), "Scheduled")]
-        assert list(find_runs(scoring_key(Store(store), "others", NEW, earlier.fit, source))) == [1]
 
 
 def rows_of_date(store: Path, fit: str, campaign: str) -> list[dict[str, Any]]:
