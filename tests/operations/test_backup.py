@@ -186,6 +186,8 @@ def test_a_backup_must_lie_outside_the_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly  # a start and a run; tests/campaign/test_stored_backup.py reads the store without them
+@pytest.mark.timeout(1800)
 def test_a_backup_of_the_version_before_goes_on_at_another_path(tmp_path: Path) -> None:
     """Database, store and secrets of the code before this backup was invented, in the layout of a backup."""
     backup, toml = stored_backup(tmp_path)
