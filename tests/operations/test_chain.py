@@ -1,5 +1,6 @@
 """New dates, seasons and campaigns through deployments, events and schedules, on the whole service."""
 
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from flows.fit import GPU_LIMIT
 from storage.artifacts import Store
 from storage.records.acquisitions import find_acquisition, fit_digest
 from storage.records.campaigns import read_record
+from storage.records.notices import DAMAGED
 from storage.tables import BACKFILL
 from storage.tables.parquet import load_table
 from storage.verify import verify_store
@@ -301,3 +303,26 @@ def test_a_stopped_service_takes_up_its_runs(service: Service, tmp_path: Path) -
     assert in_place == taken_up
     assert tables(plot.in_place, "stopped") == tables(service.store, "stopped")
     assert verify_store(Store(service.store)).problems == []
+
+
+@pytest.mark.nightly  # in one process, tests/integration/seasons/test_upkeep.py shows this
+def test_what_rots_is_made_again_in_the_night(service: Service, field: Field, fit: str) -> None:
+    field.copy(ANNOUNCED)
+    scoring = service.run("score-acquisition", campaign="field", date=str(ANNOUNCED))
+    service.wait_for_state(scoring, "Completed", seconds=240)
+    store, before = Store(service.store), tables(service.store, "field")
+    record = find_acquisition(store, "field", ANNOUNCED, fit)
+    assert record is not None
+    learned, decided = (record.artifacts[role] for role in ("clusters gradcam", f"decided gradcam {ANNOUNCED}"))
+    for ref, name in ((learned, "pca_mean/zarr.json"), (decided, "decided.parquet")):
+        path = service.store / "artifacts" / str(ref) / name
+        path.write_bytes(b"X" + path.read_bytes()[1:])  # neither its size nor its owner changes
+    run = service.run("keep-store")
+    service.wait_for_state(run, "Completed", seconds=400)
+    assert tables(service.store, "field") == before and verify_store(store).problems == []
+    notices = [json.loads(line) for line in (service.store / "notices.jsonl").read_text().splitlines()]
+    (told,) = (one["message"] for one in notices if one["state"] == DAMAGED)
+    assert f"artifacts/{learned}: file pca_mean/zarr.json has changed content" in told
+    assert f"artifacts/{decided}: file decided.parquet has changed content" in told
+    assert f"field {ANNOUNCED} was scored again" in told and "field was run again" in told
+    assert told.startswith("2 damaged, 2 of them whole again, 0 for a person")

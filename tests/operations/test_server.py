@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 
 from deployments.automations import PREFIX, RESTART_SECONDS, RESTARTED
 from deployments.pools import POOLS
-from deployments.setup import NIGHTLY, set_arrival
+from deployments.setup import NIGHTLY, set_arrival, set_upkeep
 from deployments.watch import schedules_of, unwatch, watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
@@ -144,6 +144,21 @@ def test_the_host_s_settings_say_when_a_date_is_complete(service: Service, monke
     assert of_deployments() == [settle] * 2
     assert settings("{date}.complete") == [{**settle, "marker": "{date}.complete"}] * 2
     assert settings("") == [settle] * 2
+
+
+def test_the_store_is_kept_as_the_host_s_settings_say(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = service.run("keep-store")
+    monkeypatch.setenv("HARVEST_VERIFY_GB", "0.5")
+    monkeypatch.setenv("HARVEST_GC_DAYS", "0")
+    with service.client() as client:
+        assert client.read_deployment_by_name("keep-store/keep-store").parameters["params"] == {}
+        set_upkeep(client)
+        found = client.read_deployment_by_name("keep-store/keep-store").parameters
+        assert found == {"store": str(service.store), "params": {"verify_gb": 0.5, "gc_days": 0}}
+        monkeypatch.delenv("HARVEST_VERIFY_GB")
+        monkeypatch.delenv("HARVEST_GC_DAYS")
+        set_upkeep(client)
+    assert service.wait_for_state(run, "Completed").run_count == 1
 
 
 def test_the_scheduler_inserts_the_runs_of_a_schedule(service: Service) -> None:
