@@ -63,8 +63,13 @@ def inside(name: str) -> str:
 FileName = Annotated[str, AfterValidator(inside)]
 
 
+def is_part(name: str) -> bool:
+    """Return whether a name can be one part of a path, which then leads nowhere else."""
+    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\\0")
+
+
 def _one_part(name: str) -> str:
-    if not name or name in (".", "..") or "/" in name or inside(name) != name:
+    if not is_part(name):
         raise ValueError(f"{name!r} is no name of one file or folder")
     return name
 

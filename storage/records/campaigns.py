@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from storage.artifacts import ArtifactRef, Role, Store
 from storage.errors import ArtifactError, AwayError, InputError
 from storage.places.faults import is_away
-from storage.places.files import FileName, PartName, Place, read_file, reason, write_atomically
+from storage.places.files import FileName, PartName, Place, is_part, read_file, reason, write_atomically
 
 
 def _with_dates(params: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def find_record(store: Store, campaign: str) -> CampaignRecord | None:
     ------
     ArtifactError : the record is damaged.
     """
-    return read_record(store, campaign) if _path(store, campaign).is_file() else None
+    return read_record(store, campaign) if _is_known(store, campaign) else None
 
 
 def read_record(store: Store, campaign: str) -> CampaignRecord:
@@ -62,20 +62,20 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     AwayError : the store's folder is missing or empty.
     ArtifactError : the record is damaged, or is that of another campaign.
     """
-    path = _path(store, campaign)
-    if not path.is_file():
+    if not _is_known(store, campaign):
         if isinstance(store.root, Path) and is_away(store.root):
             raise AwayError(
                 f"There is no store in {store.root}: the folder is missing or empty",
                 "The store must hold a complete run of the campaign",
                 "mount the share that it lies on, run the campaign first, or give another --store",
             )
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+        known = ", ".join(sorted(p.stem for p in (store.root / "campaigns").glob("*.json"))) or "none"
         raise InputError(
             f"There is no record of {campaign!r} in {store.root}; campaigns there: {known}",
             "The store must hold a complete run of the campaign",
             "run the campaign first, or give another --store",
         )
+    path = _path(store, campaign)
     try:
         record = CampaignRecord.model_validate_json(read_file(path))
     except ValueError as error:
@@ -83,6 +83,10 @@ def read_record(store: Store, campaign: str) -> CampaignRecord:
     if record.campaign != campaign:
         raise ArtifactError(f"{path} is the record of {record.campaign}")
     return record
+
+
+def _is_known(store: Store, campaign: str) -> bool:
+    return is_part(campaign) and _path(store, campaign).is_file()
 
 
 def _path(store: Store, campaign: str) -> Place:

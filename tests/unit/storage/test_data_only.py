@@ -19,13 +19,13 @@ from flows.running.result_storage import StoreRecords
 from storage.arrays.specs import LABELS
 from storage.arrays.zarr_files import open_array, read_array, write_array
 from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, InputError
 from storage.published.exports import publish_decisions
 from storage.published.manifests import read_published
 from storage.published.publish import publish_report, publish_table, unpublish_table
 from storage.records.acquisitions import AcquisitionRecord, read_acquisition, write_acquisition
 from storage.records.arrivals import write_arrival
-from storage.records.campaigns import CampaignRecord, read_record, write_record
+from storage.records.campaigns import CampaignRecord, find_record, read_record, write_record
 from storage.records.checks import CheckedFile, keep_checks
 from storage.records.notices import keep_notice
 from storage.records.reviews import Review, keep_review
@@ -179,6 +179,16 @@ def test_a_record_that_names_places_elsewhere_is_refused(tmp_path: Path, name: s
         (tmp_path / "store/campaigns/a.json").write_text(json.dumps({**of_campaign, **wrong}))
         with pytest.raises(ArtifactError, match=r"a\.json"):
             read_record(store, "a")
+
+
+@pytest.mark.parametrize("name", ["../campaigns/a", "../../elsewhere", "/etc/passwd", "a\0", ""])
+def test_no_record_is_looked_for_elsewhere(tmp_path: Path, name: str) -> None:
+    record = CampaignRecord(campaign="a", params={}, artifacts={}, report="reports/a/index.html")
+    path = local(write_record(Store(tmp_path / "store"), record))
+    (tmp_path / "elsewhere.json").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="There is no record of"):
+        read_record(Store(tmp_path / "store"), name)
+    assert find_record(Store(tmp_path / "store"), name) is None
 
 
 def artifact_name() -> dict[str, str]:
