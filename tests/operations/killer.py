@@ -132,10 +132,7 @@ class Killer:
         return False
 
     def draw(self) -> None:
-        """Let something of the next kind fail that can fail now."""
-        if not self.deck:
-            self.deck = [kind for kind, n in DECK.items() for _ in range(n)]
-            self.dice.shuffle(self.deck)
+        """Let something of the next kind fail that can fail now; what cannot stays in the deck."""
         fails: dict[str, Callable[[], bool]] = {
             FLOW: lambda: self.kill_flow((*FITTING, *OTHERS)),
             PROGRAM: self.kill_program,
@@ -147,6 +144,10 @@ class Killer:
         kind = next((kind for kind in self.deck if fails[kind]()), None)
         if kind is not None:
             self.deck.remove(kind)
+        else:
+            more = [kind for kind, n in DECK.items() for _ in range(n)]
+            self.dice.shuffle(more)
+            self.deck += more
 
     def kill_flow(self, names: Iterable[str], is_aimed: bool = False) -> bool:
         """Kill all runs of a flow that is alive and did not die too often, each with all that it started."""
