@@ -18,7 +18,7 @@ from prefect.runtime import deployment
 
 from flows.fit import DEPLOYED, fit
 from flows.judgement import fit_maps, judge_maps, try_others
-from flows.parameters import CampaignParams, with_crop
+from flows.parameters import CampaignParams, recorded_params, with_crop
 from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
@@ -67,11 +67,12 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
     """
     refuse_endless_restarts()
     opened = Store(store)
-    refuse_other_places(source=params.source, classifier=params.classifier)
+    earlier = find_record(opened, params.campaign)
+    if earlier is None or not has_places_of(earlier, params):  # those of a record were allowed to whoever made it
+        refuse_other_places(source=params.source, classifier=params.classifier)
     opened.check()
     check_run(params, runtime, is_here=not is_deployed(DEPLOYED))
     check_somebody_can_answer(params.review)
-    earlier = find_record(opened, params.campaign)
     with Stages(params.campaign, store, n_tasks(params), runtime) as stages:
         survey, roles = ingest(stages, params, runtime)
         # Later dates are cropped as wide as these, also if the file of plants has changed by then.
@@ -88,6 +89,17 @@ def analyse_campaign(params: CampaignParams, store: str, runtime: Runtime = DEFA
         record = publish(stages, recorded, {"survey": survey, **roles})
     create_artifacts(opened, record)
     return record
+
+
+def has_places_of(record: CampaignRecord, params: CampaignParams) -> bool:
+    """Return whether parameters name the source and the classifier of a finished run, and nothing else to read from."""
+    try:
+        known = recorded_params(record.params)
+    except InputError:  # an earlier version made the run
+        return False
+    if params.classifier != known.classifier or type(params.source) is not type(known.source):
+        return False
+    return with_crop(params.source, known.source) == known.source
 
 
 def publish(stages: Stages, params: CampaignParams, made: Mapping[str, ArtifactRef | Future]) -> CampaignRecord:

@@ -10,10 +10,11 @@ import yaml
 
 from flows.acquisition import score_acquisition
 from flows.backfill import backfill_seasons
-from flows.campaign import analyse_campaign
+from flows.campaign import analyse_campaign, has_places_of
 from flows.parameters import BackfillParams, CampaignParams, Season
 from flows.running.workers import DaskWorkers
 from storage.errors import InputError
+from storage.records.campaigns import CampaignRecord
 from tasks.classify.params import GivenClassifier
 from tasks.parameters import Runtime
 from tasks.sources import AnySource
@@ -75,6 +76,16 @@ def test_flows_that_are_given_sources_refuse_other_places(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"source\.root leads to /etc"):
         backfill_seasons.fn(backfill(ELSEWHERE), store)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_campaign_on_record_may_run_again_with_its_own_source_and_no_other() -> None:
+    own = campaign(ELSEWHERE)
+    record = CampaignRecord(campaign="x", params=own.model_dump(mode="json"), artifacts={}, report="index.html")
+    assert has_places_of(record, own)
+    assert not has_places_of(record, campaign(FolderSource(root="/root")))
+    assert not has_places_of(record, campaign())
+    assert not has_places_of(record, own.model_copy(update={"classifier": GivenClassifier(path="/etc/passwd")}))
+    assert not has_places_of(record.model_copy(update={"params": {"campaign": "x"}}), own)
 
 
 def test_a_run_connects_to_no_other_scheduler_of_dask() -> None:

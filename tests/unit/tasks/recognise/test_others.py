@@ -171,7 +171,7 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("files", "said"),
         [
-            ((), "holds no file that can be read"),
+            ((), "is empty"),
             ((".hidden/a.txt",), "holds no file that can be read, but 1 hidden files and folders"),
             (("campaign.toml",), "holds no file that can be read"),
             (("notes.docx", "b.pdf"), "not used: 1 other file (.docx)"),
