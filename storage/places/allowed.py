@@ -97,6 +97,8 @@ def _place(key: str, text: str, root: str) -> str:
     """Return the path or address that a text may be read from; empty if it is none."""
     if "://" in text:
         return text
+    if key.endswith(".kind"):
+        return ""
     if key.count(".") == 1 and key.endswith(".root"):
         return root
     is_path = root or key.endswith(".path") or Path(text).is_absolute()

@@ -125,7 +125,7 @@ def tell_dates(
     among = {day: some for some in (own, scored) for day in days_of(some, f"decided {methods[0]}")}
 
     def tell(day: str) -> Artifact:
-        kinds = ("images", f"decided {methods[0]}", *(f"drift {method}" for method in methods))
+        kinds = ("images", "acquisition", f"decided {methods[0]}", *(f"drift {method}" for method in methods))
         refs = {kind: ref for kind in kinds if (ref := among[day].get(f"{kind} {day}"))}
         fields = {"date": day, "is_scored": among[day] is scored, "methods": list(methods)}
 
@@ -156,7 +156,14 @@ def page_of_date(
     method = results.methods[0].method
     kinds = (
         f"{kind} {day}"
-        for kind in ("images", f"saliency {method}", f"decided {method}", f"drift {method}", "background")
+        for kind in (
+            "images",
+            "acquisition",
+            f"saliency {method}",
+            f"decided {method}",
+            f"drift {method}",
+            "background",
+        )
     )
     refs = {role: artifacts[role] for role in kinds if role in artifacts}
     found = [row for row in results.methods[0].found if str(row["acquired"]) == day]  # what holds for all dates changes

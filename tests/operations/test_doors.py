@@ -121,13 +121,13 @@ def test_numbers_for_prometheus_and_health_are_for_this_host(service: Service) -
 
 
 def test_runs_use_no_place_that_the_operator_does_not_allow(service: Service) -> None:
-    """Another store and another source, which the service's user may read and write."""
-    sources = str(service.home / "sources")
+    """Another store, which the service's user may write, and another source, which it may read."""
+    sources = service.environment["HARVEST_SOURCES"]
     assert {"HARVEST_STORES=", f"HARVEST_SOURCES={sources}", "HARVEST_SCHEDULERS="} <= set(
         environ(service, "worker-cpu").split("\0")
     )
     other = service.home / "other"
-    source = FolderSource(root=str(service.home / "sources/../other"))
+    source = FolderSource(root=str(service.home / "sources" / "../" * len(service.home.parents) / "../etc"))
     notice = dict.fromkeys(("flow_run_id", "name", "state", "message", "url"), "x")
     asked: dict[str, tuple[dict[str, Any], str]] = {
         "note-failure": ({"store": str(other), **notice}, f"The store {other} is not one of this service"),

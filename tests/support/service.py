@@ -294,6 +294,7 @@ def new_service(**settings: str) -> Generator[Service]:
             **outside,
             "HARVEST_HOME": str(home),
             "HARVEST_BIN": str(BIN),
+            "HARVEST_SOURCES": f"{home}/sources,{tempfile.gettempdir()}",  # tests keep images there
             "HARVEST_PORT": port,
             "HARVEST_DATABASE_PORT": database_port,
             "HARVEST_REPORTS_PORT": reports_port,

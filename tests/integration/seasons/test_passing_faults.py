@@ -14,6 +14,7 @@ from prefect.states import Failed, Running
 
 from flows.acquisition import SCORING_SLOTS, score_acquisition
 from flows.discover import DiscoveryError, discover_acquisitions
+from flows.running.names import artifact_key
 from flows.running.obstacles import AGAIN, PERSON, WAITING
 from flows.running.restarts import PATIENCE
 from storage.artifacts import Store
@@ -47,7 +48,7 @@ class Watched:
     def shown(self) -> Any:
         """Rows of the artifact `dates` of the last look."""
         *_, run = flow_runs(f"discover {self.name}")
-        found = artifacts_of(run.id)["dates"]
+        found = artifacts_of(run.id)[artifact_key("dates", self.name)]
         return json.loads(found) if isinstance(found, str) else found
 
 

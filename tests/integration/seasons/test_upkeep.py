@@ -55,7 +55,8 @@ def test_damaged_results_are_made_again_and_told(rotten: Path, scored: Scored, f
     person = f"checks/other/2022-09-03/{next(entered.iterdir()).name}"
 
     first = keep(rotten)
-    assert table_bytes(rotten) == before
+    found = table_bytes(rotten)
+    assert {name: found[name] for name in before} == before  # campaigns of other tests rest on the clusters too
     (problem,) = verify_store(opened).problems
     assert "20220904T000000-01234567.json" in problem
     (notice,) = notices(rotten)

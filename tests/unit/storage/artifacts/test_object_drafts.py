@@ -246,7 +246,7 @@ class TestReading:
         shard.unlink()
         array = open_array(artifact, IMAGES)
         assert np.asarray(array[0]).any()
-        with pytest.raises(FileNotFoundError, match="c/1/0/0/0"):
+        with pytest.raises(ArtifactError, match="c/1/0/0/0"):
             np.asarray(array[64])
 
 
