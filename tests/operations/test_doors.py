@@ -127,7 +127,7 @@ def test_runs_use_no_place_that_the_operator_does_not_allow(service: Service) ->
         environ(service, "worker-cpu").split("\0")
     )
     other = service.home / "other"
-    source = FolderSource(root=str(service.home / "sources" / "../" * len(service.home.parents) / "../etc"))
+    source = FolderSource(root=f"{service.home}/sources/{'../' * len(service.home.parents)}../etc")
     notice = dict.fromkeys(("flow_run_id", "name", "state", "message", "url"), "x")
     asked: dict[str, tuple[dict[str, Any], str]] = {
         "note-failure": ({"store": str(other), **notice}, f"The store {other} is not one of this service"),
