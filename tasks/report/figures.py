@@ -43,9 +43,10 @@ PLAIN, SIGNED = "inferno", "RdBu_r"  # colour scales; SIGNED has red for the cla
 def png_bytes(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    # Without the field `Software`, equal figures are equal bytes under all patch releases of matplotlib.
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.set_dpi(DPI)
+    # `savefig` would draw a figure with a layout twice, to the same bytes. Without the field `Software`, equal figures
+    # are equal bytes under all patch releases of matplotlib.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
