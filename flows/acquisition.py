@@ -158,7 +158,9 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> t
     fixed = {"date": day, "source": params.source}
     known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
     classes = tuple(stages.store.open(fitted.artifacts["classifier"]).summary["classes"])
-    plants = plants_of_fit(params, fitted)
+    # Another source may show another year's plants, also under the name of the same campaign.
+    has_own_source = params.source == recorded_params(fitted.params).source
+    plants = plants_of_fit(params, fitted) if has_own_source else None
     acquired: Acquired = stages.submit(
         survey_acquisition, params=params.ingest, classes=classes, known=known, plants=plants, **fixed
     ).result()

@@ -42,8 +42,8 @@ ACQUISITIONS = TableSpec(
         Column(
             "n_expected",
             WHOLE,
-            "plants of the fitted campaign, or of the source's own list on a date of another campaign, that are not "
-            "known to be harvested before the date; null: unknown",
+            "plants of the fitted campaign, or of the source's own list on a date of another campaign or source, "
+            "that are not known to be harvested before the date; null: unknown",
             nullable=True,
             since=3,
         ),

@@ -142,7 +142,7 @@ def survey_acquisition(
     classes : class names of the classifier that scores.
     known : artefacts `images <date>` of the dates that the campaign was fitted on. Files that are byte-identical to
         one of their images are left out as `duplicate`.
-    plants : artefact `plants` of the campaign; None on a date of another campaign, with other plants.
+    plants : artefact `plants` of the campaign; None on a date of another campaign or source, with other plants.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def expected_plants(store: Store, found: Survey, plants: ArtifactRef | None, day
 
     Parameters
     ----------
-    plants : artefact `plants` of the campaign; None on a date of another campaign.
+    plants : artefact `plants` of the campaign; None on a date of another campaign or source.
     """
     if plants is not None:
         known = rows_of(store.open(plants), PLANTS, ["plant_id", "harvest_by"])

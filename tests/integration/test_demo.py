@@ -133,6 +133,7 @@ def test_every_plant_that_stands_on_the_new_date_is_scored_without_a_label(
     states = Counter(truth.values())
     standing = {name for name, state in truth.items() if state != "harvested"}
     assert row["n_images"] == row["n_explained"] == len(standing) == 324
+    assert row["n_plants"] == row["n_expected"] == 324  # by this year's plants, not by those of the fit's year
     assert row["n_rejected"] == states["harvested"] and row["n_labelled"] == 0 and not row["is_outside"]
     assert {one["plant_id"] for one in decided} == standing and {one["label"] for one in decided} == {None}
 

@@ -17,6 +17,7 @@ import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.results import ResultRecordMetadata  # pyright: ignore[reportPrivateImportUsage]
 
 from storage.artifacts import Store
+from storage.records.results import read_references
 from storage.verify import verify_store
 from tests.operations.chain import PAGE, Chain, differing, run_undisturbed
 from tests.operations.killer import DECK, REVIEW, STAGES, Fault, Killer
@@ -121,19 +123,32 @@ def play_round(plot: Field, killer: Killer, outcome: Outcome) -> None:
 
 
 def made_twice(service: Service, campaign: str) -> list[str]:
-    """Artefacts that two task runs made to their end: the second should have been `Cached`."""
+    """Artefacts that were made after a task run had made them to its end.
+
+    A run that is killed between its last state and its cached result is run again. It finds the artefact and ends at
+    once, so the time at which the artefact was made tells.
+    """
     wanted = TaskRunFilter(state=TaskRunFilterState(name=TaskRunFilterStateName(any_=["Completed"])))
     found: list[TaskRun] = []
     with service.client() as client:
         while page := client.read_task_runs(task_run_filter=wanted, limit=PAGE, offset=len(found)):
             found += page
-    made: Counter[str] = Counter()
+    ends: dict[str, list[datetime]] = {}
     for run in found:
         record = run.state.data if run.state else None
-        if isinstance(record, ResultRecordMetadata) and campaign in run.name.split():
-            made[f"{run.name}: {record.storage_key}"] += 1
-    print(f"{made.total()} tasks made an artefact of {campaign}")
-    return sorted(name for name, n in made.items() if n > 1)
+        if isinstance(record, ResultRecordMetadata) and campaign in run.name.split() and run.end_time:
+            ends.setdefault(str(record.storage_key), []).append(run.end_time)
+    again = {key: times for key, times in ends.items() if len(times) > 1}
+    print(f"{sum(map(len, ends.values()))} tasks ended with an artefact of {campaign}, {len(again)} of them twice")
+    store = Store(service.store)
+    return sorted(key for key, times in again.items() if last_made(store, key) > min(times))
+
+
+def last_made(store: Store, key: str) -> datetime:
+    """When the artefacts of a cached result were made."""
+    found = read_references(store, key)
+    refs = found if isinstance(found, list) else [found]
+    return max(datetime.fromisoformat(store.open(ref).manifest.created) for ref in refs)
 
 
 def report(outcome: Outcome, more: dict[str, Any]) -> None:
