@@ -68,6 +68,7 @@ def choose(page: Page, form: Locator, cluster: int, choice: str) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.timeout(4 * LIMIT_SECONDS)
+@pytest.mark.nightly  # in one process, tests/integration/test_review.py shows this without a browser
 def test_a_form_in_the_browser_decides_and_later_runs_do_not_ask(service: Service) -> None:
     run = start(service, asking("reviewed", 1))
     service.wait_for_state(run, "Suspended", seconds=LIMIT_SECONDS)
