@@ -18,6 +18,8 @@ from tasks.report.words import METHOD_MEANINGS
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 from tests.support.report_pages import Page, shares
 
+pytestmark = pytest.mark.slow  # whole reports of several methods
+
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 METHODS = ("lime", "gradcam", "occlusion_preview", "occlusion")
