@@ -18,9 +18,7 @@ from tasks.report.words import METHOD_MEANINGS
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 from tests.support.report_pages import Page, shares
 
-pytestmark = pytest.mark.slow  # whole reports of several methods
-
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = [pytest.mark.usefixtures("blank_pictures"), pytest.mark.slow]  # whole reports of several methods
 
 METHODS = ("lime", "gradcam", "occlusion_preview", "occlusion")
 NAMES = ["LIME", "Grad-CAM", "Occlusion sensitivity (approximate preview)", "Occlusion sensitivity"]
