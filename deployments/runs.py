@@ -1,4 +1,4 @@
-"""Read the flow runs of the service's deployments from the server, page by page."""
+"""Read the flow runs of the service's deployments from the server."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.running.names import subject_of
+from flows.running.paging import PAGE, all_runs
 
-PAGE = 200  # flow runs per request
 LATE_SECONDS = 600  # longest time after which the server learns that a run has ended
 WAITING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # states before the end
 
@@ -32,16 +32,6 @@ def runs_in(client: SyncPrefectClient, deployments: Iterable[UUID], states: list
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
     )
     return all_runs(client, wanted)
-
-
-def all_runs(client: SyncPrefectClient, wanted: FlowRunFilter, flows: FlowFilter | None = None) -> list[FlowRun]:
-    """Return all flow runs that a filter lets pass."""
-    found: list[FlowRun] = []
-    while True:
-        page = client.read_flow_runs(flow_run_filter=wanted, flow_filter=flows, limit=PAGE, offset=len(found))
-        found += page
-        if len(page) < PAGE:
-            return found
 
 
 def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> dict[str, list[FlowRun]]:

@@ -5,7 +5,6 @@ campaign and date, also where the run crashed before it had a name.
 """
 
 import json
-from datetime import UTC, datetime
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -21,7 +20,7 @@ from flows.running.faults import put_off_by_faults
 from flows.running.labels import label_run
 from flows.running.names import Subject, artifact_key, subject_of
 from storage.artifacts import Store
-from storage.records.notices import keep_notice
+from storage.records.notices import keep_notice, make_notice
 
 WEBHOOK = "harvest-notices"  # name of the secret block that holds the webhook's address, if there is one
 POST_SECONDS = 10  # timeout of a request to the webhook
@@ -40,16 +39,7 @@ def note_failure(store: str, flow_run_id: str, name: str, state: str, message: s
         name, of = label_failed(client, flow_run_id, name)
         tags = sorted({*flow_run.tags, *of.tags})
         client.update_flow_run(UUID(flow_run.id), name=f"note {state} of {name}", tags=tags)
-    notice = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "flow_run": name,
-        "campaign": of.campaign,
-        "date": of.date,
-        "id": flow_run_id,
-        "state": state,
-        "message": message,
-        "url": url,
-    }
+    notice = make_notice(state, name, message, of.campaign, of.date, id=flow_run_id, url=url)
     get_run_logger().error("%s: %s (%s): %s", state, name, url, message)
     keep_notice(Store(store), notice)
     text, key = f"[{name}]({url}): **{state}**\n\n```\n{message}\n```", artifact_key("notice", of.campaign, of.date)

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from flows.cli.stopping import SAID, stopping_at_once
 from flows.running.errors import RunFailedError
@@ -170,17 +169,15 @@ def kept_failures(store: str, campaign: str, day: str = "") -> Generator[None]:
     day : acquisition date as YYYY-MM-DD; empty for a command on all dates of the campaign.
     """
     from storage.artifacts import Store
-    from storage.records.notices import keep_notice
+    from storage.records.notices import keep_notice, make_notice
 
     try:
         yield
     except InputError:  # nothing ran
         raise
     except Exception as error:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         first = first_line(innermost(error)) or type(error).__name__
-        notice = {"time": now, "flow_run": f"{campaign} {day}".strip(), "campaign": campaign, "date": day}
-        notice |= {"id": uuid4().hex, "state": "Failed", "message": first, "url": ""}
+        notice = make_notice("Failed", f"{campaign} {day}".strip(), first, campaign, day)
         with suppress(OSError):  # a store that cannot be written is what failed
             keep_notice(Store(store), notice)
         raise

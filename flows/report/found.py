@@ -5,15 +5,13 @@ them takes milliseconds, so this is no task run of its own.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
 from storage.published.publish import publish_table, published_rows, unpublish_table
 from storage.records.checks import found_classes
-from storage.records.notices import BROKEN, keep_notice
+from storage.records.notices import BROKEN, keep_notice, make_notice
 from storage.tables import FOUND
 from tasks.decide.found_words import broken_sentences
 from tasks.decide.measure_found import KIND, measure_found
@@ -65,9 +63,7 @@ def publish_found(store: Store, campaign: str, found: Mapping[str, ArtifactRef])
         unpublish_table(store, FOUND, campaign)
     new = [sentence for key, sentence in broken_promises(store, campaign).items() if key not in before]
     for sentence in new:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        notice = {"time": now, "flow_run": campaign, "id": uuid4().hex, "state": BROKEN, "message": sentence}
-        keep_notice(store, {**notice, "campaign": campaign, "date": "", "url": ""})
+        keep_notice(store, make_notice(BROKEN, campaign, sentence, campaign))
     return new
 
 

@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
-AT_ONCE = 200  # runs per request
+from flows.running.paging import all_runs
 
 
 def waiting_runs(differs: str) -> list[FlowRun]:
@@ -90,12 +90,10 @@ def _alike(own: FlowRun, differs: str, wanted: FlowRunFilter, states: list[State
     deployment = FlowRunFilterDeploymentId(any_=[own.deployment_id])
     of_type = FlowRunFilterState(type=FlowRunFilterStateType(any_=states))
     wanted = wanted.model_copy(update={"deployment_id": deployment, "state": of_type})
-    found: list[FlowRun] = []
     with get_client(sync_client=True) as client:
-        while len(page := client.read_flow_runs(flow_run_filter=wanted, limit=AT_ONCE, offset=len(found))) == AT_ONCE:
-            found += page
+        found = all_runs(client, wanted)
     same = _others(own, differs)
-    return [run for run in [*found, *page] if run.id != own.id and _others(run, differs) == same]
+    return [run for run in found if run.id != own.id and _others(run, differs) == same]
 
 
 def _others(run: FlowRun, differs: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Keep a store whole and small: read a part of it again each night, repair what is damaged, remove what is old."""
 
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -16,7 +15,7 @@ from storage.artifacts import Store
 from storage.errors import ArtifactError
 from storage.garbage import find_garbage, remove_garbage
 from storage.places.faults import size_text
-from storage.records.notices import DAMAGED, keep_notice
+from storage.records.notices import DAMAGED, keep_notice, make_notice
 from storage.records.upkeep import Damage, Upkeep, read_upkeep, write_upkeep
 from storage.rounds import Read, look_again, read_on
 from tasks.parameters import Runtime
@@ -87,9 +86,7 @@ def tell(store: Store, said: list[str], n_left: int) -> None:
     head = f"{len(said)} damaged, {len(said) - n_left} of them whole again, {n_left} for a person"
     message = "\n".join([head, *said[:SHOWN], *more])
     url = url_for("flow-run", flow_run.id) or ""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    notice = {"time": now, "flow_run": "keep store", "id": uuid4().hex, "state": DAMAGED, "message": message}
-    keep_notice(store, {**notice, "url": url})
+    keep_notice(store, make_notice(DAMAGED, "keep store", message, url=url))
     tell_webhook(f"{DAMAGED}: {message}\n{url}")
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,8 @@ from storage.places.objects import ObjectPath
 Place = Path | ObjectPath
 
 AT_ONCE = 16  # files read or requested in parallel; a bucket needs about 10 ms per request
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class FileRecord(BaseModel):
@@ -112,6 +114,23 @@ def read_file(path: Place) -> bytes:
         return path.read_bytes()
     with open_file(path) as stream:
         return stream.read()
+
+
+def read_model(path: Place, model: type[M], what: str) -> M:
+    """Read a record of a store as JSON.
+
+    Parameters
+    ----------
+    what : what the record is, in words, for the message.
+
+    Raises
+    ------
+    ArtifactError : the record is missing or cannot be read.
+    """
+    try:
+        return model.model_validate_json(read_file(path))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as {what}: {reason(error)}") from error
 
 
 def reason(error: Exception) -> str:

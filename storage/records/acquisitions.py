@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Role, Store, content_digest
 from storage.errors import ArtifactError
-from storage.places.files import PartName, Place, read_file, reason, write_atomically
+from storage.places.files import PartName, Place, read_model, write_atomically
 
 FOLDER = "acquisitions"  # folder of the store for records of scored dates
 FITTED = (
@@ -152,10 +152,7 @@ def read_acquisition(path: Place) -> AcquisitionRecord:
     ------
     ArtifactError : the record cannot be read, or names another campaign, date or fit than its path.
     """
-    try:
-        record = AcquisitionRecord.model_validate_json(read_file(path))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of a scored date: {reason(error)}") from error
+    record = read_model(path, AcquisitionRecord, "the record of a scored date")
     said, place = (record.campaign, record.date.isoformat(), record.fit), (*path.parts[-3:-1], path.stem)
     if said != place:
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")

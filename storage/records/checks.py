@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from storage.artifacts import Store
 from storage.errors import ArtifactError
-from storage.places.files import PartName, Place, read_file, reason, write_atomically
+from storage.places.files import PartName, Place, read_model, write_atomically
 
 FOLDER = "checks"  # folder of the store for what people found
 TIME = "%Y%m%dT%H%M%S.%fZ"  # time of an import in the name of its record (UTC), which sorts records by time
@@ -155,10 +155,7 @@ def read_checked_file(path: Place) -> CheckedFile:
     ------
     ArtifactError : the record cannot be read, or names another campaign, date or file than its path.
     """
-    try:
-        record = CheckedFile.model_validate_json(read_file(path))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as the record of checked plants: {reason(error)}") from error
+    record = read_model(path, CheckedFile, "the record of checked plants")
     said = (record.campaign, record.date.isoformat(), record.sha256[:DIGEST_DIGITS])
     if said != (*path.parts[-3:-1], path.stem.rpartition("-")[2]):
         raise ArtifactError(f"{path} is the record of {' '.join(said)}")

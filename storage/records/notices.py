@@ -6,7 +6,9 @@ In a local store they are lines of one file. In a bucket, which cannot append, e
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from storage.artifacts import Store
 from storage.places.durable import make_folder, sync
@@ -15,6 +17,22 @@ from storage.places.files import write_atomically
 NOTICES = "notices"  # name of the file `notices.jsonl`, or prefix of the objects
 DAMAGED = "Damaged"  # state in the notice of a store's damage
 BROKEN = "Promise broken"  # state in the notice of a promise that checks of plants show to be broken
+
+
+def make_notice(
+    state: str, flow_run: str, message: str, campaign: str = "", date: str = "", **known: str
+) -> dict[str, str]:
+    """Return a notice of the present moment.
+
+    Parameters
+    ----------
+    flow_run : name of the run.
+    campaign, date : empty where the notice is of none or several.
+    known : `id` and `url` of the run, if it has them.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    of = {"flow_run": flow_run, "campaign": campaign, "date": date}
+    return {"time": now, **of, "id": uuid4().hex, "state": state, "message": message, "url": "", **known}
 
 
 def keep_notice(store: Store, notice: Mapping[str, str]) -> None:

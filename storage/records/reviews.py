@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Store
 from storage.errors import ArtifactError
-from storage.places.files import PartName, Place, read_file, reason, write_atomically
+from storage.places.files import PartName, Place, read_model, write_atomically
 
 FOLDER = "reviews"  # folder of the store for reviews
 Choice = Literal["swap", "keep", "abstain"]
@@ -80,10 +80,7 @@ def read_review(path: Place) -> Review:
     ------
     ArtifactError : the review cannot be read, or names another campaign or other scores than its path.
     """
-    try:
-        review = Review.model_validate_json(read_file(path))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as a review: {reason(error)}") from error
+    review = read_model(path, Review, "a review")
     if (review.campaign, review.scores.digest) != (path.parent.name, path.stem):
         raise ArtifactError(f"{path} is the review of {review.scores} of {review.campaign}")
     return review
