@@ -17,6 +17,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
+from pydantic import BaseModel
 
 from deployments.automations import PREFIX, automations
 from deployments.pools import make_limits, make_pools
@@ -71,8 +72,7 @@ def arrival(environment: Mapping[str, str]) -> dict[str, Any]:
     from tasks.ingest.params import ArrivalParams  # it imports torch, which the long-running `sweep` does not need
 
     settings = {"settle_seconds": "HARVEST_SETTLE_SECONDS", "marker": "HARVEST_MARKER"}
-    given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
-    return ArrivalParams.model_validate(given).model_dump(mode="json", exclude_unset=True)
+    return parameter(ArrivalParams, settings, environment)
 
 
 def set_upkeep(client: SyncPrefectClient) -> None:
@@ -98,8 +98,22 @@ def upkeep(environment: Mapping[str, str]) -> dict[str, Any]:
     from flows.upkeep.params import UpkeepParams
 
     settings = {"verify_gb": "HARVEST_VERIFY_GB", "gc_days": "HARVEST_GC_DAYS", "gc_fits": "HARVEST_GC_FITS"}
+    return parameter(UpkeepParams, settings, environment)
+
+
+def parameter(model: type[BaseModel], settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return those of a model's fields that a host's settings give, as a flow parameter.
+
+    Parameters
+    ----------
+    settings : name of the setting by field.
+
+    Raises
+    ------
+    ValidationError : a setting is out of bounds.
+    """
     given = {field: environment[name] for field, name in settings.items() if environment.get(name)}
-    return UpkeepParams.model_validate(given).model_dump(mode="json", exclude_unset=True)
+    return model.model_validate(given).model_dump(mode="json", exclude_unset=True)
 
 
 def set_automations(client: SyncPrefectClient) -> None:

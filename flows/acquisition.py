@@ -158,9 +158,7 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> t
     fixed = {"date": day, "source": params.source}
     known = [ref for role, ref in fitted.artifacts.items() if role.startswith("images ")]
     classes = tuple(stages.store.open(fitted.artifacts["classifier"]).summary["classes"])
-    # Another source may show another year's plants, also under the name of the same campaign.
-    has_own_source = params.source == recorded_params(fitted.params).source
-    plants = plants_of_fit(params, fitted) if has_own_source else None
+    plants = fitted.artifacts["plants"] if is_of_fit(params, fitted) else None
     acquired: Acquired = stages.submit(
         survey_acquisition, params=params.ingest, classes=classes, known=known, plants=plants, **fixed
     ).result()
@@ -170,6 +168,14 @@ def acquire(stages: Stages, params: CampaignParams, fitted: CampaignRecord) -> t
     backgrounds = submit_backgrounds(stages, params, {f"images {day}": images})
     tell_faults(stages, backgrounds)
     return {f"images {day}": images, **backgrounds}, acquired
+
+
+def is_of_fit(params: CampaignParams, fitted: CampaignRecord) -> bool:
+    """Return whether a date is of the campaign and the source that were fitted.
+
+    Another source may show another year's plants, also under the name of the same campaign.
+    """
+    return params.campaign == fitted.campaign and params.source == recorded_params(fitted.params).source
 
 
 def plants_of_fit(params: CampaignParams, fitted: CampaignRecord) -> ArtifactRef | None:

@@ -25,7 +25,7 @@ from storage.places.allowed import refuse_other_places
 from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.scored import find_whole_acquisition
-from tasks.ingest.completeness import scored_completeness
+from tasks.ingest.completeness import scored_mark
 from tasks.ingest.date_files import has_changed, own_files
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
@@ -139,10 +139,10 @@ def score_date(
                 f"scored, but not by the fit {fit}: the campaign was fitted again meanwhile; start the backfill again"
             )
             raise RunFailedError(said, is_crash=False, flow_run=run)
-    sums, counts = acquisition_rows(opened, done), scored_completeness(opened, done.artifacts, date)
+    sums, mark = acquisition_rows(opened, done), scored_mark(opened, done.artifacts, date)
     return {
         "state": "scored" if run else "present",
-        "detail": f"incomplete: {counts.mark}" if counts and counts.mark else "",
+        "detail": f"incomplete: {mark}" if mark else "",
         "flow_run": run,
         "n_images": sums[0]["n_images"],
         "n_check": sum(each["n_check"] for each in sums),

@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun
 
-from flows.acquisition import DEPLOYED, score_acquisition
+from flows.acquisition import DEPLOYED, is_of_fit, score_acquisition
 from flows.parameters import CampaignName, CampaignParams, recorded_params
 from flows.report.links import report_link
 from flows.running.coalescing import cancel_covered, done_by, run_that_looked, waiting_runs
@@ -26,7 +26,7 @@ from storage.records.campaigns import CampaignRecord, read_record
 from storage.records.obstacles import SOURCE, read_obstacles, write_obstacles
 from storage.records.scored import find_whole_acquisition
 from tasks.ingest.arrival import Arrival, look_again
-from tasks.ingest.completeness import scored_completeness
+from tasks.ingest.completeness import scored_mark
 from tasks.ingest.date_files import has_changed, has_shrunk, own_files
 from tasks.ingest.params import ArrivalParams
 from tasks.parameters import Runtime
@@ -228,9 +228,9 @@ def scored_row(store: Store, campaign: str, day: date, fit: str, source: AnySour
     scored = find_whole_acquisition(store, campaign, day, fit)
     if scored is None or has_changed(scored.files, now := own_files(source, day)):
         return None
-    said, counts = [f"by the fit {fit}"], scored_completeness(store, scored.artifacts, day)
-    if counts is not None and counts.mark:
-        said.append(f"incomplete: {counts.mark}")
+    said = [f"by the fit {fit}"]
+    if mark := scored_mark(store, scored.artifacts, day):
+        said.append(f"incomplete: {mark}")
     if scored.files and now and has_shrunk(scored.files, now):
         said.append(f"{now.n_files} of the {scored.files.n_files} files that were scored are left")
     return {"state": "scored", "detail": "; ".join(said)}
@@ -280,7 +280,7 @@ def scoring_parameters(
     fitted : campaign that made the fit.
     params : the fit's parameters with the campaign and source of the date.
     """
-    is_other = params.campaign != fitted.campaign or params.source != recorded_params(fitted.params).source
+    is_other = not is_of_fit(params, fitted)
     return {
         "campaign": params.campaign,
         "date": day.isoformat(),

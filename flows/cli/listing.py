@@ -106,10 +106,9 @@ def _row(
 
 def _mark(store: Store, scored: AcquisitionRecord) -> str:
     """Return how many of the expected plants a scored date has, if they are far fewer."""
-    from tasks.ingest.completeness import scored_completeness
+    from tasks.ingest.completeness import scored_mark
 
-    counts = scored_completeness(store, scored.artifacts, scored.date)
-    return counts.mark if counts else ""
+    return scored_mark(store, scored.artifacts, scored.date)
 
 
 def broken_promises(store: Store, campaign: str) -> list[str]:

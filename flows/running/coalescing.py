@@ -19,10 +19,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
 from flows.running.paging import all_runs
+from flows.running.restarts import deployed_run
 
 
 def waiting_runs(differs: str) -> list[FlowRun]:
@@ -32,7 +32,7 @@ def waiting_runs(differs: str) -> list[FlowRun]:
     ----------
     differs : parameter that may differ; all others are equal.
     """
-    own = _own_run()
+    own = deployed_run()
     if own is None:
         return []
     now = FlowRunFilterExpectedStartTime.model_validate({"before_": datetime.now(UTC)})
@@ -48,7 +48,7 @@ def run_that_looked(differs: str) -> FlowRun | None:
     ----------
     differs : parameter that both runs lack.
     """
-    own = _own_run()
+    own = deployed_run()
     if own is None or own.expected_start_time is None or own.start_time is None:
         return None
     since = FlowRunFilter(start_time=FlowRunFilterStartTime.model_validate({"after_": own.expected_start_time}))
@@ -65,7 +65,7 @@ def run_that_looked(differs: str) -> FlowRun | None:
 
 def cancel_covered(runs: Iterable[FlowRun]) -> None:
     """Cancel waiting runs whose work this run does."""
-    own = _own_run()
+    own = deployed_run()
     if own is not None:
         with get_client(sync_client=True) as client:
             for run in runs:
@@ -75,13 +75,6 @@ def cancel_covered(runs: Iterable[FlowRun]) -> None:
 def done_by(run: FlowRun) -> State[Any]:
     """Return the last state of a run whose work another run does."""
     return Cancelled(message=f"its work is done by {run.name} ({run.id})")
-
-
-def _own_run() -> FlowRun | None:
-    """Return this flow run; None if no deployment made it."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    return run if run is not None and run.deployment_id is not None else None
 
 
 def _alike(own: FlowRun, differs: str, wanted: FlowRunFilter, states: list[StateType]) -> list[FlowRun]:

@@ -14,11 +14,10 @@ from uuid import UUID
 
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.states import AwaitingRetry
 
-from flows.running.restarts import FIRST_PAUSE, MAX_RUNS
+from flows.running.restarts import FIRST_PAUSE, MAX_RUNS, deployed_run
 from storage.artifacts import Store
 from storage.errors import ArtifactError
 from storage.places.faults import is_away, is_passing
@@ -41,11 +40,8 @@ def put_off_by_faults(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except Exception as error:
             store = parameters.bind(*args, **kwargs).arguments["store"]
-            context = FlowRunContext.get()
-            flow_run = None if context is None else context.flow_run
-            if flow_run is None or flow_run.deployment_id is None or not may_pass(error, Store(store)):
-                raise
-            if flow_run.run_count >= MAX_RUNS:
+            flow_run = deployed_run()
+            if flow_run is None or flow_run.run_count >= MAX_RUNS or not may_pass(error, Store(store)):
                 raise
             put_off(flow_run, error)
 

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from storage.errors import InputError
@@ -32,6 +33,13 @@ LOST_SERVER = tuple(
 def is_begun_again(state: State[Any]) -> bool:
     """Tell whether the automations of `deployments/automations.py` restart a run that has ended in this state."""
     return state.is_crashed() or (state.is_failed() and any(said in (state.message or "") for said in LOST_SERVER))
+
+
+def deployed_run() -> FlowRun | None:
+    """Return the present flow run; None if no deployment made it."""
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    return run if run is not None and run.deployment_id is not None else None
 
 
 def refuse_endless_restarts() -> None:

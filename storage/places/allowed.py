@@ -72,7 +72,8 @@ def refuse_other_places(**given: BaseModel | None) -> None:
     for table, params in given.items():
         values: dict[str, Any] = {} if params is None else params.model_dump(mode="json")
         root = str(Path.cwd() / _expanded(values["root"])) if "root" in values else ""
-        for key, text in _texts(values, table):
+        # The root first: where it is not allowed, nothing relative to it is, and it is what the message names.
+        for key, text in sorted(_texts(values, table), key=lambda one: one[0] != f"{table}.root"):
             place = _place(key, text, root)
             if place and not any(_is_below(place, one) for one in allowed):
                 raise InputError(
@@ -97,8 +98,6 @@ def _place(key: str, text: str, root: str) -> str:
     """Return the path or address that a text may be read from; empty if it is none."""
     if "://" in text:
         return text
-    if key.endswith(".kind"):
-        return ""
     if key.count(".") == 1 and key.endswith(".root"):
         return root
     is_path = root or key.endswith(".path") or Path(text).is_absolute()

@@ -77,6 +77,12 @@ def scored_completeness(store: Store, artifacts: Mapping[str, ArtifactRef], day:
     return None if ref is None else read_completeness(store.open(ref).summary)
 
 
+def scored_mark(store: Store, artifacts: Mapping[str, ArtifactRef], day: date) -> str:
+    """Return the mark of a scored date (see `Completeness.mark`); empty if it has none, or its numbers are unknown."""
+    counts = scored_completeness(store, artifacts, day)
+    return counts.mark if counts else ""
+
+
 def read_completeness(summary: Mapping[str, Any]) -> Completeness | None:
     """Read the numbers of plants from the summary of an artefact `acquisition`; None where it has none."""
     n_plants = summary.get("n_plants")

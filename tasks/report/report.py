@@ -21,13 +21,13 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store, conte
 from storage.published.publish import PARTS
 from storage.records.campaigns import CampaignRecord
 from storage.tables import METRICS, PLANTS
-from storage.tables.rows import Row, days_of, rows_of
+from storage.tables.rows import Row, rows_of
 from tasks.decide.promised import guarantee_sentences
 from tasks.export.params import FieldParams
 from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
 from tasks.report.explorer.addresses import ANALYSIS
-from tasks.report.field.days import latest_dates, read_day, read_days, with_extra_checks
+from tasks.report.field.days import dates_among, latest_dates, read_day, read_days, with_extra_checks
 from tasks.report.field.map import still_of
 from tasks.report.field.page import FieldPage, field_page
 from tasks.report.field.pictures import read_pictures
@@ -113,7 +113,7 @@ def write_report(
 
 
 def tell_dates(
-    store: Store, methods: Sequence[str], own: Mapping[str, ArtifactRef], scored: Mapping[str, ArtifactRef]
+    store: Store, methods: Sequence[str], own: dict[str, ArtifactRef], scored: dict[str, ArtifactRef]
 ) -> dict[str, Artifact]:
     """Return the artefacts with the sums and the map of every date, in order; those that the store lacks are made.
 
@@ -122,7 +122,7 @@ def tell_dates(
     methods : saliency methods of the campaign; the pages for the field have the answers of the first.
     own, scored : artefacts by role, of the campaign and of the dates scored since.
     """
-    among = {day: some for some in (own, scored) for day in days_of(some, f"decided {methods[0]}")}
+    among = dates_among(own, scored, methods[0])
 
     def tell(day: str) -> Artifact:
         kinds = ("images", "acquisition", f"decided {methods[0]}", *(f"drift {method}" for method in methods))
@@ -154,18 +154,9 @@ def page_of_date(
     artifacts : artefacts by role, of the campaign and of the dates scored since.
     """
     method = results.methods[0].method
-    kinds = (
-        f"{kind} {day}"
-        for kind in (
-            "images",
-            "acquisition",
-            f"saliency {method}",
-            f"decided {method}",
-            f"drift {method}",
-            "background",
-        )
-    )
-    refs = {role: artifacts[role] for role in kinds if role in artifacts}
+    of_method = (f"{kind} {method}" for kind in ("saliency", "decided", "drift"))
+    roles = [f"{kind} {day}" for kind in ("images", "acquisition", "background", *of_method)]
+    refs = {role: artifacts[role] for role in roles if role in artifacts}
     found = [row for row in results.methods[0].found if str(row["acquired"]) == day]  # what holds for all dates changes
     fields = {
         "campaign": results.campaign,

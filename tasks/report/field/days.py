@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from storage.artifacts import Artifact
 from storage.tables import DECIDED, DRIFT, OBSERVATIONS, READY_COUNTS, REJECTED
@@ -17,12 +17,18 @@ from tasks.ingest.completeness import Completeness, read_completeness
 from tasks.report.field.checked import of_date
 from tasks.report.field.summary import FieldDay
 
+T = TypeVar("T")
 N_LATEST = 6  # dates of the field's page; each earlier date has a page of its own
 
 
 def latest_dates(dates: Collection[str]) -> list[str]:
     """Return the dates that the pages show in full, ascending. The others cost a new report nothing but their sums."""
     return sorted(dates)[-N_LATEST:]
+
+
+def dates_among(own: dict[str, T], scored: dict[str, T], method: str) -> dict[str, dict[str, T]]:
+    """Return the dates with decisions by a saliency method, each with the artefacts by role that it is among."""
+    return {day: some for some in (own, scored) for day in days_of(some, f"decided {method}")}
 
 
 def read_days(
@@ -39,7 +45,7 @@ def read_days(
     own, scored : artefacts by role, of the dates that the fit was made from, and of those scored with it later.
     found : rows of the table `found` of this method, of all dates.
     """
-    among = {day: some for some in (own, scored) for day in days_of(some, f"decided {method}")}
+    among = dates_among(own, scored, method)
     return [
         replace(read_day(among[day], day, classes, method, among[day] is scored), found=of_date(found, day))
         for day in latest_dates(among)

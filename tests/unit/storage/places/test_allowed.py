@@ -1,6 +1,7 @@
 """Places that a run of the service may use: what lies below the allowed ones, however it is written."""
 
 import os
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -53,8 +54,14 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "S3://harvest/one/?endpoint=https://s3.example.org",
     ],
 )
-def test_stores_of_the_service_are_used_however_they_are_written(given: Path, address: str) -> None:
-    Store(address.format(given))
+def test_stores_of_the_service_are_used_however_they_are_written(
+    given: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Store(address.format(given))
+    monkeypatch.setenv("HARVEST_STORE", str(given / "other"))  # it is the settings that allow them
+    monkeypatch.setenv("HARVEST_STORES", "")
+    with pytest.raises(InputError, match="is not one of this service"):
+        Store(opened.address)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,7 @@ REFUSED: dict[str, tuple[AnySource, str]] = {
     "above": (FolderSource(root="{0}"), "source.root"),
     "beside": (FolderSource(root="{0}/sources-2"), "source.root"),
     "system": (FolderSource(root="/etc"), "source.root"),
+    "system, as a release": (GrowliFlowerSource(root="/etc"), "source.root leads"),
     "home": (FolderSource(root="~"), "source.root"),
     "here": (FolderSource(root=""), "source.root"),
     "upwards": (FolderSource(root="{0}/sources/../secret"), "source.root"),
@@ -154,8 +162,12 @@ def placed(source: AnySource, folder: Path) -> AnySource:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_sources_in_allowed_places_may_be_read(given: Path, name: str) -> None:
-    refuse_other_places(source=placed(ALLOWED[name], given))
+def test_sources_in_allowed_places_may_be_read(given: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = placed(ALLOWED[name], given)
+    refuse_other_places(source=source)
+    monkeypatch.setenv("HARVEST_SOURCES", "")  # it is the setting that allows them
+    with nullcontext() if name == "drawn" else pytest.raises(InputError, match=" leads to "):
+        refuse_other_places(source=source)
 
 
 @pytest.mark.parametrize("name", REFUSED)
