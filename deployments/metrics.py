@@ -112,13 +112,17 @@ def store_gauges(store: Store) -> Iterator[GaugeMetricFamily]:
     current = [row for row in found["dates"] if row["is_current"]]
     dates = Counter((row["campaign"], row["made_by"]) for row in current)
     outside = Counter((row["campaign"],) for row in current if row["outside"])
+    incomplete = Counter((row["campaign"],) for row in current if row["incomplete"])
     campaigns = {(row["campaign"],) for row in current}
     days = {key: max(row["date"] for row in current if (row["campaign"],) == key) for key in campaigns}
     latest = {key: datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() for key, day in days.items()}
-    of_campaigns = {key: outside[key] for key in campaigns}
     by = ("campaign",)
     yield gauge("harvest_dates", "dates fitted and scored by the present fit", dates, ("campaign", "made_by"))
-    yield gauge("harvest_dates_outside", "of these, outside what was validated", of_campaigns, by)
+    for name, meaning, counts in (
+        ("harvest_dates_outside", "of these, outside what was validated", outside),
+        ("harvest_dates_incomplete", "of these, with far fewer plants than expected", incomplete),
+    ):
+        yield gauge(name, meaning, {key: counts[key] for key in campaigns}, by)
     yield gauge("harvest_latest_date_timestamp_seconds", "latest acquisition date with results", latest, by)
     broken = {key: float(len(found["broken"].get(key[0], []))) for key in campaigns}
     yield gauge("harvest_promises_broken", "promises that people found to be broken", broken, by)

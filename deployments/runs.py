@@ -23,22 +23,34 @@ from flows.running.paging import PAGE, all_runs
 
 LATE_SECONDS = 600  # longest time after which the server learns that a run has ended
 WAITING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # states before the end
+WRECKED = [StateType.CRASHED, StateType.FAILED]  # states of runs that may have to begin again
+Runs = dict[str, list[FlowRun]]  # flow runs by the name of their deployment
 
 
-def runs_in(client: SyncPrefectClient, deployments: Iterable[UUID], states: list[StateType]) -> list[FlowRun]:
-    """Return all runs of some deployments that are in one of some states."""
+def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> Runs:
+    """Return the flow runs of each deployment that have not ended."""
+    return _runs_in(client, deployments, WAITING)
+
+
+def wrecked(client: SyncPrefectClient, deployments: Mapping[str, UUID], since: datetime) -> Runs:
+    """Return the flow runs of each deployment that have failed or crashed since some time."""
+    return _runs_in(client, deployments, WRECKED, FlowRunFilterEndTime.model_validate({"after_": since}))
+
+
+def _runs_in(
+    client: SyncPrefectClient,
+    deployments: Mapping[str, UUID],
+    states: list[StateType],
+    end_time: FlowRunFilterEndTime | None = None,
+) -> Runs:
     wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)),
+        deployment_id=FlowRunFilterDeploymentId(any_=list(deployments.values())),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
+        end_time=end_time,
     )
-    return all_runs(client, wanted)
-
-
-def unended(client: SyncPrefectClient, deployments: Mapping[str, UUID]) -> dict[str, list[FlowRun]]:
-    """Return the flow runs of each deployment that have not ended, by its name."""
-    found: dict[str, list[FlowRun]] = {name: [] for name in deployments}
+    found: Runs = {name: [] for name in deployments}
     names = {one: name for name, one in deployments.items()}
-    for run in runs_in(client, names, WAITING):
+    for run in all_runs(client, wanted):
         if run.deployment_id is not None:
             found[names[run.deployment_id]].append(run)
     return found

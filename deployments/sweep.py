@@ -1,35 +1,35 @@
-"""Recover crashed runs that the automations miss, and name runs that wait (`python -m deployments.sweep`).
+"""Recover lost runs that the automations miss, and name runs that wait (`python -m deployments.sweep`).
 
-Automations act on events, and a killed server loses the events of its last second. So every unfinished run is checked
-against the database once a minute. The time limits are longer than those of the automations, which normally act first.
-Every run that is recovered here is printed. Runs of schedules, automations and the UI get names of two random words
-from Prefect until they begin. So those that wait are named and tagged here. What was seen is served for Prometheus: see
-deployments/metrics.py.
+Automations act on events, and a killed server loses the events of its last second. So every unfinished run, and every
+run that crashed or failed lately, is checked against the database once a minute. The time limits are longer than those
+of the automations, which normally act first. Every run that is recovered here is printed. Runs of schedules,
+automations and the UI get names of two random words from Prefect until they begin. So those that wait are named and
+tagged here. What was seen is served for Prometheus: see deployments/metrics.py.
 """
 
 import argparse
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
-from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED
+from deployments.automations import FIT, HEARTBEAT, NOTE, RESTARTED, UNANSWERED
 from deployments.metrics import Health, serve
-from deployments.runs import runs_in, unended
+from deployments.runs import Runs, unended, wrecked
 from deployments.setup import deployment_ids, work_queues, zombie_seconds
 from flows.running.labels import label_run
+from flows.running.restarts import is_begun_again
 from storage.artifacts import Store
 
 EVERY_SECONDS = 60  # pause between two sweeps
-UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED]  # states of runs that are checked
+LOST_FOR = timedelta(days=7)  # time since their end in which runs that crashed or failed are checked
 
 
 def main() -> None:
@@ -43,9 +43,10 @@ def main() -> None:
             with get_client(sync_client=True) as client:
                 deployments, now = deployment_ids(client), datetime.now(UTC)
                 runs = unended(client, deployments)
-                health.look(client, runs, now)
-                for said in sweep(client, deployments, patience, now):
-                    print(said, flush=True)
+                for several in (runs, wrecked(client, deployments, now - LOST_FOR)):
+                    for said in sweep(client, several, patience, now):
+                        print(said, flush=True)
+                health.look(client, runs, now)  # after it, because a store may be slow to answer
                 label_waiting(client, runs)
         except ObjectNotFound:
             print("the server is not set up yet", flush=True)
@@ -54,7 +55,7 @@ def main() -> None:
         time.sleep(EVERY_SECONDS)
 
 
-def label_waiting(client: SyncPrefectClient, runs: Mapping[str, list[FlowRun]]) -> None:
+def label_waiting(client: SyncPrefectClient, runs: Runs) -> None:
     """Name and tag the flow runs that have not begun, by deployment."""
     for deployment, several in runs.items():
         for run in several:
@@ -62,22 +63,18 @@ def label_waiting(client: SyncPrefectClient, runs: Mapping[str, list[FlowRun]]) 
                 label_run(client, run, deployment)
 
 
-def sweep(
-    client: SyncPrefectClient, deployments: Mapping[str, UUID], patience: timedelta, now: datetime
-) -> Iterator[str]:
+def sweep(client: SyncPrefectClient, runs: Runs, patience: timedelta, now: datetime) -> Iterator[str]:
     """Set the state of every run that was abandoned; yield one line of text per run.
 
     Parameters
     ----------
-    deployments : ids by name; runs of other deployments are left alone.
+    runs : flow runs that may be abandoned, as they were read just now.
     patience : how long a running flow run may be silent before automations count it as crashed.
     now : current time.
     """
-    names = {found: name for name, found in deployments.items()}
-    for run in runs_in(client, names, UNFINISHED):
-        if run.state is None or run.deployment_id is None:
+    for name, run in ((name, run) for name, several in runs.items() for run in several):
+        if run.state is None:
             continue
-        name = names[run.deployment_id]
         since = last_sign(client, run, run.state) if run.state.is_running() else run.state.timestamp
         found = overdue(name, run.state, run.run_count, now - since, patience)
         if found is not None:
@@ -95,7 +92,8 @@ def overdue(
     if state.is_running() and silent > 2 * patience:
         return Crashed(message=why)
     is_resumed = deployment not in (NOTE, FIT) and run_count <= len(RESTARTED)
-    if state.is_crashed() and is_resumed and silent > 2 * patience:
+    is_lost = is_begun_again(state) or (state.is_failed() and state.message in UNANSWERED)
+    if is_lost and is_resumed and silent > 2 * patience:
         return AwaitingRetry(message=f"begins again: {why}")
     return None
 

@@ -63,6 +63,7 @@ def find_garbage(store: Store, now: datetime, days: float, n_fits: int) -> Garba
     Raises
     ------
     ArtifactError : a record, review or manifest cannot be read, so that what it rests on is not known.
+    AwayError : the store is not there, or no longer.
     """
     before = now - timedelta(days=days)
     records = superseded(store, before, n_fits)
@@ -70,6 +71,7 @@ def find_garbage(store: Store, now: datetime, days: float, n_fits: int) -> Garba
     names = {name: path for name, path in list_files(store.results_folder).items() if NAME.fullmatch(name)}
     manifests, unreadable = read_manifests(store)
     kept = closure(roots(store, set(records)), manifests)
+    store.refuse_absence()  # a store that went away meanwhile names nothing that is kept
     if lost := [said for ref, said in unreadable.items() if ref in kept]:
         raise ArtifactError(lost[0])
     lone = {

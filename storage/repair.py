@@ -1,7 +1,8 @@
 """Say which runs make the damaged parts of a store again, and what nobody but a person can bring back.
 
-A campaign's run makes again what its record rests on, and the scoring of a date what the record of the date rests on:
-artefacts are made under the same names, and tables, exports and report are published again.
+A campaign's run makes again what its record rests on, and what people found in its dates. The scoring of a date makes
+again what the record of the date rests on. Artefacts are made under the same names, and tables, exports and report are
+published again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,11 @@ from functools import cached_property
 from storage.artifacts import Store
 from storage.errors import ArtifactError
 from storage.garbage import closure, read_manifests
+from storage.published.manifests import read_published
+from storage.published.publish import partition, table_manifest
 from storage.records.acquisitions import AcquisitionRecord, fit_digest, list_acquisitions, read_acquisition
 from storage.records.campaigns import CampaignRecord, read_record
+from storage.tables import FOUND
 
 NOT_RESTED_ON = "no present result rests on it: a run that wants it makes it again, or `harvest gc` removes it when old"
 BY_PEOPLE = "what people entered is nowhere else: bring it back from a backup"
@@ -24,7 +28,7 @@ UNKNOWN_RUN = (
 EARLIER_FIT = "only an earlier fit made it: delete it, or bring it back from a backup"
 NO_RUN = "no run of a campaign or date publishes it: make it again with the command that made it, or delete it"
 CACHED = "the next run of its task replaces it: find out who wrote it"
-OTHER_TABLES = ("audit", "backfill", "checks", "found")  # tables that campaigns and scored dates do not publish
+OTHER_TABLES = ("audit", "backfill", "checks")  # tables that campaigns and scored dates do not publish
 Day = tuple[str, date]  # campaign and date
 
 
@@ -102,8 +106,16 @@ class _Results:
             made = closure((ref for ref in record.artifacts.values() if ref.kind != "report"), manifests)
             return {str(ref) for ref in (*made, *record.artifacts.values())}
 
-        of_campaigns = {name: names(one) for name, one in self.campaigns.items()}
+        of_campaigns = {name: names(one) | self._found(name) for name, one in self.campaigns.items()}
         return of_campaigns, {key: names(one) - of_campaigns[one.fitted_by] for key, one in self.dates.items()}
+
+    def _found(self, campaign: str) -> set[str]:
+        """Return the names of the artefacts that a campaign's published table `found` was taken from."""
+        try:
+            said = read_published(table_manifest(self.store, partition(self.store, FOUND, campaign, None)))
+        except ArtifactError:  # nobody looked at its plants, or the table is damaged and made again itself
+            return set()
+        return {str(ref) for ref in said.sources}
 
     def makers(self, place: str) -> tuple[list[str], list[Day], str]:
         """Return the campaigns and dates whose runs make a folder or record again, and why where there are none."""

@@ -28,6 +28,10 @@ def read_on(store: Store, state: Upkeep, limit: int) -> Read:
     ----------
     state : state of the verification; it is changed.
     limit : number of bytes after which no further folder is begun; one folder is read at least.
+
+    Raises
+    ------
+    AwayError : the store is no longer there; what was read since the last save is not kept.
     """
     folders, n_folders, n_bytes = list_folders(store), 0, 0
     state.begun, saved = state.begun or _now(), time.monotonic()
@@ -39,11 +43,11 @@ def read_on(store: Store, state: Upkeep, limit: int) -> Read:
         n_folders, n_bytes = n_folders + 1, n_bytes + size
         state.after, state.n_bytes = name, state.n_bytes + size
         if time.monotonic() - saved > SAVE_SECONDS:
-            write_upkeep(store, state)
+            _save(store, state)
             saved = time.monotonic()
     else:
         state.completed, state.begun, state.after, state.n_bytes = _now(), "", "", 0
-    write_upkeep(store, state)
+    _save(store, state)
     return Read(n_folders, n_bytes, not state.begun)
 
 
@@ -55,12 +59,21 @@ def look_again(store: Store, state: Upkeep) -> None:
     Parameters
     ----------
     state : state of the verification; it is changed, and kept in the store.
+
+    Raises
+    ------
+    AwayError : the store is no longer there.
     """
     folders, records = set(list_folders(store)), record_problems(store)
     for name in [*state.damaged]:
         _note(state, name, folder_problems(store, name, []) if name in folders else records.get(name, []))
     for name, problems in records.items():
         _note(state, name, problems)
+    _save(store, state)
+
+
+def _save(store: Store, state: Upkeep) -> None:
+    store.refuse_absence()  # where the whole store is away, nothing of it is damaged
     write_upkeep(store, state)
 
 

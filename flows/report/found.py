@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.parameters import CampaignParams
 from storage.artifacts import ArtifactRef, Store
+from storage.errors import ArtifactError
 from storage.published.publish import publish_table, published_rows, unpublish_table
 from storage.records.checks import found_classes
 from storage.records.notices import BROKEN, keep_notice, make_notice
@@ -56,7 +57,10 @@ def publish_found(store: Store, campaign: str, found: Mapping[str, ArtifactRef])
     -------
     A sentence about each of these promises.
     """
-    before = broken_promises(store, campaign)
+    try:
+        before = broken_promises(store, campaign)
+    except ArtifactError:  # what the damaged table showed is not known, so it is told again
+        before = {}
     if found:
         publish_table(store, FOUND, list(found.values()), campaign)
     else:

@@ -1,6 +1,10 @@
-"""Keep a store whole and small: read a part of it again each night, repair what is damaged, remove what is old."""
+"""Keep a store whole and small: read a part of it again each night, repair what is damaged, remove what is old.
+
+A run whose store is away begins again by itself, as other runs do (see `flows.running.faults`).
+"""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -8,13 +12,14 @@ from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
 from flows.notices import tell_webhook
+from flows.running.faults import put_off_by_faults
 from flows.running.restarts import refuse_endless_restarts
 from flows.upkeep.params import UpkeepParams
 from flows.upkeep.repairs import repair
 from storage.artifacts import Store
 from storage.errors import ArtifactError
 from storage.garbage import find_garbage, remove_garbage
-from storage.places.faults import size_text
+from storage.places.faults import is_away, size_text
 from storage.records.notices import DAMAGED, keep_notice, make_notice
 from storage.records.upkeep import Damage, Upkeep, read_upkeep, write_upkeep
 from storage.rounds import Read, look_again, read_on
@@ -23,11 +28,12 @@ from tasks.parameters import Runtime
 DEFAULT_PARAMS, DEFAULT_RUNTIME = UpkeepParams(), Runtime()
 TRIES = 7  # nights on which the repair of the same damage is tried; then it is a person's
 SHOWN = 20  # damaged folders that a notice names; the artifact and the state in the store name all
-NOTHING = "the store has no artefacts: no campaign was run, or its disk is not there"
+NOTHING = "the store has no artefacts: no campaign was run"
 Told = dict[str, list[str]]  # what a run did, by heading
 
 
 @flow(name="keep-store", flow_run_name="keep store")
+@put_off_by_faults
 def keep_store(store: str, params: UpkeepParams = DEFAULT_PARAMS, runtime: Runtime = DEFAULT_RUNTIME) -> Told:
     """Read the next part of a store again, have damaged results made again, and remove what nothing rests on.
 
@@ -41,12 +47,17 @@ def keep_store(store: str, params: UpkeepParams = DEFAULT_PARAMS, runtime: Runti
     Returns
     -------
     Sentences about what was read, was damaged, and was removed.
+
+    Raises
+    ------
+    AwayError : the folder of the store is missing or empty, or went away meanwhile.
     """
     refuse_endless_restarts()
     opened = Store(store)
     opened.check()
-    if not (opened.root / "artifacts").is_dir():
+    if is_new(opened):
         return show({"Read again": [NOTHING]})
+    opened.refuse_absence()
     state = read_upkeep(opened)
     read = read_on(opened, state, round(params.verify_gb * 1e9))
     look_again(opened, state)
@@ -59,6 +70,17 @@ def keep_store(store: str, params: UpkeepParams = DEFAULT_PARAMS, runtime: Runti
             "Removed": collect_garbage(opened, params) if params.gc_days else ["nothing: it is turned off"],
         }
     )
+
+
+def is_new(store: Store) -> bool:
+    """Return whether a store is there, a bucket or a folder that is not empty, and has no artefacts.
+
+    Raises
+    ------
+    OSError : the disk or the network share does not answer.
+    """
+    is_there = not isinstance(store.root, Path) or not is_away(store.root)
+    return is_there and not (store.root / "artifacts").is_dir()
 
 
 def mend(store: Store, state: Upkeep, found: dict[str, Damage], runtime: Runtime) -> list[str]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
 from storage.artifacts.manifests import Manifest, read_manifest
 from storage.artifacts.uses import note_use
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, AwayError
 from storage.places.addresses import check_bucket, format_address, parse_address
 from storage.places.allowed import refuse_other_store
 from storage.places.faults import writing
@@ -190,6 +190,23 @@ class Store:
         """
         if not isinstance(self.root, Path):
             check_bucket(self.root)
+
+    def refuse_absence(self) -> None:
+        """Refuse a folder that holds no artefacts, as where its share or disk is not mounted.
+
+        What reads a whole store calls this before it believes that something is missing.
+
+        Raises
+        ------
+        AwayError : there is no folder `artifacts`.
+        OSError : the disk or the network share does not answer.
+        """
+        if isinstance(self.root, Path) and not (self.root / "artifacts").is_dir():
+            raise AwayError(
+                f"The store {self.root} has no folder `artifacts`",
+                "A store that is kept must be there, with the artefacts of a campaign",
+                "mount its share or disk, or run a campaign first",
+            )
 
     def own(self, place: Place) -> Place:
         """Return a place below the store, and refuse one from which links lead out of it.

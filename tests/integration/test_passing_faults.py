@@ -6,26 +6,28 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from prefect import flow, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect import Flow, flow, get_client
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, FlowRun
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Crashed, Running, Scheduled
+from prefect.states import Crashed, Pending, Running, Scheduled
 
 from flows.running.faults import PUT_OFF, put_off_by_faults
 from flows.running.restarts import FIRST_PAUSE, MAX_RUNS, PATIENCE
 from flows.running.sending import find_runs, send
+from flows.upkeep.keep import keep_store
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError, AwayError, InputError
 from storage.places import addresses
+from storage.records.upkeep import read_upkeep
 from tasks.sources.files import find_root
+from tests.support.deployments import deployment_without_worker
 from tests.support.object_servers import CREDENTIALS, running_server
+from tests.support.store_history import History
 
-NAME = "weigh-plots/weigh-plots"
 RECIPE = Recipe("weights", 1, {})
 
 
@@ -45,11 +47,14 @@ def weigh_plots(store: str, source: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deployment() -> Generator[UUID]:
-    """A deployment of a pool without a worker."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), get_client(sync_client=True) as client:
-        made = client.create_flow_from_name("weigh-plots")
-        yield client.create_deployment(flow_id=made, name="weigh-plots")
+def deployments() -> Generator[None]:
+    """Both as the service has them: of the store, one run at a time, and a second one is cancelled."""
+    one = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    with (
+        deployment_without_worker("weigh-plots"),
+        deployment_without_worker("keep-store", concurrency_limit=1, concurrency_options=one),
+    ):
+        yield
 
 
 @pytest.fixture
@@ -60,16 +65,15 @@ def source(tmp_path: Path) -> Path:
 
 
 class Run:
-    """A run of the deployment."""
+    """A run of the deployment of a flow."""
 
-    def __init__(self, store: Path | str, source: Path | str) -> None:
-        self.key = f"weigh {uuid4()}"
-        self.parameters = {"store": str(store), "source": str(source)}
+    def __init__(self, of: Flow[..., Any], **parameters: Any) -> None:
+        self.key, self.flow, self.parameters = f"{of.name} {uuid4()}", of, parameters
         self.id = self.send().id
 
     def send(self, **options: Any) -> FlowRun:
         """Ask for the run, as often as it is wanted."""
-        return send(NAME, self.parameters, self.key, **options)
+        return send(f"{self.flow.name}/{self.flow.name}", self.parameters, self.key, **options)
 
     def now(self) -> FlowRun:
         with get_client(sync_client=True) as client:
@@ -77,7 +81,9 @@ class Run:
 
     def start(self) -> Any:
         """Take it as a worker does."""
-        return run_flow(weigh_plots, flow_run=self.now(), parameters=self.parameters)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(self.id, Pending())
+        return run_flow(self.flow, flow_run=self.now(), parameters=self.parameters)
 
     def is_put_off(self, found: str) -> timedelta:
         """Start it, which puts it off with what was found; returns for how long."""
@@ -95,12 +101,16 @@ class Run:
             client.set_flow_run_state(self.id, Scheduled(), force=True)
 
 
+def weighing(store: Path | str, source: Path | str) -> Run:
+    return Run(weigh_plots, store=str(store), source=str(source))
+
+
 def nearly(pause: timedelta, expected: timedelta) -> bool:
     return expected - timedelta(seconds=30) < pause <= expected
 
 
 def test_a_source_that_is_away_is_waited_for_longer_and_longer(source: Path, tmp_path: Path) -> None:
-    run, unmounted = Run(tmp_path / "store", source), source.rename(tmp_path / "unmounted")
+    run, unmounted = weighing(tmp_path / "store", source), source.rename(tmp_path / "unmounted")
     assert nearly(run.is_put_off("There is no folder"), FIRST_PAUSE)
     run.begin_at_once()
     source.mkdir()  # the mount point
@@ -128,7 +138,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_waited_for_until_there_is_room(small_disk: Path, source: Path) -> None:
-    run, filler = Run(small_disk / "store", source), small_disk / "filler"
+    run, filler = weighing(small_disk / "store", source), small_disk / "filler"
     filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
     run.is_put_off("the disk is full (")
     filler.unlink()
@@ -145,7 +155,7 @@ def test_a_bucket_is_waited_for_until_its_server_is_there(
     with running_server("rclone", tmp_path / "objects") as server:
         store = server.address("store")
         server.kill()
-        run = Run(store, source)
+        run = weighing(store, source)
         run.is_put_off("s3://harvest/store: ")
         server.start()
         run.begin_at_once()
@@ -153,7 +163,7 @@ def test_a_bucket_is_waited_for_until_its_server_is_there(
 
 
 def test_a_store_that_is_unmounted_during_a_run_has_no_damaged_artefact(tmp_path: Path) -> None:
-    run = Run(tmp_path / "store", "store")
+    run = weighing(tmp_path / "store", "store")
     run.is_put_off("never finished, or deleted")
     (tmp_path / "store/reports").mkdir(parents=True)
     run.begin_at_once()
@@ -162,9 +172,26 @@ def test_a_store_that_is_unmounted_during_a_run_has_no_damaged_artefact(tmp_path
     assert run.now().state_name == "Failed"
 
 
+def test_a_store_that_is_away_at_night_is_kept_when_it_is_back(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    history = History(root, 0)
+    history.fit()
+    run, unmounted = Run(keep_store, store=str(root), params={"gc_days": 0}), root.rename(tmp_path / "unmounted")
+    assert nearly(run.is_put_off("has no folder `artifacts`"), FIRST_PAUSE)
+    root.mkdir()  # the mount point
+    run.begin_at_once()
+    assert nearly(run.is_put_off("has no folder `artifacts`"), 2 * FIRST_PAUSE)
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    unmounted.rename(root)
+    run.begin_at_once()
+    assert "the round is complete" in run.start()["Read again"][0]
+    assert (run.now().state_name, run.now().run_count) == ("Completed", 3) and read_upkeep(history.store).completed
+
+
 def test_what_needs_a_person_fails_at_once(source: Path, tmp_path: Path) -> None:
     (source / "weights.csv").rename(source / "other.csv")
-    run = Run(tmp_path / "store", source)
+    run = weighing(tmp_path / "store", source)
     with pytest.raises(InputError):
         run.start()
     assert (run.now().state_name, run.now().run_count) == ("Failed", 1)
@@ -173,7 +200,7 @@ def test_what_needs_a_person_fails_at_once(source: Path, tmp_path: Path) -> None
 def test_the_patience_ends(tmp_path: Path) -> None:
     """The pauses up to the last start are the patience."""
     assert sum((FIRST_PAUSE * 2**n for n in range(MAX_RUNS - 1)), timedelta()) == PATIENCE == timedelta(minutes=1022)
-    run = Run(tmp_path / "store", tmp_path / "gone")
+    run = weighing(tmp_path / "store", tmp_path / "gone")
     with get_client(sync_client=True) as client:
         for _ in range(MAX_RUNS - 2):
             for state in (Running(), Crashed(), Scheduled()):

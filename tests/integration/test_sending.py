@@ -11,7 +11,6 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
 from flows.running import sending
@@ -20,6 +19,7 @@ from flows.running.restarts import MAX_RUNS, refuse_endless_restarts
 from flows.running.sending import find_runs, is_deployed, run_elsewhere, send
 from storage.errors import InputError
 from tests.support.campaigns import wait_until
+from tests.support.deployments import deployment_without_worker
 
 NAME = "weigh-heads/weigh-heads"
 
@@ -32,10 +32,8 @@ def weigh_heads(plant: str) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def deployment() -> Generator[UUID]:
-    """A deployment of a pool without a worker."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), get_client(sync_client=True) as client:
-        made = client.create_flow_from_name("weigh-heads")
-        yield client.create_deployment(flow_id=made, name="weigh-heads")
+    with deployment_without_worker("weigh-heads") as made:
+        yield made
 
 
 @pytest.fixture

@@ -32,11 +32,13 @@ from deployments.setup import NIGHTLY, set_arrival, set_upkeep
 from deployments.watch import schedules_of, unwatch, watch
 from deployments.webhook import set_webhook
 from flows.fit import GPU_LIMIT, SLOT_LEASE
-from flows.running.restarts import MAX_RUNS
+from flows.running.faults import PUT_OFF
+from flows.running.restarts import FIRST_PAUSE, MAX_RUNS
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.support.campaigns import DATES, small_campaign
 from tests.support.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
+from tests.support.shares import unmounted
 
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
     made["name"]: made for made in yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
@@ -147,7 +149,6 @@ def test_the_host_s_settings_say_when_a_date_is_complete(service: Service, monke
 
 
 def test_the_store_is_kept_as_the_host_s_settings_say(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = service.run("keep-store")
     monkeypatch.setenv("HARVEST_VERIFY_GB", "0.5")
     monkeypatch.setenv("HARVEST_GC_DAYS", "0")
     with service.client() as client:
@@ -158,7 +159,20 @@ def test_the_store_is_kept_as_the_host_s_settings_say(service: Service, monkeypa
         monkeypatch.delenv("HARVEST_VERIFY_GB")
         monkeypatch.delenv("HARVEST_GC_DAYS")
         set_upkeep(client)
-    assert service.wait_for_state(run, "Completed").run_count == 1
+
+
+def test_a_run_whose_store_is_away_is_put_off_and_goes_on_when_it_is_back(service: Service) -> None:
+    with unmounted(service.store):
+        run = service.run("keep-store")
+        state = service.wait_for_state(run, "AwaitingRetry").state
+        wait_until(lambda: not service.flow_run_pids(run), 60, service.logs)
+    assert state is not None and (state.message or "").startswith(PUT_OFF) and "start 2 of" in (state.message or "")
+    assert state.state_details.scheduled_time is not None
+    assert timedelta() < state.state_details.scheduled_time - state.timestamp <= FIRST_PAUSE
+    with service.client() as client:
+        client.set_flow_run_state(run, Scheduled(), force=True)  # as if the pause were over
+    assert service.wait_for_state(run, "Completed").run_count == 2
+    assert not {"Failed", "Crashed", "Cancelled"} & set(service.state_names(run))
 
 
 def test_the_scheduler_inserts_the_runs_of_a_schedule(service: Service) -> None:

@@ -1,5 +1,6 @@
 """What the run on the GPU makes is known before, so the run that needs it can tell whether to send for it."""
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 
 from flows.fit import GPU_LIMIT, expected, fit_and_explain, needed
-from storage.artifacts import ArtifactRef
+from storage.artifacts import ArtifactRef, Store
 from storage.records.acquisitions import AcquisitionRecord
 from storage.records.campaigns import CampaignRecord
+from tasks.classify.params import GivenClassifier
 from tasks.parameters import Runtime
+from tasks.sources.folder.source import FolderSource
 from tests.support.campaigns import DATES, task_runs
 from tests.support.season_fields import NEW
 from tests.support.season_runs import Scored, artifacts_of, flow_runs, one_slot_of, params_of
@@ -52,6 +55,24 @@ def test_the_flow_of_the_gpu_makes_just_that(fitted: CampaignRecord, store: Path
     runs = task_runs(last.id, len(given) + 1 + len(DATES) * 3)
     assert {run.name for run in runs if run.state_name != "Cached"} == {f"reuse small {role}" for role in given}
     assert {"small--fit", "small--epochs"} <= set(artifacts_of(last.id))
+
+
+@pytest.mark.usefixtures("gpu_slot")
+def test_the_flow_of_the_gpu_reads_the_store_alone(scored: Scored, store: Path, tmp_path: Path) -> None:
+    """It needs no right to a source or a given classifier, and opens neither: both are missing here."""
+    copy = shutil.copytree(store, tmp_path / "store")
+    made = {
+        role: ref for role, ref in scored.record.artifacts.items() if role.split()[0] in ("predictions", "saliency")
+    }
+    for ref in made.values():
+        shutil.rmtree(copy / "artifacts" / str(ref))
+    elsewhere = {
+        "source": FolderSource(root=str(tmp_path / "gone")),
+        "classifier": GivenClassifier(path=str(tmp_path / "gone/weights.pt")),
+    }
+    params = params_of(scored.record).model_copy(update=elsewhere)
+    fit_and_explain(params, str(copy), given_to_fit(scored.record))
+    assert len(made) == 2 and all(Store(copy).holds(ref) for ref in made.values())
 
 
 def test_without_a_slot_it_does_not_begin(fitted: CampaignRecord, store: Path) -> None:

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from flows.checks import renew_after_checks
 from flows.upkeep.keep import NOTHING, keep_store
 from flows.upkeep.params import UpkeepParams
 from storage.artifacts import Store
+from storage.errors import AwayError
 from storage.records.campaigns import CampaignRecord
 from storage.records.notices import DAMAGED
 from storage.records.upkeep import read_upkeep
+from storage.tables import DECIDED
+from storage.tables.rows import rows_of
 from storage.verify import folder_size, list_folders, verify_store
+from tests.support.checks import keep_found
 from tests.support.season_fields import NEW
 from tests.support.season_runs import Scored, artifacts_of, flow_runs, table_bytes
 
@@ -46,7 +51,11 @@ def keep(store: Path, **params: Any) -> dict[str, list[str]]:
 
 
 def test_damaged_results_are_made_again_and_told(rotten: Path, scored: Scored, fitted: CampaignRecord) -> None:
-    opened, before = Store(rotten), own_tables(rotten)
+    opened = Store(rotten)
+    rows = rows_of(opened.open(scored.record.artifacts[f"decided gradcam {NEW}"]), DECIDED)[:1]
+    keep_found(opened, "small", NEW, {rows[0]["plant_id"]: "ready"}, rows)
+    renew_after_checks(opened, "small")
+    before, found = own_tables(rotten), "tables/found/campaign=small"
     decided = f"artifacts/{scored.record.artifacts[f'decided gradcam {NEW}']}"
     clusters = f"artifacts/{fitted.artifacts['clusters gradcam']}"
     table = f"tables/adjusted/campaign=small/date={NEW}"
@@ -56,7 +65,8 @@ def test_damaged_results_are_made_again_and_told(rotten: Path, scored: Scored, f
     flip(rotten / decided / "decided.parquet")
     (array,) = (path for path in (rotten / clusters).rglob("zarr.json") if path.parent.name == "pca_mean")
     array.unlink()
-    (rotten / table / "part-0.parquet").write_bytes(b"")
+    for name in (table, found):
+        (rotten / name / "part-0.parquet").write_bytes(b"")
     person = f"checks/other/2022-09-03/{next(entered.iterdir()).name}"
 
     first = keep(rotten)
@@ -65,12 +75,13 @@ def test_damaged_results_are_made_again_and_told(rotten: Path, scored: Scored, f
     assert "20220904T000000-01234567.json" in problem
     (notice,) = notices(rotten)
     head, *lines = notice["message"].splitlines()
-    assert head == "4 damaged, 3 of them whole again, 1 for a person"
+    assert head == "5 damaged, 4 of them whole again, 1 for a person"
     told = {line.split(":")[0]: line for line in lines}
-    assert told.keys() == {decided, clusters, table, person}
+    assert told.keys() == {decided, clusters, table, found, person}
     for place, file in ((decided, "decided.parquet"), (table, "part-0.parquet")):
         assert f"file {file} has" in told[place] and f"small {NEW} was scored again" in told[place]
     assert "pca_mean/zarr.json is missing" in told[clusters] and "small was run again" in told[clusters]
+    assert "file part-0.parquet has" in told[found] and "small was run again" in told[found]
     assert "Whole again" in told[clusters] and "For a person: not made again: what people entered" in told[person]
     assert first["Damaged"] == lines
     *_, run = flow_runs("keep store")
@@ -96,8 +107,13 @@ def test_a_night_reads_a_part_and_the_next_reads_on(rotten: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_not_called_whole(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(AwayError, match="has no folder `artifacts`"):  # a run of the service is put off
+            keep(tmp_path / "unmounted")
+        (tmp_path / "unmounted").mkdir(exist_ok=True)
+    assert list((tmp_path / "unmounted").iterdir()) == []
+    (tmp_path / "unmounted/reports").mkdir()  # a new service has this folder
     assert keep(tmp_path / "unmounted") == {"Read again": [NOTHING]}
-    assert not (tmp_path / "unmounted").exists()
 
 
 def test_what_nothing_rests_on_is_removed(rotten: Path) -> None:

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 from deployments.metrics import Health, gauge, health_app, server_gauges, store_gauges
 from deployments.runs import Ended
 from deployments.setup import work_queues
-from storage.artifacts import Store
+from storage.artifacts import Recipe, Store
+from storage.records.acquisitions import list_acquisitions, read_acquisition, write_acquisition
 from storage.records.notices import keep_notice
 from storage.records.obstacles import SOURCE, Obstacle, write_obstacles
 from storage.records.upkeep import Damage, Upkeep, write_upkeep
@@ -55,6 +56,26 @@ def test_dates_notices_and_room_of_a_store(tmp_path: Path) -> None:
     (latest,) = found["harvest_latest_date_timestamp_seconds"].samples
     assert datetime.fromtimestamp(latest.value, UTC).date() in DAYS
     assert found["harvest_store_free_bytes"].samples[0].value > 0
+
+
+def test_dates_with_far_fewer_plants_than_expected(tmp_path: Path) -> None:
+    history = History(tmp_path, 0)
+    history.fit()
+    history.score()
+    (path,) = list_acquisitions(history.store)
+    scored = read_acquisition(path)
+    recipe = Recipe("acquisition", 1)
+    with history.store.create(recipe) as draft:
+        draft.summary = {"n_plants": 21, "n_expected": 120}
+    artifacts = {**scored.artifacts, f"acquisition {scored.date}": recipe.ref}
+    write_acquisition(history.store, scored.model_copy(update={"artifacts": artifacts}))
+
+    def counted() -> dict[tuple[str, ...], float]:
+        return by_labels(next(one for one in store_gauges(history.store) if one.name == "harvest_dates_incomplete"))
+
+    assert counted() == {("field",): 1}
+    history.fit()  # results of the earlier fit no longer count
+    assert counted() == {("field",): 0}
 
 
 def test_when_a_store_was_verified_and_what_is_damaged(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from storage.artifacts import Store
+from storage.published.manifests import publish_files
+from storage.published.publish import partition, table_manifest
 from storage.records.acquisitions import list_acquisitions, read_acquisition
 from storage.records.campaigns import read_record, write_record
 from storage.repair import (
@@ -17,6 +19,7 @@ from storage.repair import (
     plan_repairs,
     present_record,
 )
+from storage.tables import FOUND
 from tests.support.store_history import DAYS, History
 
 
@@ -76,6 +79,17 @@ def test_what_is_published_is_published_again_by_its_campaign(history: History) 
     for place in ("reports/lost", "exports/field/2026-01-01", "tables/checks/campaign=field/date=2026-08-01"):
         assert made_by(store, place) == ([], [], NO_RUN)
     assert made_by(store, "tables/backfill/backfill=years") == ([], [], NO_RUN)
+
+
+def test_what_people_found_is_published_again_by_its_campaign(history: History) -> None:
+    store = history.store
+    lone, found = (history.make("found", {"n": n}) for n in range(2))
+    folder = partition(store, FOUND, "field", None)
+    publish_files(folder, table_manifest(store, folder), [found], lambda: {"part-0.parquet": b"rows"})
+    assert made_by(store, "tables/found/campaign=field") == (["field"], [], "")
+    assert made_by(store, "tables/found/campaign=lost") == ([], [], NO_RUN)
+    assert made_by(store, f"artifacts/{found}") == (["field"], [], "")
+    assert made_by(store, f"artifacts/{lone}") == ([], [], NOT_RESTED_ON)
 
 
 def test_what_people_gave_is_left_to_people(history: History, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from storage import rounds
 from storage.artifacts import ArtifactRef, Store
-from storage.records.upkeep import Upkeep, read_upkeep, upkeep_path
+from storage.errors import AwayError
+from storage.records.upkeep import Upkeep, read_upkeep, upkeep_path, write_upkeep
 from storage.rounds import look_again, read_on
 from storage.verify import folder_problems, folder_size, list_folders
 from tests.support.local_stores import local
@@ -103,3 +104,23 @@ def test_damage_is_remembered_until_it_is_gone(tmp_path: Path) -> None:
     flip(tmp_path / images / "file.bin")
     look_again(store, state)
     assert read_upkeep(store).damaged == {}
+
+
+def test_a_store_that_goes_away_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(tmp_path / "store", 0)
+    for _ in range(3):
+        history.make("images")
+    write_upkeep(history.store, Upkeep())
+
+    def unmount(store: Store, name: str, outdated: list[str]) -> list[str]:
+        if (tmp_path / "store").exists():
+            (tmp_path / "store").rename(tmp_path / "away")
+        return folder_problems(store, name, outdated)
+
+    monkeypatch.setattr(rounds, "folder_problems", unmount)
+    for look in (lambda state: read_on(history.store, state, 10**9), lambda state: look_again(history.store, state)):
+        with pytest.raises(AwayError, match="has no folder `artifacts`"):
+            look(Upkeep())
+    assert not (tmp_path / "store").exists()
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert read_upkeep(history.store) == Upkeep()

@@ -108,6 +108,10 @@ def test_a_planted_broken_promise_is_told_once_and_taken_back_when_looked_at_aga
     (notice,) = kept_notices(campaign.store)
     assert (notice["state"], notice["message"], notice["flow_run"]) == (BROKEN, said[0], campaign.campaign)
     assert (notice["campaign"], notice["date"]) == (campaign.campaign, "")
+    table = local(partition(campaign.store, FOUND, campaign.campaign, None)) / "part-0.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(b"")  # what it showed is lost, so the promise is told again
+    assert publish(campaign) == (found, said) and table.read_bytes() == whole
     look(campaign, SCORED, drawn(campaign, SCORED), is_wrong=False, hour=10)
     again, said = publish(campaign)
     assert again != found and said == [] and broken_promises(campaign.store, campaign.campaign) == {}
