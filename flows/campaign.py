@@ -16,7 +16,7 @@ from prefect.artifacts import (
 )
 from prefect.runtime import deployment
 
-from flows.fit import DEPLOYED, fit
+from flows.fit import DEPLOYED, check_device, expected, fit
 from flows.judgement import fit_maps, judge_maps, try_others
 from flows.parameters import CampaignParams, recorded_params, with_crop
 from flows.report.backgrounds import submit_backgrounds, tell_faults
@@ -37,11 +37,10 @@ from storage.records.campaigns import CampaignRecord, find_record
 from storage.records.checks import found_classes
 from storage.tables import DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import read_table
-from tasks.classify.augment import plan_augmentation
-from tasks.classify.model import choose_device
-from tasks.classify.train import take_classifier
+from tasks.classify.augment import augmentation_recipe, plan_augmentation
+from tasks.classify.train import given_recipe, take_classifier
 from tasks.cluster.checks import check_methods
-from tasks.ingest.ingest import check_campaign, ingest_images, survey_source
+from tasks.ingest.ingest import check_campaign, images_recipe, ingest_images, survey_source
 from tasks.parameters import Runtime
 from tasks.plan.rehearse import rehearse_classifier
 from tasks.publish.publish import publish_results
@@ -129,7 +128,7 @@ def check_run(params: CampaignParams, runtime: Runtime, is_here: bool) -> None:
         `cluster.allow_preview` is false, or a deployment would explain the true class.
     """
     if is_here:
-        choose_device(runtime, runtime.saliency_precision)
+        check_device(runtime)
     check_methods(params.explain.methods, params.cluster)
     if params.explain.explained_class == "label" and deployment.id:
         raise InputError(
@@ -155,6 +154,7 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     rehearsal = stages.submit(
         rehearse_classifier,
         listings=[found[f"listing {day}"] for day in params.dates],
+        fitted=fitted_from(stages.store, params, runtime, found),
         params=params.train,
         given=params.classifier,
         explain=params.explain,
@@ -175,6 +175,25 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     wait_for([plants, *backgrounds.values()])
     tell_faults(stages, backgrounds)
     return found["survey"], {**images, **backgrounds, "plants": plants}
+
+
+def fitted_from(
+    store: Store, params: CampaignParams, runtime: Runtime, found: Mapping[str, ArtifactRef]
+) -> list[ArtifactRef]:
+    """Return references to the classifier and to all that it answers and explains, known from the survey alone.
+
+    Parameters
+    ----------
+    found : `listing <date>` of every date.
+    """
+    listings = {day: found[f"listing {day}"] for day in params.dates}
+    refs = {f"images {day}": images_recipe(params.ingest, listing).ref for day, listing in listings.items()}
+    if params.classifier is None:
+        refs["augmentation"] = augmentation_recipe(params.augment, list(refs.values())).ref
+    else:
+        classes = store.open(listings[params.dates[0]]).read_json("listing.json")["classes"]
+        refs["classifier"] = given_recipe(params.classifier, tuple(classes)).ref
+    return expected(params, runtime, refs)
 
 
 def prepare_training(stages: Stages, params: CampaignParams, roles: Roles) -> Roles:

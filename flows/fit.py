@@ -21,7 +21,6 @@ from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import ArtifactRef, Store, content_digest
 from storage.tables import EPOCHS
 from storage.tables.rows import rows_of
-from tasks.classify.model import choose_device
 from tasks.classify.predict import date_parts, predict_images, predict_part, predictions_recipe
 from tasks.classify.train import classifier_recipe, train_classifier
 from tasks.explain.explain import saliency_recipe
@@ -51,11 +50,24 @@ def fit_and_explain(
     """
     refuse_endless_restarts()
     opened = Store(store)
-    choose_device(runtime, runtime.saliency_precision)
+    check_device(runtime)
     # Strict, because Prefect lets every run through if the server lacks the limit.
     with concurrency(GPU_LIMIT, strict=True, lease_duration=SLOT_LEASE):
         made = fit_artifacts(params, store, artifacts, runtime)
     show(opened, params, made)
+
+
+def check_device(runtime: Runtime) -> None:
+    """Refuse a device or a precision that this machine does not have, without loading torch where any machine has it.
+
+    Raises
+    ------
+    InputError : the device is missing, or cannot compute in this precision.
+    """
+    if runtime.device == "cuda" or runtime.saliency_precision == "tf32":
+        from tasks.classify.model import choose_device
+
+        choose_device(runtime, runtime.saliency_precision)
 
 
 def fit_artifacts(

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.running.servers import shared_server
 from storage.errors import InputError
 from storage.tables.rows import Row
 
@@ -63,10 +64,9 @@ async def emit_arrival(campaign: str, acquired: date) -> str:
     import httpx
     from prefect.events import Event, Resource
     from prefect.events.clients import PrefectEventsClient
-    from prefect.settings import PREFECT_API_URL
     from websockets.exceptions import WebSocketException
 
-    if not PREFECT_API_URL.value():
+    if not shared_server():
         raise InputError(
             "PREFECT_API_URL is not set",
             "A date is announced to a Prefect server with workers",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -38,11 +39,16 @@ from tasks.parameters import Runtime
 from tasks.plan.memory import StageMemory, plan_memory
 from tasks.plan.passes import StageWork, plan_work
 from tasks.plan.rates import Rates, measure_rates, stage_seconds
-from tasks.plan.rehearse import rehearse
+from tasks.plan.rehearsal import rehearse
 from tasks.plan.store import Size, plan_store
 from tasks.plan.workload import Workload, count_date, measure_network
 from tasks.sources.contract import Source, SourceImage, UnreadableImage
 
+# Modules that the tasks of a run load when they compute, with the libraries behind them.
+LOADED_BY_A_RUN = (
+    *("scipy.optimize", "scipy.stats", "sklearn.cluster", "tasks.explain.lime"),
+    *("storage.arrays.shards", "storage.published.decisions", "tasks.report.render"),
+)
 N_SAMPLED = 16  # images that are read to measure reading time and compression
 
 
@@ -95,6 +101,8 @@ def plan_campaign(params: CampaignParams, store: str, runtime: Runtime) -> Plan:
     InputError : the campaign would be refused before any image is opened, or does not fit into memory or on the disk.
     """
     check_run(params, runtime, is_here=True)
+    for module in LOADED_BY_A_RUN:
+        import_module(module)
     imported = psutil.Process().memory_info().rss  # a run, and each of its worker processes, takes as much
     available = min(memory_limit(), psutil.virtual_memory().available + imported)
     libraries = imported * (1 + own_processes(runtime))

@@ -10,12 +10,12 @@ from uuid import UUID
 from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
 
 from flows.notices import tell_webhook
 from flows.report.found import broken_promises
 from flows.running.labels import add_tags, run_name, tag_run
 from flows.running.names import artifact_key
+from flows.running.servers import shared_server
 from storage.artifacts import Store
 from storage.records.notices import BROKEN
 
@@ -37,7 +37,7 @@ def tell_broken(store: Store, campaign: str, new: Sequence[str]) -> None:
         LOG.warning("%s", sentence)
     if flow_run.id:
         mark_run(store, campaign, new)
-    elif new and PREFECT_API_URL.value():
+    elif new and shared_server():
         mark_broken_promise(campaign, store.address, list(new))
 
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 from prefect import get_run_logger
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.input import RunInput
-from prefect.settings import PREFECT_API_URL
 from pydantic import Field, create_model
 
 from flows.parameters import CampaignParams
 from flows.report.links import explorer_link
 from flows.review.waiting import Answer, find_answer, is_too_late, wait_for_answer
 from flows.running.names import artifact_key
+from flows.running.servers import shared_server
 from flows.running.stages import Roles, Stages, wait_for
 from storage.artifacts import Artifact, ArtifactRef, Store, content_digest
 from storage.errors import InputError
@@ -30,7 +30,6 @@ from tasks.adjust.params import ReviewParams
 from tasks.adjust.review import honour_review, write_decisions
 from tasks.adjust.review_choices import allowed_choices, check_choices, check_words, rule_choice
 from tasks.report.explorer.addresses import ANALYSIS
-from tasks.report.review_sheets import cluster_sheets
 from tasks.report.words import method_name
 
 WORDS = r"\S"  # pattern of a text that is not blank
@@ -68,7 +67,7 @@ def check_somebody_can_answer(params: ReviewParams) -> None:
     ------
     InputError : a review is asked for without a Prefect server; the embedded server has no UI.
     """
-    if params.ask and not PREFECT_API_URL.value():
+    if params.ask and not shared_server():
         raise InputError(
             "review.ask is true, but PREFECT_API_URL is not set",
             "A review is asked for in the UI of a Prefect server",
@@ -231,6 +230,8 @@ def show_question(
 
     `explored` has addresses of clusters in the plant explorer, as far as there are any.
     """
+    from tasks.report.review_sheets import cluster_sheets
+
     for one in questions:
         slug = one.method.replace("_", "-")  # Prefect's keys take no underscore
         text = question_text(params.campaign, one, explored)

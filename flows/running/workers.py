@@ -28,6 +28,7 @@ from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.running.lost_runs import killer_sentence, show_crashed
+from flows.running.servers import shared_server
 from flows.running.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -158,7 +159,7 @@ class DaskWorkers:
         InputError : the run's Prefect server is one of its own, which the workers cannot reach.
         LostWorkersError : no scheduler answers.
         """
-        if not PREFECT_API_URL.value():
+        if not shared_server():
             raise InputError(
                 f"runtime.scheduler is {self.address}, but PREFECT_API_URL is not set, so this run's Prefect server is "
                 "its own",

@@ -10,14 +10,46 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
+import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
+from storage.errors import ArtifactError
 from storage.places.files import Place, open_file
 from storage.places.objects import ObjectPath
 
 KEPT = 4  # shards cached for each open array; a shard of 64 photographs of 256 x 256 pixels has 12 MB
+# Exceptions that Zarr and its codecs raise for damaged metadata and shards: where a byte is wrong, nearly any.
+DAMAGED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,  # also of a text that is nested too deeply
+    SystemError,
+    MemoryError,
+    FileNotFoundError,
+)
+
+
+class StoredArray(zarr.Array[Any]):
+    """Array of an artefact that is read; a shard that is missing or cannot be decoded is an `ArtifactError`."""
+
+    def __getitem__(self, selection: Any) -> Any:
+        """Read a part of the array.
+
+        Raises
+        ------
+        ArtifactError : a shard is missing or damaged.
+        """
+        try:
+            return super().__getitem__(selection)
+        except ArtifactError:
+            raise
+        except DAMAGED as error:
+            raise ArtifactError(f"{self.store} cannot be read: {error!r}") from error
 
 
 def reading_store(place: Place) -> Any:

@@ -8,55 +8,28 @@ import json
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
-from storage.arrays.shards import reading_store
 from storage.arrays.specs import PLANT_IDS, ArraySpec
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
 
+if TYPE_CHECKING:
+    import zarr
+
 # Least share of a shard (one image in so many) for which the whole shard is read. Reading all 64 images of a shard
 # takes as long as reading 16 of them one by one.
 WORTH_WHOLE = 4
-# Exceptions that Zarr and its codecs raise for damaged metadata and shards: where a byte is wrong, nearly any.
-DAMAGED = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,  # also of a text that is nested too deeply
-    SystemError,
-    MemoryError,
-    FileNotFoundError,
-)
 
 
-class StoredArray(zarr.Array[Any]):
-    """Array of an artefact that is read; a shard that is missing or cannot be decoded is an `ArtifactError`."""
-
-    def __getitem__(self, selection: Any) -> Any:
-        """Read a part of the array.
-
-        Raises
-        ------
-        ArtifactError : a shard is missing or damaged.
-        """
-        try:
-            return super().__getitem__(selection)
-        except ArtifactError:
-            raise
-        except DAMAGED as error:
-            raise ArtifactError(f"{self.store} cannot be read: {error!r}") from error
-
-
-def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> zarr.Array[Any]:
+def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
     """Create an empty array for `write_block` in a draft; `shard` is the images per file (default: the spec's)."""
+    import zarr
+    from zarr.codecs import BloscCodec
+
     rest, shard = shape[1:], shard or spec.shard
     # Zarr refuses empty chunks. A shard must hold whole chunks even where the array has fewer images than a shard.
     chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
@@ -75,7 +48,7 @@ def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: i
     )
 
 
-def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None:
+def write_block(array: "zarr.Array[Any]", start: int, block: NDArray[Any]) -> None:
     """Write a block of images `start, start + 1, ...` into an array.
 
     Raises
@@ -92,7 +65,7 @@ def write_block(array: zarr.Array[Any], start: int, block: NDArray[Any]) -> None
         array[part.start : part.stop] = block
 
 
-def shard_length(array: zarr.Array[Any]) -> int:
+def shard_length(array: "zarr.Array[Any]") -> int:
     """Return the number of images in a file (shard) of an array."""
     return _shard(array)[0]
 
@@ -177,13 +150,13 @@ def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
         raise artifact.lacks(source) from None
 
 
-def _shard_file(array: zarr.Array[Any], name: str, start: int) -> str:
+def _shard_file(array: "zarr.Array[Any]", name: str, start: int) -> str:
     """Return the name, within its artefact, of the shard file of the array `name` that begins with image `start`."""
     where = (start // shard_length(array), *(0 for _ in array.shape[1:]))
     return f"{name}/{array.metadata.encode_chunk_key(where)}"
 
 
-def check_layout(artifact: Artifact, part: zarr.Array[Any], whole: zarr.Array[Any]) -> None:
+def check_layout(artifact: Artifact, part: "zarr.Array[Any]", whole: "zarr.Array[Any]") -> None:
     """Refuse a part whose shards cannot be shards of the whole array.
 
     Raises
@@ -239,13 +212,17 @@ def array_name(artifact: Artifact, spec: ArraySpec) -> str:
     return earlier if f"{earlier}/zarr.json" in artifact.manifest.files else spec.name
 
 
-def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
+def open_array(artifact: Artifact, spec: ArraySpec) -> "zarr.Array[Any]":
     """Open an array of an artefact for lazy reading.
 
     Raises
     ------
     ArtifactError : it is missing or damaged, or its axes, type or version are not those of `spec`.
     """
+    import zarr
+
+    from storage.arrays.shards import DAMAGED, StoredArray, reading_store
+
     name = array_name(artifact, spec)
     place = artifact.file(name)
     try:
@@ -265,12 +242,12 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> zarr.Array[Any]:
     return array
 
 
-def _layout(array: zarr.Array[Any]) -> tuple[tuple[str | None, ...], str, Any]:
+def _layout(array: "zarr.Array[Any]") -> tuple[tuple[str | None, ...], str, Any]:
     dtype = "string" if array.dtype.kind in "TO" else str(array.dtype)
     return tuple(array.metadata.dimension_names or ()), dtype, array.attrs.get("version")  # pyright: ignore
 
 
-def _shard(array: zarr.Array[Any]) -> tuple[int, ...]:
+def _shard(array: "zarr.Array[Any]") -> tuple[int, ...]:
     return array.shards or array.chunks
 
 
@@ -279,7 +256,7 @@ def read_array(artifact: Artifact, spec: ArraySpec) -> NDArray[Any]:
     return np.asarray(open_array(artifact, spec)[...])
 
 
-def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.integer]) -> NDArray[Any]:
     """Read the images at positions `rows` (n,), in that order.
 
     Zarr's own indexing by several positions is avoided. It makes an index entry for every value, which costs 18 MB and
@@ -299,7 +276,7 @@ def read_rows(array: zarr.Array[Any], rows: NDArray[np.integer]) -> NDArray[Any]
     return images
 
 
-def iter_images(array: zarr.Array[Any], rows: NDArray[np.integer], size: int) -> Generator[NDArray[Any]]:
+def iter_images(array: "zarr.Array[Any]", rows: NDArray[np.integer], size: int) -> Generator[NDArray[Any]]:
     """Yield the images at positions `rows` (n,), `size` at a time; ascending positions read each file once."""
     left = np.empty((0, *array.shape[1:]), array.dtype)
     for of_file in np.split(rows, np.flatnonzero(np.diff(rows // shard_length(array))) + 1):

@@ -9,10 +9,8 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from prefect import task
-from torch.utils.data import WeightedRandomSampler
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.tables import AUGMENTATION, OBSERVATIONS
@@ -65,6 +63,9 @@ def plan_weighted_sampling(labels: NDArray[np.integer], copies: NDArray[np.int64
     The expected share of each class equals that of `plan_copies`. Every sample has a random symmetry and photometric
     change. Shapes are those of `plan_copies`.
     """
+    import torch
+    from torch.utils.data import WeightedRandomSampler
+
     weights = copies[labels]
     n = int(weights.sum())
     sampler = WeightedRandomSampler(

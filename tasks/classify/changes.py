@@ -1,15 +1,19 @@
 """Change an image to make several training samples of it: symmetries and photometric changes."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 N_SYMMETRIES = 8  # symmetries of the square
 NO_CHANGE = -1  # photometric seed of a sample without a photometric change
 
 
-def apply_symmetry(image: torch.Tensor, symmetry: int) -> torch.Tensor:
+def apply_symmetry(image: "torch.Tensor", symmetry: int) -> "torch.Tensor":
     """Turn an image (..., h, w) by `symmetry % 4` quarter turns, then flip it left-right if `symmetry >= 4`."""
-    turned = torch.rot90(image, symmetry % 4, dims=(-2, -1))
+    turned = image.rot90(symmetry % 4, dims=(-2, -1))
     return turned.flip(-1) if symmetry >= 4 else turned
 
 

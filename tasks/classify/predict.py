@@ -11,7 +11,7 @@ depend on the number of parts or workers.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,11 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.tables import OBSERVATIONS, PREDICTIONS
 from storage.tables.parquet import Rows, read_table, write_table
 from tasks.batches import batches
-from tasks.classify.features import logits_and_features, n_features
-from tasks.classify.loading import load_classifier
-from tasks.classify.model import Classifier, softmax
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once
+
+if TYPE_CHECKING:
+    from tasks.classify.model import Classifier
 
 REVISION = 2
 FEATURES_BLOCK = 1024  # images whose features share a file
@@ -65,7 +65,7 @@ def date_parts(store: Store, images: ArtifactRef, classifier: ArtifactRef) -> li
 
 
 def write_answers(
-    draft: Draft, classifier: Classifier, pixels: Any, first: int, last: int, batch_size: int
+    draft: Draft, classifier: "Classifier", pixels: Any, first: int, last: int, batch_size: int
 ) -> NDArray[np.float32]:
     """Compute and write logits and features of images `first` to `last` of an array (m, h, w, 3).
 
@@ -73,6 +73,8 @@ def write_answers(
     -------
     logits : (n, k) for n = last - first + 1 images and k classes.
     """
+    from tasks.classify.features import logits_and_features, n_features
+
     n, width = last + 1 - first, n_features(classifier)
     logits = np.empty((n, len(classifier.classes)), np.float32)
     stored = create_array(draft, FEATURES, (n, width))
@@ -115,6 +117,8 @@ def copy_answers(draft: Draft, parts: list[Artifact], n: int) -> NDArray[np.floa
 
 def predictions_of(logits: NDArray[np.float32], observations: Rows, classifier: str) -> dict[str, list[Any]]:
     """Return the columns of the table `predictions` from logits (n, k) and the observations of the n images."""
+    from tasks.classify.model import softmax
+
     probabilities = softmax(logits)
     return {
         **{name: observations[name] for name in ("plant_id", "split", "label", "row")},
@@ -137,6 +141,8 @@ def predict_part(
     last: int,
 ) -> None:
     """Classify images `first` to `last` of a date (see `date_parts`)."""
+    from tasks.classify.loading import load_classifier
+
     pixels, model = open_array(store.open(images), IMAGES), load_classifier(store.open(classifier), runtime)
     write_answers(draft, model, pixels, first, last, runtime.batch_size)
 
@@ -153,6 +159,8 @@ def predict_images(
     parts: Sequence[ArtifactRef] = (),
 ) -> None:
     """Classify every image of a date, or merge the parts that `predict_part` made."""
+    from tasks.classify.loading import load_classifier
+
     artifact = store.open(images)
     observations = read_table(artifact, OBSERVATIONS)
     n = len(observations["row"])

@@ -6,6 +6,7 @@ Memory: the training and validation images of all dates.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,20 @@ from storage.places.files import describe_file
 from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE
-from tasks.classify.given import stored_content
-from tasks.classify.model import save_weights, weights_file
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
-from tasks.classify.training import TrainingSet, train
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
+
+if TYPE_CHECKING:
+    from tasks.classify.training import TrainingSet
 
 REVISION = 1
 
 
-def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> TrainingSet:
+def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> "TrainingSet":
     """Load the training images of all dates, and the samples that the augmentation table plans of them."""
+    from tasks.classify.training import TrainingSet
+
     plan = read_table(augmentation, AUGMENTATION)
     used = sorted({(day.isoformat(), row) for day, row in zip(plan["acquired"], plan["row"], strict=True)})
     position = {key: n for n, key in enumerate(used)}
@@ -88,6 +91,9 @@ def train_classifier(
     runtime: Runtime,
 ) -> None:
     """Train the campaign's classifier, and continue from its checkpoint if an earlier run was killed."""
+    from tasks.classify.model import save_weights, weights_file
+    from tasks.classify.training import train
+
     artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
     samples = load_training_set(artifacts, store.open(augmentation))
@@ -114,6 +120,9 @@ def train_classifier(
 @made_once(given_recipe)
 def take_classifier(draft: Draft, store: Store, given: GivenClassifier, classes: tuple[str, ...]) -> None:
     """Load a given classifier to check it, and copy it into the store."""
+    from tasks.classify.given import stored_content
+    from tasks.classify.model import weights_file
+
     content, facts = stored_content(given, len(classes))
     card = {**facts, "classes": list(classes), "origin": "given"}
     draft.write_bytes(weights_file(given.architecture), content)

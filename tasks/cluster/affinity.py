@@ -4,14 +4,16 @@ The kernel scale can be read in five ways (see `affinity_matrix`). Pure function
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.spatial.distance import cdist
-from sklearn.neighbors import NearestNeighbors
 
 from tasks.cluster.params import Affinity
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 EXACT_BELOW = 2000  # largest number of maps whose distances are all computed from differences
@@ -52,12 +54,14 @@ def affinity_matrix(coordinates: Floats, reading: Affinity, scale: float) -> Flo
     return affinity
 
 
-def sparse_affinity(coordinates: Floats, reading: Affinity, scale: float, n_neighbours: int) -> csr_array:
+def sparse_affinity(coordinates: Floats, reading: Affinity, scale: float, n_neighbours: int) -> "csr_array":
     """Return the affinities (n, n) of each map with its nearest neighbours, as a sparse symmetric matrix.
 
     A pair is kept if either map is among the nearest of the other. The readings are those of `affinity_matrix`. For
     `median`, the median distance is that of at most 2,000 evenly spaced maps.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     n = len(coordinates)
     found = NearestNeighbors(n_neighbors=n_neighbours).fit(coordinates)
     index = np.asarray(found.kneighbors(return_distance=False), np.int64)
@@ -74,7 +78,7 @@ def sparse_affinity(coordinates: Floats, reading: Affinity, scale: float, n_neig
         some = coordinates[:: -(-n // MEDIAN_MAPS)]
         median = median_square(squared_distances(some), least)
     apply_kernel(squared, kernel_factor(reading, scale, median), product, least)
-    directed = csr_array((squared.ravel(), index.ravel(), np.arange(n + 1) * n_neighbours), shape=(n, n))
+    directed = scipy.sparse.csr_array((squared.ravel(), index.ravel(), np.arange(n + 1) * n_neighbours), shape=(n, n))
     return directed.maximum(directed.T).tocsr()
 
 
@@ -92,7 +96,7 @@ def squared_distances(coordinates: Floats) -> Floats:
     """
     n = len(coordinates)
     if n <= EXACT_BELOW:
-        return np.asarray(cdist(coordinates, coordinates, "sqeuclidean"), np.float64)
+        return np.asarray(scipy.spatial.distance.cdist(coordinates, coordinates, "sqeuclidean"), np.float64)
     centred = coordinates - coordinates.mean(axis=0)
     lengths = np.einsum("ij,ij->i", centred, centred)
     squared, limit = np.empty((n, n)), NEAR * lengths.max()
@@ -102,7 +106,7 @@ def squared_distances(coordinates: Floats) -> Floats:
             tile += lengths[rows, None]
             tile += lengths[cols]
             near = np.nonzero((tile < limit).any(axis=1))[0]
-            tile[near] = cdist(centred[rows][near], centred[cols], "sqeuclidean")
+            tile[near] = scipy.spatial.distance.cdist(centred[rows][near], centred[cols], "sqeuclidean")
             squared[rows, cols] = tile
             squared[cols, rows] = tile.T
     return squared

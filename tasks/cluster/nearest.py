@@ -4,8 +4,8 @@ The cluster is that of Kierdorf & Roscher 2023 (arXiv 2305.15149), section 2.5. 
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from storage.errors import InputError
 
@@ -69,7 +69,7 @@ def n_kept(n: int, k: int, plants: Plants | None) -> int:
 
 def distances_to(coordinates: Floats, reference: Floats, rows: slice, plants: Plants | None) -> Floats:
     """Return distances of some rows of the maps to all reference maps; infinite to those of a map's own plant."""
-    found = np.asarray(cdist(coordinates[rows], reference), np.float64)
+    found = np.asarray(scipy.spatial.distance.cdist(coordinates[rows], reference), np.float64)
     if plants is not None:
         found[plants[0][rows, None] == plants[1]] = np.inf
     return found

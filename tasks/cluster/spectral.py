@@ -7,20 +7,18 @@ Ng, Jordan & Weiss 2001 (NIPS 14) after Lapuschkin et al. 2019 (DOI 10.1038/s414
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.csgraph
-import scipy.sparse.linalg
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
 
 from storage.errors import InputError
 from tasks.cluster.affinity import Affinity, affinity_matrix, count_patterns, sparse_affinity
 from tasks.explain.upsample import upsample
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 DENSE_LIMIT = 2000  # most maps solved by LAPACK, which is exact where a graph in parts has equal eigenvalues
@@ -55,6 +53,8 @@ class Clustering:
     @cached_property
     def stability(self) -> float:
         """Return the mean adjusted Rand index between the k-means seeds; 1 is perfect agreement."""
+        from sklearn.metrics import adjusted_rand_score
+
         pairs = [adjusted_rand_score(a, b) for a, b in itertools.combinations(self.seeds, 2)]
         return float(np.mean(pairs)) if pairs else 1.0
 
@@ -84,7 +84,7 @@ def cluster_maps(
     return spectral_clusters(affinity, q, n_seeds, seed)
 
 
-def spectral_embedding(affinity: Floats | csr_array, q: int) -> tuple[Floats, Floats]:
+def spectral_embedding(affinity: "Floats | csr_array", q: int) -> tuple[Floats, Floats]:
     """Return the embedding (n, q) and the top q + 1 eigenvalues of D^-1/2 A D^-1/2.
 
     Rows are those of the top q eigenvectors, scaled to length 1. Maps without neighbours keep a zero row.
@@ -98,7 +98,9 @@ def spectral_embedding(affinity: Floats | csr_array, q: int) -> tuple[Floats, Fl
     return vectors / np.where(length > 0, length, 1), values
 
 
-def top_eigenvectors_by_part(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+def top_eigenvectors_by_part(
+    affinity: "Floats | csr_array", inverse_root: Floats, wanted: int
+) -> tuple[Floats, Floats]:
     """Return the largest eigenpairs of all connected parts of the graph, each part solved by itself.
 
     Shapes are those of `top_eigenvectors`. Every part has the eigenvalue 1 (eigenvector D^1/2 1). Iteration from one
@@ -121,7 +123,7 @@ def top_eigenvectors_by_part(affinity: Floats | csr_array, inverse_root: Floats,
     return np.asarray([value for value, _, _ in found[:wanted]]), whole
 
 
-def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+def top_eigenvectors(affinity: "Floats | csr_array", inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
     """Return the largest eigenvalues (wanted,) of D^-1/2 A D^-1/2, descending, and eigenvectors (n, wanted)."""
     n = len(inverse_root)
     if n <= DENSE_LIMIT:
@@ -133,7 +135,7 @@ def top_eigenvectors(affinity: Floats | csr_array, inverse_root: Floats, wanted:
     return values[::-1], vectors[:, ::-1]
 
 
-def _iterate(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
+def _iterate(affinity: "Floats | csr_array", inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
     """Iterate to the largest eigenpairs, ascending, of the normalised affinity without forming that matrix."""
     n = len(inverse_root)
 
@@ -149,7 +151,7 @@ def _iterate(affinity: Floats | csr_array, inverse_root: Floats, wanted: int) ->
     return scipy.sparse.linalg.eigsh(operator, k=wanted, which="LA", v0=start, **more)  # pyright: ignore
 
 
-def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: int) -> Clustering:
+def spectral_clusters(affinity: "Floats | csr_array", q: int, n_seeds: int, seed: int) -> Clustering:
     """Cluster n maps into q clusters by their symmetric affinity (n, n), with the best of several k-means runs.
 
     Raises
@@ -172,6 +174,8 @@ def spectral_clusters(affinity: Floats | csr_array, q: int, n_seeds: int, seed: 
     if n_different < q:
         raise too_few_patterns(n_different, n, q)
     # scikit-learn's type hints declare n_init as a string and the inertia as None.
+    from sklearn.cluster import KMeans
+
     runs = [KMeans(q, n_init=1, random_state=seed + k, tol=1e-6).fit(embedding) for k in range(n_seeds)]  # pyright: ignore
     seeds = np.asarray([run.labels_ for run in runs], np.int64)
     best = int(np.argmin(np.asarray([run.inertia_ for run in runs], np.float64)))
@@ -188,12 +192,12 @@ def too_few_patterns(n_different: int, n: int, q: int) -> InputError:
     )
 
 
-def count_parts(affinity: Floats | csr_array, least: float) -> int:
+def count_parts(affinity: "Floats | csr_array", least: float) -> int:
     """Count the connected parts of the graph whose edges are affinities (n, n) above `least`."""
     return int(graph_parts(affinity, least).max()) + 1
 
 
-def graph_parts(affinity: Floats | csr_array, least: float, weights: Floats | None = None) -> NDArray[np.int64]:
+def graph_parts(affinity: "Floats | csr_array", least: float, weights: Floats | None = None) -> NDArray[np.int64]:
     """Return the connected part (n,) of each map, from 0, in the graph of affinities (n, n) above `least`.
 
     With weights (n,), an affinity is first multiplied by the weights of its two maps. A dense matrix is searched here,
@@ -243,7 +247,7 @@ def match_clusters(prototypes: NDArray[np.floating], earlier: NDArray[np.floatin
         for length in (np.linalg.norm(maps, axis=1, keepdims=True),)
     )
     cosine = ours @ theirs.T
-    found, other = linear_sum_assignment(cosine, maximize=True)
+    found, other = scipy.optimize.linear_sum_assignment(cosine, maximize=True)
     matches, likeness = np.zeros(len(ours), np.int64), np.zeros(len(ours))
     matches[found], likeness[found] = other + 1, cosine[found, other]
     return matches, likeness

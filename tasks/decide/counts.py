@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from tasks.score.date_share import DateShare
 from tasks.score.uncertainty import ReadyModel
@@ -52,7 +52,7 @@ def ready_counts(
     random = np.random.default_rng(SEED)
     drawn = np.stack(
         [
-            (random.uniform(size=len(answer)) < expit(model.ready_odds(inputs, answer, shift))) @ member
+            (random.uniform(size=len(answer)) < scipy.special.expit(model.ready_odds(inputs, answer, shift))) @ member
             for model, shift in zip(resampled, share.resampled, strict=True)
         ]
     )

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import betaincc
-from scipy.stats import binom
 
 from tasks.statistics.by_plant import design_effect, intra_plant_correlation
 
@@ -126,13 +124,13 @@ class ThresholdTest:
         n_rejecting = bisect_right(
             range(self.n + 1), level, key=lambda errors: _p_value(errors, self.n, self.effect, tolerated_error)
         )
-        return float(binom.cdf(n_rejecting - 1, self.n, expected))
+        return float(scipy.stats.binom.cdf(n_rejecting - 1, self.n, expected))
 
 
 def _p_value(n_wrong: int, n: int, effect: float, tolerated_error: float) -> float:
     """Return the binomial tail of Clopper & Pearson, which takes fractions, for counts divided by an effect."""
     errors = n_wrong / effect
-    return float(betaincc(errors + 1, max(n / effect - errors, 1e-12), tolerated_error))
+    return float(scipy.special.betaincc(errors + 1, max(n / effect - errors, 1e-12), tolerated_error))
 
 
 def _tests(scores: Floats, wrong: NDArray[np.bool_], plants: NDArray[np.int64]) -> list[ThresholdTest]:
@@ -173,4 +171,4 @@ def _times_needed(one: ThresholdTest, tolerated_error: float, level: float) -> f
 
     if excess(MOST_TIMES) > 0:
         return None
-    return float(brentq(excess, 1.0, MOST_TIMES, xtol=1e-3)) if excess(1.0) > 0 else 1.0  # pyright: ignore
+    return float(scipy.optimize.brentq(excess, 1.0, MOST_TIMES, xtol=1e-3)) if excess(1.0) > 0 else 1.0  # pyright: ignore

@@ -1,13 +1,17 @@
 """Refuse images and explained classes that no saliency method can explain, before anything expensive."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import InputError
-from tasks.classify.model import Classifier
+
+if TYPE_CHECKING:
+    from tasks.classify.model import Classifier
 
 
-def check_inputs(classifier: Classifier, images: NDArray[np.float32], explained: NDArray[np.integer]) -> None:
+def check_inputs(classifier: "Classifier", images: NDArray[np.float32], explained: NDArray[np.integer]) -> None:
     """Refuse images (n, 3, h, w) and classes (n,) that cannot be explained.
 
     Raises

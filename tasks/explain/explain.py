@@ -41,8 +41,6 @@ from storage.errors import InputError
 from storage.tables import PREDICTIONS
 from storage.tables.parquet import Rows, read_table
 from tasks.batches import batches
-from tasks.classify.loading import load_classifier
-from tasks.classify.model import rgb_images
 from tasks.explain.checks import check_explained_class
 from tasks.explain.methods import SHARD_MAPS, Explainer, flat_maps, map_groups, prepare_explainer
 from tasks.explain.params import APPROXIMATE, ExplainParams, Method
@@ -164,6 +162,8 @@ def explain_rows(
     advance: Callable[[int], None],
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Explain some rows of an array of images (m, h, w, 3), `size` at a time; returns scaled maps and peaks (n,)."""
+    from tasks.classify.model import rgb_images
+
     parts: list[tuple[NDArray[np.float16], NDArray[np.float32]]] = []
     for part, images in zip(batches(len(rows), size), iter_images(pixels, rows, size), strict=True):
         parts.append(scale_to_peak(explain(rgb_images(images), explained[part])))
@@ -175,6 +175,8 @@ def make_shards(
     store: Store, recipes: list[Recipe], params: ExplainParams, runtime: Runtime, advance: Callable[[int], None]
 ) -> None:
     """Make the shards of a date and method that are not yet in the store, one after another."""
+    from tasks.classify.loading import load_classifier
+
     method, inputs = recipes[0].params["method"], recipes[0].inputs
     model = load_classifier(store.open(inputs["classifier"]), runtime, runtime.saliency_precision)
     table = read_table(store.open(inputs["predictions"]), PREDICTIONS)

@@ -1,29 +1,33 @@
 """List the saliency methods by name, with their parameters, explainers and sizes of shards and tasks."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.batches import batches
-from tasks.classify.model import Classifier
-from tasks.explain.gradcam import GradCam
-from tasks.explain.lime import prepare_lime
-from tasks.explain.occlusion import Occlusion, OcclusionPreview
 from tasks.explain.params import ExplainParams, Method
 from tasks.parameters import Runtime
+
+if TYPE_CHECKING:
+    from tasks.classify.model import Classifier
 
 # Images (n, 3, h, w) float32 in 0..1 and the class to explain for each (n,) -> maps (n, rows, cols) float32.
 Explainer = Callable[[NDArray[np.float32], NDArray[np.integer]], NDArray[np.float32]]
 
 
-def prepare_explainer(method: Method, classifier: Classifier, params: ExplainParams, runtime: Runtime) -> Explainer:
+def prepare_explainer(method: Method, classifier: "Classifier", params: ExplainParams, runtime: Runtime) -> Explainer:
     """Prepare a method for a classifier: work that is the same for every image is done once, here.
 
     Raises
     ------
     InputError : the method needs something that the classifier lacks.
     """
+    from tasks.explain.gradcam import GradCam
+    from tasks.explain.lime import prepare_lime
+    from tasks.explain.occlusion import Occlusion, OcclusionPreview
+
     if method == "gradcam":
         return GradCam(classifier, params.gradcam, runtime)
     if method == "lime":

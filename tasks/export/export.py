@@ -8,11 +8,8 @@ from datetime import date
 from prefect import task
 
 from storage.artifacts import ArtifactRef, Draft, Recipe, Store
-from storage.published.decisions import write_decisions
 from storage.published.exports import KIND
 from storage.published.origin import Origin
-from storage.published.sheets import write_workbook
-from storage.published.walks import write_walk
 from storage.tables import DECIDED, PROMISES, READY_COUNTS
 from storage.tables.rows import rows_of
 from tasks.decide.decisions import CHECK, HARVEST
@@ -66,6 +63,10 @@ def export_decisions(
     ----------
     mark : says that the date has far fewer plants than expected; empty if it has not.
     """
+    from storage.published.decisions import write_decisions
+    from storage.published.sheets import write_workbook
+    from storage.published.walks import write_walk
+
     observed, judged = store.open(images), store.open(decided)
     places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
     rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes, field.audit_share)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from prefect import task
-from sklearn.metrics import confusion_matrix
 
 from storage.arrays.specs import ADJUSTED_WITHOUT_FOLD
 from storage.arrays.zarr_files import read_array
@@ -39,6 +38,8 @@ def accuracies(
 
     Average class accuracy is the mean recall of the classes that occur among the labels.
     """
+    from sklearn.metrics import confusion_matrix
+
     confusion = confusion_matrix(labels, answers, labels=range(n_classes))
     per_class = confusion.sum(axis=1)
     present = per_class > 0

@@ -23,9 +23,9 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from prefect import task
-from scipy.stats import betabinom
 
 from storage.arrays.specs import VOTES
 from storage.arrays.zarr_files import read_array
@@ -101,7 +101,7 @@ def novel_share(novelty: ArrayLike, n_validation: int, n_plants: int) -> tuple[f
     if n_novel == 0 or k == 0:
         return n_novel / max(1, len(values)), 1.0
     j = 1 + (k - 1) * n_plants / n_validation
-    return n_novel / len(values), float(betabinom.sf(n_novel - 1, len(values), j, n_plants + 1 - j))
+    return n_novel / len(values), float(scipy.stats.betabinom.sf(n_novel - 1, len(values), j, n_plants + 1 - j))
 
 
 def judge_drift(row: Mapping[str, Any], natural: Mapping[str, float], params: DriftParams) -> str:

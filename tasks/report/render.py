@@ -2,14 +2,12 @@
 
 import base64
 import json
-from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment
 
 from storage.tables import TABLES, names
-from tasks import report
-from tasks.report import templates, words
+from tasks.report import words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
 from tasks.report.explorer.page import explorer_page
 from tasks.report.field.page import FieldPage
@@ -22,29 +20,18 @@ from tasks.report.method.clusters import kinds_of
 from tasks.report.method.comparison import compare_methods
 from tasks.report.method.page import MethodPage
 from tasks.report.method.scores import split_words
+from tasks.report.page_files import (
+    EXPLORER_SCRIPTS,
+    MAP_SCRIPTS,
+    MAP_STYLES,
+    SCRIPTS,
+    STYLES,
+    licensed,
+    page_file,
+    vendored,
+)
 from tasks.report.templates import page_templates
 
-EXPLORER_SCRIPTS = ("explorer-scatter.js", "explorer-card.js", "explorer.js")  # in the order in which they run
-TEMPLATES = (
-    "analysis.html",
-    "card.html",
-    "dates.html",
-    "explorer.html",
-    *EXPLORER_SCRIPTS,
-    "field.html",
-    "found.html",
-    "lists.html",
-    "macros.html",
-    "map.html",
-    "method.html",
-    "scores.html",
-    "style.html",
-)
-STYLES = ("field.css",)  # of the field page
-# Scripts of the field page, in the order in which they run.
-SCRIPTS = ("field.js", "checks.js", "card.js", "lists.js", "sheets.js", "map-names.js", "map.js", "map-position.js")
-MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
-MAP_SCRIPTS = ("leaflet", "leaflet.markercluster")
 FILTERS: dict[str, Any] = {
     "percent": words.percent,
     "percent_interval": words.percent_interval,
@@ -52,25 +39,6 @@ FILTERS: dict[str, Any] = {
     "p_text": words.p_text,
     "plain": plain,
 }
-
-
-def template_text() -> str:
-    """Return the text of all templates and scripts of the pages, from which their digest is made."""
-    vendored = [*map(_vendored, MAP_STYLES), *map(_licensed, MAP_SCRIPTS)]
-    return "".join([*map(_template, (*TEMPLATES, *STYLES, *SCRIPTS)), *vendored])
-
-
-def _template(name: str) -> str:
-    return (files(templates) / name).read_text(encoding="utf-8")
-
-
-def _vendored(name: str) -> str:
-    return (files(report) / "vendor" / name).read_text(encoding="utf-8")
-
-
-def _licensed(package: str) -> str:
-    """Return the script of a package after its licence, which has to go with every copy."""
-    return f"/*\n{_vendored(f'{package}-LICENSE.txt')}*/\n{_vendored(f'{package}.js')}"
 
 
 def provenance(results: CampaignResults) -> dict[str, Any]:
@@ -105,10 +73,10 @@ def render_field(results: CampaignResults, field: FieldPage) -> str:
         .render(
             results=results,
             field=field,
-            styles=[*(map(_vendored, MAP_STYLES) if has_map else ()), *map(_template, STYLES)],
+            styles=[*(map(vendored, MAP_STYLES) if has_map else ()), *map(page_file, STYLES)],
             scripts=[
-                *(map(_licensed, MAP_SCRIPTS) if has_map else ()),
-                *(_template(name) for name in SCRIPTS if has_map or not name.startswith("map")),
+                *(map(licensed, MAP_SCRIPTS) if has_map else ()),
+                *(page_file(name) for name in SCRIPTS if has_map or not name.startswith("map")),
             ],
             text=text,
             words=words,
@@ -147,7 +115,7 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
             explorer=explorer_page(results),
-            explorer_scripts=list(map(_template, EXPLORER_SCRIPTS)),
+            explorer_scripts=list(map(page_file, EXPLORER_SCRIPTS)),
             parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
         )
     )

@@ -13,7 +13,7 @@ once and linked into the report.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
@@ -28,16 +28,17 @@ from tasks.report import words
 from tasks.report.campaign import parameter_rows, summary_lines
 from tasks.report.explorer.addresses import ANALYSIS
 from tasks.report.field.days import dates_among, latest_dates, read_day, read_days, with_extra_checks
-from tasks.report.field.map import still_of
-from tasks.report.field.page import FieldPage, field_page
 from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
 from tasks.report.field.told import FILE, STILL, sum_up, told_json
 from tasks.report.inputs import CampaignResults, read_campaign
 from tasks.report.method.accuracy import Headline
-from tasks.report.method.page import MethodPage, method_pages
-from tasks.report.render import render_analysis, render_field, template_text
+from tasks.report.page_files import template_text
 from tasks.stage import cached_by, made_once, versions
+
+if TYPE_CHECKING:
+    from tasks.report.field.page import FieldPage
+    from tasks.report.method.page import MethodPage
 
 REVISION = 7
 TOLD_REVISION = 1  # of the sums and the map of a date
@@ -88,6 +89,9 @@ def write_report(
     lost : dates scored since whose artefacts are no longer in the store.
     found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
+    from tasks.report.method.page import method_pages
+    from tasks.report.render import render_analysis, render_field
+
     sums = tell_dates(store, params["explain"]["methods"], artifacts, scored)
     shown = latest_dates(sums)
     recent = {role: ref for role, ref in scored.items() if role.split()[-1] in shown}
@@ -130,6 +134,8 @@ def tell_dates(
         fields = {"date": day, "is_scored": among[day] is scored, "methods": list(methods)}
 
         def write(draft: Draft) -> None:
+            from tasks.report.field.map import still_of
+
             opened = {f"{kind} {day}": store.open(ref) for kind, ref in refs.items()}
             classes = opened[f"images {day}"].summary["classes"]
             read = read_day(opened, day, classes, methods[0], among[day] is scored)
@@ -167,6 +173,8 @@ def page_of_date(
     common = {role: results.artifacts[role].ref for role in ("plants", f"promises {method}", f"scores {method}")}
 
     def write(draft: Draft) -> None:
+        from tasks.report.render import render_field
+
         opened = {role: store.open(ref) for role, ref in refs.items()}
         is_scored = day not in results.dates
         read = replace(read_day(opened, day, results.classes, method, is_scored), found=found)
@@ -188,7 +196,7 @@ def still_in(told: Artifact) -> bytes | None:
     return told.read_bytes(STILL) if STILL in told.manifest.files else None
 
 
-def read_field(results: CampaignResults, lost: list[str], sums: Mapping[str, Artifact]) -> FieldPage:
+def read_field(results: CampaignResults, lost: list[str], sums: Mapping[str, Artifact]) -> "FieldPage":
     """Read and prepare the field page of the latest dates, by the campaign's first saliency method."""
     first = results.methods[0]
     days = read_days(results.artifacts, results.scored, results.classes, first.method, first.found)
@@ -199,8 +207,10 @@ def read_field(results: CampaignResults, lost: list[str], sums: Mapping[str, Art
 
 def prepare_field(
     results: CampaignResults, days: Sequence[FieldDay], artifacts: Mapping[str, Artifact], **given: Any
-) -> FieldPage:
+) -> "FieldPage":
     """Prepare a field page of some dates; `given` are parameters of `field_page`."""
+    from tasks.report.field.page import field_page
+
     methods = [one.method for one in results.methods]
     share = FieldParams.model_validate(results.params.get("field", {})).audit_share
     marked = [with_extra_checks(day, results.campaign, share) for day in days]
@@ -218,7 +228,9 @@ def prepare_field(
     )
 
 
-def report_sums(summaries: Sequence[DaySummary], methods: list[MethodPage], promises: Sequence[Row]) -> dict[str, Any]:
+def report_sums(
+    summaries: Sequence[DaySummary], methods: "list[MethodPage]", promises: Sequence[Row]
+) -> dict[str, Any]:
     """Return the report's main sentences and counts, for use without the pages."""
     return {
         "headline": {page.method: [page.headline.tone, page.headline.text] for page in methods},

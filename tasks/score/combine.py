@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 
 Floats = NDArray[np.float64]
 # START and PENALTY were chosen on synthetic seasons other than those of the results in the documentation.
@@ -91,7 +90,7 @@ class Combination:
 
     def reliability(self, signals: Mapping[str, Floats]) -> Floats:
         """Return the probability of a right answer, (n,) in 0..1."""
-        return expit(self.odds(inputs(signals)))
+        return scipy.special.expit(self.odds(inputs(signals)))
 
     def odds(self, values: Floats) -> Floats:
         """Return the log-odds of a right answer, (n,), for inputs (n, 9)."""
@@ -142,13 +141,13 @@ def fit_combination(
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         odds = standard @ theta[:-1] + theta[-1]
-        pull = -sign * expit(-sign * odds) * times
+        pull = -sign * scipy.special.expit(-sign * odds) * times
         added = 0.5 * (np.logaddexp(0, theta[-1]) + np.logaddexp(0, -theta[-1]))
         step = theta[:-1] - prior
         total = times @ np.logaddexp(0, -sign * odds) + added + (penalty * step**2).sum() / 2
-        gradient = np.append(standard.T @ pull + penalty * step, pull.sum() + expit(theta[-1]) - 0.5)
+        gradient = np.append(standard.T @ pull + penalty * step, pull.sum() + scipy.special.expit(theta[-1]) - 0.5)
         return float(total), gradient
 
     bounds = [(0.0, None)] * n_signed + [(None, None)] * (len(INPUTS) - n_signed + 1)
-    found = minimize(loss, np.append(prior, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = scipy.optimize.minimize(loss, np.append(prior, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return Combination(mean, scale, np.asarray(found.x[:-1]), float(found.x[-1]))

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from tasks.score.shares import estimate_share
 from tasks.score.uncertainty import ReadyModel
@@ -74,10 +74,12 @@ def estimated_share(model: ReadyModel, resampled: Sequence[ReadyModel], inputs: 
     odds, known = model.ready_odds(inputs, answer, 0.0), shares.of_dates.values()
     share, unseen = (estimate_share(odds, shares.overall, weight) for weight in (model.share_weight, 1.0))
     distance = max(max(0.0, min(known) - one, one - max(known)) for one in (share, unseen))
-    return DateShare(share, "estimated", float(logit(share) - logit(shares.overall)), distance, shifts)
+    return DateShare(
+        share, "estimated", float(scipy.special.logit(share) - scipy.special.logit(shares.overall)), distance, shifts
+    )
 
 
 def _shift(model: ReadyModel, inputs: Floats, answer: Floats, counts: Floats) -> float:
     overall = model.shares.overall
     share = estimate_share(model.ready_odds(inputs, answer, 0.0), overall, model.share_weight, counts)
-    return float(logit(share) - logit(overall))
+    return float(scipy.special.logit(share) - scipy.special.logit(overall))

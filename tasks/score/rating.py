@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from storage.tables.parquet import Rows
 from tasks.classify.answers import Answers, Floats
@@ -94,8 +94,8 @@ def joined(parts: list[Judged]) -> Judged:
 def right_probability(judged: Judged, model: ReadyModel, share: DateShare | None) -> Floats:
     """Return the probability (n,) that each predicted class is right; `share` is None with more than two classes."""
     if share is None:
-        return expit(model.combination.odds(judged.inputs))
-    return expit(judged.answer * model.ready_odds(judged.inputs, judged.answer, share.shift))
+        return scipy.special.expit(model.combination.odds(judged.inputs))
+    return scipy.special.expit(judged.answer * model.ready_odds(judged.inputs, judged.answer, share.shift))
 
 
 def rate(

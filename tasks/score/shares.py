@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 PSEUDO_PLANTS = 10.0  # weight of validation's overall share in the share of one date, in plants
@@ -33,7 +32,7 @@ class ReadyShares:
 
     def shift(self, day: str) -> float:
         """Return the log-odds of a date's share minus those of the overall share; 0 for an unknown date."""
-        return float(logit(self.of_dates.get(day, self.overall)) - logit(self.overall))
+        return float(scipy.special.logit(self.of_dates.get(day, self.overall)) - scipy.special.logit(self.overall))
 
 
 def ready_shares(is_ready: NDArray[np.bool_], dates: Sequence[str], weights: Floats | None = None) -> ReadyShares:
@@ -73,12 +72,12 @@ def estimate_share(ready_odds: Floats, overall: float, weight: float, weights: F
     if _excess(high, *given) >= 0:
         return high
     # The arrays are arguments, because brentq keeps a closure in a reference cycle until the next garbage collection.
-    return float(brentq(_excess, low, high, args=given, xtol=1e-6))  # pyright: ignore[reportArgumentType]
+    return float(scipy.optimize.brentq(_excess, low, high, args=given, xtol=1e-6))  # pyright: ignore[reportArgumentType]
 
 
 def _excess(share: float, ready_odds: Floats, overall: float, weight: float, counted: Floats) -> float:
     """Return by how much the corrected probabilities' share of ready plants exceeds `share`."""
-    shifted = expit(ready_odds + weight * (logit(share) - logit(overall)))
+    shifted = scipy.special.expit(ready_odds + weight * (scipy.special.logit(share) - scipy.special.logit(overall)))
     found = (counted @ shifted + PSEUDO_PLANTS * overall) / (counted.sum() + PSEUDO_PLANTS)
     return float(found - share)
 

@@ -11,9 +11,8 @@ images, because training separates their features by label.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp
 
 from tasks.classify.answers import Answers, Floats
 from tasks.cluster.evidence import NEAREST, Signals
@@ -41,11 +40,11 @@ def fit_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:
     """Fit the temperature, 1/20..20, with the least mean cross-entropy on labelled images (Guo et al. 2017)."""
 
     def loss(log_temperature: float) -> float:
-        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        scaled = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
         return -float(scaled[np.arange(len(truth)), truth].mean())
 
     # If all answers are right, the best temperature is 0. The bounds keep the log-odds of the softmax finite.
-    found = minimize_scalar(loss, bounds=(-np.log(20), np.log(20)), method="bounded")
+    found = scipy.optimize.minimize_scalar(loss, bounds=(-np.log(20), np.log(20)), method="bounded")
     return float(np.exp(found.x))  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -59,7 +58,7 @@ def answer_signals(evidence: AnswerEvidence, answers: Answers) -> Signals:
     is_wrong = known.predicted != evidence.truth
     others = answers.logits.copy()
     others[rows, answers.predicted] = -np.inf
-    margin = answers.logits[rows, answers.predicted] - logsumexp(others, axis=1)
+    margin = answers.logits[rows, answers.predicted] - scipy.special.logsumexp(others, axis=1)
     return {
         "softmax": _answer_probability(answers, 1.0),
         "calibrated_softmax": _answer_probability(answers, evidence.temperature),
@@ -70,7 +69,7 @@ def answer_signals(evidence: AnswerEvidence, answers: Answers) -> Signals:
 
 
 def _answer_probability(answers: Answers, temperature: float) -> Floats:
-    return np.exp(log_softmax(answers.logits / temperature, axis=1).max(axis=1))
+    return np.exp(scipy.special.log_softmax(answers.logits / temperature, axis=1).max(axis=1))
 
 
 def trust_scores(features: Floats, predicted: NDArray[np.integer], known: Floats, truth: NDArray[np.integer]) -> Floats:

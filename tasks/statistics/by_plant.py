@@ -10,9 +10,8 @@ image a plant, every number here is that of independent images.
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import binom
 
 Plants = Sequence[str] | NDArray[np.generic]
 
@@ -91,7 +90,7 @@ def wilson_interval(share: float, n_effective: float, confidence: float) -> tupl
             f"An interval was asked of share {share} and {n_effective} images at confidence {confidence}. The share "
             "must be in 0..1, the number above 0 and the confidence between 0 and 1"
         )
-    z = float(ndtri((1 + confidence) / 2))
+    z = float(scipy.special.ndtri((1 + confidence) / 2))
     centre = 2 * n_effective * share + z**2
     half = z * float(np.sqrt(4 * n_effective * share * (1 - share) + z**2))
     ends = ((centre - half) / (2 * (n_effective + z**2)), (centre + half) / (2 * (n_effective + z**2)))
@@ -121,7 +120,7 @@ def sign_flip_p_value(differences: ArrayLike) -> float:
     chance = np.ones(1)  # of each sum, over random subsets of the sizes
     for size, count in zip(*np.unique(np.abs(whole[whole != 0]), return_counts=True), strict=True):
         one_size = np.zeros(size * count + 1)
-        one_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        one_size[::size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
         chance = np.convolve(chance, one_size)
     return min(1.0, float(chance[whole[whole > 0].sum() :].sum()))
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlog1py
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -106,7 +106,7 @@ def bootstrap_detect(confidence: ArrayLike, is_wrong: ArrayLike, weights: ArrayL
 def best_aurc(error_rate: ArrayLike) -> Floats:
     """Return the AURC of the best order of a large sample: r + (1 - r) ln(1 - r), 0 at r = 0 and 1 at r = 1."""
     rate = np.asarray(error_rate, np.float64)
-    return rate + xlog1py(1 - rate, -rate)
+    return rate + scipy.special.xlog1py(1 - rate, -rate)
 
 
 def _plateau_counts(values: Floats, wrong: Flags, weights: Counts) -> tuple[Counts, Counts]:

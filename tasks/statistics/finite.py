@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
-from scipy.stats import beta, hypergeom
+import scipy
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,13 @@ def _exact(strata: Sequence[Stratum], tolerated: float, alpha: float) -> tuple[f
     size, n, n_wrong = one.size, one.n, one.n_wrong
 
     def at_least(k: int) -> float:
-        return float(hypergeom.sf(n_wrong - 1, size, k, n))
+        return float(scipy.stats.hypergeom.sf(n_wrong - 1, size, k, n))
 
     # Chances rise or fall with the number k of wrong members, so the ends are found by bisection.
     lower = bisect_left(range(size + 1), alpha, key=at_least)
-    upper = bisect_left(range(size + 1), -alpha, key=lambda k: -float(hypergeom.cdf(n_wrong, size, k, n))) - 1
+    upper = (
+        bisect_left(range(size + 1), -alpha, key=lambda k: -float(scipy.stats.hypergeom.cdf(n_wrong, size, k, n))) - 1
+    )
     return lower / size, upper / size, at_least(int(np.floor(tolerated * size + 1e-9)))
 
 
@@ -124,6 +125,6 @@ def _by_effective_number(strata: Sequence[Stratum], tolerated: float, alpha: flo
     if np.isinf(n):
         return share, share, float(share <= tolerated)
     right, wrong = (1 - share) * n, share * n
-    lower = float(beta.ppf(alpha, wrong, right + 1)) if wrong else 0.0
-    upper = float(beta.ppf(1 - alpha, wrong + 1, right)) if right > 1e-9 else 1.0
-    return lower, upper, float(betainc(wrong, right + 1, tolerated)) if wrong else 1.0
+    lower = float(scipy.stats.beta.ppf(alpha, wrong, right + 1)) if wrong else 0.0
+    upper = float(scipy.stats.beta.ppf(1 - alpha, wrong + 1, right)) if right > 1e-9 else 1.0
+    return lower, upper, float(scipy.special.betainc(wrong, right + 1, tolerated)) if wrong else 1.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlogy
 
 from tasks.statistics.detection import detect, paired, resample_counts
 
@@ -212,8 +212,8 @@ def heterogeneity(sizes: ArrayLike, errors: ArrayLike) -> Floats:
     """Compute the likelihood-ratio statistic G = 2 sum O ln(O / E) (b,) of cluster sizes (q,) >= 1, errors (b, q)."""
     n, wrong = np.asarray(sizes, np.float64), np.asarray(errors, np.float64)
     rate = wrong.sum(axis=1, keepdims=True) / n.sum()
-    apart = xlogy(wrong, wrong / n) + xlogy(n - wrong, 1 - wrong / n)
-    together = xlogy(wrong, rate) + xlogy(n - wrong, 1 - rate)
+    apart = scipy.special.xlogy(wrong, wrong / n) + scipy.special.xlogy(n - wrong, 1 - wrong / n)
+    together = scipy.special.xlogy(wrong, rate) + scipy.special.xlogy(n - wrong, 1 - rate)
     return np.maximum(2 * (apart - together).sum(axis=1), 0)
 
 

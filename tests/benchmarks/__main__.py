@@ -25,6 +25,7 @@ def main() -> None:
     rows: list[Row] = []
     benchmarks = [
         commands.command_rows,
+        commands.cached_rows,
         saliency.gradcam_rows,
         store.store_rows,
         tables.table_rows,

@@ -20,7 +20,7 @@ from tasks.explain.lime import LimeParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
-from tasks.plan.rehearse import rehearse
+from tasks.plan.rehearsal import rehearse
 from tests.support.campaigns import Finished, run_small, small_campaign
 
 METHODS = ("gradcam", "occlusion", "lime")

@@ -50,8 +50,9 @@ def demo(
     somebody finds who looks at some of them comes back as with `harvest checked`.
     """
     configure_prefect(logs)
+    name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
     server = begin_server()
-    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
+    _load_torch(folder / "store", name)
     from flows.acquisition import score_acquisition
     from flows.campaign import analyse_campaign
     from flows.cli.demo import (
@@ -67,7 +68,6 @@ def demo(
     from storage.artifacts import Store
     from tasks.ingest.params import AT_ONCE
 
-    name = f"demo-{'shortcut' if shortcut else 'plain'}-{seed}"
     root, flight = (write(folder, shortcut, seed).absolute() for write in (write_demo_season, write_flight))
     await_server(server)
     store = Store(folder / "store")
@@ -178,7 +178,7 @@ def run(
     check_campaign_early(params, runtime, is_here=find_address() is None)
     configure_prefect(logs)
     server = begin_server()
-    import_module("tasks.classify.architectures")  # refuses torch and torchvision of different builds before any work
+    _load_torch(store, params.campaign)
     from flows.campaign import analyse_campaign
     from storage.artifacts import Store
 
@@ -276,6 +276,18 @@ def audit(
     done = audit_campaign(campaign, Store(store).address, methods or ())
     found = audit_results(Store(store), done)
     print_found(found, as_json, print_audit)
+
+
+def _load_torch(store: str | Path, campaign: str) -> None:
+    """Load torch and torchvision while the server starts, if the campaign has never been finished on this store.
+
+    A finished campaign may need neither. Builds that do not fit together are refused here, before any work.
+    """
+    from storage.artifacts import Store
+    from storage.records.campaigns import find_record
+
+    if find_record(Store(store), campaign) is None:
+        import_module("tasks.classify.architectures")
 
 
 def _show(store: str, record: "CampaignRecord", as_json: bool) -> None:

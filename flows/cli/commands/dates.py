@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,7 @@ def score(
     check_dates(recorded_params(record.params).source, [acquired.date()])
     configure_prefect(logs)
     server = begin_server()
+    import_module("tasks.classify.loading")  # loads torch while the server starts
     from flows.acquisition import score_acquisition
     from flows.cli.seasons import date_results, print_date
     from tasks.ingest.arrival import NotSettled

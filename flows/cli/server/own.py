@@ -1,4 +1,4 @@
-"""Start a Prefect server for one command while Prefect and torch are being imported, and hand it to Prefect.
+"""Start a Prefect server for one command while the command imports Prefect and its tasks, and name it to Prefect.
 
 Prefect would start one itself, later. It gives up when the server's first answer takes longer than five seconds, and
 starts a server whose database fails again and again, without end.
@@ -17,8 +17,9 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home
+from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home, is_current
 from flows.cli.stopping import end_now
+from flows.running.servers import OWN_SERVER
 from storage.places.faults import free_bytes, size_text
 
 START_SECONDS = 600  # longest wait for a server's first answer; a busy machine with a slow disk has taken minutes
@@ -26,6 +27,16 @@ AGAIN = "run the same command again to go on; if that fails too, set PREFECT_HOM
 SLOW_SECONDS = 20  # wait after which a person is told what the command waits for
 CTRL_C_SECONDS = 0.5  # head start of a Ctrl-C, which a terminal sends to the server too
 STOP_SECONDS = 3  # time that a server has to end by itself
+# Settings of a server that serves one command: no pages, and no kinds of blocks beside those that a run registers
+# itself. To look for them, the server would import every Prefect collection, Dask among them.
+OF_OWN_SERVER = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+}
+KNOWN_DATABASE = {"PREFECT_API_DATABASE_MIGRATE_ON_START": "0"}  # of one that the installed Prefect has made or changed
 
 
 class OwnServer:
@@ -40,10 +51,9 @@ class OwnServer:
         self.log = tempfile.TemporaryFile("w+", prefix="harvest-server-")  # noqa: SIM115 - lives as long as the server
         command = [sys.executable, "-m", "uvicorn", "--app-dir", str(above), "--factory"]
         command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(self.port)]
-        own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         self.process = subprocess.Popen(
             [*command, "--log-level", "error", "--lifespan", "on"],
-            env={**os.environ, **own},
+            env={**os.environ, **OF_OWN_SERVER, **(KNOWN_DATABASE if is_current() else {})},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -92,12 +102,17 @@ class OwnServer:
         last = (errors or said or [f"exit code {self.process.returncode}"])[-1]
         return f"{last}\n  its files: {home()} ({size_text(free_bytes(home()))} free)"
 
-    def hand_over(self) -> None:
-        """Make the server that of Prefect in this process, which then starts no other."""
-        from prefect.server.api.server import SubprocessASGIServer
+    def set_address(self) -> None:
+        """Name the server to Prefect, which has yet to be imported, and to the processes that this one starts.
 
-        prefect = SubprocessASGIServer()
-        prefect.port, prefect.server_process, prefect.running = self.port, self.process, True
+        Prefect's way to take over a running server would import the whole server into this process, in two seconds.
+        """
+        url = f"http://127.0.0.1:{self.port}/api"
+        os.environ[OWN_SERVER] = os.environ["PREFECT_API_URL"] = url
+        os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "0"  # else every client asks for a token first
+
+    def watch(self) -> None:
+        """End the command as soon as the server ends, from now on."""
         threading.Thread(target=self._watch, daemon=True, name="server").start()
 
     def _watch(self) -> None:
@@ -137,7 +152,9 @@ def begin_server() -> OwnServer | None:
     if any(os.environ.get(name, "").lower() in ("0", "false", "no", "off") for name in allowed) or _has_server():
         return None
     check_database()
-    return OwnServer()
+    server = OwnServer()
+    server.set_address()
+    return server
 
 
 def _has_server() -> bool:
@@ -150,7 +167,7 @@ def _has_server() -> bool:
 
 
 def await_server(server: OwnServer | None) -> None:
-    """Wait until the command's own server answers, and hand it to Prefect."""
+    """Wait until the command's own server answers, and watch it from then on."""
     if server is not None:
         server.wait()
-        server.hand_over()
+        server.watch()

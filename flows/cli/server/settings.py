@@ -9,13 +9,15 @@ import socket
 import sqlite3
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from flows.running.servers import OWN_SERVER
 
 CONNECT_SECONDS = 5  # longest wait for the first connection to a server
 
@@ -48,6 +50,8 @@ def find_address() -> Address | None:
     The order is Prefect's: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile. An empty setting
     overrules those that follow.
     """
+    if os.environ.get(OWN_SERVER):  # started already
+        return None
     first = next((Address(url, where) for url, where in _settings() if url is not None), None)
     return first if first and first.url else None
 
@@ -57,7 +61,7 @@ def _settings() -> Iterator[tuple[str | None, str]]:
     yield _dotenv(Path(".env")), str(Path(".env").absolute())
     for name, keys in (("prefect.toml", ("api", "url")), ("pyproject.toml", ("tool", "prefect", "api", "url"))):
         yield _value(Path(name), *keys), str(Path(name).absolute())
-    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home() / "profiles.toml")
+    profiles = _profiles()
     active = os.environ.get("PREFECT_PROFILE") or _value(profiles, "active")
     if active:
         yield _value(profiles, "profiles", active, "PREFECT_API_URL"), f"the profile {active} in {profiles}"
@@ -115,21 +119,19 @@ def check_database() -> None:
     ------
     ServerError : a newer version of Prefect wrote the database, or the file is no database.
     """
-    path = home() / "prefect.db"
-    others = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
-    if any(os.environ.get(name) for name in others) or not path.is_file():
+    path = own_database()
+    if path is None:
         return
     remedy = "  remedy: set PREFECT_HOME to a new folder, or {}; results are in the store, so nothing is computed again"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
-            found = [str(one) for (one,) in database.execute("select version_num from alembic_version")]
+        found = _versions(path)
     except sqlite3.OperationalError:
         return  # an empty or a busy database: the server waits for it, or makes its tables
     except sqlite3.DatabaseError as error:
         raise ServerError(
             f"The Prefect database {path} cannot be read: {error}\n{remedy.format('move the file away')}"
         ) from None
-    known = _revisions()
+    known = revisions()
     if known and (unknown := [one for one in found if one not in known]):
         raise ServerError(
             f"The Prefect database {path} was written by a newer version of Prefect (revision {unknown[0]})\n"
@@ -137,11 +139,54 @@ def check_database() -> None:
         )
 
 
-def _revisions() -> set[str]:
-    """Return the database revisions of the installed Prefect, from the names of its files, without importing it."""
+def own_database() -> Path | None:
+    """Return the database file of Prefect's own kind; None where there is none yet, or another database is set."""
+    path = home() / "prefect.db"
+    others = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+    return None if any(os.environ.get(name) for name in others) or not path.is_file() else path
+
+
+def is_current() -> bool:
+    """Tell whether the database has the tables of the installed Prefect, so that a server need not look for changes.
+
+    To look, a server imports Alembic and every change that Prefect's tables have had.
+    """
+    path = own_database()
+    if path is None or _names_database():
+        return False
+    try:
+        return _versions(path) == revisions()[-1:]
+    except sqlite3.Error:
+        return False
+
+
+def _names_database() -> bool:
+    """Tell whether a setting may name another database, in the environment or in one of Prefect's files."""
+    if any(name.startswith("PREFECT_") and "DATABASE" in name for name in os.environ):
+        return True
+    for path in (Path(".env"), Path("prefect.toml"), Path("pyproject.toml"), _profiles()):
+        with suppress(OSError):
+            if b"database" in path.read_bytes().lower():
+                return True
+    return False
+
+
+def _profiles() -> Path:
+    return Path(os.environ.get("PREFECT_PROFILES_PATH") or home() / "profiles.toml")
+
+
+def _versions(path: Path) -> list[str]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+        return [str(one) for (one,) in database.execute("select version_num from alembic_version")]
+
+
+def revisions() -> list[str]:
+    """Return the database revisions of the installed Prefect in order, from the names of its files, not importing it.
+
+    A name begins with the time of the change.
+    """
     package = find_spec("prefect")
     places = (package.submodule_search_locations or ()) if package else ()
     folders = [Path(place) / "server/database/_migrations/versions/sqlite" for place in places]
-    return {
-        part for folder in folders for file in folder.glob("*.py") for part in file.stem.split("_") if len(part) == 12
-    }
+    files = sorted(file.stem for folder in folders for file in folder.glob("*.py"))
+    return [part for name in files for part in name.split("_") if len(part) == 12]

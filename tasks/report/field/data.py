@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from storage.tables.rows import Row
 from tasks.decide.decisions import CHECK, LEAVE, decisions_of, is_about_harvest
@@ -106,7 +106,7 @@ def _spacing(metres: NDArray[np.float64]) -> float:
     """Return the median distance (m) of a plant from its nearest neighbour; 1 for one plant, or plants in one place."""
     if len(metres) < 2:
         return 1.0
-    distances, _ = KDTree(metres).query(metres, k=2)
+    distances, _ = scipy.spatial.KDTree(metres).query(metres, k=2)
     return float(np.median(distances[:, 1]).round(3)) or 1.0
 
 

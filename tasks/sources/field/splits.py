@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from storage.errors import InputError
 from storage.tables.names import Split
@@ -129,7 +129,7 @@ def find_near(
     mine, theirs = np.flatnonzero(names == split), np.isin(names, others)
     if not len(mine) or not theirs.any():
         return np.zeros(0, np.int64)
-    metres = KDTree(places[theirs]).query(places[mine], p=np.inf)[0]
+    metres = scipy.spatial.KDTree(places[theirs]).query(places[mine], p=np.inf)[0]
     return mine[metres < margin - SLACK]
 
 
@@ -160,7 +160,7 @@ def describe_splits(
     near, far = names == "train", np.isin(names, ["val", "test"])
     if not near.any() or not far.any():
         return []
-    metres = KDTree(places[near]).query(places[far])[0]
+    metres = scipy.spatial.KDTree(places[near]).query(places[far])[0]
     notes = [
         f"validation and test plants lie {metres.min():.2f} m or more from the next training plant, "
         f"half of them {np.median(metres):.2f} m or more"

@@ -223,6 +223,7 @@ class TestDatesAndClusters:
     [
         (["--help"], 0, "pydantic numpy"),
         (["--version"], 0, "pydantic numpy"),
+        (["complete", "r"], 0, "pydantic numpy"),
         (["run", "--help"], 0, "numpy"),
         (["run", "absent.toml"], 2, ""),
         (["fetch", "--help"], 0, "numpy"),
@@ -241,9 +242,13 @@ def test_what_a_quick_answer_may_not_import(folder: Path, arguments: list[str], 
         f"print('\\n' + ' '.join(sorted(set({f'{HEAVY} {free}'.split()}) & set(sys.modules))), code, sep='|')"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if arguments[0] == "complete":  # what the shell asks when Tab is pressed
+        words = f"harvest {arguments.pop()}"
+        variables |= {"_HARVEST_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "1"}
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"|{code}"
+    assert "complete" not in arguments or {"run", "report", "review"} <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

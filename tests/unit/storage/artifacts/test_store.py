@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from storage.artifacts import MANIFEST, ArtifactRef, Draft, Recipe, Store, content_digest
 from storage.errors import ArtifactError
+from storage.places import files
 from tests.support.local_stores import local
 from tests.support.repository import ROOT
 
@@ -293,3 +295,22 @@ class TestStore:
         path.write_text(json.dumps({**json.loads(path.read_text()), "colour": "red"}))
         with pytest.raises(ArtifactError, match=r"manifest\.json cannot be read as a manifest: [^$]*colour"):
             store.open(RECIPE.ref)
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that have just been written are read each time: a second change could leave their time as it is."""
+    store, read = Store(tmp_path), list[str]()
+    with store.create(RECIPE) as draft:
+        draft.write_bytes("a.bin", b"right")
+    describe = files.describe_file
+    monkeypatch.setattr(files, "describe_file", lambda path: read.append(path.name) or describe(path))
+    assert store.holds(RECIPE.ref) and store.holds(RECIPE.ref) and read == ["a.bin"] * 2
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
+    for _ in range(3):
+        assert store.holds(RECIPE.ref)
+    assert read == ["a.bin"] * 3
+    changed = store.folder(RECIPE.ref) / "a.bin"
+    assert isinstance(changed, Path)
+    changed.write_bytes(b"wrong")
+    os.utime(changed, (1, 1))  # a clock that ticks every few milliseconds might show no change
+    assert not store.holds(RECIPE.ref)

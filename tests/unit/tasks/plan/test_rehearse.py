@@ -17,7 +17,8 @@ from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams, window_corners
 from tasks.parameters import Runtime
-from tasks.plan.rehearse import least_work, rehearse, rehearse_classifier
+from tasks.plan.rehearsal import least_work, rehearse
+from tasks.plan.rehearse import rehearse_classifier
 from tasks.stage import write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -143,10 +144,11 @@ def stored_listing(store: Store, n_unlabelled: dict[str, int]) -> ArtifactRef:
     )
 
 
-def rehearse_task(folder: Path, explained_class: str, n_unlabelled: dict[str, int]) -> None:
+def rehearse_task(folder: Path, explained_class: str, n_unlabelled: dict[str, int], fitted: str = "saliency") -> None:
     listing = stored_listing(Store(folder), n_unlabelled)
     explain = ExplainParams(explained_class=explained_class)
-    rehearse_classifier.fn(str(folder), [listing], TrainParams(), None, explain, 64, CPU, True)
+    ref = ArtifactRef(kind=fitted, digest=listing.digest)
+    rehearse_classifier.fn(str(folder), [listing], [ref], TrainParams(), None, explain, 64, CPU, True)
 
 
 @pytest.mark.parametrize("explained_class", ["predicted", "ready", "not_ready"])
@@ -158,6 +160,10 @@ def test_an_unknown_explained_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"explain\.explained_class") as caught:
         rehearse_task(tmp_path, "raedy", {"val": 0})
     assert "not_ready, ready" in caught.value.remedy
+
+
+def test_nothing_is_rehearsed_where_all_that_it_is_for_is_stored(tmp_path: Path) -> None:
+    rehearse_task(tmp_path, "raedy", {"val": 0}, fitted="listing")  # a class that is refused otherwise
 
 
 def test_the_label_is_refused_where_one_is_missing(tmp_path: Path) -> None:

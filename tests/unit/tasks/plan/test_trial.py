@@ -18,7 +18,7 @@ from tasks.classify.training import TrainParams
 from tasks.explain.gradcam import GradcamParams
 from tasks.explain.methods import ExplainParams
 from tasks.parameters import Runtime
-from tasks.plan.rehearse import rehearse
+from tasks.plan.rehearsal import rehearse
 from tasks.plan.trial import try_passes, varied_images
 from tests.support.classifiers import ARCHITECTURE, SIZE, program, saved, tiny, torchvision_model, written
 

@@ -1,16 +1,28 @@
 """Tests of what is told of a Prefect server before Prefect is imported: its address, where it is set, its database."""
 
+import re
 import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import prefect
 import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.settings.context import temporary_settings
 
-from flows.cli.server.settings import Address, ServerError, check_address, check_database, find_address
+from flows.cli.server.settings import (
+    Address,
+    ServerError,
+    check_address,
+    check_database,
+    find_address,
+    is_current,
+    revisions,
+)
+from flows.running.servers import shared_server
 
+CHAIN = ("revision", "down_revision")  # names of a change of the database, and of the one before it
 URL = "http://127.0.0.1:4200/api"
 PROFILES = 'active = "{active}"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:4200/api"\n[profiles.local]\n'
 
@@ -98,6 +110,16 @@ class TestAddress:
         assert Address("https://api.prefect.cloud/api/accounts/1", "x").remedy.startswith("connect to the internet")
 
 
+def test_a_server_of_its_own_is_no_address_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", URL)
+    assert find_address() is not None
+    monkeypatch.setenv("HARVEST_OWN_SERVER", URL)
+    assert find_address() is None
+    for address, shared in ((URL, None), ("http://service:4200/api", "http://service:4200/api"), (None, None)):
+        with temporary_settings({PREFECT_API_URL: address}):
+            assert shared_server() == shared
+
+
 class TestDatabase:
     def write(self, place: Path, revision: str) -> None:
         with closing(sqlite3.connect(place / "home/prefect.db")) as database, database:
@@ -118,6 +140,20 @@ class TestDatabase:
         with pytest.raises(ServerError, match="newer version of Prefect") as refused:
             check_database()
         assert str(place / "home/prefect.db") in str(refused.value) and "PREFECT_HOME" in str(refused.value)
+
+    def test_tables_of_the_installed_version_need_no_look(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        migrations = Path(prefect.__file__).parent / "server/database/_migrations/versions/sqlite"
+        texts = "".join(file.read_text() for file in migrations.glob("*.py"))
+        made, follows = (set(re.findall(rf'^{name} = "(.*)"', texts, re.MULTILINE)) for name in CHAIN)
+        assert made - follows == {revisions()[-1]}  # no change follows the newest
+        assert not is_current()
+        self.write(place, revisions()[-1])
+        assert is_current()
+        monkeypatch.setenv("PREFECT_SERVER_DATABASE_NAME", "other")
+        assert not is_current()
+        monkeypatch.delenv("PREFECT_SERVER_DATABASE_NAME")
+        (place / "prefect.toml").write_text('[server.database]\nname = "other"\n')
+        assert not is_current()
 
     def test_no_database(self, place: Path) -> None:
         (place / "home/prefect.db").write_bytes(b"not a database" * 100)

@@ -9,7 +9,7 @@ import pytest
 from tasks.decide.decisions import CHECK_REASONS
 from tasks.report import field, templates, words
 from tasks.report.field.texts import LEFT_OUT, TEXTS, decision_name, left_out_name, likely_text, text
-from tasks.report.render import SCRIPTS, TEMPLATES
+from tasks.report.page_files import SCRIPTS, TEMPLATES
 
 USED = re.compile(r"""\b(?:text|say)\(\s*["'`]([a-z-]+(?:\.[a-z-]+)*)["'`]""")
 CHOSEN = re.compile(r"""["'`]([a-z-]+(?:\.[a-z-]+)+)["'`]""")  # keys that stand apart from the call, as in a condition
