@@ -116,5 +116,5 @@ def test_published_pages_of_earlier_dates_stay_and_keep_what_they_are_linked_fro
     publish_report(store, renewed.after.ref, "field2")
     assert (page.stat().st_ino == there[0], index.stat().st_ino == there[1]) == (True, False)
     sources = {str(ref) for ref in read_published(folder / MANIFEST).sources}
-    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/"))}
-    assert len(kept) == 5 + 3 and sources == {str(renewed.after.ref), *kept}
+    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/", "drawn/"))}
+    assert len(kept) == 5 + 3 + 1 and sources == {str(renewed.after.ref), *kept}
