@@ -1,4 +1,7 @@
-"""Score the dates of many seasons with their campaigns' fits, a few in parallel; a second run resumes."""
+"""Score the dates of many seasons with their campaigns' fits, a few in parallel; a second run resumes.
+
+On a server, a few processes score the dates of a season one after the other (see `flows.dates`).
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
+from flows.dates import DEPLOYED as TOGETHER
+from flows.dates import is_present
 from flows.discover import new_dates, scoring_key, scoring_parameters
 from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params, with_crop
 from flows.running.errors import RunFailedError
@@ -19,8 +24,8 @@ from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.names import artifact_key
 from flows.running.restarts import refuse_endless_restarts
-from flows.running.sending import is_deployed, run_elsewhere
-from storage.artifacts import Store
+from flows.running.sending import find_runs, is_deployed, run_elsewhere
+from storage.artifacts import Store, content_digest
 from storage.places.allowed import refuse_other_places
 from storage.records.acquisitions import fit_digest
 from storage.records.campaigns import CampaignRecord, read_record
@@ -94,8 +99,17 @@ def backfill_seasons(params: BackfillParams, store: str, runtime: Runtime = DEFA
     for season in params.seasons:
         refuse_other_places(source=season.source)
     wanted = [one for season in params.seasons for one in dates_of(opened, season)]
+    orders = [one.order(opened, params.arrival, runtime) for one in wanted]
     with ThreadPoolTaskRunner(max_workers=params.at_most) as runner:
-        futures = [runner.submit(score_date, one.order(opened, params.arrival, runtime)) for one in wanted]
+        groups = groups_of(opened, wanted, orders, params.at_most) if is_deployed(TOGETHER) else []
+        together = {order["key"] for group in groups for order in group}
+        sent = [runner.submit(run_elsewhere, sending(group)) for group in groups]
+        found = {one["key"]: runner.submit(score_date, one) for one in orders if one["key"] not in together}
+        for future in sent:
+            future.wait()  # its dates tell how they ended
+        grouped = [{**one, "is_sent": True} for one in orders if one["key"] in together]
+        found |= {one["key"]: runner.submit(score_date, one) for one in grouped}
+        futures = [found[order["key"]] for order in orders]
         for future in futures:
             future.wait()
     rows = [row_of(one, future.state) for one, future in zip(wanted, futures, strict=True)]
@@ -124,15 +138,51 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
     ]
 
 
+def groups_of(store: Store, wanted: list[Wanted], orders: list[dict[str, Any]], n: int) -> list[list[dict[str, Any]]]:
+    """Split the orders of dates that are not scored into groups of one season, as large as n processes need.
+
+    A group has two dates or more: a date alone needs no process that scores several.
+    """
+    of_season: dict[str, list[dict[str, Any]]] = {}
+    for one, order in zip(wanted, orders, strict=True):
+        if not is_present(store, one.params.campaign, one.day, one.fit, one.params.source):
+            of_season.setdefault(one.params.campaign, []).append(order)
+    size = -(-sum(map(len, of_season.values())) // n)
+    found = [some[first : first + size] for some in of_season.values() for first in range(0, len(some), size)]
+    return [group for group in found if len(group) > 1]
+
+
+def sending(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the parameters of the task that has some orders of one season done by one process."""
+    of_date = [order["parameters"] for order in group]
+    days = [one["date"] for one in of_date]
+    common = {name: value for name, value in of_date[0].items() if name != "date"}
+    digest = content_digest([order["key"] for order in group])
+    key = f"score {common['campaign']} {days[0]}..{days[-1]} {digest}"
+    return {"deployment": TOGETHER, "parameters": {**common, "dates": days}, "key": key}
+
+
 @task(task_run_name="backfill {campaign} {date}", cache_policy=NO_CACHE, persist_result=False)
 def score_date(
-    campaign: str, date: date, store: str, fit: str, source: AnySource, parameters: dict[str, Any], key: str
+    campaign: str,
+    date: date,
+    store: str,
+    fit: str,
+    source: AnySource,
+    parameters: dict[str, Any],
+    key: str,
+    is_sent: bool = False,
 ) -> Row:
-    """Have a date scored, unless it is scored with its present files, and return its row of the table `backfill`."""
-    opened, run = Store(store), None
+    """Have a date scored, unless it is scored with its present files, and return its row of the table `backfill`.
+
+    Parameters
+    ----------
+    is_sent : whether this backfill has had it scored together with others; a run that failed then is not made again.
+    """
+    opened, run = Store(store), last_run(key) if is_sent else None
     done = find_whole_acquisition(opened, campaign, date, fit)
     if done is None or has_changed(done.files, own_files(source, date)):
-        run = have_scored(parameters, key)
+        run = have_scored(parameters, key, after_failure=not is_sent)
         done = find_whole_acquisition(opened, campaign, date, fit)
         if done is None:  # although the run that writes it is completed
             said = (
@@ -151,7 +201,13 @@ def score_date(
     }
 
 
-def have_scored(parameters: dict[str, Any], key: str) -> str:
+def last_run(key: str) -> str | None:
+    """Return the id of the last run that was submitted under a key; None if there is none."""
+    runs = find_runs(key)
+    return str(runs[max(runs)].id) if runs else None
+
+
+def have_scored(parameters: dict[str, Any], key: str, after_failure: bool) -> str:
     """Have a date scored, by a worker if the server has the deployment, else here, and return the flow run's id.
 
     Raises
@@ -159,7 +215,7 @@ def have_scored(parameters: dict[str, Any], key: str) -> str:
     RunFailedError : the flow run did not end as Completed.
     """
     if is_deployed(DEPLOYED):
-        return run_elsewhere(deployment=DEPLOYED, parameters=parameters, key=key)
+        return run_elsewhere(deployment=DEPLOYED, parameters=parameters, key=key, after_failure=after_failure)
     return completed_run(score_acquisition(**parameters, return_state=True))
 
 

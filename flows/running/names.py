@@ -17,6 +17,7 @@ VERBS = {
     "analyse-campaign": "",
     "fit-and-explain": "",
     "score-acquisition": "score",
+    "score-dates": "score",
     "discover-acquisitions": "discover",
     "backfill-seasons": "backfill",
     "renew-campaign": "renew",

@@ -7,6 +7,7 @@ number, and so get the same run.
 """
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -14,9 +15,12 @@ from typing import Any
 from prefect import get_client, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flow_engine import run_flow
+from prefect.flows import Flow
+from prefect.states import Cancelled, Pending
 from prefect.tasks import Task
 
 from flows.running.errors import RunFailedError
@@ -121,6 +125,23 @@ def send(
     )
 
 
+def run_here(flow: Flow[..., Any], deployment: str, parameters: dict[str, Any], key: str) -> None:
+    """Submit a deployment's run once for a key, and run it in this process, inside the present run.
+
+    How it ends is told by its own state, and nothing is raised. A run that is put off by a fault begins again on a
+    worker. A run that another process has taken, or for which its deployment has no room, is left to the workers.
+    """
+    run = send(deployment, parameters, key)
+    if run.state is None or not run.state.is_scheduled():
+        return
+    with get_client(sync_client=True) as client:
+        if client.set_flow_run_state(run.id, Pending()).status != SetStateStatus.ACCEPT:  # only one process gets it
+            return
+        run = client.read_flow_run(run.id)
+    with suppress(Abort, Pause):
+        run_flow(flow, flow_run=run, parameters=run.parameters, return_type="state")
+
+
 def give_up(run: FlowRun) -> None:
     """Cancel a run that automations may still restart, because another run takes its place."""
     if run.state is not None and is_begun_again(run.state):
@@ -150,19 +171,23 @@ def retry_after_crash(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
     retry_condition_fn=retry_after_crash,
     persist_result=False,
 )
-def run_elsewhere(deployment: str, parameters: dict[str, Any], key: str, begins_again: bool = True) -> str:
+def run_elsewhere(
+    deployment: str, parameters: dict[str, Any], key: str, begins_again: bool = True, after_failure: bool = True
+) -> str:
     """Submit a deployment's run to the workers of its pool, wait until it is over, and return its id.
 
     Parameters
     ----------
     begins_again : whether automations restart crashed runs of the deployment. If not, this task submits another run
         after a crash.
+    after_failure : whether a new run follows one that failed (see `send`).
 
     Raises
     ------
     RunFailedError : the run failed, was cancelled, or crashed too often.
     """
-    run = await_end(send(deployment, parameters, key, begins_again=begins_again), begins_again)
+    sent = send(deployment, parameters, key, begins_again=begins_again, after_failure=after_failure)
+    run = await_end(sent, begins_again)
     state = run.state
     if state is None or not state.is_completed():
         said = "without a state" if state is None else f"as {state.name}: {state.message}"

@@ -83,8 +83,11 @@ def smallest(values: Floats, k: int) -> NDArray[np.int64]:
     chosen = np.take_along_axis(values, columns, axis=1)
     found = np.take_along_axis(columns, np.argsort(chosen, axis=1, kind="stable"), axis=1)
     # A partition picks arbitrary ones of those that tie for the last place.
-    tied = np.flatnonzero((values <= chosen.max(axis=1, keepdims=True)).sum(axis=1) > k)
-    found[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :k]
+    last = chosen.max(axis=1)
+    for row in np.flatnonzero((values <= last[:, None]).sum(axis=1) > k).tolist():
+        nearer, equal = np.flatnonzero(values[row] < last[row]), np.flatnonzero(values[row] == last[row])
+        first = np.sort(np.concatenate([nearer, equal[: k - len(nearer)]]))
+        found[row] = first[np.argsort(values[row][first], kind="stable")]
     return found
 
 

@@ -1,41 +1,30 @@
 """Read what the report shows from a campaign's artefacts into plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from storage.arrays.specs import PROTOTYPES
-from storage.arrays.zarr_files import read_array
 from storage.artifacts import Artifact, ArtifactRef, Store
 from storage.errors import InputError
 from storage.tables import (
-    ADJUSTED,
     CALIBRATION,
     CLUSTER_MATCHES,
     CLUSTER_SCORES,
-    CROSSFIT,
-    DECIDED,
-    EPOCHS,
     EVALUATION,
     FOUND,
     METRICS,
-    OBSERVATIONS,
     PLANTS,
     PROMISES,
-    RELIABILITIES,
     SENSITIVITY,
     SWAPS,
 )
-from storage.tables.names import SCORES, UNSEEN
-from storage.tables.rows import Row, days_of, labelled_rows, rows_of, shared_rows
-from tasks.report.examples import Example, find_examples
+from storage.tables.rows import Row, days_of, rows_of
 from tasks.report.field.told import Told, read_told
 
-COUNTED = ("split", "label", "cluster", "predicted", "adjusted", "is_swapped")  # columns of `adjusted`
-DECISIONS = ("split", "label", "answer", "check_reason")  # columns of `decided`
+if TYPE_CHECKING:
+    from tasks.report.method.drawn import Drawn, DrawnFit
+
+
 JUDGED = (
     "clusters",
     "crossfit",
@@ -55,15 +44,11 @@ class MethodResults:
 
     Attributes
     ----------
-    clusters, swaps, promises, metrics, evaluation, calibration, crossfit, sensitivity : rows of the tables of these
-        names.
+    clusters, swaps, promises, metrics, evaluation, calibration, sensitivity : rows of the tables of these names.
     matches : rows of the table `cluster_matches`; empty for a first fit.
     found : rows of the table of this name; empty where nobody looked at a plant.
-    adjusted, decided : rows of the tables of these names for every date of the campaign, with the columns `COUNTED` and
-        `DECISIONS` only. Equal rows are stored once.
-    judged : labelled rows of `reliability` of unseen plants, with every score.
+    drawn : what is counted and drawn of the dates that the fit was made from.
     drift : rows of the table of this name with the date, including dates scored since the fit.
-    prototypes : (clusters, rows, cols), mean map of each cluster from cluster 1 on.
     summary : diagnostics of the clusters.
     warnings : warnings about clusters, cross-fitting, swaps and novelty, one sentence each.
     """
@@ -77,21 +62,11 @@ class MethodResults:
     evaluation: Sequence[Row]
     calibration: Sequence[Row]
     found: Sequence[Row]
-    crossfit: Sequence[Row]
     sensitivity: Sequence[Row]
-    adjusted: Sequence[Row]
-    decided: Sequence[Row]
-    judged: Sequence[Row]
+    drawn: "Drawn"
     drift: Sequence[Row]
-    prototypes: NDArray[np.float32]
-    examples: list[Example]
     summary: dict[str, Any]
     warnings: list[str]
-
-    @property
-    def is_signed(self) -> bool:
-        """Return whether any shown map has evidence against the explained class."""
-        return any(bool((shown < 0).any()) for shown in (self.prototypes, *(one.saliency for one in self.examples)))
 
 
 @dataclass(frozen=True)
@@ -101,9 +76,8 @@ class CampaignResults:
     Attributes
     ----------
     notes : remarks on the source as a whole.
-    observations : split, label and flags of the rows of every date of the campaign. Equal rows are stored once.
+    drawn : what is counted and drawn of the dates that the fit was made from.
     told : sums of every date of the campaign, and of the dates scored since the fit, in order.
-    epochs : rows of the table `epochs`; empty if the classifier was given.
     artifacts, scored : artefacts by role, of the campaign and of the latest dates scored since the fit.
     """
 
@@ -115,10 +89,9 @@ class CampaignResults:
     plants: Sequence[Row]
     plants_summary: dict[str, Any]
     notes: list[str]
-    observations: Sequence[Row]
+    drawn: "DrawnFit"
     told: list[Told]
     card: dict[str, Any]
-    epochs: Sequence[Row]
     methods: list[MethodResults]
     artifacts: dict[str, Artifact] = field(repr=False)
     scored: dict[str, Artifact] = field(repr=False)
@@ -130,6 +103,26 @@ class CampaignResults:
         return "label" in chosen or self.params.get("explain", {}).get("explained_class") == "label"
 
 
+def check_made(campaign: str, methods: Sequence[str], made: Container[str]) -> None:
+    """Refuse a campaign of which a report cannot be made.
+
+    Parameters
+    ----------
+    made : roles of its artefacts.
+
+    Raises
+    ------
+    InputError : artefacts that runs of this version make are missing, because an earlier version made the run.
+    """
+    missing = [role for method in methods for kind in JUDGED if (role := f"{kind} {method}") not in made]
+    if missing:
+        raise InputError(
+            f"the run of {campaign} has no {', '.join(missing)}",
+            "A report can only show a run of this version of the program",
+            "run the campaign again; unchanged results are cached",
+        )
+
+
 def read_campaign(
     store: Store,
     campaign: str,
@@ -137,6 +130,7 @@ def read_campaign(
     differing: dict[str, Any],
     refs: dict[str, ArtifactRef],
     scored_refs: dict[str, ArtifactRef],
+    drawn_fit: Artifact,
     found_refs: dict[str, ArtifactRef] | None = None,
     sums: Sequence[Artifact] = (),
 ) -> CampaignResults:
@@ -145,28 +139,21 @@ def read_campaign(
     Parameters
     ----------
     refs, scored_refs : artefacts of the campaign, and of the latest dates that its fit has scored since.
+    drawn_fit : artefact with what is shown of the dates of the fit (see `tasks.report.method.drawn`).
     sums : artefacts with the sums of every date, in order (see `tasks.report.field.told`).
     found_refs : artefacts with what people found at plants, by role `found <method>`; None without any.
 
-    Raises
-    ------
-    InputError : artefacts that runs of this version make are missing, because an earlier version made the run.
     """
+    from tasks.report.method.drawn import read_drawn
+
     asked: list[str] = params["explain"]["methods"]  # the report has this order, whatever the order of the roles
-    missing = [role for method in asked for kind in JUDGED if (role := f"{kind} {method}") not in refs]
-    if missing:
-        raise InputError(
-            f"the run of {campaign} has no {', '.join(missing)}",
-            "A report can only show a run of this version of the program",
-            "run the campaign again; unchanged results are cached",
-        )
     artifacts, scored, found = (
         {role: store.open(ref) for role, ref in some.items()} for some in (refs, scored_refs, found_refs or {})
     )
     plants, classifier = artifacts["plants"], artifacts["classifier"]
-    has_epochs = f"{EPOCHS.name}.parquet" in classifier.manifest.files
     checks = rows_of(found[role], FOUND) if (role := f"found {asked[0]}") in found else []
-    told = [read_told(one, checks) for one in sums]
+    told, drawn = [read_told(one, checks) for one in sums], read_drawn(drawn_fit)
+    least = params["decide"]["least_novelty"]
     return CampaignResults(
         campaign=campaign,
         params=params,
@@ -176,11 +163,10 @@ def read_campaign(
         plants=rows_of(plants, PLANTS),
         plants_summary=plants.summary,
         notes=artifacts["survey"].read_json("survey.json")["notes"],
-        observations=shared_rows(artifacts, "images", OBSERVATIONS, ("split", "label", "flags")),
+        drawn=drawn,
         told=told,
         card=classifier.read_json("card.json"),
-        epochs=rows_of(classifier, EPOCHS) if has_epochs else [],
-        methods=[read_method(artifacts, told, found, method, params["decide"]["least_novelty"]) for method in asked],
+        methods=[read_method(artifacts, drawn.methods[one], told, found, one, least) for one in asked],
         artifacts=artifacts,
         scored=scored,
     )
@@ -188,6 +174,7 @@ def read_campaign(
 
 def read_method(
     artifacts: dict[str, Artifact],
+    drawn: "Drawn",
     told: Sequence[Told],
     found: dict[str, Artifact],
     method: str,
@@ -196,7 +183,7 @@ def read_method(
     """Read the results of one saliency method; for dates scored since the fit, only their drift."""
     clusters, crossfit = artifacts[f"clusters {method}"], artifacts[f"crossfit {method}"]
     swaps = artifacts[f"swaps {method}"]
-    prototypes, matches = read_array(clusters, PROTOTYPES), artifacts.get(f"matches {method}")
+    matches = artifacts.get(f"matches {method}")
     return MethodResults(
         method=method,
         clusters=rows_of(artifacts[f"scores {method}"], CLUSTER_SCORES),
@@ -207,16 +194,9 @@ def read_method(
         evaluation=rows_of(artifacts[f"evaluation {method}"], EVALUATION),
         calibration=rows_of(artifacts[f"calibration {method}"], CALIBRATION),
         found=rows_of(found[role], FOUND) if (role := f"found {method}") in found else [],
-        crossfit=rows_of(crossfit, CROSSFIT),
         sensitivity=rows_of(artifacts[f"sensitivity {method}"], SENSITIVITY),
-        adjusted=shared_rows(artifacts, f"adjusted {method}", ADJUSTED, COUNTED),
-        decided=shared_rows(artifacts, f"decided {method}", DECIDED, DECISIONS),
-        judged=labelled_rows(
-            artifacts, f"reliability {method}", RELIABILITIES, UNSEEN, ("split", "label", "predicted", *SCORES)
-        ),
+        drawn=drawn,
         drift=[row for one in told for row in one.drift.get(method, [])],
-        prototypes=prototypes,
-        examples=find_examples(artifacts, method, prototypes),
         summary=clusters.summary,
         warnings=[
             *clusters.summary["warnings"],

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment
@@ -13,7 +14,6 @@ from tasks.report.explorer.page import explorer_page
 from tasks.report.field.page import FieldPage
 from tasks.report.field.summary import plot_rows
 from tasks.report.field.texts import text
-from tasks.report.figures import training_figure
 from tasks.report.inputs import CampaignResults
 from tasks.report.method.cautions import WHAT_IT_MEANS
 from tasks.report.method.clusters import kinds_of
@@ -96,7 +96,7 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             methods=methods,
             comparison=compare_methods(
                 {one.method: one.metrics for one in results.methods},
-                {one.method: one.adjusted for one in results.methods},
+                {one.method: one.drawn.adjusted for one in results.methods},
                 {page.method: page.clusters for page in methods},
                 {one.method: one.evaluation for one in results.methods},
             ),
@@ -106,12 +106,12 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             review_means=WHAT_IT_MEANS,
             kinds=kinds_of(len(results.classes)),
             differing=parameter_rows(results.differing),
-            counts=image_counts(results.observations, results.plants, results.classes),
+            counts=image_counts(results.drawn.observations, results.plants, results.classes),
             rejected=rejected_rows([row for one in results.told for row in one.rejected]),
             summaries=[one.summary for one in results.told],
             plots=plot_rows([one.plots for one in results.told]),
-            flags=flag_counts(results.observations),
-            training=training_figure(results.epochs) if results.epochs else None,
+            flags=flag_counts(results.drawn.observations),
+            training=results.drawn.training,
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
             explorer=explorer_page(results),
@@ -121,7 +121,9 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
     )
 
 
+@cache
 def _environment() -> Environment:
+    """Return the environment of the templates; one for a process, because compiling them takes longer than a page."""
     environment = page_templates()
     environment.filters.update(FILTERS, data_uri=_data_uri)
     return environment

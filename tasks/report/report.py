@@ -8,7 +8,7 @@ day in them, so equal inputs give equal bytes.
 
 A new date costs what it has to say itself, however many dates there were. `index.html` has the latest dates, and each
 earlier one a page of its own, `<date>.html`. The sums of a date, its map and its page are artefacts of their own, made
-once and linked into the report.
+once and linked into the report. So are the figures and counts of the dates that the fit was made from.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from tasks.report.field.days import dates_among, latest_dates, read_day, read_da
 from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
 from tasks.report.field.told import FILE, STILL, sum_up, told_json
-from tasks.report.inputs import CampaignResults, read_campaign
+from tasks.report.inputs import CampaignResults, check_made, read_campaign
 from tasks.report.method.accuracy import Headline
 from tasks.report.page_files import template_text
 from tasks.stage import cached_by, made_once, versions
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 REVISION = 7
 TOLD_REVISION = 1  # of the sums and the map of a date
+DRAWN_REVISION = 1  # of the figures and counts of the dates of a fit
 PAGE_REVISION = 1  # of the page of an earlier date
 
 FIELD = "index.html"  # name of the page for the field
@@ -89,30 +90,33 @@ def write_report(
     lost : dates scored since whose artefacts are no longer in the store.
     found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
-    from tasks.report.method.page import method_pages
+    from tasks.report.method.drawn import figure_file
+    from tasks.report.method.page import method_page
     from tasks.report.render import render_analysis, render_field
 
-    sums = tell_dates(store, params["explain"]["methods"], artifacts, scored)
+    asked: list[str] = params["explain"]["methods"]
+    check_made(campaign, asked, artifacts)
+    sums, drawn = tell_dates(store, asked, artifacts, scored), draw_fit(store, asked, artifacts)
     shown = latest_dates(sums)
     recent = {role: ref for role, ref in scored.items() if role.split()[-1] in shown}
-    results = read_campaign(store, campaign, params, differing, artifacts, recent, found, list(sums.values()))
+    results = read_campaign(store, campaign, params, differing, artifacts, recent, drawn, found, list(sums.values()))
     pages = {
         day: page_of_date(store, results, day, sums[day], {**artifacts, **scored}) for day in sums if day not in shown
     }
-    methods = method_pages(results.methods, results.classes, params["adjust"]["threshold"])
+    methods = [method_page(one, results.classes, params["adjust"]["threshold"]) for one in results.methods]
     field = read_field(results, lost, sums)
     draft.write_bytes(FIELD, render_field(results, field).encode())
     draft.write_bytes(ANALYSIS, render_analysis(results, field, methods).encode())
     for page in methods:
-        for kind, picture in page.figures.items():
-            draft.write_bytes(figure_file(kind, page.method), picture)
+        for name in [figure_file(kind, page.method) for kind in page.figures]:
+            draft.link(name, drawn.file(name), drawn.manifest.files[name])
     for day, told in sums.items():
         if STILL in told.manifest.files:
             draft.link(map_file(day), told.file(STILL), told.manifest.files[STILL])
     for day, page in pages.items():
         draft.link(page_file(day), page.file(FIELD), page.manifest.files[FIELD])
     summaries = [one.summary for one in results.told]
-    parts = [str(one.ref) for one in (*sums.values(), *pages.values())]
+    parts = [str(one.ref) for one in (drawn, *sums.values(), *pages.values())]
     draft.summary = {**report_sums(summaries, methods, results.methods[0].promises), PARTS: parts}
 
 
@@ -147,6 +151,23 @@ def tell_dates(
         return _made(store, Recipe("told", TOLD_REVISION, fields, {**refs, "plants": own["plants"]}), write)
 
     return {day: tell(day) for day in sorted(among)}
+
+
+def draw_fit(store: Store, methods: Sequence[str], own: dict[str, ArtifactRef]) -> Artifact:
+    """Return the artefact with what is shown of the dates of the fit; made if the store lacks it.
+
+    Parameters
+    ----------
+    methods : saliency methods of the campaign.
+    own : artefacts of the campaign by role.
+    """
+
+    def write(draft: Draft) -> None:
+        from tasks.report.method.drawn import write_drawn
+
+        write_drawn(draft, {role: store.open(ref) for role, ref in own.items()}, methods)
+
+    return _made(store, Recipe("drawn", DRAWN_REVISION, {"methods": list(methods)}, own), write)
 
 
 def page_of_date(
@@ -250,11 +271,6 @@ def page_file(day: str) -> str:
 def map_file(day: str) -> str:
     """Return the file name of a date's harvest map."""
     return f"harvest-map-{day}.png"
-
-
-def figure_file(kind: str, method: str) -> str:
-    """Return the file name of a figure, without underscores, because Prefect artifacts are named after it."""
-    return f"{kind}-{method.replace('_', '-')}.png"
 
 
 def report_summary(store: Store, record: CampaignRecord) -> str:

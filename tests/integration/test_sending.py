@@ -11,12 +11,12 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
-from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, Scheduled
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from flows.running import sending
 from flows.running.errors import RunFailedError
 from flows.running.restarts import MAX_RUNS, refuse_endless_restarts
-from flows.running.sending import find_runs, is_deployed, run_elsewhere, send
+from flows.running.sending import find_runs, is_deployed, run_elsewhere, run_here, send
 from storage.errors import InputError
 from tests.support.campaigns import wait_until
 from tests.support.deployments import deployment_without_worker
@@ -294,3 +294,26 @@ class TestRestarts:
     def test_outside_a_run_nothing_is_counted(self) -> None:
         assert flow_run.run_count == 0
         refuse_endless_restarts()
+
+
+class TestRunHere:
+    def test_the_run_is_the_one_that_a_worker_would_take(self, key: str) -> None:
+        waiting = sent(key)
+        run_here(weigh_heads, NAME, {"plant": "A1"}, key)
+        found = find_runs(key)
+        assert {number: (run.id, run.state_name, run.run_count) for number, run in found.items()} == {
+            1: (waiting.id, "Completed", 1)
+        }
+
+    @pytest.mark.parametrize("state", [Pending(), Running(), Crashed()])
+    def test_a_run_that_another_process_has_or_automations_restart_is_left(self, key: str, state: State[Any]) -> None:
+        other = sent(key)
+        set_states(other, state)
+        run_here(weigh_heads, NAME, {"plant": "A1"}, key)
+        (left,) = find_runs(key).values()
+        assert (left.id, left.state_name) == (other.id, state.name)
+
+    def test_a_failure_is_told_by_the_run_alone(self, key: str) -> None:
+        run_here(weigh_heads, NAME, {"plant": ["none"]}, key)
+        (run,) = find_runs(key).values()
+        assert run.state_name == "Failed" and run.deployment_id is not None

@@ -1,13 +1,11 @@
 """Prepare what the report says and draws of one saliency method, from the results that were read."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.decide.found_words import broken_sentences
 from tasks.decide.promised import guarantee_sentences
 from tasks.report import words
-from tasks.report.figures import cluster_figure, confusion_figure, overlay_image, prototype_figure
 from tasks.report.inputs import MethodResults
 from tasks.report.method.accuracy import Headline, accuracy_rows, effect_sentences, headline, rule_sentences
 from tasks.report.method.cautions import (
@@ -20,23 +18,9 @@ from tasks.report.method.cautions import (
     outside_sentence,
     review_note,
 )
-from tasks.report.method.clusters import cluster_counts, cluster_rows, diagnostics, small_swaps, unseen_splits
-from tasks.report.method.comparison import tallest_bars
-from tasks.report.method.promises import calibration_table, found_table, promise_curves
-from tasks.report.method.scores import (
-    ScoreTable,
-    calibration_bins,
-    judged_images,
-    judged_split,
-    risk_curves,
-    score_tables,
-    sensitivity_rows,
-    split_words,
-    verdict,
-)
-from tasks.report.score_figures import calibration_figure, method_figure, promise_figure, risk_coverage_figure
-
-Counts = Mapping[str, Mapping[int, Mapping[str, int]]]
+from tasks.report.method.clusters import cluster_rows, diagnostics, small_swaps, unseen_splits
+from tasks.report.method.promises import calibration_table, found_table
+from tasks.report.method.scores import ScoreTable, score_tables, sensitivity_rows, verdict
 
 
 @dataclass(frozen=True)
@@ -92,27 +76,15 @@ class MethodPage:
     examples: dict[int, list[dict[str, Any]]]
 
 
-def method_pages(methods: Sequence[MethodResults], classes: list[str], threshold: float) -> list[MethodPage]:
-    """Prepare the content of the page for every saliency method."""
-    counts = [cluster_counts(one.clusters, one.adjusted, len(classes)) for one in methods]
-    tallest = tallest_bars(counts) if len(methods) > 1 else None
-    return [method_page(one, classes, threshold, of_one, tallest) for one, of_one in zip(methods, counts, strict=True)]
-
-
-def method_page(
-    results: MethodResults, classes: list[str], threshold: float, counts: Counts, tallest: Mapping[str, int] | None
-) -> MethodPage:
-    """Prepare the content of the page for one saliency method.
-
-    `counts` comes from `cluster_counts`. `tallest` comes from `tallest_bars`; it is None if this is the only method.
-    """
+def method_page(results: MethodResults, classes: list[str], threshold: float) -> MethodPage:
+    """Prepare the content of the page for one saliency method."""
+    drawn = results.drawn
     rule, why_none = rule_sentences(results.swaps, len(classes), threshold)
     review = review_note(results.swaps)
     if review and review.decisions:
         rule, why_none = f"Where no person decided: {rule}", "the review swaps no cluster"
-    clusters = cluster_rows(results.clusters, results.swaps, results.matches, results.adjusted, len(classes))
-    swapped = [row["cluster"] for row in clusters if row["is_swapped"]]
-    decisions, guarantees = decision_counts(results.decided), guarantee_sentences(results.promises)
+    clusters = cluster_rows(results.clusters, results.swaps, results.matches, drawn.adjusted, len(classes))
+    decisions, guarantees = decision_counts(drawn.decided), guarantee_sentences(results.promises)
     said = (
         review.text if review else "",
         *guarantees,
@@ -123,13 +95,13 @@ def method_page(
     return MethodPage(
         method=results.method,
         name=words.method_name(results.method),
-        is_signed=results.is_signed,
+        is_signed=drawn.is_signed,
         is_approximate=results.summary["approximate"],
-        headline=headline(results.metrics, results.adjusted, len(classes), why_none),
+        headline=headline(results.metrics, drawn.adjusted, len(classes), why_none),
         rule=rule,
         review=review,
-        accuracy=accuracy_rows(results.metrics, results.adjusted),
-        effects=effect_sentences(results.metrics, results.adjusted),
+        accuracy=accuracy_rows(results.metrics, drawn.adjusted),
+        effects=effect_sentences(results.metrics, drawn.adjusted),
         decisions=decisions,
         guarantees=guarantees,
         calibration=calibration_table(results.calibration),
@@ -142,59 +114,17 @@ def method_page(
         sensitivity=sensitivity_rows(results.sensitivity),
         clusters=clusters,
         has_earlier=bool(results.matches),
-        unseen=unseen_splits(results.adjusted),
+        unseen=unseen_splits(drawn.adjusted),
         diagnostics=diagnostics(results.summary),
         warnings=[*results.warnings, *small_swaps(clusters), *broken_sentences(results.found).values()],
         notes=[sentence for sentence in said if sentence],
-        figures=_figures(results, classes, swapped, counts, tallest),
-        examples=_examples(results, [row["cluster"] for row in clusters], classes),
+        figures=drawn.figures,
+        examples=_examples(results, [row["cluster"] for row in clusters]),
     )
 
 
-def _figures(
-    results: MethodResults,
-    classes: list[str],
-    swapped: list[int],
-    counts: Counts,
-    tallest: Mapping[str, int] | None,
-) -> dict[str, bytes]:
-    figures = {
-        "prototypes": prototype_figure(results.prototypes, results.clusters, results.is_signed),
-        "clusters": cluster_figure(counts, swapped),
-    }
-    if results.metrics:
-        figures["confusion"] = confusion_figure(results.metrics, classes)
-    if tallest is not None:
-        figures["side-by-side"] = method_figure(counts, swapped, results.prototypes, results.is_signed, tallest)
-    curves = promise_curves(results.promises)
-    if curves:
-        figures["promise-curve"] = promise_figure(curves, results.promises[0]["confidence"])
-    return figures | _score_figures(results)
-
-
-def _score_figures(results: MethodResults) -> dict[str, bytes]:
-    split = judged_split(results.evaluation)
-    images = judged_images(results.judged, results.crossfit, split)
-    if split is None or not images:
-        return {}
-    title = f"{split_words(split)} (n = {len(images)})"
-    curves = {words.score_name(score): curve for score, curve in risk_curves(images).items()}
-    bins = {words.score_name(score): rows for score, rows in calibration_bins(images).items()}
-    return {"risk-coverage": risk_coverage_figure(curves, title), "calibration": calibration_figure(bins, title)}
-
-
-def _examples(results: MethodResults, clusters: list[int], classes: list[str]) -> dict[int, list[dict[str, Any]]]:
+def _examples(results: MethodResults, clusters: list[int]) -> dict[int, list[dict[str, Any]]]:
     shown: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in clusters}
-    for one in results.examples:
-        shown.setdefault(one.cluster, []).append(
-            {
-                "plant_id": one.plant_id,
-                "date": one.date,
-                "label": classes[one.label],
-                "predicted": classes[one.predicted],
-                "is_right": one.label == one.predicted,
-                "flat": ("" if not one.is_flat else "constant map" if one.saliency.any() else "zero map"),
-                "picture": overlay_image(one.image, one.saliency, results.is_signed),
-            }
-        )
+    for one in results.drawn.examples:
+        shown.setdefault(one["cluster"], []).append(one)
     return shown

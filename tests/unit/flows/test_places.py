@@ -11,6 +11,7 @@ import yaml
 from flows.acquisition import score_acquisition
 from flows.backfill import backfill_seasons
 from flows.campaign import analyse_campaign, has_places_of
+from flows.dates import score_dates
 from flows.parameters import BackfillParams, CampaignParams, Season
 from flows.running.workers import DaskWorkers
 from storage.errors import InputError
@@ -51,6 +52,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "analyse-campaign": {"params": campaign()},
     "fit-and-explain": {"params": campaign(), "artifacts": {}},
     "score-acquisition": {"campaign": "x", "date": DAY},
+    "score-dates": {"campaign": "x", "dates": [DAY]},
     "discover-acquisitions": {"campaign": "x"},
     "backfill-seasons": {"params": backfill()},
 }
@@ -73,6 +75,8 @@ def test_flows_that_are_given_sources_refuse_other_places(tmp_path: Path) -> Non
         analyse_campaign.fn(campaign(path="/etc/passwd"), store)
     with pytest.raises(InputError, match=r"source\.root leads to /etc"):
         score_acquisition.fn("x", DAY, store, source=ELSEWHERE)
+    with pytest.raises(InputError, match=r"source\.root leads to /etc"):
+        score_dates.fn("x", [DAY], store, source=ELSEWHERE)
     with pytest.raises(InputError, match=r"source\.root leads to /etc"):
         backfill_seasons.fn(backfill(ELSEWHERE), store)
     assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from storage.tables.rows import rows_of
 from tasks.report.explorer import page
 from tasks.report.explorer.page import Explorer, explorer_page
 from tasks.report.inputs import CampaignResults, read_campaign
+from tasks.report.report import draw_fit
 from tests.support.report_campaign import DAYS, FakeCampaign
 
 LATER = "2021-09-06"
@@ -35,7 +36,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> CampaignResults:
         first_plant="</script>&1",
         flat={"2021_Ref_Plot1_B04": 0.0},
     )
-    return read_campaign(fake.store, fake.campaign, fake.params, fake.differing, fake.roles, fake.scored)
+    drawn = draw_fit(fake.store, fake.methods, fake.roles)
+    return read_campaign(fake.store, fake.campaign, fake.params, fake.differing, fake.roles, fake.scored, drawn)
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,10 @@ def test_a_new_date_makes_its_sums_and_the_page_of_the_date_that_leaves(renewed:
     before, after = renewed.parts
     assert sorted(name.split("/")[0] for name in after - before) == ["date_page", "told"]
     assert sorted(renewed.read) == [LATER[0], LATER[1], LATER[2], LATER[2]]  # the last: its sums, and on the page
-    assert set(renewed.before.manifest.files) < set(renewed.after.manifest.files)
+    first, second = renewed.before.manifest.files, renewed.after.manifest.files
+    assert set(first) < set(second)
+    figures = [name for name in first if name.endswith("gradcam.png")]  # of the fit: neither drawn nor counted again
+    assert len(figures) == 6 and all(second[name] == first[name] for name in figures)
 
 
 def test_published_pages_of_earlier_dates_stay_and_keep_what_they_are_linked_from(renewed: Renewed) -> None:
@@ -116,5 +119,5 @@ def test_published_pages_of_earlier_dates_stay_and_keep_what_they_are_linked_fro
     publish_report(store, renewed.after.ref, "field2")
     assert (page.stat().st_ino == there[0], index.stat().st_ino == there[1]) == (True, False)
     sources = {str(ref) for ref in read_published(folder / MANIFEST).sources}
-    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/"))}
-    assert len(kept) == 5 + 3 and sources == {str(renewed.after.ref), *kept}
+    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/", "drawn/"))}
+    assert len(kept) == 5 + 3 + 1 and sources == {str(renewed.after.ref), *kept}

@@ -11,9 +11,9 @@ from storage.tables.names import METHOD_NAMES
 from storage.tables.rows import rows_of
 from tasks.explain.methods import Method
 from tasks.report.campaign import parameter_rows
-from tasks.report.inputs import read_campaign
 from tasks.report.method.comparison import compare_methods, tallest_bars
-from tasks.report.report import figure_file, report_summary
+from tasks.report.method.drawn import Judged, figure_file, read_judged
+from tasks.report.report import report_summary
 from tasks.report.words import METHOD_MEANINGS
 from tests.support.report_campaign import DAYS, FakeCampaign, table_rows
 from tests.support.report_pages import Page, shares
@@ -135,22 +135,24 @@ def test_signed_maps_are_explained_as_such_and_others_are_not(html: str) -> None
         assert ("the brighter a place, the more" in section(html, method)) == (not is_signed)
 
 
+def judged_by_method(campaign: FakeCampaign) -> dict[str, Judged]:
+    artifacts = {role: campaign.store.open(ref) for role, ref in campaign.roles.items()}
+    return {method: read_judged(artifacts, method) for method in METHODS}
+
+
 def test_whether_maps_are_signed_is_read_from_what_is_shown(campaign: FakeCampaign) -> None:
-    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles, {})
-    assert {one.method: one.is_signed for one in results.methods} == {m: m != "gradcam" for m in METHODS}
-    shown = {one.method: one.examples[0].saliency for one in results.methods}
+    judged = judged_by_method(campaign)
+    assert {method: one.is_signed for method, one in judged.items()} == {m: m != "gradcam" for m in METHODS}
+    shown = {method: one.examples[0].saliency for method, one in judged.items()}
     sides = {"lime": (32, 32), "gradcam": (8, 8), "occlusion_preview": (13, 13), "occlusion": (13, 13)}
     assert {method: saliency.shape for method, saliency in shown.items()} == sides
     assert shown["occlusion"].min() < -0.5
 
 
 def test_examples_are_those_most_like_the_prototype(campaign: FakeCampaign) -> None:
-    results = read_campaign(campaign.store, campaign.campaign, campaign.params, {}, campaign.roles, {})
-    for one in results.methods:
+    for method, one in judged_by_method(campaign).items():
         assert [example.cluster for example in one.examples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-        tables = [
-            rows_of(campaign.store.open(campaign.roles[f"adjusted {one.method} {day}"]), ADJUSTED) for day in DAYS
-        ]
+        tables = [rows_of(campaign.store.open(campaign.roles[f"adjusted {method} {day}"]), ADJUSTED) for day in DAYS]
         scored = {row["plant_id"] for rows in tables for row in rows if row["split"] == "val"}
         assert {example.plant_id for example in one.examples} <= scored
 
