@@ -25,7 +25,7 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.records.checks import FoundClasses
 from storage.tables import PLANTS
-from storage.tables.parquet import rows_to_columns, write_table
+from storage.tables.parquet import is_by_plant, rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
 from tasks.ingest.listing import KeptImage, check_rejected, listing_recipe, read_entries, read_listing, write_listing
 from tasks.ingest.looks import describe_blank
@@ -121,7 +121,7 @@ def write_images(
     write_block(array, start, shard[: len(kept) - start])
     plants = [listed[one.position].plant_id for one in kept]
     write_group(draft, plants, {"date": listing["date"]})
-    write_listing(draft, listing, kept, rejected)
+    write_listing(draft, listing, kept, rejected, is_by_plant(plants))
 
 
 def plant_rows(listings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

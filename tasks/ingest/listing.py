@@ -54,7 +54,11 @@ def read_entries(entries: Iterable[dict[str, Any]]) -> tuple[list[SourceImage], 
 
 
 def write_listing(
-    draft: Draft, listing: Mapping[str, Any], kept: Sequence[KeptImage], rejected: Sequence[dict[str, str]]
+    draft: Draft,
+    listing: Mapping[str, Any],
+    kept: Sequence[KeptImage],
+    rejected: Sequence[dict[str, str]],
+    by_plant: bool,
 ) -> None:
     """Write the listing of the images that were read, and the tables `observations` and `rejected`.
 
@@ -62,9 +66,10 @@ def write_listing(
     ----------
     kept : images that were read, in the order of the listing.
     rejected : rows about the images that were not.
+    by_plant : whether the images that were read are in the order of the plants' ids (see `is_by_plant`).
     """
     rows = Streamed(lambda: accepted_rows(listing["images"], kept))
-    write_rows(draft, OBSERVATIONS, rows, is_by_plant(row["plant_id"] for row in rows))
+    write_rows(draft, OBSERVATIONS, rows, by_plant)
     gone = Streamed(lambda: chain(listing["left_out"], rejected))
     write_rows(draft, REJECTED, gone, is_by_plant(row["plant_id"] for row in gone))
     draft.write_json("listing.json", {**listing, "images": rows})
