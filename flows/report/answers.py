@@ -10,11 +10,12 @@ from storage.errors import InputError
 from storage.records.acquisitions import FOLDER, fit_digest, read_acquisition
 from storage.records.campaigns import find_record, read_record
 from storage.tables import DECIDED
-from storage.tables.rows import rows_of
+from storage.tables.rows import iter_rows
 from tasks.decide.decisions import decisions_of
 from tasks.export.checking import Answers
 from tasks.export.forms import form_of
 from tasks.export.rows import export_rows
+from tasks.ingest.listing import read_listing
 
 
 def answers_of(store: Store, campaign: str, day: date) -> Answers:
@@ -37,8 +38,8 @@ def answers_of(store: Store, campaign: str, day: date) -> Answers:
     params, artifacts = recorded_params({**found[0]}), found[1]
     method = params.explain.methods[0]
     images, decided = store.open(artifacts[f"images {day}"]), store.open(artifacts[f"decided {method} {day}"])
-    classes, listed = images.summary["classes"], images.read_json("listing.json")["images"]
-    rows = export_rows(campaign, day, listed, rows_of(decided, DECIDED), classes, params.field.audit_share)
+    classes, listed = images.summary["classes"], read_listing(images)["images"]
+    rows = export_rows(campaign, day, listed, iter_rows(decided, DECIDED), classes, params.field.audit_share)
     return Answers(
         campaign=campaign,
         day=day,

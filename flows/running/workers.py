@@ -9,16 +9,16 @@ Tasks of a killed worker are started again by other workers under the same task 
 
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import dask.config
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from prefect import get_run_logger
-from prefect.context import FlowRunContext
+from prefect.context import serialize_context
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.tasks import Task
@@ -28,6 +28,7 @@ from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.running.lost_runs import killer_sentence, show_crashed
+from flows.running.on_workers import run_task
 from flows.running.servers import shared_server
 from flows.running.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
@@ -111,7 +112,9 @@ class DaskWorkers:
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self.address, self.is_checked = runtime.scheduler, False
+        self.address = runtime.scheduler
+        # Context of the run for its tasks, which all have the same; None until workers were checked.
+        self.context: dict[str, Any] | None = None
         if self.address:
             refuse_other_scheduler(self.address)
         self.sent: list[WorkerFuture] = []
@@ -142,7 +145,7 @@ class DaskWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.address and self.is_checked:
+        if not self.address and self.context is not None:
             with suppress(Exception):  # must not hide an error of the run itself
                 self.client.run(send_events)
         left = [future.task_run_id for future in self.sent if not future.is_known]
@@ -187,11 +190,21 @@ class DaskWorkers:
         """
         dependencies = {name: collect_task_run_inputs_sync(value) for name, value in parameters.items()}
         settled: dict[str, Any] = visit_collection(parameters, visit_fn=settle, return_data=True)
-        with temporary_settings({PREFECT_API_URL: server_address()}), without_results():
-            if not self.is_checked:
+        if self.context is None:
+            with temporary_settings({PREFECT_API_URL: server_address()}):
                 self.check(settled)
-            future = self.runner.submit(task, settled, dependencies=dependencies)  # type: ignore[arg-type]
-        self.sent.append(WorkerFuture(future.task_run_id, future.wrapped_future, self))
+                self.context = serialize_context()
+        run_id = uuid4()
+        future = self.client.submit(
+            run_task,
+            key=f"{task.name}-{run_id}",  # else Dask would make one from the content of all arguments
+            context=self.context,
+            task=task,
+            task_run_id=run_id,
+            parameters=settled,
+            dependencies=dependencies,
+        )
+        self.sent.append(WorkerFuture(run_id, future, self))
         return self.sent[-1]
 
     def check(self, parameters: dict[str, Any]) -> None:
@@ -222,7 +235,6 @@ class DaskWorkers:
                 "%s among them: start them as docs/dask.md says",
                 *(len(slow), len(found), ALLOCATOR, slow[0]),
             )
-        self.is_checked = True
 
     def check_alive(self) -> None:
         """Stop waiting when no worker is left.
@@ -252,16 +264,6 @@ class DaskWorkers:
 def settle(value: Any) -> Any:
     """Wait for the result of a task run; return any other value unchanged."""
     return value.result() if isinstance(value, PrefectFuture) else value
-
-
-def without_results() -> AbstractContextManager[object]:
-    """Return the flow run's context without the results of its tasks.
-
-    Prefect looks there for the runs that a task's inputs come from, by memory address. Other objects may have these
-    addresses by now.
-    """
-    context = FlowRunContext.get()
-    return nullcontext() if context is None else context.model_copy(update={"run_results": {}})
 
 
 def server_address() -> str:

@@ -1,8 +1,9 @@
 """Name, write and read artefacts: immutable results named by what made them, in a store."""
 
 from storage.artifacts.drafts import MANIFEST, Draft
+from storage.artifacts.json_files import Streamed, content_digest
 from storage.artifacts.manifests import Manifest, read_manifest
-from storage.artifacts.store import Artifact, ArtifactRef, Recipe, Role, Store, content_digest
+from storage.artifacts.store import Artifact, ArtifactRef, Recipe, Role, Store
 
 __all__ = [
     "MANIFEST",
@@ -13,6 +14,7 @@ __all__ = [
     "Recipe",
     "Role",
     "Store",
+    "Streamed",
     "content_digest",
     "read_manifest",
 ]

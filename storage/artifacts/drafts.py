@@ -11,12 +11,13 @@ import shutil
 import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from storage.artifacts.json_files import json_parts
 from storage.places.durable import make_folder, sync, sync_all
 from storage.places.files import (
     AT_ONCE,
@@ -52,12 +53,16 @@ class Draft(ABC):
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write one new file. An existing file is never overwritten: it may be a link to another artefact's file."""
+        self.write_parts(name, [content])
+
+    def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
+        """Write one new file from parts that are made one after another."""
         with (self.folder / name).open("xb") as stream:
-            stream.write(content)
+            stream.writelines(parts)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one indented JSON file with sorted keys."""
-        self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode())
+        """Write one indented JSON file with sorted keys; an object may have members that are `Streamed`."""
+        self.write_parts(name, json_parts(content))
 
     @abstractmethod
     def link(self, name: str, source: Place, record: FileRecord) -> None:

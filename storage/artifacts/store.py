@@ -6,7 +6,7 @@ gives caching, resuming, provenance and crash safety. A folder without a manifes
 files differ shows damage.
 """
 
-import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,12 +14,14 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts.drafts import MANIFEST, Draft, begin_draft
+from storage.artifacts.json_files import content_digest, read_streamed
 from storage.artifacts.manifests import Manifest, read_manifest
 from storage.artifacts.uses import note_use
 from storage.errors import ArtifactError, AwayError
@@ -29,15 +31,13 @@ from storage.places.faults import writing
 from storage.places.files import (
     Place,
     damages,
+    open_file,
     read_file,
     relative_name,
     remove_all,
     strangers,
     wrong_sizes,
 )
-
-DIGEST_LENGTH = 24  # hex digits of a digest: 96 bits exclude chance collisions and are still readable
-
 
 PATH_PART = r"^[\w-]+$"  # kinds and digests, which become names of folders and so may not lead elsewhere
 
@@ -88,12 +88,6 @@ class Recipe:
         return ArtifactRef(kind=self.kind, digest=content_digest(made_of))
 
 
-def content_digest(content: Any) -> str:
-    """Return the digest of a JSON value (`DIGEST_LENGTH` hex digits of SHA-256), independent of key order."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
-
-
 def _named(inputs: Mapping[str, Any]) -> dict[str, Any]:
     def name(value: Any) -> Any:
         return [str(item) for item in value] if isinstance(value, list | tuple) else str(value)
@@ -126,17 +120,32 @@ class Artifact:
         except FileNotFoundError:
             raise self.lacks(name) from None
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str, *streamed: str) -> Any:
         """Read and parse one JSON file.
+
+        Parameters
+        ----------
+        streamed : lists of objects in it that become `Streamed`: a long list is then never in memory as a whole.
 
         Raises
         ------
-        ArtifactError : the file is missing or damaged.
+        ArtifactError : the file is missing or damaged, also while a list is read.
         """
         try:
+            if streamed:
+                return read_streamed(partial(self._stream, name), str(self.folder / name), streamed)
             return json.loads(self.read_bytes(name))
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"{self.folder / name} cannot be read as JSON: {error}") from None
+
+    def _stream(self, name: str) -> IO[bytes]:
+        path = self.file(name)
+        if not isinstance(path, Path):
+            return io.BytesIO(self.read_bytes(name))
+        try:
+            return open_file(path)
+        except FileNotFoundError:
+            raise self.lacks(name) from None
 
     def file(self, name: str) -> Place:
         """Return the place of one file or array of this artefact.

@@ -8,13 +8,14 @@ import pyarrow as pa
 from storage.artifacts import Draft
 from storage.published.exports import KIND
 from storage.published.forms import Form
-from storage.published.geodata import Decimal, points_of, to_csv, to_geojson, to_geoparquet
-from storage.published.geopackage import Layer, alias, to_geopackage
+from storage.published.geodata import Decimal, csv_parts, points_of, slices, write_geojson, write_geoparquet
+from storage.published.geopackage import Layer, alias, write_geopackage
 from storage.published.origin import Origin
 from storage.published.plots import PLOTS, plots_frame
 from storage.published.styles import COLOURED_BY, Look, plots_style, points_style
 from storage.tables.columns import CLUSTER, DAY, FITTED_COLUMNS, METHOD, PLANT, READY_PROBABILITY, SHARE, SPLIT, TEXT
-from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
+from storage.tables.parquet import Column, TableSpec, to_arrow
+from storage.tables.rows import ColumnRows
 
 DECISIONS = TableSpec(
     KIND,
@@ -60,7 +61,7 @@ PLOT_LABEL = """"plot" || coalesce(': ' || "n_harvest" || ' to harvest', '')""" 
 
 def write_decisions(
     draft: Draft,
-    rows: Sequence[Mapping[str, Any]],
+    rows: ColumnRows,
     plots: Sequence[Mapping[str, Any]],
     origin: Origin,
     decimal: Decimal,
@@ -81,17 +82,18 @@ def write_decisions(
     ValueError : the rows do not fit the schema `DECISIONS` or `PLOTS`.
     """
     spec = form.added_to(DECISIONS)
-    table = to_arrow(spec, rows_to_columns(DECISIONS, rows) | form.blank(len(rows)))
-    draft.write_bytes(f"{KIND}.csv", to_csv(table, decimal))
-    n_without = sum(row["easting"] is None or row["northing"] is None for row in rows)
+    columns = {one.name: rows.column(one.name) for one in DECISIONS.columns}
+    table = to_arrow(spec, columns | form.blank(len(rows)))
+    draft.write_parts(f"{KIND}.csv", csv_parts(slices(table), decimal))
+    n_without = sum(None in place for place in zip(columns["easting"], columns["northing"], strict=True))
     if n_without < len(rows):
         notes = {**origin.notes, "columns": {column.name: column.meaning for column in spec.columns}}
-        draft.write_bytes(f"{KIND}.parquet", to_geoparquet(table, origin.crs, notes))
-        draft.write_bytes(f"{KIND}.geojson", to_geojson(table, origin.crs, notes))
+        write_geoparquet(draft.folder / f"{KIND}.parquet", table, origin.crs, notes)
+        write_geojson(draft.folder / f"{KIND}.geojson", table, origin.crs, notes)
         layers = [_points_layer(table, spec.columns, origin.crs, looks, form)]
         if plots:
             layers.append(_plots_layer(plots, rows, origin.crs))
-        draft.write_bytes(f"{KIND}.gpkg", to_geopackage(layers, origin.notes, origin.day))
+        write_geopackage(draft.folder / f"{KIND}.gpkg", layers, origin.notes, origin.day)
     draft.summary = {"n_plants": len(rows), "n_without_position": n_without}
 
 

@@ -1,19 +1,23 @@
-"""Convert a table to files that other tools open: GeoParquet and GeoJSON for maps, CSV for spreadsheets.
+"""Write a table as files that other tools open: GeoParquet and GeoJSON for maps, CSV for spreadsheets.
 
 The files hold no timestamps, so equal tables give equal bytes.
 """
 
-import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import geopandas
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyogrio
+import shapely
 from numpy.typing import NDArray
+
+from storage.tables.parquet import ROWS_AT_ONCE
 
 Decimal = Literal["point", "comma"]
 WGS84 = "EPSG:4326"
@@ -26,8 +30,8 @@ _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
 _REWRITTEN = re.compile(r"(?!(0|[1-9][0-9]{0,14})$)(0[xX][0-9a-fA-F]+|[0-9.,][0-9.,:/\-]*([eE][+\-]?[0-9]+)?%?)$")
 
 
-def to_geoparquet(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
-    """Return a table with columns `easting` and `northing` (m) as GeoParquet 1.0; null positions give null points.
+def write_geoparquet(path: Path, table: pa.Table, crs: str, notes: Mapping[str, Any]) -> None:
+    """Write a table with columns `easting` and `northing` (m) as GeoParquet 1.0; null positions give null points.
 
     Parameters
     ----------
@@ -36,13 +40,11 @@ def to_geoparquet(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
     """
     frame = points_of(table, crs)
     frame.attrs = {**notes}
-    sink = io.BytesIO()
-    frame.to_parquet(sink, index=False, compression="zstd", schema_version="1.0.0")
-    return sink.getvalue()
+    frame.to_parquet(path, index=False, compression="zstd", schema_version="1.0.0")
 
 
-def to_geojson(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
-    """Return a table as GeoJSON by RFC 7946: points in WGS 84, longitude first, seven decimals (1 cm).
+def write_geojson(path: Path, table: pa.Table, crs: str, notes: Mapping[str, Any]) -> None:
+    """Write a table as GeoJSON by RFC 7946: points in WGS 84, longitude first, seven decimals (1 cm).
 
     Parameters
     ----------
@@ -50,9 +52,7 @@ def to_geojson(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
     notes : metadata of the file, in its member `metadata`. The members `name` and `description` have `title` and
         `description`.
     """
-    frame = points_of(table, crs)
-    frame.geometry = _points(degrees(table, crs))
-    sink = io.BytesIO()
+    points = pa.array(shapely.to_wkb(_points(degrees(table, crs))), pa.binary())
     options = {
         "RFC7946": "YES",
         "DESCRIPTION": f"{notes['title']}. {notes['description']}",
@@ -60,11 +60,16 @@ def to_geojson(table: pa.Table, crs: str, notes: Mapping[str, Any]) -> bytes:
         "NATIVE_DATA": json.dumps({"type": "FeatureCollection", "metadata": notes}, ensure_ascii=False),
         "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
     }
-    # Without a name, the layer would get that of a temporary file.
-    frame.set_crs(WGS84, allow_override=True).to_file(
-        sink, driver="GeoJSON", layer="decisions", engine="pyogrio", layer_options=options
+    pyogrio.write_arrow(
+        table.replace_schema_metadata(None).append_column("geometry", points).to_reader(ROWS_AT_ONCE),
+        path,
+        driver="GeoJSON",
+        layer="decisions",  # else it would have the name of the file
+        geometry_name="geometry",
+        geometry_type="Point",
+        crs=WGS84,
+        layer_options=options,
     )
-    return sink.getvalue()
 
 
 def points_of(table: pa.Table, crs: str) -> geopandas.GeoDataFrame:
@@ -94,11 +99,12 @@ def _points(positions: NDArray[np.float64]) -> NDArray[np.object_]:
     return points
 
 
-def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
-    """Return a table as CSV for spreadsheets: UTF-8 with a byte order mark, one header line, CR LF line ends.
+def csv_parts(tables: Iterable[pa.Table], decimal: Decimal) -> Iterator[bytes]:
+    """Yield tables as one CSV for spreadsheets: UTF-8 with a byte order mark, one header line, CR LF line ends.
 
     Parameters
     ----------
+    tables : at least one table; further ones have the same columns.
     decimal : `point` separates columns by commas. `comma` separates them by semicolons, as spreadsheets expect in
         countries with a decimal comma.
 
@@ -107,12 +113,21 @@ def to_csv(table: pa.Table, decimal: Decimal) -> bytes:
     Texts that a spreadsheet could take for a formula, or write in another way, get a leading apostrophe.
     Without the byte order mark, Excel reads UTF-8 as the local code page.
     """
-    frame: Any = table.to_pandas(types_mapper=pd.ArrowDtype)
-    for field in table.schema:
-        if pa.types.is_string(field.type):
-            frame[field.name] = [None if pd.isna(text) else harmless(text) for text in frame[field.name]]
     signs = {"point": {"sep": ",", "decimal": "."}, "comma": {"sep": ";", "decimal": ","}}[decimal]
-    return frame.to_csv(index=False, lineterminator="\r\n", **signs).encode("utf-8-sig")
+    for i, table in enumerate(tables):
+        frame: Any = table.to_pandas(types_mapper=pd.ArrowDtype)
+        for field in table.schema:
+            if pa.types.is_string(field.type):
+                texts = table.column(field.name).to_pylist()
+                frame[field.name] = [None if text is None else harmless(text) for text in texts]
+        text = frame.to_csv(index=False, header=i == 0, lineterminator="\r\n", **signs)
+        yield text.encode("utf-8" if i else "utf-8-sig")
+
+
+def slices(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows of a table in parts; an empty table is one part."""
+    for start in range(0, max(1, table.num_rows), ROWS_AT_ONCE):
+        yield table.slice(start, ROWS_AT_ONCE)
 
 
 def harmless(text: str) -> str:

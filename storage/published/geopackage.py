@@ -1,4 +1,4 @@
-"""Convert layers with positions to a GeoPackage that QGIS opens styled, with meanings inside, and read it back.
+"""Write layers with positions as a GeoPackage that QGIS opens styled, with meanings inside, and read it back.
 
 A GeoPackage holds the times at which it was written. The day of the images stands in their place, so that equal layers
 give equal bytes.
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import geopandas
@@ -63,8 +62,8 @@ CREATE TABLE {STYLES} (
 """
 
 
-def to_geopackage(layers: Sequence[Layer], notes: Mapping[str, str], day: date) -> bytes:
-    """Return layers as a GeoPackage, each with its style; QGIS lists them in this order.
+def write_geopackage(path: Path, layers: Sequence[Layer], notes: Mapping[str, str], day: date) -> None:
+    """Write layers as a GeoPackage, each with its style; QGIS lists them in this order.
 
     Parameters
     ----------
@@ -72,8 +71,9 @@ def to_geopackage(layers: Sequence[Layer], notes: Mapping[str, str], day: date) 
         the second layer on, its name follows the title.
     day : acquisition date.
     """
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.deserialize(_written(layers, notes))
+    _write_layers(path, layers, notes)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = OFF")  # the file is a draft
         with database:
             database.executescript(_SCHEMA_EXTENSION + _STYLE_TABLE)
             _register_extension(database)
@@ -82,26 +82,22 @@ def to_geopackage(layers: Sequence[Layer], notes: Mapping[str, str], day: date) 
                 _add_style(database, layer)
             _set_times(database, f"{day.isoformat()}T00:00:00.000Z")
         database.execute("VACUUM")  # removes the traces of the times that were replaced
-        return database.serialize()
 
 
-def _written(layers: Sequence[Layer], notes: Mapping[str, str]) -> bytes:
-    with TemporaryDirectory() as folder:  # pyogrio adds no layer to a file in memory
-        path = Path(folder) / "layers.gpkg"
-        for i, layer in enumerate(layers):
-            title = f"{notes['title']} {layer.name}" if i else notes["title"]
-            layer.frame.to_file(
-                path,
-                driver="GPKG",
-                layer=layer.name,
-                engine="pyogrio",
-                use_arrow=True,  # keeps days as days; without it they are written as texts
-                geometry_type=layer.geometry,
-                dataset_options={"VERSION": VERSION},
-                layer_metadata={**notes, "title": title},
-                layer_options={"IDENTIFIER": title, "DESCRIPTION": notes["description"]},
-            )
-        return path.read_bytes()
+def _write_layers(path: Path, layers: Sequence[Layer], notes: Mapping[str, str]) -> None:
+    for i, layer in enumerate(layers):
+        title = f"{notes['title']} {layer.name}" if i else notes["title"]
+        layer.frame.to_file(
+            path,
+            driver="GPKG",
+            layer=layer.name,
+            engine="pyogrio",
+            use_arrow=True,  # keeps days as days; without it they are written as texts
+            geometry_type=layer.geometry,
+            dataset_options={"VERSION": VERSION},
+            layer_metadata={**notes, "title": title},
+            layer_options={"IDENTIFIER": title, "DESCRIPTION": notes["description"]},
+        )
 
 
 def read_layer(path: Path, layer: str) -> list[tuple[int, dict[str, str]]]:

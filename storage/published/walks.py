@@ -1,18 +1,18 @@
 """Write the plants of a date in walking order: a short list for spreadsheets, and tours for navigation devices."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from storage.artifacts import Draft
 from storage.published.forms import Form
-from storage.published.geodata import Decimal, degrees, to_csv
+from storage.published.geodata import Decimal, csv_parts, degrees
 from storage.published.origin import Origin
 from storage.published.tours import Stop, in_words, to_gpx, to_kml
 from storage.tables.columns import DAY, SHARE, TEXT, WHOLE
-from storage.tables.parquet import Column, TableSpec, rows_to_columns, to_arrow
+from storage.tables.parquet import ROWS_AT_ONCE, Column, TableSpec, rows_to_columns, to_arrow
 
 WALK = TableSpec(
     "walk",
@@ -59,8 +59,7 @@ def write_walk(
     tours : such rows by name of the tour, which names its files. Plants without a position are left out. A tour to
         none has no files.
     """
-    columns = rows_to_columns(WALK, walk_rows(plants, origin.crs)) | form.blank(len(plants))
-    draft.write_bytes(f"{WALK.name}.csv", to_csv(to_arrow(form.added_to(WALK), columns), decimal))
+    draft.write_parts(f"{WALK.name}.csv", csv_parts(_walk_tables(plants, origin.crs, form), decimal))
     keywords = ", ".join((origin.campaign, origin.day.isoformat(), origin.method))
     for name, tour in tours.items():
         places = _degrees(tour, origin.crs)
@@ -69,6 +68,13 @@ def write_walk(
             title, description = f"{origin.title} {name}", _description(name, origin)
             draft.write_bytes(f"{name}.gpx", to_gpx(stops, title, description, origin.day, f"{keywords}, {name}"))
             draft.write_bytes(f"{name}.kml", to_kml(stops, name, title, description))
+
+
+def _walk_tables(plants: Sequence[Mapping[str, Any]], crs: str, form: Form) -> Iterator[pa.Table]:
+    """Yield the short list in parts; without plants, one part without rows."""
+    for start in range(0, max(1, len(plants)), ROWS_AT_ONCE):
+        rows = walk_rows(plants[start : start + ROWS_AT_ONCE], crs)
+        yield to_arrow(form.added_to(WALK), rows_to_columns(WALK, rows) | form.blank(len(rows)))
 
 
 def walk_rows(plants: Sequence[Mapping[str, Any]], crs: str) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Write and read Parquet files, checked against the schemas of `storage.tables` on both ways."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,14 @@ def writing_table(draft: Draft, spec: TableSpec, by_plant: bool) -> Generator[Ca
             writer.write_table(waiting.combine_chunks())
 
 
+def write_rows(draft: Draft, spec: TableSpec, rows: Iterable[Mapping[str, Any]], by_plant: bool) -> None:
+    """Write a table from rows that are made one after another (see `writing_table`)."""
+    rest = iter(rows)
+    with writing_table(draft, spec, by_plant) as write:
+        while part := list(islice(rest, ROWS_AT_ONCE)):
+            write(rows_to_columns(spec, part))
+
+
 def _writer(sink: Any, spec: TableSpec, by_plant: bool) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
@@ -175,7 +183,7 @@ def _writer(sink: Any, spec: TableSpec, by_plant: bool) -> pq.ParquetWriter:
     )
 
 
-def is_by_plant(ids: Sequence[str]) -> bool:
+def is_by_plant(ids: Iterable[str]) -> bool:
     """Return whether the ids of rows are in ascending order, which their file then declares."""
     return all(one <= after for one, after in pairwise(ids))
 

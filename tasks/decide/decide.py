@@ -150,9 +150,9 @@ def read_plots(store: Store, rated: Artifact, plant_ids: Sequence[str]) -> list[
     Places are in the listing of the images that the reliabilities were made from.
     """
     images = find_images(store, rated)
-    listed = [] if images is None else images.read_json("listing.json")["images"]
-    entries = {entry["plant_id"]: entry for entry in listed}
-    return [known_plot(entries.get(plant, {}), plant) for plant in plant_ids]
+    listed = [] if images is None else images.read_json("listing.json", "images")["images"]
+    stated = {entry["plant_id"]: known_plot(entry, entry["plant_id"]) for entry in listed}
+    return [stated[plant] if plant in stated else known_plot({}, plant) for plant in plant_ids]
 
 
 def find_images(store: Store, made: Artifact) -> Artifact | None:

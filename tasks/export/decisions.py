@@ -4,10 +4,10 @@ Pure functions: they take rows of the tables `plants` and `decided`, and return 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from storage.tables.rows import Row
-from tasks.decide.decisions import known_plot, stated_place
+from storage.tables.rows import ColumnRows, Row
+from tasks.decide.decisions import plot_of, stated_place
 
 KEPT = (  # columns of the table `decided` that are copied
     "plant_id",
@@ -22,7 +22,7 @@ KEPT = (  # columns of the table `decided` that are copied
 )
 
 
-def decision_rows(plants: Iterable[Row], decided: Iterable[Row], classes: Sequence[str]) -> list[dict[str, Any]]:
+def decision_rows(plants: Iterable[Row], decided: Iterable[Row], classes: Sequence[str]) -> ColumnRows:
     """Return one row for every explained image of a date, in the order of `decided`.
 
     Parameters
@@ -37,18 +37,30 @@ def decision_rows(plants: Iterable[Row], decided: Iterable[Row], classes: Sequen
     Rows with the columns of `KEPT`, `plot` (the source's, else the one that the id names, else None), `variety`,
     `easting` and `northing` (None if unknown), and the class names `predicted`, `answer` and `label` (None if unknown).
     """
-    places = {row["plant_id"]: row for row in plants}
-    return [_named(places.get(row["plant_id"], {}), row, classes) for row in decided]
+    places = {row["plant_id"]: _position(row) for row in plants}  # not the rows, of which a date may have a million
+    return ColumnRows.of(_named(places.get(row["plant_id"]), row, classes) for row in decided)
 
 
-def _named(place: Row, row: Row, classes: Sequence[str]) -> dict[str, Any]:
-    label = row["label"]
+class _Position(NamedTuple):
+    plot: str | None
+    variety: str | None
+    easting: float | None
+    northing: float | None
+
+
+def _position(plant: Row) -> _Position:
+    place = stated_place(plant)
+    return _Position(place.get("plot"), place.get("variety"), plant.get("easting"), plant.get("northing"))
+
+
+def _named(place: _Position | None, row: Row, classes: Sequence[str]) -> dict[str, Any]:
+    label, place = row["label"], place or _Position(None, None, None, None)
     return {
         **{name: row[name] for name in KEPT},
-        "plot": known_plot(place, row["plant_id"]),
-        "variety": stated_place(place).get("variety"),
-        "easting": place.get("easting"),
-        "northing": place.get("northing"),
+        "plot": place.plot or plot_of(row["plant_id"]),
+        "variety": place.variety,
+        "easting": place.easting,
+        "northing": place.northing,
         "predicted": classes[int(row["predicted"])],
         "answer": classes[int(row["answer"])],
         "label": None if label is None else classes[int(label)],

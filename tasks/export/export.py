@@ -11,7 +11,7 @@ from storage.artifacts import ArtifactRef, Draft, Recipe, Store
 from storage.published.exports import KIND
 from storage.published.origin import Origin
 from storage.tables import DECIDED, PROMISES, READY_COUNTS
-from storage.tables.rows import rows_of
+from storage.tables.rows import ColumnRows, iter_rows, rows_of
 from tasks.decide.decisions import CHECK, HARVEST
 from tasks.decide.promised import guarantee_sentences
 from tasks.export.forms import form_of
@@ -19,7 +19,8 @@ from tasks.export.looks import colours_of, looks_of
 from tasks.export.params import ExportParams, FieldParams
 from tasks.export.plots import counted_plots
 from tasks.export.rows import export_rows
-from tasks.export.walking import walking_order, with_places
+from tasks.export.walking import place_of, walk
+from tasks.ingest.listing import read_listing
 from tasks.stage import cached_by, made_once
 
 REVISION = 6
@@ -68,16 +69,31 @@ def export_decisions(
     from storage.published.walks import write_walk
 
     observed, judged = store.open(images), store.open(decided)
-    places, classes = observed.read_json("listing.json")["images"], observed.summary["classes"]
-    rows = export_rows(campaign, date, places, rows_of(judged, DECIDED), classes, field.audit_share)
+    places, classes = read_listing(observed)["images"], observed.summary["classes"]
+    rows = export_rows(campaign, date, places, iter_rows(judged, DECIDED), classes, field.audit_share)
     form = form_of(classes)
     plots = counted_plots(rows, rows_of(judged, READY_COUNTS), classes)
     promised = tuple(guarantee_sentences(rows_of(store.open(promises), PROMISES)))
     origin = Origin(campaign, date, method, params.crs, params.licence, promised, mark)
     write_decisions(draft, rows, plots, origin, params.decimal, looks_of(classes), form)
-    plants = walking_order(with_places(rows))
-    # Each tour is sorted by itself, because a row without a plant to visit is passed by.
-    tours = {word: walking_order(row for row in plants if row["decision"] == word) for word in (HARVEST, CHECK)}
-    tours[AUDIT] = walking_order(row for row in plants if row["is_audit"])
-    write_walk(draft, plants, tours, origin, params.decimal, form)
+    plants = in_walking_order(rows)
+    write_walk(draft, plants, tours_of(plants), origin, params.decimal, form)
     write_workbook(draft, plants, origin, colours_of(classes), form)
+
+
+def in_walking_order(rows: ColumnRows) -> ColumnRows:
+    """Return exported rows in walking order, with `row` and `number` of each plant in its plot."""
+    places = [place_of(row) for row in rows]
+    placed = rows.having({name: [place[name] for place in places] for name in ("row", "number")})
+    return placed.take(walk(placed))
+
+
+def tours_of(plants: ColumnRows) -> dict[str, ColumnRows]:
+    """Return the plants of each tour in walking order.
+
+    Each tour is sorted by itself, because a row without a plant to visit is passed by.
+    """
+    words, is_audit = plants.column("decision"), plants.column("is_audit")
+    chosen = {word: plants.take(i for i, one in enumerate(words) if one == word) for word in (HARVEST, CHECK)}
+    chosen[AUDIT] = plants.take(i for i, drawn in enumerate(is_audit) if drawn)
+    return {name: some.take(walk(some)) for name, some in chosen.items()}

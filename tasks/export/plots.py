@@ -20,21 +20,22 @@ def counted_plots(rows: Sequence[Row], counts: Iterable[Row], classes: Sequence[
     counts : rows of the table `ready_counts` of the same date and method; none where it is not known.
     classes : class names by index. With others than not ready and ready, `n_harvest` and `n_leave` are None.
     """
-    plots: defaultdict[str, list[Row]] = defaultdict(list)
+    plots: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row["plot"] is not None:
-            plots[row["plot"]].append(row)
+            plots[row["plot"]][row["decision"]] += 1
     expected = {row["plot"]: row for row in counts}
     acted_on = (HARVEST, LEAVE) if is_about_harvest(classes) else ()
-    return [_counted(name, plots[name], expected.get(name, {}), acted_on) for name in sorted(plots, key=natural_key)]
+    date = {column: rows[0][column] for column in ("campaign", "date", "method")} if plots else {}
+    return [
+        date | _counted(name, plots[name], expected.get(name, {}), acted_on) for name in sorted(plots, key=natural_key)
+    ]
 
 
-def _counted(name: str, plants: Sequence[Row], expected: Mapping[str, Any], acted_on: Sequence[str]) -> dict[str, Any]:
-    found = Counter(plant["decision"] for plant in plants)
+def _counted(name: str, found: Counter[str], expected: Mapping[str, Any], acted_on: Sequence[str]) -> dict[str, Any]:
     return {
-        **{column: plants[0][column] for column in ("campaign", "date", "method")},
         "plot": name,
-        "n_plants": len(plants),
+        "n_plants": found.total(),
         **{f"n_{word}": found[word] if word in acted_on else None for word in (HARVEST, LEAVE)},
         "n_check": found[CHECK],
         **{column: expected.get(column) for column in EXPECTED},

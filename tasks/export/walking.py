@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,12 @@ def with_places(rows: Iterable[Row]) -> list[dict[str, Any]]:
     Rows that have one of them already keep both, because the source states them. Else the id may name them, as in
     `2021_Ref_Plot2_E18`, `Plot2_E18`, `Plot2_E_18` and `Plot2_3_18`.
     """
-    return [{**row, **(_stated(row) or _place_in_plot(row["plant_id"]))} for row in rows]
+    return [{**row, **place_of(row)} for row in rows]
+
+
+def place_of(row: Row) -> dict[str, Any]:
+    """Return `row` and `number` of a decision row (see `with_places`)."""
+    return _stated(row) or _place_in_plot(row["plant_id"])
 
 
 def _stated(row: Row) -> dict[str, Any] | None:
@@ -49,11 +54,35 @@ def walking_order(rows: Iterable[Row]) -> list[Row]:
     side of what they cover, again to and fro. Then come those of which only the id is known. Texts with digits are
     sorted by number: `2` before `10`. The order does not depend on that of `rows`.
     """
-    plots: defaultdict[str | None, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: natural_key(row["plant_id"])):
-        plots[row["plot"]].append(row)
+    given = [*rows]
+    return [given[i] for i in walk(given)]
+
+
+def walk(rows: Sequence[Row]) -> list[int]:
+    """Return the numbers of rows in walking order (see `walking_order`), with one row at a time in memory."""
+    plots: defaultdict[str | None, list[_Spot]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        spot = _Spot(i, row["plant_id"], row["row"], row["number"], row.get("easting"), row.get("northing"))
+        plots[row["plot"]].append(spot)
     names = sorted(plots, key=lambda name: (name is None, natural_key(name or "")))
-    return [row for name in names for row in _through_plot(plots[name])]
+    return [spot.i for name in names for spot in _through_plot(plots[name])]
+
+
+class _Spot(NamedTuple):
+    i: int
+    plant_id: str
+    row: str | None
+    number: int | None
+    easting: float | None
+    northing: float | None
+
+    @property
+    def is_numbered(self) -> bool:
+        return self.row is not None and self.number is not None
+
+    @property
+    def is_placed(self) -> bool:
+        return self.easting is not None and self.northing is not None
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
@@ -64,36 +93,35 @@ def natural_key(text: str) -> tuple[tuple[int, str], ...]:
     return (*((len(part) * (i % 2), part) for i, part in enumerate(numbers)), (0, text))
 
 
-def _through_plot(rows: Sequence[Row]) -> list[Row]:
-    numbered = [row for row in rows if row["row"] is not None and row["number"] is not None]
-    others = [row for row in rows if row["row"] is None or row["number"] is None]
-    placed = [row for row in others if _is_placed(row)]
-    return [*_by_rows(numbered), *_by_strips(placed), *(row for row in others if not _is_placed(row))]
-
-
-def _is_placed(row: Row) -> bool:
-    return row["easting"] is not None and row["northing"] is not None
-
-
-def _by_rows(rows: Sequence[Row]) -> list[Row]:
-    lines: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        lines[row["row"]].append(row)
+def _through_plot(spots: Iterable[_Spot]) -> list[_Spot]:
+    by_id = sorted(spots, key=lambda spot: natural_key(spot.plant_id))
+    others = [spot for spot in by_id if not spot.is_numbered]
     return [
-        row
-        for i, name in enumerate(sorted(lines, key=natural_key))
-        for row in sorted(lines[name], key=lambda row: row["number"], reverse=i % 2 == 1)
+        *_by_rows(spot for spot in by_id if spot.is_numbered),
+        *_by_strips([spot for spot in others if spot.is_placed]),
+        *(spot for spot in others if not spot.is_placed),
     ]
 
 
-def _by_strips(rows: Sequence[Row]) -> list[Row]:
-    if len(rows) < 2:
-        return list(rows)
-    metres = np.asarray([(row["easting"], row["northing"]) for row in rows], np.float64)
+def _by_rows(spots: Iterable[_Spot]) -> list[_Spot]:
+    lines: defaultdict[str, list[_Spot]] = defaultdict(list)
+    for spot in spots:
+        lines[spot.row or ""].append(spot)
+    return [
+        spot
+        for i, name in enumerate(sorted(lines, key=natural_key))
+        for spot in sorted(lines[name], key=lambda spot: spot.number or 0, reverse=i % 2 == 1)
+    ]
+
+
+def _by_strips(spots: Sequence[_Spot]) -> list[_Spot]:
+    if len(spots) < 2:
+        return list(spots)
+    metres = np.asarray([(spot.easting, spot.northing) for spot in spots], np.float64)
     metres -= metres.mean(axis=0)
     _, _, axes = np.linalg.svd(metres, full_matrices=False)
     axes *= np.sign(axes[[0, 1], np.abs(axes).argmax(axis=1)])[:, None]  # towards east or north, never back
     along, across = (metres @ axes.T).round(3).T  # millimetres, so that rounding errors cannot tear a row apart
     strip = (across - across.min()) // STRIP
     order = np.lexsort((np.where(strip % 2 == 0, along, -along), strip))
-    return [rows[i] for i in order]
+    return [spots[i] for i in order]

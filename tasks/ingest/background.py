@@ -9,7 +9,7 @@ the reason, which the page shows. The next run tries again, because an artefact 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
@@ -19,6 +19,7 @@ from prefect import task
 
 from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
+from tasks.ingest.listing import read_listing
 from tasks.sources import AnySource
 from tasks.sources.contract import UnreadableImage
 from tasks.sources.views import Photographed, View, frame_of, part_of
@@ -45,7 +46,7 @@ def encode_view(view: View, most_bytes: int = MOST_BYTES) -> bytes:
         picture = picture.reduce(2)
 
 
-def places_of(listed: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+def places_of(listed: Iterable[dict[str, Any]]) -> list[tuple[float, float]]:
     """Return easting and northing (m) of the plants that were cut out of an orthophoto and have a known position."""
     return [
         (entry["easting"], entry["northing"])
@@ -108,7 +109,7 @@ def keep_background(
     opened = Store(store)
     if opened.holds(background_recipe(crs, pixels, images).ref):
         return background_recipe(crs, pixels, images).ref
-    places = places_of(opened.open(images).read_json("listing.json")["images"])
+    places = places_of(read_listing(opened.open(images))["images"])
     picture, summary = b"", {}
     fault = ""
     if places and isinstance(source, Photographed):

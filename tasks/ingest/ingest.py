@@ -5,12 +5,12 @@
 - `ingest_images` writes the array `images` and the tables `observations` and `rejected` of a date.
 - `check_campaign` writes the table `plants` and refuses campaigns with too few images or plants.
 
-Memory: a shard of images (`IMAGES.shard`, 64), the listing and rows of one date, and one row per plant. Images that are
-read in another order than that of the listing wait on disk. For the survey see `tasks.ingest.survey`.
+Memory: a shard of images (`IMAGES.shard`, 64), one record per image of a date, and one row per plant. The listing of a
+date is read and written entry by entry. Images that are read in another order than that of the listing wait on disk.
+For the survey see `tasks.ingest.survey`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -24,16 +24,16 @@ from storage.arrays.zarr_files import create_array, write_block, write_group
 from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.errors import InputError
 from storage.records.checks import FoundClasses
-from storage.tables import OBSERVATIONS, PLANTS, REJECTED
-from storage.tables.parquet import rows_to_columns, write_table
+from storage.tables import PLANTS
+from storage.tables.parquet import is_by_plant, rows_to_columns, write_table
 from tasks.ingest.checks import Counts, check_counts, paper_comparison
-from tasks.ingest.listing import check_rejected, listing_recipe
+from tasks.ingest.listing import KeptImage, check_rejected, listing_recipe, read_entries, read_listing, write_listing
 from tasks.ingest.looks import describe_blank
 from tasks.ingest.ordering import Observation, in_listing_order
 from tasks.ingest.params import IngestParams
-from tasks.ingest.survey import Survey, source_image, survey
+from tasks.ingest.survey import Survey, survey
 from tasks.sources import AnySource
-from tasks.sources.contract import Source, UnreadableImage
+from tasks.sources.contract import Source, SourceImage, UnreadableImage
 from tasks.stage import always_run, cached_by, made_once, progress, write_json
 
 REVISION = 1
@@ -53,38 +53,39 @@ def prepare_image(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR), np.uint8)
 
 
-def read_observations(source: Source, entries: Sequence[dict[str, Any]], size: int) -> Iterator[Observation]:
+def read_observations(
+    source: Source, listed: Sequence[SourceImage], digests: Sequence[str], size: int
+) -> Iterator[Observation]:
     """Read and prepare every listed image, in the order in which the source reads them.
+
+    Parameters
+    ----------
+    digests : SHA-256 (hex) of the content of each image when it was listed.
 
     Raises
     ------
     InputError : a file has changed since it was listed.
     """
-    listed = [source_image(entry) for entry in entries]
     for position, found in source.read_images(listed):
-        entry = entries[position]
-        if source.fingerprint(listed[position]) != entry["sha256"]:
+        if source.fingerprint(listed[position]) != digests[position]:
             raise InputError(
-                f"{entry['path']} has changed since it was listed",
+                f"{listed[position].path} has changed since it was listed",
                 "A source's files must not change while a campaign runs",
                 "wait until all files are copied, then run again",
             )
-        yield prepare_observation(position, entry, found, size)
+        yield prepare_observation(position, found, size)
 
 
-def prepare_observation(
-    position: int, entry: dict[str, Any], found: NDArray[np.uint8] | UnreadableImage, size: int
-) -> Observation:
+def prepare_observation(position: int, found: NDArray[np.uint8] | UnreadableImage, size: int) -> Observation:
     """Prepare the pixels (h, w, 3) of a listed image, or state why it cannot be read."""
     if isinstance(found, UnreadableImage):
-        return Observation(position, entry, None, str(found))
+        return Observation(position, 0, 0, None, str(found))
     try:
         image = prepare_image(found, size)
     except UnreadableImage as error:
-        return Observation(position, entry, None, str(error))
+        return Observation(position, 0, 0, None, str(error))
     height, width = found.shape[:2]
-    flags = [*entry["flags"], *(["not_square"] if height != width else [])]
-    return Observation(position, {**entry, "height": height, "width": width, "flags": " ".join(flags)}, image, "")
+    return Observation(position, height, width, image, "")
 
 
 def counted(read: Iterable[Observation], advance: Callable[[int], None]) -> Iterator[Observation]:
@@ -95,37 +96,32 @@ def counted(read: Iterable[Observation], advance: Callable[[int], None]) -> Iter
 
 
 def write_images(
-    draft: Draft, source: Source, listing: dict[str, Any], size: int, advance: Callable[[int], None]
+    draft: Draft, source: Source, listing: Mapping[str, Any], size: int, advance: Callable[[int], None]
 ) -> None:
     """Fill a draft with the images and tables of one date, with one shard of images in memory at a time."""
-    rows: list[dict[str, Any]] = []
-    rejected = [*listing["left_out"]]
-    array = create_array(draft, IMAGES, (len(listing["images"]), size, size, 3))
+    listed, digests = read_entries(listing["images"])
+    array = create_array(draft, IMAGES, (len(listed), size, size, 3))
     shard, start = np.empty((IMAGES.shard or 1, size, size, 3), np.uint8), 0
-    read = counted(read_observations(source, listing["images"], size), advance)
-    for _, entry, image, problem in in_listing_order(read, draft.folder):
+    kept: list[KeptImage] = []
+    rejected: list[dict[str, str]] = []
+    read = counted(read_observations(source, listed, digests, size), advance)
+    for position, height, width, image, problem in in_listing_order(read, draft.folder):
         if image is None:
             reason = "blank" if problem.startswith("blank") else "unreadable"
-            rejected.append({**entry, "reason": reason, "detail": problem})
+            named = {"plant_id": listed[position].plant_id, "path": listed[position].path}
+            rejected.append({**named, "reason": reason, "detail": problem})
             continue
-        shard[len(rows) - start] = image
-        rows.append({**entry, "row": len(rows)})
-        if len(rows) - start == len(shard):
+        shard[len(kept) - start] = image
+        kept.append(KeptImage(position, height, width))
+        if len(kept) - start == len(shard):
             write_block(array, start, shard)
             draft.settle()
-            start = len(rows)
-    array.resize((len(rows), size, size, 3))
-    write_block(array, start, shard[: len(rows) - start])
-    write_group(draft, [row["plant_id"] for row in rows], {"date": listing["date"]})
-    write_table(draft, OBSERVATIONS, rows_to_columns(OBSERVATIONS, rows))
-    write_table(draft, REJECTED, rows_to_columns(REJECTED, rejected))
-    draft.write_json("listing.json", {**listing, "images": rows})
-    draft.summary = {
-        "date": listing["date"],
-        "classes": listing["classes"],
-        "n_images": len(rows),
-        "rejected": dict(Counter(entry["reason"] for entry in rejected)),
-    }
+            start = len(kept)
+    array.resize((len(kept), size, size, 3))
+    write_block(array, start, shard[: len(kept) - start])
+    plants = [listed[one.position].plant_id for one in kept]
+    write_group(draft, plants, {"date": listing["date"]})
+    write_listing(draft, listing, kept, rejected, is_by_plant(plants))
 
 
 def plant_rows(listings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -157,7 +153,7 @@ def _day_or_none(text: str | None) -> date | None:
 
 def read_listings(images: Sequence[Artifact]) -> Iterator[dict[str, Any]]:
     """Yield the listings of some dates' images, read one after another."""
-    return (artifact.read_json("listing.json") for artifact in images)
+    return (read_listing(artifact) for artifact in images)
 
 
 def survey_recipe(surveyed: Survey, listings: list[ArtifactRef]) -> Recipe:
@@ -212,10 +208,8 @@ def ingest_images(
     draft: Draft, store: Store, date: date, source: AnySource, params: IngestParams, listing: ArtifactRef
 ) -> None:
     """Copy a date's images into an array, and list unreadable images in the table `rejected`."""
-    content = store.open(listing).read_json("listing.json")
-    with (
-        progress(f"ingest {date}", len(content["images"]), "image") as advance,
-    ):
+    content = read_listing(store.open(listing))
+    with progress(f"ingest {date}", sum(1 for _ in content["images"]), "image") as advance:
         write_images(draft, source, content, params.image_size, advance)
 
 

@@ -1,13 +1,19 @@
-"""Name the listings of campaigns and single dates, and refuse listings with too many bad image files."""
+"""Name, read and write the listings of dates, and refuse listings with too many bad image files.
+
+The listing of a date is as long as the date has plants. It is read and written entry by entry, never held as JSON.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
-from storage.artifacts import Artifact, Recipe, content_digest
+from storage.artifacts import Artifact, Draft, Recipe, Streamed, content_digest
 from storage.errors import InputError
-from storage.tables import REJECTED
-from storage.tables.parquet import read_table
+from storage.tables import OBSERVATIONS, REJECTED
+from storage.tables.parquet import is_by_plant, read_table, write_rows
+from tasks.ingest.survey import source_image
+from tasks.sources.contract import SourceImage
 
 LISTING_REVISION = 1  # revision of listings, raised when an equal listing would mean something else
 N_NAMED = 10  # bad files that an error message names at most
@@ -22,6 +28,66 @@ BAD_FILE_REASONS = (
     "unreadable_raster",
     "outside_raster",
 )
+
+
+def read_listing(artifact: Artifact) -> dict[str, Any]:
+    """Read the listing of a date; its `images` and `left_out` are read anew at every pass, one after another."""
+    return artifact.read_json("listing.json", "images", "left_out")
+
+
+class KeptImage(NamedTuple):
+    """A listed image that was read: its position in the listing, and the size of its file's image in pixels."""
+
+    position: int
+    height: int
+    width: int
+
+
+def read_entries(entries: Iterable[dict[str, Any]]) -> tuple[list[SourceImage], list[str]]:
+    """Return the images of a listing and the SHA-256 (hex) of each, from entries that are read one after another."""
+    digests: list[str] = []
+    listed: list[SourceImage] = []
+    for entry in entries:
+        listed.append(source_image(entry))
+        digests.append(entry["sha256"])
+    return listed, digests
+
+
+def write_listing(
+    draft: Draft,
+    listing: Mapping[str, Any],
+    kept: Sequence[KeptImage],
+    rejected: Sequence[dict[str, str]],
+    by_plant: bool,
+) -> None:
+    """Write the listing of the images that were read, and the tables `observations` and `rejected`.
+
+    Parameters
+    ----------
+    kept : images that were read, in the order of the listing.
+    rejected : rows about the images that were not.
+    by_plant : whether the images that were read are in the order of the plants' ids (see `is_by_plant`).
+    """
+    rows = Streamed(lambda: accepted_rows(listing["images"], kept))
+    write_rows(draft, OBSERVATIONS, rows, by_plant)
+    gone = Streamed(lambda: chain(listing["left_out"], rejected))
+    write_rows(draft, REJECTED, gone, is_by_plant(row["plant_id"] for row in gone))
+    draft.write_json("listing.json", {**listing, "images": rows})
+    draft.summary = {
+        "date": listing["date"],
+        "classes": listing["classes"],
+        "n_images": len(kept),
+        "rejected": dict(Counter(entry["reason"] for entry in gone)),
+    }
+
+
+def accepted_rows(entries: Iterable[dict[str, Any]], kept: Iterable[KeptImage]) -> Iterator[dict[str, Any]]:
+    """Yield the entry of every image that was read, with its row in the array, its size, and its flags as one text."""
+    numbered = enumerate(entries)
+    for row, (position, height, width) in enumerate(kept):
+        entry = next(entry for number, entry in numbered if number == position)
+        flags = [*entry["flags"], *(["not_square"] if height != width else [])]
+        yield {**entry, "height": height, "width": width, "flags": " ".join(flags), "row": row}
 
 
 def listing_recipe(content: dict[str, Any]) -> Recipe:

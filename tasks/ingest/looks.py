@@ -69,7 +69,7 @@ def judge_looks(
         if fault is not None:
             judged.append(LeftOut(image.plant_id, image.acquired, image.path, *fault))
         else:
-            judged.append(image if look is None else replace(image, flags=image.flags + look.flags))
+            judged.append(replace(image, flags=image.flags + look.flags) if look is not None and look.flags else image)
     return judged
 
 

@@ -9,18 +9,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from prefect import task
 
-from storage.artifacts import ArtifactRef, Store
+from storage.artifacts import ArtifactRef, Store, Streamed
 from storage.errors import InputError
 from storage.records.acquisitions import DateFiles
 from storage.tables import PLANTS
 from storage.tables.rows import rows_of
 from tasks.ingest.completeness import Completeness, count_plants, standing_plants
 from tasks.ingest.date_files import own_files
-from tasks.ingest.listing import check_rejected, listing_recipe
+from tasks.ingest.listing import check_rejected, listing_recipe, read_listing
 from tasks.ingest.params import IngestParams
 from tasks.ingest.survey import LEFT_OUT_JSON, Survey, survey
 from tasks.sources import AnySource
@@ -56,10 +57,9 @@ class Acquired:
 
 def known_images(store: Store, images: list[ArtifactRef]) -> dict[str, KnownImage]:
     """Return the images of a campaign's own dates by their SHA-256 (hex)."""
-    listings: list[Listing] = [store.open(ref).read_json("listing.json") for ref in images]
     return {
         entry["sha256"]: KnownImage(entry["plant_id"], listing["date"])
-        for listing in listings
+        for listing in (read_listing(store.open(ref)) for ref in images)
         for entry in listing["images"]
     }
 
@@ -83,7 +83,7 @@ def take_classes(listing: Listing, classes: tuple[str, ...]) -> Listing:
 
 def leave_out_known(listing: Listing, known: Mapping[str, KnownImage]) -> Listing:
     """Leave out files that are byte-identical to images of the campaign's own dates, as a wrong folder was copied."""
-    kept = [entry for entry in listing["images"] if entry["sha256"] not in known]
+    kept = Streamed(lambda: (entry for entry in listing["images"] if entry["sha256"] not in known))
     gone: list[dict[str, Any]] = []
     for entry in listing["images"]:
         if (original := known.get(entry["sha256"])) is not None:
@@ -92,7 +92,7 @@ def leave_out_known(listing: Listing, known: Mapping[str, KnownImage]) -> Listin
                 entry["plant_id"], date.fromisoformat(listing["date"]), entry["path"], "duplicate", detail
             )
             gone.append(LEFT_OUT_JSON.dump_python(left_out, mode="json"))
-    return {**listing, "images": kept, "left_out": [*listing["left_out"], *gone]}
+    return {**listing, "images": kept, "left_out": Streamed(lambda: chain(listing["left_out"], gone))}
 
 
 def without_training(listing: Listing) -> Listing:
@@ -102,16 +102,18 @@ def without_training(listing: Listing) -> Listing:
     grower would get no reliability for these plants. The table `assignments` marks them by the campaign's own splits
     (`seen` = `train`).
     """
-    images = [{**entry, "split": "new"} if entry["split"] == "train" else entry for entry in listing["images"]]
+    listed = listing["images"]
+    images = Streamed(lambda: ({**one, "split": "new"} if one["split"] == "train" else one for one in listed))
     return {**listing, "images": images}
 
 
 def refuse_empty(listing: Listing) -> None:
     """Raise InputError if a date has no image to score."""
-    if listing["images"]:
+    if any(True for _ in listing["images"]):
         return
-    reasons = Counter(entry["reason"] for entry in listing["left_out"])
-    first = [f"{entry['path']}: {entry['reason']} {entry['detail']}" for entry in listing["left_out"][:1]]
+    left_out = [*listing["left_out"]]
+    reasons = Counter(entry["reason"] for entry in left_out)
+    first = [f"{entry['path']}: {entry['reason']} {entry['detail']}" for entry in left_out[:1]]
     raise InputError(
         f"No image to score on {listing['date']}; left out: "
         + (", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())) or "nothing")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,14 @@ class Observation(NamedTuple):
     Attributes
     ----------
     position : its position in the listing.
-    entry : its entry of the listing, with what reading has added.
+    height, width : size of the file's image in pixels; 0 if it cannot be read.
     image : pixels (size, size, 3); None if it cannot be read.
     problem : why it cannot be read; empty if it can.
     """
 
     position: int
-    entry: dict[str, Any]
+    height: int
+    width: int
     image: NDArray[np.uint8] | None
     problem: str
 

@@ -1,6 +1,6 @@
 """Survey a source: list every image of some acquisition dates with its label and checksum, as JSON values.
 
-Memory: one record per image of all dates, 0.6 kB each, and the JSON of one date.
+Memory: one record per image of all dates, 0.6 kB each.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from storage.artifacts import Streamed
 from storage.records.checks import FoundClasses
 from tasks.ingest.censoring import describe_censoring, describe_intervals
 from tasks.ingest.checked import label_checked
@@ -32,7 +33,7 @@ IMAGE_FIELDS = {field.name for field in dataclasses.fields(SourceImage)}
 class Listings(Mapping[date, dict[str, Any]]):
     """Images with label and checksum, and images left out, as JSON values per date.
 
-    The JSON of a date takes 2 kB per image. It is made at every access and not kept in memory.
+    The JSON of an image takes 2 kB. It is made at every pass over the images of a date, one after another.
 
     Attributes
     ----------
@@ -48,8 +49,8 @@ class Listings(Mapping[date, dict[str, Any]]):
         return {
             "date": day.isoformat(),
             "classes": list(self.classes),
-            "images": [{**image_json(image), "sha256": digest} for image, digest in self.images[day]],
-            "left_out": [LEFT_OUT_JSON.dump_python(one, mode="json") for one in self.left_out[day]],
+            "images": Streamed(lambda: ({**image_json(image), "sha256": one} for image, one in self.images[day])),
+            "left_out": Streamed(lambda: (LEFT_OUT_JSON.dump_python(one, mode="json") for one in self.left_out[day])),
         }
 
     def __iter__(self) -> Iterator[date]:

@@ -28,7 +28,7 @@ TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # copies of the weights in training,
 # in oneDNN's layout, and what the allocator keeps of making these.
 EXPLAINED_WEIGHTS = 16
 WINDOW_LAYERS = 0.8  # largest layers per hidden window for its changes in all layers; 0.73 was measured on a GPU
-LISTED_IN_MEMORY = 5000  # bytes per image of a listing as Python values
+LISTED_IN_MEMORY = 2500  # bytes per image while a date is listed; 1,250 were measured where a source reads one manifest
 MATRICES_AT_ONCE = 3  # matrices held for affinities or inner products: itself, a solver's copy, and a part or scale
 DENSE_MATRICES = 5  # matrices held where LAPACK finds all eigenvalues: also normalised, and what it overwrites
 LIBRARIES = 60_000_000  # bytes of the libraries and threads that clustering starts
@@ -90,12 +90,12 @@ def plan_memory(work: Workload) -> list[StageMemory]:
 def ingest_bytes(work: Workload, day: DateCounts) -> int:
     """Return bytes of ingest.
 
-    These are a shard of images twice, and the date's listing, as read and with the table's rows. Crops also need the
-    decoded blocks of orthophotos.
+    These are a shard of images twice, and a record of every image of the date. Crops also need the decoded blocks of
+    orthophotos.
     """
     blocks = CACHE_BYTES if day.n_crops else 0
     shard = 2 * (IMAGES.shard or 1) * work.image_bytes
-    return blocks + shard + day.n_images * (2 * LISTED_IN_MEMORY + row_in_memory(OBSERVATIONS.name))
+    return blocks + shard + day.n_images * LISTED_IN_MEMORY
 
 
 def train_bytes(work: Workload) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 `make bench-scale` runs it. It draws small campaigns of several sizes (see `scale_field`) and runs each stage's task
 functions in its own process on one core, so that the peak memory is that of the stage. It prints tables and writes
 `build/bench-scale.json`. The default sizes (1,000, 10,000 and 100,000) take half an hour on a quiet machine. The drawn
-campaigns stay in the folder.
+campaigns stay in the folder. What a task costs apart from its work is measured with tasks that do nothing.
 """
 
 import argparse
@@ -27,10 +27,8 @@ from tests.benchmarks.scale_stages import STAGES
 
 RESULT, FOLDER = Path("build/bench-scale.json"), Path("build/scale")
 SIZES = 1_000, 10_000, 100_000
-WORKERS = {
-    SIDE: 10_000,
-    PAPERS_SIDE: 2_000,
-}  # plant-dates by side of their images in pixels; each of three runs takes minutes
+# Plant-dates of both sides with which workers are compared, in pixels; each of three runs takes minutes.
+N_SMALL, N_LARGE = 10_000, 2_000
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 NOT_MEASURED = "classify"  # stage that is run but not measured
 
@@ -97,6 +95,15 @@ def compare_workers(field: Field, weights: str) -> dict[str, Any]:
     }
 
 
+def measure_overhead(console: Console) -> list[dict[str, Any]]:
+    """Measure what a task costs with two threads and with two processes of Dask (see `scale_overhead`)."""
+    found = [run_module("tests.benchmarks.scale_overhead", runner) for runner in ("threads", "dask")]
+    for one in found:
+        told = ", ".join(f"{name} {value:.1f}" for name, value in one.items() if name != "runner")
+        console.print(f"a task that does nothing, with {one['runner']}: {told}", highlight=False)
+    return found
+
+
 def show(stages: Sequence[dict[str, Any]], console: Console) -> None:
     """Print the table of all stages."""
     table = Table(title=f"{processor()}; one thread a stage")
@@ -136,7 +143,19 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dates", type=int, default=N_DATES, help="Number of acquisition dates of each campaign")
     parser.add_argument(
-        "--workers", action=argparse.BooleanOptionalAction, default=True, help="Compare two workers with one"
+        "--stages", action=argparse.BooleanOptionalAction, default=True, help="Measure how every stage grows"
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=N_LARGE,
+        help=f"Number of images of {PAPERS_SIDE} pixels with which workers are compared; 7,000 are ten minutes of work",
+    )
+    parser.add_argument(
+        "--workers",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="Compare two workers with one, and measure what a task costs",
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="Folder in which campaigns are drawn and analysed")
     parser.add_argument("--result", type=Path, default=RESULT, help="JSON file for the results")
@@ -153,12 +172,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = trained_weights(fields[0])
     result: dict[str, Any] = {"machine": machine_json(), "campaigns": {**composition(), "dates": options.dates}}
     options.result.parent.mkdir(parents=True, exist_ok=True)
-    measured = measure_stages(fields, weights, console)
-    result["stages"] = [as_json(stage, rows) for stage, rows in measured.items()]
-    options.result.write_text(json.dumps(result, indent=1))
-    show(result["stages"], console)
+    if options.stages:
+        measured = measure_stages(fields, weights, console)
+        result["stages"] = [as_json(stage, rows) for stage, rows in measured.items()]
+        options.result.write_text(json.dumps(result, indent=1))
+        show(result["stages"], console)
+    if options.workers:
+        result["overhead"] = measure_overhead(console)
     result["workers"] = list[dict[str, Any]]()
-    for side, n in WORKERS.items() if options.workers else ():
+    for side, n in ((SIDE, N_SMALL), (PAPERS_SIDE, options.images)) if options.workers else ():
         field = Field(options.folder / f"workers-{side}", n, options.dates, side)
         draw_field(field)
         result["workers"].append(found := compare_workers(field, weights))

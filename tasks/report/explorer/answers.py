@@ -7,6 +7,7 @@ from typing import Any
 from storage.tables import ASSIGNMENTS, DECIDED
 from storage.tables.rows import Row, iter_rows
 from tasks.export.decisions import decision_rows
+from tasks.ingest.listing import read_listing
 from tasks.report.explorer.chosen import Day, Explained
 
 ASSIGNED = ("plant_id", "cluster", "novelty", "is_flat_map")  # columns that are read of the assignments
@@ -33,10 +34,8 @@ def read_answers(
     found = {method: Answers([{}] * len(images), [{}] * len(images)) for method in methods}
     for number, day in enumerate(days):
         where = {images.plants[i]: i for i in range(len(images)) if images.day[i] == number}
-        listed = [
-            one for one in day.artifacts[f"images {day.date}"].read_json("listing.json")["images"]
-            if one["plant_id"] in where
-        ]  # fmt: skip
+        listing = read_listing(day.artifacts[f"images {day.date}"])
+        listed = [one for one in listing["images"] if one["plant_id"] in where]
         for method, answers in found.items():
             decided = day.artifacts[f"decided {method} {day.date}"]
             rows = [row for row in iter_rows(decided, DECIDED) if row["plant_id"] in where]

@@ -1,6 +1,6 @@
 """Read what the report shows of each date, from the artefacts of the campaign's own dates and of scored ones."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from storage.artifacts import Artifact
 from storage.tables import DECIDED, DRIFT, OBSERVATIONS, READY_COUNTS, REJECTED
 from storage.tables.parquet import iter_table
-from storage.tables.rows import Row, days_of, rows_of
+from storage.tables.rows import Row, days_of, iter_rows, rows_of
 from tasks.decide.audit_plants import audit_plants, audit_seed
 from tasks.decide.decisions import stated_place
 from tasks.export.decisions import decision_rows
 from tasks.export.walking import with_places
 from tasks.ingest.completeness import Completeness, read_completeness
+from tasks.ingest.listing import read_listing
 from tasks.report.field.checked import of_date
 from tasks.report.field.summary import FieldDay
 
@@ -62,12 +63,13 @@ def read_day(
     """Read one date by one saliency method."""
     images = artifacts[f"images {day}"]
     artifact = artifacts[f"decided {method} {day}"]
-    decided, listing = rows_of(artifact, DECIDED), images.read_json("listing.json")["images"]
+    listing = read_listing(images)["images"]
+    rows = rows_in_plots(decision_rows(listing, iter_rows(artifact, DECIDED), classes), listing)
     return FieldDay(
         date=day,
         is_scored=is_scored,
-        rows=rows_in_plots(decision_rows(listing, decided, classes), listing),
-        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(decided),
+        rows=rows,
+        n_unanswered=sum(len(part["row"]) for part in iter_table(images, OBSERVATIONS, ("row",))) - len(rows),
         rejected=rows_of(images, REJECTED),
         drift=rows_of(artifacts[f"drift {method} {day}"], DRIFT),
         counts=rows_of(artifact, READY_COUNTS),
@@ -88,10 +90,11 @@ def with_extra_checks(day: FieldDay, campaign: str, share: float) -> FieldDay:
     return replace(day, rows=[{**row, "is_audit": row["plant_id"] in drawn} for row in day.rows])
 
 
-def rows_in_plots(rows: Sequence[Row], listing: Sequence[Row]) -> list[dict[str, Any]]:
+def rows_in_plots(rows: Iterable[Row], listing: Iterable[Row]) -> list[dict[str, Any]]:
     """Add `row` and `number` to decision rows: as the date's listing states them, else as the id names them."""
-    stated = {entry["plant_id"]: stated_place(entry) for entry in listing}
-    places = [stated.get(row["plant_id"], {}) for row in rows]
+    stated = {entry["plant_id"]: stated_place(entry) for entry in listing if stated_place(entry)}
     return with_places(
-        {**row, "row": place.get("row"), "number": place.get("number")} for row, place in zip(rows, places, strict=True)
+        {**row, "row": place.get("row"), "number": place.get("number")}
+        for row in rows
+        for place in [stated.get(row["plant_id"], {})]
     )

@@ -14,6 +14,7 @@ from storage.artifacts import ArtifactRef, Recipe, Store
 from storage.errors import InputError
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.exports import publish_decisions, published_name
+from storage.tables.rows import ColumnRows
 from storage.verify import verify_store
 from tasks.export.params import ExportParams
 from tasks.export.rows import export_rows
@@ -37,7 +38,8 @@ def made(store: Store, plant: str, easting: float | None = 1.0) -> ArtifactRef:
     """Write an artefact with the decision about one plant."""
     recipe = Recipe("decisions", 1, {"plant": plant, "easting": easting})
     with store.create(recipe) as draft:
-        write_decisions(draft, [decision(plant, easting, 2.0)], (), origin(), "point", LOOKS, FORM)
+        rows = ColumnRows.of([decision(plant, easting, 2.0)])
+        write_decisions(draft, rows, (), origin(), "point", LOOKS, FORM)
     return recipe.ref
 
 

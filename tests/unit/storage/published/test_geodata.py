@@ -24,9 +24,10 @@ from rasterio.warp import transform
 from storage.artifacts import Artifact, Recipe, Store
 from storage.published.decisions import DECISIONS, write_decisions
 from storage.published.forms import Form
-from storage.published.geodata import harmless, to_csv
+from storage.published.geodata import csv_parts, harmless
 from storage.published.origin import Origin
 from storage.published.styles import Look
+from storage.tables.rows import ColumnRows
 from tests.support.local_stores import local
 
 CRS = "EPSG:25832"
@@ -90,7 +91,7 @@ def written(
 ) -> Artifact:
     store, recipe = Store(folder), Recipe("decisions", 1, {"crs": crs, "n": len(rows), "decimal": decimal})
     with store.create(recipe) as draft:
-        write_decisions(draft, rows, plots, origin(crs), decimal, LOOKS, FORM)
+        write_decisions(draft, ColumnRows.of(rows), plots, origin(crs), decimal, LOOKS, FORM)
     return store.open(recipe.ref)
 
 
@@ -225,7 +226,7 @@ def test_lines_of_a_csv_end_as_spreadsheets_expect(artifact: Artifact) -> None:
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "＝", "'"])
 def test_no_text_is_run_as_a_formula(first: str) -> None:
     table = pa.table({"plant_id": [f'{first}HYPERLINK("http://x")'], "n": [-1]})
-    _, _, rest = to_csv(table, "point").decode().partition("\r\n")
+    _, _, rest = b"".join(csv_parts([table], "point")).decode().partition("\r\n")
     ((plant, number),) = csv.reader([rest])
     assert plant.startswith("'") and number == "-1"
 
@@ -235,7 +236,9 @@ def test_no_text_is_run_as_a_formula(first: str) -> None:
 )
 def test_ids_that_look_like_numbers_stay_text(text: str) -> None:
     assert harmless(text) == f"'{text}"
-    assert pd.read_csv(io.BytesIO(to_csv(pa.table({"plant_id": [text]}), "point")))["plant_id"].tolist() == [f"'{text}"]
+    assert pd.read_csv(io.BytesIO(b"".join(csv_parts([pa.table({"plant_id": [text]})], "point"))))[
+        "plant_id"
+    ].tolist() == [f"'{text}"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Test decisions: the tables' results in a grower's words."""
 
+import tracemalloc
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.published.decisions import DECISIONS
+from storage.tables.rows import Row
 from tasks.decide.decisions import decisions_of
 from tasks.export.decisions import check_first, decision_rows
 from tasks.export.rows import FIT, STATED, export_rows
@@ -35,7 +37,7 @@ def decided(plant_id: str, predicted: int, answer: int, **changes: Any) -> dict[
     }
 
 
-def only(row: dict[str, Any], classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
+def only(row: dict[str, Any], classes: tuple[str, ...] = CLASSES) -> Row:
     (found,) = decision_rows(PLANTS, [row], classes)
     return found
 
@@ -117,3 +119,16 @@ def test_whoever_is_checked_first_is_most_often_wrong(reliabilities: list[float]
     assert chances == sorted(chances, reverse=True)
     assert sorted(row["plant_id"] for row in ordered) == sorted(row["plant_id"] for row in rows)
     assert check_first(rows[::-1]) == ordered
+
+
+def test_a_row_takes_little_memory() -> None:
+    """A dictionary of these columns takes 1.5 kB; a date may have a million rows."""
+    n = 2000
+    plants = [{"plant_id": f"Plot{i % 7}_E{i}", "easting": i + 0.5, "northing": i - 0.5} for i in range(n)]
+    marks = dict.fromkeys(FIT, "-")
+    rows = ({**decided(f"Plot{i % 7}_E{i}", 0, 1), **marks, "answer_reliability": i / n} for i in range(n))
+    tracemalloc.start()
+    found = export_rows("field2", date(2024, 5, 1), plants, rows, CLASSES, 0.05)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(found) == n and held < 600 * n

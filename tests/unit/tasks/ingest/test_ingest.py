@@ -24,7 +24,7 @@ from storage.tables import OBSERVATIONS, REJECTED
 from storage.tables.names import SPLITS
 from storage.tables.parquet import read_table
 from tasks.ingest.ingest import images_recipe, plant_rows, prepare_image, read_observations, write_images
-from tasks.ingest.listing import listing_recipe
+from tasks.ingest.listing import KeptImage, accepted_rows, listing_recipe, read_entries
 from tasks.ingest.survey import IngestParams, image_json, source_image, survey
 from tasks.sources.contract import (
     FileLook,
@@ -83,7 +83,8 @@ SOURCE_IMAGES = st.builds(
 
 
 def listings_of(source: Source, dates: Sequence[date], params: IngestParams) -> dict[date, dict[str, Any]]:
-    return dict(survey(source, dates, params).listings)
+    found = survey(source, dates, params).listings
+    return {day: one | {name: list(one[name]) for name in ("images", "left_out")} for day, one in found.items()}
 
 
 def noise(seed: int, height: int = 32, width: int = 32) -> NDArray[np.uint8]:
@@ -267,9 +268,10 @@ class TestPrepareImage:
 class TestReadObservations:
     def test_rows_and_reasons(self, spoiled: FolderSource) -> None:
         entries = listings_of(spoiled, [DAY], PARAMS)[DAY]["images"]
-        found = list(read_observations(spoiled, entries, 32))
-        assert [row["path"] for _, row, _, _ in found] == [entry["path"] for entry in entries]
-        problems = {row["path"]: problem for _, row, image, problem in found if image is None}
+        found = list(read_observations(spoiled, *read_entries(entries), 32))
+        paths = [entry["path"] for entry in entries]
+        assert [one.position for one in found] == list(range(len(entries)))
+        problems = {paths[one.position]: one.problem for one in found if one.image is None}
         assert set(problems) == {
             "train/unripe/grey.png",
             "val/unripe/cut.jpg",
@@ -278,17 +280,16 @@ class TestReadObservations:
         }
         assert problems["train/unripe/grey.png"].startswith("blank")
         assert all(Path(path).name in problem for path, problem in problems.items() if "grey" not in path)
-        sizes = {
-            row["path"]: (row["height"], row["width"], row["flags"]) for _, row, image, _ in found if image is not None
-        }
-        assert sizes["train/ready/wide.png"] == (32, 48, "not_square")
-        assert sizes["val/unripe/b.png"] == (64, 64, "") and len(sizes) == 7
+        kept = [KeptImage(one.position, one.height, one.width) for one in found if one.image is not None]
+        rows = {row["path"]: (row["height"], row["width"], row["flags"]) for row in accepted_rows(entries, kept)}
+        assert rows["train/ready/wide.png"] == (32, 48, "not_square")
+        assert rows["val/unripe/b.png"] == (64, 64, "") and len(rows) == 7
 
     def test_a_file_that_changed_since_it_was_listed(self, spoiled: FolderSource) -> None:
         entries = listings_of(spoiled, [DAY], PARAMS)[DAY]["images"]
         save(Path(spoiled.root) / entries[0]["path"], noise(99))
         with pytest.raises(InputError, match=f"{entries[0]['path']} has changed since it was listed"):
-            list(read_observations(spoiled, entries, 32))
+            list(read_observations(spoiled, *read_entries(entries), 32))
 
 
 class TestWriteImages:

@@ -49,7 +49,8 @@ def claim_png(path: Path, width: int, height: int) -> None:
 
 
 def listing_of(root: Path, params: IngestParams = PARAMS) -> dict[str, Any]:
-    return survey(FolderSource(root=str(root)), [DAY], params).listings[DAY]
+    found = survey(FolderSource(root=str(root)), [DAY], params).listings[DAY]
+    return found | {name: list(found[name]) for name in ("images", "left_out")}
 
 
 def left_out(listing: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ def read(order: Sequence[int], unreadable: frozenset[int] = frozenset()) -> Iter
     """Yield images of one colour, the colour being the position."""
     for position in order:
         image = None if position in unreadable else np.full((4, 4, 3), position, np.uint8)
-        yield Observation(position, {"plant_id": f"p{position}"}, image, "cut" if image is None else "")
+        yield Observation(position, 10 * position, 7, image, "cut" if image is None else "")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_any_order_becomes_that_of_the_listing(folder: Path, order: list[int], u
     found = list(in_listing_order(read(order, unreadable), folder))
     assert [one.position for one in found] == list(range(12))
     for one, expected in zip(found, read(range(12), unreadable), strict=True):
-        assert (one.entry, one.problem) == (expected.entry, expected.problem)
+        assert (one.height, one.width, one.problem) == (expected.height, expected.width, expected.problem)
         np.testing.assert_equal(one.image, expected.image)
     assert list(folder.iterdir()) == []
 

@@ -81,7 +81,7 @@ class TestCensoredDates:
     def test_a_date_that_is_only_scored_keeps_its_images(self) -> None:
         found = survey(listed(CENSORED), [LATER], PARAMS, is_scored=True).listings[LATER]
         assert {e["plant_id"]: e["label"] for e in found["images"]} == {"cut": None, "open": None, "stated": 0}
-        assert found["left_out"] == []
+        assert [*found["left_out"]] == []
 
 
 class TestMatching:

@@ -11,6 +11,7 @@ import shapely
 
 from tasks.ingest.ingest import read_observations
 from tasks.ingest.labels import label_observations
+from tasks.ingest.listing import read_entries
 from tasks.ingest.params import IngestParams
 from tasks.ingest.survey import survey
 from tasks.sources.contract import Harvest, Source
@@ -184,11 +185,11 @@ def test_a_season_is_the_same_as_in_the_layout_of_the_release(tmp_path: Path) ->
         fields = ("split", "label", "harvest", "easting", "northing")
         for name, one in listed.items():
             assert [getattr(one, field) for field in fields] == [getattr(expected[name], field) for field in fields]
-        entries = found.listings[day]["images"]
-        for _, entry, pixels, problem in read_observations(source, entries, 32):
-            assert problem == "" and pixels is not None
-            if (entry["plant_id"], day) not in written.flagged:
-                seen = season.observation(entry["plant_id"], day)
-                np.testing.assert_array_equal(pixels, season.image(seen))
+        images, digests = read_entries(found.listings[day]["images"])
+        for one in read_observations(source, images, digests, 32):
+            assert one.problem == "" and one.image is not None
+            plant = images[one.position].plant_id
+            if (plant, day) not in written.flagged:
+                np.testing.assert_array_equal(one.image, season.image(season.observation(plant, day)))
                 n_read += 1
     assert n_read > 20
