@@ -58,7 +58,9 @@ def test_answers_are_the_classifiers(architecture: str, packed: bool) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.model.state_dict().items())
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "efficientnet_b0"])
+@pytest.mark.parametrize(
+    "architecture", ["mobilenet_v3_small", pytest.param("efficientnet_b0", marks=pytest.mark.slow)]
+)
 def test_mobile_networks_take_the_same_way(architecture: str) -> None:
     classifier, inputs = classifier_of(architecture), noise(2)
     assert isinstance(fast_model(classifier, RUNTIME), GraphModule)

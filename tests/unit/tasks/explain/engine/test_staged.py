@@ -1,5 +1,7 @@
 """Models in two parts give the answers of the whole, and are cut where little is passed on."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from tests.unit.tasks.explain.engine.test_forward import RUNTIME, classifier_of,
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@cache
 def packed(architecture: str, keep: str | None = None) -> GraphModule:
     model = fast_model(classifier_of(architecture), RUNTIME, keep=keep)
     assert isinstance(model, GraphModule)
