@@ -15,9 +15,10 @@ from torch import nn
 
 from storage.errors import InputError
 from tasks.batches import batches
-from tasks.classify.model import Classifier, check_logits, pass_size
+from tasks.classify.model import Classifier, check_logits
 from tasks.explain.checks import check_inputs
-from tasks.explain.engine.forward import autocast, fast_model
+from tasks.explain.engine.forward import autocast, fast_model, images_a_pass, ready_model
+from tasks.explain.engine.tracing import kept_name
 from tasks.explain.params import GradcamParams
 from tasks.parameters import Runtime
 
@@ -31,6 +32,7 @@ class GradCam:
     def __init__(self, classifier: Classifier, params: GradcamParams, runtime: Runtime) -> None:
         self.classifier, self.params, self.runtime = classifier, params, runtime
         self.models: dict[str, nn.Module] = {}  # fast models by explained layer
+        self.last: dict[tuple[int, ...], str] = {}  # last convolutional stages by image size
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
         """Compute maps at the resolution of the explained layer.
@@ -53,18 +55,26 @@ class GradCam:
         check_inputs(self.classifier, images, explained)
         if not len(images):
             return np.zeros((0, 0, 0), np.float32)
-        layer = self.params.layer or last_convolutional_stage(self.classifier, images[:1])
+        layer = self.params.layer or self._last_stage(images)
         check_layer(self.classifier.model, layer)
         if layer not in self.models:
-            self.models[layer] = fast_model(self.classifier, self.runtime, keep=layer)
-        size = pass_size(self.classifier.device.type, images.shape[2:], self.runtime.batch_size)
+            model = fast_model(self.classifier, self.runtime, keep=layer)
+            self.models[layer] = ready_model(model, self.classifier, self.classifier.normalised(images[:1]))
+        size = images_a_pass(self.models[layer], self.classifier, images.shape[2:], self.runtime.batch_size)
         parts = [self._maps(layer, images[part], explained[part]) for part in batches(len(images), size)]
         return torch.cat(parts).cpu().numpy()
 
+    def _last_stage(self, images: NDArray[np.float32]) -> str:
+        size = images.shape[2:]
+        if size not in self.last:  # finding it takes a pass
+            self.last[size] = last_convolutional_stage(self.classifier, images[:1])
+        return self.last[size]
+
     def _maps(self, layer: str, images: NDArray[np.float32], explained: NDArray[np.integer]) -> torch.Tensor:
         inputs = self.classifier.normalised(images).contiguous(memory_format=torch.channels_last)
-        with recorded_output(self.models[layer], layer) as recorded, autocast(self.classifier, self.runtime):
-            logits = self.models[layer](inputs)
+        model = self.models[layer]
+        with recorded_output(model, kept_name(model, layer)) as recorded, autocast(self.classifier, self.runtime):
+            logits = model(inputs)
             check_logits(logits, len(images), len(self.classifier.classes))
             classes = torch.as_tensor(np.asarray(explained, np.int64), device=logits.device)
             score = logits.gather(1, classes[:, None]).sum()  # images are independent, so one backward serves all

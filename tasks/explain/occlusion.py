@@ -112,7 +112,7 @@ class Occlusion:
         self.classifier, self.params, self.batch = classifier, params, runtime.batch_size
         self.network = take_apart(classifier.model) if runtime.saliency_precision == "float32" else None
         # Where the loop is the reference of the incremental engine, it uses torch's own convolutions.
-        self.forward = fast_forward(classifier, runtime, tiled=self.network is None)
+        self.forward = fast_forward(classifier, runtime, packed=self.network is None)
         self.checked: set[torch.Size] = set()
 
     def __call__(self, images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:

@@ -8,11 +8,9 @@ import warnings
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from tests.benchmarks import clusters, commands, gpu, saliency, store, tables
-from tests.benchmarks.measure import Row, use_one_core
+from tests.benchmarks import clusters, commands, gpu, passes, saliency, store, tables
+from tests.benchmarks.measure import Row, show, use_one_core
 
 RESULT = Path("build/bench.json")
 
@@ -26,6 +24,7 @@ def main() -> None:
     benchmarks = [
         commands.command_rows,
         commands.cached_rows,
+        passes.pass_rows,
         saliency.gradcam_rows,
         store.store_rows,
         tables.table_rows,
@@ -37,17 +36,6 @@ def main() -> None:
         rows += benchmark()
         RESULT.write_text(json.dumps([row.as_json() for row in rows], indent=1))
         show(rows)
-
-
-def show(rows: list[Row]) -> None:
-    """Print all rows as a table."""
-    table = Table(title=rows[0].machine)
-    for name in ("what", "ours, s", "peer", "peer, s", "ratio", "difference / range"):
-        table.add_column(name, justify="left" if name in ("what", "peer") else "right")
-    for row in rows:
-        difference = "" if row.max_difference is None else f"{row.max_difference:.1e}"
-        table.add_row(row.name, f"{row.ours_s:.2f}", row.peer, f"{row.peer_s:.2f}", f"{row.ratio:.2f}", difference)
-    Console().print(table)
 
 
 if __name__ == "__main__":

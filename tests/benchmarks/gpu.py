@@ -26,7 +26,7 @@ def gpu_rows() -> list[Row]:
     image, corners = model.normalised(images(1)), window_corners(SIZE, SIZE, params).flatten(0, 1).cuda()
     network = take_apart(model.model)
     assert network is not None
-    forwards = {batch: fast_forward(model, Runtime(batch_size=batch), tiled=False) for batch in (128, 512)}
+    forwards = {batch: fast_forward(model, Runtime(batch_size=batch), packed=False) for batch in (128, 512)}
 
     def finished(logits: torch.Tensor) -> NDArray[np.float32]:
         return logits.cpu().numpy()  # waits for the device

@@ -1,4 +1,4 @@
-"""Time benchmarks, and hold their results as rows."""
+"""Time benchmarks, hold their results as rows and print them."""
 
 import os
 import platform
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,17 @@ class Row:
 def compare(name: str, ours: float, peer: str, peers: float, difference: float | None = None, device: str = "") -> Row:
     """Make a row from two times in seconds."""
     return Row(name, ours, peer, peers, peers / ours, difference, device or machine())
+
+
+def show(rows: list[Row]) -> None:
+    """Print all rows as a table."""
+    table = Table(title=rows[0].machine)
+    for name in ("what", "ours, s", "peer", "peer, s", "ratio", "difference / range"):
+        table.add_column(name, justify="left" if name in ("what", "peer") else "right")
+    for row in rows:
+        difference = "" if row.max_difference is None else f"{row.max_difference:.1e}"
+        table.add_row(row.name, f"{row.ours_s:.2f}", row.peer, f"{row.peer_s:.2f}", f"{row.ratio:.2f}", difference)
+    Console().print(table)
 
 
 def machine() -> str:

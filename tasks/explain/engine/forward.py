@@ -1,33 +1,37 @@
 """Speed up forward passes for saliency methods that run the classifier thousands of times per image.
 
 Batch normalisation is folded into the convolutions. Tensors are laid out channels last, which oneDNN and cuDNN prefer.
-On a CPU, 3x3 convolutions with many channels run as Winograd tiles. All three change numbers only by float rounding.
+On a CPU, convolutions are packed and joined with what follows them. They run as Winograd tiles where this processor
+gains by it, and late layers take more images at once than early ones. All of it changes numbers only by float rounding,
+which is checked at the first pass.
 """
 
 import copy
-import threading
-from collections import Counter
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import nn
-from torch.fx.proxy import TraceError
+from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.classify.model import Classifier, check_logits, pass_size
-from tasks.explain.engine.winograd import with_winograd
+from tasks.explain.engine.joined import packed_model
+from tasks.explain.engine.staged import LATE_PASSES, StagedModel, staged
+from tasks.explain.engine.tracing import folding_pairs
 from tasks.parameters import Runtime
 
+TOLERANCE = 1e-4  # largest difference of a packed model's logits from the classifier's, as a share of 1 + |logit|
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised inputs (n, 3, h, w) -> logits (n, n_classes) float32
 
 
-def fast_model(classifier: Classifier, runtime: Runtime, tiled: bool = True, keep: str | None = None) -> nn.Module:
-    """Copy the classifier's model for many forward passes, with the same modules under the same names.
+def fast_model(classifier: Classifier, runtime: Runtime, packed: bool = True, keep: str | None = None) -> nn.Module:
+    """Copy the classifier's model for many forward passes.
 
-    With `tiled` false, the convolutions are torch's own, as an independent reference. The layer `keep` keeps its
-    output: a normalisation that follows it is not folded into it.
+    With `packed` false, the convolutions are torch's own, as an independent reference. The layer `keep` keeps its
+    output: a normalisation that follows it is not folded into it. A packed model has that output in another module (see
+    `kept_name`), every other model in the layer itself.
     """
     if isinstance(classifier.model, torch.export.UnflattenedModule):
         return classifier.model  # an exported program can be neither copied nor changed
@@ -36,55 +40,45 @@ def fast_model(classifier: Classifier, runtime: Runtime, tiled: bool = True, kee
         if keep is None or not (_is_within(convolution, keep) and not _is_within(norm, keep)):
             _replace(model, convolution, fuse_conv_bn_eval(*map(model.get_submodule, (convolution, norm))))  # type: ignore[type-var]
             _replace(model, norm, nn.Identity())
-    if tiled and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
-        model = with_winograd(model)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if packed and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
+        return packed_model(model, keep) if torch.backends.mkldnn.is_available() else model
+    return model
 
 
-TRACING = threading.Lock()  # allows one trace at a time, because the tracer keeps its patches in a global
+def ready_model(model: nn.Module, classifier: Classifier, inputs: torch.Tensor) -> nn.Module:
+    """Stage and check a packed model by one of some inputs (n, 3, h, w), of the size that it will be used for.
 
-
-class ThreadTracer(torch.fx.Tracer):
-    """Tracer that records only the calls of its own thread.
-
-    Tracing replaces `nn.Module.__call__` for the whole process. Without this class, a model that another task runs at
-    that moment fails with `module is not installed as a submodule`.
+    If its logits are not the classifier's, the classifier's own model is returned, with a warning that passes take
+    longer. Models that are not packed are returned as they are.
     """
+    if not isinstance(model, GraphModule) or not len(inputs):
+        return model
+    one = inputs[:1].contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = classifier.model(one)
+        check_logits(expected, 1, len(classifier.classes))
+        try:
+            ready = staged(model, one)
+            found = ready(one)
+            difference = float((found - expected).abs().max())
+        except RuntimeError as error:  # a sum that oneDNN refuses
+            ready, found, difference = classifier.model, error, float("inf")
+    if difference <= TOLERANCE * (1 + float(expected.abs().max())):
+        return ready
+    warnings.warn(
+        f"the fast forward pass differs from the classifier's own: {found} instead of {expected}. The classifier's own"
+        " is used: the maps are right, but take up to twice as long",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return classifier.model
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
 
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Record a call of the tracing thread, and run calls of other threads unchanged."""
-        if threading.get_ident() != self.thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-
-def folding_pairs(model: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of convolutions, each with that of the batch normalisation that alone uses its output.
-
-    The list is empty if the model cannot be traced, because its control flow depends on values.
-    """
-    tracer = ThreadTracer()
-    try:
-        with TRACING:
-            graph = tracer.trace(model)
-    except (TraceError, TypeError, AttributeError, NotImplementedError):
-        return []
-    finally:
-        # Tracer and proxies refer to each other. With the model in that cycle, it would stay in memory until Python's
-        # next full collection. A process that explains task after task would hold several models, 400 MB each.
-        vars(tracer).pop("root", None)
-    modules, pairs = dict(model.named_modules()), list[tuple[str, str]]()
-    for node in graph.nodes:
-        if node.op == "call_module" and type(modules[node.target]) is nn.BatchNorm2d:
-            source = node.args[0]
-            if source.op == "call_module" and type(modules[source.target]) is nn.Conv2d and len(source.users) == 1:
-                pairs.append((source.target, node.target))
-    called = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    return [pair for pair in pairs if all(called[name] == 1 for name in pair)]
+def images_a_pass(model: nn.Module, classifier: Classifier, shape: Sequence[int], batch_size: int) -> int:
+    """Return the number of images (h, w) of a pass of a model: `batch_size`, on a CPU limited as in other passes."""
+    size = pass_size(classifier.device.type, shape, batch_size)
+    return min(batch_size, LATE_PASSES * size) if isinstance(model, StagedModel) else size
 
 
 def _is_within(name: str, layer: str) -> bool:
@@ -96,12 +90,15 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), own, module)
 
 
-def fast_forward(classifier: Classifier, runtime: Runtime, tiled: bool = True) -> Forward:
+def fast_forward(classifier: Classifier, runtime: Runtime, packed: bool = True) -> Forward:
     """Return a function of normalised inputs that gives the classifier's logits, without gradients, by `fast_model`."""
-    model = fast_model(classifier, runtime, tiled)
+    model, is_ready = fast_model(classifier, runtime, packed), False
 
     def logits(inputs: torch.Tensor) -> torch.Tensor:
-        size = pass_size(classifier.device.type, inputs.shape[2:], runtime.batch_size)
+        nonlocal model, is_ready
+        if not is_ready:
+            model, is_ready = ready_model(model, classifier, inputs), len(inputs) > 0
+        size = images_a_pass(model, classifier, inputs.shape[2:], runtime.batch_size)
         with torch.inference_mode(), autocast(classifier, runtime):
             out = torch.cat([model(part.contiguous(memory_format=torch.channels_last)) for part in inputs.split(size)])
         check_logits(out, len(inputs), len(classifier.classes))

@@ -97,26 +97,22 @@ def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, ou
     torch.bmm(back.expand(TILE, TILE, SEEN), half.view(TILE, SEEN, -1), out=out.view(TILE, TILE, -1))
 
 
-class WinogradConvolution(nn.Module):
-    """3x3 convolution of stride 1 over whole activations, as a replacement of `nn.Conv2d`."""
+class WinogradConvolution:
+    """3x3 convolution of stride 1 over whole activations, which one thread at a time may run; it has no gradient."""
 
     def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
-        super().__init__()
-        self.scratch, self.plain, bias = scratch, convolution, convolution.bias
-        zeros = convolution.weight.new_zeros(convolution.out_channels)
-        self.register_buffer("bias", zeros if bias is None else bias.detach())
+        self.scratch, self.weight, bias = scratch, convolution.weight.detach(), convolution.bias
+        self.bias = self.weight.new_zeros(len(self.weight)) if bias is None else bias.detach()
         self.padding = int(convolution.padding[0])
 
     @cached_property
     def kernel(self) -> TileKernel:
-        """Return the transformed kernel, made at first use, because Grad-CAM uses none above its layer."""
-        return TileKernel(self.plain.weight.detach())
+        """Return the transformed kernel, made at first use, because tiles may not gain on this processor."""
+        return TileKernel(self.weight)
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Convolve (n, in, h, w) into (n, out, h', w'), with torch's own convolution where a gradient is wanted."""
-        if inputs.requires_grad and torch.is_grad_enabled():
-            return self.plain(inputs)
-        kernel, bias = self.kernel, self.get_buffer("bias")
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Convolve (n, in, h, w) into (n, out, h', w')."""
+        kernel, bias = self.kernel, self.bias
         n, channels, height, width = inputs.shape
         height, width = height + 2 * self.padding - 2, width + 2 * self.padding - 2
         down, across = -(-height // TILE), -(-width // TILE)
@@ -132,16 +128,6 @@ class WinogradConvolution(nn.Module):
             convolve_tiles(tiles.view(SEEN * SEEN, -1, channels), kernel, self.scratch, out)
             torch.add(out.permute(2, 3, 0, 4, 1, 5), bias, out=whole[part])
         return whole.view(n, TILE * down, TILE * across, -1)[:, :height, :width].permute(0, 3, 1, 2)
-
-
-def with_winograd(model: nn.Module) -> nn.Module:
-    """Replace the convolutions that gain by tiles, in place; returns the model, which one thread at a time may run."""
-    scratch = Scratch()
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d) and is_plain(child) and suits(child.weight, child.stride[0]):
-                setattr(parent, name, WinogradConvolution(child, scratch))
-    return model
 
 
 def is_plain(convolution: nn.Conv2d) -> bool:

@@ -2,20 +2,21 @@
 
 import gc
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 from storage.errors import InputError
 from tasks.classify.architectures import build_model
 from tasks.classify.model import Classifier, freeze
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
-from tasks.explain.engine.forward import class_scores, fast_forward, fast_model, folding_pairs
-from tasks.explain.engine.winograd import WinogradConvolution
+from tasks.explain.engine.forward import class_scores, fast_forward, fast_model
+from tasks.explain.engine.packed import PackedConvolution
+from tasks.explain.engine.tracing import folding_pairs
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tests.support.maps import occlusion_maps
@@ -46,45 +47,66 @@ def noise(n: int, size: int = 64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "mobilenet_v2", "densenet121", "squeezenet1_1"])
-@pytest.mark.parametrize("tiled", [True, False])
-def test_answers_are_the_classifiers(architecture: str, tiled: bool) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_answers_are_the_classifiers(architecture: str, packed: bool) -> None:
     classifier, inputs = classifier_of(architecture), noise(9)
     before = {name: tensor.clone() for name, tensor in classifier.model.state_dict().items()}
     with torch.no_grad():
         expected = classifier.model(inputs)
-    found = fast_forward(classifier, RUNTIME, tiled)(inputs)
+    found = fast_forward(classifier, RUNTIME, packed)(inputs)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.model.state_dict().items())
 
 
-def test_every_normalisation_of_a_resnet_is_folded_and_wide_convolutions_run_as_tiles() -> None:
-    model = fast_model(classifier_of("resnet18"), RUNTIME)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    assert sum(isinstance(module, WinogradConvolution) for module in model.modules()) == 13
-    plain = fast_model(classifier_of("resnet18"), RUNTIME, tiled=False)
-    assert not any(isinstance(module, WinogradConvolution) for module in plain.modules())
-    rough = fast_model(classifier_of("resnet18"), RUNTIME.model_copy(update={"saliency_precision": "bfloat16"}))
-    assert not any(isinstance(module, WinogradConvolution) for module in rough.modules())
+@pytest.mark.parametrize(
+    "architecture", ["mobilenet_v3_small", pytest.param("efficientnet_b0", marks=pytest.mark.slow)]
+)
+def test_mobile_networks_take_the_same_way(architecture: str) -> None:
+    classifier, inputs = classifier_of(architecture), noise(2)
+    assert isinstance(fast_model(classifier, RUNTIME), GraphModule)
+    with torch.no_grad():
+        expected = classifier.model(inputs)
+    found = fast_forward(classifier, RUNTIME)(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
-class Crossed(nn.Module):
-    """Convolutions whose output is used twice, or that run twice, cannot take a normalisation in."""
+def test_only_float32_on_a_cpu_is_packed() -> None:
+    classifier = classifier_of("resnet18")
+    rough = RUNTIME.model_copy(update={"saliency_precision": "bfloat16"})
+    for model in (fast_model(classifier, RUNTIME, packed=False), fast_model(classifier, rough)):
+        assert not isinstance(model, GraphModule)
+        assert not any(isinstance(module, nn.BatchNorm2d | PackedConvolution) for module in model.modules())
+
+
+class Overwriting(nn.Module):
+    """Changes a convolution's input before its output is used, which a graph does not show."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shared, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.twice, self.after = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.free, self.last = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+        self.kernel, self.head = nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        out = self.shared(inputs)
-        out = self.norm(out) + out
-        out = self.after(self.twice(self.twice(out)))
-        return self.last(self.free(out)).mean(dim=(2, 3))
+        inputs = inputs + 1
+        out = self.kernel(inputs)
+        return self.head((out + inputs.mul_(3)).mean(dim=(2, 3)))
 
 
-def test_only_convolutions_that_feed_one_normalisation_once_are_folded() -> None:
-    assert folding_pairs(Crossed().eval()) == [("free", "last")]
+class Spreading(Overwriting):
+    """Adds more positions than the convolution has, so that the sum is larger than its output."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        out = self.kernel(inputs.mean(dim=(2, 3), keepdim=True)) + inputs
+        return self.head(torch.relu(out).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("kind", [Overwriting, Spreading])
+def test_a_packed_model_with_another_answer_is_not_used(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    classifier, inputs = frozen(kind()), noise(3, 8)
+    assert isinstance(fast_model(classifier, RUNTIME), GraphModule)
+    with pytest.warns(RuntimeWarning, match="classifier's own is used"):
+        found = fast_forward(classifier, RUNTIME)(inputs)
+    torch.testing.assert_close(found, classifier.model(inputs))
 
 
 class Branching(nn.Module):
@@ -104,31 +126,6 @@ def test_a_model_that_cannot_be_traced_is_used_as_it_is() -> None:
     assert folding_pairs(classifier.model) == []
     for inputs in (noise(2).abs(), -noise(2).abs()):
         torch.testing.assert_close(fast_forward(classifier, RUNTIME)(inputs), classifier.model(inputs))
-
-
-def test_models_are_traced_while_others_run() -> None:
-    """Tracing patches every module of the process; tasks run side by side in threads."""
-    classifier, inputs = classifier_of("resnet18"), noise(1)
-    expected = folding_pairs(classifier.model)
-    with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(lambda: classifier.model(inputs)) for _ in range(20)]
-        traces = [pool.submit(folding_pairs, classifier_of("resnet18").model) for _ in range(6)]
-        answers += [pool.submit(lambda: classifier.model(inputs)) for _ in range(20)]
-        assert all(trace.result() == expected for trace in traces)
-        assert all(torch.equal(answer.result(), answers[0].result()) for answer in answers)
-
-
-@pytest.mark.parametrize("layer", ["layer4.1.conv2", "layer4.1.bn2", "layer4", "conv1"])
-def test_the_output_of_a_kept_layer_is_what_it_was(layer: str) -> None:
-    classifier, inputs = classifier_of("resnet18"), noise(2)
-    outputs: list[torch.Tensor] = []
-    for model in (classifier.model, fast_model(classifier, RUNTIME, keep=layer)):
-        handle = model.get_submodule(layer).register_forward_hook(lambda _m, _i, out: outputs.append(out.clone()))
-        with torch.no_grad():
-            model(inputs)
-        handle.remove()
-    expected, found = outputs
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_an_exported_program_is_occluded_as_the_model_it_was_made_of(tmp_path: Path) -> None:
