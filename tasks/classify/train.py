@@ -22,6 +22,7 @@ from tasks.classify.given import stored_content
 from tasks.classify.model import save_weights, weights_file
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
 from tasks.classify.training import TrainingSet, train
+from tasks.heap import kept_memory
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
 
@@ -91,7 +92,7 @@ def train_classifier(
     artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
     samples = load_training_set(artifacts, store.open(augmentation))
-    with progress("train", params.epochs, "epoch") as advance:
+    with progress("train", params.epochs, "epoch") as advance, kept_memory():
         checkpoint = store.work_folder(classifier_recipe(params, augmentation, images).ref) / "checkpoint.pt"
         training = train(samples, load_validation_set(artifacts), len(classes), params, runtime, checkpoint, advance)
     card = {
