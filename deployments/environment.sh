@@ -72,6 +72,8 @@ source "$HARVEST_HOME/secrets.env"
 
 # Not in /tmp: there all Prefect workers share one folder, which belongs to the first user who starts a worker.
 TMPDIR=$HARVEST_HOME/tmp
+# Threads of a run share one heap, so that training can keep the memory of a step for the next (tasks/heap.py).
+MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
 PREFECT_HOME=$HARVEST_HOME/prefect
 PREFECT_API_URL=${HARVEST_API_URL:-http://127.0.0.1:$HARVEST_PORT/api}
 PREFECT_UI_URL=$HARVEST_URL

@@ -112,9 +112,14 @@ STAGES = StageLines(logging.INFO)
 def configure_prefect(logs: bool) -> None:
     """Set the environment variables that Prefect reads when it is first imported, unless they are set already.
 
+    Threads of its tasks share one heap (see `tasks/heap.py`), which has to be said before they start.
+
     The level applies to the terminal only: the UI's logs have a handler of their own and keep every level. Warnings of
     `flows` and `tasks` outside Prefect's loggers are shown on the terminal in any case.
     """
+    from tasks.heap import share_one_heap
+
+    share_one_heap()
     if not logs:  # Prefect's own handler shows them otherwise
         for package in ("flows", "tasks"):
             logging.getLogger(package).addHandler(NOTICES)

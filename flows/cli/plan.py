@@ -57,6 +57,7 @@ def _notes(found: dict[str, Any]) -> list[str]:
         for name, said in (
             ("forward", "a forward pass"),
             ("train", "a training sample"),
+            ("train_float32", "a training sample in float32"),
             ("gradcam", "a Grad-CAM map"),
             ("fast", "a pass with prepared weights"),
             ("window", "an occlusion window"),

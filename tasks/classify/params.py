@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from storage.errors import InputError
 from tasks.parameters import Params
@@ -98,6 +98,18 @@ class TrainParams(Params):
         default=0.1, gt=0, le=1, description="Factor by which the learning rate changes every step_epochs epochs"
     )
     seed: int = Field(default=0, ge=0, description="Seed of the initial weights and of the order of samples")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Floating-point precision of the layers in training. bfloat16 trains other weights; the optimiser, "
+        "stored weights, validation and predictions stay in float32. It is meant for processors with AMX and for GPUs; "
+        "`harvest plan` measures both, and training warns where bfloat16 is slower",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_usual_precision(self, others: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out float32, so that classifiers and records of versions without this key keep their names."""
+        values = others(self)
+        return {name: value for name, value in values.items() if (name, value) != ("precision", "float32")}
 
 
 def check_copies(copies: tuple[int, ...], n_classes: int | None) -> None:

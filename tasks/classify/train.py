@@ -20,6 +20,7 @@ from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
+from tasks.heap import kept_memory
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
 
@@ -97,7 +98,7 @@ def train_classifier(
     artifacts = [store.open(ref) for ref in images]
     classes: list[str] = artifacts[0].summary["classes"]
     samples = load_training_set(artifacts, store.open(augmentation))
-    with progress("train", params.epochs, "epoch") as advance:
+    with progress("train", params.epochs, "epoch") as advance, kept_memory():
         checkpoint = store.work_folder(classifier_recipe(params, augmentation, images).ref) / "checkpoint.pt"
         training = train(samples, load_validation_set(artifacts), len(classes), params, runtime, checkpoint, advance)
     card = {

@@ -4,12 +4,18 @@ Kierdorf & Roscher 2023, section 2.3: ResNet18, cross-entropy, 25 epochs of Adam
 every 5 epochs, and weight decay 1e-4. The paper does not state batch size, initial weights and normalisation. Here they
 are 16, random and ImageNet's.
 
+With `train.precision = bfloat16`, layers run under `torch.autocast`. Weights, their gradients, the optimiser and the
+loss stay in float32, and so does validation.
+
 A checkpoint is written after every epoch. The order of samples in an epoch depends only on its number and the seed. So
 a resumed run ends with the same weights as an uninterrupted one.
 """
 
+import copy
 import io
+import logging
 import pickle
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,14 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, InputError
 from storage.places.files import Place, read_file, write_atomically
 from tasks.batches import batches
-from tasks.classify.changes import NO_CHANGE, apply_symmetry, photometric_change
+from tasks.classify.changes import TrainingSet
 from tasks.classify.model import check_logits, choose_device, normalise, pass_size
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, TrainParams
 from tasks.parameters import Runtime
 
+LOGGER = logging.getLogger(__name__)
+MOST_TRIED = 16  # most samples of a pass that compares precisions
 # Exceptions of torch for a file that is no checkpoint of this training.
 UNREADABLE = (
     RuntimeError,
@@ -39,36 +47,6 @@ UNREADABLE = (
     AttributeError,
     ArithmeticError,
 )
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Training images in memory (about 200 kB each at 256 pixels), and the samples to make of them.
-
-    Attributes
-    ----------
-    images : (n, h, w, 3) uint8.
-    samples : (m, 3) image index, symmetry, photometric seed or -1.
-    labels : (m,) class of each sample.
-    """
-
-    images: NDArray[np.uint8]
-    samples: NDArray[np.int64]
-    labels: NDArray[np.int64]
-
-    def batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make the normalised inputs (b, 3, h, w) and the labels (b,) of some samples."""
-        return (
-            torch.stack([self._sample(*self.samples[row].tolist()) for row in rows]),
-            torch.from_numpy(self.labels[rows]),
-        )
-
-    def _sample(self, image: int, symmetry: int, seed: int) -> torch.Tensor:
-        pixels = torch.from_numpy(self.images[image])[None]
-        gain, offset = photometric_change(seed)
-        # Gain and offset act on values in 0..1, before normalisation. Values are clipped as in a camera.
-        values = (pixels.to(torch.float32) * gain + 255 * offset).clamp(0, 255) if seed != NO_CHANGE else pixels
-        return apply_symmetry(normalise(values, IMAGENET_MEAN, IMAGENET_STD)[0], symmetry)
 
 
 @dataclass
@@ -87,8 +65,15 @@ class Training:
 
         model = build_model(params.architecture, n_classes, params.weights, params.seed)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # The fused optimiser reads and writes the weights once per step. It rounds differently, so that float32 keeps
+        # the plain one, and with it the weights of earlier versions.
+        is_fused = params.precision == "bfloat16"
         optimiser = torch.optim.Adam(
-            model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, foreach=device.type == "cuda"
+            model.parameters(),
+            lr=params.learning_rate,
+            weight_decay=params.weight_decay,
+            foreach=device.type == "cuda" and not is_fused,
+            fused=is_fused,
         )
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, params.step_epochs, params.step_factor)
         return cls(model, optimiser, schedule, [])
@@ -149,7 +134,7 @@ def train_epoch(
         parts = [order[part] for part in batches(len(order), params.batch_size)]
         for batch in made_ahead(samples, [rows for rows in parts if len(rows) > 1 or len(order) == 1]):
             inputs, labels = (t.to(device) for t in batch)
-            logits = training.model(inputs.contiguous(memory_format=torch.channels_last))
+            logits = forward(training.model, inputs, params.precision)
             check_logits(logits, len(labels), logits.shape[1] if isinstance(logits, torch.Tensor) else 0)
             loss = nn.functional.cross_entropy(logits, labels)
             training.optimiser.zero_grad()
@@ -160,6 +145,58 @@ def train_epoch(
             n_seen += len(labels)
     training.schedule.step()
     return float(loss_sum) / n_seen, n_correct / n_seen
+
+
+def forward(model: nn.Module, inputs: torch.Tensor, precision: str) -> Any:
+    """Return what a model in training gives for normalised inputs; logits are float32 whatever the precision."""
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        out = model(inputs.contiguous(memory_format=torch.channels_last))
+    return out.float() if isinstance(out, torch.Tensor) else out
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse bfloat16 on a GPU that does not compute in it.
+
+    Raises
+    ------
+    InputError : the GPU is older than NVIDIA's Ampere.
+    """
+    if (
+        precision == "bfloat16"
+        and device.type == "cuda"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise InputError(
+            f"train.precision is bfloat16, and the GPU is {torch.cuda.get_device_name(device)}",
+            "Training in bfloat16 needs a GPU that computes in it, or a CPU",
+            "set train.precision = float32",
+        )
+
+
+def time_of_bfloat16(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Measure how many times as long a CPU takes for a training pass in bfloat16 as in float32.
+
+    The better of two passes of a copy of the model counts, after each other in turns.
+    """
+    tried, taken = copy.deepcopy(model).train(), {"float32": np.inf, "bfloat16": np.inf}
+    with torch.random.fork_rng(devices=[]):
+        for precision in 2 * tuple(taken):
+            start = time.perf_counter()
+            nn.functional.cross_entropy(forward(tried, inputs, precision), labels).backward()
+            taken[precision] = min(taken[precision], time.perf_counter() - start)
+    return taken["bfloat16"] / taken["float32"]
+
+
+def warn_if_slower(training: Training, samples: TrainingSet) -> None:
+    """Warn where bfloat16 is slower than float32, as on processors without AMX, by passes of a few samples."""
+    n = pass_size("cpu", samples.images.shape[1:3], MOST_TRIED)
+    times = time_of_bfloat16(training.model, *samples.batch(np.arange(len(samples.labels))[:n]))
+    if times > 1.1:  # less is within the noise of so short a measurement
+        LOGGER.warning(
+            "train.precision is bfloat16, and a training pass takes %.1f times as long in it as in float32 on this "
+            "processor; train.precision = float32 is quicker and more exact here",
+            times,
+        )
 
 
 def evaluate(
@@ -193,10 +230,13 @@ def train(
 ) -> Training:
     """Train to the last epoch, starting from the checkpoint if it exists, and replace it after every epoch."""
     device = choose_device(runtime)
+    check_precision(params.precision, device)
     training = Training.start(params, n_classes, device)
     if checkpoint.is_file():
         training.load(checkpoint)
         on_epoch(len(training.epochs))
+    if params.precision == "bfloat16" and device.type == "cpu" and len(training.epochs) < params.epochs:
+        warn_if_slower(training, samples)
     while len(training.epochs) < params.epochs:
         rate = float(training.optimiser.param_groups[0]["lr"])
         loss, accuracy = train_epoch(training, samples, params, device)

@@ -42,6 +42,7 @@ class Rates:
     speedup : throughput of `n_side` parallel tasks relative to one task.
     forward : seconds of a forward pass, in batches of `runtime.batch_size` (on a CPU at most `MOST_ON_CPU`).
     train : seconds of a training sample, forward and backward, in batches of `train.batch_size` (with the same limit).
+    train_float32 : seconds of a training sample in float32, where `train.precision` is another.
     gradcam : seconds of a Grad-CAM map.
     fast : seconds of a pass by the fast model of LIME and occlusion.
     window : seconds of a hidden window for which only its changes are computed.
@@ -55,6 +56,7 @@ class Rates:
     speedup: float
     forward: float
     train: float | None = None
+    train_float32: float | None = None
     gradcam: float | None = None
     fast: float | None = None
     window: float | None = None
@@ -72,6 +74,7 @@ def measure_rates(
     n_side : tasks in parallel, at most the number of processors.
     """
     batch = noise(at_once(runtime.batch_size, classifier), size)
+    exact = None if train is None or train.precision == "float32" else train.model_copy(update={"precision": "float32"})
     forward = seconds(lambda: predict_logits(classifier, batch, len(batch)), classifier) / len(batch)
     hides = {"occlusion", "occlusion_preview"} & set(explain.methods)
     return Rates(
@@ -81,6 +84,7 @@ def measure_rates(
         speedup=speedup(lambda: predict_logits(classifier, batch, len(batch)), forward * len(batch), n_side),
         forward=forward,
         train=None if train is None else time_training(train, classifier, size),
+        train_float32=None if exact is None else time_training(exact, classifier, size),
         gradcam=time_gradcam(classifier, explain, runtime, batch) if "gradcam" in explain.methods else None,
         fast=time_fast_pass(classifier, runtime, batch) if hides or "lime" in explain.methods else None,
         window=time_window(classifier, explain, runtime, batch) if hides else None,

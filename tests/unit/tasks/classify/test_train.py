@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import write_array
-from storage.artifacts import Artifact, Recipe, Store
+from storage.artifacts import Artifact, ArtifactRef, Recipe, Store
 from storage.errors import ArtifactError, InputError
 from storage.tables import AUGMENTATION, OBSERVATIONS
 from storage.tables.parquet import rows_to_columns, write_table
 from tasks.classify.changes import NO_CHANGE, photometric_change
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier
-from tasks.classify.train import given_recipe, load_training_set, load_validation_set
+from tasks.classify.train import classifier_recipe, given_recipe, load_training_set, load_validation_set
 from tasks.classify.training import Training, TrainingSet, TrainParams, evaluate, train, train_epoch
 from tasks.parameters import Runtime
 
@@ -120,6 +120,28 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, unint
     resumed = run(checkpoint, on_epoch=counted.append)
     assert counted[0] in (2, 3) and sum(counted) == 4
     assert_same(resumed, uninterrupted)
+
+
+def test_a_run_in_bfloat16_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    exact = TrainParams(architecture="squeezenet1_1", epochs=1, batch_size=8)
+    half = exact.model_copy(update={"precision": "bfloat16"})
+    longer = half.model_copy(update={"epochs": 2})
+    whole = run(tmp_path / "whole.pt", longer)
+    run(tmp_path / "parts.pt", half)
+    assert_same(run(tmp_path / "parts.pt", longer), whole)
+    assert {tensor.dtype for tensor in whole.model.parameters()} == {torch.float32}
+    losses = [training.epochs[0]["train_loss"] for training in (whole, run(tmp_path / "exact.pt", exact))]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_only_a_precision_beside_float32_names_a_classifier() -> None:
+    augmentation, images = ArtifactRef(kind="augmentation", digest="0" * 32), list[ArtifactRef]()
+    plain, half = (
+        classifier_recipe(TrainParams(precision=precision), augmentation, images)
+        for precision in ("float32", "bfloat16")
+    )
+    assert "precision" not in plain.params and half.params == {**plain.params, "precision": "bfloat16"}
+    assert TrainParams.model_validate(half.params).precision == "bfloat16"
 
 
 def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path, uninterrupted: Training) -> None:

@@ -27,6 +27,7 @@ from tasks.classify.features import logits_and_features
 from tasks.parameters import Runtime
 from tasks.plan.memory import cluster_bytes, explain_memory, predict_bytes, train_bytes
 from tasks.explain.methods import ExplainParams, prepare_explainer
+from tasks.heap import kept_memory
 from tasks.cluster.evidence import cluster_evidence
 from tasks.ingest.survey import IngestParams
 from tasks.classify.training import Training, TrainingSet, TrainParams, train_epoch
@@ -61,8 +62,9 @@ def train(n):
     params, rows = TrainParams(batch_size=n), np.arange(3 * n)  # of three batches, one is made while one is trained on
     samples = TrainingSet(images(3 * n), np.stack([rows, 0 * rows, 0 * rows - 1], axis=1).astype(np.int64), rows % 2)
     training = Training.start(params, 2, CPU)
-    train_epoch(training, samples, params, CPU)
-    training.dump()
+    with kept_memory():
+        train_epoch(training, samples, params, CPU)
+        training.dump()
     network = measure_network(classifier(), GRADCAM, SIZE, Runtime())
     # Nothing is validated here, so the other passes are those of a single image.
     work = plan(n, network, n_training=3 * n, runtime=Runtime(batch_size=1))

@@ -41,13 +41,20 @@ def test_what_is_measured(classifier: Classifier) -> None:
     found = measure_rates(classifier, ExplainParams(), TrainParams(batch_size=2), 64, runtime, n_side=1)
     assert (found.fast, found.window, found.segment, found.speedup) == (None, None, None, 1)
     assert found.forward > 0 and found.gradcam and found.train and found.train > found.forward
+    assert found.train_float32 is None
     hiding = ExplainParams(methods=("occlusion", "lime"), lime=LimeParams(segments="slic"))
     found = measure_rates(classifier, hiding, None, 64, runtime, n_side=2)
-    assert (found.train, found.gradcam) == (None, None) and found.speedup >= 1
+    assert (found.train, found.train_float32, found.gradcam) == (None, None, None) and found.speedup >= 1
     assert found.fast and found.window and found.segment
     loop = runtime.model_copy(update={"saliency_precision": "bfloat16"})
     found = measure_rates(classifier, ExplainParams(methods=("occlusion",)), None, 64, loop, n_side=1)
     assert found.window is None and found.fast
+
+
+def test_training_in_bfloat16_is_measured_in_both(classifier: Classifier) -> None:
+    half = TrainParams(batch_size=2, precision="bfloat16")
+    found = measure_rates(classifier, ExplainParams(), half, 64, Runtime(device="cpu", batch_size=2), n_side=1)
+    assert found.train and found.train_float32 and found.train != found.train_float32
 
 
 def test_weights_stay_as_they_are(classifier: Classifier) -> None:
