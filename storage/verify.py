@@ -6,7 +6,8 @@ from pathlib import Path
 
 import zarr
 
-from storage.arrays.shards import DAMAGED, reading_store
+from storage.arrays.shards import reading_store
+from storage.arrays.stored import DAMAGED
 from storage.artifacts import MANIFEST, ArtifactRef, Manifest, Store, read_manifest
 from storage.artifacts.drafts import place_of
 from storage.errors import ArtifactError, InputError, OutdatedError

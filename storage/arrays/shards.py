@@ -10,46 +10,15 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
-import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.core.sync import sync
 from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
-from storage.errors import ArtifactError
-from storage.places.files import Place, open_file
+from storage.places.files import Place, open_file, read_file
 from storage.places.objects import ObjectPath
 
 KEPT = 4  # shards cached for each open array; a shard of 64 photographs of 256 x 256 pixels has 12 MB
-# Exceptions that Zarr and its codecs raise for damaged metadata and shards: where a byte is wrong, nearly any.
-DAMAGED = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,  # also of a text that is nested too deeply
-    SystemError,
-    MemoryError,
-    FileNotFoundError,
-)
-
-
-class StoredArray(zarr.Array[Any]):
-    """Array of an artefact that is read; a shard that is missing or cannot be decoded is an `ArtifactError`."""
-
-    def __getitem__(self, selection: Any) -> Any:
-        """Read a part of the array.
-
-        Raises
-        ------
-        ArtifactError : a shard is missing or damaged.
-        """
-        try:
-            return super().__getitem__(selection)
-        except ArtifactError:
-            raise
-        except DAMAGED as error:
-            raise ArtifactError(f"{self.store} cannot be read: {error!r}") from error
 
 
 def reading_store(place: Place) -> Any:
@@ -78,6 +47,16 @@ class FolderArray(LocalStore):
         if found is None and is_shard(key):
             raise FileNotFoundError(f"{path} is missing")
         return found
+
+    def read_whole(self, key: str) -> bytes:
+        """Return the content of a shard.
+
+        Raises
+        ------
+        FileNotFoundError : the shard is missing.
+        ArtifactError : the file is a link, pipe or device.
+        """
+        return read_file(self.root / key)
 
 
 def is_shard(key: str) -> bool:
@@ -108,6 +87,12 @@ class ObjectArray(WrapperStore[ObjectStore[Any]]):
         self._reading.move_to_end(key)
         content = await self._reading[key]
         return None if content is None else prototype.buffer.from_bytes(content[_slice(byte_range)])
+
+    def read_whole(self, key: str) -> bytes:
+        """Return the content of a shard, from the cache where it is there; errors are those of `get`."""
+        found = sync(self.get(key, default_buffer_prototype()))
+        assert found is not None  # a missing shard is an error
+        return found.to_bytes()
 
     def _read(self, key: str) -> bytes | None:
         try:

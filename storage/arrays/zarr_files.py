@@ -8,25 +8,40 @@ import json
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.arrays.chunks import chunk_key, covers_whole_shards, shard_length
 from storage.arrays.specs import PLANT_IDS, ArraySpec
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
 
 if TYPE_CHECKING:
     import zarr
+    from zarr.core.buffer import Buffer
+    from zarr.storage import LocalStore, MemoryStore
 
-# Least share of a shard (one image in so many) for which the whole shard is read. Reading all 64 images of a shard
-# takes as long as reading 16 of them one by one.
+    from storage.arrays.encoding import FileEncoding
+
+# Least share of a shard (one image in so many) for which the whole shard is read: that takes less time than to read so
+# many images one by one.
 WORTH_WHOLE = 4
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
     """Create an empty array for `write_block` in a draft; `shard` is the images per file (default: the spec's)."""
+    from zarr.storage import LocalStore
+
+    return _create(LocalStore(draft.folder / spec.name), spec, shape, shard)
+
+
+def _create(
+    store: "LocalStore | MemoryStore", spec: ArraySpec, shape: tuple[int, ...], shard: int | None
+) -> "zarr.Array[Any]":
     import zarr
     from zarr.codecs import BloscCodec
 
@@ -34,7 +49,7 @@ def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: i
     # Zarr refuses empty chunks. A shard must hold whole chunks even where the array has fewer images than a shard.
     chunk = max(1, spec.chunk if spec.chunk is not None else shape[0])
     return zarr.create_array(
-        store=str(draft.folder / spec.name),
+        store=store,
         shape=shape,
         chunks=(chunk, *(max(1, n) for n in rest)),
         shards=None if shard is None else (shard, *(max(1, n) for n in rest)),
@@ -46,6 +61,23 @@ def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: i
         # Without this, a shard of zeros has no file, and a missing shard would look the same.
         config={"write_empty_chunks": True},
     )
+
+
+@lru_cache(maxsize=64)
+def _layout_of(
+    spec: ArraySpec, shape: tuple[int, ...], shard: int | None
+) -> "tuple[zarr.Array[Any], bytes, FileEncoding | None]":
+    """Return an empty array in memory, its metadata as a file, and its encoding.
+
+    Zarr takes milliseconds to make an array. A date's maps are written as hundreds of arrays of one layout.
+    """
+    from zarr.storage import MemoryStore
+
+    from storage.arrays.encoding import file_encoding
+
+    files: dict[str, Buffer] = {}
+    array = _create(MemoryStore(files), spec, shape, shard)
+    return array, files["zarr.json"].to_bytes(), file_encoding(array)
 
 
 def write_block(array: "zarr.Array[Any]", start: int, block: NDArray[Any]) -> None:
@@ -61,25 +93,38 @@ def write_block(array: "zarr.Array[Any]", start: int, block: NDArray[Any]) -> No
             f"a block of images {_named([part])} does not cover whole shards of {unit} images (of {n}); two writers "
             "in one shard would lose each other's images"
         )
-    if len(block):
+    from zarr.storage import LocalStore
+
+    from storage.arrays.encoding import file_encoding
+
+    encoding = file_encoding(array) if isinstance(array.store, LocalStore) else None
+    if encoding is not None:
+        _write_files(array.store.root, array, encoding, start, block)  # pyright: ignore
+    elif len(block):
         array[part.start : part.stop] = block
 
 
-def shard_length(array: "zarr.Array[Any]") -> int:
-    """Return the number of images in a file (shard) of an array."""
-    return _shard(array)[0]
-
-
-def covers_whole_shards(part: range, n: int, shard: int) -> bool:
-    """Return whether a range of `n` images covers whole shards; the last shard may hold fewer images."""
-    is_inside = part.start >= 0 and part.stop <= n
-    return is_inside and part.start % shard == 0 and (part.stop % shard == 0 or part.stop == n)
+def _write_files(
+    folder: Path, array: "zarr.Array[Any]", encoding: "FileEncoding", first: int, images: NDArray[Any]
+) -> None:
+    """Write images `first, first + 1, ...`, which cover whole files, into the folder of an array."""
+    for start in range(0, len(images), encoding.length):
+        path = folder / chunk_key(array, first + start)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:  # an existing file may be a link to another artefact's file
+            stream.writelines(encoding.encode(images[start : start + encoding.length]))
 
 
 def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int | None = None) -> None:
     """Write a whole array at once; `shard` is the images per file (default: the spec's)."""
-    array = create_array(draft, spec, values.shape, shard)
-    write_block(array, 0, values if spec.dtype == "string" else values.astype(spec.dtype))
+    array, metadata, encoding = _layout_of(spec, values.shape, shard)
+    if encoding is None:
+        cast = values if spec.dtype == "string" else values.astype(spec.dtype)
+        write_block(create_array(draft, spec, values.shape, shard), 0, cast)
+        return
+    (draft.folder / spec.name).mkdir(exist_ok=True)
+    draft.write_bytes(f"{spec.name}/zarr.json", metadata)
+    _write_files(draft.folder / spec.name, array, encoding, 0, values)
 
 
 def write_group(draft: Draft, plants: Sequence[str], attributes: Mapping[str, str]) -> None:
@@ -122,18 +167,36 @@ def link_shards(draft: Draft, spec: ArraySpec, n: int, parts: Sequence[Part]) ->
     ------
     ArtifactError : the parts do not tile the array in whole shards, or differ in layout.
     """
-    arrays = [open_array(part.artifact, spec) for part in parts]
-    shape, shard = (arrays[0].shape[1:], shard_length(arrays[0])) if arrays else ((0,) * (len(spec.dims) - 1), None)
-    whole = create_array(draft, spec, (n, *shape), shard)
-    for part, array in zip(parts, arrays, strict=True):
-        check_layout(part.artifact, array, whole)
+    first = open_array(parts[0].artifact, spec) if parts else None
+    rest, shard = ((0,) * (len(spec.dims) - 1), None) if first is None else (first.shape[1:], shard_length(first))
+    whole = create_array(draft, spec, (n, *rest), shard)
+    stated = _without_length(json.loads((draft.folder / spec.name / "zarr.json").read_bytes()))[1]
+    ranges = list[range]()
+    for part in parts:
+        length, found = _without_length(part.artifact.read_json(f"{array_name(part.artifact, spec)}/zarr.json"))
+        if length is None or found != stated:  # damaged, or another version of Zarr wrote the same in other words
+            array = open_array(part.artifact, spec)
+            check_layout(part.artifact, array, whole)
+            length = array.shape[0]
+        ranges.append(range(part.first, part.first + length))
     unit = shard_length(whole)
-    ranges = [range(part.first, part.first + array.shape[0]) for part, array in zip(parts, arrays, strict=True)]
     check_tiling(ranges, n, unit)
     for part, own in zip(parts, ranges, strict=True):
         for start in own[::unit]:
             source = _shard_file(whole, array_name(part.artifact, spec), start - part.first)
             link_file(draft, _shard_file(whole, spec.name, start), part.artifact, source)
+
+
+def _without_length(metadata: Any) -> tuple[int | None, Any]:
+    """Return the number of images that an array's metadata states, and the rest; None and nothing if it is damaged.
+
+    Zarr would take a millisecond to open each of hundreds of parts.
+    """
+    match metadata:
+        case {"shape": [int(length), *rest], **others}:
+            return length, (rest, others)
+        case _:
+            return None, None
 
 
 def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
@@ -152,8 +215,7 @@ def link_file(draft: Draft, name: str, artifact: Artifact, source: str) -> None:
 
 def _shard_file(array: "zarr.Array[Any]", name: str, start: int) -> str:
     """Return the name, within its artefact, of the shard file of the array `name` that begins with image `start`."""
-    where = (start // shard_length(array), *(0 for _ in array.shape[1:]))
-    return f"{name}/{array.metadata.encode_chunk_key(where)}"
+    return f"{name}/{chunk_key(array, start)}"
 
 
 def check_layout(artifact: Artifact, part: "zarr.Array[Any]", whole: "zarr.Array[Any]") -> None:
@@ -165,8 +227,9 @@ def check_layout(artifact: Artifact, part: "zarr.Array[Any]", whole: "zarr.Array
     """
     what = ("data_type", "fill_value", "chunk_grid", "chunk_key_encoding", "codecs")
     found, expected = (
-        {"native shape": array.shape[1:], **{name: array.metadata.to_dict().get(name) for name in what}}
+        {"native shape": array.shape[1:], **{name: metadata.get(name) for name in what}}
         for array in (part, whole)
+        for metadata in (array.metadata.to_dict(),)
     )
     differing = [name for name in expected if found[name] != expected[name]]
     if differing:
@@ -221,14 +284,17 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> "zarr.Array[Any]":
     """
     import zarr
 
-    from storage.arrays.shards import DAMAGED, StoredArray, reading_store
+    from storage.arrays.shards import reading_store
+    from storage.arrays.stored import DAMAGED, StoredArray
 
     name = array_name(artifact, spec)
     place = artifact.file(name)
     try:
         array = StoredArray(zarr.open_array(store=reading_store(place), mode="r", zarr_format=3).async_array)
         found = _layout(array)
-        n_shards = math.prod(math.ceil(n / length) for n, length in zip(array.shape, _shard(array), strict=True))
+        n_shards = math.prod(
+            math.ceil(n / length) for n, length in zip(array.shape, array.shards or array.chunks, strict=True)
+        )
     except (OSError, *DAMAGED) as error:
         raise ArtifactError(f"{artifact.ref}/{spec.name} cannot be opened: {error!r}") from error
     expected = (spec.dims, spec.dtype, spec.version)
@@ -245,10 +311,6 @@ def open_array(artifact: Artifact, spec: ArraySpec) -> "zarr.Array[Any]":
 def _layout(array: "zarr.Array[Any]") -> tuple[tuple[str | None, ...], str, Any]:
     dtype = "string" if array.dtype.kind in "TO" else str(array.dtype)
     return tuple(array.metadata.dimension_names or ()), dtype, array.attrs.get("version")  # pyright: ignore
-
-
-def _shard(array: "zarr.Array[Any]") -> tuple[int, ...]:
-    return array.shards or array.chunks
 
 
 def read_array(artifact: Artifact, spec: ArraySpec) -> NDArray[Any]:

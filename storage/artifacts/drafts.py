@@ -119,7 +119,8 @@ class FolderDraft(Draft):
         super().__init__(final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}"))
         self.final = final
         self._linked: dict[str, FileRecord] = {}
-        make_folder(self.folder)
+        make_folder(final.parent)
+        self.folder.mkdir()
 
     def link(self, name: str, source: Place, record: FileRecord) -> None:
         """Make a hard link, or a copy on a file system without hard links."""
@@ -147,11 +148,11 @@ class FolderDraft(Draft):
         Other runs may do the same at the same time. Each run commits once, so a rename fails only because another run
         committed in between. It is then tried again.
 
-        Files are on the disk before the manifest, and all of them before the folder has its name. So a loss of power
-        leaves the whole artefact or none.
+        All files are on the disk before the folder has its name. So a loss of power leaves the whole artefact or none.
+        No reader opens the folder before, so the manifest needs no place after the other files.
         """
+        self.write_bytes(MANIFEST, manifest)
         sync_all(self.folder)
-        write_atomically(self.folder / MANIFEST, manifest)
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 self.folder.rename(self.final)  # fails where a folder with files has this name

@@ -13,6 +13,7 @@ from pathlib import Path
 # Some network file systems do not sync folders: there the server decides when a name is on its disk.
 NOT_POSSIBLE = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 AT_ONCE = 16  # files synced in parallel: a disk writes many at once as fast as a few
+WORTH_THREADS = 8  # files from which that saves more than starting threads takes
 
 
 def sync(path: Path) -> None:
@@ -44,8 +45,14 @@ def make_folder(folder: Path) -> None:
 
 def sync_all(folder: Path) -> None:
     """Wait until every file below a folder, and the names in it and in each folder below, are on the disk."""
-    found = list(folder.rglob("*"))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(sync, (path for path in found if not path.is_dir())))
-    for one in (*sorted((path for path in found if path.is_dir()), reverse=True), folder):  # the deepest first
+    below = sorted(folder.rglob("*"), reverse=True)  # of folders, the deepest first
+    is_folder = [path.is_dir() for path in below]
+    files = [path for path, is_one in zip(below, is_folder, strict=True) if not is_one]
+    if len(files) < WORTH_THREADS:
+        for path in files:
+            sync(path)
+    else:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(sync, files))
+    for one in (*(path for path, is_one in zip(below, is_folder, strict=True) if is_one), folder):
         sync(one)

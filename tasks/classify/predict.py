@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
+from storage.arrays.chunks import shard_length
 from storage.arrays.specs import FEATURES, IMAGES, LOGITS
 from storage.arrays.zarr_files import (
     check_tiling,
     create_array,
     open_array,
     read_array,
-    shard_length,
     write_array,
     write_block,
 )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError
 from tasks.cluster.affinity import Affinity, affinity_matrix, count_patterns, sparse_affinity
+from tasks.cluster.lanczos import largest_eigenpairs
 from tasks.explain.upsample import upsample
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 DENSE_LIMIT = 2000  # most maps solved by LAPACK, which is exact where a graph in parts has equal eigenvalues
 SAME = 1 - 1e-9  # affinity above which two maps are equal up to rounding
-EIGEN_TOLERANCE = 1e-12  # residual of an eigenpair; eigenvalues further apart than this are told apart
 WEAK_EDGE = 1e-9  # normalised affinity; parts joined by nothing stronger have equal eigenvalues for an iteration
 NO_EDGE = 1e-10  # affinity below which maps are not joined: their distance is over 6.7 scales
 KEPT_NEIGHBOURS = 50  # nearest maps kept per row of a sparse affinity
@@ -131,24 +131,16 @@ def top_eigenvectors(affinity: "Floats | csr_array", inverse_root: Floats, wante
         normalised = inverse_root[:, None] * whole * inverse_root[None, :]
         values, vectors = scipy.linalg.eigh(normalised, subset_by_index=[n - wanted, n - 1])
     else:
-        values, vectors = _iterate(affinity, inverse_root, wanted)
+        values, vectors = largest_eigenpairs(lambda vector: product(affinity, inverse_root, vector), n, wanted)
     return values[::-1], vectors[:, ::-1]
 
 
-def _iterate(affinity: "Floats | csr_array", inverse_root: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """Iterate to the largest eigenpairs, ascending, of the normalised affinity without forming that matrix."""
-    n = len(inverse_root)
-
-    def product(vector: Floats) -> Floats:
-        scaled = inverse_root * vector.ravel()
-        if isinstance(affinity, np.ndarray):  # dsymv reads one triangle and so half the memory
-            return inverse_root * scipy.linalg.blas.dsymv(1.0, affinity.T, scaled)  # pyright: ignore
-        return inverse_root * (affinity @ scaled)
-
-    operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=product, dtype=np.float64)  # pyright: ignore
-    start = np.random.default_rng(0).normal(size=n)  # a constant start misses vectors that differ in sign by halves
-    more = {"ncv": min(n, max(20, 4 * wanted)), "tol": EIGEN_TOLERANCE}
-    return scipy.sparse.linalg.eigsh(operator, k=wanted, which="LA", v0=start, **more)  # pyright: ignore
+def product(affinity: "Floats | csr_array", inverse_root: Floats, vector: Floats) -> Floats:
+    """Return D^-1/2 A D^-1/2 times a vector (n,), without forming that matrix."""
+    scaled = inverse_root * vector
+    if isinstance(affinity, np.ndarray):  # dsymv reads one triangle and so half the memory
+        return inverse_root * scipy.linalg.blas.dsymv(1.0, affinity.T, scaled)  # pyright: ignore
+    return inverse_root * (affinity @ scaled)
 
 
 def spectral_clusters(affinity: "Floats | csr_array", q: int, n_seeds: int, seed: int) -> Clustering:
@@ -170,7 +162,7 @@ def spectral_clusters(affinity: "Floats | csr_array", q: int, n_seeds: int, seed
         )
     embedding, eigenvalues = spectral_embedding(affinity, q)
     # Equal maps need not coincide in the embedding, because the zero diagonal gives eigenvectors of their differences.
-    n_different = min(count_parts(affinity, SAME), len(np.unique(embedding.round(9), axis=0)))
+    n_different = min(count_parts(affinity, SAME, strongest), len(np.unique(embedding.round(9), axis=0)))
     if n_different < q:
         raise too_few_patterns(n_different, n, q)
     # scikit-learn's type hints declare n_init as a string and the inertia as None.
@@ -179,7 +171,7 @@ def spectral_clusters(affinity: "Floats | csr_array", q: int, n_seeds: int, seed
     runs = [KMeans(q, n_init=1, random_state=seed + k, tol=1e-6).fit(embedding) for k in range(n_seeds)]  # pyright: ignore
     seeds = np.asarray([run.labels_ for run in runs], np.int64)
     best = int(np.argmin(np.asarray([run.inertia_ for run in runs], np.float64)))
-    n_parts = count_parts(affinity, NO_EDGE)
+    n_parts = count_parts(affinity, NO_EDGE, strongest)
     return Clustering(canonical_labels(seeds[best]), eigenvalues, seeds, n_isolated, n_parts, is_exact)
 
 
@@ -192,8 +184,13 @@ def too_few_patterns(n_different: int, n: int, q: int) -> InputError:
     )
 
 
-def count_parts(affinity: "Floats | csr_array", least: float) -> int:
-    """Count the connected parts of the graph whose edges are affinities (n, n) above `least`."""
+def count_parts(affinity: "Floats | csr_array", least: float, strongest: Floats) -> int:
+    """Count the connected parts of the graph whose edges are affinities (n, n) above `least`.
+
+    `strongest` (n,) is the largest affinity of each map.
+    """
+    if strongest.max() <= least:  # the search would read the whole matrix to find no edge
+        return len(strongest)
     return int(graph_parts(affinity, least).max()) + 1
 
 
