@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tasks.explain.engine.products import PreparedMatrix
-from tasks.explain.engine.rows import Layer, Positions, Rectangles
-from tasks.explain.engine.winograd import TILE, Scratch, TileKernel, convolve_tiles, is_plain, suits
+from tasks.explain.engine.products import Matrices
+from tasks.explain.engine.rows import Layer, Positions, Rectangles, divided
+from tasks.explain.engine.winograd import SIDES, Scratch, TileKernel, convolve_tiles, is_plain, suits, tiling
 
 if TYPE_CHECKING:
     from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -34,10 +34,9 @@ class Convolution:
         self.kernel, self.stride, self.padding = fused.kernel_size[0], fused.stride[0], int(fused.padding[0])
         self.is_pointwise = self.kernel == self.stride == 1
         self.is_tiled = suits(self.weight, self.stride) and self.padding == 1
-        if self.is_tiled:
-            self.tiles = TileKernel(self.weight)
-        else:  # rows of the matrix have the order of gathered inputs: row, column, channel
-            self.matrix = PreparedMatrix(self.weight.permute(2, 3, 1, 0).flatten(0, 2), self.bias)
+        self.kernels = dict[int, TileKernel]()
+        if not self.is_tiled:  # rows of the matrix have the order of gathered inputs: row, column, channel
+            self.matrix = Matrices(self.weight.permute(2, 3, 1, 0).flatten(0, 2)[None], self.bias)
 
     def whole(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the output for whole activations (n, in, h, w)."""
@@ -48,19 +47,29 @@ class Convolution:
         if self.is_pointwise:
             return source.positions
         rectangles = source.positions.rectangles.through(self.kernel, self.stride, self.padding, height, width)
-        return Positions(rectangles, TILE if self.is_tiled else 1)
+        if not self.is_tiled:
+            return Positions(rectangles)
+        sides = SIDES[self.stride]
+        costs = [self._multiplications(rectangles, side) for side in sides] if len(sides) > 1 else [0]
+        return Positions(rectangles, sides[costs.index(min(costs))])
+
+    def _multiplications(self, rectangles: Rectangles, side: int) -> int:
+        down, across = (divided(length + side - 1, side) for length in (rectangles.rows, rectangles.cols))
+        return int((down * across).sum()) * tiling(side, self.stride).seen ** 2
 
     def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the output rows at these positions into `out` (count, channels)."""
         if self.is_tiled:
-            index = source.index(at.window, *at.grid(TILE + 2, shift=1)).view(-1, len(at.window))
-            convolve_tiles(source.gather(index, scratch), self.tiles, scratch, out)
-            out.add_(self.bias)
+            if at.tile not in self.kernels:
+                self.kernels[at.tile] = TileKernel(self.weight, at.tile, self.stride, self.bias)
+            kernel = self.kernels[at.tile]
+            index = source.index(at.window, *at.grid(kernel.tiling.seen, self.stride, self.padding))
+            convolve_tiles(source.gather(index.view(-1, len(at.window)), scratch), kernel, scratch, out)
         elif self.is_pointwise:
-            self.matrix.times(source.changed, out)
+            self.matrix.times(source.changed[None], out[None])
         else:
             index = source.index(at.window, *at.grid(self.kernel, self.stride, self.padding)).permute(2, 0, 1)
-            self.matrix.times(source.gather(index, scratch).view(len(at.window), -1), out)
+            self.matrix.times(source.gather(index, scratch).view(1, len(at.window), -1), out[None])
 
 
 class Block:

@@ -1,30 +1,75 @@
-"""Multiply many rows with one matrix, which is prepared once."""
+"""Multiply many rows with matrices that stay, by the faster of two libraries."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
 
 import torch
 
-ROWS_HINT = 512  # rows of a typical product, from which oneDNN chooses its layout
+TYPICAL_ROWS = 128  # rows of a product, from which oneDNN chooses its layout, and that are measured
+TYPICAL_MATRICES = 4  # matrices that are measured, so that they do not all stay in the processor's cache
+NEEDED_GAIN = 1.15  # packing must be so many times faster: where both are alike, noise should not choose
+MEASURING = threading.Lock()  # allows one measurement at a time, so that they do not slow each other down
 
 
-class PreparedMatrix:
-    """Matrix (in, out) for repeated products with rows (n, in), with an optional bias (out,).
+class Matrices:
+    """Matrices (p, in, out) for repeated products with rows (p, n, in), with an optional bias (out,) for all.
 
-    On a CPU in float32, oneDNN keeps the matrix in its own layout, as it does for torch's compiler. Plain products pack
-    it again each time, which was measured to cost a tenth of the time. Elsewhere products are plain.
+    On a CPU in float32, oneDNN can keep a matrix in its own layout, while plain products (MKL, OpenBLAS) pack it each
+    time. Which is faster depends on the processor and the shape, so it is measured once per shape and process.
     """
 
-    def __init__(self, matrix: torch.Tensor, bias: torch.Tensor | None = None) -> None:
-        self.matrix, self.bias = matrix, bias
-        self.is_packed = (
-            matrix.device.type == "cpu" and matrix.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-        )
-        if self.is_packed:  # replaces the plain matrix to save memory: those of a ResNet18 take 160 MB
-            self.matrix = torch.ops.mkldnn._reorder_linear_weight(matrix.detach().t().contiguous(), ROWS_HINT)
+    def __init__(self, matrices: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        self.plain: torch.Tensor | None = matrices
+        self.bias, self.packed = bias, list[torch.Tensor]()
+        if matrices.device.type == "cpu" and matrices.dtype == torch.float32 and packing_pays(*matrices.shape[1:]):
+            self.packed = [_packed(matrix) for matrix in matrices]
+            self.plain = None  # saves memory: the matrices of a ResNet18 take 160 MB
 
     def times(self, rows: torch.Tensor, out: torch.Tensor) -> None:
-        """Write rows @ matrix + bias into `out` (n, out)."""
-        if self.is_packed:
-            out.copy_(torch.ops.mkldnn._linear_pointwise(rows, self.matrix, self.bias, "none", [], ""))
-        elif self.bias is not None:
-            torch.addmm(self.bias, rows, self.matrix, out=out)
+        """Write rows @ matrices + bias into `out` (p, n, out)."""
+        if self.plain is None:
+            for some, matrix, target in zip(rows, self.packed, out, strict=True):
+                target.copy_(_packed_product(some, matrix, self.bias))
+        elif self.bias is None:
+            torch.bmm(rows, self.plain, out=out)
         else:
-            torch.mm(rows, self.matrix, out=out)
+            torch.baddbmm(self.bias, rows, self.plain, out=out)
+
+
+def packing_pays(n_in: int, n_out: int) -> bool:
+    """Return whether products with matrices (n_in, n_out) on this processor are faster by oneDNN's own layout."""
+    with MEASURING:
+        return _packing_pays(n_in, n_out)
+
+
+@cache
+def _packing_pays(n_in: int, n_out: int) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    with torch.inference_mode():
+        matrices, rows = torch.ones(TYPICAL_MATRICES, n_in, n_out), torch.ones(TYPICAL_MATRICES, TYPICAL_ROWS, n_in)
+        out, packed = torch.empty(TYPICAL_MATRICES, TYPICAL_ROWS, n_out), [_packed(matrix) for matrix in matrices]
+
+        def by_packed() -> None:
+            for some, matrix, target in zip(rows, packed, out, strict=True):
+                target.copy_(_packed_product(some, matrix, None))
+
+        rounds = [(_seconds(lambda: torch.bmm(rows, matrices, out=out)), _seconds(by_packed)) for _ in range(5)]
+    plain, faster = (min(times) for times in zip(*rounds, strict=True))
+    return plain > NEEDED_GAIN * faster
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _packed(matrix: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(matrix.detach().t().contiguous(), TYPICAL_ROWS)
+
+
+def _packed_product(rows: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")

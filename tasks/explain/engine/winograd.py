@@ -1,47 +1,83 @@
-"""Compute 3x3 convolutions by Winograd's minimal filtering F(4x4, 3x3).
+"""Compute 3x3 convolutions of stride 1 or 2 by Winograd's minimal filtering.
 
-Lavin & Gray 2016, DOI 10.1109/CVPR.2016.435. Four outputs along a side take 6 multiplications instead of 12. So a tile
-of 4x4 outputs takes 36 instead of 144, each a row of a matrix product over channels. The result equals the convolution
-up to float rounding. With few channels, the transforms cost as much as they save.
+Lavin & Gray 2016, DOI 10.1109/CVPR.2016.435. For stride 1, m outputs along a side take m + 2 multiplications instead of
+3 m. So a tile of 4x4 outputs takes 36 instead of 144, each a row of a matrix product over channels. For stride 2, the
+outer two taps of the kernel see every second input and are filtered alone: m outputs take 2 m + 1 multiplications. The
+result equals the convolution up to float rounding. With few channels, the transforms cost as much as they save.
 """
 
 import math
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tasks.batches import batches
-from tasks.explain.engine.products import PreparedMatrix
+from tasks.explain.engine.products import Matrices
 
-TILE = 4  # outputs along a side of a tile
-SEEN = TILE + 2  # inputs along a side that a tile sees
+TILE = 4  # outputs along a side of a tile of whole activations
 MAX_TILES = 1024  # tiles of whole activations in one product; more do not fit into the processor's cache
 MIN_CHANNELS = 64  # least channels of input and output; with fewer, the transforms cost what the tiles save
+SIDES = {1: (4, 5, 6), 2: (4,)}  # outputs along a side of the tiles that may cover rectangles, for each stride
+# Where polynomials are evaluated beside infinity; this order keeps rounding of small tiles least.
+POINTS = (0.0, 1.0, -1.0, 2.0, -0.5, -2.0, 0.5)
 
-# Transforms of input (6 of 6), kernel (6 of 3) and output (4 of 6), for the points 0, 1, -1, 2, -2 and infinity.
-INPUT = (
-    (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
-    (0.0, -4.0, -4.0, 1.0, 1.0, 0.0),
-    (0.0, 4.0, -4.0, -1.0, 1.0, 0.0),
-    (0.0, -2.0, -1.0, 2.0, 1.0, 0.0),
-    (0.0, 2.0, -1.0, -2.0, 1.0, 0.0),
-    (0.0, 4.0, 0.0, -5.0, 0.0, 1.0),
-)
-KERNEL = (
-    (1 / 4, 0.0, 0.0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0.0, 0.0, 1.0),
-)
-OUTPUT = (
-    (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
-    (0.0, 1.0, -1.0, 2.0, -2.0, 0.0),
-    (0.0, 1.0, 1.0, 4.0, 4.0, 0.0),
-    (0.0, 1.0, -1.0, 8.0, -8.0, 1.0),
-)
+
+@dataclass(frozen=True)
+class Tiling:
+    """Minimal filtering along one side of a tile: outputs @ ((kernel @ taps) * (inputs @ seen)).
+
+    Attributes
+    ----------
+    inputs : (seen, seen) transform of the inputs that a tile sees.
+    kernel : (seen, taps) transform of the kernel.
+    outputs : (side, seen) transform back.
+    stride : inputs between two outputs.
+    """
+
+    inputs: NDArray[np.float64]
+    kernel: NDArray[np.float64]
+    outputs: NDArray[np.float64]
+    stride: int = 1
+
+    @property
+    def seen(self) -> int:
+        """Return the number of inputs along a side, which is that of multiplications too."""
+        return len(self.inputs)
+
+    @property
+    def side(self) -> int:
+        """Return the number of outputs along a side."""
+        return len(self.outputs)
+
+
+def toom_cook(side: int, taps: int) -> Tiling:
+    """Make the filtering of `side` outputs by `taps` taps at stride 1 from polynomials in `POINTS` and infinity."""
+    points = np.asarray(POINTS[: side + taps - 2])
+    others = [np.delete(points, i) for i in range(len(points))]
+    scale = np.asarray([np.prod(point - other) for point, other in zip(points, others, strict=True)])
+    rows = [np.append(np.poly(other)[::-1], 0) for other in others]
+    last = np.eye(side + taps - 1)[-1]  # infinity: the highest coefficient
+    return Tiling(
+        inputs=np.stack([*rows, np.poly(points)[::-1]]),
+        kernel=np.vstack([np.vander(points, taps, increasing=True) / scale[:, None], last[-taps:]]),
+        outputs=np.column_stack([np.vander(points, side, increasing=True).T, last[-side:]]),
+    )
+
+
+@cache
+def tiling(side: int, stride: int) -> Tiling:
+    """Return the filtering of `side` outputs by three taps at stride 1 or 2."""
+    if stride == 1:
+        return toom_cook(side, 3)
+    outer, seen = toom_cook(side, 2), 2 * side + 1
+    inputs, kernel = np.zeros((seen, seen)), np.zeros((seen, 3))
+    inputs[: side + 1, ::2], inputs[side + 1 :, 1::2] = outer.inputs, np.eye(side)
+    kernel[: side + 1, ::2], kernel[side + 1 :, 1] = outer.kernel, 1
+    return Tiling(inputs, kernel, np.hstack([outer.outputs, np.eye(side)]), stride=2)
 
 
 class Scratch:
@@ -60,41 +96,40 @@ class Scratch:
 
 def suits(weight: torch.Tensor, stride: int) -> bool:
     """Return whether a convolution with this kernel (out, in, rows, cols) can run as tiles and gains by it."""
-    return tuple(weight.shape[2:]) == (3, 3) and stride == 1 and min(weight.shape[:2]) >= MIN_CHANNELS
-
-
-def transformed_kernel(weight: torch.Tensor) -> torch.Tensor:
-    """Transform a kernel (out, in, 3, 3) into 36 matrices (36, in, out)."""
-    side = torch.tensor(KERNEL, dtype=torch.float64, device=weight.device)
-    # One product for both sides writes the matrices in the wanted layout, without a copy of all 36.
-    both = torch.kron(side, side).view(SEEN * SEEN, -1)
-    columns = weight.double().permute(2, 3, 1, 0).reshape(both.shape[1], -1)
-    return torch.mm(both, columns).to(weight.dtype).view(SEEN * SEEN, weight.shape[1], weight.shape[0])
+    return tuple(weight.shape[2:]) == (3, 3) and stride in SIDES and min(weight.shape[:2]) >= MIN_CHANNELS
 
 
 class TileKernel:
-    """Kernel (out, in, 3, 3) transformed for tiles."""
+    """Kernel (out, in, 3, 3) transformed for tiles, with an optional bias (out,)."""
 
-    def __init__(self, weight: torch.Tensor) -> None:
-        self.n_outputs = len(weight)
-        self.matrices = [PreparedMatrix(matrix) for matrix in transformed_kernel(weight)]
+    def __init__(
+        self, weight: torch.Tensor, side: int = TILE, stride: int = 1, bias: torch.Tensor | None = None
+    ) -> None:
+        self.tiling, self.bias, self.n_outputs = tiling(side, stride), bias, len(weight)
+        both = _both_sides(self.tiling.kernel, weight.double())
+        matrices = torch.mm(both, weight.double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).to(weight.dtype)
+        self.products = Matrices(matrices.view(-1, weight.shape[1], len(weight)))
+        self.forth, self.back = (_both_sides(t, weight) for t in (self.tiling.inputs, self.tiling.outputs))
+
+
+def _both_sides(transform: NDArray[np.float64], like: torch.Tensor) -> torch.Tensor:
+    """Return the transform of rows and columns at once, which reads and writes tiles once instead of twice."""
+    return torch.as_tensor(np.kron(transform, transform), dtype=like.dtype, device=like.device)
 
 
 def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, out: torch.Tensor) -> None:
-    """Convolve input tiles (36, n, in) into `out`, which has 16 * n * outputs values.
+    """Convolve input tiles (seen * seen, n, in) into `out`, which has side * side * n * outputs values.
 
     The positions of a tile are in row order, also in `out`. `tiles` may lie in block 0 of `scratch`; it is overwritten.
     """
-    _, n, channels = tiles.shape
-    forth, back = tiles.new_tensor(INPUT), tiles.new_tensor(OUTPUT)
-    half = torch.mm(forth, tiles.view(SEEN, -1), out=scratch.take(1, tiles, SEEN, SEEN * n * channels))
-    inputs = scratch.take(0, tiles, SEEN * SEEN, n, channels)
-    torch.bmm(forth.expand(SEEN, SEEN, SEEN), half.view(SEEN, SEEN, -1), out=inputs.view(SEEN, SEEN, -1))
-    products = scratch.take(1, tiles, SEEN * SEEN, n, kernel.n_outputs)
-    for matrix, rows, product in zip(kernel.matrices, inputs, products, strict=True):
-        matrix.times(rows, product)
-    half = torch.mm(back, products.view(SEEN, -1), out=scratch.take(0, tiles, TILE, SEEN * n * kernel.n_outputs))
-    torch.bmm(back.expand(TILE, TILE, SEEN), half.view(TILE, SEEN, -1), out=out.view(TILE, TILE, -1))
+    n_seen, n, channels = tiles.shape
+    inputs = torch.mm(kernel.forth, tiles.view(n_seen, -1), out=scratch.take(1, tiles, n_seen, n * channels))
+    products = scratch.take(0, tiles, n_seen, n, kernel.n_outputs)
+    kernel.products.times(inputs.view(n_seen, n, channels), products)
+    if kernel.bias is not None:
+        # All outputs of a tile get what is added at the point 1, the second along each side.
+        products[kernel.tiling.seen + 1] += kernel.bias
+    torch.mm(kernel.back, products.view(n_seen, -1), out=out.view(len(kernel.back), -1))
 
 
 class WinogradConvolution:
@@ -119,13 +154,14 @@ class WinogradConvolution:
         right, bottom = TILE * across - width, TILE * down - height
         edges = (0, 0, self.padding, self.padding + right, self.padding, self.padding + bottom)
         padded = nn.functional.pad(inputs.permute(0, 2, 3, 1), edges)
-        seen = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE)  # (n, down, across, channels, row, col)
+        size = kernel.tiling.seen
+        seen = padded.unfold(1, size, TILE).unfold(2, size, TILE)  # (n, down, across, channels, row, col)
         whole = inputs.new_empty(n, down, TILE, across, TILE, kernel.n_outputs)
         for part in batches(n, max(1, MAX_TILES // (down * across))):
-            tiles = self.scratch.take(0, inputs, SEEN, SEEN, part.stop - part.start, down, across, channels)
+            tiles = self.scratch.take(0, inputs, size, size, part.stop - part.start, down, across, channels)
             tiles.copy_(seen[part].permute(4, 5, 0, 1, 2, 3))
             out = inputs.new_empty(TILE, TILE, *tiles.shape[2:5], kernel.n_outputs)
-            convolve_tiles(tiles.view(SEEN * SEEN, -1, channels), kernel, self.scratch, out)
+            convolve_tiles(tiles.view(size * size, -1, channels), kernel, self.scratch, out)
             torch.add(out.permute(2, 3, 0, 4, 1, 5), bias, out=whole[part])
         return whole.view(n, TILE * down, TILE * across, -1)[:, :height, :width].permute(0, 3, 1, 2)
 

@@ -9,12 +9,14 @@ from torch.nn import functional
 
 from tasks.explain.engine.winograd import (
     MIN_CHANNELS,
+    SIDES,
     Scratch,
     TileKernel,
     WinogradConvolution,
     convolve_tiles,
     is_plain,
     suits,
+    tiling,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,6 +48,19 @@ def test_one_tile_of_a_kernel_that_copies_its_centre() -> None:
     torch.testing.assert_close(out.view(4, 4), torch.arange(36.0).view(6, 6)[1:5, 1:5], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(("side", "stride"), [(side, stride) for stride in SIDES for side in SIDES[stride]])
+def test_tiles_of_every_side_and_stride_are_convolved_as_torch_does(side: int, stride: int) -> None:
+    seen, n = tiling(side, stride).seen, 3
+    assert seen == stride * (side - 1) + 3
+    inputs = torch.randn(n, 5, seen, seen, generator=generator(), dtype=torch.float64)
+    weight, bias = (torch.randn(7, *more, generator=generator(1), dtype=torch.float64) for more in ((5, 3, 3), ()))
+    out = torch.empty(side * side, n, 7, dtype=torch.float64)
+    tiles = inputs.permute(2, 3, 0, 1).reshape(seen * seen, n, 5)
+    convolve_tiles(tiles, TileKernel(weight, side, stride, bias), Scratch(), out)
+    expected = functional.conv2d(inputs, weight, bias, stride)
+    torch.testing.assert_close(out.view(side, side, n, 7).permute(2, 3, 0, 1), expected, rtol=0, atol=1e-11)
+
+
 def test_scratch_is_not_shared_between_its_two_blocks() -> None:
     scratch, like = Scratch(), torch.zeros(1)
     first, second = scratch.take(0, like, 2, 3).fill_(1), scratch.take(1, like, 6).fill_(2)
@@ -64,8 +79,8 @@ def test_convolutions_of_other_kinds_are_left_alone(options: dict[str, object], 
 
 def test_what_gains_by_tiles() -> None:
     wide = torch.zeros(MIN_CHANNELS, MIN_CHANNELS, 3, 3)
-    assert suits(wide, 1)
-    assert not suits(wide, 2) and not suits(wide[:, :3], 1) and not suits(wide[..., :1], 1)
+    assert suits(wide, 1) and suits(wide, 2)
+    assert not suits(wide, 3) and not suits(wide[:, :3], 1) and not suits(wide[..., :1], 1)
 
 
 def test_float32_is_as_exact_as_torchs_own_convolution() -> None:
