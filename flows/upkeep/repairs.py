@@ -104,5 +104,5 @@ def score_again(store: Store, wanted: Day, runtime: Runtime) -> str:
     fitted = read_record(store, record.fitted_by if record else campaign)
     params = recorded_params(record.params if record else fitted.params)
     key = scoring_key(store, campaign, day, fit_digest(fitted.artifacts), params.source)
-    run = have_scored(scoring_parameters(store, fitted, params, day, AT_ONCE, runtime), key)
+    run = have_scored(scoring_parameters(store, fitted, params, day, AT_ONCE, runtime), key, after_failure=True)
     return f"{campaign} {day} was scored again (flow run {run})"

@@ -12,6 +12,7 @@ from storage.records.acquisitions import AcquisitionRecord, fit_digest, write_ac
 from storage.records.campaigns import CampaignRecord, write_record
 from storage.tables import ACQUISITIONS, REJECTED
 from storage.tables.parquet import write_table
+from storage.tables.rows import ColumnRows
 from storage.verify import verify_store
 from tasks.publish.publish import publish_acquisition, publish_date, publish_results, publish_scored
 from tests.support.local_stores import local
@@ -48,7 +49,7 @@ def scored(store: Store, fitted: CampaignRecord, plant: str, name: str = "field2
     with store.create(rows) as draft:
         write_table(draft, REJECTED, {column.name: [plant] for column in REJECTED.columns})
     with store.create(files) as draft:
-        write_decisions(draft, [decision(plant, 1.0, 2.0)], (), origin(), "point", LOOKS, FORM)
+        write_decisions(draft, ColumnRows.of([decision(plant, 1.0, 2.0)]), (), origin(), "point", LOOKS, FORM)
     artifacts = {f"images {DAY}": rows.ref, f"decisions gradcam {DAY}": files.ref}
     fit = fit_digest(fitted.artifacts)
     return AcquisitionRecord(
