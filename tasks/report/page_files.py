@@ -1,7 +1,9 @@
 """Name and read the templates, style sheets and scripts that the report's pages are made from."""
 
+from functools import cache
 from importlib.resources import files
 
+from storage.artifacts import content_digest
 from tasks import report
 from tasks.report import templates
 
@@ -28,10 +30,11 @@ MAP_STYLES = ("leaflet.css", "MarkerCluster.css")  # of the packages in `vendor`
 MAP_SCRIPTS = ("leaflet", "leaflet.markercluster")
 
 
-def template_text() -> str:
-    """Return the text of all templates and scripts of the pages, from which their digest is made."""
+@cache
+def template_digest() -> str:
+    """Return the digest of all templates and scripts of the pages; they stay as they are while a process runs."""
     packages = [*map(vendored, MAP_STYLES), *map(licensed, MAP_SCRIPTS)]
-    return "".join([*map(page_file, (*TEMPLATES, *STYLES, *SCRIPTS)), *packages])
+    return content_digest("".join([*map(page_file, (*TEMPLATES, *STYLES, *SCRIPTS)), *packages]))
 
 
 def page_file(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store, content_digest
+from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.published.publish import PARTS
 from storage.records.campaigns import CampaignRecord
 from storage.tables import METRICS, PLANTS
@@ -33,7 +33,7 @@ from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
 from tasks.report.field.told import FILE, STILL, sum_up, told_json
 from tasks.report.inputs import CampaignResults, check_made, read_campaign
 from tasks.report.method.accuracy import Headline
-from tasks.report.page_files import template_text
+from tasks.report.page_files import template_digest
 from tasks.stage import cached_by, made_once, versions
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def report_recipe(
         "params": params,
         "differing": differing,
         "lost": lost,
-        "template": content_digest(template_text()),
+        "template": template_digest(),
     }
     return Recipe("report", REVISION, fields, {**artifacts, **scored, **(found or {})})
 
@@ -189,7 +189,7 @@ def page_of_date(
         "campaign": results.campaign,
         "params": {name: results.params.get(name) for name in ("explain", "export", "field")},
         "found": [{**row, "acquired": day} for row in found],
-        "template": content_digest(template_text()),
+        "template": template_digest(),
     }
     common = {role: results.artifacts[role].ref for role in ("plants", f"promises {method}", f"scores {method}")}
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from storage.artifacts import ArtifactRef
 from tasks.classify import augment, features, predict, train
-from tasks.classify.changes import NO_CHANGE
+from tasks.classify.changes import NO_CHANGE, TrainingSet
 from tasks.classify.model import freeze, predict_logits, rgb_images, softmax
 from tasks.explain import explain
 from tasks.explain.gradcam import GradcamParams
@@ -99,7 +99,7 @@ def golden_augment() -> dict[str, Any]:
 def golden_train() -> dict[str, Any]:
     seeds = np.asarray([NO_CHANGE, 1, 2**31 - 1])
     samples = np.stack([np.asarray([0, 1, 1]), np.asarray([0, 3, 6]), seeds], axis=1)
-    inputs, _ = train.TrainingSet(small_images(2, 3), samples, np.arange(3)).batch(np.arange(3))
+    inputs, _ = TrainingSet(small_images(2, 3), samples, np.arange(3)).batch(np.arange(3))
     return {
         "inputs": inputs.tolist(),
         "digests": digests(train.classifier_recipe(train.TrainParams(), ref("augmentation"), [ref("images")]).ref),

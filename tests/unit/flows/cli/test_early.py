@@ -223,7 +223,7 @@ class TestDatesAndClusters:
     [
         (["--help"], 0, "pydantic numpy"),
         (["--version"], 0, "pydantic numpy"),
-        (["complete", "r"], 0, "pydantic numpy"),
+        (["complete", "r"], 0, "numpy"),
         (["run", "--help"], 0, "numpy"),
         (["run", "absent.toml"], 2, ""),
         (["fetch", "--help"], 0, "numpy"),
