@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Annotated, TypeVar
@@ -53,10 +54,6 @@ class FileRecord(BaseModel):
     @model_serializer(mode="wrap")
     def _without_absent_tag(self, others: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {name: value for name, value in others(self).items() if value is not None}
-
-
-# Files that this process has read, by path, number, size and times.
-_READ: dict[tuple[str, int, int, int, int], FileRecord] = {}
 
 
 def inside(name: str) -> str:
@@ -236,13 +233,15 @@ def _checked_file(path: Path) -> FileRecord:
     A file that was changed in the last second is read: its time would be the same after another change.
     """
     found = path.lstat()
-    tag = (str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if (known := _READ.get(tag)) is not None:
-        return known
-    record = describe_file(path)
-    if time.time_ns() - found.st_ctime_ns > SETTLED_NS:
-        _READ[tag] = record
-    return record
+    if time.time_ns() - found.st_ctime_ns <= SETTLED_NS:
+        return describe_file(path)
+    return _describe_once(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=2**16)
+def _describe_once(path: Path, *_state: int) -> FileRecord:
+    """Describe a file in a state, which its number, its size and its times (ns) tell from others."""
+    return describe_file(path)
 
 
 def changed_at(path: Place) -> datetime | None:
