@@ -104,8 +104,9 @@ def rounding(logits: torch.Tensor, explained: int, score: str) -> float:
 class Occlusion:
     """Explainer by occlusion for one classifier, called with images and the class to explain for each.
 
-    The incremental engine serves plain ResNets in float32, and the loop everything else. For the first image of each
-    size, the loop computes nine windows too. If they differ, the loop is used from then on.
+    The incremental engine serves plain networks in float32 (ResNet, Wide ResNet, ResNeXt, VGG), and the loop everything
+    else. For the first image of each size, the loop computes nine windows too. If they differ, the loop is used from
+    then on.
     """
 
     def __init__(self, classifier: Classifier, params: OcclusionParams, runtime: Runtime) -> None:

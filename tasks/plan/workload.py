@@ -14,7 +14,7 @@ from tasks.classify.features import last_linear
 from tasks.classify.model import Classifier, pass_size
 from tasks.classify.params import TrainParams
 from tasks.cluster.params import ClusterParams
-from tasks.explain.engine.incremental import can_take_apart
+from tasks.explain.engine.incremental import take_apart
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
 from tasks.explain.occlusion import n_windows, windows_a_pass
 from tasks.explain.params import ExplainParams, Method
@@ -160,7 +160,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         total_bytes=sum(outputs),
         n_features=len(classifier.classes) if head is None else head.in_features,
         cam_shape=cam_shape,
-        is_incremental=runtime.saliency_precision == "float32" and can_take_apart(classifier.model),
+        is_incremental=runtime.saliency_precision == "float32" and take_apart(classifier.model) is not None,
         device=classifier.device.type,
     )
 

@@ -35,14 +35,19 @@ def fast_model(classifier: Classifier, runtime: Runtime, packed: bool = True, ke
     """
     if isinstance(classifier.model, torch.export.UnflattenedModule):
         return classifier.model  # an exported program can be neither copied nor changed
-    model = copy.deepcopy(classifier.model)
+    model = folded_copy(classifier.model, keep).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if packed and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
+        return packed_model(model, keep) if torch.backends.mkldnn.is_available() else model
+    return model
+
+
+def folded_copy(model: nn.Module, keep: str | None = None) -> nn.Module:
+    """Copy a model and fold batch normalisation into its convolutions, except across the output of the layer `keep`."""
+    model = copy.deepcopy(model)
     for convolution, norm in folding_pairs(model):
         if keep is None or not (_is_within(convolution, keep) and not _is_within(norm, keep)):
             _replace(model, convolution, fuse_conv_bn_eval(*map(model.get_submodule, (convolution, norm))))  # type: ignore[type-var]
             _replace(model, norm, nn.Identity())
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if packed and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
-        return packed_model(model, keep) if torch.backends.mkldnn.is_available() else model
     return model
 
 

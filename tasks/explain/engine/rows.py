@@ -33,6 +33,27 @@ class Rectangles:
         left, cols = _through(self.left, self.cols, kernel, stride, padding, width)
         return Rectangles(top, left, rows, cols)
 
+    def union(self, other: "Rectangles") -> "Rectangles":
+        """Return the smallest rectangles that cover both: these themselves if they cover the other ones."""
+        is_empty, is_other_empty = (one.rows * one.cols == 0 for one in (self, other))
+        top, rows = _union((self.top, self.rows), (other.top, other.rows), is_empty, is_other_empty)
+        left, cols = _union((self.left, self.cols), (other.left, other.cols), is_empty, is_other_empty)
+        joined = Rectangles(top, left, rows, cols)
+        pairs = zip((top, left, rows, cols), (self.top, self.left, self.rows, self.cols), strict=True)
+        return self if all(torch.equal(a, b) for a, b in pairs) else joined
+
+
+def _union(
+    first: tuple[torch.Tensor, torch.Tensor],
+    second: tuple[torch.Tensor, torch.Tensor],
+    is_first_empty: torch.Tensor,
+    is_second_empty: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return start and length of the interval that covers two, of which an empty one does not count."""
+    start, end = torch.minimum(first[0], second[0]), torch.maximum(sum(first), sum(second))  # type: ignore[type-var]
+    length = torch.where(is_second_empty, first[1], torch.where(is_first_empty, second[1], end - start))
+    return torch.where(is_second_empty, first[0], torch.where(is_first_empty, second[0], start)), length
+
 
 def _through(
     start: torch.Tensor, length: torch.Tensor, kernel: int, stride: int, padding: int, limit: int
@@ -89,6 +110,7 @@ class Layer:
         grid = self.table.view(self.height + 2 * border, self.pitch, channels)
         grid[border : border + self.height, border : border + self.width] = base.permute(1, 2, 0)
         self.positions: Positions
+        self.seen: torch.Tensor | None = None
 
     @property
     def changed(self) -> torch.Tensor:
@@ -127,3 +149,32 @@ class Layer:
         flat = index.reshape(-1)
         out = scratch.take(0, self.table, len(flat), self.table.shape[1])
         return torch.index_select(self.table, 0, flat, out=out).view(*index.shape, -1)
+
+    def patches(self, kernel: int, stride: int, padding: int) -> torch.Tensor:
+        """Return what each position of a convolution sees without a window, (positions, channels * kernel * kernel).
+
+        It is kept, for the one convolution of the layer.
+        """
+        if self.seen is not None:
+            return self.seen
+        inside = slice(self.border, self.border + self.height), slice(self.border, self.border + self.width)
+        base = self.table[: self.n_base].view(-1, self.pitch, self.table.shape[1])[inside].permute(2, 0, 1)
+        unfolded = torch.nn.functional.unfold(base[None], kernel, padding=padding, stride=stride)
+        self.seen = unfolded[0].t().contiguous()
+        return self.seen
+
+    def rows(self, at: Positions, scratch: Scratch) -> torch.Tensor:
+        """Return the rows (count, channels) at these positions, which may be a view of the table or of block 0."""
+        if at is self.positions:
+            return self.changed
+        return self.gather(self.index(at.window, *at.grid(at.tile)).view(-1), scratch)
+
+    def whole(self, n: int) -> torch.Tensor:
+        """Return the activations (n, channels, height, width) of every window."""
+        window = torch.arange(n, device=self.table.device)
+        rows, cols = (
+            torch.arange(side, device=window.device)[:, None].expand(-1, n) for side in (self.height, self.width)
+        )
+        index = self.index(window, rows, cols).permute(2, 0, 1)
+        found = torch.index_select(self.table, 0, index.reshape(-1))
+        return found.view(*index.shape, -1).permute(0, 3, 1, 2)

@@ -166,12 +166,15 @@ class WinogradConvolution:
         return whole.view(n, TILE * down, TILE * across, -1)[:, :height, :width].permute(0, 3, 1, 2)
 
 
-def is_plain(convolution: nn.Conv2d) -> bool:
-    """Return whether a convolution is square, ungrouped, undilated and padded with equally many zeros on every side."""
+def is_plain(convolution: nn.Conv2d, grouped: bool = False) -> bool:
+    """Return whether a convolution is square, undilated and padded with equally many zeros on every side.
+
+    Groups are allowed if `grouped`.
+    """
     pairs = (convolution.kernel_size, convolution.stride, convolution.padding)
     return (
         all(isinstance(pair, tuple) and pair[0] == pair[1] for pair in pairs)
-        and convolution.groups == 1
+        and (grouped or convolution.groups == 1)
         and convolution.dilation == (1, 1)
         and convolution.padding_mode == "zeros"
     )

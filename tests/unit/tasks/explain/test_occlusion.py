@@ -17,6 +17,7 @@ from tasks.classify.architectures import build_model
 from tasks.classify.model import Classifier, freeze
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
 from tasks.explain.engine.incremental import take_apart
+from tasks.explain.engine.rules import Convolution
 from tasks.explain.occlusion import Occlusion, OcclusionParams, OcclusionPreview, window_corners
 from tasks.parameters import Runtime
 from tests.support.maps import occlusion_maps
@@ -106,8 +107,8 @@ def test_maps_are_what_one_forward_pass_a_window_gives(
         assert_within(found[0], one_by_one(classifier, images[0], explained, params))
 
 
-class Plain(nn.Module):
-    """No residual net, with a convolution that runs as tiles."""
+class Scaled(nn.Module):
+    """Each pixel is scaled by a mean of all, and a convolution runs as tiles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ class Plain(nn.Module):
         nn.init.normal_(self.layers[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self.layers(inputs)
+        return self.layers(inputs / (1 + inputs.abs().mean(dim=(1, 2, 3), keepdim=True)))
 
 
 def small_transformer() -> nn.Module:
@@ -129,7 +130,7 @@ def small_transformer() -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("build", [Plain, small_transformer])
+@pytest.mark.parametrize("build", [Scaled, small_transformer])
 def test_other_classifiers_are_explained_by_the_loop(build: Callable[[], nn.Module]) -> None:
     classifier, images, params = frozen(build()), images_of(2, 32, 32), OcclusionParams(patch=8, stride=6)
     explain = Occlusion(classifier, params, RUNTIME)
@@ -229,7 +230,9 @@ def test_an_engine_that_is_wrong_is_found_out_and_replaced() -> None:
     expected = [one_by_one(classifier, image, 0, params) for image in images]
     explain = Occlusion(classifier, params, RUNTIME)
     assert explain.network is not None
-    explain.network.blocks[0].convolutions[0].bias += 0.5
+    head = explain.network.steps[0].head
+    assert isinstance(head, Convolution)
+    head.bias += 0.5
     with pytest.warns(RuntimeWarning, match="the loop is used"):
         found = explain(images, np.asarray([0, 0]))
     assert explain.network is None
@@ -237,11 +240,9 @@ def test_an_engine_that_is_wrong_is_found_out_and_replaced() -> None:
 
 
 def test_what_can_be_taken_apart() -> None:
-    assert take_apart(classifier_of("resnet18").model) and take_apart(classifier_of("resnet50").model)
-    assert take_apart(Plain().eval()) is None
-    assert take_apart(frozen(build_model("resnext50_32x4d", 2, "none", 0)).model) is None  # grouped
-    training = build_model("resnet18", 2, "none", 0).train()
-    assert take_apart(training) is None
+    assert take_apart(classifier_of("resnet18").model)
+    assert take_apart(Scaled().eval()) is None
+    assert take_apart(build_model("resnet18", 2, "none", 0).train()) is None
 
 
 def test_bfloat16_is_another_map_of_the_same_thing() -> None:
@@ -296,7 +297,7 @@ def test_a_preview_is_exact_where_it_looked_and_between_its_neighbours_elsewhere
     found = OcclusionPreview(classifier, params, RUNTIME)(images, np.asarray([1]))[0]
     rows, cols = [0, 3, 6, 8], [0, 3, 6, 9, 12]
     assert found.shape == expected.shape == (9, 13)
-    assert_within(found[np.ix_(rows, cols)], expected[np.ix_(rows, cols)], 2e-5)
+    assert_within(found[np.ix_(rows, cols)], expected[np.ix_(rows, cols)])  # tiles of other sides, by windows a pass
     middle = (2 * found[3, 3] + found[3, 6]) / 3
     np.testing.assert_allclose(found[3, 4], middle, rtol=1e-4)
     assert np.abs(found - expected).max() > 1e-3 * np.ptp(expected)  # or there is nothing approximate about it

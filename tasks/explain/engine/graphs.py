@@ -1,0 +1,84 @@
+"""Trace a classifier, and find the rule by which each node of its graph is computed in part."""
+
+import operator
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from tasks.explain.engine.forward import folded_copy
+from tasks.explain.engine.rules import Convolution, Copy, Head, Pool, Stem
+from tasks.explain.engine.tracing import module_of, traced
+from tasks.explain.engine.winograd import is_plain
+
+RELUS = (functional.relu, torch.relu)
+ADDITIONS = (operator.add, operator.iadd, torch.add)
+# Modules of a classifier's end, which take little time and need not be computed in part.
+ENDS = (nn.ReLU, nn.Identity, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Dropout)
+# Least channels of a convolution with groups. Networks with fewer have so small layers that the time goes into indices:
+# at 256 pixels, windows of a RegNetX-400MF (32 channels) and a MobileNetV2 took longer than whole passes.
+MIN_GROUPED = 128
+
+
+def folded_graph(model: nn.Module) -> fx.GraphModule | None:
+    """Return a traced copy of a model, batch normalisation folded into convolutions; None if it cannot be traced."""
+    if isinstance(model, torch.export.UnflattenedModule):
+        return None  # an exported program can be neither copied nor changed
+    folded = folded_copy(model)
+    graph = traced(folded)
+    return None if graph is None else module_of(folded, graph)
+
+
+def called(model: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """Return the module that a node calls; None if it calls none."""
+    return model.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def is_relu(model: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node is a ReLU."""
+    return isinstance(called(model, node), nn.ReLU) or (node.op == "call_function" and node.target in RELUS)
+
+
+def is_identity(model: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node returns its input, as a folded normalisation does."""
+    return isinstance(called(model, node), nn.Identity)
+
+
+def is_addition(node: fx.Node) -> bool:
+    """Return whether a node adds two different tensors."""
+    is_sum = node.op == "call_function" and node.target in ADDITIONS and not node.kwargs
+    return is_sum and len(node.all_input_nodes) == 2
+
+
+def is_end(model: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node takes little time: a function, or a module that ends a classifier."""
+    module = called(model, node)
+    return module is None or isinstance(module, ENDS)
+
+
+def head_of(model: fx.GraphModule, node: fx.Node) -> Head | None:
+    """Return the rule of a node that starts a step; None if it has none, or gains nothing by it."""
+    module = called(model, node)
+    if isinstance(module, nn.Conv2d) and is_plain(module, grouped=True):
+        if module.groups > 1:
+            return Convolution(module) if _is_wide(module) else None
+        source = node.all_input_nodes[0]
+        is_stem = source.op == "placeholder" and len(source.users) == 1
+        return Stem(module) if is_stem else Convolution(module)
+    if isinstance(module, nn.MaxPool2d):
+        return _pool(model, node, module)
+    return Copy() if is_relu(model, node) or is_identity(model, node) or is_addition(node) else None
+
+
+def _is_wide(convolution: nn.Conv2d) -> bool:
+    is_depthwise = convolution.groups == convolution.in_channels
+    return convolution.out_channels >= MIN_GROUPED and not is_depthwise
+
+
+def _pool(model: fx.GraphModule, node: fx.Node, module: nn.MaxPool2d) -> Pool | None:
+    sizes = (module.kernel_size, module.stride, module.padding)
+    if module.ceil_mode or module.dilation != 1 or not all(isinstance(size, int) for size in sizes):
+        return None
+    # The zeros around an activation win no maximum where no value is negative.
+    is_safe = module.padding == 0 or is_relu(model, node.all_input_nodes[0])
+    return Pool(*sizes) if is_safe else None  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""Compute the changed rows of a layer from those of the layers before it, with one rule for each kind of step.
+
+A step starts with a head: convolution, pooling or a copy. It fills the rows at the positions that a change of
+its sources reaches.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from tasks.explain.engine.products import Matrices
+from tasks.explain.engine.rows import Layer, Positions, Rectangles, divided
+from tasks.explain.engine.winograd import SIDES, Scratch, TileKernel, convolve_tiles, suits, tiling
+
+
+class Head(ABC):
+    """First operation of a step."""
+
+    @abstractmethod
+    def reached(self, source: Layer, height: int, width: int) -> Rectangles:
+        """Return the rectangles of the output, `height` x `width`, that changes of the source reach."""
+
+    def positions(self, source: Layer, rectangles: Rectangles) -> Positions:
+        """Return the positions at which the output is computed: those of the source for equal rectangles, or new."""
+        return source.positions if source.positions.rectangles is rectangles else Positions(rectangles)
+
+    @abstractmethod
+    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the output rows at these positions into `out` (count, channels)."""
+
+
+class Copy(Head):
+    """Copy of a layer that others read too, for operations that change values in place."""
+
+    def reached(self, source: Layer, height: int, width: int) -> Rectangles:
+        """Return the source's own rectangles."""
+        return source.positions.rectangles
+
+    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the source's rows."""
+        out.copy_(source.rows(at, scratch))
+
+
+class Pool(Head):
+    """Square pooling by the largest value."""
+
+    def __init__(self, kernel: int, stride: int, padding: int) -> None:
+        self.sizes = (kernel, stride, padding)
+
+    def reached(self, source: Layer, height: int, width: int) -> Rectangles:
+        """Return the rectangles that see a change."""
+        return source.positions.rectangles.through(*self.sizes, height, width)
+
+    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the largest values."""
+        index = source.index(at.window, *at.grid(*self.sizes))
+        torch.amax(source.gather(index.view(-1, at.count), scratch), dim=0, out=out)
+
+
+class Convolution(Head):
+    """Square convolution, of several groups too."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        weight, bias = convolution.weight.detach(), convolution.bias
+        self.weight, self.bias = weight, weight.new_zeros(len(weight)) if bias is None else bias.detach()
+        self.groups, self.kernel, self.stride = convolution.groups, convolution.kernel_size[0], convolution.stride[0]
+        self.padding = int(convolution.padding[0])
+        self.sizes = (self.kernel, self.stride, self.padding)
+        self.is_tiled = self.groups == 1 and suits(weight, self.stride)
+        self.kernels = dict[int, TileKernel]()
+
+    @cached_property
+    def matrices(self) -> Matrices:
+        """Return a matrix for each group, whose rows have the order of gathered inputs: row, column, channel."""
+        taps = self.weight.view(self.groups, -1, *self.weight.shape[1:]).permute(0, 3, 4, 2, 1)
+        return Matrices(taps.flatten(1, 3).contiguous(), self.bias if self.groups == 1 else None)
+
+    def reached(self, source: Layer, height: int, width: int) -> Rectangles:
+        """Return the rectangles that see a change."""
+        if self.sizes == (1, 1, 0):
+            return source.positions.rectangles
+        return source.positions.rectangles.through(*self.sizes, height, width)
+
+    def positions(self, source: Layer, rectangles: Rectangles) -> Positions:
+        """Return tiles of the side that takes the fewest multiplications, or single positions."""
+        if not self.is_tiled:
+            return super().positions(source, rectangles)
+        sides = SIDES[self.stride]
+        costs = [self._multiplications(rectangles, side) for side in sides] if len(sides) > 1 else [0]
+        return Positions(rectangles, sides[costs.index(min(costs))])
+
+    def _multiplications(self, rectangles: Rectangles, side: int) -> int:
+        down, across = (divided(length + side - 1, side) for length in (rectangles.rows, rectangles.cols))
+        return int((down * across).sum()) * tiling(side, self.stride).seen ** 2
+
+    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the convolved rows."""
+        if self.is_tiled:
+            kernel = self._tile_kernel(at.tile)
+            index = source.index(at.window, *at.grid(kernel.tiling.seen, self.stride, self.padding))
+            convolve_tiles(source.gather(index.view(-1, len(at.window)), scratch), kernel, scratch, out)
+        elif self.sizes == (1, 1, 0) and self.groups == 1:
+            self.matrices.times(source.rows(at, scratch)[None], out[None])
+        else:
+            index = source.index(at.window, *at.grid(*self.sizes)).permute(2, 0, 1)
+            self._gathered(source.gather(index, scratch), out, scratch)
+
+    def _tile_kernel(self, side: int) -> TileKernel:
+        if side not in self.kernels:
+            self.kernels[side] = TileKernel(self.weight, side, self.stride, self.bias)
+        return self.kernels[side]
+
+    def _gathered(self, seen: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
+        if self.groups == 1:
+            return self.matrices.times(seen.reshape(1, len(out), -1), out[None])
+        by_group = seen.view(len(out), -1, self.groups, self.weight.shape[1]).permute(2, 0, 1, 3)
+        rows = scratch.take(1, seen, *by_group.shape).copy_(by_group).flatten(2)
+        found = scratch.take(0, seen, self.groups, len(out), out.shape[1] // self.groups)
+        self.matrices.times(rows, found)
+        torch.add(found.transpose(0, 1), self.bias.view(self.groups, -1), out=out.view(len(out), self.groups, -1))
+        return None
+
+
+class Stem(Convolution):
+    """Convolution of the image, with a mask over its patches instead of rows gathered for few channels."""
+
+    @cached_property
+    def matrix(self) -> torch.Tensor:
+        """Return the kernel as a matrix whose rows have the order of patches."""
+        return self.weight.flatten(1).t().contiguous()
+
+    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the convolved rows of patches whose changed pixels are 0."""
+        window, (rows, cols) = source.positions.rectangles, at.grid(*self.sizes)
+        down, right = rows - window.top[at.window], cols - window.left[at.window]
+        is_row = (down >= 0) & (down < window.rows[at.window])
+        is_col = (right >= 0) & (right < window.cols[at.window])
+        is_hidden = (is_row[:, None] & is_col[None]).view(-1, at.count).t()
+        across = (source.width + 2 * self.padding - self.kernel) // self.stride + 1
+        patches = torch.index_select(source.patches(*self.sizes), 0, at.row * across + at.col)
+        patches.view(at.count, -1, is_hidden.shape[1]).masked_fill_(is_hidden[:, None], 0)
+        torch.addmm(self.bias, patches, self.matrix, out=out)
