@@ -119,8 +119,8 @@ print(json.dumps(found))
 def test_a_process_takes_what_was_planned(stage: str, sizes: list[list[int]]) -> None:
     """The peak is never above the plan, and at the larger size at least two fifths of it.
 
-    A process's peak only rises, so sizes rise too. The plan of an explanation counts the kernels of Winograd tiles, four
-    times the weights, which are made only where the processor gains by tiles.
+    A process's peak only rises, so sizes rise too. The plan of an explanation counts the kernels of Winograd tiles,
+    four times the weights, which are made only where the processor gains by tiles.
     """
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, stage, json.dumps(sizes)],
