@@ -19,7 +19,7 @@ from storage.artifacts import ArtifactRef, Store
 from tasks.parameters import Runtime
 
 if TYPE_CHECKING:
-    from flows.running.workers import DaskWorkers
+    from flows.running.dask.workers import DaskWorkers
 
 
 PROGRESS = logging.getLogger("flows.progress")  # its messages tell a person how far a run is
@@ -117,7 +117,7 @@ class Stages:
 
 def dask_workers(runtime: Runtime) -> "DaskWorkers":
     """Make a run's Dask workers; Dask is imported only by runs that need it."""
-    from flows.running.workers import DaskWorkers
+    from flows.running.dask.workers import DaskWorkers
 
     return DaskWorkers(runtime)
 

@@ -107,7 +107,7 @@ def score(store: str, days: Sequence[str]) -> None:
 
 def scored(store: Path, days: Sequence[date]) -> dict[str, Any]:
     """Score dates in a process of its own that uses this process's server; return what it prints."""
-    from flows.running.workers import server_address
+    from flows.running.dask.workers import server_address
 
     command = [sys.executable, "-m", "tests.benchmarks.new_date", "--score", str(store), *map(str, days)]
     settings = {"OMP_NUM_THREADS": "1", "PREFECT_API_URL": server_address(), "PREFECT_LOGGING_LEVEL": "ERROR"}

@@ -22,9 +22,9 @@ from prefect.client.schemas.objects import TaskRunResult
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.parameters import CampaignParams
-from flows.running import workers
-from flows.running.worker_checks import gives_memory_back, worker_problem
-from flows.running.workers import DaskWorkers, LostWorkersError, WorkerFuture
+from flows.running.dask import workers
+from flows.running.dask.worker_checks import gives_memory_back, worker_problem
+from flows.running.dask.workers import DaskWorkers, LostWorkersError, WorkerFuture
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from tasks.classify.architectures import build_model

@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.running.workers import DaskWorkers
+from flows.running.dask.workers import DaskWorkers
 from tasks.parameters import Runtime
 from tests.support.dask_cluster import cluster
 from tests.support.service import Service, wait_until

@@ -13,7 +13,7 @@ from flows.backfill import backfill_seasons
 from flows.campaign import analyse_campaign, has_places_of
 from flows.dates import score_dates
 from flows.parameters import BackfillParams, CampaignParams, Season
-from flows.running.workers import DaskWorkers
+from flows.running.dask.workers import DaskWorkers
 from storage.errors import InputError
 from storage.records.campaigns import CampaignRecord
 from tasks.classify.params import GivenClassifier

@@ -27,6 +27,8 @@ from tasks.classify.features import logits_and_features
 from tasks.parameters import Runtime
 from tasks.plan.memory import cluster_bytes, explain_memory, predict_bytes, train_bytes
 from tasks.explain.methods import ExplainParams, prepare_explainer
+from importlib import import_module
+from flows.plan.plan import LOADED_BY_A_RUN
 from tasks.heap import kept_memory
 from tasks.cluster.evidence import cluster_evidence
 from tasks.ingest.survey import IngestParams
@@ -89,6 +91,8 @@ def cluster(n, side=8, max_exact=12_000):
 
 stage, sizes = sys.argv[1], json.loads(sys.argv[2])
 torch.nn.functional.conv2d(torch.zeros(1, 3, 8, 8), torch.zeros(4, 3, 3, 3))  # loads what a first pass loads
+for module in LOADED_BY_A_RUN:
+    import_module(module)
 before, found = peak(), []
 for size in sizes:
     planned = globals()[stage](*size)
@@ -115,7 +119,8 @@ print(json.dumps(found))
 def test_a_process_takes_what_was_planned(stage: str, sizes: list[list[int]]) -> None:
     """The peak is never above the plan, and at the larger size at least two fifths of it.
 
-    A process's peak only rises, so sizes rise too.
+    A process's peak only rises, so sizes rise too. The plan of an explanation counts the kernels of Winograd tiles,
+    four times the weights, which are made only where the processor gains by tiles.
     """
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, stage, json.dumps(sizes)],
@@ -129,7 +134,7 @@ def test_a_process_takes_what_was_planned(stage: str, sizes: list[list[int]]) ->
     found = json.loads(done.stdout)
     assert all(used < planned for used, planned in found), found
     used, planned = found[-1]
-    assert planned < 2.5 * used, found
+    assert planned < (4 if stage == "explain" else 2.5) * used, found
 
 
 def test_affinity_of_all_pairs_goes_with_the_square_and_of_the_nearest_does_not() -> None:

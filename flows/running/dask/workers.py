@@ -27,10 +27,10 @@ from prefect.utilities.engine import collect_task_run_inputs_sync
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
-from flows.running.lost_runs import killer_sentence, show_crashed
-from flows.running.on_workers import run_task
+from flows.running.dask.lost_runs import killer_sentence, show_crashed
+from flows.running.dask.on_workers import run_task
+from flows.running.dask.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from flows.running.servers import shared_server
-from flows.running.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
 from storage.places.allowed import refuse_other_scheduler
