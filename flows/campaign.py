@@ -41,6 +41,7 @@ from tasks.classify.augment import augmentation_recipe, plan_augmentation
 from tasks.classify.train import given_recipe, take_classifier
 from tasks.cluster.checks import check_methods
 from tasks.ingest.ingest import check_campaign, images_recipe, ingest_images, survey_source
+from tasks.ingest.listing import read_listing
 from tasks.parameters import Runtime
 from tasks.plan.rehearse import rehearse_classifier
 from tasks.publish.publish import publish_results
@@ -191,7 +192,7 @@ def fitted_from(
     if params.classifier is None:
         refs["augmentation"] = augmentation_recipe(params.augment, list(refs.values())).ref
     else:
-        classes = store.open(listings[params.dates[0]]).read_json("listing.json")["classes"]
+        classes = read_listing(store.open(listings[params.dates[0]]))["classes"]
         refs["classifier"] = given_recipe(params.classifier, tuple(classes)).ref
     return expected(params, runtime, refs)
 

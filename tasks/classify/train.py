@@ -6,7 +6,6 @@ Memory: the training and validation images of all dates.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +17,17 @@ from storage.artifacts import Artifact, ArtifactRef, Draft, Recipe, Store
 from storage.places.files import describe_file
 from storage.tables import AUGMENTATION, EPOCHS, OBSERVATIONS
 from storage.tables.parquet import read_table, rows_to_columns, write_table
-from tasks.classify.changes import NO_CHANGE
+from tasks.classify.changes import NO_CHANGE, TrainingSet
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, GivenClassifier, TrainParams
 from tasks.heap import kept_memory
 from tasks.parameters import Runtime
 from tasks.stage import cached_by, made_once, progress
 
-if TYPE_CHECKING:
-    from tasks.classify.training import TrainingSet
-
 REVISION = 1
 
 
-def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> "TrainingSet":
+def load_training_set(artifacts: list[Artifact], augmentation: Artifact) -> TrainingSet:
     """Load the training images of all dates, and the samples that the augmentation table plans of them."""
-    from tasks.classify.training import TrainingSet
-
     plan = read_table(augmentation, AUGMENTATION)
     used = sorted({(day.isoformat(), row) for day, row in zip(plan["acquired"], plan["row"], strict=True)})
     position = {key: n for n, key in enumerate(used)}

@@ -7,6 +7,7 @@ from tasks.classify.params import GivenClassifier, TrainParams
 from tasks.explain.checks import check_explained_class
 from tasks.explain.params import ExplainParams
 from tasks.ingest.checks import Counts
+from tasks.ingest.listing import read_listing
 from tasks.parameters import Runtime
 from tasks.stage import always_run
 
@@ -36,8 +37,8 @@ def rehearse_classifier(
     from tasks.plan.rehearsal import refuse_unlabelled, rehearse
 
     opened = [kept.open(ref) for ref in listings]
-    classes, choice = opened[0].read_json("listing.json")["classes"], explain.explained_class
+    classes, choice = read_listing(opened[0])["classes"], explain.explained_class
     check_explained_class(choice, classes)
     if choice == "label":
-        refuse_unlabelled(Counts.of(listing.read_json("listing.json") for listing in opened))
+        refuse_unlabelled(Counts.of(map(read_listing, opened)))
     rehearse(classes, params, given, explain, image_size, runtime, is_here)

@@ -51,6 +51,18 @@ def torchvision_model(seed: int = 0, n_classes: int = 2) -> nn.Module:
     return model.eval()
 
 
+def unsettled(model: nn.Module) -> nn.Module:
+    """Give normalisations something to do, in evaluation mode: folding the identity would prove nothing."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            nn.init.uniform_(module.bias, -0.2, 0.2, generator)
+    return model.eval()
+
+
 def saved(thing: Any, **options: Any) -> bytes:
     """Return the bytes that torch.save writes of a thing."""
     buffer = io.BytesIO()

@@ -1,18 +1,13 @@
 """Trace a classifier, and find the rule by which each node of its graph is computed in part."""
 
-import operator
-
 import torch
 from torch import fx, nn
-from torch.nn import functional
 
 from tasks.explain.engine.forward import folded_copy
 from tasks.explain.engine.rules import Convolution, Copy, Head, Pool, Stem
-from tasks.explain.engine.tracing import module_of, traced
+from tasks.explain.engine.tracing import ADDITIONS, RELUS, module_of, traced
 from tasks.explain.engine.winograd import is_plain
 
-RELUS = (functional.relu, torch.relu)
-ADDITIONS = (operator.add, operator.iadd, torch.add)
 # Modules of a classifier's end, which take little time and need not be computed in part.
 ENDS = (nn.ReLU, nn.Identity, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Dropout)
 # Least channels of a convolution with groups. Networks with fewer have so small layers that the time goes into indices:

@@ -5,13 +5,10 @@ import operator
 import torch
 from torch import nn
 from torch.fx import Graph, Node
-from torch.nn import functional
 
 from tasks.explain.engine.packed import ACTIVATIONS, RELU, Activation, PackedConvolution
-from tasks.explain.engine.tracing import KEPT, Kept, module_of, traced
+from tasks.explain.engine.tracing import ADDITIONS, KEPT, RELUS, Kept, module_of, traced
 from tasks.explain.engine.winograd import Scratch
-
-ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 def packed_model(model: nn.Module, keep: str | None = None) -> nn.Module:
@@ -93,7 +90,7 @@ def _adds_to(user: Node, node: Node) -> bool:
 
 
 def _activation(node: Node, modules: dict[str, nn.Module]) -> Activation | None:
-    if node.op == "call_function" and node.target in (functional.relu, torch.relu):
+    if node.op == "call_function" and node.target in RELUS:
         return RELU
     module = _module(node, modules)
     return None if module is None else ACTIVATIONS.get(type(module))

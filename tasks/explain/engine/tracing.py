@@ -1,5 +1,6 @@
 """Trace a model's graph while other threads run models, with a mark at the output of one layer."""
 
+import operator
 import threading
 from collections import Counter
 from typing import Any
@@ -8,7 +9,10 @@ import torch
 from torch import nn
 from torch.fx import Graph, GraphModule
 from torch.fx.proxy import Proxy, TraceError
+from torch.nn import functional
 
+RELUS = (functional.relu, torch.relu)
+ADDITIONS = (operator.add, operator.iadd, torch.add)
 TRACING = threading.Lock()  # allows one trace at a time, because the tracer keeps its patches in a global
 KEPT = "kept_output"  # module of a packed model that returns the output of the layer to keep
 

@@ -163,7 +163,8 @@ def test_an_unknown_explained_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_is_rehearsed_where_all_that_it_is_for_is_stored(tmp_path: Path) -> None:
-    rehearse_task(tmp_path, "raedy", {"val": 0}, fitted="listing")  # a class that is refused otherwise
+    # A class that is refused otherwise.
+    assert rehearse_task(tmp_path, "raedy", {"val": 0}, fitted="listing") is None
 
 
 def test_the_label_is_refused_where_one_is_missing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from tasks.classify.architectures import build_model
 from tasks.explain.engine.incremental import Network, OccludedImage, take_apart
+from tests.support.classifiers import unsettled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PATCH = 7
@@ -32,18 +33,6 @@ class Unit(nn.Module):
         out = torch.relu(out) + out
         out += self.wide(out)
         return self.head(functional.adaptive_avg_pool2d(out, 2).flatten(1))
-
-
-def unsettled(model: nn.Module) -> nn.Module:
-    """Give normalisation statistics of its own: the identity would prove nothing."""
-    generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
-            nn.init.uniform_(module.bias, -0.2, 0.2, generator)
-    return model.eval()
 
 
 def assert_exact(model: nn.Module, side: int) -> None:
