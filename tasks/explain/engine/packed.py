@@ -8,15 +8,13 @@ those of passes of many images. So both ways are timed at the first pass of a sh
 up to float rounding.
 """
 
-import threading
-import time
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from tasks.explain.engine.measured import is_faster, measured_once
 from tasks.explain.engine.winograd import Scratch, WinogradConvolution, is_plain, suits
 
 # Activations that oneDNN applies with a convolution: its name and numbers for each, and the function itself.
@@ -29,9 +27,7 @@ ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.SiLU: ("swish", (), functional.silu),
 }
 TIMED_WORK = 1e9  # FLOP of a convolution from which both ways are timed; a call of less takes a few milliseconds
-REPEATS = 3  # timings of each way, of which the shortest counts
-GAIN = 0.9  # share of the packed convolution's time that tiles may take, so that noise does not choose them
-TIMING = threading.Lock()  # lets one thread time at once, because tasks run side by side
+TILES_GAIN = 1.1  # tiles must be so many times faster than the packed convolution
 
 
 class PackedConvolution(nn.Module):
@@ -72,26 +68,15 @@ class PackedConvolution(nn.Module):
 def gains_by_tiles(outputs: int, padding: int, shape: torch.Size) -> bool:
     """Return whether this processor computes a 3x3 convolution of stride 1 faster by tiles, for inputs (n, in, h, w).
 
-    The answer is measured once in a process. Small convolutions are never tiled.
+    Small convolutions are never tiled.
     """
-    if 2 * 9 * outputs * shape.numel() < TIMED_WORK:
-        return False
-    with TIMING, torch.inference_mode():
-        return _timed(outputs, padding, shape)
+    return 2 * 9 * outputs * shape.numel() >= TIMED_WORK and _tiles_pay(outputs, padding, shape)
 
 
-@cache
-def _timed(outputs: int, padding: int, shape: torch.Size) -> bool:
+@measured_once
+def _tiles_pay(outputs: int, padding: int, shape: torch.Size) -> bool:
     convolution = nn.Conv2d(shape[1], outputs, 3, padding=padding)
     tiles, whole = WinogradConvolution(convolution, Scratch()), PackedConvolution(convolution, None, Scratch())
     whole.tiles = None
     inputs = torch.randn(shape).contiguous(memory_format=torch.channels_last)
-    seconds: list[tuple[float, float]] = []
-    for _ in range(1 + REPEATS):  # in turns, so that other work slows both
-        start = time.perf_counter()
-        tiles(inputs)
-        between = time.perf_counter()
-        whole(inputs)
-        seconds.append((between - start, time.perf_counter() - between))
-    by_tiles, packed = map(min, zip(*seconds[1:], strict=True))  # the first calls prepare the kernels
-    return by_tiles < GAIN * packed
+    return is_faster(lambda: tiles(inputs), lambda: whole(inputs), TILES_GAIN)

@@ -1,16 +1,12 @@
 """Multiply many rows with matrices that stay, by the faster of two libraries."""
 
-import threading
-import time
-from collections.abc import Callable
-from functools import cache
-
 import torch
+
+from tasks.explain.engine.measured import is_faster, measured_once
 
 TYPICAL_ROWS = 128  # rows of a product, from which oneDNN chooses its layout, and that are measured
 TYPICAL_MATRICES = 4  # matrices that are measured, so that they do not all stay in the processor's cache
-NEEDED_GAIN = 1.15  # packing must be so many times faster: where both are alike, noise should not choose
-MEASURING = threading.Lock()  # allows one measurement at a time, so that they do not slow each other down
+NEEDED_GAIN = 1.25  # packing must be so many times faster; on an AMD core it was 0.6 to 1.17 times as fast
 
 
 class Matrices:
@@ -38,33 +34,19 @@ class Matrices:
             torch.baddbmm(self.bias, rows, self.plain, out=out)
 
 
+@measured_once
 def packing_pays(n_in: int, n_out: int) -> bool:
     """Return whether products with matrices (n_in, n_out) on this processor are faster by oneDNN's own layout."""
-    with MEASURING:
-        return _packing_pays(n_in, n_out)
-
-
-@cache
-def _packing_pays(n_in: int, n_out: int) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
-    with torch.inference_mode():
-        matrices, rows = torch.ones(TYPICAL_MATRICES, n_in, n_out), torch.ones(TYPICAL_MATRICES, TYPICAL_ROWS, n_in)
-        out, packed = torch.empty(TYPICAL_MATRICES, TYPICAL_ROWS, n_out), [_packed(matrix) for matrix in matrices]
+    matrices, rows = torch.ones(TYPICAL_MATRICES, n_in, n_out), torch.ones(TYPICAL_MATRICES, TYPICAL_ROWS, n_in)
+    out, packed = torch.empty(TYPICAL_MATRICES, TYPICAL_ROWS, n_out), [_packed(matrix) for matrix in matrices]
 
-        def by_packed() -> None:
-            for some, matrix, target in zip(rows, packed, out, strict=True):
-                target.copy_(_packed_product(some, matrix, None))
+    def by_packed() -> None:
+        for some, matrix, target in zip(rows, packed, out, strict=True):
+            target.copy_(_packed_product(some, matrix, None))
 
-        rounds = [(_seconds(lambda: torch.bmm(rows, matrices, out=out)), _seconds(by_packed)) for _ in range(5)]
-    plain, faster = (min(times) for times in zip(*rounds, strict=True))
-    return plain > NEEDED_GAIN * faster
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return is_faster(by_packed, lambda: torch.bmm(rows, matrices, out=out), NEEDED_GAIN)
 
 
 def _packed(matrix: torch.Tensor) -> torch.Tensor:

@@ -24,10 +24,3 @@ def test_products_are_the_same_by_either_library(
     assert (prepared.plain is None) == is_packed
     expected = rows.double() @ matrices.double() + (0 if bias is None else bias)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_faster_library_is_measured_once_for_each_shape() -> None:
-    first = products.packing_pays(64, 48)
-    before = products._packing_pays.cache_info().misses  # pyright: ignore[reportPrivateUsage]
-    assert products.packing_pays(64, 48) == first
-    assert products._packing_pays.cache_info().misses == before  # pyright: ignore[reportPrivateUsage]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from tasks.explain.engine import winograd
 from tasks.explain.engine.winograd import (
     MIN_CHANNELS,
     SIDES,
@@ -48,15 +49,21 @@ def test_one_tile_of_a_kernel_that_copies_its_centre() -> None:
     torch.testing.assert_close(out.view(4, 4), torch.arange(36.0).view(6, 6)[1:5, 1:5], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("by_sides", [True, False])
 @pytest.mark.parametrize(("side", "stride"), [(side, stride) for stride in SIDES for side in SIDES[stride]])
-def test_tiles_of_every_side_and_stride_are_convolved_as_torch_does(side: int, stride: int) -> None:
+def test_tiles_of_every_side_and_stride_are_convolved_as_torch_does(
+    side: int, stride: int, by_sides: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd, "sides_pay", lambda *_: by_sides)
     seen, n = tiling(side, stride).seen, 3
     assert seen == stride * (side - 1) + 3
     inputs = torch.randn(n, 5, seen, seen, generator=generator(), dtype=torch.float64)
     weight, bias = (torch.randn(7, *more, generator=generator(1), dtype=torch.float64) for more in ((5, 3, 3), ()))
     out = torch.empty(side * side, n, 7, dtype=torch.float64)
-    tiles = inputs.permute(2, 3, 0, 1).reshape(seen * seen, n, 5)
-    convolve_tiles(tiles, TileKernel(weight, side, stride, bias), Scratch(), out)
+    tiles = inputs.permute(2, 3, 0, 1).contiguous().view(seen * seen, n, 5)
+    kernel = TileKernel(weight, side, stride, bias)
+    assert (kernel.forth.takes_sides, kernel.back.takes_sides) == (by_sides, by_sides)
+    convolve_tiles(tiles, kernel, Scratch(), out)
     expected = functional.conv2d(inputs, weight, bias, stride)
     torch.testing.assert_close(out.view(side, side, n, 7).permute(2, 3, 0, 1), expected, rtol=0, atol=1e-11)
 
