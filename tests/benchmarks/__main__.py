@@ -1,6 +1,7 @@
 """Run the benchmarks (`make bench`), print their table and write its rows to build/bench.json.
 
-The benchmarks need a quiet machine and half an hour, most of which captum takes. With a CUDA device, its rows follow.
+The benchmarks need a quiet machine and half an hour, half of which captum and the lime package take. With a CUDA
+device, its rows follow.
 """
 
 import json

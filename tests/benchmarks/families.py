@@ -15,7 +15,7 @@ FAMILIES = ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "vgg11_bn")
 N_WINDOWS = 64
 
 
-def family_row(architecture: str, repeats: int = 3) -> Row:
+def family_row(architecture: str) -> Row:
     """Compare windows spread over an image of 256 pixels, 32 a pass, with whole passes of 16 images."""
     classifier, params = network(architecture), OcclusionParams()
     taken = take_apart(classifier.model)
@@ -25,7 +25,7 @@ def family_row(architecture: str, repeats: int = 3) -> Row:
     engine = partial(incremental_logits, taken, image, corners, params.patch, 32)
     loop = partial(loop_logits, fast_forward(classifier, RUNTIME), image, corners, params.patch, 16)
     difference = share(engine().numpy(), loop().numpy())
-    ours, theirs = alternating(engine, loop, repeats)
+    ours, theirs = alternating(engine, loop)
     return compare(f"{architecture}, {N_WINDOWS} windows", ours, "whole passes", theirs, difference)
 
 

@@ -23,7 +23,7 @@ def network(architecture: str) -> Classifier:
     return freeze(model, ("not_ready", "ready"), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
 
 
-def pass_rows(architectures: tuple[str, ...] = NETWORKS, repeats: int = 5) -> list[Row]:
+def pass_rows(architectures: tuple[str, ...] = NETWORKS) -> list[Row]:
     """Compare passes of 32 images with torch in batches of 10, as the lime package has them, and with the peak."""
     rows: list[Row] = []
     for architecture in architectures:
@@ -31,7 +31,7 @@ def pass_rows(architectures: tuple[str, ...] = NETWORKS, repeats: int = 5) -> li
         inputs = model.normalised(images(N_IMAGES))
         fast, plain = fast_forward(model, RUNTIME), partial(in_batches, model.model, inputs)
         difference = share(fast(inputs).numpy(), plain().numpy())
-        ours, theirs = alternating(partial(fast, inputs), plain, repeats)
+        ours, theirs = alternating(partial(fast, inputs), plain)
         name = f"{architecture}, {N_IMAGES} images"
         rows.append(compare(name, ours, "torch, batches of 10", theirs, difference))
         limit = N_IMAGES * flop_of_an_image(model.model, inputs[:1]) / convolution_peak()

@@ -28,7 +28,7 @@ NAMES = ("a season, date by date", "a season joined with a second table", "a pla
 
 
 def table_rows() -> list[Row]:
-    """Return a row for each query, with the shortest of some repetitions."""
+    """Return a row for each query, with the times of some repetitions."""
     with tempfile.TemporaryDirectory() as folder:
         ours, peers = Path(folder) / "harvest-store", Path(folder) / "plain"
         publish_season(ours)
