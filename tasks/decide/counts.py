@@ -46,25 +46,31 @@ def ready_counts(
     Rows with `plot` (None for the field), `n`, `n_ready`, `n_ready_lower` and `n_ready_upper`.
     """
     names = sorted({plot for plot in plots if plot is not None}, key=lambda plot: (len(plot), plot))
-    groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, np.ones(len(probability), np.bool_))]
-    groups += [(name, np.asarray([plot == name for plot in plots])) for name in names]
-    member = np.stack([inside for _, inside in groups], axis=1).astype(np.float64)
+    number = {None: 0} | {name: i for i, name in enumerate(names, start=1)}  # 0: in the field alone
+    group = np.asarray([number[plot] for plot in plots])
+
+    def sums(values: Floats) -> Floats:
+        """Return the sum over the field, and over every plot."""
+        return np.append(values.sum(), np.bincount(group, values, 1 + len(names))[1:])
+
     random = np.random.default_rng(SEED)
     drawn = np.stack(
         [
-            (random.uniform(size=len(answer)) < scipy.special.expit(model.ready_odds(inputs, answer, shift))) @ member
+            sums(
+                (random.uniform(size=len(answer)) < scipy.special.expit(model.ready_odds(inputs, answer, shift))) * 1.0
+            )
             for model, shift in zip(resampled, share.resampled, strict=True)
         ]
     )
     low, high = np.quantile(drawn, [(1 - DRAWN) / 2, (1 + DRAWN) / 2], axis=0)
-    expected = probability @ member
+    n_plants, expected = sums(np.ones(len(answer))), sums(probability)
     return [
         {
             "plot": name,
-            "n": int(inside.sum()),
+            "n": int(n_plants[i]),
             "n_ready": float(expected[i]),
             "n_ready_lower": float(low[i]),
             "n_ready_upper": float(high[i]),
         }
-        for i, (name, inside) in enumerate(groups)
+        for i, name in enumerate([None, *names])
     ]

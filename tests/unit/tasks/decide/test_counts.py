@@ -1,5 +1,7 @@
 """Numbers of ready plants: sums of probabilities, and intervals that cover the truth in simulation."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -78,6 +80,21 @@ def test_counts_are_sums_of_probabilities_by_plot() -> None:
 
 
 @pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_plots() -> None:
+    data, known = validated(np.random.default_rng(0), 40, 0.5)
+    model, resampled = ready_model(data, known), resampled_models(data, known, 3)
+    n = 20_000
+    values, answer = np.tile(inputs(known), (n // 40, 1)), np.tile(answer_sign(data.answers.predicted), n // 40)
+    probability, of_date = expit(model.ready_odds(values, answer, 0.0)), validated_share(model, resampled, "day")
+    plots = [f"{i // 10}" for i in range(n)]
+    tracemalloc.start()
+    rows = ready_counts(probability, values, answer, plots, of_date, resampled)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(rows) == 2001 and peak < 20e6  # a number for every plant and plot would take 320 MB
+    assert sum(row["n"] for row in rows[1:]) == n and rows[1]["n_ready"] == pytest.approx(probability[:10].sum())
+
+
 @pytest.mark.parametrize("share", [0.5, 0.35])
 def test_intervals_cover_the_true_number(share: float) -> None:
     """120 dates, those outside left out; with a true coverage of 0.9, fewer than 0.8 would have p < 0.005."""
