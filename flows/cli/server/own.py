@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home, is_current
+from flows.cli.server.tables import make_database
 from flows.cli.stopping import end_now
 from flows.running.servers import OWN_SERVER
 from storage.places.faults import free_bytes, size_text
@@ -152,6 +153,7 @@ def begin_server() -> OwnServer | None:
     if any(os.environ.get(name, "").lower() in ("0", "false", "no", "off") for name in allowed) or _has_server():
         return None
     check_database()
+    make_database()
     server = OwnServer()
     server.set_address()
     return server
