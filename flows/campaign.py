@@ -6,6 +6,7 @@ stage: later stages need the results of every date, and the first error is then 
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 
 from prefect import flow
 from prefect.artifacts import (
@@ -31,10 +32,10 @@ from flows.running.restarts import refuse_endless_restarts
 from flows.running.sending import is_deployed
 from flows.running.stages import PROGRESS, Future, Roles, Stages, n_tasks, wait_for
 from storage.artifacts import ArtifactRef, Store
-from storage.errors import InputError
+from storage.errors import ArtifactError, InputError
 from storage.places.allowed import refuse_other_places
 from storage.records.campaigns import CampaignRecord, find_record
-from storage.records.checks import found_classes
+from storage.records.checks import FoundClasses, found_classes
 from storage.tables import DRIFT, EVALUATION, METRICS
 from storage.tables.parquet import read_table
 from tasks.classify.augment import augmentation_recipe, plan_augmentation
@@ -42,6 +43,7 @@ from tasks.classify.train import given_recipe, take_classifier
 from tasks.cluster.checks import check_methods
 from tasks.ingest.ingest import check_campaign, images_recipe, ingest_images, survey_source
 from tasks.ingest.listing import read_listing
+from tasks.ingest.survey import begin_survey
 from tasks.parameters import Runtime
 from tasks.plan.rehearse import rehearse_classifier
 from tasks.publish.publish import publish_results
@@ -148,9 +150,8 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     """
     checks = {"n_needed": params.cluster.n_needed, "is_trained": params.classifier is None}
     fixed = {"source": params.source, "params": params.ingest}
-    checked = {day: of for day, of in found_classes(stages.store, params.campaign).items() if day in params.dates}
     found: dict[str, ArtifactRef] = stages.submit(
-        survey_source, dates=params.dates, found=checked, **fixed, **checks
+        survey_source, dates=params.dates, found=checked_classes(stages.store, params), **fixed, **checks
     ).result()
     rehearsal = stages.submit(
         rehearse_classifier,
@@ -176,6 +177,17 @@ def ingest(stages: Stages, params: CampaignParams, runtime: Runtime) -> tuple[Ar
     wait_for([plants, *backgrounds.values()])
     tell_faults(stages, backgrounds)
     return found["survey"], {**images, **backgrounds, "plants": plants}
+
+
+def begin_survey_of(params: CampaignParams, store: Store) -> None:
+    """Begin the survey of a campaign's source, which needs no server, for the run that this process will start."""
+    with suppress(ArtifactError, OSError):  # of a record of checks: the run meets it too, and says so
+        begin_survey(params.source, params.dates, params.ingest, checked_classes(store, params))
+
+
+def checked_classes(store: Store, params: CampaignParams) -> FoundClasses:
+    """Return the classes that people found at plants on a campaign's dates."""
+    return {day: of for day, of in found_classes(store, params.campaign).items() if day in params.dates}
 
 
 def fitted_from(

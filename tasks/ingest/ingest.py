@@ -31,7 +31,7 @@ from tasks.ingest.listing import KeptImage, check_rejected, listing_recipe, read
 from tasks.ingest.looks import describe_blank
 from tasks.ingest.ordering import Observation, in_listing_order
 from tasks.ingest.params import IngestParams
-from tasks.ingest.survey import Survey, survey
+from tasks.ingest.survey import Survey, take_survey
 from tasks.sources import AnySource
 from tasks.sources.contract import Source, SourceImage, UnreadableImage
 from tasks.stage import always_run, cached_by, made_once, progress, write_json
@@ -192,7 +192,7 @@ def survey_source(
     -------
     Artefacts by role: `survey` and, for every date, `listing <date>`.
     """
-    opened, surveyed = Store(store), survey(source, dates, params, found=found)
+    opened, surveyed = Store(store), take_survey(source, dates, params, found)
     check_counts(Counts.of(surveyed.listings.values()), n_needed, is_trained)
     refs = {
         f"listing {day}": write_json(opened, listing_recipe(listing), listing)

@@ -6,9 +6,10 @@ Memory: one record per image of all dates, 0.6 kB each.
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from threading import Thread
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -79,6 +80,10 @@ class Survey:
     planted: frozenset[str] | None = None
 
 
+# Surveys that were begun and not taken yet, with their parameters.
+BEGUN: list[tuple[tuple[Source, tuple[date, ...], IngestParams, FoundClasses | None], Future[Survey]]] = []
+
+
 def survey(
     source: Source,
     dates: Sequence[date],
@@ -123,6 +128,41 @@ def survey(
         if one.acquired in listings.left_out:
             listings.left_out[one.acquired].append(one)
     return Survey(listings, listing.matching, (*survey_notes(listing, params), *checked), listing.planted)
+
+
+def begin_survey(
+    source: Source, dates: Sequence[date], params: IngestParams, found: FoundClasses | None = None
+) -> None:
+    """Survey a source in a thread of its own, for the task that will ask for this survey (see `take_survey`)."""
+    begun: Future[Survey] = Future()
+
+    def run() -> None:
+        try:
+            begun.set_result(survey(source, dates, params, found=found))
+        except BaseException as error:  # raised where the survey is taken
+            begun.set_exception(error)
+
+    BEGUN.append(((source, tuple(dates), params, found), begun))
+    Thread(target=run, daemon=True, name="survey").start()
+
+
+def take_survey(
+    source: Source, dates: Sequence[date], params: IngestParams, found: FoundClasses | None = None
+) -> Survey:
+    """Return the survey that was begun with these parameters, as soon as it is done; survey now if there is none.
+
+    A begun survey is taken once, since the source may change: the next call surveys again, as a retry does.
+
+    Raises
+    ------
+    InputError : the source refuses its files, or the harvest table does not fit the images.
+    """
+    for one in BEGUN:
+        asked, begun = one
+        if asked == (source, tuple(dates), params, found):
+            BEGUN.remove(one)
+            return begun.result()
+    return survey(source, dates, params, found=found)
 
 
 def survey_notes(listing: SourceListing, params: IngestParams) -> tuple[str, ...]:

@@ -19,12 +19,17 @@ NOT_LOADED = (
 )
 PROGRAM = f"""
 import sys
+from threading import current_thread
 from flows.cli.main import main
+from tasks.ingest import survey
+made, surveyed_by = survey.survey, []
+survey.survey = lambda *given, **more: (surveyed_by.append(current_thread().name), made(*given, **more))[1]
 sys.argv[0] = "harvest"
 try:
     main()
 except SystemExit as ended:
     code = ended.code
+print("surveyed by:", *surveyed_by, file=sys.stderr)
 print("loaded:", *sorted(set({NOT_LOADED.split()!r}) & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
@@ -51,4 +56,6 @@ def test_a_finished_campaign_runs_again_without_what_computes(campaign: Path) ->
         cwd=campaign.parent,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1] == "loaded:"
+    surveyed, loaded = done.stderr.splitlines()[-2:]
+    assert loaded == "loaded:"
+    assert surveyed == "surveyed by: survey"  # once, in the thread that begins before the server answers

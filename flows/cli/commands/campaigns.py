@@ -178,10 +178,12 @@ def run(
     check_campaign_early(params, runtime, is_here=find_address() is None)
     configure_prefect(logs)
     server = begin_server()
-    _load_torch(store, params.campaign)
-    from flows.campaign import analyse_campaign
+    from flows.campaign import analyse_campaign, begin_survey_of
     from storage.artifacts import Store
 
+    if server is not None:
+        begin_survey_of(params, Store(store))
+    _load_torch(store, params.campaign)
     await_server(server)
     with kept_failures(store, params.campaign):
         record = analyse_campaign(params, Store(store).address, runtime)

@@ -5,6 +5,7 @@ starts a server whose database fails again and again, without end.
 """
 
 import atexit
+import gc
 import http.client
 import os
 import socket
@@ -14,10 +15,10 @@ import tempfile
 import threading
 import time
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 from flows.cli.server.settings import ServerError, check_address, check_database, find_address, home, is_current
+from flows.cli.server.tables import make_database
 from flows.cli.stopping import end_now
 from flows.running.servers import OWN_SERVER
 from storage.places.faults import free_bytes, size_text
@@ -46,13 +47,10 @@ class OwnServer:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        package = find_spec("prefect")
-        above = Path(package.origin).parent.parent if package and package.origin else Path()
         self.log = tempfile.TemporaryFile("w+", prefix="harvest-server-")  # noqa: SIM115 - lives as long as the server
-        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(above), "--factory"]
-        command += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, "--log-level", "error", "--lifespan", "on"],
+            # -P: modules in the working folder that have the names of Prefect's are not taken for them.
+            [sys.executable, "-P", Path(__file__).with_name("serve.py"), str(self.port)],
             env={**os.environ, **OF_OWN_SERVER, **(KNOWN_DATABASE if is_current() else {})},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -137,6 +135,9 @@ class OwnServer:
 def begin_server() -> OwnServer | None:
     """Start the command's own server, or check the one that Prefect's settings name.
 
+    The command imports while its server starts. Until `await_server` Python does not look for garbage, of which imports
+    make hardly any.
+
     Returns
     -------
     The started server, which does not answer yet; None where another one is used.
@@ -152,8 +153,10 @@ def begin_server() -> OwnServer | None:
     if any(os.environ.get(name, "").lower() in ("0", "false", "no", "off") for name in allowed) or _has_server():
         return None
     check_database()
+    make_database()
     server = OwnServer()
     server.set_address()
+    gc.disable()
     return server
 
 
@@ -169,5 +172,6 @@ def _has_server() -> bool:
 def await_server(server: OwnServer | None) -> None:
     """Wait until the command's own server answers, and watch it from then on."""
     if server is not None:
+        gc.enable()
         server.wait()
         server.watch()

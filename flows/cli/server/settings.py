@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from flows.running.servers import OWN_SERVER
 
+OTHER_DATABASE = re.compile(r"database|prefect_home|^\s*home\s*=|'home'", re.IGNORECASE | re.MULTILINE)  # in settings
 CONNECT_SECONDS = 5  # longest wait for the first connection to a server
 
 
@@ -73,13 +74,19 @@ def home() -> Path:
 
 
 def _value(path: Path, *keys: str) -> str | None:
+    found = _found(path, *keys)
+    return found if isinstance(found, str) else None
+
+
+def _found(path: Path, *keys: str) -> Any:
+    """Return what a TOML file has under some keys, or None."""
     try:
         found: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # Prefect tells of a file that it cannot read
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else None
+    return found
 
 
 def _dotenv(path: Path) -> str | None:
@@ -152,7 +159,7 @@ def is_current() -> bool:
     To look, a server imports Alembic and every change that Prefect's tables have had.
     """
     path = own_database()
-    if path is None or _names_database():
+    if path is None or names_database():
         return False
     try:
         return _versions(path) == revisions()[-1:]
@@ -160,15 +167,21 @@ def is_current() -> bool:
         return False
 
 
-def _names_database() -> bool:
-    """Tell whether a setting may name another database, in the environment or in one of Prefect's files."""
-    if any(name.startswith("PREFECT_") and "DATABASE" in name for name in os.environ):
-        return True
-    for path in (Path(".env"), Path("prefect.toml"), Path("pyproject.toml"), _profiles()):
+def names_database() -> bool:
+    """Tell whether a setting may name another database, in the environment or in one of Prefect's files.
+
+    One of Prefect's files may also name another home, and so the database in it.
+    """
+    names = (name for name in os.environ if name.startswith("PREFECT_"))
+    return any("DATABASE" in name for name in names) or any(OTHER_DATABASE.search(text) for text in _texts())
+
+
+def _texts() -> Iterator[str]:
+    """Yield the texts of Prefect's files of settings; of `pyproject.toml`, which others use too, only its table."""
+    for path in (Path(".env"), Path("prefect.toml"), _profiles()):
         with suppress(OSError):
-            if b"database" in path.read_bytes().lower():
-                return True
-    return False
+            yield path.read_text(encoding="utf-8", errors="replace")
+    yield repr(_found(Path("pyproject.toml"), "tool", "prefect"))
 
 
 def _profiles() -> Path:

@@ -4,15 +4,19 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from storage.errors import InputError
-from tasks.ingest.survey import IngestParams, preview, survey
+from tasks.ingest.survey import BEGUN, IngestParams, begin_survey, preview, survey, take_survey
 from tasks.sources.contract import FileLook, Harvest, ReadImage, SourceImage, SourceListing
+from tasks.sources.folder.source import FolderSource
 from tasks.sources.matching import Matching
 
 DAY, LATER = date(2022, 8, 25), date(2022, 9, 3)
@@ -101,3 +105,40 @@ class TestMatching:
 
     def test_a_table_that_fits_is_not_mentioned(self) -> None:
         assert survey(listed(MATCHED, self.matching(*MATCHED)), (DAY, LATER), PARAMS).notes == ()
+
+
+class TestBegun:
+    """A survey that was begun before its task runs."""
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> FolderSource:
+        """Return a folder of four images of two classes."""
+        for k, name in enumerate(("ready/a", "ready/b", "not_ready/c", "not_ready/d")):
+            path = tmp_path / f"field/train/{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(k).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
+        return FolderSource(root=str(tmp_path / "field"), classes=("not_ready", "ready"))
+
+    def test_it_is_taken_once(self, source: FolderSource) -> None:
+        expected = survey(source, [DAY], PARAMS)
+        begin_survey(source, [DAY], PARAMS)
+        BEGUN[-1][1].result()
+        rmtree(source.root)
+        assert take_survey(source, [DAY], PARAMS) == expected
+        with pytest.raises(InputError):  # the source is looked at again
+            take_survey(source, [DAY], PARAMS)
+
+    def test_what_is_wrong_is_raised_where_it_is_taken(self, source: FolderSource) -> None:
+        (files := Path(source.root)).rename(files.with_name("away"))
+        begin_survey(source, [DAY], PARAMS)
+        with pytest.raises(InputError):
+            take_survey(source, [DAY], PARAMS)
+        files.with_name("away").rename(files)
+        assert take_survey(source, [DAY], PARAMS) == survey(source, [DAY], PARAMS)
+
+    def test_another_survey_is_not_taken_for_it(self, source: FolderSource) -> None:
+        begin_survey(source, [DAY], PARAMS, found={DAY: {"a": "not_ready"}})
+        expected = survey(source, [DAY], PARAMS)
+        assert take_survey(source, [DAY], PARAMS) == expected
+        checked = take_survey(source, [DAY], PARAMS, found={DAY: {"a": "not_ready"}})
+        assert checked != expected and not BEGUN
