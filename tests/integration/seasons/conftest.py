@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.campaign import analyse_campaign
 from storage.records.campaigns import CampaignRecord
@@ -14,13 +13,6 @@ from tasks.sources.growliflower.source import GrowliFlowerSource
 from tests.support.campaigns import DATES, small_campaign
 from tests.support.season_fields import NEW, arrive, own_dates, write_field
 from tests.support.season_runs import Scored, score
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_heartbeats() -> Generator[None]:
-    """A flow run waits at its end for a thread that sleeps whole seconds between heartbeats."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
 
 
 @pytest.fixture(scope="session")
