@@ -10,7 +10,7 @@ from prefect import get_client
 from flows.campaign import analyse_campaign
 from storage.records.campaigns import CampaignRecord
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.support.campaigns import DATES, small_campaign
+from tests.support.campaigns import DATES, RESNET18, small_campaign
 from tests.support.season_fields import NEW, arrive, own_dates, write_field
 from tests.support.season_runs import Scored, score
 
@@ -33,7 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def fitted(store: Path, field: Path) -> CampaignRecord:
-    return analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field))), str(store))
+    source = GrowliFlowerSource(root=str(field))
+    return analyse_campaign(small_campaign(source=source, train=RESNET18), str(store))
 
 
 @pytest.fixture(scope="session")
