@@ -18,7 +18,7 @@ from flows.campaign import check_run
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import SLOT_LEASE, fit
 from flows.judgement import assign, judge_dates
-from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date, with_crop
+from flows.parameters import CampaignName, CampaignParams, of_source, recorded_params, refuse_own_date, season_params
 from flows.report.backgrounds import submit_backgrounds, tell_faults
 from flows.report.exports import write_exports
 from flows.report.links import report_link
@@ -113,17 +113,14 @@ def scoring_params(fitted: CampaignRecord, campaign: str, day: date, source: Any
     ------
     InputError : the fit's maps explain the true class, which is unknown for a new date.
     """
-    params = recorded_params(fitted.params)
+    params = season_params(fitted.params, campaign, source)
     if params.explain.explained_class == "label":
         raise InputError(
             f"{fitted.campaign} explained the true class (explain.explained_class = label)",
             "New dates are scored by maps of the predicted class, because they have no labels",
             "run the campaign with explain.explained_class = predicted",
         )
-    chosen = with_crop(source or params.source, params.source)
-    changes: dict[str, Any] = {"campaign": campaign, "dates": (day,), "source": chosen}
-    changes["export"] = of_source(params.export, source)
-    return params.model_copy(update=changes)
+    return params.model_copy(update={"dates": (day,), "export": of_source(params.export, source)})
 
 
 def n_tasks(params: CampaignParams) -> int:

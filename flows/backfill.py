@@ -18,7 +18,7 @@ from flows.acquisition import DEPLOYED, acquisition_rows, score_acquisition
 from flows.dates import DEPLOYED as TOGETHER
 from flows.dates import is_present
 from flows.discover import new_dates, scoring_key, scoring_parameters
-from flows.parameters import BackfillParams, CampaignParams, Season, recorded_params, with_crop
+from flows.parameters import BackfillParams, CampaignParams, Season, season_params
 from flows.running.errors import RunFailedError
 from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
@@ -130,12 +130,9 @@ def dates_of(store: Store, season: Season) -> list[Wanted]:
     InputError : the campaign is unknown, or the source cannot be listed.
     """
     fitted = read_record(store, season.fitted_by or season.campaign)
-    params = recorded_params(fitted.params)
-    source = with_crop(season.source or params.source, params.source)
-    days = season.dates or new_dates(source, () if season.source else params.dates)
-    return [
-        Wanted(fitted, params.model_copy(update={"campaign": season.campaign, "source": source}), day) for day in days
-    ]
+    params = season_params(fitted.params, season.campaign, season.source)
+    days = season.dates or new_dates(params.source, () if season.source else params.dates)
+    return [Wanted(fitted, params, day) for day in days]
 
 
 def groups_of(store: Store, wanted: list[Wanted], orders: list[dict[str, Any]], n: int) -> list[list[dict[str, Any]]]:

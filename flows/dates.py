@@ -19,7 +19,7 @@ from flows.acquisition import acquire, score_acquisition, scoring_params, turn
 from flows.discover import scored_row, scoring_key, scoring_parameters
 from flows.fit import DEPLOYED as FIT_DEPLOYED
 from flows.fit import fit as fit_dates
-from flows.parameters import CampaignName, CampaignParams, recorded_params, with_crop
+from flows.parameters import CampaignName, CampaignParams, season_params
 from flows.running.faults import put_off_by_faults
 from flows.running.labels import run_name, tag_run
 from flows.running.restarts import refuse_endless_restarts
@@ -63,8 +63,7 @@ def score_dates(
     refuse_other_places(source=source)
     opened.check()
     fitted = read_record(opened, fitted_by or campaign)
-    own, fit = recorded_params(fitted.params), fit_digest(fitted.artifacts)
-    params = own.model_copy(update={"campaign": campaign, "source": with_crop(source or own.source, own.source)})
+    params, fit = season_params(fitted.params, campaign, source), fit_digest(fitted.artifacts)
     wanted = [day for day in dates if not is_present(opened, campaign, day, fit, params.source)]
     if len(wanted) > 1 and is_deployed(FIT_DEPLOYED):
         fit_ahead(opened, params, fitted, wanted, runtime)

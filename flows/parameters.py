@@ -166,6 +166,20 @@ def recorded_params(recorded: dict[str, Any]) -> CampaignParams:
         ) from None
 
 
+def season_params(recorded: dict[str, Any], campaign: str, source: AnySource | None) -> CampaignParams:
+    """Return a finished run's parameters with the name and source of a season that its fit scores.
+
+    Without a source, the run's own stays. One that does not state how wide its crops are takes the run's width.
+
+    Raises
+    ------
+    InputError : an earlier version of the program made the run, with other parameters.
+    """
+    params = recorded_params(recorded)
+    chosen = with_crop(source or params.source, params.source)
+    return params.model_copy(update={"campaign": campaign, "source": chosen})
+
+
 def refuse_own_date(store: "Store", campaign: str, day: date) -> None:
     """Refuse a date that the campaign was fitted on, because the campaign's own tables have it.
 

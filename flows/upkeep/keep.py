@@ -50,7 +50,7 @@ def keep_store(store: str, params: UpkeepParams = DEFAULT_PARAMS, runtime: Runti
 
     Raises
     ------
-    AwayError : the folder of the store is missing or empty, or went away meanwhile.
+    AwayError : the folder of the store is missing, empty or without its artefacts, or went away meanwhile.
     """
     refuse_endless_restarts()
     opened = Store(store)
@@ -73,14 +73,16 @@ def keep_store(store: str, params: UpkeepParams = DEFAULT_PARAMS, runtime: Runti
 
 
 def is_new(store: Store) -> bool:
-    """Return whether a store is there, a bucket or a folder that is not empty, and has no artefacts.
+    """Return whether a store is there, a bucket or a folder that is not empty, and no campaign ended in it.
+
+    A store with records of campaigns and no artefacts has lost these, or they lie on a disk that is not mounted.
 
     Raises
     ------
     OSError : the disk or the network share does not answer.
     """
     is_there = not isinstance(store.root, Path) or not is_away(store.root)
-    return is_there and not (store.root / "artifacts").is_dir()
+    return is_there and not any((store.root / name).is_dir() for name in ("artifacts", "campaigns"))
 
 
 def mend(store: Store, state: Upkeep, found: dict[str, Damage], runtime: Runtime) -> list[str]:

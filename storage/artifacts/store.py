@@ -214,7 +214,7 @@ class Store:
             raise AwayError(
                 f"The store {self.root} has no folder `artifacts`",
                 "A store that is kept must be there, with the artefacts of a campaign",
-                "mount its share or disk, or run a campaign first",
+                "mount its share or disk, restore a backup of it, or run a campaign first",
             )
 
     def own(self, place: Place) -> Place:

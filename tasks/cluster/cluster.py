@@ -49,7 +49,7 @@ def fit_clusters(
     Raises
     ------
     InputError : approximate maps without `allow_preview`; no two maps are near each other at this kernel scale; fewer
-        different maps than clusters.
+        different maps than clusters; eigenvalues of the affinity that are too close.
     """
     is_approximate = any(store.open(ref).summary.get("approximate", False) for ref in saliency)
     check_exact(method, is_approximate, params)

@@ -50,7 +50,8 @@ def cluster_evidence(
 
     Raises
     ------
-    InputError : no two maps are near each other at this kernel scale, or fewer different maps than clusters.
+    InputError : no two maps are near each other at this kernel scale, fewer different maps than clusters, or
+        eigenvalues of the affinity that are too close.
     """
     axes = fit_axes(vectors, params.n_components)
     coordinates, residuals = place(axes, vectors)

@@ -73,7 +73,8 @@ def cluster_maps(
 
     Raises
     ------
-    InputError : no two maps are near each other at this kernel scale, or fewer different maps than clusters.
+    InputError : no two maps are near each other at this kernel scale, fewer different maps than clusters, or
+        eigenvalues of the affinity that are too close.
     """
     if len(coordinates) <= max_exact:
         return spectral_clusters(affinity_matrix(coordinates, reading, scale), q, n_seeds, seed)
@@ -148,7 +149,8 @@ def spectral_clusters(affinity: "Floats | csr_array", q: int, n_seeds: int, seed
 
     Raises
     ------
-    InputError : no two maps are near each other at this kernel scale, or fewer different maps than clusters.
+    InputError : no two maps are near each other at this kernel scale, fewer different maps than clusters, or
+        eigenvalues of the affinity that are too close.
     """
     is_exact = isinstance(affinity, np.ndarray)
     strongest = affinity.max(axis=1) if is_exact else affinity.max(axis=1).toarray().ravel()

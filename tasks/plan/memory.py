@@ -24,9 +24,11 @@ TRAINING_COPIES = 1.5  # copies of all activations in training: kept ones, gradi
 INPUT_COPIES = 6  # copies of a training batch: samples, stacked, laid out, each also for the next batch
 LOADED_WEIGHTS = 3  # copies of the weights in loading: the file, its content, the model
 TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # copies of the weights in training, and more while a checkpoint is written
-# Copies of the weights in explaining: loading, the folded copy, 3 x 3 kernels as 36 matrices (4 times the weights) and
-# in oneDNN's layout, and what the allocator keeps of making these.
-EXPLAINED_WEIGHTS = 16
+PRIMITIVES = 40_000_000  # bytes of what the library keeps of the layers that it computes, in explaining
+EXPLAINED_WEIGHTS = 4  # copies of the weights in explaining: read twice in loading, folded, in the library's own layout
+# Copies of the 3x3 kernels that may run as Winograd tiles: 36 matrices are 4 times a kernel, and are made from more.
+# Hidden windows need matrices for further sizes of tiles, and two of every kernel for places that have no tile.
+PASS_TILES, WINDOW_TILES, WINDOW_KERNELS = 6, 10, 2
 WINDOW_LAYERS = 0.8  # largest layers per hidden window for its changes in all layers; 0.73 was measured on a GPU
 LISTED_IN_MEMORY = 2500  # bytes per image while a date is listed; 1,250 were measured where a source reads one manifest
 MATRICES_AT_ONCE = 3  # matrices held for affinities or inner products: itself, a solver's copy, and a part or scale
@@ -68,7 +70,7 @@ def plan_memory(work: Workload) -> list[StageMemory]:
     largest = max(work.dates, key=lambda day: day.n_images)
     side_by_side = min(work.runtime.workers, len(work.dates))
     n_tried = 1 if work.train is not None else work.images_a_pass
-    rehearsal = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, n_tried)
+    rehearsal = max(explained_weights(work, method) for method in work.explain.methods) + pass_bytes(work, n_tried)
     stages = [
         StageMemory("ingest", side_by_side, ingest_bytes(work, largest)),
         StageMemory("rehearse", 1, 0, rehearsal),
@@ -147,12 +149,26 @@ def explain_memory(work: Workload, method: Method) -> StageMemory:
     shard = min(SHARD_MAPS[method], largest) * rows * cols * 3 * PIXEL_FLOATS
     table = max(day.n_images for day in work.dates) * row_in_memory(PREDICTIONS.name)
     batch = work.runtime.batch_size
-    passes = EXPLAINED_WEIGHTS * work.network.weight_bytes + pass_bytes(work, work.images_a_pass)
+    passes = explained_weights(work, method) + pass_bytes(work, work.images_a_pass)
     passes += batch * 4 * PIXEL_FLOATS * work.image_bytes
-    if method.startswith("occlusion") and work.network.is_incremental:
+    if hides_windows(work, method):
         windows = min(work.windows_a_pass, rows * cols)
         passes += 2 * work.network.total_bytes + round(windows * WINDOW_LAYERS * work.network.largest_bytes)
     return StageMemory("explain", min(work.runtime.workers, max(n_tasks, 1)), shard + table, passes, method)
+
+
+def hides_windows(work: Workload, method: Method) -> bool:
+    """Return whether a method computes only what hidden windows change."""
+    return method.startswith("occlusion") and work.network.is_incremental
+
+
+def explained_weights(work: Workload, method: Method) -> int:
+    """Return bytes of the weights in all forms that explaining holds, as if this processor gained by every tile."""
+    network = work.network
+    held = PRIMITIVES + EXPLAINED_WEIGHTS * network.weight_bytes
+    if hides_windows(work, method):
+        return held + WINDOW_KERNELS * network.kernel_bytes + WINDOW_TILES * network.tiled_bytes
+    return held + PASS_TILES * network.tiled_bytes
 
 
 def cluster_bytes(work: Workload, method: Method) -> int:

@@ -15,6 +15,7 @@ from tasks.classify.model import Classifier, pass_size
 from tasks.classify.params import TrainParams
 from tasks.cluster.params import ClusterParams
 from tasks.explain.engine.incremental import take_apart
+from tasks.explain.engine.winograd import is_plain, suits
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
 from tasks.explain.occlusion import n_windows, windows_a_pass
 from tasks.explain.params import ExplainParams, Method
@@ -49,6 +50,8 @@ class Network:
     Attributes
     ----------
     weight_bytes : bytes of all parameters and buffers.
+    kernel_bytes : bytes of the kernels of convolutions.
+    tiled_bytes : bytes of those kernels that may run as Winograd tiles.
     largest_bytes : bytes of the largest output of a layer, for one image, float32.
     total_bytes : bytes of the outputs of all layers together, for one image, float32.
     n_features : inputs of the last linear layer, or the number of classes if there is no such layer.
@@ -58,6 +61,8 @@ class Network:
     """
 
     weight_bytes: int
+    kernel_bytes: int
+    tiled_bytes: int
     largest_bytes: int
     total_bytes: int
     n_features: int
@@ -153,9 +158,11 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         check_layer(classifier.model, layer)
         shape = next(shape for name, _, shape in reversed(finished) if name == layer)
         cam_shape = (shape[-2], shape[-1])
-    head = last_linear(classifier.model)
+    head, kernels = last_linear(classifier.model), convolutions(classifier.model)
     return Network(
         weight_bytes=weight_bytes(classifier.model),
+        kernel_bytes=sum(one.weight.nbytes for one in kernels),
+        tiled_bytes=sum(one.weight.nbytes for one in kernels if is_plain(one) and suits(one.weight, one.stride[0])),
         largest_bytes=max(outputs),
         total_bytes=sum(outputs),
         n_features=len(classifier.classes) if head is None else head.in_features,
@@ -168,3 +175,8 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
 def weight_bytes(model: nn.Module) -> int:
     """Return the bytes of a model's parameters and buffers."""
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+def convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    """List the convolutions of a model."""
+    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]

@@ -66,10 +66,10 @@ def fit(root: Path, store: Path, days: Sequence[date], side: int) -> None:
     from flows.campaign import analyse_campaign
     from tasks.ingest.params import IngestParams
     from tasks.sources.folder.source import FolderSource
-    from tests.support.campaigns import small_campaign
+    from tests.support.campaigns import RESNET18, small_campaign
 
     source = FolderSource(root=str(root), classes=CLASSES)
-    params = small_campaign(CAMPAIGN, source=source, dates=days, ingest=IngestParams(image_size=side))
+    params = small_campaign(CAMPAIGN, source=source, dates=days, ingest=IngestParams(image_size=side), train=RESNET18)
     analyse_campaign(params, str(store))
 
 

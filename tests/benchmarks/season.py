@@ -104,13 +104,13 @@ def campaign_of(dates: Sequence[date], season: Sequence[date]) -> Any:
     from tasks.ingest.params import IngestParams
     from tasks.sources.synthetic.params import SeasonParams
     from tasks.sources.synthetic.source import SyntheticSource
-    from tests.support.campaigns import small_campaign
+    from tests.support.campaigns import RESNET18, small_campaign
 
     late: dict[str, Any] = {"days_to_harvest": 150, "harvest_spread": 30}  # most plants stand until the season's end
     size: dict[str, Any] = {"n_plots": 2, "rows": 3, "plants_per_row": 5, "image_size": 64}
     source = SyntheticSource(season=SeasonParams(dates=tuple(season), **size, **late))
     return small_campaign(
-        CAMPAIGN, source=source, dates=tuple(dates), ingest=IngestParams(image_size=64, window_days=60)
+        CAMPAIGN, source=source, dates=tuple(dates), ingest=IngestParams(image_size=64, window_days=60), train=RESNET18
     )
 
 

@@ -16,7 +16,6 @@ from storage.artifacts import Store
 from storage.records.campaigns import CampaignRecord
 from storage.tables import TABLES
 from storage.tables.parquet import load_table
-from tasks.classify.training import TrainParams
 from tasks.ingest.params import ArrivalParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
 from tasks.sources.harvest_table import HarvestTable
@@ -31,7 +30,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 LATER = date(2022, 9, 6)  # a date that the fit has not seen
 WATCHED_UNTIL = date(2022, 10, 31)
-TRAIN = TrainParams(epochs=1, learning_rate=1e-3)
 # Columns that say where images and splits were read, and the artefacts named after it.
 OF_THE_SOURCE = {"path", "sha256", "split_source", "classifier", "clusters"}
 # Of later fits, people, and other flows.
@@ -60,8 +58,7 @@ def records(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "field": field_of_season(roots["field"], WATCHED_UNTIL),
     }
     return {
-        name: analyse_campaign(small_campaign(name, source=source, train=TRAIN), str(store.root))
-        for name, source in sources.items()
+        name: analyse_campaign(small_campaign(name, source=source), str(store.root)) for name, source in sources.items()
     }
 
 

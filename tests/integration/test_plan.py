@@ -21,7 +21,7 @@ from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
 from tasks.parameters import Runtime
 from tasks.plan.rehearsal import rehearse
-from tests.support.campaigns import Finished, run_small, small_campaign
+from tests.support.campaigns import RESNET18, Finished, run_small, small_campaign
 
 METHODS = ("gradcam", "occlusion", "lime")
 # The unit tests of `tasks.plan` count passes of each method by themselves.
@@ -64,7 +64,8 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Generator[Counter[str]]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Finished, Counter[str], Path]:
     """A small campaign by three methods, planned and run, with what it asked of the classifier."""
-    params, store = small_campaign("planned", explain=SMALL), tmp_path_factory.mktemp("planned") / "store"
+    params = small_campaign("planned", explain=SMALL, train=RESNET18)
+    store = tmp_path_factory.mktemp("planned") / "store"
     plan = plan_campaign(params, str(store), Runtime(batch_size=8))
     assert not store.exists()  # planning leaves nothing
     with pytest.MonkeyPatch.context() as monkeypatch:

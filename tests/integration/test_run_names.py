@@ -18,7 +18,6 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running
 
 from deployments.runs import LastRuns, unended
@@ -43,7 +42,7 @@ def score_in_place(campaign: str, day: date) -> None:
 
 @pytest.fixture(scope="module")
 def client() -> Generator[SyncPrefectClient]:
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
         yield client
 
 

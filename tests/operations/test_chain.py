@@ -36,7 +36,7 @@ from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.season import grow_season
 from tasks.sources.synthetic.source import SyntheticSource
 from tests.operations.killer import FITTING, OTHERS, Killer
-from tests.support.campaigns import HARVEST, most_at_once, small_campaign
+from tests.support.campaigns import HARVEST, RESNET18, most_at_once, small_campaign
 from tests.support.field import FITTED, NEW, Field, tables
 from tests.support.prefect_api import api_in_this_process
 from tests.support.service import Service, wait_until
@@ -206,7 +206,7 @@ def test_two_campaigns_never_share_the_gpu(service: Service) -> None:
         try:
             for seed, name in enumerate(names):
                 season = SeasonParams(dates=FITTED, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed + 5)
-                params = small_campaign(name, source=SyntheticSource(season=season))
+                params = small_campaign(name, source=SyntheticSource(season=season), train=RESNET18)
                 runs.append(service.run("analyse-campaign", params=params.model_dump(mode="json")))
             wait_until(lambda: [run.state_name for run in fits()] == ["Running"] * 2, 240, service.logs)
         finally:
@@ -229,7 +229,9 @@ def computing(service: Service, run: UUID) -> tuple[datetime, datetime]:
 @pytest.mark.nightly  # in one process, tests/integration/test_faults.py shows this; `make chaos` kills every stage
 def test_a_killed_fit_does_not_train_again(service: Service) -> None:
     slow = ExplainParams(methods=("occlusion",), occlusion=OcclusionParams(stride=3))
-    run = service.run("analyse-campaign", params=small_campaign("killed-fit", explain=slow).model_dump(mode="json"))
+    run = service.run(
+        "analyse-campaign", params=small_campaign("killed-fit", explain=slow, train=RESNET18).model_dump(mode="json")
+    )
 
     def fits() -> list[FlowRun]:
         return [fit for fit in runs_of(service, "fit-and-explain") if fit.name.startswith("killed-fit ")]

@@ -17,7 +17,7 @@ from storage.tables import ADJUSTED, DECIDED, METRICS, REVIEWS, SWAPS
 from storage.tables.rows import dated_rows, rows_of
 from tasks.adjust.params import ReviewParams
 from tests.operations.screenshots import opened
-from tests.support.campaigns import small_campaign
+from tests.support.campaigns import RESNET18, small_campaign
 from tests.support.service import Service, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -26,7 +26,7 @@ LIMIT_SECONDS = 600  # of a machine that does other things too
 
 
 def asking(name: str, hours: float) -> CampaignParams:
-    return small_campaign(name, review=ReviewParams(ask=True, timeout_hours=hours))
+    return small_campaign(name, review=ReviewParams(ask=True, timeout_hours=hours), train=RESNET18)
 
 
 def only(run: UUID) -> FlowRunFilter:

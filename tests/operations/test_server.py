@@ -36,7 +36,7 @@ from flows.running.faults import PUT_OFF
 from flows.running.restarts import FIRST_PAUSE, MAX_RUNS
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.support.campaigns import DATES, small_campaign
+from tests.support.campaigns import DATES, RESNET18, small_campaign
 from tests.support.service import PROGRAMS, ROOT, ZOMBIE_SECONDS, Service, processes, wait_until
 from tests.support.shares import unmounted
 
@@ -48,7 +48,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
 def analyse(service: Service, name: str, seed: int) -> UUID:
     """Start a run that lasts long enough to be killed: of a season that no other test's artefacts are of."""
     season = SeasonParams(dates=DATES, n_plots=2, rows=3, plants_per_row=10, image_size=64, seed=seed)
-    params = small_campaign(name, source=SyntheticSource(season=season))
+    params = small_campaign(name, source=SyntheticSource(season=season), train=RESNET18)
     return service.run("analyse-campaign", params=params.model_dump(mode="json"))
 
 

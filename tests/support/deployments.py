@@ -6,12 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 
 @contextmanager
 def deployment_without_worker(flow: str, **options: Any) -> Generator[UUID]:
-    """Make a deployment that has its flow's name; runs in this process send no heartbeats until the block ends."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), get_client(sync_client=True) as client:
+    """Make a deployment that has its flow's name."""
+    with get_client(sync_client=True) as client:
         made = client.create_flow_from_name(flow)
         yield client.create_deployment(flow_id=made, name=flow, **options)

@@ -12,6 +12,8 @@ from tasks.plan.workload import DateCounts, Network, Workload
 # A ResNet18 of two classes at 256 pixels.
 RESNET18 = Network(
     weight_bytes=44_749_000,
+    kernel_bytes=44_667_648,
+    tiled_bytes=43_941_888,
     largest_bytes=4_194_304,
     total_bytes=39_061_512,
     n_features=512,

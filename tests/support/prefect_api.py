@@ -13,6 +13,7 @@ from prefect.events.worker import EventsWorker
 from prefect.server.api.server import create_app
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
     PREFECT_UI_ENABLED,
@@ -30,6 +31,7 @@ def api_in_this_process(folder: Path) -> Generator[str]:
             PREFECT_SERVER_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
             PREFECT_SERVER_ANALYTICS_ENABLED: False,
             PREFECT_UI_ENABLED: False,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow run would wait for them at its end
         }
     )
     with own_settings, socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,14 +1,10 @@
 """S3 servers that the tests of one process share, and pages without drawn figures."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-from zlib import crc32
 
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from PIL import Image
 
+from tests.support.blank_pictures import blank_figures
 from tests.support.object_servers import CREDENTIALS, ObjectServer, running_server
 
 N_PREFIXES = iter(range(1_000_000))
@@ -32,15 +28,6 @@ def address(object_server: ObjectServer) -> str:
 
 @pytest.fixture(scope="module")
 def blank_pictures() -> Iterator[None]:
-    """Save a figure as one pixel, for tests of what a page says: drawing takes most of their time.
-
-    The pixel's colour tells figures with other words apart.
-    """
-
-    def save(figure: Figure, file: BinaryIO, **_: Any) -> None:
-        words = " ".join(text.get_text() for text in figure.findobj(Text))
-        Image.new("RGB", (1, 1), f"#{crc32(words.encode()) & 0xFFFFFF:06x}").save(file, "PNG")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", save)
+    """Write figures as one pixel, for tests of what a page says."""
+    with blank_figures():
         yield

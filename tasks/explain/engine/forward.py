@@ -33,16 +33,22 @@ def fast_model(classifier: Classifier, runtime: Runtime, packed: bool = True, ke
     output: a normalisation that follows it is not folded into it. A packed model has that output in another module (see
     `kept_name`), every other model in the layer itself.
     """
-    if isinstance(classifier.model, torch.export.UnflattenedModule):
-        return classifier.model  # an exported program can be neither copied nor changed
-    model = folded_copy(classifier.model, keep).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded = folded_copy(classifier.model, keep)
+    if folded is None:
+        return classifier.model
+    model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if packed and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
         return packed_model(model, keep) if torch.backends.mkldnn.is_available() else model
     return model
 
 
-def folded_copy(model: nn.Module, keep: str | None = None) -> nn.Module:
-    """Copy a model and fold batch normalisation into its convolutions, except across the output of the layer `keep`."""
+def folded_copy(model: nn.Module, keep: str | None = None) -> nn.Module | None:
+    """Copy a model and fold batch normalisation into its convolutions, except across the output of the layer `keep`.
+
+    None for an exported program, which can be neither copied nor changed.
+    """
+    if isinstance(model, torch.export.UnflattenedModule):
+        return None
     model = copy.deepcopy(model)
     for convolution, norm in folding_pairs(model):
         if keep is None or not (_is_within(convolution, keep) and not _is_within(norm, keep)):

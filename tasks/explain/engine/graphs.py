@@ -1,6 +1,5 @@
 """Trace a classifier, and find the rule by which each node of its graph is computed in part."""
 
-import torch
 from torch import fx, nn
 
 from tasks.explain.engine.forward import folded_copy
@@ -17,9 +16,9 @@ MIN_GROUPED = 128
 
 def folded_graph(model: nn.Module) -> fx.GraphModule | None:
     """Return a traced copy of a model, batch normalisation folded into convolutions; None if it cannot be traced."""
-    if isinstance(model, torch.export.UnflattenedModule):
-        return None  # an exported program can be neither copied nor changed
     folded = folded_copy(model)
+    if folded is None:
+        return None
     graph = traced(folded)
     return None if graph is None else module_of(folded, graph)
 

@@ -6,21 +6,13 @@ from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.campaign import analyse_campaign
 from storage.records.campaigns import CampaignRecord
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.support.campaigns import DATES, small_campaign
+from tests.support.campaigns import DATES, RESNET18, small_campaign
 from tests.support.season_fields import NEW, arrive, own_dates, write_field
 from tests.support.season_runs import Scored, score
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_heartbeats() -> Generator[None]:
-    """A flow run waits at its end for a thread that sleeps whole seconds between heartbeats."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def fitted(store: Path, field: Path) -> CampaignRecord:
-    return analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field))), str(store))
+    source = GrowliFlowerSource(root=str(field))
+    return analyse_campaign(small_campaign(source=source, train=RESNET18), str(store))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from storage.artifacts import ArtifactRef, Store
 from storage.records.campaigns import CampaignRecord, write_record
 from tasks.sources.synthetic.params import SeasonParams
 from tasks.sources.synthetic.source import SyntheticSource
-from tests.support.campaigns import DATES, small_campaign
+from tests.support.campaigns import DATES, RESNET18, small_campaign
 from tests.support.season_fields import AT_ONCE, NEW, TINY
 
 ANNOUNCED = (date(2022, 9, 10), date(2022, 9, 11), date(2022, 9, 12))
@@ -39,7 +39,7 @@ def deployment(client: SyncPrefectClient, deployed: None, tmp_path: Path) -> Gen
     """The deployment that searches, of two campaigns that have one new date, and whose pool has no worker."""
     source = SyntheticSource(season=SeasonParams(dates=(*DATES[:1], NEW, *DATES[1:]), **TINY))
     for name in ("field", "other"):
-        params = small_campaign(name, source=source).model_dump(mode="json")
+        params = small_campaign(name, source=source, train=RESNET18).model_dump(mode="json")
         learned = {"classifier": ArtifactRef(kind="classifier", digest=name)}
         write_record(Store(tmp_path), CampaignRecord(campaign=name, params=params, artifacts=learned, report="none"))
     flow, name = DISCOVER.split("/")

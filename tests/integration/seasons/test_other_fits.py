@@ -20,7 +20,7 @@ from storage.verify import verify_store
 from tasks.cluster.params import ClusterParams
 from tasks.decide.params import DecideParams
 from tasks.sources.growliflower.source import GrowliFlowerSource
-from tests.support.campaigns import DATES, small_campaign
+from tests.support.campaigns import DATES, RESNET18, small_campaign
 from tests.support.season_fields import AT_ONCE, NEW, TINY, arrive, day_folder, own_dates, write_field
 from tests.support.season_runs import PER_DATE, Scored, artifacts_of, file_of, flow_runs, rows, score
 
@@ -32,7 +32,8 @@ def test_a_newer_fit_replaces_the_rows_of_the_old(scored: Scored, store: Path, f
     copy = tmp_path / "store"
     shutil.copytree(store, copy)
     source, old = GrowliFlowerSource(root=str(field)), scored.record.fit
-    params = small_campaign(source=source, cluster=ClusterParams(n_clusters=2, n_seeds=2, neighbours=3))
+    few = ClusterParams(n_clusters=2, n_seeds=2, neighbours=3)
+    params = small_campaign(source=source, train=RESNET18, cluster=few)
     newer = analyse_campaign(params, str(copy))
     again = score(copy)
     assert again.record.fit == fit_digest(newer.artifacts) != old
@@ -67,7 +68,8 @@ def test_so_do_other_promises_on_the_same_clusters(scored: Scored, store: Path, 
     copy = tmp_path / "store"
     shutil.copytree(store, copy)
     lax = DecideParams(tolerated_error=0.49, confidence=0.5)
-    newer = analyse_campaign(small_campaign(source=GrowliFlowerSource(root=str(field)), decide=lax), str(copy))
+    source = GrowliFlowerSource(root=str(field))
+    newer = analyse_campaign(small_campaign(source=source, train=RESNET18, decide=lax), str(copy))
     fit, old = fit_digest(newer.artifacts), scored.record.fit
     assert fit != old and find_acquisition(Store(copy), "small", NEW, fit) is None
     again = score(copy)

@@ -116,6 +116,16 @@ def test_a_store_that_is_not_there_is_not_called_whole(tmp_path: Path) -> None:
     assert keep(tmp_path / "unmounted") == {"Read again": [NOTHING]}
 
 
+def test_a_store_that_lost_its_artefacts_is_not_called_new(rotten: Path) -> None:
+    before = table_bytes(rotten)
+    (rotten / "artifacts").rename(rotten.parent / "other-disk")
+    with pytest.raises(AwayError, match=r"has no folder `artifacts`[^$]*restore a backup"):
+        keep(rotten)
+    assert table_bytes(rotten) == before and notices(rotten) == []
+    (rotten.parent / "other-disk").rename(rotten / "artifacts")
+    assert keep(rotten).keys() == {"Read again", "Damaged", "Removed"}
+
+
 def test_what_nothing_rests_on_is_removed(rotten: Path) -> None:
     opened, before = Store(rotten), own_tables(rotten)
     kept = set(list_folders(opened))

@@ -20,6 +20,7 @@ image_size = 64
 [augment]
 copies = [1]
 [train]
+architecture = "shufflenet_v2_x0_5"
 epochs = 1
 learning_rate = 1e-3
 [cluster]
