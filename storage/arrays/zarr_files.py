@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from storage.arrays.encoding import FileEncoding
 
-# Least share of a shard (one image in so many) for which the whole shard is read: that takes less time than to read so
-# many images one by one.
-WORTH_WHOLE = 4
+# Bytes of images that are decoded by the shard in less time than Zarr takes to read one image alone. A shard of which
+# several images are wanted is read as a whole where that is faster.
+WORTH_ONE = 1_000_000
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
@@ -330,7 +330,7 @@ def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.integer]) -> NDArray[An
     for first in (np.unique(files) * length).tolist():
         places = np.flatnonzero(files * length == first)
         n_held = min(length, array.shape[0] - first)  # the last file holds fewer
-        if len(places) * WORTH_WHOLE * array.chunks[0] >= n_held:  # true also where a file is a single chunk
+        if array.chunks[0] == length or len(places) * WORTH_ONE >= n_held * images[:1].nbytes:
             images[places] = np.asarray(array[first : first + length])[rows[places] - first]
         else:
             for place in places.tolist():

@@ -19,7 +19,7 @@ from storage.published.earlier import TABLE_FILE, keep_latest, remove_earlier
 from storage.published.manifests import publish_files, remove_published
 from storage.tables.parquet import TableSpec, load_table, table_bytes
 
-PARTS = "parts"  # key of a report's summary: artefacts that its files are linked from, which have to stay with it
+PARTS = "parts"  # key of a report's summary: artefacts that its files are made or linked from, which stay with it
 TABLES_FOLDER, MANIFESTS_FOLDER = "tables", "manifests"  # folders of the store for tables and for their manifests
 
 

@@ -216,9 +216,9 @@ def score_bytes(work: Workload, day: DateCounts) -> int:
 def report_bytes(work: Workload) -> int:
     """Return bytes of the report: rows of every date and method as Python values and as text of the pages.
 
-    Measuring accuracy holds the same rows. The plant explorer holds its small pictures, and distances between maps.
+    Measuring accuracy holds the same rows. The plant explorer holds the small pictures of a date.
     """
     n_explained = sum(day.n_explained for day in work.dates)
     rows = 2 * n_explained * len(work.explain.methods) * row_in_memory(RELIABILITIES.name)
-    explorer = min(n_explained, TILES) * TILE_BYTES + 3 * FLOAT * min(n_explained**2, 2**22)
+    explorer = min(n_explained, TILES) * TILE_BYTES
     return rows + work.n_images * row_in_memory(OBSERVATIONS.name) + explorer

@@ -29,7 +29,8 @@ from tasks.score.combine import INPUTS
 
 LISTED_BYTES = 1200  # bytes per image of a date's listing as JSON, which two artefacts hold
 REPORT_BYTES = 8_000_000  # bytes of a report's pages and figures without its rows; the files are also published
-PICTURE_BYTES, MOST_PICTURE_BYTES = 7000, 7_000_000  # bytes of an image in the plant explorer, and of all of them
+PICTURE_BYTES, MOST_PICTURE_BYTES = 7000, 8_000_000  # bytes of an image in the plant explorer, and of all of them
+EXPLORED_BYTES = 600  # bytes of an image, besides its picture, that are kept for the plant explorer by each method
 REPORT_ROW_BYTES = 400  # bytes per plant, date and method on the page and in the files for other tools
 CHECKPOINT_COPIES = 3  # copies of the weights in a checkpoint, because Adam keeps two more numbers per weight
 INDEX_BYTES = 16  # bytes per chunk in the index of its shard
@@ -68,7 +69,7 @@ def plan_store(work: Workload, image_share: float) -> list[Size]:
         *(Size("clusters", cluster_bytes(work, method), method) for method in work.explain.methods),
         *(Size("scores", n_explained * score_row_bytes(), method) for method in work.explain.methods),
         Size("tables", table_rows_bytes(work)),
-        Size("reports", 2 * report_bytes(work)),
+        Size("reports", 2 * report_bytes(work) + explored_bytes(work)),
     ]
     if work.train is not None:
         sizes.append(Size("checkpoint", CHECKPOINT_COPIES * work.network.weight_bytes))
@@ -133,6 +134,13 @@ def table_rows_bytes(work: Workload) -> int:
         CROSSFIT.name: work.n_validation * methods,
     }
     return 2 * sum(count * row_bytes(name) for name, count in rows.items())
+
+
+def explored_bytes(work: Workload) -> int:
+    """Return the bytes of what is kept of every date for the plant explorer of later reports."""
+    n_explained = sum(day.n_explained for day in work.dates)
+    pictures = min(n_explained * PICTURE_BYTES, MOST_PICTURE_BYTES)
+    return pictures + n_explained * EXPLORED_BYTES * len(work.explain.methods)
 
 
 def report_bytes(work: Workload) -> int:

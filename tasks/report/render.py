@@ -10,7 +10,7 @@ from jinja2 import Environment
 from storage.tables import TABLES, names
 from tasks.report import words
 from tasks.report.campaign import flag_counts, image_counts, parameter_rows, plain, rejected_rows
-from tasks.report.explorer.page import explorer_page
+from tasks.report.explorer.page import Explorer
 from tasks.report.field.page import FieldPage
 from tasks.report.field.summary import plot_rows
 from tasks.report.field.texts import text
@@ -84,7 +84,9 @@ def render_field(results: CampaignResults, field: FieldPage) -> str:
     )
 
 
-def render_analysis(results: CampaignResults, field: FieldPage, methods: list[MethodPage]) -> str:
+def render_analysis(
+    results: CampaignResults, field: FieldPage, methods: list[MethodPage], explorer: Explorer | None
+) -> str:
     """Render the page for the reviewer as HTML; everything that comes from tables and parameters is escaped."""
     return (
         _environment()
@@ -114,7 +116,7 @@ def render_analysis(results: CampaignResults, field: FieldPage, methods: list[Me
             training=results.drawn.training,
             confidence=results.params["score"]["confidence"],
             provenance=provenance(results),
-            explorer=explorer_page(results),
+            explorer=explorer,
             explorer_scripts=list(map(page_file, EXPLORER_SCRIPTS)),
             parameters=json.dumps(results.params, indent=2, sort_keys=True, ensure_ascii=False),
         )

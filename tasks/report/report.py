@@ -8,10 +8,11 @@ day in them, so equal inputs give equal bytes.
 
 A new date costs what it has to say itself, however many dates there were. `index.html` has the latest dates, and each
 earlier one a page of its own, `<date>.html`. The sums of a date, its map and its page are artefacts of their own, made
-once and linked into the report. So are the figures and counts of the dates that the fit was made from.
+once and linked into the report. So are the figures and counts of the dates that the fit was made from. What the plant
+explorer shows of a date is kept as well, and put into `analysis.html` with that of the other dates.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,16 @@ from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
 from tasks.report.field.told import FILE, STILL, sum_up, told_json
 from tasks.report.inputs import CampaignResults, check_made, read_campaign
+from tasks.report.made import made
 from tasks.report.method.accuracy import Headline
 from tasks.report.page_files import template_digest
-from tasks.stage import cached_by, made_once, versions
+from tasks.stage import cached_by, made_once
 
 if TYPE_CHECKING:
     from tasks.report.field.page import FieldPage
     from tasks.report.method.page import MethodPage
 
-REVISION = 7
+REVISION = 8
 TOLD_REVISION = 1  # of the sums and the map of a date
 DRAWN_REVISION = 1  # of the figures and counts of the dates of a fit
 PAGE_REVISION = 1  # of the page of an earlier date
@@ -90,6 +92,8 @@ def write_report(
     lost : dates scored since whose artefacts are no longer in the store.
     found : artefacts by role with what people found at plants; None where nobody looked at any.
     """
+    from tasks.report.explorer.explored import explore_dates
+    from tasks.report.explorer.page import explorer_page
     from tasks.report.method.drawn import figure_file
     from tasks.report.method.page import method_page
     from tasks.report.render import render_analysis, render_field
@@ -106,7 +110,9 @@ def write_report(
     methods = [method_page(one, results.classes, params["adjust"]["threshold"]) for one in results.methods]
     field = read_field(results, lost, sums)
     draft.write_bytes(FIELD, render_field(results, field).encode())
-    draft.write_bytes(ANALYSIS, render_analysis(results, field, methods).encode())
+    explored = explore_dates(store, results)
+    explorer = explorer_page(results, explored.dates)
+    draft.write_bytes(ANALYSIS, render_analysis(results, field, methods, explorer).encode())
     for page in methods:
         for name in [figure_file(kind, page.method) for kind in page.figures]:
             draft.link(name, drawn.file(name), drawn.manifest.files[name])
@@ -116,7 +122,7 @@ def write_report(
     for day, page in pages.items():
         draft.link(page_file(day), page.file(FIELD), page.manifest.files[FIELD])
     summaries = [one.summary for one in results.told]
-    parts = [str(one.ref) for one in (drawn, *sums.values(), *pages.values())]
+    parts = [str(one.ref) for one in (drawn, *sums.values(), *pages.values(), *explored.artifacts)]
     draft.summary = {**report_sums(summaries, methods, results.methods[0].promises), PARTS: parts}
 
 
@@ -148,7 +154,7 @@ def tell_dates(
             if still := still_of(read, classes, rows_of(store.open(own["plants"]), PLANTS)):
                 draft.write_bytes(STILL, still)
 
-        return _made(store, Recipe("told", TOLD_REVISION, fields, {**refs, "plants": own["plants"]}), write)
+        return made(store, Recipe("told", TOLD_REVISION, fields, {**refs, "plants": own["plants"]}), write)
 
     return {day: tell(day) for day in sorted(among)}
 
@@ -167,7 +173,7 @@ def draw_fit(store: Store, methods: Sequence[str], own: dict[str, ArtifactRef]) 
 
         write_drawn(draft, {role: store.open(ref) for role, ref in own.items()}, methods)
 
-    return _made(store, Recipe("drawn", DRAWN_REVISION, {"methods": list(methods)}, own), write)
+    return made(store, Recipe("drawn", DRAWN_REVISION, {"methods": list(methods)}, own), write)
 
 
 def page_of_date(
@@ -202,14 +208,7 @@ def page_of_date(
         page = prepare_field(results, [read], opened, still=still_in(told), is_latest=False)
         draft.write_bytes(FIELD, render_field(results, page).encode())
 
-    return _made(store, Recipe("date_page", PAGE_REVISION, fields, {**refs, **common, "told": told.ref}), write)
-
-
-def _made(store: Store, recipe: Recipe, write: Callable[[Draft], None]) -> Artifact:
-    if not store.holds(recipe.ref):
-        with store.create(recipe, versions()) as draft:
-            write(draft)
-    return store.open(recipe.ref)
+    return made(store, Recipe("date_page", PAGE_REVISION, fields, {**refs, **common, "told": told.ref}), write)
 
 
 def still_in(told: Artifact) -> bytes | None:

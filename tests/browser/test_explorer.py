@@ -245,7 +245,8 @@ def test_the_overlay_is_the_map_and_can_be_switched_off(page: Page) -> None:
 def lone_point(page: Page) -> tuple[float, float, str]:
     """Place in the window of the point farthest from all others, and the name of its image."""
     content = json.loads(page.locator("#explorer-data").text_content() or "")
-    x, y = (np.asarray(content["methods"][0][axis]) for axis in "xy")
+    coordinates = np.frombuffer(base64.b64decode(content["methods"][0]["coordinates"]), "<i2").astype(float)
+    x, y = coordinates.reshape(-1, content["methods"][0]["n_axes"]).T[:2]
     canvas = page.locator("#explorer-scatter")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()

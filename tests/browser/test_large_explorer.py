@@ -57,6 +57,7 @@ def test_ten_thousand_images_are_small_and_soon_there(browser: Browser, path: Pa
     assert path.stat().st_size < MOST_BYTES
     assert first < MOST_SECONDS
     shown = page.inner_text("#explorer-count")
-    assert shown.endswith(" of 10,000 images shown.")
-    assert page.locator("#explorer-fewer").is_visible()  # the campaign's own dates make it more than ten thousand
+    n_shown = int(shown.split(" of ")[1].split()[0].replace(",", ""))
+    assert N_IMAGES - 100 < n_shown <= N_IMAGES  # whole sheets; with the campaign's own dates there are more
+    assert page.locator("#explorer-fewer").is_visible()
     page.close()

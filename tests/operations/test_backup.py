@@ -216,7 +216,8 @@ def test_a_backup_of_the_version_before_goes_on_at_another_path(tmp_path: Path) 
         assert states["Completed"] == NEVER_CACHED | MADE_AGAIN.keys()
         after = made(service.store)
         assert {name: after[name] for name in before} == before
-        assert {name.split("/")[0] for name in after.keys() - before.keys()} == {"decisions", "drawn", "report", "told"}
+        kinds = {name.split("/")[0] for name in after.keys() - before.keys()}
+        assert kinds == {"decisions", "drawn", "explored", "explorer_pictures", "report", "told"}
         assert acquisition_dates(Store(service.store), "before", fit) == [date(2022, 9, 10)]
         found = verify_store(Store(service.store))
         assert found.problems == []

@@ -1,4 +1,4 @@
-"""Collect the answers about the images of the plant explorer: one row per image and saliency method."""
+"""Collect the answers about the images of a date in the plant explorer: one row per image and saliency method."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from storage.tables import ASSIGNMENTS, DECIDED
 from storage.tables.rows import Row, iter_rows
 from tasks.export.decisions import decision_rows
 from tasks.ingest.listing import read_listing
-from tasks.report.explorer.chosen import Day, Explained
+from tasks.report.explorer.chosen import Day
 
 ASSIGNED = ("plant_id", "cluster", "novelty", "is_flat_map")  # columns that are read of the assignments
 
@@ -27,23 +27,19 @@ class Answers:
     assigned: list[Row]
 
 
-def read_answers(
-    days: Sequence[Day], methods: Sequence[str], images: Explained, classes: Sequence[str]
-) -> dict[str, Answers]:
-    """Read the answers about some images by every saliency method."""
-    found = {method: Answers([{}] * len(images), [{}] * len(images)) for method in methods}
-    for number, day in enumerate(days):
-        where = {images.plants[i]: i for i in range(len(images)) if images.day[i] == number}
-        listing = read_listing(day.artifacts[f"images {day.date}"])
-        listed = [one for one in listing["images"] if one["plant_id"] in where]
-        for method, answers in found.items():
-            decided = day.artifacts[f"decided {method} {day.date}"]
-            rows = [row for row in iter_rows(decided, DECIDED) if row["plant_id"] in where]
-            for row in decision_rows(listed, rows, classes):
-                answers.decided[where[row["plant_id"]]] = row
-            for row in iter_rows(day.artifacts[f"assignments {method} {day.date}"], ASSIGNMENTS, ASSIGNED):
-                if row["plant_id"] in where:
-                    answers.assigned[where[row["plant_id"]]] = row
+def read_answers(day: Day, methods: Sequence[str], plants: Sequence[str], classes: Sequence[str]) -> dict[str, Answers]:
+    """Read the answers about some plants of a date by every saliency method."""
+    where = {plant: i for i, plant in enumerate(plants)}
+    listed = [one for one in read_listing(day.artifacts[f"images {day.date}"])["images"] if one["plant_id"] in where]
+    found: dict[str, Answers] = {}
+    for method in methods:
+        answers = found[method] = Answers([{}] * len(plants), [{}] * len(plants))
+        decided = iter_rows(day.artifacts[f"decided {method} {day.date}"], DECIDED)
+        for row in decision_rows(listed, (row for row in decided if row["plant_id"] in where), classes):
+            answers.decided[where[row["plant_id"]]] = row
+        for row in iter_rows(day.artifacts[f"assignments {method} {day.date}"], ASSIGNMENTS, ASSIGNED):
+            if row["plant_id"] in where:
+                answers.assigned[where[row["plant_id"]]] = row
     return found
 
 

@@ -1,11 +1,11 @@
-"""Find every explained image of a campaign, and choose which of them the plant explorer shows.
+"""Find the explained images of a campaign's dates, and choose which of them the plant explorer shows.
 
-Reads the tables `assignments` and the rows of the saliency maps. Images are ordered by novelty, the most novel first:
-that is the order in which a person looks at them, so the pictures seen first lie on the first sheets.
+Images of a date are ordered by novelty, the most novel first: that is the order in which a person looks at them. They
+are chosen by sheets of a hundred, so that what is kept of a date serves every report, however many other dates it has.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,12 @@ from storage.artifacts import Artifact
 from storage.tables import ASSIGNMENTS
 from storage.tables.parquet import read_columns
 from storage.tables.rows import days_of
+from tasks.batches import batches
+from tasks.report.sprites import ACROSS
 
 MOST_IMAGES = 10_000  # images of a page; a browser still filters and draws so many without delay
+PER_SHEET = ACROSS**2  # images whose pictures are one file
+STEPS = 100  # different shares of the dates' sheets that a page may have
 
 
 @dataclass(frozen=True)
@@ -25,39 +29,26 @@ class Day:
     """Artefacts by role of a date whose explained images have pictures, maps and answers."""
 
     date: str
-    artifacts: Mapping[str, Artifact]
+    artifacts: dict[str, Artifact]
 
 
 @dataclass(frozen=True)
 class Explained:
-    """Explained images (n).
+    """Explained images (m) of a date, the most novel first.
 
     Attributes
     ----------
-    day : (n,) index of the date.
-    row : (n,) position in the date's array of images.
+    n : number of the date's explained images; more than m if the date alone has too many for a page.
+    row : (m,) position in the date's array of images.
     plants, splits : plant and split of each.
-    novelty : (n,) by the campaign's first saliency method, 0..1.
+    novelty : (m,) by the campaign's first saliency method, 0..1.
     """
 
-    day: NDArray[np.int64]
+    n: int
     row: NDArray[np.int64]
     plants: list[str]
     splits: list[str]
-    novelty: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.plants)
-
-    def __getitem__(self, some: NDArray[np.integer]) -> "Explained":
-        return replace(
-            self,
-            day=self.day[some],
-            row=self.row[some],
-            plants=[self.plants[i] for i in some],
-            splits=[self.splits[i] for i in some],
-            novelty=self.novelty[some],
-        )
+    novelty: list[float]
 
 
 def explained_days(own: dict[str, Artifact], scored: dict[str, Artifact], methods: Sequence[str]) -> list[Day]:
@@ -71,21 +62,16 @@ def explained_days(own: dict[str, Artifact], scored: dict[str, Artifact], method
     return sorted(found, key=lambda day: day.date)
 
 
-def read_explained(days: Sequence[Day], method: str) -> Explained:
-    """Read the explained images of every date, the most novel first; equally novel ones by date and position."""
-    tables = [
-        read_columns(day.artifacts[f"assignments {method} {day.date}"], ASSIGNMENTS, _READ) for day in days
-    ]  # fmt: skip
-    counts = [len(table["row"]) for table in tables]
-    joined = {name: [value for table in tables for value in table[name]] for name in _READ}
-    images = Explained(
-        np.repeat(np.arange(len(days)), counts),
-        np.asarray(joined["row"], np.int64),
-        joined["plant_id"],
-        joined["split"],
-        np.asarray(joined["novelty"], np.float64),
-    )
-    return images[np.lexsort((images.row, images.day, images.novelty))]
+def read_explained(day: Day, method: str) -> Explained:
+    """Read the explained images of a date, equally novel ones by position; of many, whole sheets at equal distances."""
+    table = read_columns(day.artifacts[f"assignments {method} {day.date}"], ASSIGNMENTS, _READ)
+    n, rows = len(table["row"]), np.asarray(table["row"], np.int64)
+    sheets = list(batches(n, PER_SHEET))
+    kept = [sheets[i] for i in evenly(len(sheets), MOST_IMAGES // PER_SHEET).tolist()]
+    order = np.lexsort((rows, np.asarray(table["novelty"], np.float64)))
+    some = np.concatenate([order[sheet] for sheet in kept]) if kept else order
+    plants, splits, novelty = ([table[name][i] for i in some.tolist()] for name in _READ[1:])
+    return Explained(n, rows[some], plants, splits, novelty)
 
 
 _READ = ("row", "plant_id", "split", "novelty")  # columns that are read of the assignments
@@ -96,6 +82,32 @@ def evenly(n: int, limit: int) -> NDArray[np.int64]:
     if n <= limit:
         return np.arange(n)
     return np.arange(limit) * n // limit
+
+
+def sheet_sizes(n: int) -> NDArray[np.int64]:
+    """Return how many of n images each sheet holds."""
+    return np.asarray([sheet.stop - sheet.start for sheet in batches(n, PER_SHEET)], np.int64)
+
+
+def shown_sheets(
+    n_images: Sequence[NDArray[np.int64]], n_bytes: Sequence[NDArray[np.int64]], most_images: int, most_bytes: int
+) -> list[NDArray[np.int64]]:
+    """Choose the sheets of each date that a page shows: the largest equal share of every date's that fits.
+
+    They are at equal distances, and the first one, with the most novel images, is always there. So a page of very many
+    dates has a sheet of each, and may be larger.
+
+    Parameters
+    ----------
+    n_images, n_bytes : images and bytes of each sheet, by date.
+    """
+    chosen: list[NDArray[np.int64]] = []
+    for step in range(STEPS, -1, -1):
+        chosen = [evenly(len(one), max(1, len(one) * step // STEPS)) for one in n_images]
+        sums = (sum(int(one[at].sum()) for one, at in zip(of, chosen, strict=True)) for of in (n_images, n_bytes))
+        if all(found <= most for found, most in zip(sums, (most_images, most_bytes), strict=True)):
+            break
+    return chosen
 
 
 def places_of(saliency: Artifact, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,72 +1,83 @@
-"""Make the small pictures of the plant explorer, in as many bytes as the page may have."""
+"""Make the small pictures of a date in the plant explorer, and keep them for all reports that show them."""
 
+import base64
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import iter_images, open_array
-from tasks.report.explorer.chosen import Day, Explained, evenly
-from tasks.report.sprites import sprite_sheets
+from storage.artifacts import Artifact, Draft
+from tasks.report.explorer.chosen import MOST_IMAGES, PER_SHEET, Day, evenly, read_explained
+from tasks.report.sprites import sheet_of, tile_of
 
-SIDES = (128, 96, 64, 48)  # sides of a tile in pixels, the largest that `MOST_PIXELS` allows is used
-MOST_PIXELS = 24_000_000  # pixels of all tiles together; 72 MB while the page is made
-QUALITIES = (80, 60, 40, 25)  # of WebP, the best that fits into the page is used
-TRIED = 400  # tiles by which a quality is judged before all are encoded
+FILE = "sheets.txt"  # sheets of a date, each as a line of base64, as the page needs them
+PICTURE_BYTES = 6_000_000  # most bytes of pictures on a page; a third more as text
+# Most images of a page, and the side of their tiles in pixels. A page of more images has smaller or coarser pictures.
+LEVELS = ((500, 128), (1_000, 128), (1_500, 128), (2_600, 96), (4_000, 64), (6_000, 64), (MOST_IMAGES, 48))
+ENOUGH = 1.0  # bytes of a pixel that any picture takes at most, at the best quality
+QUALITIES = (80, 60, 40, 25)  # of WebP, the best that fits is used
+TRIED = 200  # tiles by which a quality is judged before all are encoded
 IMAGES_AT_ONCE = 64  # images held in memory at their full size
 
 
-def tile_side(n: int, size: int) -> int:
-    """Return the side in pixels of the tiles of n images; more images have smaller ones, never larger than `size`."""
-    return min(size, next((side for side in SIDES if n * side**2 <= MOST_PIXELS), SIDES[-1]))
+class Level(NamedTuple):
+    """Side of a tile in pixels, and bytes that a picture may take."""
+
+    side: int
+    n_bytes: int
 
 
-def read_tiles(days: Sequence[Day], images: Explained, side: int) -> NDArray[np.uint8]:
-    """Read some images, made smaller: tiles (n, side, side, 3). Images that are not square keep their middle."""
-    tiles = np.empty((len(images), side, side, 3), np.uint8)
-    for number, day in enumerate(days):
-        where = np.flatnonzero(images.day == number)
-        where = where[np.argsort(images.row[where])]  # ascending positions read each file once
-        array = open_array(day.artifacts[f"images {day.date}"], IMAGES)
-        start = 0
-        for block in iter_images(array, images.row[where], IMAGES_AT_ONCE):
-            for image in block:
-                tiles[where[start]] = _middle(image, side)
-                start += 1
+def level_of(n: int, size: int) -> Level:
+    """Return the level of a page of n images of `size` pixels; its tiles are never larger than the images.
+
+    There are few levels, so that the pictures of a date seldom change when the page gets more images.
+    """
+    most, side = next((one for one in LEVELS if n <= one[0]), LEVELS[-1])
+    side = min(side, size)
+    return Level(side, min(PICTURE_BYTES // most, int(ENOUGH * side**2)))
+
+
+def write_pictures(draft: Draft, day: Day, method: str, level: Level) -> None:
+    """Make the sheets of a date, in the order of its images, and write them to an artefact."""
+    tiles = read_tiles(day, read_explained(day, method).row, level.side)
+    sheets = sheets_of(tiles, level.n_bytes)
+    draft.write_bytes(FILE, b"\n".join(base64.b64encode(sheet) for sheet in sheets))
+
+
+def read_pictures(artifact: Artifact) -> list[str]:
+    """Read the sheets of a date: WebP as base64."""
+    return artifact.read_bytes(FILE).decode().split("\n")
+
+
+def picture_bytes(sheets: Sequence[str]) -> NDArray[np.int64]:
+    """Return the bytes of each sheet, without those that base64 adds."""
+    return np.asarray([len(sheet) * 3 // 4 for sheet in sheets], np.int64)
+
+
+def read_tiles(day: Day, rows: NDArray[np.int64], side: int) -> NDArray[np.uint8]:
+    """Read some images of a date, made smaller: tiles (n, side, side, 3)."""
+    tiles = np.empty((len(rows), side, side, 3), np.uint8)
+    order = np.argsort(rows)  # ascending positions read each file once
+    array, start = open_array(day.artifacts[f"images {day.date}"], IMAGES), 0
+    for block in iter_images(array, rows[order], IMAGES_AT_ONCE):
+        for image in block:
+            tiles[order[start]] = tile_of(image, side)
+            start += 1
     return tiles
 
 
-def _middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    whole = Image.fromarray(image)
-    least = min(whole.size)
-    left, top = (whole.width - least) // 2, (whole.height - least) // 2
-    box = (left, top, left + least, top + least)
-    return np.asarray(whole.resize((side, side), Image.Resampling.BOX, box))
+def sheets_of(tiles: NDArray[np.uint8], n_bytes: int) -> list[bytes]:
+    """Return the sheets of tiles (n, side, side, 3), at the best quality that takes at most `n_bytes` for each tile.
 
-
-def fitted_sheets(tiles: NDArray[np.uint8], budget: int) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Return which of some tiles (n, side, side, 3) are shown, ascending, and their sheets of at most `budget` bytes.
-
-    All are shown if one of `QUALITIES` makes the sheets small enough. Otherwise fewer are, at equal distances.
+    Where none does, they have the lowest. Quality is judged by `TRIED` tiles.
     """
-    shown = np.arange(len(tiles))
-    while True:
-        n_bytes = 0.0
-        for quality in QUALITIES:
-            n_bytes = _expected(tiles[shown], quality)
-            if n_bytes <= budget:
-                sheets = sprite_sheets(tiles[shown], tiles.shape[1], quality)
-                n_bytes = sum(map(len, sheets))
-                if n_bytes <= budget:
-                    return shown, sheets
-        shown = shown[evenly(len(shown), max(1, int(0.95 * len(shown) * budget / n_bytes)))]
-
-
-def _expected(tiles: NDArray[np.uint8], quality: int) -> float:
-    """Return the expected bytes of the sheets of tiles, by those of `TRIED` of them; 0 if there are no more."""
-    if len(tiles) <= TRIED:
-        return 0
     some = tiles[evenly(len(tiles), TRIED)]
-    return sum(map(len, sprite_sheets(some, tiles.shape[1], quality))) * len(tiles) / len(some)
+    fitting = (one for one in QUALITIES if sum(map(len, _sheets(some, one))) <= n_bytes * len(some))
+    return _sheets(tiles, next(fitting, QUALITIES[-1]))
+
+
+def _sheets(tiles: NDArray[np.uint8], quality: int) -> list[bytes]:
+    return [sheet_of(tiles[start : start + PER_SHEET], quality) for start in range(0, len(tiles), PER_SHEET)]

@@ -15,9 +15,16 @@ const harvestCard = (() => {
     return [...HEAT[low].map((one, k) => one + (place - low) * (HEAT[low + 1][k] - one)), alpha];
   }
 
+  // Return the bytes of a text in base64.
+  function bytesOf(text) {
+    const inside = atob(text), bytes = new Uint8Array(inside.length);
+    for (let k = 0; k < inside.length; k++) bytes[k] = inside.charCodeAt(k);
+    return bytes;
+  }
+
   // Return the 64 values of an image's map, -1..1, row by row.
   function valuesOf(method, i) {
-    method.bytes ??= Int8Array.from(atob(method.maps), (one) => one.charCodeAt(0));
+    method.bytes ??= new Int8Array(bytesOf(method.maps).buffer);
     return Array.from(method.bytes.subarray(SIDE ** 2 * i, SIDE ** 2 * (i + 1)), (one) => one / 127);
   }
 
@@ -84,5 +91,5 @@ const harvestCard = (() => {
     drawOverlay();
   });
 
-  return {show};
+  return {show, bytesOf};
 })();

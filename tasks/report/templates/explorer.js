@@ -5,6 +5,7 @@
   const {common, methods} = JSON.parse(at("data").textContent);
   const sheets = [...document.querySelectorAll("script.explorer-sheet")];
   const n = common.plant.length, list = at("list"), end = at("end");
+  const N_ALIKE = 6;  // images with the most alike maps that are shown beside one
   const CHUNK = 120;  // pictures added to the list at a time, while it is scrolled
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7A00", "#7D6BB3"];
   const TRUTHS = ["right", "wrong", "unknown"];
@@ -26,12 +27,11 @@
   // Give an element the picture of an image. A sheet enters the page's styles when it is first needed.
   const style = document.head.appendChild(document.createElement("style")), known = new Set();
   function showTile(element, i) {
-    const perSheet = common.across ** 2, sheet = Math.floor(i / perSheet), place = i % perSheet;
+    const sheet = common.sheet[i], place = common.spot[i], lines = common.lines[sheet];
     if (!known.has(sheet)) {
       known.add(sheet);
       style.sheet.insertRule(`.explorer-sheet-${sheet}{background-image:url("data:image/webp;base64,${sheets[sheet].textContent}")}`);
     }
-    const lines = Math.ceil(Math.min(perSheet, n - sheet * perSheet) / common.across);
     const [column, line] = [place % common.across, Math.floor(place / common.across)];
     element.className = `explorer-tile explorer-sheet-${sheet}`;
     element.style.backgroundPosition = `${100 * column / (common.across - 1)}% ${lines > 1 ? 100 * line / (lines - 1) : 0}%`;
@@ -122,9 +122,25 @@
     }));
   }
 
+  // Return the images of other plants whose maps are nearest on the axes, the nearest first; equally near ones in order.
+  // Maps of the plant itself are left out, because a plant on another day is like itself.
+  function mostAlike(i) {
+    const {points, n_axes} = method, found = [];
+    for (let j = 0; j < n; j++) {
+      if (common.plant[j] === common.plant[i]) continue;
+      let distance = 0;
+      for (let k = 0; k < n_axes; k++) distance += (points[i * n_axes + k] - points[j * n_axes + k]) ** 2;
+      if (found.length === N_ALIKE && distance >= found[N_ALIKE - 1].distance) continue;
+      const place = found.findIndex((one) => one.distance > distance);
+      found.splice(place < 0 ? found.length : place, 0, {j, distance});
+      found.length = Math.min(found.length, N_ALIKE);
+    }
+    return found.map((one) => one.j);
+  }
+
   function choose(i, isAsked = true) {
     chosen = i;
-    const k = method.n_alike, alike = i < 0 ? [] : method.alike.slice(i * k, (i + 1) * k);
+    const alike = i < 0 ? [] : mostAlike(i);
     plot.choose(i, alike);
     for (const one of list.querySelectorAll("[aria-pressed=true]")) one.setAttribute("aria-pressed", "false");
     reveal(order.indexOf(i), false);
@@ -157,7 +173,9 @@
     ));
     at("cluster").replaceChildren(Object.assign(make("option", "all"), {value: ""}), ...options);
     at("cluster").value = method.groups.includes(Number(before)) ? before : "";
-    plot.place(method.x, method.y);
+    method.points ??= new Int16Array(harvestCard.bytesOf(method.coordinates).buffer);
+    const axis = (k) => [...common.plant.keys()].map((i) => (k < method.n_axes ? method.points[i * method.n_axes + k] : 0));
+    plot.place(axis(0), axis(1));
   }
 
   function clearFilters() {

@@ -166,7 +166,7 @@ def test_names_from_outside_are_escaped(tmp_path: Path) -> None:
     campaign.differing = {"ingest.note": HOSTILE}
     html = campaign.page()
     assert "more than &lt;nine&gt; in ten" in html
-    assert Page(html).tags.count("script") == 5  # data and one sheet of pictures, and the scripts of the explorer
+    assert Page(html).tags.count("script") == 6  # data, a sheet of pictures of each date, and the explorer's three
     assert "<script>alert" not in html and "&lt;script&gt;" in html
 
 

@@ -1,30 +1,34 @@
-"""Test which maps the plant explorer names as most alike."""
+"""Test how maps and their coordinates come to the plant explorer's page."""
+
+import base64
+from typing import Any
 
 import numpy as np
 
-from tasks.report.explorer.maps import N_NEIGHBOURS, PlacedMaps, alike
+from tasks.report.explorer.maps import PlacedMaps
 
 
-def test_nearest_maps_of_other_plants_by_brute_force() -> None:
-    generator = np.random.default_rng(1)
-    coordinates, plants = generator.normal(size=(40, 7)), [f"p{i % 15}" for i in range(40)]
-    expected = [
-        sorted(
-            (j for j in range(40) if plants[j] != plants[i]),
-            key=lambda j: sum((coordinates[i][c] - coordinates[j][c]) ** 2 for c in range(7)),
-        )[:N_NEIGHBOURS]
-        for i in range(40)
-    ]
-    assert alike(coordinates, plants).tolist() == expected
+def read(content: Any) -> np.ndarray[Any, Any]:
+    values = np.frombuffer(base64.b64decode(content["coordinates"]), "<i2").astype(float)
+    return values.reshape(-1, content["n_axes"])
 
 
-def test_one_plant_has_none() -> None:
-    assert alike(np.zeros((3, 2)), ["p", "p", "p"]).shape == (3, 0)
+def test_coordinates_keep_their_distances() -> None:
+    coordinates = np.random.default_rng(1).normal(size=(40, 7)).astype(np.float32)
+    content = PlacedMaps(coordinates, np.zeros((40, 64), np.int8)).content()
+    ours, theirs = (np.linalg.norm(one[:, None] - one, axis=2) for one in (read(content), coordinates.astype(float)))
+    scale = ours.max() / theirs.max()
+    assert np.abs(read(content)).max() == 32_767
+    np.testing.assert_allclose(ours / scale, theirs, atol=1e-4 * theirs.max())
 
 
-def test_few_plants_have_fewer() -> None:
-    assert alike(np.asarray([[0.0], [1.0], [3.0]]), ["a", "b", "c"]).tolist() == [[1, 2], [0, 2], [1, 0]]
+def test_maps_without_any_pattern_lie_at_the_origin() -> None:
+    content = PlacedMaps(np.zeros((3, 2), np.float32), np.zeros((3, 64), np.int8)).content()
+    assert read(content).tolist() == [[0, 0]] * 3 and content["is_signed"] is False
 
 
-def test_a_single_axis_leaves_the_second_coordinate_zero() -> None:
-    assert PlacedMaps(np.asarray([[2.0], [-1.0]]), b"").first_two().tolist() == [[2, 0], [-1, 0]]
+def test_evidence_against_makes_maps_signed() -> None:
+    coarse = np.zeros((2, 64), np.int8)
+    coarse[1, 5] = -3
+    content = PlacedMaps(np.ones((2, 1), np.float32), coarse).content()
+    assert content["is_signed"] is True and base64.b64decode(str(content["maps"])) == coarse.tobytes()

@@ -14,7 +14,8 @@ from storage.arrays.specs import IMAGES, PCA_COMPONENTS, PCA_MEAN, ROWS, SALIENC
 from storage.arrays.zarr_files import read_array
 from storage.tables import ASSIGNMENTS, DECIDED
 from storage.tables.rows import rows_of
-from tasks.report.explorer import page
+from tasks.report.explorer import chosen, page
+from tasks.report.explorer.explored import Explored, explore_dates
 from tasks.report.explorer.page import Explorer, explorer_page
 from tasks.report.inputs import CampaignResults, read_campaign
 from tasks.report.report import draw_fit
@@ -24,8 +25,8 @@ LATER = "2021-09-06"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> CampaignResults:
-    fake = FakeCampaign(
+def fake(tmp_path_factory: pytest.TempPathFactory) -> FakeCampaign:
+    return FakeCampaign(
         tmp_path_factory.mktemp("store"),
         methods=("gradcam", "lime"),
         n_plants=18,
@@ -36,13 +37,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> CampaignResults:
         first_plant="</script>&1",
         flat={"2021_Ref_Plot1_B04": 0.0},
     )
+
+
+@pytest.fixture(scope="module")
+def results(fake: FakeCampaign) -> CampaignResults:
     drawn = draw_fit(fake.store, fake.methods, fake.roles)
     return read_campaign(fake.store, fake.campaign, fake.params, fake.differing, fake.roles, fake.scored, drawn)
 
 
 @pytest.fixture(scope="module")
-def explorer(results: CampaignResults) -> Explorer:
-    found = explorer_page(results)
+def dates(fake: FakeCampaign, results: CampaignResults) -> list[Explored]:
+    return explore_dates(fake.store, results).dates
+
+
+@pytest.fixture(scope="module")
+def explorer(results: CampaignResults, dates: list[Explored]) -> Explorer:
+    found = explorer_page(results, dates)
     assert found is not None
     return found
 
@@ -120,26 +130,22 @@ def test_coordinates_are_those_of_the_stored_axes(results: CampaignResults, cont
     vectors = np.asarray([maps[image].ravel() for image in shown(content)])
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     placed = (vectors / np.where(lengths > 0, lengths, 1) - mean) @ axes.T
-    ours = np.column_stack([lime["x"], lime["y"]])
-    np.testing.assert_allclose(ours, placed[:, :2], atol=2e-4)
-    distances = np.linalg.norm(placed[:, None] - placed[None], axis=2)
-    near = np.asarray(lime["alike"]).reshape(len(ours), lime["n_alike"])
-    for i, (_, plant) in enumerate(shown(content)):
-        others = [j for j, (_, other) in enumerate(shown(content)) if other != plant]
-        assert distances[i][near[i]] == pytest.approx(sorted(distances[i][others])[: lime["n_alike"]])
+    ours = np.frombuffer(base64.b64decode(lime["coordinates"]), "<i2").reshape(len(placed), lime["n_axes"])
+    np.testing.assert_allclose(ours / 32_767, placed / np.abs(placed).max(), atol=2e-5)
 
 
 def test_coarse_maps_and_pictures_stand_in_the_same_order(
     results: CampaignResults, explorer: Explorer, content: dict[str, Any]
 ) -> None:
-    (sheet,) = (Image.open(io.BytesIO(base64.b64decode(text))) for text in explorer.sheets)
-    side, found = content["common"]["tile"], shown(content)
+    sheets = [Image.open(io.BytesIO(base64.b64decode(text))) for text in explorer.sheets]
+    side, found, common = 32, shown(content), content["common"]
     maps = np.frombuffer(base64.b64decode(content["methods"][0]["maps"]), np.int8).reshape(-1, 8, 8)
-    assert sheet.size == (10 * side, 4 * side) and len(maps) == len(found)
+    assert [one.height // side for one in sheets] == common["lines"] == [2, 2, 1] and len(maps) == len(found)
     images = stored(results, "images", IMAGES, "")
     saliency = stored(results, "saliency gradcam", SALIENCY, "saliency gradcam")
     for i, image in enumerate(found):
-        x, y = i % 10 * side, i // 10 * side
+        sheet, spot = sheets[common["sheet"][i]], common["spot"][i]
+        x, y = spot % 10 * side, spot // 10 * side
         tile = np.asarray(sheet.crop((x, y, x + side, y + side)), float)
         assert tile.mean(axis=(0, 1)) == pytest.approx(images[image].mean(axis=(0, 1)), abs=4)
         np.testing.assert_allclose(maps[i], 127 * saliency[image] / (saliency[image].max() or 1), atol=0.6)
@@ -149,28 +155,51 @@ def test_ids_cannot_end_the_element(explorer: Explorer, content: dict[str, Any])
     assert "</script>&1" in content["common"]["plants"] and "<" not in explorer.content
 
 
-def test_methods_that_do_not_fit_are_named(results: CampaignResults, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_that_do_not_fit_are_named(
+    results: CampaignResults, dates: list[Explored], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(page, "METHOD_BYTES", 1000)
-    found = explorer_page(results)
+    found = explorer_page(results, dates)
     assert found is not None and (found.left_out, found.methods) == (["LIME"], [("gradcam", "Grad-CAM")])
     assert len(json.loads(found.content)["methods"]) == 1
 
 
-def test_more_images_than_a_page_has_are_chosen_evenly(
-    results: CampaignResults, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_of_more_images_than_a_page_has_every_date_keeps_the_most_novel(
+    results: CampaignResults, dates: list[Explored], content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "MOST_IMAGES", 8)
-    found = explorer_page(results)
-    assert found is not None and (found.n, found.n_shown) == (32, 8)
-    assert shown(json.loads(found.content)) == shown(content)[::4]
+    monkeypatch.setattr(page, "MOST_IMAGES", 14)
+    for module in (chosen, page):
+        monkeypatch.setattr(module, "PER_SHEET", 4)
+    found = explorer_page(results, [replace(one, sheets=["UklGRg=="] * 3) for one in dates])
+    assert found is not None and (found.n, found.n_shown, len(found.sheets)) == (32, 12, 3)
+    every, some = shown(content), shown(json.loads(found.content))
+    assert some == sorted((one for day in (*DAYS, LATER) for one in of_day(every, day)[:4]), key=every.index)
 
 
-def test_dates_without_maps_are_named(results: CampaignResults) -> None:
+def of_day(images: list[tuple[str, str]], day: str) -> list[tuple[str, str]]:
+    return [one for one in images if one[0] == day]
+
+
+def test_a_date_of_more_images_than_a_page_has_keeps_some(
+    fake: FakeCampaign, results: CampaignResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MOST_IMAGES", 6), ("PER_SHEET", 3)):
+        monkeypatch.setattr(chosen, name, value)
+    (day, *_) = chosen.explained_days(results.artifacts, results.scored, fake.methods)
+    found, rows = chosen.read_explained(day, "gradcam"), every(results, "assignments gradcam", ASSIGNMENTS)
+    ordered = sorted((row for one, row in rows.items() if one[0] == day.date), key=lambda row: row["novelty"])
+    kept = [row["plant_id"] for row in (*ordered[:3], *ordered[6:9])]  # every second sheet
+    assert (found.n, found.plants) == (len(ordered), kept) == (12, kept)
+
+
+def test_dates_without_maps_are_named(fake: FakeCampaign, results: CampaignResults) -> None:
     scored = {role: one for role, one in results.scored.items() if role != f"saliency lime {LATER}"}
-    found = explorer_page(replace(results, scored=scored))
+    fewer = replace(results, scored=scored)
+    found = explorer_page(fewer, explore_dates(fake.store, fewer).dates)
     assert found is not None and (found.without, found.dates, found.n) == ([LATER], list(DAYS), 24)
 
 
-def test_a_campaign_without_maps_has_no_explorer(results: CampaignResults) -> None:
+def test_a_campaign_without_maps_has_no_explorer(fake: FakeCampaign, results: CampaignResults) -> None:
     others = {role: one for role, one in results.artifacts.items() if not role.startswith("saliency")}
-    assert explorer_page(replace(results, artifacts=others, scored={})) is None
+    none = replace(results, artifacts=others, scored={})
+    assert explorer_page(none, explore_dates(fake.store, none).dates) is None

@@ -7,36 +7,47 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.report.explorer.pictures import fitted_sheets, tile_side
+from tasks.report.explorer.chosen import MOST_IMAGES
+from tasks.report.explorer.pictures import LEVELS, PICTURE_BYTES, level_of, sheets_of
 
 
 def noise(n: int, side: int = 16) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (n, side, side, 3)).astype(np.uint8)
 
 
+def n_bytes(sheets: list[bytes]) -> int:
+    return sum(map(len, sheets))
+
+
 @pytest.mark.parametrize(
-    ("n", "size", "side"), [(1, 224, 128), (1_000, 224, 128), (2_000, 224, 96), (5_000, 224, 64), (10_000, 224, 48)]
+    ("n", "size", "side"), [(1, 224, 128), (1_500, 224, 128), (2_000, 224, 96), (6_000, 224, 64), (90_000, 224, 48)]
 )
 def test_more_images_have_smaller_tiles(n: int, size: int, side: int) -> None:
-    assert tile_side(n, size) == side
+    assert level_of(n, size).side == side
 
 
 def test_tiles_are_no_larger_than_the_images() -> None:
-    assert tile_side(5, 32) == 32
+    assert level_of(5, 32).side == 32
 
 
-def test_every_picture_is_shown_at_the_best_quality_that_fits() -> None:
+def test_a_full_page_of_any_level_is_within_the_budget() -> None:
+    levels = [(n, level_of(n, 224)) for n, _ in LEVELS]
+    assert all(n * level.n_bytes <= PICTURE_BYTES for n, level in levels) and LEVELS[-1][0] == MOST_IMAGES
+    assert sorted((level for _, level in levels), reverse=True) == [level for _, level in levels]
+
+
+def test_small_images_keep_their_pictures_when_a_page_grows() -> None:
+    assert len({level_of(n, 32) for n in range(1, 4_000)}) == 1
+
+
+def test_every_picture_has_the_best_quality_that_fits() -> None:
     tiles = noise(230)
-    shown, best = fitted_sheets(tiles, 10**6)
-    assert shown.tolist() == list(range(230)) and len(best) == 3
-    n_best = sum(map(len, best))
-    again, smaller = fitted_sheets(tiles, n_best - 1)
-    assert again.tolist() == shown.tolist() and sum(map(len, smaller)) < n_best
-    assert [Image.open(io.BytesIO(sheet)).size for sheet in smaller] == [(160, 160), (160, 160), (160, 48)]
+    best = sheets_of(tiles, 10**6)
+    smaller = sheets_of(tiles, n_bytes(best) // len(tiles) - 1)
+    assert n_bytes(smaller) < n_bytes(best)
+    for sheets in (best, smaller):
+        assert [Image.open(io.BytesIO(one)).size for one in sheets] == [(160, 160), (160, 160), (160, 48)]
 
 
-def test_fewer_are_shown_where_no_quality_fits() -> None:
-    shown, sheets = fitted_sheets(noise(600), 30_000)
-    assert 0.5 * 30_000 < sum(map(len, sheets)) <= 30_000
-    assert len(shown) < 600 and len(sheets) == -(-len(shown) // 100)
-    assert shown[0] == 0 and np.ptp(np.diff(shown)) <= np.diff(shown).max() // 2 + 1  # all over, not the first ones
+def test_pictures_that_never_fit_have_the_lowest_quality() -> None:
+    assert n_bytes(sheets_of(noise(20), 1)) == n_bytes(sheets_of(noise(20), 0)) < n_bytes(sheets_of(noise(20), 10**6))

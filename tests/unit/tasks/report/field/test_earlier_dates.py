@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.artifacts import Artifact
+from storage.artifacts import Artifact, Store
 from storage.published.manifests import read_published
 from storage.published.publish import MANIFEST, publish_report
 from storage.tables import DECIDED
@@ -103,7 +105,8 @@ def test_the_analysis_page_counts_every_date_and_says_whose_images_it_lacks(rene
 
 def test_a_new_date_makes_its_sums_and_the_page_of_the_date_that_leaves(renewed: Renewed) -> None:
     before, after = renewed.parts
-    assert sorted(name.split("/")[0] for name in after - before) == ["date_page", "told"]
+    made = ["date_page", "explored", "explorer_pictures", "told"]
+    assert sorted(name.split("/")[0] for name in after - before) == made
     assert sorted(renewed.read) == [LATER[0], LATER[1], LATER[2], LATER[2]]  # the last: its sums, and on the page
     first, second = renewed.before.manifest.files, renewed.after.manifest.files
     assert set(first) < set(second)
@@ -119,5 +122,29 @@ def test_published_pages_of_earlier_dates_stay_and_keep_what_they_are_linked_fro
     publish_report(store, renewed.after.ref, "field2")
     assert (page.stat().st_ino == there[0], index.stat().st_ino == there[1]) == (True, False)
     sources = {str(ref) for ref in read_published(folder / MANIFEST).sources}
-    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/", "drawn/"))}
-    assert len(kept) == 5 + 3 + 1 and sources == {str(renewed.after.ref), *kept}
+    kept = {name for name in renewed.parts[1] if name.startswith(("told/", "date_page/", "drawn/", "explore"))}
+    assert len(kept) == 5 + 3 + 1 + 2 * 5
+    assert {name.split("/")[0] for name in kept - sources} == {"explored", "explorer_pictures"}
+    assert len(kept - sources) == 2 and sources - kept == {str(renewed.after.ref)}  # of the date that the explorer left
+
+
+def test_neither_images_nor_maps_of_earlier_dates_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report of one more date is the same in a store that has lost the arrays of all dates but the new one."""
+    monkeypatch.setattr(days, "N_LATEST", 6)  # no date leaves, of which the page would be made
+    campaign = FakeCampaign(tmp_path / "spared", n_plants=12, size=8, scored_days=LATER, has_scored_clusters=True)
+    report_of(campaign, LATER[:1])
+    shutil.copytree(campaign.root, tmp_path / "whole")
+    for day in (*DAYS, LATER[0]):
+        for role in (f"images {day}", f"saliency gradcam {day}"):
+            folder = local(campaign.store.folder({**campaign.roles, **campaign.scored}[role]))
+            for array in [one.parent for one in folder.glob("*/zarr.json")]:
+                shutil.rmtree(array)
+    spared = report_of(campaign, LATER[:2])
+    campaign.root = tmp_path / "whole"
+    campaign.store = Store(campaign.root)
+    whole = report_of(campaign, LATER[:2])
+    assert spared.ref == whole.ref and spared.read_bytes("analysis.html") == whole.read_bytes("analysis.html")
+    page = json.loads(re.findall(r'id="explorer-data">(.*?)</script>', spared.read_bytes("analysis.html").decode())[0])
+    assert {page["common"]["dates"][day][0] for day in page["common"]["date"]} == {*DAYS, *LATER[:2]}
