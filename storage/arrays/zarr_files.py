@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from storage.arrays.encoding import FileEncoding
 
-# Least share of a shard (one image in so many) for which the whole shard is read: that takes less time than to read so
-# many images one by one.
-WORTH_WHOLE = 4
+WORTH_WHOLE = 4  # least share of a shard (one image in so many) for which reading it whole is faster
+WRITE_BYTES = 2**20  # bytes of a shard that are written at once
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
@@ -111,7 +110,8 @@ def _write_files(
     for start in range(0, len(images), encoding.length):
         path = folder / chunk_key(array, first + start)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:  # an existing file may be a link to another artefact's file
+        # An existing file may be a link to another artefact's file. Written one by one, images take more time.
+        with path.open("xb", WRITE_BYTES) as stream:
             stream.writelines(encoding.encode(images[start : start + encoding.length]))
 
 
