@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from storage.arrays.encoding import FileEncoding
 
-# Bytes of images that are decoded by the shard in less time than Zarr takes to read one image alone. A shard of which
-# several images are wanted is read as a whole where that is faster.
-WORTH_ONE = 1_000_000
+WORTH_ONE = 1_000_000  # bytes of images that are decoded by the shard as fast as Zarr reads one image alone
+WRITE_BYTES = 2**20  # bytes of a shard that are written at once
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
@@ -111,7 +110,8 @@ def _write_files(
     for start in range(0, len(images), encoding.length):
         path = folder / chunk_key(array, first + start)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:  # an existing file may be a link to another artefact's file
+        # An existing file may be a link to another artefact's file. Written one by one, images take more time.
+        with path.open("xb", WRITE_BYTES) as stream:
             stream.writelines(encoding.encode(images[start : start + encoding.length]))
 
 

@@ -1,19 +1,19 @@
 """Put files and folders on the disk itself, so that a loss of power takes nothing that was said to be finished.
 
 A file that is closed may still be in memory only, and so may its name in the folder. After a loss of power such a file
-is missing, empty or half-written, although another one that names it is there. Here a file is synced before its folder,
-and a folder before anything that refers to it (Pillai et al. 2014, "All File Systems Are Not Created Equal").
+is missing, empty or half-written, although another one that names it is there. Here files and folders are synced before
+anything refers to them (Pillai et al. 2014, "All File Systems Are Not Created Equal").
 """
 
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 # Some network file systems do not sync folders: there the server decides when a name is on its disk.
 NOT_POSSIBLE = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
-AT_ONCE = 16  # files synced in parallel: a disk writes many at once as fast as a few
-WORTH_THREADS = 8  # files from which that saves more than starting threads takes
+AT_ONCE = 16  # files and folders synced in parallel: the disk serves those that wait together with one write
 
 
 def sync(path: Path) -> None:
@@ -44,15 +44,35 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Wait until every file below a folder, and the names in it and in each folder below, are on the disk."""
-    below = sorted(folder.rglob("*"), reverse=True)  # of folders, the deepest first
-    is_folder = [path.is_dir() for path in below]
-    files = [path for path, is_one in zip(below, is_folder, strict=True) if not is_one]
-    if len(files) < WORTH_THREADS:
-        for path in files:
-            sync(path)
-    else:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(sync, files))
-    for one in (*(path for path, is_one in zip(below, is_folder, strict=True) if is_one), folder):
-        sync(one)
+    """Wait until every file below a folder, and the names in it and in each folder below, are on the disk.
+
+    They come there in any order, so the folder must have no name yet that a reader looks for.
+
+    Raises
+    ------
+    OSError : the disk refuses to write.
+    """
+    found = list(os.walk(folder, onerror=_raise))
+    files = [Path(parent, name) for parent, _, names in found for name in names]
+    paths = [*files, *(Path(parent) for parent, _, _ in found)]  # a folder takes little time after a file
+    n_shares = min(AT_ONCE, (len(paths) + 1) // 2)
+    own, *others = (paths[first::n_shares] for first in range(n_shares))
+    waiting = [_threads(os.getpid()).submit(_sync_each, share) for share in others]
+    _sync_each(own)
+    for one in waiting:
+        one.result()
+
+
+def _sync_each(paths: list[Path]) -> None:
+    for path in paths:
+        sync(path)
+
+
+@cache
+def _threads(_process: int) -> ThreadPoolExecutor:
+    """Return threads that stay: starting them takes longer than the syncs of an artefact. A fork has none of them."""
+    return ThreadPoolExecutor(AT_ONCE, "sync")
+
+
+def _raise(error: OSError) -> None:
+    raise error

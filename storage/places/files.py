@@ -173,9 +173,22 @@ def list_files(folder: Place) -> dict[str, Place]:
 
 
 def files_below(folder: Path) -> dict[str, Path]:
-    """Return every file below a local folder by its relative name with `/`, sorted."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return every file below a local folder by its relative name with `/`, sorted; none where there is no folder.
+
+    Folders that may not be read are left out.
+
+    Raises
+    ------
+    OSError : the disk does not answer, or a folder was removed meanwhile.
+    """
+    found = os.walk(folder, onerror=_unless_forbidden) if folder.is_dir() else ()
+    paths = sorted(path for parent, _, names in found for name in names if (path := Path(parent, name)).is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def _unless_forbidden(error: OSError) -> None:
+    if not isinstance(error, PermissionError):
+        raise error
 
 
 def damages(folder: Place, expected: Mapping[str, FileRecord], by_tag: bool = False) -> list[str]:
