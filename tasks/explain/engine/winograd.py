@@ -22,7 +22,7 @@ from tasks.explain.engine.products import Matrices
 TILE = 4  # outputs along a side of a tile of whole activations
 MAX_TILES = 1024  # tiles of whole activations in one product; more do not fit into the processor's cache
 TYPICAL_COLUMNS = 32 * 512  # tiles times channels with which transforms are measured
-SIDES_GAIN = 1.25  # transforms of one side after the other must be so many times faster; on an AMD core they were 2
+SIDES_GAIN = 1.2  # one side after the other must be so many times faster; on an AMD core it was 1.5 to 2
 MIN_CHANNELS = 64  # least channels of input and output; with fewer, the transforms cost what the tiles save
 SIDES = {1: (4, 5, 6), 2: (4,)}  # outputs along a side of the tiles that may cover rectangles, for each stride
 # Where polynomials are evaluated beside infinity; this order keeps rounding of small tiles least.
@@ -112,16 +112,17 @@ class TileKernel:
         both_sides = torch.as_tensor(np.kron(self.tiling.kernel, self.tiling.kernel), device=weight.device)
         matrices = torch.mm(both_sides, weight.double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).to(weight.dtype)
         self.products = Matrices(matrices.view(-1, weight.shape[1], len(weight)))
-        self.forth, self.back = Transform(self.tiling.inputs, weight), Transform(self.tiling.outputs, weight)
+        # Both alike: which is faster for the smaller transform back is too close to tell.
+        by_sides = weight.device.type == "cpu" and sides_pay(self.tiling.seen)
+        self.forth, self.back = (Transform(one, weight, by_sides) for one in (self.tiling.inputs, self.tiling.outputs))
 
 
 class Transform:
     """Transform of the rows and columns of tiles by a matrix (after, before), with the type and device of `like`."""
 
-    def __init__(self, matrix: NDArray[np.float64], like: torch.Tensor) -> None:
-        self.side = torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
+    def __init__(self, matrix: NDArray[np.float64], like: torch.Tensor, by_sides: bool) -> None:
+        self.side, self.by_sides = torch.as_tensor(matrix, dtype=like.dtype, device=like.device), by_sides
         self.both_sides = torch.kron(self.side, self.side)
-        self.takes_sides = like.device.type == "cpu" and sides_pay(*matrix.shape)
 
     def write(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
         """Write side @ tile @ side.T for tiles (before * before, n) into `out` (after * after, n).
@@ -129,18 +130,17 @@ class Transform:
         Both sides at once read and write tiles once. One side after the other reads and writes them twice, but
         multiplies less. `between` has room for after * before * n values.
         """
-        if self.takes_sides:
+        if self.by_sides:
             _by_sides(tiles, self.side, between, out)
         else:
             torch.mm(self.both_sides, tiles, out=out.view(len(self.both_sides), -1))
 
 
 @measured_once
-def sides_pay(after: int, before: int) -> bool:
-    """Return whether this processor transforms tiles (before, before) faster by one side after the other."""
-    side, both_sides = torch.rand(after, before), torch.rand(after**2, before**2)
-    tiles, out = torch.rand(before**2, TYPICAL_COLUMNS), torch.empty(after**2, TYPICAL_COLUMNS)
-    between = torch.empty(after * before, TYPICAL_COLUMNS)
+def sides_pay(seen: int) -> bool:
+    """Return whether this processor transforms tiles (seen, seen) faster by one side after the other."""
+    side, both_sides = torch.rand(seen, seen), torch.rand(seen**2, seen**2)
+    tiles, out, between = (torch.rand(seen**2, TYPICAL_COLUMNS) for _ in range(3))
     return is_faster(
         lambda: _by_sides(tiles, side, between, out), lambda: torch.mm(both_sides, tiles, out=out), SIDES_GAIN
     )
@@ -159,7 +159,7 @@ def convolve_tiles(tiles: torch.Tensor, kernel: TileKernel, scratch: Scratch, ou
     The positions of a tile are in row order, also in `out`. `tiles` may lie in block 0 of `scratch`; it is overwritten.
     """
     n_seen, n, channels = tiles.shape
-    at = 0 if kernel.forth.takes_sides else 1  # block of the transformed inputs; products take the other one
+    at = 0 if kernel.forth.by_sides else 1  # block of the transformed inputs; products take the other one
     inputs = scratch.take(at, tiles, n_seen, n, channels)
     kernel.forth.write(tiles.view(n_seen, -1), scratch.take(1, tiles, n_seen, n * channels), inputs)
     products = scratch.take(1 - at, tiles, n_seen, n, kernel.n_outputs)

@@ -20,7 +20,7 @@ from tasks.report.inputs import CampaignResults
 from tasks.report.made import made
 from tasks.report.sprites import COARSE
 
-REVISION = 1  # of what the plant explorer shows of a date
+EXPLORED_REVISION = 1  # of what the plant explorer shows of a date
 FILE = "explored.json"  # answers about the images of a date
 ANSWERS = ("answer", "decision", "check_reason", "answer_reliability")  # columns of decision rows of a method
 
@@ -74,7 +74,7 @@ def _answered(store: Store, results: CampaignResults, day: Day, methods: Sequenc
     clusters = {method: results.artifacts[f"clusters {method}"] for method in methods}
     fields = {"date": day.date, "methods": list(methods), "classes": results.classes}
     inputs = {**refs, **{f"clusters {method}": one.ref for method, one in clusters.items()}}
-    recipe = Recipe("explored", REVISION, fields, inputs)
+    recipe = Recipe("explored", EXPLORED_REVISION, fields, inputs)
     return made(store, recipe, lambda draft: write_explored(draft, day, clusters, results.classes))
 
 
@@ -82,7 +82,7 @@ def _pictured(store: Store, day: Day, method: str, level: Level) -> Artifact:
     """Return the artefact with the pictures of a date's images."""
     inputs = {role: day.artifacts[role].ref for role in (f"images {day.date}", f"assignments {method} {day.date}")}
     fields = {"date": day.date, "method": method, **level._asdict()}
-    recipe = Recipe("explorer_pictures", REVISION, fields, inputs)
+    recipe = Recipe("explorer_pictures", EXPLORED_REVISION, fields, inputs)
     return made(store, recipe, lambda draft: write_pictures(draft, day, method, level))
 
 

@@ -62,7 +62,7 @@ def test_tiles_of_every_side_and_stride_are_convolved_as_torch_does(
     out = torch.empty(side * side, n, 7, dtype=torch.float64)
     tiles = inputs.permute(2, 3, 0, 1).contiguous().view(seen * seen, n, 5)
     kernel = TileKernel(weight, side, stride, bias)
-    assert (kernel.forth.takes_sides, kernel.back.takes_sides) == (by_sides, by_sides)
+    assert (kernel.forth.by_sides, kernel.back.by_sides) == (by_sides, by_sides)
     convolve_tiles(tiles, kernel, Scratch(), out)
     expected = functional.conv2d(inputs, weight, bias, stride)
     torch.testing.assert_close(out.view(side, side, n, 7).permute(2, 3, 0, 1), expected, rtol=0, atol=1e-11)
