@@ -12,8 +12,9 @@ once and linked into the report. So are the figures and counts of the dates that
 explorer shows of a date is kept as well, and put into `analysis.html` with that of the other dates.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -33,10 +34,9 @@ from tasks.report.field.pictures import read_pictures
 from tasks.report.field.summary import DaySummary, FieldDay, decision_sentence
 from tasks.report.field.told import FILE, STILL, sum_up, told_json
 from tasks.report.inputs import CampaignResults, check_made, read_campaign
-from tasks.report.made import made
 from tasks.report.method.accuracy import Headline
 from tasks.report.page_files import template_digest
-from tasks.stage import cached_by, made_once
+from tasks.stage import cached_by, made_once, versions
 
 if TYPE_CHECKING:
     from tasks.report.field.page import FieldPage
@@ -110,7 +110,7 @@ def write_report(
     methods = [method_page(one, results.classes, params["adjust"]["threshold"]) for one in results.methods]
     field = read_field(results, lost, sums)
     draft.write_bytes(FIELD, render_field(results, field).encode())
-    explored = explore_dates(store, results)
+    explored = explore_dates(partial(made, store), results)
     explorer = explorer_page(results, explored.dates)
     draft.write_bytes(ANALYSIS, render_analysis(results, field, methods, explorer).encode())
     for page in methods:
@@ -124,6 +124,14 @@ def write_report(
     summaries = [one.summary for one in results.told]
     parts = [str(one.ref) for one in (drawn, *sums.values(), *pages.values(), *explored.artifacts)]
     draft.summary = {**report_sums(summaries, methods, results.methods[0].promises), PARTS: parts}
+
+
+def made(store: Store, recipe: Recipe, write: Callable[[Draft], None]) -> Artifact:
+    """Return the artefact of a recipe; `write` fills it if the store lacks it."""
+    if not store.holds(recipe.ref):
+        with store.create(recipe, versions()) as draft:
+            write(draft)
+    return store.open(recipe.ref)
 
 
 def tell_dates(

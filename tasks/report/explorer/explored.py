@@ -5,22 +5,23 @@ smaller on a page of more images.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from storage.artifacts import Artifact, Draft, Recipe, Store
+from storage.artifacts import Artifact, Draft, Recipe
 from tasks.report.explorer.answers import Answers, read_answers
 from tasks.report.explorer.chosen import Day, explained_days, read_explained
 from tasks.report.explorer.maps import PlacedMaps, place_maps
 from tasks.report.explorer.pictures import Level, level_of, read_pictures, write_pictures
 from tasks.report.inputs import CampaignResults
-from tasks.report.made import made
 from tasks.report.sprites import COARSE
 
 EXPLORED_REVISION = 1  # of what the plant explorer shows of a date
+# Returns the artefact of a recipe; the function fills it if the store lacks it.
+Make = Callable[[Recipe, Callable[[Draft], None]], Artifact]
 FILE = "explored.json"  # answers about the images of a date
 ANSWERS = ("answer", "decision", "check_reason", "answer_reliability")  # columns of decision rows of a method
 
@@ -55,19 +56,19 @@ class KeptDates:
     artifacts: list[Artifact]
 
 
-def explore_dates(store: Store, results: CampaignResults) -> KeptDates:
-    """Read what the plant explorer shows of every date that has images, maps and answers; what is lacking is made."""
+def explore_dates(make: Make, results: CampaignResults) -> KeptDates:
+    """Read what the plant explorer shows of every date that has images, maps and answers."""
     methods = [one.method for one in results.methods]
     days = explained_days(results.artifacts, results.scored, methods)
-    answered = [_answered(store, results, day, methods) for day in days]
+    answered = [_answered(make, results, day, methods) for day in days]
     size = results.params["ingest"]["image_size"]
     level = level_of(sum(one.summary["n"] for one in answered), size)
-    pictured = [_pictured(store, day, methods[0], level) for day in days]
+    pictured = [_pictured(make, day, methods[0], level) for day in days]
     dates = [read_explored(*one, methods) for one in zip(days, answered, pictured, strict=True)]
     return KeptDates(dates, [*answered, *pictured])
 
 
-def _answered(store: Store, results: CampaignResults, day: Day, methods: Sequence[str]) -> Artifact:
+def _answered(make: Make, results: CampaignResults, day: Day, methods: Sequence[str]) -> Artifact:
     """Return the artefact with answers and maps of a date's images."""
     kinds = [f"{kind} {method} {day.date}" for kind in ("assignments", "saliency", "decided") for method in methods]
     refs = {role: day.artifacts[role].ref for role in (f"images {day.date}", *kinds)}
@@ -75,15 +76,15 @@ def _answered(store: Store, results: CampaignResults, day: Day, methods: Sequenc
     fields = {"date": day.date, "methods": list(methods), "classes": results.classes}
     inputs = {**refs, **{f"clusters {method}": one.ref for method, one in clusters.items()}}
     recipe = Recipe("explored", EXPLORED_REVISION, fields, inputs)
-    return made(store, recipe, lambda draft: write_explored(draft, day, clusters, results.classes))
+    return make(recipe, lambda draft: write_explored(draft, day, clusters, results.classes))
 
 
-def _pictured(store: Store, day: Day, method: str, level: Level) -> Artifact:
+def _pictured(make: Make, day: Day, method: str, level: Level) -> Artifact:
     """Return the artefact with the pictures of a date's images."""
     inputs = {role: day.artifacts[role].ref for role in (f"images {day.date}", f"assignments {method} {day.date}")}
     fields = {"date": day.date, "method": method, **level._asdict()}
     recipe = Recipe("explorer_pictures", EXPLORED_REVISION, fields, inputs)
-    return made(store, recipe, lambda draft: write_pictures(draft, day, method, level))
+    return make(recipe, lambda draft: write_pictures(draft, day, method, level))
 
 
 def write_explored(draft: Draft, day: Day, clusters: dict[str, Artifact], classes: Sequence[str]) -> None:

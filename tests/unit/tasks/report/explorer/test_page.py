@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tasks.report.explorer import chosen, page
 from tasks.report.explorer.explored import Explored, explore_dates
 from tasks.report.explorer.page import Explorer, explorer_page
 from tasks.report.inputs import CampaignResults, read_campaign
-from tasks.report.report import draw_fit
+from tasks.report.report import draw_fit, made
 from tests.support.report_campaign import DAYS, FakeCampaign
 
 LATER = "2021-09-06"
@@ -47,7 +48,7 @@ def results(fake: FakeCampaign) -> CampaignResults:
 
 @pytest.fixture(scope="module")
 def dates(fake: FakeCampaign, results: CampaignResults) -> list[Explored]:
-    return explore_dates(fake.store, results).dates
+    return explore_dates(partial(made, fake.store), results).dates
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +196,11 @@ def test_a_date_of_more_images_than_a_page_has_keeps_some(
 def test_dates_without_maps_are_named(fake: FakeCampaign, results: CampaignResults) -> None:
     scored = {role: one for role, one in results.scored.items() if role != f"saliency lime {LATER}"}
     fewer = replace(results, scored=scored)
-    found = explorer_page(fewer, explore_dates(fake.store, fewer).dates)
+    found = explorer_page(fewer, explore_dates(partial(made, fake.store), fewer).dates)
     assert found is not None and (found.without, found.dates, found.n) == ([LATER], list(DAYS), 24)
 
 
 def test_a_campaign_without_maps_has_no_explorer(fake: FakeCampaign, results: CampaignResults) -> None:
     others = {role: one for role, one in results.artifacts.items() if not role.startswith("saliency")}
     none = replace(results, artifacts=others, scored={})
-    assert explorer_page(none, explore_dates(fake.store, none).dates) is None
+    assert explorer_page(none, explore_dates(partial(made, fake.store), none).dates) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.report.field.tours import LOOK_METRES, check_order, extra_checks, greedy_tour, listed_rows, rows_to_check
@@ -29,19 +29,20 @@ def test_equal_plants_are_visited_as_they_are_listed() -> None:
     assert greedy_tour(np.zeros((0, 2)), np.zeros(0)) == []
 
 
+@example([(6, 21, 0), (21, 13, 18), (14, 21, 12)])  # both steps are worth the same
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 50)), min_size=1, max_size=6))
 def test_each_step_is_the_best_one_by_a_slow_search(places: list[tuple[int, int, int]]) -> None:
     metres = np.asarray([place[:2] for place in places], np.float64)
     worth = np.asarray([place[2] / 100 for place in places])
 
-    def gains(order: tuple[int, ...]) -> tuple[float, ...]:
-        steps = pairwise(order)
+    def steps(order: tuple[int, ...]) -> tuple[tuple[float, int], ...]:
+        """Return what each step is worth per metre, and of equal ones the place that is listed first."""
         return tuple(
-            round(worth[b] / (float(np.linalg.norm(metres[b] - metres[a])) + LOOK_METRES), 9) for a, b in steps
+            (round(worth[b] / (float(np.linalg.norm(metres[b] - metres[a])) + LOOK_METRES), 9), -b)
+            for a, b in pairwise(order)
         )
 
-    orders = [order for order in permutations(range(len(places))) if order[0] == 0]
-    best = max(orders, key=lambda order: (gains(order), tuple(-i for i in order)))
+    best = max((order for order in permutations(range(len(places))) if order[0] == 0), key=steps)
     assert tuple(greedy_tour(metres, worth)) == best
 
 
