@@ -132,6 +132,7 @@ def is_of_server(error: BaseException) -> bool:
 
 def server_message(error: BaseException) -> str:
     """Say which server was asked, where its address is set, what it answered, and what to do."""
+    from flows.cli.server.own import AGAIN, its_files
     from flows.cli.server.settings import find_address
 
     address = find_address()
@@ -140,8 +141,7 @@ def server_message(error: BaseException) -> str:
     if address is None:
         return (
             f"the Prefect server of this command does not answer any more ({found})\n"
-            f"  traceback: {write_log(error)}\n"
-            "  remedy: run the same command again to go on; what is finished is in the store"
+            f"  {its_files()}\n  traceback: {write_log(error)}\n  remedy: {AGAIN}"
         )
     return (
         f"the Prefect server {address.url} does not answer as it should ({found})\n"

@@ -25,6 +25,7 @@ from storage.places.faults import free_bytes, size_text
 
 START_SECONDS = 600  # longest wait for a server's first answer; a busy machine with a slow disk has taken minutes
 AGAIN = "run the same command again to go on; if that fails too, set PREFECT_HOME to a new folder on a disk with room"
+FULL_BYTES = 1_000_000  # free bytes with which SQLite can no longer be relied on to write
 SLOW_SECONDS = 20  # wait after which a person is told what the command waits for
 CTRL_C_SECONDS = 0.5  # head start of a Ctrl-C, which a terminal sends to the server too
 STOP_SECONDS = 3  # time that a server has to end by itself
@@ -98,7 +99,7 @@ class OwnServer:
         said = [line.strip() for line in self.log.read().splitlines() if line.strip()]
         errors = [line for line in said if "Error" in line or "error" in line]
         last = (errors or said or [f"exit code {self.process.returncode}"])[-1]
-        return f"{last}\n  its files: {home()} ({size_text(free_bytes(home()))} free)"
+        return f"{last}\n  {its_files()}"
 
     def set_address(self) -> None:
         """Name the server to Prefect, which has yet to be imported, and to the processes that this one starts.
@@ -130,6 +131,12 @@ class OwnServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def its_files() -> str:
+    """Say where the server's database is, and whether its disk is full."""
+    free = free_bytes(home())
+    return f"its files: {home()} ({size_text(free)} free{'' if free > FULL_BYTES else ': the disk is full'})"
 
 
 def begin_server() -> OwnServer | None:
