@@ -96,7 +96,7 @@ def run_demo(folder: Path) -> None:
     app(["demo", "--folder", str(folder), "--json"], prog_name="harvest", standalone_mode=False)
 
 
-def prepare_plants(folder: Path, n_plants: int) -> Callable[[], None]:
+def prepare_plants(folder: Path, n_plants: int, epochs: int) -> Callable[[], None]:
     """Draw the images of a campaign in a process of its own, and return a function that runs the campaign."""
     program = (
         "import sys; from pathlib import Path; from tests.benchmarks.scale_field import Field, draw_field;"
@@ -106,7 +106,8 @@ def prepare_plants(folder: Path, n_plants: int) -> Callable[[], None]:
     days = json.dumps(sorted(path.name for path in (folder / "field").iterdir() if path.is_dir()))
     (folder / "scale.toml").write_text(
         f'dates = {days}\n[source]\nkind = "folder"\nroot = "field"\nclasses = ["not_ready", "ready"]\n'
-        "[ingest]\nimage_size = 96\n[augment]\ncopies = [8, 16]\n[train]\nepochs = 1\n[runtime]\nworkers = 1\n"
+        "[ingest]\nimage_size = 96\n[augment]\ncopies = [8, 16]\n"
+        f"[train]\nepochs = {epochs}\n[runtime]\nworkers = 1\n"
     )
 
     def run() -> None:
@@ -156,10 +157,11 @@ def main() -> None:
     """Measure the demonstration or a campaign, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plants", type=int, default=0, help="plants of a campaign to run in place of the demo")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of its training; by default the least")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run = prepare_plants(folder, asked.plants) if asked.plants else lambda: run_demo(folder)
+        run = prepare_plants(folder, asked.plants, asked.epochs) if asked.plants else lambda: run_demo(folder)
         show(measure(run))
 
 
