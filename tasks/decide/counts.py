@@ -49,16 +49,14 @@ def ready_counts(
     number = {None: 0} | {name: i for i, name in enumerate(names, start=1)}  # 0: in the field alone
     group = np.asarray([number[plot] for plot in plots])
 
-    def sums(values: Floats) -> Floats:
+    def sums(values: NDArray[np.floating | np.bool_]) -> Floats:
         """Return the sum over the field, and over every plot."""
         return np.append(values.sum(), np.bincount(group, values, 1 + len(names))[1:])
 
     random = np.random.default_rng(SEED)
     drawn = np.stack(
         [
-            sums(
-                (random.uniform(size=len(answer)) < scipy.special.expit(model.ready_odds(inputs, answer, shift))) * 1.0
-            )
+            sums(random.uniform(size=len(answer)) < scipy.special.expit(model.ready_odds(inputs, answer, shift)))
             for model, shift in zip(resampled, share.resampled, strict=True)
         ]
     )

@@ -121,8 +121,8 @@ class Transform:
     """Transform of the rows and columns of tiles by a matrix (after, before), with the type and device of `like`."""
 
     def __init__(self, matrix: NDArray[np.float64], like: torch.Tensor, by_sides: bool) -> None:
-        self.side, self.by_sides = torch.as_tensor(matrix, dtype=like.dtype, device=like.device), by_sides
-        self.both_sides = torch.kron(self.side, self.side)
+        side = torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
+        self.by_sides, self.matrix = by_sides, side if by_sides else torch.kron(side, side)
 
     def write(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
         """Write side @ tile @ side.T for tiles (before * before, n) into `out` (after * after, n).
@@ -131,9 +131,9 @@ class Transform:
         multiplies less. `between` has room for after * before * n values.
         """
         if self.by_sides:
-            _by_sides(tiles, self.side, between, out)
+            _by_sides(tiles, self.matrix, between, out)
         else:
-            torch.mm(self.both_sides, tiles, out=out.view(len(self.both_sides), -1))
+            torch.mm(self.matrix, tiles, out=out.view(len(self.matrix), -1))
 
 
 @measured_once

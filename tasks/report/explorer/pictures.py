@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from storage.arrays.specs import IMAGES
 from storage.arrays.zarr_files import iter_images, open_array
 from storage.artifacts import Artifact, Draft
+from tasks.batches import batches
 from tasks.report.explorer.chosen import MOST_IMAGES, PER_SHEET, Day, evenly, read_explained
 from tasks.report.sprites import sheet_of, tile_of
 
@@ -80,4 +81,4 @@ def sheets_of(tiles: NDArray[np.uint8], n_bytes: int) -> list[bytes]:
 
 
 def _sheets(tiles: NDArray[np.uint8], quality: int) -> list[bytes]:
-    return [sheet_of(tiles[start : start + PER_SHEET], quality) for start in range(0, len(tiles), PER_SHEET)]
+    return [sheet_of(tiles[part], quality) for part in batches(len(tiles), PER_SHEET)]
