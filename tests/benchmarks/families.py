@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import torch
-
 from tasks.explain.engine.forward import fast_forward
 from tasks.explain.engine.incremental import take_apart
-from tasks.explain.occlusion import OcclusionParams, incremental_logits, loop_logits, window_corners
+from tasks.explain.occlusion import OcclusionParams, incremental_logits, loop_logits
 from tests.benchmarks.measure import Row, alternating, compare, show, use_one_core
 from tests.benchmarks.passes import network
-from tests.benchmarks.saliency import RUNTIME, SIZE, images, share
+from tests.benchmarks.saliency import RUNTIME, images, share, spread_corners
 
 FAMILIES = ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "vgg11_bn")
 N_WINDOWS = 64
@@ -20,8 +18,7 @@ def family_row(architecture: str) -> Row:
     classifier, params = network(architecture), OcclusionParams()
     taken = take_apart(classifier.model)
     assert taken is not None
-    image, spread = classifier.normalised(images(1)), window_corners(SIZE, SIZE, params).flatten(0, 1)
-    corners = spread[torch.linspace(0, len(spread) - 1, N_WINDOWS).round().long()]
+    image, corners = classifier.normalised(images(1)), spread_corners(N_WINDOWS)
     engine = partial(incremental_logits, taken, image, corners, params.patch, 32)
     loop = partial(loop_logits, fast_forward(classifier, RUNTIME), image, corners, params.patch, 16)
     difference = share(engine().numpy(), loop().numpy())

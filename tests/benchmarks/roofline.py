@@ -16,10 +16,10 @@ from rich.table import Table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tasks.explain.engine.incremental import OccludedImage, take_apart
-from tasks.explain.occlusion import window_corners, windows_a_pass
+from tasks.explain.occlusion import windows_a_pass
 from tasks.explain.params import OcclusionParams
 from tests.benchmarks.measure import machine, repeated, seconds, spread, use_one_core
-from tests.benchmarks.saliency import RUNTIME, SIZE, classifier, convolution_peak, images
+from tests.benchmarks.saliency import RUNTIME, classifier, convolution_peak, images, spread_corners
 
 PRODUCTS, TRANSFORMS, GATHERS, OTHERS = "products over channels", "transforms of tiles", "gathered rows", "the rest"
 LARGEST_TRANSFORM = 81  # rows and columns of the largest matrix that transforms tiles
@@ -73,8 +73,7 @@ def main() -> None:
     network, params = take_apart(classifier().model), OcclusionParams()
     assert network is not None
     size = windows_a_pass("cpu", RUNTIME.batch_size)
-    spread_out = window_corners(SIZE, SIZE, params).flatten(0, 1)
-    corners = spread_out[torch.linspace(0, len(spread_out) - 1, 4 * size).round().long()].split(size)
+    corners = spread_corners(4 * size).split(size)
     with torch.inference_mode():
         occluded = OccludedImage(network, classifier().normalised(images(1)))
 

@@ -54,6 +54,12 @@ def images(n: int) -> NDArray[np.float32]:
     return (0.9 * scene + 0.1 * rng.random((n, 3, SIZE, SIZE))).astype(np.float32)
 
 
+def spread_corners(n: int) -> torch.Tensor:
+    """Return the corners (n, 2) of windows of an occlusion map that are spread from the first to the last."""
+    corners = window_corners(SIZE, SIZE, OcclusionParams()).flatten(0, 1)
+    return corners[torch.linspace(0, len(corners) - 1, n).round().long()]
+
+
 def share(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
     """Return the largest difference as a share of the expected range."""
     return float(np.abs(found - expected).max() / np.ptp(expected))
