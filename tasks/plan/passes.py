@@ -6,13 +6,15 @@ must change them too (tests count the calls of the real stages and compare).
 
 from dataclasses import dataclass
 
-from tasks.batches import batches
-from tasks.explain.methods import SHARD_MAPS, map_groups
+from tasks.explain.methods import map_groups
 from tasks.explain.occlusion import coarse_steps
 from tasks.explain.params import Method
-from tasks.plan.workload import DateCounts, Workload
+from tasks.plan.workload import Workload
 
 CHECKED_WINDOWS = 9  # windows of a task's first map that are checked by whole passes (see tasks.explain.occlusion)
+# Passes of one image by which a task checks its packed model: the classifier's own, one to find where to cut the model,
+# and the model itself (see `tasks.explain.engine.forward.ready_model`).
+CHECK_PASSES = 3
 BACKWARD_COST = 2  # cost of a backward pass in forward passes: one for gradients of inputs, one for those of weights
 
 
@@ -47,7 +49,8 @@ def plan_work(work: Workload) -> list[StageWork]:
     """Return the work of every stage of a campaign, in the order of the DAG, with all task runs of its flow.
 
     Cross-fitting and all other stages after the maps do not use the classifier. The passes of the rehearsal are not
-    counted: one or two dozen of one image of noise, and with a given classifier seven of up to `runtime.batch_size`.
+    counted: up to twelve of one image of noise a method, and with a given classifier seven of up to
+    `runtime.batch_size`.
     """
     n_dates, n_methods = len(work.dates), len(work.explain.methods)
     return [
@@ -78,32 +81,48 @@ def train_work(work: Workload) -> StageWork:
 def explain_work(work: Workload, method: Method) -> StageWork:
     """Return the work of one method over the explained images of every date.
 
-    Grad-CAM takes one pass per image. If no layer is named, it takes one more per call of up to `runtime.batch_size`
-    images, to find the layer. LIME takes `n_samples` per image, although an image without contrast needs none. For
-    occlusion see `occlusion_passes`.
+    A date has a task for each group of maps, and one that gathers them. The former check first how they compute (see
+    `checking_passes`).
     """
     n_maps = sum(day.n_explained for day in work.dates)
-    n_tasks = sum(1 + len(map_groups(day.n_explained, method)) for day in work.dates)
-    if method == "gradcam":
-        n_calls = 0 if work.explain.gradcam.layer else sum(gradcam_calls(day, work) for day in work.dates)
-        return StageWork("explain", n_tasks, n_maps, method, n_maps + n_calls)
-    if method == "lime":
-        return StageWork("explain", n_tasks, n_maps, method, n_maps * work.explain.lime.n_samples)
-    forward, backward, windows = occlusion_passes(work, method)
-    checked = CHECKED_WINDOWS * (n_tasks - len(work.dates)) if work.network.is_incremental else 0
+    n_groups = sum(len(map_groups(day.n_explained, method)) for day in work.dates)
+    forward, backward, windows = passes_a_map(work, method)
     return StageWork(
-        "explain", n_tasks, n_maps, method, n_maps * forward + checked, n_maps * backward, n_maps * windows
+        "explain",
+        n_groups + len(work.dates),
+        n_maps,
+        method,
+        n_maps * forward + n_groups * checking_passes(work, method),
+        n_maps * backward,
+        n_maps * windows,
     )
 
 
-def gradcam_calls(day: DateCounts, work: Workload) -> int:
-    """Count the calls for a date's maps: a shard is explained `runtime.batch_size` images at a time."""
-    shards = batches(day.n_explained, SHARD_MAPS["gradcam"])
-    return sum(-(-(shard.stop - shard.start) // work.runtime.batch_size) for shard in shards)
+def checking_passes(work: Workload, method: Method) -> int:
+    """Return the forward passes of one image that a task takes before its maps.
+
+    A packed model is compared with the classifier, and so are windows for which only the changes are computed. Grad-CAM
+    takes one more to find its layer if none is named.
+    """
+    if method in ("occlusion", "occlusion_preview") and work.network.is_incremental:
+        return CHECKED_WINDOWS
+    finds_layer = method == "gradcam" and work.explain.gradcam.layer is None
+    return int(finds_layer) + CHECK_PASSES * work.network.is_packed
+
+
+def passes_a_map(work: Workload, method: Method) -> tuple[int, int, int]:
+    """Return the forward passes, backward passes and windows of one map.
+
+    Grad-CAM takes one pass. LIME takes `n_samples`, although an image without contrast needs none. For occlusion see
+    `occlusion_passes`.
+    """
+    if method == "gradcam":
+        return 1, 0, 0
+    return (work.explain.lime.n_samples, 0, 0) if method == "lime" else occlusion_passes(work, method)
 
 
 def occlusion_passes(work: Workload, method: Method) -> tuple[int, int, int]:
-    """Return the forward passes, backward passes and windows of one map.
+    """Return the forward passes, backward passes and windows of one map of occlusion.
 
     The unchanged image takes one pass. A window takes a whole pass, or only its changes where the classifier allows it.
     The latter needs the image's activations, and so one more pass. A preview adds a gradient, which is one pass forward

@@ -14,6 +14,7 @@ from tasks.classify.features import last_linear
 from tasks.classify.model import Classifier, pass_size
 from tasks.classify.params import TrainParams
 from tasks.cluster.params import ClusterParams
+from tasks.explain.engine.forward import fast_model, is_packed
 from tasks.explain.engine.incremental import take_apart
 from tasks.explain.engine.winograd import is_plain, suits
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
@@ -57,6 +58,7 @@ class Network:
     n_features : inputs of the last linear layer, or the number of classes if there is no such layer.
     cam_shape : rows and columns of a Grad-CAM map; None if the campaign does not use Grad-CAM.
     is_incremental : whether occlusion computes only what a window changes.
+    is_packed : whether explanations take passes of a packed model.
     device : cpu or cuda.
     """
 
@@ -68,6 +70,7 @@ class Network:
     n_features: int
     cam_shape: tuple[int, int] | None
     is_incremental: bool
+    is_packed: bool
     device: str
 
 
@@ -168,6 +171,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         n_features=len(classifier.classes) if head is None else head.in_features,
         cam_shape=cam_shape,
         is_incremental=runtime.saliency_precision == "float32" and take_apart(classifier.model) is not None,
+        is_packed=is_packed(fast_model(classifier, runtime)),
         device=classifier.device.type,
     )
 

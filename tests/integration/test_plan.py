@@ -10,12 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
-from torchvision.models import ResNet
 
 from flows.plan.plan import Plan, plan_campaign
 from storage.artifacts import Store
-from tasks.explain import occlusion
-from tasks.explain.engine import incremental
+from tasks.cluster.params import ClusterParams
+from tasks.explain.engine.packed import PackedConvolution
 from tasks.explain.lime import LimeParams
 from tasks.explain.methods import ExplainParams
 from tasks.explain.occlusion import OcclusionParams
@@ -23,7 +22,7 @@ from tasks.parameters import Runtime
 from tasks.plan.rehearsal import rehearse
 from tests.support.campaigns import RESNET18, Finished, run_small, small_campaign
 
-METHODS = ("gradcam", "occlusion", "lime")
+METHODS = ("gradcam", "occlusion", "occlusion_preview", "lime")
 # The unit tests of `tasks.plan` count passes of each method by themselves.
 pytestmark = pytest.mark.nightly
 SMALL = ExplainParams(
@@ -34,45 +33,43 @@ SMALL = ExplainParams(
 
 
 @contextmanager
-def counting(monkeypatch: pytest.MonkeyPatch) -> Generator[Counter[str]]:
-    """Images that pass a whole ResNet, those of them in training, and windows, in all threads of this process."""
+def counting() -> Generator[Counter[str]]:
+    """Images that pass a ResNet18, those whose gradient is taken from its first layer on, and windows, in all threads.
+
+    Every way to run the network, whole or in parts, calls its first convolution and its last layer as modules. A window
+    alone enters the network behind the first convolution, which computes only what the window changes.
+    """
     counts: Counter[str] = Counter()
 
-    def passed(module: nn.Module, inputs: Any, _output: Any) -> None:
-        if isinstance(module, ResNet):
+    def passed(module: nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(output, torch.Tensor) or not isinstance(inputs[0], torch.Tensor):
+            return  # a trace of the network, which computes nothing
+        if isinstance(module, nn.Linear):
+            counts["windows"] += len(inputs[0])
+        elif isinstance(module, (nn.Conv2d, PackedConvolution)) and inputs[0].shape[1] == 3:
             counts["forward"] += len(inputs[0])
-            counts["backward"] += len(inputs[0]) * module.training
+            counts["windows"] -= len(inputs[0])
+            counts["backward"] += len(inputs[0]) * output.requires_grad
 
-    class Counted(incremental.OccludedImage):
-        def __init__(self, *arguments: Any) -> None:
-            counts["forward"] += 1  # by hand, layer after layer
-            super().__init__(*arguments)
-
-        def logits(self, corners: torch.Tensor, patch: int) -> torch.Tensor:
-            counts["windows"] += len(corners)
-            return super().logits(corners, patch)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(occlusion, "OccludedImage", Counted)
-        handle = nn.modules.module.register_module_forward_hook(passed)
-        try:
-            yield counts
-        finally:
-            handle.remove()
+    handle = nn.modules.module.register_module_forward_hook(passed)
+    try:
+        yield counts
+    finally:
+        handle.remove()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Finished, Counter[str], Path]:
-    """A small campaign by three methods, planned and run, with what it asked of the classifier."""
-    params = small_campaign("planned", explain=SMALL, train=RESNET18)
+    """A small campaign by all methods, planned and run, with what it asked of the classifier."""
+    cluster = ClusterParams(n_clusters=3, n_seeds=2, allow_preview=True)
+    params = small_campaign("planned", explain=SMALL, train=RESNET18, cluster=cluster)
     store = tmp_path_factory.mktemp("planned") / "store"
     plan = plan_campaign(params, str(store), Runtime(batch_size=8))
     assert not store.exists()  # planning leaves nothing
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        with counting(monkeypatch) as rehearsed:
-            rehearse(["not_ready", "ready"], params.train, None, SMALL, params.ingest.image_size, Runtime(batch_size=8))
-        with counting(monkeypatch) as counts:
-            finished = run_small(params, store, Runtime(batch_size=8))
+    with counting() as rehearsed:
+        rehearse(["not_ready", "ready"], params.train, None, SMALL, params.ingest.image_size, Runtime(batch_size=8))
+    with counting() as counts:
+        finished = run_small(params, store, Runtime(batch_size=8))
     counts.subtract(rehearsed)
     return plan, finished, counts, store
 

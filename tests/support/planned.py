@@ -19,6 +19,7 @@ RESNET18 = Network(
     n_features=512,
     cam_shape=(8, 8),
     is_incremental=True,
+    is_packed=True,
     device="cpu",
 )
 # 541 training, 196 validation and 194 test images, as in Kierdorf & Roscher. Their split over dates is invented.

@@ -10,6 +10,7 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -42,6 +43,11 @@ def fast_model(classifier: Classifier, runtime: Runtime, packed: bool = True, ke
     return model
 
 
+def is_packed(model: nn.Module) -> TypeGuard[GraphModule]:
+    """Return whether a model of `fast_model` is a packed one."""
+    return isinstance(model, GraphModule)
+
+
 def folded_copy(model: nn.Module, keep: str | None = None) -> nn.Module | None:
     """Copy a model and fold batch normalisation into its convolutions, except across the output of the layer `keep`.
 
@@ -63,7 +69,7 @@ def ready_model(model: nn.Module, classifier: Classifier, inputs: torch.Tensor) 
     If its logits are not the classifier's, the classifier's own model is returned, with a warning that passes take
     longer. Models that are not packed are returned as they are.
     """
-    if not isinstance(model, GraphModule) or not len(inputs):
+    if not is_packed(model) or not len(inputs):
         return model
     one = inputs[:1].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -88,7 +88,7 @@ def cluster(n, side=8, max_exact=12_000):
     vectors = isometric(maps)
     cross_fit_maps(vectors, is_wrong, [str(i // 4) for i in range(n)], params, kernel)
     cluster_evidence(vectors, is_wrong, params, Kernel("median", 0.5))
-    work = plan(n, Network(0, 0, 0, 0, 0, 512, (side, side), True, "cpu"), cluster=params)
+    work = plan(n, Network(0, 0, 0, 0, 0, 512, (side, side), True, True, "cpu"), cluster=params)
     return cluster_bytes(work, "gradcam")
 
 stage, sizes = sys.argv[1], json.loads(sys.argv[2])

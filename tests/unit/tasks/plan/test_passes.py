@@ -45,13 +45,15 @@ def test_every_image_is_classified_once() -> None:
     assert stages()["predict"].forward == 931
 
 
-def test_gradcam_looks_for_its_layer_once_a_call() -> None:
-    """Calls of 32 images: 120 take 4, 90 take 3, 60 take 2."""
-    assert explaining("gradcam").forward == 390 + 4 + 4 + 3 + 2
+def test_a_task_of_gradcam_finds_its_layer_and_checks_its_model() -> None:
+    """Each of four dates has one task, and one more pass finds the layer."""
+    assert explaining("gradcam").forward == 390 + 4 * (1 + 3)
     named = ExplainParams.model_validate({"gradcam": {"layer": "layer3"}})
-    assert explaining("gradcam", explain=named).forward == 390
-    # A shard ends a call: 513 images are a shard of 512 (16 calls of 32) and one of a single image.
-    assert explaining("gradcam", dates=(replace(DATES[0], n_explained=513),)).forward == 513 + 16 + 1
+    assert explaining("gradcam", explain=named).forward == 390 + 4 * 3
+    on_gpu = replace(RESNET18, is_packed=False)
+    assert explaining("gradcam", network=on_gpu).forward == 390 + 4
+    # A task has four shards of 512 maps.
+    assert explaining("gradcam", dates=(replace(DATES[0], n_explained=2049),)).forward == 2049 + 2 * (1 + 3)
 
 
 def test_occlusion_at_256_pixels_has_15129_windows_a_map() -> None:
@@ -60,7 +62,7 @@ def test_occlusion_at_256_pixels_has_15129_windows_a_map() -> None:
     assert found.windows == 390 * 123**2 == 390 * 15_129
     assert found.forward == 390 * 2 + 9 * n_tasks and found.backward == 0
     loop = explaining("occlusion", network=replace(RESNET18, is_incremental=False))
-    assert (loop.forward, loop.windows) == (390 * (1 + 15_129), 0)
+    assert (loop.forward, loop.windows) == (390 * (1 + 15_129) + 3 * n_tasks, 0)
 
 
 def test_a_preview_has_about_2500_windows_a_map() -> None:
@@ -72,7 +74,8 @@ def test_a_preview_has_about_2500_windows_a_map() -> None:
 
 
 def test_lime_asks_for_every_sample() -> None:
-    assert explaining("lime").forward == 390 * 1000
+    n_tasks = sum(-(-day.n_explained // (SHARD_MAPS["lime"] * TASK_SHARDS["lime"])) for day in DATES)
+    assert explaining("lime").forward == 390 * 1000 + 3 * n_tasks
 
 
 def test_dates_without_images_to_explain_cost_nothing() -> None:
