@@ -24,13 +24,20 @@ class Kept(nn.Identity):
 class ThreadTracer(torch.fx.Tracer):
     """Tracer that records only the calls of its own thread, and marks the output of the layer `keep`.
 
-    Tracing replaces `nn.Module.__call__` for the whole process. Without this class, a model that another task runs at
-    that moment fails with `module is not installed as a submodule`.
+    Tracing replaces `nn.Module.__call__` and `__getattr__` for the whole process. Without this class, a model that
+    another task runs at that moment fails with `module is not installed as a submodule`, and one that shares weights
+    with the traced model computes with the trace's stand-ins for them.
     """
 
     def __init__(self, keep: str | None = None) -> None:
         super().__init__()
         self.thread, self.keep = threading.get_ident(), keep
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Proxy]) -> Any:
+        """Return a stand-in for a weight to the tracing thread, and the weight itself to other threads."""
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Record a call of the tracing thread, and run calls of other threads unchanged."""
