@@ -14,8 +14,9 @@ from tasks.classify.features import last_linear
 from tasks.classify.model import Classifier, pass_size
 from tasks.classify.params import TrainParams
 from tasks.cluster.params import ClusterParams
-from tasks.explain.engine.forward import fast_model, is_packed
+from tasks.explain.engine.forward import can_pack
 from tasks.explain.engine.incremental import take_apart
+from tasks.explain.engine.tracing import traced
 from tasks.explain.engine.winograd import is_plain, suits
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
 from tasks.explain.occlusion import n_windows, windows_a_pass
@@ -171,7 +172,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         n_features=len(classifier.classes) if head is None else head.in_features,
         cam_shape=cam_shape,
         is_incremental=runtime.saliency_precision == "float32" and take_apart(classifier.model) is not None,
-        is_packed=is_packed(fast_model(classifier, runtime)),
+        is_packed=can_pack(classifier, runtime) and traced(classifier.model) is not None,
         device=classifier.device.type,
     )
 

@@ -10,7 +10,6 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -38,14 +37,14 @@ def fast_model(classifier: Classifier, runtime: Runtime, packed: bool = True, ke
     if folded is None:
         return classifier.model
     model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if packed and classifier.device.type == "cpu" and runtime.saliency_precision == "float32":
-        return packed_model(model, keep) if torch.backends.mkldnn.is_available() else model
-    return model
+    return packed_model(model, keep) if packed and can_pack(classifier, runtime) else model
 
 
-def is_packed(model: nn.Module) -> TypeGuard[GraphModule]:
-    """Return whether a model of `fast_model` is a packed one."""
-    return isinstance(model, GraphModule)
+def can_pack(classifier: Classifier, runtime: Runtime) -> bool:
+    """Return whether fast passes of a classifier are those of a packed model, if its model can be traced."""
+    is_program = isinstance(classifier.model, torch.export.UnflattenedModule)
+    is_on_cpu = classifier.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return is_on_cpu and runtime.saliency_precision == "float32" and not is_program
 
 
 def folded_copy(model: nn.Module, keep: str | None = None) -> nn.Module | None:
@@ -69,7 +68,7 @@ def ready_model(model: nn.Module, classifier: Classifier, inputs: torch.Tensor) 
     If its logits are not the classifier's, the classifier's own model is returned, with a warning that passes take
     longer. Models that are not packed are returned as they are.
     """
-    if not is_packed(model) or not len(inputs):
+    if not isinstance(model, GraphModule) or not len(inputs):
         return model
     one = inputs[:1].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
