@@ -20,6 +20,7 @@ from tasks.explain.engine.measured import is_faster, measured_once
 from tasks.explain.engine.products import Matrices
 
 TILE = 4  # outputs along a side of a tile of whole activations
+CHANNELS_AT_ONCE = 32  # input channels whose kernels are transformed at once, in float64, which takes twice the memory
 MAX_TILES = 1024  # tiles of whole activations in one product; more do not fit into the processor's cache
 TYPICAL_COLUMNS = 32 * 512  # tiles times channels with which transforms are measured
 SIDES_GAIN = 1.2  # one side after the other must be so many times faster; on an AMD core it was 1.5 to 2
@@ -110,8 +111,11 @@ class TileKernel:
     ) -> None:
         self.tiling, self.bias, self.n_outputs = tiling(side, stride), bias, len(weight)
         both_sides = torch.as_tensor(np.kron(self.tiling.kernel, self.tiling.kernel), device=weight.device)
-        matrices = torch.mm(both_sides, weight.double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).to(weight.dtype)
-        self.products = Matrices(matrices.view(-1, weight.shape[1], len(weight)))
+        matrices = weight.new_empty(len(both_sides), weight.shape[1], len(weight))
+        for part in batches(weight.shape[1], CHANNELS_AT_ONCE):
+            taps = weight[:, part].double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+            matrices[:, part] = torch.mm(both_sides, taps).view(len(both_sides), -1, len(weight))
+        self.products = Matrices(matrices)
         # Both alike: which is faster for the smaller transform back is too close to tell.
         by_sides = weight.device.type == "cpu" and sides_pay(self.tiling.seen)
         self.forth, self.back = (Transform(one, weight, by_sides) for one in (self.tiling.inputs, self.tiling.outputs))

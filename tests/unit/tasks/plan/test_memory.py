@@ -50,6 +50,9 @@ def classifier(architecture="resnet18"):
 def images(n):
     return np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), np.uint8)
 
+def measured(architecture="resnet18"):
+    return measure_network(classifier(architecture), GRADCAM, SIZE, Runtime())
+
 def plan(n, network, **changes):
     fields = {"dates": (DateCounts("d", n, n, n),), "n_classes": 2, "n_training": 0, "n_samples": 0,
         "network": network, "ingest": IngestParams(image_size=SIZE), "train": TrainParams(batch_size=max(n, 2)),
@@ -58,8 +61,7 @@ def plan(n, network, **changes):
 
 def predict(n):
     logits_and_features(classifier(), images(n), n)
-    work = plan(n, measure_network(classifier(), GRADCAM, SIZE, Runtime()))
-    return sum(predict_bytes(work, work.dates[0]))
+    return lambda: sum(predict_bytes(work := plan(n, measured()), work.dates[0]))
 
 def train(n):
     params, rows = TrainParams(batch_size=n), np.arange(3 * n)  # of three batches, one is made while one is trained on
@@ -68,17 +70,13 @@ def train(n):
     with kept_memory():
         train_epoch(training, samples, params, CPU)
         training.dump()
-    network = measure_network(classifier(), GRADCAM, SIZE, Runtime())
     # Nothing is validated here, so the other passes are those of a single image.
-    work = plan(n, network, n_training=3 * n, runtime=Runtime(batch_size=1))
-    return sum(train_bytes(work))
+    return lambda: sum(train_bytes(plan(n, measured(), n_training=3 * n, runtime=Runtime(batch_size=1))))
 
 def explain(n, architecture="resnet18"):
-    model = classifier(architecture)
-    explainer = prepare_explainer("gradcam", model, GRADCAM, Runtime(batch_size=n))
+    explainer = prepare_explainer("gradcam", classifier(architecture), GRADCAM, Runtime(batch_size=n))
     explainer(np.random.default_rng(0).random((n, 3, SIZE, SIZE), np.float32), np.zeros(n, np.int64))
-    work = plan(n, measure_network(model, GRADCAM, SIZE, Runtime()))
-    return explain_memory(work, "gradcam").worker
+    return lambda: explain_memory(plan(n, measured(architecture)), "gradcam").worker
 
 def cluster(n, side=8, max_exact=12_000):
     rng, params = np.random.default_rng(0), ClusterParams(n_seeds=1, max_exact=max_exact)
@@ -88,18 +86,19 @@ def cluster(n, side=8, max_exact=12_000):
     vectors = isometric(maps)
     cross_fit_maps(vectors, is_wrong, [str(i // 4) for i in range(n)], params, kernel)
     cluster_evidence(vectors, is_wrong, params, Kernel("median", 0.5))
-    work = plan(n, Network(0, 0, 0, 0, 0, 512, (side, side), True, True, "cpu"), cluster=params)
-    return cluster_bytes(work, "gradcam")
+    network = Network(0, 0, 0, 0, 0, 512, (side, side), True, True, "cpu")
+    return lambda: cluster_bytes(plan(n, network, cluster=params), "gradcam")
 
 stage, sizes = sys.argv[1], json.loads(sys.argv[2])
 torch.nn.functional.conv2d(torch.zeros(1, 3, 8, 8), torch.zeros(4, 3, 3, 3))  # loads what a first pass loads
 for module in LOADED_BY_A_RUN:
     import_module(module)
-before, found = peak(), []
+before, used, plans = peak(), [], []
 for size in sizes:
-    planned = globals()[stage](*size)
-    found.append([peak() - before, planned])
-print(json.dumps(found))
+    plans.append(globals()[stage](*size))
+    used.append(peak() - before)
+# A plan measures the network, which takes memory too, in a process of its own and not in the stage's.
+print(json.dumps([[most, planned()] for most, planned in zip(used, plans)]))
 """
 
 
