@@ -190,7 +190,7 @@ def refuse_own_date(store: "Store", campaign: str, day: date) -> None:
     from storage.records.campaigns import find_record
 
     own = find_record(store, campaign)
-    if own and day.isoformat() in own.params["dates"]:
+    if own and day.isoformat() in own.dates:
         raise InputError(
             f"{day} is one of the dates of {campaign}, and is in its tables already",
             "A campaign scores only dates that it was not fitted on",

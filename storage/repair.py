@@ -148,7 +148,7 @@ class _Results:
 
     def _published(self, campaign: str, day: str) -> tuple[list[str], list[Day]]:
         own = self.campaigns.get(campaign)
-        if own and (not day or day in own.params["dates"]):
+        if own and (not day or day in own.dates):
             return [campaign], []
         return [], [key for key in self.dates if key[0] == campaign and key[1].isoformat() == day]
 

@@ -87,8 +87,8 @@ def list_store(store: Store) -> dict[str, Any]:
 
 def _fitted_dates(store: Store, record: CampaignRecord) -> list[dict[str, Any]]:
     fit = fit_digest(record.artifacts)
-    days: list[str] = record.params["dates"]
-    return [{**_row(store, record.campaign, day, "fitted", fit, record.artifacts), "incomplete": ""} for day in days]
+    rows = (_row(store, record.campaign, day, "fitted", fit, record.artifacts) for day in record.dates)
+    return [{**row, "incomplete": ""} for row in rows]
 
 
 def _row(

@@ -53,7 +53,7 @@ def answers_of(store: Store, campaign: str, day: date) -> Answers:
 def _judged(store: Store, campaign: str, day: date) -> tuple[Mapping[str, Any], Mapping[str, ArtifactRef]] | None:
     """Return parameters and artefacts by role of the present judgement of a date; None where there is none."""
     own = find_record(store, campaign)
-    if own is not None and day.isoformat() in own.params["dates"]:
+    if own is not None and day.isoformat() in own.dates:
         return own.params, own.artifacts
     for path in sorted((store.root / FOLDER / campaign / day.isoformat()).glob("*.json")):
         scored = read_acquisition(path)
@@ -72,4 +72,4 @@ def _days(store: Store, campaign: str) -> list[str]:
     """
     scored = {path.parent.name for path in (store.root / FOLDER / campaign).glob("*/*.json")}
     own = find_record(store, campaign) if scored else read_record(store, campaign)
-    return sorted({*scored, *(own.params["dates"] if own else ())})
+    return sorted({*scored, *(own.dates if own else ())})

@@ -39,7 +39,8 @@ from storage.places.files import (
     wrong_sizes,
 )
 
-PATH_PART = r"^[\w-]+$"  # kinds and digests, which become names of folders and so may not lead elsewhere
+# Kinds and digests become names of folders, and so may neither lead elsewhere nor be too long for one.
+PathPart = Annotated[str, Field(pattern=r"^[\w-]+$", max_length=50)]
 
 
 class ArtifactRef(BaseModel):
@@ -47,8 +48,8 @@ class ArtifactRef(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: str = Field(pattern=PATH_PART)
-    digest: str = Field(pattern=PATH_PART)
+    kind: PathPart
+    digest: PathPart
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.digest}"

@@ -39,6 +39,9 @@ Place = Path | ObjectPath
 AT_ONCE = 16  # files read or requested in parallel; a bucket needs about 10 ms per request
 
 SETTLED_NS = 1_000_000_000  # age of a file's last change from which another change gives it another time, ns
+# Longest part of a path, bytes, and longest name of a file below its folder, characters. File systems take 255 bytes,
+# and 4,096 with the folders above. Files are first written under longer names.
+MAX_PART, MAX_NAME = 220, 1000
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -57,9 +60,11 @@ class FileRecord(BaseModel):
 
 
 def inside(name: str) -> str:
-    """Return the name of a file below a folder; ValueError for one that leads elsewhere."""
+    """Return the name of a file below a folder; ValueError for one that leads elsewhere, or is no name."""
     if ".." in name.split("/") or name.startswith("/") or "\\" in name or "\0" in name:
         raise ValueError(f"{name!r} does not lie below its folder; a manifest names only files below its own folder")
+    if len(name) > MAX_NAME or any(_is_long(part) for part in name.split("/")):
+        raise ValueError(f"{name[:50]!r}... is longer than names of files can be")
     return name
 
 
@@ -70,12 +75,16 @@ FileName = Annotated[str, AfterValidator(inside)]
 
 def is_part(name: str) -> bool:
     """Return whether a name can be one part of a path, which then leads nowhere else."""
-    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\\0")
+    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\\0") and not _is_long(name)
+
+
+def _is_long(part: str) -> bool:
+    return len(part.encode(errors="replace")) > MAX_PART
 
 
 def _one_part(name: str) -> str:
     if not is_part(name):
-        raise ValueError(f"{name!r} is no name of one file or folder")
+        raise ValueError(f"{name[:50]!r} is no name of one file or folder")
     return name
 
 

@@ -35,6 +35,11 @@ class CampaignRecord(BaseModel):
     artifacts: dict[Role, ArtifactRef]
     report: FileName
 
+    @property
+    def dates(self) -> list[str]:
+        """Return the campaign's own dates."""
+        return self.params.get("dates", [])
+
 
 def write_record(store: Store, record: CampaignRecord) -> Place:
     """Write a campaign's record as the last step of a run; return its path."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pydantic import BaseModel, ValidationError
 
 from storage.artifacts import Artifact, Recipe
-from storage.errors import ArtifactError
+from storage.errors import ArtifactError, InputError
 from storage.places.files import describe_content, reason
 from tasks.classify.given import read_model
 from tasks.classify.model import Classifier, choose_device, freeze, weights_file
@@ -106,7 +106,14 @@ def load_classifier(artifact: Artifact, runtime: Runtime, precision: str = "floa
         content = artifact.read_bytes(file)
         if card.architecture == EXPORTED:
             check_program(artifact, content)
-        make = read_model(content, card.architecture, len(card.classes), str(artifact.ref), card.outputs)
+        try:
+            make = read_model(content, card.architecture, len(card.classes), str(artifact.ref), card.outputs)
+        except InputError as error:  # some are about the card alone, which a person did not write
+            if artifact.ref.digest in error.found:
+                raise
+            raise InputError(
+                f"{artifact.ref} has a card of no classifier: {error.found}", error.rule, error.remedy
+            ) from None
         return lambda: freeze(make(), card.classes, card.mean, card.std, device)
 
     return KEPT.take(key, load)

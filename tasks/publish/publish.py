@@ -142,7 +142,7 @@ def publish_date(store: Store, scored: AcquisitionRecord) -> None:
 def is_superseded(store: Store, scored: AcquisitionRecord) -> bool:
     """Return whether a scored date has rows that count more: of the campaign itself, or of the present fit."""
     own, fitted = (find_record(store, name) for name in (scored.campaign, scored.fitted_by))
-    if own and scored.date.isoformat() in own.params["dates"]:
+    if own and scored.date.isoformat() in own.dates:
         return True
     present = fit_digest(fitted.artifacts) if fitted else scored.fit
     return present != scored.fit and find_acquisition(store, scored.campaign, scored.date, present) is not None

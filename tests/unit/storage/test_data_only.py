@@ -181,7 +181,7 @@ def test_a_record_that_names_places_elsewhere_is_refused(tmp_path: Path, name: s
             read_record(store, "a")
 
 
-@pytest.mark.parametrize("name", ["../campaigns/a", "../../elsewhere", "/etc/passwd", "a\0", ""])
+@pytest.mark.parametrize("name", ["../campaigns/a", "../../elsewhere", "/etc/passwd", "a\0", "", "a" * 300])
 def test_no_record_is_looked_for_elsewhere(tmp_path: Path, name: str) -> None:
     record = CampaignRecord(campaign="a", params={}, artifacts={}, report="reports/a/index.html")
     path = local(write_record(Store(tmp_path / "store"), record))
@@ -189,6 +189,35 @@ def test_no_record_is_looked_for_elsewhere(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="There is no record of"):
         read_record(Store(tmp_path / "store"), name)
     assert find_record(Store(tmp_path / "store"), name) is None
+
+
+LONG = "9" * 300
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"report": LONG}, {"report": "a/" * 600}),
+        *(
+            {"artifacts": {"kind": {"kind": "kind", "digest": LONG}}},
+            {"artifacts": {"kind": {"kind": LONG, "digest": "9"}}},
+        ),
+    ],
+)
+def test_a_record_of_names_that_no_file_can_have_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """The system itself says of such a name only that it is too long."""
+    record = CampaignRecord(campaign="a", params={}, artifacts={}, report="reports/a/index.html")
+    path = local(write_record(Store(tmp_path), record))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    with pytest.raises(ArtifactError, match=r"a\.json cannot be read as a campaign's record"):
+        read_record(Store(tmp_path), "a")
+
+
+def test_a_manifest_of_a_place_that_no_folder_can_be_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+    path = local(artifact.folder) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "place": LONG}))
+    with pytest.raises(ArtifactError, match="longer than names of files can be"):
+        Store(tmp_path / "store").open(RECIPE.ref)
 
 
 def artifact_name() -> dict[str, str]:

@@ -134,6 +134,14 @@ def test_artefacts_of_this_version_are_not_called_others(
     assert shown(monkeypatch, capsys, campaign, "status", "now").endswith("a run would compute: nothing\n")
 
 
+def test_a_record_that_names_no_dates_is_listed_without(
+    campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_record(campaign.store, CampaignRecord(campaign="undated", params={}, artifacts={}, report="index.html"))
+    dates = json.loads(shown(monkeypatch, capsys, campaign, "list", "--json"))["dates"]
+    assert {row["campaign"] for row in dates} == {"field2-2021"}
+
+
 def test_a_report_that_is_opened(
     campaign: FakeCampaign, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

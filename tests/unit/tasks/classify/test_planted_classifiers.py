@@ -1,6 +1,7 @@
 """Cards, weights and checkpoints in a store as somebody may plant them: refused with their name, and never obeyed."""
 
 import io
+import json
 import pickle
 import random
 import zipfile
@@ -121,6 +122,17 @@ def test_classifiers_are_loaded_or_refused(
         assert not executed.exists() and (not said or classifier.ref.digest in said), (what, said)
         refused += bool(said)
     assert refused >= 15
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"architecture": "resnet0"}, {"classes": ["a", "b", "c"]}, {"classes": ["a"], "outputs": "one_logit"}]
+)
+def test_a_card_of_no_such_classifier_is_refused_by_its_artefact(
+    classifier: Artifact, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    path = local(classifier.folder) / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    assert str(classifier.ref) in refusal(lambda: load(classifier, monkeypatch)).splitlines()[0]
 
 
 @pytest.mark.parametrize("name", ["card.json", weights_file(ARCHITECTURE)])
