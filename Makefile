@@ -21,7 +21,7 @@ test-slow: $(INSTALLED)  ## run the slow tests, of servers, browsers, buckets, D
 
 nightly: $(INSTALLED)  ## run the tests that are too long for every change, and properties on more examples; needs PostgreSQL
 	$(PYTEST) -m nightly
-	$(PYTEST) --hypothesis-profile thorough
+	$(PYTEST) -m 'hypothesis and not slow and not nightly' --hypothesis-profile thorough
 
 serve: $(INSTALLED)  ## start the service on this host, until Ctrl-C: database, Prefect server, reports, workers
 	deployments/start
