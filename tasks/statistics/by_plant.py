@@ -94,7 +94,9 @@ def wilson_interval(share: float, n_effective: float, confidence: float) -> tupl
     centre = 2 * n_effective * share + z**2
     half = z * float(np.sqrt(4 * n_effective * share * (1 - share) + z**2))
     ends = ((centre - half) / (2 * (n_effective + z**2)), (centre + half) / (2 * (n_effective + z**2)))
-    return (max(0.0, ends[0]) if share else 0.0), (min(1.0, ends[1]) if share < 1 else 1.0)
+    # Rounding may put an end of a share near 0 or 1 on the other side of the share itself.
+    lower, upper = max(0.0, min(ends[0], share)), min(1.0, max(ends[1], share))
+    return (lower if share else 0.0), (upper if share < 1 else 1.0)
 
 
 def sign_flip_p_value(differences: ArrayLike) -> float:

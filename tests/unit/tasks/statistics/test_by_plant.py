@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -175,6 +175,7 @@ def test_the_interval_is_wilsons(n: int, choice: st.DataObject, confidence: floa
     assert 0 <= found[0] <= n_wrong / n <= found[1] <= 1
 
 
+@example(share=0.9999999999999999, n=0.499, confidence=0.8)
 @given(share=st.floats(0, 1), n=st.floats(0.3, 200), confidence=st.sampled_from([0.8, 0.95]))
 def test_the_number_of_images_need_not_be_whole(share: float, n: float, confidence: float) -> None:
     lower, upper = wilson_interval(share, n, confidence)
