@@ -14,13 +14,16 @@ ENDS = (nn.ReLU, nn.Identity, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.AvgPool2d, 
 MIN_GROUPED = 128
 
 
-def folded_graph(model: nn.Module) -> fx.GraphModule | None:
-    """Return a traced copy of a model, batch normalisation folded into convolutions; None if it cannot be traced."""
-    folded = folded_copy(model)
-    if folded is None:
+def image_graph(model: nn.Module) -> fx.GraphModule | None:
+    """Return a traced copy of a model of images in evaluation mode, batch normalisation folded into convolutions.
+
+    None if it cannot be traced, or takes more than images.
+    """
+    folded = None if model.training else folded_copy(model)
+    graph = None if folded is None else traced(folded)
+    if graph is None or folded is None or len(graph.find_nodes(op="placeholder")) != 1:
         return None
-    graph = traced(folded)
-    return None if graph is None else module_of(folded, graph)
+    return module_of(folded, graph)
 
 
 def called(model: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -50,14 +53,14 @@ def is_end(model: fx.GraphModule, node: fx.Node) -> bool:
     return module is None or isinstance(module, ENDS)
 
 
-def head_of(model: fx.GraphModule, node: fx.Node) -> Head | None:
+def head_of(model: fx.GraphModule, node: fx.Node, has_windows: bool) -> Head | None:
     """Return the rule of a node that starts a step; None if it has none, or gains nothing by it."""
     module = called(model, node)
     if isinstance(module, nn.Conv2d) and is_plain(module, grouped=True):
         if module.groups > 1:
             return Convolution(module) if _is_wide(module) else None
         source = node.all_input_nodes[0]
-        is_stem = source.op == "placeholder" and len(source.users) == 1
+        is_stem = has_windows and source.op == "placeholder" and len(source.users) == 1
         return Stem(module) if is_stem else Convolution(module)
     if isinstance(module, nn.MaxPool2d):
         return _pool(model, node, module)

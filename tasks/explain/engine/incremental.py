@@ -6,16 +6,17 @@ patch of 11, this leaves 1/41 of the work in the first stage, 1/10 in the second
 fourth. In addition, 3x3 convolutions with many channels run as Winograd tiles.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import fx, nn
 
-from tasks.explain.engine.graphs import folded_graph, head_of, is_addition, is_end, is_relu
-from tasks.explain.engine.rows import Layer, Positions, Rectangles
+from tasks.explain.engine.graphs import head_of, image_graph, is_addition, is_end, is_relu
+from tasks.explain.engine.rows import Layer, Positions, Rectangles, Table
 from tasks.explain.engine.rules import Copy, Head
+from tasks.explain.engine.tiles import Scratch
 from tasks.explain.engine.tracing import module_of
-from tasks.explain.engine.winograd import Scratch
 
 
 @dataclass
@@ -42,8 +43,21 @@ class Step:
             if added is not None:
                 rectangles = rectangles.union(layers[added].positions.rectangles)
         at = self.head.positions(source, rectangles)
-        out = target.change(at)
-        self.head.changed(source, at, out, scratch)
+        self.compute(layers, at, target.change(at), scratch)
+
+    def sees(self, seen: Mapping[fx.Node, torch.Tensor]) -> torch.Tensor:
+        """Return which things each output position sees, (things, h, w) bool, from what those of each source see."""
+        kernel, stride, padding = self.head.sizes
+        padded = nn.functional.pad(seen[self.source].float(), [padding] * 4)
+        found = nn.functional.max_pool2d(padded, kernel, stride) > 0
+        for added in self.follow:
+            if added is not None:
+                found |= seen[added]
+        return found
+
+    def compute(self, layers: Mapping[fx.Node, Table], at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        """Write the output rows at some positions into `out` (count, channels)."""
+        self.head.changed(layers[self.source], at, out, scratch)
         for added in self.follow:
             if added is None:
                 out.relu_()
@@ -52,44 +66,53 @@ class Step:
 
 
 class Network:
-    """Steps of a network that a window changes in part, and a graph of all that follows them.
+    """Steps of a network that are computed for rows, and graphs of all that follows them.
+
+    Parameters
+    ----------
+    model : traced network, whose only input is `image`.
+    has_windows : windows are hidden in the image, for which its first convolution has a rule of its own.
 
     Attributes
     ----------
-    model : traced network, whose only input is `image`.
     steps : the steps, in an order in which each comes after its sources.
-    cut : nodes whose whole activations `tail` takes to compute the logits.
+    tail, cut : graph of all that follows the steps, and the nodes whose whole activations it takes.
     """
 
-    def __init__(self, model: fx.GraphModule) -> None:
+    def __init__(self, model: fx.GraphModule, has_windows: bool = True) -> None:
         self.model, nodes = model, list(model.graph.nodes)
         self.image = nodes[0]
         open_steps, local = dict[fx.Node, Step](), {self.image}
         for node in nodes:
             if node.all_input_nodes and local.issuperset(node.all_input_nodes):
-                step = _step(model, node, open_steps)
+                step = _step(model, node, open_steps, has_windows)
                 if step is not None:
                     open_steps[node] = step
                     local.add(node)
         self.steps = [open_steps[node] for node in nodes if node in open_steps]
-        self.cut = [node for node in (self.image, *open_steps) if not local.issuperset(node.users)]
-        self.tail = self._tail(local)
+        self.tail, self.cut = self.after(step.end for step in self.steps)
 
-    def _tail(self, local: set[fx.Node]) -> fx.GraphModule:
+    def after(self, ends: Iterable[fx.Node]) -> tuple[fx.GraphModule, list[fx.Node]]:
+        """Return a graph of what follows the steps with these ends, and the nodes whose activations it takes."""
+        done, needed = {self.image, *ends}, set(self.model.graph.find_nodes(op="output"))
+        for node in reversed(self.model.graph.nodes):
+            if node in needed and node not in done:
+                needed.update(node.all_input_nodes)
+        cut = [node for node in self.model.graph.nodes if node in needed and node in done]
         graph = fx.Graph()
-        copies = {node: graph.placeholder(node.name) for node in self.cut}
+        copies = {node: graph.placeholder(node.name) for node in cut}
         for node in self.model.graph.nodes:
-            if node not in local:
+            if node in needed and node not in done:
                 copies[node] = graph.node_copy(node, copies.__getitem__)
-        return module_of(self.model, graph)
+        return module_of(self.model, graph), cut
 
 
-def _step(model: fx.GraphModule, node: fx.Node, steps: dict[fx.Node, Step]) -> Step | None:
+def _step(model: fx.GraphModule, node: fx.Node, steps: dict[fx.Node, Step], has_windows: bool) -> Step | None:
     """Return the step that ends with a node: a new one, or one of the open ones, taken from them.
 
     None if no rule computes the node in part.
     """
-    head, inputs = head_of(model, node), node.all_input_nodes
+    head, inputs = head_of(model, node, has_windows), node.all_input_nodes
     if head is None:
         return None
     if not isinstance(head, Copy):
@@ -111,8 +134,8 @@ def take_apart(model: nn.Module) -> Network | None:
     With squeeze-and-excitation, a mean of all positions scales each of them. So most of the network sees the whole
     image. Concatenations, depthwise convolutions and few channels would take longer than whole passes.
     """
-    graph = None if model.training else folded_graph(model)
-    if graph is None or sum(node.op == "placeholder" for node in graph.graph.nodes) != 1:
+    graph = image_graph(model)
+    if graph is None:
         return None
     network = Network(graph)
     return network if network.steps and all(is_end(graph, node) for node in network.tail.graph.nodes) else None
@@ -144,9 +167,9 @@ class OccludedImage:
 
     def logits(self, corners: torch.Tensor, patch: int) -> torch.Tensor:
         """Return logits (n, classes) with a square of side `patch` hidden at each upper left corner (n, 2)."""
-        side = torch.full_like(corners[:, 0], patch)
+        side, windows = torch.full_like(corners[:, 0], patch), torch.arange(len(corners), device=corners.device)
         hidden = Positions(Rectangles(corners[:, 0], corners[:, 1], side, side))
         self.layers[self.network.image].change(hidden).zero_()  # 0 is the mean colour
         for step in self.network.steps:
             step.fill(self.layers, self.scratch)
-        return self.network.tail(*(self.layers[node].whole(len(corners)) for node in self.network.cut))
+        return self.network.tail(*(self.layers[node].whole(windows) for node in self.network.cut))

@@ -7,8 +7,8 @@ from torch import nn
 from torch.fx import Graph, Node
 
 from tasks.explain.engine.packed import ACTIVATIONS, RELU, Activation, PackedConvolution
+from tasks.explain.engine.tiles import Scratch
 from tasks.explain.engine.tracing import ADDITIONS, KEPT, RELUS, Kept, module_of, traced
-from tasks.explain.engine.winograd import Scratch
 
 
 def packed_model(model: nn.Module, keep: str | None = None) -> nn.Module:

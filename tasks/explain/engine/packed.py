@@ -9,13 +9,18 @@ up to float rounding.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from tasks.batches import batches
+from tasks.explain.engine.cover import rectangle_cover
 from tasks.explain.engine.measured import is_faster, measured_once
-from tasks.explain.engine.winograd import Scratch, WinogradConvolution, is_plain, suits
+from tasks.explain.engine.rows import Positions, Rectangles
+from tasks.explain.engine.tiles import Scratch, TileKernel, Tiles, convolve_tiles
+from tasks.explain.engine.winograd import LARGEST, is_plain, suits
 
 # Activations that oneDNN applies with a convolution: its name and numbers for each, and the function itself.
 Activation = tuple[str, tuple[float, ...], Callable[[torch.Tensor], torch.Tensor]]
@@ -26,8 +31,67 @@ ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.Hardswish: ("hardswish", (), functional.hardswish),
     nn.SiLU: ("swish", (), functional.silu),
 }
+MAX_TILES = 256  # tiles of whole activations in one product; with more, these leave the processor's cache
 TIMED_WORK = 1e9  # FLOP of a convolution from which both ways are timed; a call of less takes a few milliseconds
+# Least channels of whole activations for tiles. With 64, tiles gained up to a sixth on an AMD core and nothing beside
+# other work, so noise would choose; on an Intel core they were slower.
+MIN_WHOLE = 128
 TILES_GAIN = 1.1  # tiles must be so many times faster than the packed convolution
+
+
+class WinogradConvolution:
+    """3x3 convolution over whole activations in tiles, which one thread at a time may run; it has no gradient."""
+
+    def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
+        self.scratch, self.weight, bias = scratch, convolution.weight.detach(), convolution.bias
+        self.bias = None if bias is None else bias.detach()
+        self.stride, self.padding = convolution.stride[0], int(convolution.padding[0])
+        self.kernel: TileKernel | None = None
+
+    def __call__(
+        self, inputs: torch.Tensor, added: torch.Tensor | None = None, activation: Activation | None = None
+    ) -> torch.Tensor:
+        """Convolve (n, in, h, w), add (n, out, h', w') and apply the activation."""
+        n, _, *sides = inputs.shape
+        height, width = ((side + 2 * self.padding - 3) // self.stride + 1 for side in sides)
+        padded = nn.functional.pad(inputs.permute(0, 2, 3, 1), (0, 0, *[self.padding] * 4))
+        whole = inputs.new_empty(n, height, width, len(self.weight))
+        for part in batches(n, images_at_once(height, width)):
+            some, out = padded[part], whole[part]
+            tiles, places = whole_tiles(len(out), (height, width), some.shape[1:3], self.stride, inputs.device)
+            found = convolve_tiles(some.reshape(-1, some.shape[3]), tiles, self._kernel(tiles), self.scratch)
+            torch.index_select(found, 0, places, out=out.view(len(places), -1))
+            if added is not None:
+                out += added[part].permute(0, 2, 3, 1)
+            if activation is not None:
+                out.copy_(activation[2](out))  # some activations work in place
+        return whole.permute(0, 3, 1, 2)
+
+    def _kernel(self, tiles: list[Tiles]) -> TileKernel:
+        """Return the transformed kernel, made at first use, because tiles may not gain on this processor."""
+        side = max(max(one.rows, one.cols) for one in tiles)
+        if self.kernel is None or self.kernel.side < side:
+            self.kernel = TileKernel(self.weight, self.stride, self.bias, side)
+        return self.kernel
+
+
+def images_at_once(height: int, width: int) -> int:
+    """Return how many images' outputs are convolved at once."""
+    return max(1, MAX_TILES // (-(-height // LARGEST) * -(-width // LARGEST)))
+
+
+@lru_cache(maxsize=64)
+def whole_tiles(
+    n: int, outputs: tuple[int, int], inputs: tuple[int, int], stride: int, device: torch.device
+) -> tuple[list[Tiles], torch.Tensor]:
+    """Return tiles that cover n whole outputs (h, w) of padded inputs, and the row of each output among theirs."""
+    start = torch.zeros(n, dtype=torch.int64, device=device)
+    cover = rectangle_cover(Positions(Rectangles(start, start, start + outputs[0], start + outputs[1])))
+
+    def index(image: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
+        return ((image * inputs[0] + rows) * inputs[1])[:, None] + cols[None]
+
+    return cover.tiles(index, stride, padding=0), cover.places()
 
 
 class PackedConvolution(nn.Module):
@@ -36,16 +100,14 @@ class PackedConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d, activation: Activation | None, scratch: Scratch) -> None:
         super().__init__()
         self.plain, self.activation = convolution, activation
-        can_tile = is_plain(convolution) and convolution.stride[0] == 1 and suits(convolution.weight, 1)
+        can_tile = is_plain(convolution) and convolution.stride[0] == 1 and suits(convolution.weight, 1, MIN_WHOLE)
         self.tiles = WinogradConvolution(convolution, scratch) if can_tile else None
         self.packed: torch.Tensor | None = None
 
     def forward(self, inputs: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """Convolve (n, in, h, w), add (n, out, h', w') and apply the activation."""
         if self.tiles is not None and gains_by_tiles(self.plain.out_channels, self.tiles.padding, inputs.shape):
-            out = self.tiles(inputs)
-            out = out if added is None else out.add_(added)
-            return out if self.activation is None else self.activation[2](out)
+            return self.tiles(inputs, added, self.activation)
         return self._packed(inputs, added)
 
     def _packed(self, inputs: torch.Tensor, added: torch.Tensor | None) -> torch.Tensor:

@@ -6,7 +6,11 @@ from tasks.explain.engine.measured import is_faster, measured_once
 
 TYPICAL_ROWS = 128  # rows of a product, from which oneDNN chooses its layout, and that are measured
 TYPICAL_MATRICES = 4  # matrices that are measured, so that they do not all stay in the processor's cache
-NEEDED_GAIN = 1.25  # packing must be so many times faster; on an AMD core it was 0.6 to 1.17 times as fast
+# From so many channels on, matrices are packed unless that is slower by the gain below; with fewer, plain ones are
+# used unless packing is faster by it. Packed products of 256 and 512 channels were 1.1 to 1.2 times as fast on an AMD
+# core, and 1.4 times on an Intel core. With 64 and 128, they were 0.5 to 1.1 times as fast, or up to 4 times.
+MANY_CHANNELS = 256
+NEEDED_GAIN = 1.25  # far enough from what was measured, so that noise does not choose
 
 
 class Matrices:
@@ -23,15 +27,16 @@ class Matrices:
             self.packed = [_packed(matrix) for matrix in matrices]
             self.plain = None  # saves memory: the matrices of a ResNet18 take 160 MB
 
-    def times(self, rows: torch.Tensor, out: torch.Tensor) -> None:
-        """Write rows @ matrices + bias into `out` (p, n, out)."""
+    def times(self, rows: torch.Tensor, out: torch.Tensor, first: int = 0) -> None:
+        """Write rows (p, n, in) @ matrices + bias into `out` (p, n, out), with p matrices from the first on."""
+        some = slice(first, first + len(rows))
         if self.plain is None:
-            for some, matrix, target in zip(rows, self.packed, out, strict=True):
-                target.copy_(_packed_product(some, matrix, self.bias))
+            for part, matrix, target in zip(rows, self.packed[some], out, strict=True):
+                target.copy_(_packed_product(part, matrix, self.bias))
         elif self.bias is None:
-            torch.bmm(rows, self.plain, out=out)
+            torch.bmm(rows, self.plain[some], out=out)
         else:
-            torch.baddbmm(self.bias, rows, self.plain, out=out)
+            torch.baddbmm(self.bias, rows, self.plain[some], out=out)
 
 
 @measured_once
@@ -46,7 +51,12 @@ def packing_pays(n_in: int, n_out: int) -> bool:
         for some, matrix, target in zip(rows, packed, out, strict=True):
             target.copy_(_packed_product(some, matrix, None))
 
-    return is_faster(by_packed, lambda: torch.bmm(rows, matrices, out=out), NEEDED_GAIN)
+    def by_plain() -> None:
+        torch.bmm(rows, matrices, out=out)
+
+    if min(n_in, n_out) >= MANY_CHANNELS:
+        return not is_faster(by_plain, by_packed, NEEDED_GAIN)
+    return is_faster(by_packed, by_plain, NEEDED_GAIN)
 
 
 def _packed(matrix: torch.Tensor) -> torch.Tensor:

@@ -6,11 +6,12 @@ come the changed positions of all windows. A convolution gathers the rows it nee
 rectangles of different sizes and residual inputs need no special cases.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 
-from tasks.explain.engine.winograd import Scratch
+from tasks.explain.engine.tiles import Scratch
 
 
 def divided(values: torch.Tensor, divisor: int | torch.Tensor) -> torch.Tensor:
@@ -65,35 +66,85 @@ def _through(
 
 
 class Positions:
-    """Positions of every window's rectangle in a flat list, either single or in square tiles that cover it.
+    """Positions of rectangles in a flat list: by rectangle, then row, then column.
 
     Attributes
     ----------
-    tile : side of a tile in positions, 1 for single positions.
-    window, row, col : (n,) window, row and column of each position, or of the first position of each tile.
-    count : number of table rows for the positions; in tiles, they are ordered by position in the tile, then by tile.
+    names : (rectangles,) window of each rectangle, by default its number.
+    first : (rectangles,) where the positions of each one begin.
+    window, row, col : (count,) window, row and column of each position.
+    count : number of positions.
     """
 
-    def __init__(self, rectangles: Rectangles, tile: int = 1) -> None:
-        self.rectangles, self.tile = rectangles, tile
-        self.across = divided(rectangles.cols + tile - 1, tile)
-        n_tiles = self.across * divided(rectangles.rows + tile - 1, tile)
-        self.first = n_tiles.cumsum(0) - n_tiles
-        self.window = torch.repeat_interleave(torch.arange(len(n_tiles), device=n_tiles.device), n_tiles)
-        across = self.across[self.window]
-        within = torch.arange(len(self.window), device=n_tiles.device) - self.first[self.window]
-        down = divided(within, across)
-        self.row = rectangles.top[self.window] + tile * down
-        self.col = rectangles.left[self.window] + tile * (within - down * across)
-        self.count = len(self.window) * tile * tile
-
-    def grid(self, size: int, stride: int = 1, shift: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows and columns (size, n) of a square of inputs that starts at stride * position - shift."""
-        steps = torch.arange(size, device=self.row.device)[:, None] - shift
-        return self.row * stride + steps, self.col * stride + steps
+    def __init__(self, rectangles: Rectangles, names: torch.Tensor | None = None) -> None:
+        self.rectangles = rectangles
+        at, self.first, within = spread(rectangles.rows * rectangles.cols)
+        cols = rectangles.cols[at]
+        down = divided(within, cols)
+        self.row, self.col = rectangles.top[at] + down, rectangles.left[at] + (within - down * cols)
+        self.names = torch.arange(len(self.first), device=at.device) if names is None else names
+        self.window, self.count = self.names[at], len(at)
 
 
-class Layer:
+def spread(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return for things of which each window has some, in a flat list: their window, where it begins, and what follows.
+
+    Returns
+    -------
+    (n,) window of each thing; (windows,) first thing of each window; (n,) number of each thing within its window.
+    """
+    first = counts.cumsum(0) - counts
+    window = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    return window, first, torch.arange(len(window), device=counts.device) - first[window]
+
+
+def seen_by(outputs: torch.Tensor, size: int, stride: int, padding: int) -> torch.Tensor:
+    """Return the rows or columns (size, n) of the inputs that outputs in these rows or columns (n,) see."""
+    return outputs * stride + torch.arange(size, device=outputs.device)[:, None] - padding
+
+
+class Table(ABC):
+    """Activation of one layer for many versions of an image, as rows (n, channels) of which versions share some.
+
+    Attributes
+    ----------
+    table : the rows.
+    height, width : positions along the sides.
+    """
+
+    table: torch.Tensor
+    height: int
+    width: int
+
+    @abstractmethod
+    def index(self, window: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
+        """Return the table row (a, b, n) of each position, for windows (n,), rows (a, n) and columns (b, n).
+
+        Positions outside the activation have a row of zeros.
+        """
+
+    def gather(self, index: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """Copy rows of the table, (*index.shape, channels), into block 0 of `scratch`."""
+        flat = index.reshape(-1)
+        out = scratch.take(0, self.table, len(flat), self.table.shape[1])
+        return torch.index_select(self.table, 0, flat, out=out).view(*index.shape, -1)
+
+    def rows(self, at: Positions, scratch: Scratch) -> torch.Tensor:
+        """Return the rows (count, channels) at these positions, which may be a view of the table or of block 0."""
+        return self.gather(self.index(at.window, at.row[None], at.col[None]).view(-1), scratch)
+
+    def whole(self, window: torch.Tensor) -> torch.Tensor:
+        """Return the activations (n, channels, height, width) of some windows (n,)."""
+        rows, cols = (
+            torch.arange(side, device=window.device)[:, None].expand(-1, len(window))
+            for side in (self.height, self.width)
+        )
+        index = self.index(window, rows, cols).permute(2, 0, 1)
+        found = torch.index_select(self.table, 0, index.reshape(-1))
+        return found.view(*index.shape, -1).permute(0, 3, 1, 2)
+
+
+class Layer(Table):
     """Activation of one layer for an image and its occluded versions.
 
     Parameters
@@ -110,6 +161,7 @@ class Layer:
         grid = self.table.view(self.height + 2 * border, self.pitch, channels)
         grid[border : border + self.height, border : border + self.width] = base.permute(1, 2, 0)
         self.positions: Positions
+        self.boxes: torch.Tensor
         self.seen: torch.Tensor | None = None
 
     @property
@@ -119,7 +171,8 @@ class Layer:
 
     def change(self, positions: Positions) -> torch.Tensor:
         """Make room for the rows of these positions, (count, channels), which the caller fills."""
-        self.positions = positions
+        boxes, self.positions = positions.rectangles, positions
+        self.boxes = torch.stack([boxes.top, boxes.left, boxes.rows, boxes.cols, positions.first])
         needed = self.n_base + positions.count
         if needed > len(self.table):  # the table grows once or twice, and all further passes reuse it
             table = self.table.new_empty(needed + positions.count // 8, self.table.shape[1])
@@ -128,27 +181,15 @@ class Layer:
         return self.changed
 
     def index(self, window: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
-        """Return the table row (a, b, n) of each position, for windows (n,), rows (a, n) and columns (b, n).
-
-        Positions outside the activation have a zero row of the border.
-        """
+        """Return the row that a window changed, or that of the image without a window."""
         rows = rows.clamp(-self.border, self.height - 1 + self.border)
         cols = cols.clamp(-self.border, self.width - 1 + self.border)
         base = ((rows + self.border) * self.pitch)[:, None] + (cols + self.border)[None]
-        at, tile, n_tiles = self.positions, self.positions.tile, len(self.positions.window)
-        down, right = rows - at.rectangles.top[window], cols - at.rectangles.left[window]
-        from_row = (down % tile) * (tile * n_tiles) + divided(down, tile) * at.across[window]
-        from_col = (right % tile) * n_tiles + divided(right, tile)
-        from_row += at.first[window] + self.n_base
-        is_row = (down >= 0) & (down < at.rectangles.rows[window])
-        is_col = (right >= 0) & (right < at.rectangles.cols[window])
-        return torch.where(is_row[:, None] & is_col[None], from_row[:, None] + from_col[None], base)
-
-    def gather(self, index: torch.Tensor, scratch: Scratch) -> torch.Tensor:
-        """Copy rows of the table, (*index.shape, channels), into block 0 of `scratch`."""
-        flat = index.reshape(-1)
-        out = scratch.take(0, self.table, len(flat), self.table.shape[1])
-        return torch.index_select(self.table, 0, flat, out=out).view(*index.shape, -1)
+        top, left, n_rows, n_cols, first = self.boxes[:, window]
+        down, right = rows - top, cols - left
+        is_row, is_col = (down >= 0) & (down < n_rows), (right >= 0) & (right < n_cols)
+        changed = (down * n_cols + first + self.n_base)[:, None] + right[None]
+        return torch.where(is_row[:, None] & is_col[None], changed, base)
 
     def patches(self, kernel: int, stride: int, padding: int) -> torch.Tensor:
         """Return what each position of a convolution sees without a window, (positions, channels * kernel * kernel).
@@ -167,14 +208,4 @@ class Layer:
         """Return the rows (count, channels) at these positions, which may be a view of the table or of block 0."""
         if at is self.positions:
             return self.changed
-        return self.gather(self.index(at.window, *at.grid(at.tile)).view(-1), scratch)
-
-    def whole(self, n: int) -> torch.Tensor:
-        """Return the activations (n, channels, height, width) of every window."""
-        window = torch.arange(n, device=self.table.device)
-        rows, cols = (
-            torch.arange(side, device=window.device)[:, None].expand(-1, n) for side in (self.height, self.width)
-        )
-        index = self.index(window, rows, cols).permute(2, 0, 1)
-        found = torch.index_select(self.table, 0, index.reshape(-1))
-        return found.view(*index.shape, -1).permute(0, 3, 1, 2)
+        return super().rows(at, scratch)

@@ -10,13 +10,24 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from tasks.explain.engine.cover import rectangle_cover
 from tasks.explain.engine.products import Matrices
-from tasks.explain.engine.rows import Layer, Positions, Rectangles, divided
-from tasks.explain.engine.winograd import SIDES, Scratch, TileKernel, convolve_tiles, suits, tiling
+from tasks.explain.engine.rows import Layer, Positions, Rectangles, Table, seen_by
+from tasks.explain.engine.tiles import Scratch, TileKernel, convolve_tiles
+from tasks.explain.engine.winograd import suits
 
 
 class Head(ABC):
-    """First operation of a step."""
+    """First operation of a step.
+
+    Attributes
+    ----------
+    sizes : kernel, stride and padding, which tell what a position sees.
+    n_outputs : channels that it writes; None if as many as it reads.
+    """
+
+    sizes: tuple[int, int, int] = (1, 1, 0)
+    n_outputs: int | None = None
 
     @abstractmethod
     def reached(self, source: Layer, height: int, width: int) -> Rectangles:
@@ -27,7 +38,7 @@ class Head(ABC):
         return source.positions if source.positions.rectangles is rectangles else Positions(rectangles)
 
     @abstractmethod
-    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+    def changed(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the output rows at these positions into `out` (count, channels)."""
 
 
@@ -38,7 +49,7 @@ class Copy(Head):
         """Return the source's own rectangles."""
         return source.positions.rectangles
 
-    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+    def changed(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the source's rows."""
         out.copy_(source.rows(at, scratch))
 
@@ -53,9 +64,9 @@ class Pool(Head):
         """Return the rectangles that see a change."""
         return source.positions.rectangles.through(*self.sizes, height, width)
 
-    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+    def changed(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the largest values."""
-        index = source.index(at.window, *at.grid(*self.sizes))
+        index = source.index(at.window, *(seen_by(of, *self.sizes) for of in (at.row, at.col)))
         torch.amax(source.gather(index.view(-1, at.count), scratch), dim=0, out=out)
 
 
@@ -65,11 +76,12 @@ class Convolution(Head):
     def __init__(self, convolution: nn.Conv2d) -> None:
         weight, bias = convolution.weight.detach(), convolution.bias
         self.weight, self.bias = weight, weight.new_zeros(len(weight)) if bias is None else bias.detach()
+        self.n_outputs = len(weight)
         self.groups, self.kernel, self.stride = convolution.groups, convolution.kernel_size[0], convolution.stride[0]
         self.padding = int(convolution.padding[0])
         self.sizes = (self.kernel, self.stride, self.padding)
         self.is_tiled = self.groups == 1 and suits(weight, self.stride)
-        self.kernels = dict[int, TileKernel]()
+        self.tile_kernel: TileKernel | None = None  # made for the largest tiles so far
 
     @cached_property
     def matrices(self) -> Matrices:
@@ -83,34 +95,24 @@ class Convolution(Head):
             return source.positions.rectangles
         return source.positions.rectangles.through(*self.sizes, height, width)
 
-    def positions(self, source: Layer, rectangles: Rectangles) -> Positions:
-        """Return tiles of the side that takes the fewest multiplications, or single positions."""
-        if not self.is_tiled:
-            return super().positions(source, rectangles)
-        sides = SIDES[self.stride]
-        costs = [self._multiplications(rectangles, side) for side in sides] if len(sides) > 1 else [0]
-        return Positions(rectangles, sides[costs.index(min(costs))])
-
-    def _multiplications(self, rectangles: Rectangles, side: int) -> int:
-        down, across = (divided(length + side - 1, side) for length in (rectangles.rows, rectangles.cols))
-        return int((down * across).sum()) * tiling(side, self.stride).seen ** 2
-
-    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+    def changed(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the convolved rows."""
         if self.is_tiled:
-            kernel = self._tile_kernel(at.tile)
-            index = source.index(at.window, *at.grid(kernel.tiling.seen, self.stride, self.padding))
-            convolve_tiles(source.gather(index.view(-1, len(at.window)), scratch), kernel, scratch, out)
+            self._tiled(source, at, out, scratch)
         elif self.sizes == (1, 1, 0) and self.groups == 1:
             self.matrices.times(source.rows(at, scratch)[None], out[None])
         else:
-            index = source.index(at.window, *at.grid(*self.sizes)).permute(2, 0, 1)
+            index = source.index(at.window, *(seen_by(of, *self.sizes) for of in (at.row, at.col))).permute(2, 0, 1)
             self._gathered(source.gather(index, scratch), out, scratch)
 
-    def _tile_kernel(self, side: int) -> TileKernel:
-        if side not in self.kernels:
-            self.kernels[side] = TileKernel(self.weight, side, self.stride, self.bias)
-        return self.kernels[side]
+    def _tiled(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        cover = rectangle_cover(at)
+        tiles = cover.tiles(source.index, self.stride, self.padding)
+        side = max(max(one.rows, one.cols) for one in tiles)
+        if self.tile_kernel is None or self.tile_kernel.side < side:
+            self.tile_kernel = TileKernel(self.weight, self.stride, self.bias, side)
+        convolved = convolve_tiles(source.table, tiles, self.tile_kernel, scratch)
+        torch.index_select(convolved, 0, cover.places(), out=out)
 
     def _gathered(self, seen: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
         if self.groups == 1:
@@ -131,9 +133,10 @@ class Stem(Convolution):
         """Return the kernel as a matrix whose rows have the order of patches."""
         return self.weight.flatten(1).t().contiguous()
 
-    def changed(self, source: Layer, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+    def changed(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
         """Write the convolved rows of patches whose changed pixels are 0."""
-        window, (rows, cols) = source.positions.rectangles, at.grid(*self.sizes)
+        assert isinstance(source, Layer)  # only a layer has hidden windows
+        window, (rows, cols) = source.positions.rectangles, (seen_by(of, *self.sizes) for of in (at.row, at.col))
         down, right = rows - window.top[at.window], cols - window.left[at.window]
         is_row = (down >= 0) & (down < window.rows[at.window])
         is_col = (right >= 0) & (right < window.cols[at.window])

@@ -1,13 +1,12 @@
 """Rows of changed positions against an image that is occluded and convolved as a whole."""
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
 from tasks.explain.engine.rows import Layer, Positions, Rectangles
-from tasks.explain.engine.winograd import Scratch
+from tasks.explain.engine.tiles import Scratch
 
 
 def rectangle(top: int, left: int, rows: int, cols: int) -> Rectangles:
@@ -30,12 +29,11 @@ def test_a_rectangle_holds_every_output_that_a_change_reaches_and_no_more_than_i
     assert torch.equal(reached, expected)
 
 
-@pytest.mark.parametrize("tile", [1, 4])
-def test_every_position_of_every_window_has_a_row_of_its_own(tile: int) -> None:
+def test_every_position_of_every_window_has_a_row_of_its_own() -> None:
     values = ([0, 2, 5], [1, 0, 3], [5, 4, 1], [3, 8, 2])
     rectangles = Rectangles(*(torch.tensor(v) for v in values))
     layer = Layer(torch.zeros(2, 9, 9))
-    positions = Positions(rectangles, tile)
+    positions = Positions(rectangles)
     rows = layer.change(positions)
     found: list[int] = []
     for window in range(3):
@@ -48,16 +46,12 @@ def test_every_position_of_every_window_has_a_row_of_its_own(tile: int) -> None:
     assert min(found) >= layer.n_base and max(found) < layer.n_base + len(rows)
 
 
-@pytest.mark.parametrize("tile", [1, 4])
-def test_a_position_is_read_from_its_window_the_image_or_the_border(tile: int) -> None:
+def test_a_position_is_read_from_its_window_the_image_or_the_border() -> None:
     base = torch.arange(1.0, 31.0).view(1, 5, 6)
     layer = Layer(base)
-    positions = Positions(rectangle(1, 2, 2, 3), tile)
+    positions = Positions(rectangle(1, 2, 2, 3))
     out = layer.change(positions)
-    rows, cols = positions.grid(tile)
-    # Rows of a table lie as `index` over the grid of each tile says: fill each with its negative position.
-    place = (rows[:, None] * 10 + cols[None]).reshape(-1)
-    out[:] = -place[:, None].float()
+    out[:] = -(positions.row * 10 + positions.col)[:, None].float()
     whole = layer.gather(
         layer.index(torch.tensor([0]), torch.arange(-2, 7)[:, None], torch.arange(-2, 8)[:, None]), Scratch()
     ).view(9, 10)
@@ -72,7 +66,7 @@ def test_a_position_is_read_from_its_window_the_image_or_the_border(tile: int) -
 def test_the_image_stays_when_a_table_grows() -> None:
     layer = Layer(torch.ones(1, 2, 2))
     layer.change(Positions(rectangle(0, 0, 1, 1)))[:] = 5
-    layer.change(Positions(rectangle(0, 0, 2, 2), 4))[:] = 7
+    layer.change(Positions(rectangle(0, 0, 2, 2)))[:] = 7
     everything = torch.arange(2)[:, None]
     assert layer.table[: layer.n_base].sum() == 4
     assert torch.equal(

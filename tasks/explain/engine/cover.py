@@ -1,0 +1,89 @@
+"""Cover the outputs of a convolution with tiles, so that few multiplications are needed."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+
+from tasks.explain.engine.rows import Positions, divided, seen_by, spread
+from tasks.explain.engine.tiles import Tiles
+from tasks.explain.engine.winograd import LARGEST, tiling
+
+# Rows (a, b, n) of a table for windows (n,), rows (a, n) and columns (b, n) of their activations.
+Index = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Cover:
+    """Tiles that cover outputs exactly, ordered by their shape.
+
+    Parameters
+    ----------
+    window, row, col : (n,) window of each tile, and row and column of its first output.
+    rows, cols : (n,) outputs along its sides.
+    first, pitch : (n,) place of its first output among all outputs, and how far its rows lie apart there.
+    """
+
+    def __init__(
+        self,
+        window: torch.Tensor,
+        row: torch.Tensor,
+        col: torch.Tensor,
+        rows: torch.Tensor,
+        cols: torch.Tensor,
+        first: torch.Tensor,
+        pitch: torch.Tensor,
+    ) -> None:
+        shape = rows * (LARGEST + 1) + cols
+        order = shape.argsort(descending=True, stable=True)
+        self.window, self.row, self.col, self.first, self.pitch = (of[order] for of in (window, row, col, first, pitch))
+        found, counts = torch.unique_consecutive(shape[order], return_counts=True)
+        ends = pairwise([0, *counts.cumsum(0).tolist()])
+        self.shapes = [
+            (*divmod(one, LARGEST + 1), slice(*part)) for one, part in zip(found.tolist(), ends, strict=True)
+        ]
+
+    def tiles(self, index: Index, stride: int, padding: int) -> list[Tiles]:
+        """Return the tiles of a convolution, with the rows of its inputs' table as `index` says."""
+        found = []
+        for rows, cols, at in self.shapes:
+            down = seen_by(self.row[at], tiling(rows, stride).seen, stride, padding)
+            across = seen_by(self.col[at], tiling(cols, stride).seen, stride, padding)
+            found.append(Tiles(rows, cols, at, index(self.window[at], down, across)))
+        return found
+
+    def places(self) -> torch.Tensor:
+        """Return for each output its row (count,) in a table ordered by shape, place in a tile, and tile."""
+        outputs = []
+        for rows, cols, at in self.shapes:
+            down, right = (torch.arange(side, device=self.row.device) for side in (rows, cols))
+            outputs.append((self.first[at] + down[:, None, None] * self.pitch[at] + right[:, None]).flatten())
+        flat = torch.cat(outputs)
+        return torch.empty_like(flat).index_copy_(0, flat, torch.arange(len(flat), device=flat.device))
+
+
+def rectangle_cover(at: Positions) -> Cover:
+    """Return tiles that cover every rectangle.
+
+    Along a side, there are as few tiles as its length allows, and they differ by one output at most.
+    """
+    boxes = at.rectangles
+    (n_down, *down), (n_across, *across) = _divided(boxes.rows), _divided(boxes.cols)
+    window, _, within = spread(n_down * n_across)
+    part = divided(within, n_across[window])
+    top, rows = _part(part, *(of[window] for of in down))
+    left, cols = _part(within - part * n_across[window], *(of[window] for of in across))
+    pitch = boxes.cols[window]
+    first = at.first[window] + top * pitch + left
+    return Cover(at.names[window], boxes.top[window] + top, boxes.left[window] + left, rows, cols, first, pitch)
+
+
+def _divided(lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return into how many tiles lengths are divided, the side of the smaller ones, and how many are larger by one."""
+    n = divided(lengths + LARGEST - 1, LARGEST)
+    side = divided(lengths, n.clamp(min=1))
+    return n, side, lengths - n * side
+
+
+def _part(part: torch.Tensor, side: torch.Tensor, n_larger: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first output and the side of the tiles with these numbers; larger tiles come first."""
+    return part * side + torch.minimum(part, n_larger), side + (part < n_larger)

@@ -1,0 +1,201 @@
+"""Convolve tiles of several shapes together, in place of a 3x3 convolution.
+
+What all tiles see is transformed into one table for each multiplication, whose rows are then multiplied with one matrix
+of the transformed kernel. Smaller tiles take part in the first multiplications of larger ones.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.batches import batches
+from tasks.explain.engine.measured import is_faster, measured_once
+from tasks.explain.engine.products import Matrices
+from tasks.explain.engine.winograd import LARGEST, kernel_transform, tiling
+
+VALUES_AT_ONCE = 2**19  # values that are gathered and transformed at once, which stay in the processor's cache
+CHANNELS_AT_ONCE = 32  # input channels whose kernels are transformed at once, in float64, which takes twice the memory
+TYPICAL_COLUMNS = 32 * 512  # tiles times channels with which transforms are measured
+SIDES_GAIN = 1.2  # one side after the other must be so many times faster; on an AMD core it was 1.5 to 2
+
+
+class Scratch:
+    """Blocks of memory that steps use by turns, because new large blocks cost page faults at every pass."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, torch.Tensor] = {}
+
+    def take(self, which: int, like: torch.Tensor, *shape: int) -> torch.Tensor:
+        """Return a block in this shape, with the type and device of `like`; its content is arbitrary."""
+        needed, block = math.prod(shape), self._blocks.get(which)
+        if block is None or needed > len(block):
+            block = self._blocks[which] = like.new_empty(needed + needed // 8)
+        return block[:needed].view(shape)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of one shape.
+
+    Attributes
+    ----------
+    rows, cols : outputs along their sides.
+    at : where they are among all tiles that are convolved together.
+    seen : (rows seen, cols seen, n) row of a table of inputs for each position that a tile sees.
+    """
+
+    rows: int
+    cols: int
+    at: slice
+    seen: torch.Tensor
+
+    @property
+    def n_outputs(self) -> int:
+        """Return the number of outputs of all of them."""
+        return self.rows * self.cols * self.seen.shape[2]
+
+
+class Transform:
+    """Transform of the rows and of the columns of tiles, each by a matrix (after, before).
+
+    Both sides at once are one product and a copy, while one side after the other multiplies less. Which is faster is
+    measured.
+    """
+
+    def __init__(self, rows: NDArray[np.float64], cols: NDArray[np.float64], like: torch.Tensor) -> None:
+        self.rows, self.cols, both = (
+            torch.as_tensor(one, dtype=like.dtype, device=like.device) for one in (rows, cols, np.kron(rows, cols))
+        )
+        by_sides = like.device.type == "cpu" and sides_pay(max(rows.shape[1], cols.shape[1]))
+        self.both = None if by_sides else both
+
+    def forth(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
+        """Write rows @ tile @ cols.T of tiles (rows before, cols before, n) into `out`, a part of a table.
+
+        `between` has room for as many values.
+        """
+        if self.both is None:
+            torch.mm(self.rows, tiles.view(len(self.rows), -1), out=between.view(len(self.rows), -1))
+            torch.bmm(self.cols.expand(len(self.rows), -1, -1), between.view(out.shape), out=out)
+        else:
+            torch.mm(self.both, tiles.view(len(self.both), -1), out=between.view(len(self.both), -1))
+            out.copy_(between.view(out.shape))
+
+    def back(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
+        """Write rows @ tile @ cols.T of tiles (rows before, cols before, n), a part of a table, into `out`."""
+        if self.both is None:
+            sides = between[: len(tiles) * len(self.cols) * tiles.shape[2]].view(len(tiles), len(self.cols), -1)
+            torch.bmm(self.cols.expand(len(tiles), -1, -1), tiles, out=sides)
+            torch.mm(self.rows, sides.view(len(tiles), -1), out=out.view(len(self.rows), -1))
+        else:
+            between.view(tiles.shape).copy_(tiles)
+            torch.mm(self.both, between.view(self.both.shape[1], -1), out=out.view(len(self.both), -1))
+
+
+@measured_once
+def sides_pay(seen: int) -> bool:
+    """Return whether this processor transforms tiles (seen, seen) faster by one side after the other."""
+    side, both = torch.rand(seen, seen), torch.rand(seen**2, seen**2)
+    tiles, between, out = (torch.rand(seen, seen, TYPICAL_COLUMNS) for _ in range(3))
+
+    def by_sides() -> None:
+        torch.mm(side, tiles.view(seen, -1), out=between.view(seen, -1))
+        torch.bmm(side.expand(seen, -1, -1), between, out=out)
+
+    def at_once() -> None:
+        torch.mm(both, tiles.view(seen**2, -1), out=between.view(seen**2, -1))
+        out.copy_(between)
+
+    return is_faster(by_sides, at_once, SIDES_GAIN)
+
+
+class TileKernel:
+    """Kernel (out, in, 3, 3) transformed for tiles of up to `side` outputs a side, with an optional bias (out,)."""
+
+    def __init__(
+        self, weight: torch.Tensor, stride: int = 1, bias: torch.Tensor | None = None, side: int = LARGEST
+    ) -> None:
+        self.like, self.stride, self.side, self.bias = weight.new_empty(0), stride, side, bias
+        self.n_outputs, self.n_inputs = weight.shape[:2]
+        rows, self.kinds = kernel_transform(side, stride)
+        self.n_kinds = len(rows)
+        both_sides = torch.as_tensor(np.kron(rows, rows), device=weight.device)
+        matrices = weight.new_empty(len(both_sides), self.n_inputs, self.n_outputs)
+        for part in batches(self.n_inputs, CHANNELS_AT_ONCE):
+            taps = weight[:, part].double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+            matrices[:, part] = torch.mm(both_sides, taps).view(len(both_sides), -1, self.n_outputs)
+        self.products = Matrices(matrices)
+        self.transforms = dict[tuple[int, int], tuple[Transform, Transform]]()
+
+    def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
+        """Return the transforms forth and back of tiles with so many outputs along their sides."""
+        if (rows, cols) not in self.transforms:
+            down, across = tiling(rows, self.stride), tiling(cols, self.stride)
+            forth = Transform(down.inputs, across.inputs, self.like)
+            self.transforms[rows, cols] = forth, Transform(down.outputs, across.outputs, self.like)
+        return self.transforms[rows, cols]
+
+    def matrix(self, row: int, col: int) -> int:
+        """Return which matrix belongs to the multiplication in a row and column of transformed tiles."""
+        return self.kinds[row] * self.n_kinds + self.kinds[col]
+
+    def runs(self, sides: Iterable[int]) -> list[slice]:
+        """Return the multiplications along a side in slices that end at `sides` and have matrices in one row."""
+        ends = {i for i in range(1, max(sides)) if self.kinds[i] != self.kinds[i - 1] + 1}
+        return [slice(*pair) for pair in pairwise(sorted({0, *ends, *sides}))]
+
+    def add_bias(self, tiles: Tiles, products: torch.Tensor) -> None:
+        """Add the bias to the products of some tiles, where all their outputs get what is added: at the point 1."""
+        if self.bias is not None:
+            # Tiles of one output may lack the point 1; they get what is added at 0.
+            row, col = (self.stride * (1 + (side > 1)) for side in (tiles.rows, tiles.cols))
+            products[row, col, tiles.at] += self.bias
+
+
+def convolve_tiles(table: torch.Tensor, groups: Sequence[Tiles], kernel: TileKernel, scratch: Scratch) -> torch.Tensor:
+    """Convolve what tiles see in a table of inputs (rows, in).
+
+    Returns
+    -------
+    (outputs of all tiles, out), ordered by group, place in a tile, and tile; it lies in block 0 of `scratch`.
+    """
+    most = [max(one.seen.shape[side] for one in groups) for side in (0, 1)]
+    inputs = scratch.take(2, table, *most, groups[-1].at.stop, kernel.n_inputs)
+    for one in groups:
+        _transform(table, one, kernel, inputs, scratch)
+    products = scratch.take(3, table, *most, groups[-1].at.stop, kernel.n_outputs)
+    for row, cols in product(range(most[0]), kernel.runs({one.seen.shape[1] for one in groups})):
+        for at in joined(one.at for one in groups if row < one.seen.shape[0] and cols.stop <= one.seen.shape[1]):
+            kernel.products.times(inputs[row, cols, at], products[row, cols, at], kernel.matrix(row, cols.start))
+    found = scratch.take(0, table, sum(one.n_outputs for one in groups), kernel.n_outputs)
+    for one, out in zip(groups, found.split([one.n_outputs for one in groups]), strict=True):
+        kernel.add_bias(one, products)
+        part = products[: one.seen.shape[0], : one.seen.shape[1], one.at].flatten(2)
+        kernel.transform(one.rows, one.cols)[1].back(part, scratch.take(1, table, part.numel()), out)
+    return found
+
+
+def _transform(table: torch.Tensor, tiles: Tiles, kernel: TileKernel, inputs: torch.Tensor, scratch: Scratch) -> None:
+    """Write what tiles of one shape see, transformed, into their part of `inputs`."""
+    rows, cols, n = tiles.seen.shape
+    part = inputs[:rows, :cols, tiles.at]
+    for some in batches(n, max(1, VALUES_AT_ONCE // (rows * cols * kernel.n_inputs))):
+        index = tiles.seen[:, :, some].reshape(-1)
+        seen = torch.index_select(table, 0, index, out=scratch.take(0, table, len(index), kernel.n_inputs))
+        out = part[:, :, some].flatten(2)
+        between = scratch.take(1, table, out.numel())
+        kernel.transform(tiles.rows, tiles.cols)[0].forth(seen.view(out.shape), between, out)
+
+
+def joined(parts: Iterable[slice]) -> list[slice]:
+    """Join slices that follow each other without a gap."""
+    found = list[slice]()
+    for part in parts:
+        start = found.pop().start if found and found[-1].stop == part.start else part.start
+        found.append(slice(start, part.stop))
+    return found
