@@ -21,16 +21,16 @@ def _stages_table(found: dict[str, Any]) -> Table:
     n = sum(day["n_images"] for day in found["dates"])
     title = f"{found['campaign']}: {n:,} images of {len(found['dates'])} dates at {found['image_size']} px"
     table = Table(title=title, title_justify="left")
-    names = ("stage", "task runs", "forward", "backward", "windows", "at once", "memory each", "process", "time")
+    names = ("stage", "task runs", "forward", "backward", "in part", "at once", "memory each", "process", "time")
     for name in names:
         table.add_column(name, justify="left" if name == "stage" else "right")
     for row in found["stages"]:
-        counts = (f"{row[name]:,}" if row[name] else "" for name in ("n_tasks", "forward", "backward", "windows"))
+        counts = (f"{row[name]:,}" if row[name] else "" for name in ("n_tasks", "forward", "backward", "partial"))
         memory = (size_text(row[name]) if row[name] else "" for name in ("worker_bytes", "process_bytes"))
         taken = "" if row["seconds"] is None else time_text(row["seconds"])
         name = " ".join(filter(None, (row["stage"], row["method"])))
         table.add_row(name, *counts, str(row["n_at_once"] or ""), *memory, taken)
-    totals = (sum(row[name] for row in found["stages"]) for name in ("n_tasks", "forward", "backward", "windows"))
+    totals = (sum(row[name] for row in found["stages"]) for name in ("n_tasks", "forward", "backward", "partial"))
     largest = max(row["process_bytes"] or 0 for row in found["stages"])
     table.add_section()
     table.add_row("all", *(f"{n:,}" for n in totals), "", "", size_text(largest), time_text(found["seconds"]))

@@ -237,7 +237,7 @@ def plan_rows(plan: Plan) -> dict[str, Any]:
             "n_images": stage.n_images,
             "forward": stage.forward,
             "backward": stage.backward,
-            "windows": stage.windows,
+            "partial": stage.partial,
             "forward_equivalents": stage.forward_equivalents,
             "seconds": taken,
             **_memory_row(memory.get((stage.stage, stage.method))),

@@ -14,18 +14,16 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from lime.lime_base import LimeBase
 from numpy.typing import NDArray
 from skimage.segmentation import quickshift, slic
 from sklearn.linear_model import LinearRegression
 
 from storage.errors import InputError
-from tasks.batches import batches
 from tasks.classify.model import Classifier
 from tasks.explain.checks import check_inputs
-from tasks.explain.engine.forward import Forward, class_scores, fast_forward
 from tasks.explain.params import LimeParams
+from tasks.explain.samples import SampleScores
 from tasks.parameters import Runtime
 
 KERNEL_WIDTH = 0.25  # width of the kernel that weights samples by cosine distance, as in the package
@@ -44,7 +42,7 @@ def prepare_lime(
     map is exactly zero if the mean colours of its superpixels are the image itself. The function raises InputError for
     images or classes that the classifier cannot take, and for least squares with no more samples than superpixels.
     """
-    forward = fast_forward(classifier, runtime)
+    score = SampleScores(classifier, runtime)
 
     def explain(images: NDArray[np.float32], explained: NDArray[np.integer]) -> NDArray[np.float32]:
         check_inputs(classifier, images, explained)
@@ -61,7 +59,7 @@ def prepare_lime(
                 raise too_few_samples(params.n_samples, n_segments)
             on = random_samples(params.n_samples, n_segments, seed)
             pair = classifier.normalised(np.stack([image, hidden]))
-            scores = sample_scores(forward, pair, segments, on, int(explained[i]), runtime.batch_size)
+            scores = score(pair, segments, on, int(explained[i]))
             maps[i] = coefficients(on, scores, params.regressor)[segments]
         return maps
 
@@ -104,34 +102,6 @@ def random_samples(n_samples: int, n_segments: int, seed: int) -> NDArray[np.int
     on = np.random.RandomState(seed).randint(0, 2, n_samples * n_segments).reshape(n_samples, n_segments)
     on[0] = 1
     return on
-
-
-def sample_scores(
-    forward: Forward, pair: torch.Tensor, segments: NDArray[np.intp], on: NDArray[np.int64], explained: int, batch: int
-) -> NDArray[np.float64]:
-    """Return the probability (n_samples,) of a class for every sample, with the memory of one batch.
-
-    Parameters
-    ----------
-    forward : function of normalised inputs that returns logits.
-    pair : (2, 3, h, w), the normalised image, and the image in the mean colours of its superpixels. Normalisation is
-        affine, so it makes no difference whether superpixels are hidden before or after it.
-    segments : (h, w) superpixel of each pixel.
-    on : (n_samples, n_segments), which superpixels are shown.
-    explained : the class.
-    batch : samples a pass.
-    """
-    height, width = segments.shape
-    # Channels last, as the forward pass wants it. Gathering beats index_select, broadcasting the mask and arithmetic.
-    image, hidden = pair.permute(0, 2, 3, 1).reshape(2, 1, -1)
-    value_segments = torch.as_tensor(segments.ravel().repeat(3), device=pair.device)
-    shown = torch.as_tensor(on, dtype=torch.bool, device=pair.device)
-    parts: list[torch.Tensor] = []
-    for part in batches(len(on), batch):
-        mask = shown[part].gather(1, value_segments.expand(part.stop - part.start, -1))
-        inputs = torch.where(mask, image, hidden).view(-1, height, width, 3).permute(0, 3, 1, 2)
-        parts.append(class_scores(forward(inputs), explained, "probability"))
-    return torch.cat(parts).cpu().numpy()
 
 
 def coefficients(

@@ -13,6 +13,7 @@ from storage.tables.parquet import ROWS_AT_ONCE
 from storage.tables.widths import VALUE_BYTES, row_in_memory
 from tasks.cluster.axes import VECTORS_AT_ONCE
 from tasks.cluster.spectral import DENSE_LIMIT, KEPT_NEIGHBOURS
+from tasks.explain.engine.states import MOST_SHARE, MOST_VALUES
 from tasks.explain.methods import SHARD_MAPS, map_groups
 from tasks.explain.params import Method
 from tasks.plan.workload import DateCounts, Workload
@@ -26,9 +27,12 @@ LOADED_WEIGHTS = 3  # copies of the weights in loading: the file, its content, t
 TRAINED_WEIGHTS, CHECKPOINT_WEIGHTS = 5, 9  # copies of the weights in training, and more while a checkpoint is written
 PRIMITIVES = 40_000_000  # bytes of what the library keeps of the layers that it computes, in explaining
 EXPLAINED_WEIGHTS = 4  # copies of the weights in explaining: read twice in loading, folded, in the library's own layout
-# Copies of the 3x3 kernels that may run as Winograd tiles: 36 matrices are 4 times a kernel, and are made from more.
-# Hidden windows need matrices for further sizes of tiles, and two of every kernel for places that have no tile.
-PASS_TILES, WINDOW_TILES, WINDOW_KERNELS = 6, 10, 2
+# Copies of the 3x3 kernels that may run as Winograd tiles: 64 matrices are 7 times a kernel, and are made from more.
+# Where layers are computed in part, two copies of every kernel are for places that have no tile.
+TILE_KERNELS, PART_KERNELS = 8, 2
+# Tables of layers that LIME's samples share, which are held at once, and copies of the weights beside those for whole
+# passes: folded, and in the library's own layout.
+SHARED_TABLES, SHARED_WEIGHTS = 3, 2
 WINDOW_LAYERS = 0.8  # largest layers per hidden window for its changes in all layers; 0.73 was measured on a GPU
 LISTED_IN_MEMORY = 2500  # bytes per image while a date is listed; 1,250 were measured where a source reads one manifest
 MATRICES_AT_ONCE = 3  # matrices held for affinities or inner products: itself, a solver's copy, and a part or scale
@@ -151,10 +155,21 @@ def explain_memory(work: Workload, method: Method) -> StageMemory:
     batch = work.runtime.batch_size
     passes = explained_weights(work, method) + pass_bytes(work, work.images_a_pass)
     passes += batch * 4 * PIXEL_FLOATS * work.image_bytes
+    if method == "lime":
+        passes += shared_bytes(work)
     if hides_windows(work, method):
         windows = min(work.windows_a_pass, rows * cols)
         passes += 2 * work.network.total_bytes + round(windows * WINDOW_LAYERS * work.network.largest_bytes)
     return StageMemory("explain", min(work.runtime.workers, max(n_tasks, 1)), shard + table, passes, method)
+
+
+def shared_bytes(work: Workload) -> int:
+    """Return bytes of the layers that LIME's samples of an image share, and of the passes that compute them."""
+    if not work.network.shares_layers:
+        return 0
+    largest = MOST_SHARE * work.explain.lime.n_samples * work.network.largest_bytes
+    held = SHARED_WEIGHTS * work.network.weight_bytes + TILE_KERNELS * work.network.tiled_bytes
+    return held + SHARED_TABLES * min(round(largest), PIXEL_FLOATS * MOST_VALUES)
 
 
 def hides_windows(work: Workload, method: Method) -> bool:
@@ -167,8 +182,8 @@ def explained_weights(work: Workload, method: Method) -> int:
     network = work.network
     held = PRIMITIVES + EXPLAINED_WEIGHTS * network.weight_bytes
     if hides_windows(work, method):
-        return held + WINDOW_KERNELS * network.kernel_bytes + WINDOW_TILES * network.tiled_bytes
-    return held + PASS_TILES * network.tiled_bytes
+        return held + PART_KERNELS * network.kernel_bytes + TILE_KERNELS * network.tiled_bytes
+    return held + TILE_KERNELS * network.tiled_bytes
 
 
 def cluster_bytes(work: Workload, method: Method) -> int:

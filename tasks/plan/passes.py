@@ -12,6 +12,7 @@ from tasks.explain.params import Method
 from tasks.plan.workload import Workload
 
 CHECKED_WINDOWS = 9  # windows of a task's first map that are checked by whole passes (see tasks.explain.occlusion)
+CHECKED_SAMPLES = 9  # samples of a task's first map that are computed in both ways (see tasks.explain.samples)
 # Passes of one image by which a task checks its packed model: the classifier's own, one to find where to cut the model,
 # and the model itself (see `tasks.explain.engine.forward.ready_model`).
 CHECK_PASSES = 3
@@ -28,7 +29,8 @@ class StageWork:
     n_images : images that are read, classified or explained; for training, samples of all epochs.
     forward, backward : images in forward and in backward passes of the whole classifier. Grad-CAM's short backward
         pass, through the last layers only, is not counted.
-    windows : hidden windows for which only the changes are computed.
+    partial : images of which only a part is computed: hidden windows of occlusion, and samples of LIME that share their
+        early layers.
     """
 
     stage: str
@@ -37,12 +39,12 @@ class StageWork:
     method: Method | None = None
     forward: int = 0
     backward: int = 0
-    windows: int = 0
+    partial: int = 0
 
     @property
     def forward_equivalents(self) -> int:
-        """Return the work in forward passes; a window counts as one, which is its upper bound."""
-        return self.forward + BACKWARD_COST * self.backward + self.windows
+        """Return the work in forward passes; what is computed in part counts as one, which is its upper bound."""
+        return self.forward + BACKWARD_COST * self.backward + self.partial
 
 
 def plan_work(work: Workload) -> list[StageWork]:
@@ -86,7 +88,8 @@ def explain_work(work: Workload, method: Method) -> StageWork:
     """
     n_maps = sum(day.n_explained for day in work.dates)
     n_groups = sum(len(map_groups(day.n_explained, method)) for day in work.dates)
-    forward, backward, windows = passes_a_map(work, method)
+    forward, backward, partial = passes_a_map(work, method)
+    checked = CHECKED_SAMPLES * (method == "lime" and work.network.shares_layers)
     return StageWork(
         "explain",
         n_groups + len(work.dates),
@@ -94,31 +97,36 @@ def explain_work(work: Workload, method: Method) -> StageWork:
         method,
         n_maps * forward + n_groups * checking_passes(work, method),
         n_maps * backward,
-        n_maps * windows,
+        n_maps * partial + n_groups * checked,
     )
 
 
 def checking_passes(work: Workload, method: Method) -> int:
     """Return the forward passes of one image that a task takes before its maps.
 
-    A packed model is compared with the classifier, and so are windows for which only the changes are computed. Grad-CAM
-    takes one more to find its layer if none is named.
+    A packed model is compared with the classifier, and so are windows for which only the changes are computed, and
+    samples that share layers. Grad-CAM takes one more to find its layer if none is named.
     """
     if method in ("occlusion", "occlusion_preview") and work.network.is_incremental:
         return CHECKED_WINDOWS
     finds_layer = method == "gradcam" and work.explain.gradcam.layer is None
-    return int(finds_layer) + CHECK_PASSES * work.network.is_packed
+    samples = CHECKED_SAMPLES * (method == "lime" and work.network.shares_layers)
+    return int(finds_layer) + samples + CHECK_PASSES * work.network.is_packed
 
 
 def passes_a_map(work: Workload, method: Method) -> tuple[int, int, int]:
-    """Return the forward passes, backward passes and windows of one map.
+    """Return the forward passes, backward passes and images computed in part of one map.
 
-    Grad-CAM takes one pass. LIME takes `n_samples`, although an image without contrast needs none. For occlusion see
+    Grad-CAM takes one pass. LIME takes `n_samples`, which share their early layers where the classifier allows it,
+    although an image without contrast needs none, and one of very many superpixels shares nothing. For occlusion see
     `occlusion_passes`.
     """
     if method == "gradcam":
         return 1, 0, 0
-    return (work.explain.lime.n_samples, 0, 0) if method == "lime" else occlusion_passes(work, method)
+    if method == "lime":
+        n = work.explain.lime.n_samples
+        return (0, 0, n) if work.network.shares_layers else (n, 0, 0)
+    return occlusion_passes(work, method)
 
 
 def occlusion_passes(work: Workload, method: Method) -> tuple[int, int, int]:

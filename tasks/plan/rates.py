@@ -22,6 +22,7 @@ from tasks.explain.lime import superpixels
 from tasks.explain.methods import prepare_explainer
 from tasks.explain.occlusion import Occlusion, window_corners, windows_a_pass
 from tasks.explain.params import ExplainParams
+from tasks.explain.samples import SampleScores, usual_image
 from tasks.parameters import Runtime
 from tasks.plan.passes import BACKWARD_COST, StageWork
 
@@ -61,6 +62,7 @@ class Rates:
     fast: float | None = None
     window: float | None = None
     segment: float | None = None
+    sample: float | None = None
     ingest: float = 0.0
 
 
@@ -89,6 +91,7 @@ def measure_rates(
         fast=time_fast_pass(classifier, runtime, batch) if hides or "lime" in explain.methods else None,
         window=time_window(classifier, explain, runtime, batch) if hides else None,
         segment=time_superpixels(explain, batch) if "lime" in explain.methods else None,
+        sample=time_sample(classifier, explain, runtime, size) if "lime" in explain.methods else None,
     )
 
 
@@ -178,6 +181,24 @@ def time_superpixels(explain: ExplainParams, pixels: NDArray[np.uint8]) -> float
     return time.perf_counter() - start
 
 
+def time_sample(classifier: Classifier, explain: ExplainParams, runtime: Runtime, size: int) -> float | None:
+    """Measure the seconds of a sample of LIME that shares early layers with all others of its image.
+
+    None if each takes a whole pass.
+    """
+    score = SampleScores(classifier, runtime)
+    if score.network is None:
+        return None
+    n, image = explain.lime.n_samples, usual_image(size, explain.lime.n_samples)
+    with torch.inference_mode():
+        logits = score.shared(*image, checks=False)
+        if logits is None:
+            return None
+        some = torch.arange(min(n, runtime.batch_size))
+        shared = seconds(lambda: score.shared(*image, checks=False), classifier) / n
+        return shared + seconds(lambda: logits(some), classifier) / len(some)
+
+
 def stage_seconds(stage: StageWork, rates: Rates) -> float | None:
     """Estimate the seconds of a stage from the measured rates; None for clusters, scores and report.
 
@@ -201,6 +222,7 @@ def _alone(stage: StageWork, rates: Rates) -> float | None:
         return stage.n_images * (rates.gradcam or 0)
     if stage.stage != "explain":
         return None
-    segments = stage.n_images * (rates.segment or 0) if stage.method == "lime" else 0
     passes = stage.forward * (rates.fast or 0) + BACKWARD_COST * stage.backward * rates.forward
-    return segments + passes + stage.windows * (rates.window or 0)
+    if stage.method == "lime":
+        return stage.n_images * (rates.segment or 0) + passes + stage.partial * (rates.sample or 0)
+    return passes + stage.partial * (rates.window or 0)

@@ -21,6 +21,7 @@ from tasks.explain.engine.winograd import is_plain, suits
 from tasks.explain.gradcam import check_layer, last_convolutional_stage, outputs_in_order
 from tasks.explain.occlusion import n_windows, windows_a_pass
 from tasks.explain.params import ExplainParams, Method
+from tasks.explain.samples import can_share
 from tasks.ingest.params import IngestParams
 from tasks.parameters import Runtime
 from tasks.sources.contract import SourceImage
@@ -60,6 +61,7 @@ class Network:
     cam_shape : rows and columns of a Grad-CAM map; None if the campaign does not use Grad-CAM.
     is_incremental : whether occlusion computes only what a window changes.
     is_packed : whether explanations take passes of a packed model.
+    shares_layers : whether LIME's samples of an image share their early layers.
     device : cpu or cuda.
     """
 
@@ -72,6 +74,7 @@ class Network:
     cam_shape: tuple[int, int] | None
     is_incremental: bool
     is_packed: bool
+    shares_layers: bool
     device: str
 
 
@@ -173,6 +176,7 @@ def measure_network(classifier: Classifier, explain: ExplainParams, size: int, r
         cam_shape=cam_shape,
         is_incremental=runtime.saliency_precision == "float32" and take_apart(classifier.model) is not None,
         is_packed=can_pack(classifier, runtime) and traced(classifier.model) is not None,
+        shares_layers="lime" in explain.methods and can_share(classifier, runtime, size),
         device=classifier.device.type,
     )
 

@@ -20,6 +20,7 @@ RESNET18 = Network(
     cam_shape=(8, 8),
     is_incremental=True,
     is_packed=True,
+    shares_layers=True,
     device="cpu",
 )
 # 541 training, 196 validation and 194 test images, as in Kierdorf & Roscher. Their split over dates is invented.

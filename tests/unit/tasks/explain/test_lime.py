@@ -17,20 +17,23 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from storage.errors import InputError
+from tasks.classify.architectures import build_model
 from tasks.classify.model import Classifier, freeze
 from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD
+from tasks.explain.engine.states import SharedLayers
 from tasks.explain.lime import (
     LimeParams,
     coefficients,
     mean_colours,
     prepare_lime,
     random_samples,
-    sample_scores,
     seed_of,
     similarity,
     superpixels,
 )
+from tasks.explain.samples import SampleScores
 from tasks.parameters import Runtime
+from tests.support.classifiers import unsettled
 from tests.support.maps import lime_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -198,14 +201,10 @@ def test_a_hand_worked_image() -> None:
     red = np.zeros((3, 1, 4))
     red[0, 0, [0, 2]] = 0.4, 0.2
     classifier = affine(red, 0.1)
-
-    def forward(inputs: torch.Tensor) -> torch.Tensor:
-        return classifier.model(inputs)
-
     on = np.asarray([[1, 1], [0, 1], [1, 0], [0, 0]])
     with torch.no_grad():
         pair = classifier.normalised(np.stack([image, hidden]))
-        scores = sample_scores(forward, pair, segments, on, explained=0, batch=3)
+        scores = SampleScores(classifier, Runtime(device="cpu", batch_size=3))(pair, segments, on, explained=0)
     np.testing.assert_allclose(scores, [0.14, 0.34, 0.18, 0.38], atol=1e-6)
     np.testing.assert_allclose(coefficients(on, scores, "least_squares"), [-0.2, -0.04], atol=1e-6)
 
@@ -266,9 +265,57 @@ def test_a_pass_holds_one_batch_and_all_samples_pass_once() -> None:
         sizes.append(len(inputs))
         return inputs.sum((2, 3))[:, :2]
 
-    segments = np.arange(30).reshape(5, 6)
-    scores = sample_scores(forward, torch.rand(2, 3, 5, 6), segments, random_samples(20, 30, 0), 1, batch=8)
+    score = SampleScores(classifier_of("convolutions"), Runtime(device="cpu", batch_size=8))
+    score.forward, score.network = forward, None
+    scores = score(torch.rand(2, 3, 5, 6), np.arange(30).reshape(5, 6), random_samples(20, 30, 0), 1)
     assert sizes == [8, 8, 4] and scores.shape == (20,)
+
+
+@pytest.mark.parametrize("segments", ["quickshift", "slic"])
+def test_shared_layers_give_the_maps_of_whole_passes(segments: Segments) -> None:
+    """The smallest ResNet, whose first layers hardly see more than one superpixel of a picture of 64 pixels."""
+    model = unsettled(build_model("resnet18", 2, "none", seed=0))
+    classifier = freeze(model, ("a", "b"), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
+    images, explained, params = images_of(2, 64, 64), np.asarray([0, 1]), FEW.model_copy(update={"segments": segments})
+    score = SampleScores(classifier, CPU)
+    scores = {}
+    for network in (score.network, None):
+        score.network = network
+        scores[network is None] = [
+            scores_of(score, classifier, images[i], int(c), params) for i, c in enumerate(explained)
+        ]
+    assert score.checked == {torch.Size((2, 3, 64, 64))}
+    np.testing.assert_allclose(scores[False], scores[True], rtol=0, atol=1e-5)
+    assert np.ptp(scores[True]) > 1e-3
+
+
+def scores_of(
+    score: SampleScores, classifier: Classifier, image: NDArray[np.float32], explained: int, params: LimeParams
+) -> NDArray[np.float64]:
+    segments = superpixels(image, params.segments, 0)
+    pair = classifier.normalised(np.stack([image, mean_colours(image, segments)]))
+    return score(pair, segments, random_samples(params.n_samples, int(segments.max()) + 1, 0), explained)
+
+
+@pytest.mark.parametrize("fault", ["another answer", "an error"])
+def test_shared_layers_that_differ_are_left_with_a_warning(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = unsettled(build_model("resnet18", 2, "none", seed=0))
+    classifier, images = (
+        freeze(model, ("a", "b"), IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu")),
+        images_of(1, 64, 64),
+    )
+    score = SampleScores(classifier, CPU)
+
+    def wrong(layers: SharedLayers, versions: torch.Tensor) -> torch.Tensor:
+        if fault == "an error":
+            raise RuntimeError("could not create a primitive descriptor")
+        return layers.tail(*(one.whole(versions) for one in layers.layers)) + 0.1
+
+    monkeypatch.setattr(SharedLayers, "logits", wrong)
+    with pytest.warns(RuntimeWarning, match="whole passes are used"):
+        found = scores_of(score, classifier, images[0], 1, FEW)
+    assert score.network is None
+    assert np.array_equal(found, scores_of(score, classifier, images[0], 1, FEW))
 
 
 def test_a_map_does_not_depend_on_the_images_beside_or_before_it() -> None:

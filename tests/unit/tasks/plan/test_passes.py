@@ -59,30 +59,36 @@ def test_a_task_of_gradcam_finds_its_layer_and_checks_its_model() -> None:
 def test_occlusion_at_256_pixels_has_15129_windows_a_map() -> None:
     found = explaining("occlusion")
     n_tasks = sum(-(-day.n_explained // (SHARD_MAPS["occlusion"] * TASK_SHARDS["occlusion"])) for day in DATES)
-    assert found.windows == 390 * 123**2 == 390 * 15_129
+    assert found.partial == 390 * 123**2 == 390 * 15_129
     assert found.forward == 390 * 2 + 9 * n_tasks and found.backward == 0
     loop = explaining("occlusion", network=replace(RESNET18, is_incremental=False))
-    assert (loop.forward, loop.windows) == (390 * (1 + 15_129) + 3 * n_tasks, 0)
+    assert (loop.forward, loop.partial) == (390 * (1 + 15_129) + 3 * n_tasks, 0)
 
 
 def test_a_preview_has_about_2500_windows_a_map() -> None:
     """Every fourth of 123 and the last are 32 rows and columns; a tenth of 15,129 more are refined."""
     found = explaining("occlusion_preview")
-    assert found.windows == 390 * (32**2 + 1513) and found.backward == 390
+    assert found.partial == 390 * (32**2 + 1513) and found.backward == 390
     everything = ExplainParams(occlusion=OcclusionParams(preview_refined=1))
-    assert explaining("occlusion_preview", explain=everything).windows == 390 * 15_129
+    assert explaining("occlusion_preview", explain=everything).partial == 390 * 15_129
 
 
 def test_lime_asks_for_every_sample() -> None:
     n_tasks = sum(-(-day.n_explained // (SHARD_MAPS["lime"] * TASK_SHARDS["lime"])) for day in DATES)
-    assert explaining("lime").forward == 390 * 1000 + 3 * n_tasks
+    found = explaining("lime")  # nine samples of a task are computed both ways
+    assert (found.forward, found.partial) == (
+        (9 + 3) * n_tasks,
+        390 * 1000 + 9 * n_tasks,
+    )
+    whole = explaining("lime", network=replace(RESNET18, shares_layers=False))
+    assert (whole.forward, whole.partial) == (390 * 1000 + 3 * n_tasks, 0)
 
 
 def test_dates_without_images_to_explain_cost_nothing() -> None:
     none = tuple(replace(day, n_explained=0, n_validation=0) for day in DATES)
     for method in ("gradcam", "occlusion", "lime"):
         found = explaining(method, dates=none)
-        assert (found.forward, found.windows, found.n_tasks) == (0, 0, len(DATES))
+        assert (found.forward, found.partial, found.n_tasks) == (0, 0, len(DATES))
 
 
 @pytest.mark.parametrize("n_images", [1, 2, 10])

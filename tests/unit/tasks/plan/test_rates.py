@@ -25,6 +25,7 @@ RATES = Rates(
     fast=0.05,
     window=0.01,
     segment=2,
+    sample=0.02,
     ingest=0.02,
 )
 
@@ -45,10 +46,11 @@ def test_what_is_measured(classifier: Classifier) -> None:
     hiding = ExplainParams(methods=("occlusion", "lime"), lime=LimeParams(segments="slic"))
     found = measure_rates(classifier, hiding, None, 64, runtime, n_side=2)
     assert (found.train, found.train_float32, found.gradcam) == (None, None, None) and found.speedup >= 1
-    assert found.fast and found.window and found.segment
+    assert found.fast and found.window and found.segment and found.sample
     loop = runtime.model_copy(update={"saliency_precision": "bfloat16"})
     found = measure_rates(classifier, ExplainParams(methods=("occlusion",)), None, 64, loop, n_side=1)
     assert found.window is None and found.fast
+    assert measure_rates(classifier, hiding, None, 64, loop, n_side=1).sample is None
 
 
 def test_training_in_bfloat16_is_measured_in_both(classifier: Classifier) -> None:
@@ -79,8 +81,9 @@ def test_times_are_counts_times_rates() -> None:
         "predict": 931 * 0.1 / 1.5,
         "explain gradcam": 390 * 0.15 / 1.5,
         "explain occlusion": (390 * 15_129 * 0.01 + by_name["explain occlusion"].forward * 0.05) / 1.5,
-        "explain occlusion_preview": (preview.windows * 0.01 + preview.forward * 0.05 + 2 * 390 * 0.1) / 1.5,
-        "explain lime": (390 * (2 + 1000 * 0.05) + 4 * 3 * 0.05) / 1.5,  # each of four tasks checks its model
+        "explain occlusion_preview": (preview.partial * 0.01 + preview.forward * 0.05 + 2 * 390 * 0.1) / 1.5,
+        "explain lime": (390 * (2 + 1000 * 0.02) + 4 * (12 * 0.05 + 9 * 0.02))
+        / 1.5,  # each of four tasks checks itself
     }
     assert {name: value for name, value in found.items() if value is not None} == pytest.approx(expected)
     assert {name for name, value in found.items() if value is None} == {"cluster", "score", "report"}
