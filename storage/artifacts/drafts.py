@@ -118,7 +118,7 @@ class FolderDraft(Draft):
     def __init__(self, final: Path) -> None:
         super().__init__(final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}"))
         self.final = final
-        self._linked: dict[str, FileRecord] = {}
+        self._linked: dict[str, FileRecord] = {}  # whose content is on the disk since before their source had a name
         make_folder(final.parent)
         self.folder.mkdir()
 
@@ -129,11 +129,11 @@ class FolderDraft(Draft):
         assert isinstance(source, Path)  # artefacts of one store lie in one place
         try:
             os.link(source, path)
+            self._linked[name] = record
         except FileExistsError:
             raise
         except OSError:
             shutil.copyfile(source, path)
-        self._linked[name] = record
 
     def settle(self) -> None:
         """Do nothing: the shards already lie on their final disk."""
@@ -152,7 +152,7 @@ class FolderDraft(Draft):
         No reader opens the folder before, so the manifest needs no place after the other files.
         """
         self.write_bytes(MANIFEST, manifest)
-        sync_all(self.folder)
+        sync_all(self.folder, self._linked)
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 self.folder.rename(self.final)  # fails where a folder with files has this name

@@ -7,6 +7,8 @@ anything refers to them (Pillai et al. 2014, "All File Systems Are Not Created E
 
 import errno
 import os
+import stat
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -16,7 +18,7 @@ NOT_POSSIBLE = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 AT_ONCE = 16  # files and folders synced in parallel: the disk serves those that wait together with one write
 
 
-def sync(path: Path) -> None:
+def sync(path: str | Path) -> None:
     """Wait until a file's content, or the names in a folder, are on the disk.
 
     Raises
@@ -27,7 +29,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(stream)
     except OSError as error:
-        if not (path.is_dir() and error.errno in NOT_POSSIBLE):
+        if not (stat.S_ISDIR(os.fstat(stream).st_mode) and error.errno in NOT_POSSIBLE):
             raise
     finally:
         os.close(stream)
@@ -43,18 +45,23 @@ def make_folder(folder: Path) -> None:
         sync(one.parent)
 
 
-def sync_all(folder: Path) -> None:
+def sync_all(folder: Path, synced: Collection[str] = ()) -> None:
     """Wait until every file below a folder, and the names in it and in each folder below, are on the disk.
 
     They come there in any order, so the folder must have no name yet that a reader looks for.
+
+    Parameters
+    ----------
+    synced : files, by their name below the folder, whose content is on the disk already.
 
     Raises
     ------
     OSError : the disk refuses to write.
     """
     found = list(os.walk(folder, onerror=_raise))
-    files = [Path(parent, name) for parent, _, names in found for name in names]
-    paths = [*files, *(Path(parent) for parent, _, _ in found)]  # a folder takes little time after a file
+    files, known = (f"{parent}/{name}" for parent, _, names in found for name in names), {*synced}
+    left = [path for path in files if path[len(str(folder)) + 1 :] not in known]
+    paths = [*left, *(parent for parent, _, _ in found)]  # a folder takes little time after a file
     n_shares = min(AT_ONCE, (len(paths) + 1) // 2)
     own, *others = (paths[first::n_shares] for first in range(n_shares))
     waiting = [_threads(os.getpid()).submit(_sync_each, share) for share in others]
@@ -63,7 +70,7 @@ def sync_all(folder: Path) -> None:
         one.result()
 
 
-def _sync_each(paths: list[Path]) -> None:
+def _sync_each(paths: list[str]) -> None:
     for path in paths:
         sync(path)
 
