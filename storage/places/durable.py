@@ -8,6 +8,7 @@ anything refers to them (Pillai et al. 2014, "All File Systems Are Not Created E
 import errno
 import os
 import stat
+import sys
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -33,6 +34,12 @@ def sync(path: str | Path) -> None:
             raise
     finally:
         os.close(stream)
+
+
+def begin_writing(stream: int) -> None:
+    """Let the disk begin with an open file's content, without waiting: a later `sync` then waits for less."""
+    if sys.platform == "linux":  # it writes what a process says it will not read; elsewhere `sync` waits as before
+        os.posix_fadvise(stream, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def make_folder(folder: Path) -> None:
