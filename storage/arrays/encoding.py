@@ -5,12 +5,14 @@ same bytes: the sharding codec of Zarr's specification, with an index at the end
 (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html). Other layouts are left to Zarr.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
-from numcodecs import Blosc
+from numcodecs import blosc  # pyright: ignore -- a compiled module
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 ABSENT = np.iinfo(np.uint64).max  # offset and length of an image that a shard does not hold
 INDEX_ENTRY, CHECKSUM = 16, 4  # bytes of an image's offset and length, and of the index's checksum
 BLOSC_HEADER = 16  # bytes; the last four say how long the compressed content is
-SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
+SHUFFLES = {"noshuffle": blosc.NOSHUFFLE, "shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class FileEncoding:
     image : shape of an image; without axes where the images are numbers.
     dtype : type of the values, with the lowest byte first.
     fill : value of images that a shard does not hold.
-    compressor : compresses each image of a shard, or the file as a whole.
+    compress : compresses each image of a shard, or the file as a whole, with Blosc.
     is_sharded : whether a file is a shard; otherwise it is a single compressed chunk.
     """
 
@@ -40,7 +42,7 @@ class FileEncoding:
     image: tuple[int, ...]
     dtype: np.dtype[Any]
     fill: Any
-    compressor: Blosc
+    compress: Callable[[NDArray[np.uint8]], bytes]
     is_sharded: bool
 
     def encode(self, images: NDArray[Any]) -> list[bytes]:
@@ -78,13 +80,13 @@ class FileEncoding:
         return images
 
     def _compress(self, values: NDArray[Any]) -> bytes:
-        return self.compressor.encode(values.reshape(-1).view(np.uint8))  # pyright: ignore
+        return self.compress(values.reshape(-1).view(np.uint8))
 
     def _decompress(self, content: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
         # Blosc would read beyond the end of a content that is shorter than it says itself.
         if len(content) < BLOSC_HEADER or int.from_bytes(content[12:BLOSC_HEADER], "little") != len(content):
             raise ValueError("compressed values do not have the length that they state")
-        return np.frombuffer(self.compressor.decode(content), self.dtype).reshape(shape)  # pyright: ignore
+        return np.frombuffer(blosc.decompress(content), self.dtype).reshape(shape)
 
 
 def _checksum(content: bytes) -> bytes:
@@ -112,11 +114,13 @@ def file_encoding(array: "zarr.Array[Any]") -> FileEncoding | None:
     return FileEncoding(length, array.shape[1:], dtype, array.fill_value, found[0], is_sharded)
 
 
-def _compressor(codecs: Any) -> tuple[Blosc, bool] | None:
-    """Return the compressor that codecs name, and whether they shard; None for other codecs."""
+def _compressor(codecs: Any) -> tuple[Callable[[NDArray[np.uint8]], bytes], bool] | None:
+    """Return what compresses as codecs say, and whether they shard; None for other codecs."""
     match codecs:
         case [{"name": "bytes"} as order, {"name": "blosc", "configuration": options}] if _is_little(order):
-            return Blosc(**{**options, "shuffle": SHUFFLES[options["shuffle"]]}), False
+            # The codec of numcodecs looks at every image in a dozen calls before it does the same.
+            told = {"cname": options["cname"].encode(), "shuffle": SHUFFLES[options["shuffle"]]}
+            return partial(blosc.compress, **{**options, **told}), False
         case [
             {
                 "name": "sharding_indexed",

@@ -6,10 +6,9 @@ Blocks that do not cover whole shards are refused, and so are parts that do not 
 
 import json
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from storage.arrays.chunks import chunk_key, covers_whole_shards, shard_length
 from storage.arrays.specs import PLANT_IDS, ArraySpec
 from storage.artifacts import Artifact, Draft
 from storage.errors import ArtifactError
+from storage.places.files import write_new
 
 if TYPE_CHECKING:
     import zarr
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from storage.arrays.encoding import FileEncoding
 
 WORTH_ONE = 1_000_000  # bytes of images that are decoded by the shard as fast as Zarr reads one image alone
-WRITE_BYTES = 2**20  # bytes of a shard that are written at once
 
 
 def create_array(draft: Draft, spec: ArraySpec, shape: tuple[int, ...], shard: int | None = None) -> "zarr.Array[Any]":
@@ -98,21 +97,20 @@ def write_block(array: "zarr.Array[Any]", start: int, block: NDArray[Any]) -> No
 
     encoding = file_encoding(array) if isinstance(array.store, LocalStore) else None
     if encoding is not None:
-        _write_files(array.store.root, array, encoding, start, block)  # pyright: ignore
+        for name, parts in _files(array, encoding, start, block):
+            path = array.store.root / name  # pyright: ignore
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_new(path, parts)
     elif len(block):
         array[part.start : part.stop] = block
 
 
-def _write_files(
-    folder: Path, array: "zarr.Array[Any]", encoding: "FileEncoding", first: int, images: NDArray[Any]
-) -> None:
-    """Write images `first, first + 1, ...`, which cover whole files, into the folder of an array."""
+def _files(
+    array: "zarr.Array[Any]", encoding: "FileEncoding", first: int, images: NDArray[Any]
+) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield the names below the array, and the parts, of the files that hold images `first, first + 1, ...`."""
     for start in range(0, len(images), encoding.length):
-        path = folder / chunk_key(array, first + start)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # An existing file may be a link to another artefact's file. Written one by one, images take more time.
-        with path.open("xb", WRITE_BYTES) as stream:
-            stream.writelines(encoding.encode(images[start : start + encoding.length]))
+        yield chunk_key(array, first + start), encoding.encode(images[start : start + encoding.length])
 
 
 def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int | None = None) -> None:
@@ -124,7 +122,9 @@ def write_array(draft: Draft, spec: ArraySpec, values: NDArray[Any], shard: int 
         return
     (draft.folder / spec.name).mkdir(exist_ok=True)
     draft.write_bytes(f"{spec.name}/zarr.json", metadata)
-    _write_files(draft.folder / spec.name, array, encoding, 0, values)
+    for name, parts in _files(array, encoding, 0, values):
+        (draft.folder / spec.name / name).parent.mkdir(parents=True, exist_ok=True)
+        draft.write_parts(f"{spec.name}/{name}", parts)
 
 
 def write_group(draft: Draft, plants: Sequence[str], attributes: Mapping[str, str]) -> None:

@@ -28,6 +28,7 @@ from storage.places.files import (
     inside,
     read_file,
     write_atomically,
+    write_new,
 )
 from storage.places.objects import ObjectPath
 
@@ -50,6 +51,7 @@ class Draft(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.summary: dict[str, Any] = {}
+        self._written: dict[str, FileRecord] = {}  # by the methods below, so that they need not be read again
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write one new file. An existing file is never overwritten: it may be a link to another artefact's file."""
@@ -57,12 +59,15 @@ class Draft(ABC):
 
     def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
         """Write one new file from parts that are made one after another."""
-        with (self.folder / name).open("xb") as stream:
-            stream.writelines(parts)
+        self._written[name] = write_new(self.folder / name, parts)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one indented JSON file with sorted keys; an object may have members that are `Streamed`."""
         self.write_parts(name, json_parts(content))
+
+    def _record(self, name: str, path: Path) -> FileRecord:
+        """Return the size and checksum of a file, which is read if something else has written it."""
+        return self._written.get(name) or describe_file(path)
 
     @abstractmethod
     def link(self, name: str, source: Place, record: FileRecord) -> None:
@@ -118,7 +123,7 @@ class FolderDraft(Draft):
     def __init__(self, final: Path) -> None:
         super().__init__(final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}"))
         self.final = final
-        self._linked: dict[str, FileRecord] = {}
+        self._linked: dict[str, FileRecord] = {}  # whose content is on the disk since before their source had a name
         make_folder(final.parent)
         self.folder.mkdir()
 
@@ -129,18 +134,20 @@ class FolderDraft(Draft):
         assert isinstance(source, Path)  # artefacts of one store lie in one place
         try:
             os.link(source, path)
+            self._linked[name] = record
         except FileExistsError:
             raise
         except OSError:
             shutil.copyfile(source, path)
-        self._linked[name] = record
+            self._written[name] = record
 
     def settle(self) -> None:
         """Do nothing: the shards already lie on their final disk."""
 
     def finish(self) -> dict[str, FileRecord]:
         """Return the size and checksum of every file."""
-        return {name: self._linked.get(name) or describe_file(path) for name, path in files_below(self.folder).items()}
+        found = files_below(self.folder)
+        return {name: self._linked.get(name) or self._record(name, path) for name, path in found.items()}
 
     def commit(self, manifest: bytes, is_there: Callable[[], bool]) -> None:
         """Rename the folder to its final name, after moving a damaged predecessor out of the way.
@@ -152,7 +159,7 @@ class FolderDraft(Draft):
         No reader opens the folder before, so the manifest needs no place after the other files.
         """
         self.write_bytes(MANIFEST, manifest)
-        sync_all(self.folder)
+        sync_all(self.folder, self._linked)
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 self.folder.rename(self.final)  # fails where a folder with files has this name
@@ -215,7 +222,7 @@ class ObjectDraft(Draft):
             self._sent.update(zip(files, pool.map(self._send, files, files.values()), strict=True))
 
     def _send(self, name: str, path: Path) -> FileRecord:
-        record = describe_file(path)
+        record = self._record(name, path)
         return record.model_copy(update={"etag": (self.final / self.place / name).write_bytes(path)})
 
     def _copy(self, name: str) -> FileRecord:

@@ -8,7 +8,6 @@ files differ shows damage.
 
 import io
 import json
-import os
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from storage.artifacts.manifests import Manifest, read_manifest
 from storage.artifacts.uses import note_use
 from storage.errors import ArtifactError, AwayError
 from storage.places.addresses import check_bucket, format_address, parse_address
-from storage.places.allowed import refuse_other_store
+from storage.places.allowed import refuse_other_store, refuse_way_out
 from storage.places.faults import writing
 from storage.places.files import (
     Place,
@@ -228,12 +227,7 @@ class Store:
         ArtifactError : the place leads out of the store.
         """
         if isinstance(place, Path) and isinstance(self.root, Path):
-            real = Path(os.path.realpath(place))
-            if not real.is_relative_to(os.path.realpath(self.root)):
-                raise ArtifactError(
-                    f"{place} leads to {real}; what is in a store lies below its folder {self.root}; find out who made "
-                    "the link and remove it; a store on another disk is linked as a whole"
-                )
+            refuse_way_out(place, self.root)
         return place
 
     def name_of(self, place: Place) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
 
-from storage.errors import InputError
+from storage.errors import ArtifactError, InputError
 from storage.places.addresses import parse_address
 from storage.places.files import Place
 
@@ -50,6 +50,38 @@ def _is_store(root: Place, allowed: str) -> bool:
     other = parse_address(allowed)
     here, there = (_server(place.bucket.endpoint or "") for place in (root, other))
     return (root.bucket.name, root.key, here) == (other.bucket.name, other.key, there)
+
+
+def refuse_way_out(place: Path, root: Path) -> None:
+    """Refuse a place below the folder of a store from which links lead out of it.
+
+    Raises
+    ------
+    ArtifactError : the place leads out of the store.
+    """
+    if _is_straight(place, root):
+        return
+    real = Path(os.path.realpath(place))
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise ArtifactError(
+            f"{place} leads to {real}; what is in a store lies below its folder {root}; find out who made the link "
+            "and remove it; a store on another disk is linked as a whole"
+        )
+
+
+def _is_straight(place: Path, root: Path) -> bool:
+    """Return whether a place lies below a folder without a link between, so that it leads nowhere else.
+
+    `os.path.realpath` would also resolve the folders above, and takes several times as long.
+    """
+    path, names = str(root), place.parts[len(root.parts) :]
+    if not place.is_relative_to(root) or ".." in names:
+        return False
+    for name in names:
+        path = f"{path}/{name}"
+        if os.path.islink(path):  # noqa: PTH114 -- making a path takes longer than the call
+            return False
+    return True
 
 
 def refuse_other_places(**given: BaseModel | None) -> None:

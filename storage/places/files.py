@@ -11,7 +11,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,13 +30,14 @@ from pydantic import (
 )
 
 from storage.errors import ArtifactError
-from storage.places.durable import make_folder, sync
+from storage.places.durable import begin_writing, make_folder, sync
 from storage.places.faults import writing
 from storage.places.objects import ObjectPath
 
 Place = Path | ObjectPath
 
 AT_ONCE = 16  # files read or requested in parallel; a bucket needs about 10 ms per request
+WRITE_BYTES = 2**20  # bytes of a new file that are written at once: a shard's images one by one take more time
 
 SETTLED_NS = 1_000_000_000  # age of a file's last change from which another change gives it another time, ns
 # Longest part of a path, bytes, and longest name of a file below its folder, characters. File systems take 255 bytes,
@@ -162,6 +163,23 @@ def describe_file(path: Place) -> FileRecord:
         return FileRecord(size=size, sha256=digest.hexdigest())
     size, sha256 = path.checksum()
     return FileRecord(size=size, sha256=sha256)
+
+
+def write_new(path: Path, parts: Iterable[bytes]) -> FileRecord:
+    """Write a new file from parts that are made one after another, and return its size and checksum.
+
+    Raises
+    ------
+    FileExistsError : there is a file of this name, which may be a link to another artefact's file.
+    """
+    size, digest = 0, hashlib.sha256()
+    with path.open("xb", WRITE_BYTES) as stream:
+        for part in parts:
+            size += stream.write(part)
+            digest.update(part)
+        stream.flush()
+        begin_writing(stream.fileno())
+    return FileRecord(size=size, sha256=digest.hexdigest())
 
 
 def describe_content(content: bytes) -> FileRecord:

@@ -1,6 +1,7 @@
 """Compare writing, gathering and reading 10,000 occlusion maps as shards with plain numpy files of the same blocks.
 
-It runs in its own process, so that the peak memory is that of writing and reading alone.
+It runs in its own process, so that the peak memory is that of writing and reading alone. `python -m
+tests.benchmarks.store FOLDER` measures once, and leaves what it wrote in the folder.
 """
 
 import json
@@ -37,8 +38,11 @@ def store_rows() -> "list[Row]":
     # imports torch, whose memory must not count in the measured process
     from tests.benchmarks.measure import REPEATS, compare
 
-    command = [sys.executable, "-m", "tests.benchmarks.store"]
-    runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS)]
+    # A file system without a journal makes folders slowly for a minute after others beside them were deleted. So all
+    # that the repetitions write is deleted at the end.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.benchmarks.store", folder]
+        runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS)]
     found = {name: sorted(run[name] for run in runs) for name in runs[0]}
     memory = f"peak memory {found['peak'][-1]:.0f} MB, of it {found['start'][-1]:.0f} MB Python's own"
     written = f"{N_MAPS:,} occlusion maps written and gathered ({MEGABYTES / found['written'][0]:.0f} MB/s; {memory})"
@@ -50,9 +54,8 @@ def store_rows() -> "list[Row]":
 
 
 def main() -> None:
-    """Measure in this process and print JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = {"start": peak_megabytes(), **measure(Path(folder))}
+    """Measure in this process, in a new folder below a given one, and print JSON."""
+    found = {"start": peak_megabytes(), **measure(Path(tempfile.mkdtemp(dir=sys.argv[1])))}
     print(json.dumps({**found, "peak": peak_megabytes()}))
 
 

@@ -1,5 +1,7 @@
 """A loss of power at any moment leaves an artefact whole or none, and keeps what was said to be finished."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,13 +69,19 @@ class Losses:
             publish_files(root / TABLE, root / f"{TABLE}.json", [recipe.ref], lambda c=content: {"part.bin": c})
 
 
+def refuse(*_: object) -> None:
+    raise OSError(errno.EPERM, "no links here")
+
+
 @pytest.fixture
-def lose(tmp_path: Path) -> Callable[[int], tuple[Losses, Disk]]:
-    def run(seed: int) -> tuple[Losses, Disk]:
+def lose(tmp_path: Path) -> Callable[..., tuple[Losses, Disk]]:
+    def run(seed: int, has_links: bool = True) -> tuple[Losses, Disk]:
         (tmp_path / str(seed)).mkdir()
         losses = Losses(tmp_path / str(seed))
         disk = Disk(local(losses.store.root), seed, losses.look)
         with pytest.MonkeyPatch.context() as patch:
+            if not has_links:
+                patch.setattr(os, "link", refuse)
             disk.watch(patch)
             losses.write()
         disk.close()
@@ -82,20 +90,23 @@ def lose(tmp_path: Path) -> Callable[[int], tuple[Losses, Disk]]:
     return run
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_artefacts_and_tables_are_whole_or_absent(lose: Callable[[int], tuple[Losses, Disk]], seed: int) -> None:
-    losses, disk = lose(seed)
+@pytest.mark.parametrize(("seed", "has_links"), [(0, True), (1, True), (2, True), (3, False)])
+def test_artefacts_and_tables_are_whole_or_absent(
+    lose: Callable[..., tuple[Losses, Disk]], seed: int, has_links: bool
+) -> None:
+    """A linked file was synced with its source; a copy, where the file system has no links, was not."""
+    losses, disk = lose(seed, has_links)
     assert disk.n_moments > 60
     assert losses.torn == [] and losses.lost == []
     assert (local(losses.store.folder(SECOND.ref)) / MANIFEST).exists()
 
 
 def test_without_syncing_they_are_torn_or_lost(
-    lose: Callable[[int], tuple[Losses, Disk]], monkeypatch: pytest.MonkeyPatch
+    lose: Callable[..., tuple[Losses, Disk]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk of these tests does lose what is not synced."""
     for module in (durable, drafts_module, files_module):
         for name in ("sync", "sync_all"):
-            monkeypatch.setattr(module, name, lambda _: None, raising=False)
+            monkeypatch.setattr(module, name, lambda *_: None, raising=False)
     losses, _ = lose(0)
     assert losses.torn and losses.lost

@@ -9,8 +9,8 @@ import pytest
 
 from flows.parameters import BackfillParams, Season
 from storage.artifacts import Store
-from storage.errors import InputError
-from storage.places.allowed import refuse_other_places, refuse_other_scheduler
+from storage.errors import ArtifactError, InputError
+from storage.places.allowed import refuse_other_places, refuse_other_scheduler, refuse_way_out
 from tasks.classify.params import GivenClassifier
 from tasks.sources import AnySource
 from tasks.sources.field.plants_file import PlantsFile
@@ -224,3 +224,18 @@ def test_outside_the_service_everything_may_be_used(tmp_path: Path) -> None:
     seasons = BackfillParams(name="x", seasons=(Season(campaign="x", source=FolderSource(root="/etc")),))
     refuse_other_places(source=seasons.seasons[0].source, classifier=GivenClassifier(path="/etc/passwd"))
     refuse_other_scheduler("tcp://anybody:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_out"),
+    [
+        *(("", False), ("field", False), ("gone/deep", False), ("field/../field", False), ("inner/deep", False)),
+        *(("link", True), ("link/deep", True), ("table.csv", True), ("..", True), ("field/../../secret", True)),
+        *(("../sources-2", True), ("inner/../link", True)),
+    ],
+)
+def test_a_place_that_leads_out_of_a_folder_is_refused(given: Path, name: str, leads_out: bool) -> None:
+    (given / "sources/inner").symlink_to(given / "sources/field")
+    for root in ("sources", "to-sources"):  # which may be a link itself
+        with pytest.raises(ArtifactError, match="leads to") if leads_out else nullcontext():
+            refuse_way_out(given / root / name, given / root)

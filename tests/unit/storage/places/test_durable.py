@@ -21,16 +21,19 @@ def tree(folder: Path, n: int) -> set[int]:
     return {path.stat().st_ino for path in (folder, *folder.rglob("*"))}
 
 
-@pytest.mark.parametrize("n", [0, 1, 100])
-def test_every_file_and_folder_is_synced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+@pytest.mark.parametrize(("n", "before"), [(0, set()), (1, set()), (100, set()), (100, {"c/1/0/1", "c/0/0/99"})])
+def test_every_other_file_and_folder_is_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, before: set[str]
+) -> None:
     expected, synced, fsync = tree(tmp_path / "draft", n), list[int](), os.fsync
+    expected -= {(tmp_path / "draft" / name).stat().st_ino for name in before}
 
     def noted(stream: int) -> None:
         fsync(stream)
         synced.append(os.fstat(stream).st_ino)
 
     monkeypatch.setattr(os, "fsync", noted)
-    sync_all(tmp_path / "draft")
+    sync_all(tmp_path / "draft", before)
     assert sorted(synced) == sorted(expected)
 
 
