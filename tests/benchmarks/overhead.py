@@ -7,6 +7,8 @@ Every few milliseconds the CPU time that each thread has taken since is added to
 - imports: loading modules
 - Prefect: its engine, client and events in this process; and its server, a process of its own
 
+What the samples do not see are threads that end between two of them and threads that are not Python's.
+
 Run it by `python -m tests.benchmarks.overhead`: `harvest demo` in a new folder, in three minutes on a core. `--plants
 2000` measures a campaign on two dates of so many plants of 96 pixels instead, whose images are drawn before.
 """
@@ -61,13 +63,19 @@ def _kind(path: str, own: str) -> str:
 
 
 class Sampler(threading.Thread):
-    """Thread that notes what each other thread of this process spends CPU time on."""
+    """Thread that notes what each other thread of this process spends CPU time on.
+
+    Attributes
+    ----------
+    own : CPU seconds that the sampling itself has taken, which are no part of the campaign.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.seconds: defaultdict[Where, float] = defaultdict(float)
         self.before: dict[int | None, float] = {threading.main_thread().ident: time.thread_time()}
         self.is_over = threading.Event()
+        self.own = 0.0
 
     def run(self) -> None:
         """Sample until `is_over`."""
@@ -75,6 +83,7 @@ class Sampler(threading.Thread):
             for thread, frame in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage]
                 if thread != self.ident:
                     self._note(thread, frame)
+        self.own = time.thread_time()
 
     def _note(self, thread: int, frame: FrameType) -> None:
         try:
@@ -129,7 +138,7 @@ def measure(run: Callable[[], None]) -> dict[Where, float]:
     sampler.join()
     children = psutil.Process().children(recursive=True)
     server = sum(sum(one.cpu_times()[:2]) for one in children)
-    missed = time.process_time() - begun - sum(sampler.seconds.values())
+    missed = time.process_time() - begun - sampler.own - sum(sampler.seconds.values())
     return {**sampler.seconds, ("Prefect's server", "Prefect"): server, ("not seen", "other"): max(0.0, missed)}
 
 

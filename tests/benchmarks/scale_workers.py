@@ -11,6 +11,10 @@ from flows.cli.options import configure_prefect
 
 configure_prefect(logs=False)  # before Prefect is imported
 
+from flows.cli.server.own import await_server, begin_server  # noqa: E402
+
+SERVER = begin_server() if __name__ == "__main__" else None  # Dask's workers import this module too
+
 from prefect import flow  # noqa: E402
 
 from flows.fit import fit_artifacts  # noqa: E402
@@ -34,6 +38,7 @@ def main(store: str, workers: str, runner: str, weights: str, *field: str) -> No
     run = Run(named_field(*field), weights)
     given = {role: ref for role, ref in run.roles.items() if role == "classifier" or role.startswith("images ")}
     runtime = Runtime.model_validate({"device": "cpu", "workers": int(workers), "task_runner": runner})
+    await_server(SERVER)
     seconds = fit_timed(run.params, store, given, runtime)
     print(json.dumps({"seconds": seconds}))
 

@@ -1,8 +1,10 @@
-"""A command on a finished campaign: what it loads, and what it asks of the store."""
+"""A command on a finished campaign: what it loads, what it asks of the store, and what its server keeps."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,8 @@ def test_a_finished_campaign_runs_again_without_what_computes(campaign: Path) ->
     surveyed, loaded = done.stderr.splitlines()[-2:]
     assert loaded == "loaded:"
     assert surveyed == "surveyed by: survey"  # once, in the thread that begins before the server answers
+    with closing(sqlite3.connect(campaign.parent / "home" / "prefect.db")) as database:
+        ended = database.execute("select state_type, count(*) from task_run group by state_type").fetchall()
+        flows = database.execute("select state_type from flow_run").fetchall()
+    assert [state for state, _ in ended] == ["COMPLETED"] and ended[0][1] > 20
+    assert flows and {state for (state,) in flows} == {"COMPLETED"}

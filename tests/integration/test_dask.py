@@ -1,5 +1,6 @@
 """Compare tables made in threads and on workers of Dask: killed workers, a run's own, and workers in other networks."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -293,6 +294,19 @@ def test_a_scheduler_that_is_not_there_is_named_at_once(monkeypatch: pytest.Monk
 def test_workers_of_a_run_s_own_keep_memory() -> None:
     with DaskWorkers(Runtime(task_runner="dask", workers=1)) as found:
         assert [*found.client.run(gives_memory_back).values()] == [False]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def cpu_of_waiting(seconds: float) -> float:
+    """Return the CPU seconds that this process takes while it waits."""
+    begun = time.process_time()
+    await asyncio.sleep(seconds)
+    return time.process_time() - begun
+
+
+def test_processes_of_a_run_s_own_rest_while_they_wait() -> None:
+    with DaskWorkers(Runtime(task_runner="dask", workers=1)) as found:
+        found.client.wait_for_workers(1)
+        assert max(found.client.run(cpu_of_waiting, 5.0).values()) < 0.05  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an allocator of Linux")

@@ -29,7 +29,7 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.running.dask.lost_runs import killer_sentence, show_crashed
 from flows.running.dask.on_workers import run_task
-from flows.running.dask.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
+from flows.running.dask.worker_checks import ALLOCATOR, gives_memory_back, prepare_end, worker_problem
 from flows.running.servers import shared_server
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -40,8 +40,15 @@ from tasks.stage import versions
 CONNECT_SECONDS = 10  # timeout of the connection to a scheduler
 CHECK_SECONDS = 5  # between checks that the scheduler and any worker are still there
 NO_WORKER_SECONDS = 120  # wait for a worker; a service manager or the worker's nanny has started another by then
-# Setting that removes Dask's own for its processes, see `gives_memory_back`.
-KEEP_MEMORY = {f"distributed.nanny.pre-spawn-environ.{ALLOCATOR}": None}
+# Settings of Dask for the run's own processes.
+OF_OWN_PROCESSES = {
+    f"distributed.nanny.pre-spawn-environ.{ALLOCATOR}": None,  # see `gives_memory_back`
+    # Dask looks at every thread's stack 100 times a second, and has each of its event loops wake up 50 times. Nobody
+    # sees the result. By default this takes 3 % of a core in each worker and in the run, beside the work.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
 
 
 class LostWorkersError(ConnectionError):
@@ -139,7 +146,7 @@ class DaskWorkers:
         if self.address:
             self.connect()
         else:
-            dask.config.set(KEEP_MEMORY)  # set in this process, whose nannies read it when they start workers
+            dask.config.set(OF_OWN_PROCESSES)  # in this process, whose nannies pass it on to the workers
         return self
 
     def __exit__(
@@ -147,7 +154,7 @@ class DaskWorkers:
     ) -> None:
         if not self.address and self.context is not None:
             with suppress(Exception):  # must not hide an error of the run itself
-                self.client.run(send_events)
+                self.client.run(prepare_end)
         left = [future.task_run_id for future in self.sent if not future.is_known]
         self.runner.__exit__(kind, error, trace)
         if error is not None:
