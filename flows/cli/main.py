@@ -5,8 +5,6 @@ Each command has `--help`, shows progress, and prints JSON with `--json`. Its ex
 early errors are quick.
 """
 
-import atexit
-import gc
 import sys
 from typing import Annotated
 
@@ -39,7 +37,6 @@ for commands in (
 
 def main() -> None:
     """Run the command line, and print every error as one message without a traceback."""
-    atexit.register(gc.freeze)  # else Python looks for garbage among all objects as it ends: a second, with torch
     sys.exit(run_program(app, debug_first(sys.argv[1:])))
 
 

@@ -1,6 +1,5 @@
 """Run checks on Dask's workers before their tasks, and prepare their end."""
 
-import gc
 import os
 import sys
 from collections.abc import Iterable
@@ -17,13 +16,8 @@ ALLOCATOR = "MALLOC_TRIM_THRESHOLD_"  # environment variable by which glibc retu
 
 
 async def prepare_end() -> None:
-    """Send this worker's pending events to the server, because Dask kills a worker soon after it must stop.
-
-    Python looks for garbage once more when it ends, which takes a second where torch is loaded. Here it has none to
-    look at.
-    """
+    """Send this worker's pending events to the server, because Dask kills a worker soon after it must stop."""
     await EventsWorker.drain_all(timeout=SERVER_SECONDS, at_exit=False)  # type: ignore[misc]
-    gc.freeze()
 
 
 def worker_problem(server: str, store: str, refs: Iterable[ArtifactRef], expected: dict[str, str]) -> str:
