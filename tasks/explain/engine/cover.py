@@ -44,20 +44,20 @@ class Cover:
 
     def tiles(self, index: Index, stride: int, padding: int) -> list[Tiles]:
         """Return the tiles of a convolution, with the rows of its inputs' table as `index` says."""
-        found = []
-        for rows, cols, at in self.shapes:
-            down = seen_by(self.row[at], tiling(rows, stride).seen, stride, padding)
-            across = seen_by(self.col[at], tiling(cols, stride).seen, stride, padding)
-            found.append(Tiles(rows, cols, at, index(self.window[at], down, across)))
-        return found
+        # One index of squares as large as the largest tile sees, of which smaller ones take the upper left corner.
+        most = (tiling(max(sides), stride).seen for sides in zip(*(shape[:2] for shape in self.shapes), strict=True))
+        down, across = (seen_by(of, size, stride, padding) for of, size in zip((self.row, self.col), most, strict=True))
+        seen = index(self.window, down, across)
+        return [
+            Tiles(rows, cols, at, seen[: tiling(rows, stride).seen, : tiling(cols, stride).seen, at])
+            for rows, cols, at in self.shapes
+        ]
 
     def places(self) -> torch.Tensor:
         """Return for each output its row (count,) in a table ordered by shape, place in a tile, and tile."""
-        outputs = []
-        for rows, cols, at in self.shapes:
-            down, right = (torch.arange(side, device=self.row.device) for side in (rows, cols))
-            outputs.append((self.first[at] + down[:, None, None] * self.pitch[at] + right[:, None]).flatten())
-        flat = torch.cat(outputs)
+        steps = torch.arange(LARGEST, device=self.row.device)
+        outputs = self.first + steps[:, None, None] * self.pitch + steps[:, None]
+        flat = torch.cat([outputs[:rows, :cols, at].flatten() for rows, cols, at in self.shapes])
         return torch.empty_like(flat).index_copy_(0, flat, torch.arange(len(flat), device=flat.device))
 
 
