@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.classify.model import Classifier, check_logits, pass_size
-from tasks.explain.engine.forward import TOLERANCE, class_scores, fast_forward
+from tasks.explain.engine.forward import TOLERANCE, can_pack, class_scores, fast_forward
 from tasks.explain.engine.staged import LATE_PASSES
 from tasks.explain.engine.states import shared_layers, shared_network
 from tasks.parameters import Runtime
@@ -21,15 +21,14 @@ USUAL_SIDE = 7
 class SampleScores:
     """Scores of the samples of an image by one classifier, with the memory of one batch.
 
-    On a CPU in float32, the early layers of the classifier are computed once for all samples of an image. For the first
+    Where passes are packed, the classifier's early layers are computed once for all samples of an image. For the first
     image of each size, nine samples also take whole passes. If they differ, whole passes are used from then on.
     """
 
     def __init__(self, classifier: Classifier, runtime: Runtime) -> None:
         self.classifier, self.batch = classifier, runtime.batch_size
         self.forward = fast_forward(classifier, runtime)
-        can_share = classifier.device.type == "cpu" and runtime.saliency_precision == "float32"
-        self.network = shared_network(classifier.model) if can_share else None
+        self.network = shared_network(classifier.model) if can_pack(classifier, runtime) else None
         self.checked: set[torch.Size] = set()
 
     def __call__(
@@ -78,15 +77,12 @@ class SampleScores:
             check_logits(found, len(samples), len(self.classifier.classes))
             return found
 
-        if (
-            checks
-            and pair.shape not in self.checked
-            and not self._agrees(logits, self._whole(pair, segments, shown), len(shown))
-        ):
-            self.network = None
-            return None
-        self.checked.add(pair.shape)
-        return logits
+        is_checked = pair.shape in self.checked or not checks
+        if is_checked or self._agrees(logits, self._whole(pair, segments, shown), len(shown)):
+            self.checked.add(pair.shape)
+            return logits
+        self.network = None
+        return None
 
     def _agrees(self, shared: SampleLogits, whole: SampleLogits, n: int) -> bool:
         """Return whether both give the same logits for nine samples spread from the first to the last."""

@@ -34,10 +34,10 @@ SMALL = ExplainParams(
 
 @contextmanager
 def counting() -> Generator[Counter[str]]:
-    """Images that pass a ResNet18, those whose gradient is taken from its first layer on, and windows, in all threads.
+    """Images that pass a ResNet18, those whose gradient is taken from its first layer on, and those computed in part.
 
-    Every way to run the network, whole or in parts, calls its first convolution and its last layer as modules. A window
-    alone enters the network behind the first convolution, which computes only what the window changes.
+    Counted are those of all threads. Every way to run the network, whole or in parts, calls its last layer as a module,
+    and all but two its first convolution: hidden windows and samples that share layers enter the network behind it.
     """
     counts: Counter[str] = Counter()
 
@@ -45,10 +45,10 @@ def counting() -> Generator[Counter[str]]:
         if not isinstance(output, torch.Tensor) or not isinstance(inputs[0], torch.Tensor):
             return  # a trace of the network, which computes nothing
         if isinstance(module, nn.Linear):
-            counts["windows"] += len(inputs[0])
+            counts["partial"] += len(inputs[0])
         elif isinstance(module, (nn.Conv2d, PackedConvolution)) and inputs[0].shape[1] == 3:
             counts["forward"] += len(inputs[0])
-            counts["windows"] -= len(inputs[0])
+            counts["partial"] -= len(inputs[0])
             counts["backward"] += len(inputs[0]) * output.requires_grad
 
     handle = nn.modules.module.register_module_forward_hook(passed)
@@ -78,7 +78,7 @@ def test_the_classifier_is_asked_exactly_as_often_as_planned(
     run: tuple[Plan, Finished, Counter[str], Path],
 ) -> None:
     plan, _, counts, _ = run
-    planned = {name: sum(getattr(stage, name) for stage in plan.stages) for name in ("forward", "backward", "windows")}
+    planned = {name: sum(getattr(stage, name) for stage in plan.stages) for name in ("forward", "backward", "partial")}
     assert planned == dict(counts) and min(planned.values()) > 0
 
 

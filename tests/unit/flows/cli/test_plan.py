@@ -65,10 +65,10 @@ def test_figures(campaign: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         + (stages["train"]["forward"] - stages["train"]["backward"]) * found["rates"]["forward"]
     )
     windows = stages["explain occlusion"]
-    assert windows["seconds"] >= windows["windows"] * found["rates"]["window"] / found["rates"]["speedup"] > 0
+    assert windows["seconds"] >= windows["partial"] * found["rates"]["window"] / found["rates"]["speedup"] > 0
     cli_plan.print_plan(found)
     said = capsys.readouterr().out
-    assert size_text(found["store_bytes"]) in said and f"{windows['windows']:,}" in said and "estimates" in said
+    assert size_text(found["store_bytes"]) in said and f"{windows['partial']:,}" in said and "estimates" in said
 
 
 def test_what_does_not_fit_is_refused_before_it_is_measured(
