@@ -50,7 +50,9 @@ class Counter(TorchDispatchMode):
         self.flop[kind] += flop
         self.seconds[kind] += passed
         if not func.is_view:
-            self.bytes[kind] += sum(one.numel() * one.element_size() for one in tensors([*args, found]))
+            # Of the table that rows are gathered from, only these are read.
+            moved = [found, found, args[2]] if kind == GATHERS else tensors([*args, found])
+            self.bytes[kind] += sum(one.numel() * one.element_size() for one in moved)
         return found
 
 
