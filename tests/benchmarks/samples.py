@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.batches import batches
+from tasks.classify.model import rgb_images
 from tasks.explain.engine.forward import fast_forward
 from tasks.explain.engine.states import SharedLayers, shared_network
 from tasks.explain.lime import mean_colours, random_samples, superpixels
@@ -28,8 +29,8 @@ TIMED = 128  # samples that are timed
 def picture(path: str) -> NDArray[np.float32]:
     """Return a picture of a file as (3, SIZE, SIZE) in 0..1."""
     with Image.open(path) as opened:
-        pixels = np.asarray(opened.convert("RGB").resize((SIZE, SIZE)), np.float32)
-    return pixels.transpose(2, 0, 1) / 255
+        pixels = np.asarray(opened.convert("RGB").resize((SIZE, SIZE)))
+    return rgb_images(pixels[None])[0]
 
 
 def measure(image: NDArray[np.float32]) -> list[str]:
