@@ -25,11 +25,11 @@ from storage.places.files import (
     Place,
     describe_file,
     files_below,
-    inside,
     read_file,
     write_atomically,
     write_new,
 )
+from storage.places.names import inside
 from storage.places.objects import ObjectPath
 
 MANIFEST = "manifest.json"

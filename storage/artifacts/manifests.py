@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts.drafts import MANIFEST
 from storage.errors import ArtifactError
-from storage.places.files import FileName, FileRecord, Place, read_file, reason
+from storage.places.files import FileRecord, Place, read_file, reason
+from storage.places.names import FileName
 
 M = TypeVar("M", bound=BaseModel)
 

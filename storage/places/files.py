@@ -18,10 +18,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
@@ -38,11 +37,11 @@ Place = Path | ObjectPath
 
 AT_ONCE = 16  # files read or requested in parallel; a bucket needs about 10 ms per request
 WRITE_BYTES = 2**20  # bytes of a new file that are written at once: a shard's images one by one take more time
-
 SETTLED_NS = 1_000_000_000  # age of a file's last change from which another change gives it another time, ns
-# Longest part of a path, bytes, and longest name of a file below its folder, characters. File systems take 255 bytes,
-# and 4,096 with the folders above. Files are first written under longer names.
-MAX_PART, MAX_NAME = 220, 1000
+SHOWN_ERRORS = 3  # mistakes that a message names
+
+# What the system says of a link, or of a socket, that is opened as a file.
+NO_FILE = {errno.ELOOP, errno.EMLINK, errno.ENXIO}
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -58,43 +57,6 @@ class FileRecord(BaseModel):
     @model_serializer(mode="wrap")
     def _without_absent_tag(self, others: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {name: value for name, value in others(self).items() if value is not None}
-
-
-def inside(name: str) -> str:
-    """Return the name of a file below a folder; ValueError for one that leads elsewhere, or is no name."""
-    if ".." in name.split("/") or name.startswith("/") or "\\" in name or "\0" in name:
-        raise ValueError(f"{name!r} does not lie below its folder; a manifest names only files below its own folder")
-    if len(name) > MAX_NAME or any(_is_long(part) for part in name.split("/")):
-        raise ValueError(f"{name[:50]!r}... is longer than names of files can be")
-    return name
-
-
-# Name of a file below a folder, with `/`. A manifest that names files elsewhere is refused: they could be read into a
-# report, overwritten or deleted.
-FileName = Annotated[str, AfterValidator(inside)]
-
-
-def is_part(name: str) -> bool:
-    """Return whether a name can be one part of a path, which then leads nowhere else."""
-    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\\0") and not _is_long(name)
-
-
-def _is_long(part: str) -> bool:
-    return len(part.encode(errors="replace")) > MAX_PART
-
-
-def _one_part(name: str) -> str:
-    if not is_part(name):
-        raise ValueError(f"{name[:50]!r} is no name of one file or folder")
-    return name
-
-
-# Name that becomes one part of a path, such as that of a campaign.
-PartName = Annotated[str, AfterValidator(_one_part)]
-SHOWN_ERRORS = 3  # mistakes that a message names
-
-# What the system says of a link, or of a socket, that is opened as a file.
-NO_FILE = {errno.ELOOP, errno.EMLINK, errno.ENXIO}
 
 
 def open_file(path: Path) -> BufferedReader:

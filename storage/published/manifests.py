@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, read_manifest
 from storage.errors import ArtifactError
-from storage.places.files import FileName, FileRecord, Place, damages, describe_content, remove_file, write_atomically
+from storage.places.files import FileRecord, Place, damages, describe_content, remove_file, write_atomically
+from storage.places.names import FileName
 
 ATTEMPTS = 8  # times that a set is written when other runs publish into the same folder at the same moment
 FIRST_WAIT, LONGEST_WAIT = 0.02, 2.0  # limits of the random wait before the next attempt, in seconds

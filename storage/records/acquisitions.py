@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.artifacts import ArtifactRef, Role, Store, content_digest
 from storage.errors import ArtifactError
-from storage.places.files import PartName, Place, read_model, write_atomically
+from storage.places.files import Place, read_model, write_atomically
+from storage.places.names import PartName
 
 FOLDER = "acquisitions"  # folder of the store for records of scored dates
 FITTED = (

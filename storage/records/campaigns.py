@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from storage.artifacts import ArtifactRef, Role, Store
 from storage.errors import ArtifactError, AwayError, InputError
 from storage.places.faults import is_away
-from storage.places.files import FileName, PartName, Place, is_part, read_file, reason, write_atomically
+from storage.places.files import Place, read_file, reason, write_atomically
+from storage.places.names import FileName, PartName, is_part
 
 
 def _with_dates(params: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from storage.artifacts import Store
 from storage.errors import ArtifactError
-from storage.places.files import PartName, Place, read_model, write_atomically
+from storage.places.files import Place, read_model, write_atomically
+from storage.places.names import PartName
 
 FOLDER = "checks"  # folder of the store for what people found
 TIME = "%Y%m%dT%H%M%S.%fZ"  # time of an import in the name of its record (UTC), which sorts records by time
