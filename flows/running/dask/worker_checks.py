@@ -1,4 +1,4 @@
-"""Run checks on Dask's workers before their tasks, and prepare their end."""
+"""Run checks on Dask's workers before their tasks, and flush their events to the server before they end."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ SERVER_SECONDS = 10  # timeout of requests to the Prefect server
 ALLOCATOR = "MALLOC_TRIM_THRESHOLD_"  # environment variable by which glibc returns freed memory to Linux
 
 
-async def prepare_end() -> None:
+async def send_events() -> None:
     """Send this worker's pending events to the server, because Dask kills a worker soon after it must stop."""
     await EventsWorker.drain_all(timeout=SERVER_SECONDS, at_exit=False)  # type: ignore[misc]
 

@@ -29,7 +29,7 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.running.dask.lost_runs import killer_sentence, show_crashed
 from flows.running.dask.on_workers import run_task
-from flows.running.dask.worker_checks import ALLOCATOR, gives_memory_back, prepare_end, worker_problem
+from flows.running.dask.worker_checks import ALLOCATOR, gives_memory_back, send_events, worker_problem
 from flows.running.servers import shared_server
 from storage.artifacts import ArtifactRef
 from storage.errors import InputError
@@ -154,7 +154,7 @@ class DaskWorkers:
     ) -> None:
         if not self.address and self.context is not None:
             with suppress(Exception):  # must not hide an error of the run itself
-                self.client.run(prepare_end)
+                self.client.run(send_events)
         left = [future.task_run_id for future in self.sent if not future.is_known]
         self.runner.__exit__(kind, error, trace)
         if error is not None:
