@@ -14,28 +14,30 @@ Index = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Cover:
-    """Tiles that cover outputs exactly, ordered by their shape.
+    """Tiles that cover every rectangle exactly, ordered by their shape.
 
-    Parameters
+    Along a side, there are as few tiles as its length allows, and they differ by one output at most.
+
+    Attributes
     ----------
     window, row, col : (n,) window of each tile, and row and column of its first output.
-    rows, cols : (n,) outputs along its sides.
-    first, pitch : (n,) place of its first output among all outputs, and how far its rows lie apart there.
+    first, pitch : (n,) place of its first output among all positions, and how far its rows lie apart there.
+    shapes : rows and columns of each shape of tiles, larger ones first, and where its tiles are among all.
     """
 
-    def __init__(
-        self,
-        window: torch.Tensor,
-        row: torch.Tensor,
-        col: torch.Tensor,
-        rows: torch.Tensor,
-        cols: torch.Tensor,
-        first: torch.Tensor,
-        pitch: torch.Tensor,
-    ) -> None:
+    def __init__(self, at: Positions) -> None:
+        boxes = at.rectangles
+        (n_down, *down), (n_across, *across) = _divided(boxes.rows), _divided(boxes.cols)
+        window, _, within = spread(n_down * n_across)
+        part = divided(within, n_across[window])
+        top, rows = _part(part, *(of[window] for of in down))
+        left, cols = _part(within - part * n_across[window], *(of[window] for of in across))
         shape = rows * (LARGEST + 1) + cols
         order = shape.argsort(descending=True, stable=True)
-        self.window, self.row, self.col, self.first, self.pitch = (of[order] for of in (window, row, col, first, pitch))
+        window, top, left = window[order], top[order], left[order]
+        self.window, self.pitch = at.names[window], boxes.cols[window]
+        self.row, self.col = boxes.top[window] + top, boxes.left[window] + left
+        self.first = at.first[window] + top * self.pitch + left
         found, counts = torch.unique_consecutive(shape[order], return_counts=True)
         ends = pairwise([0, *counts.cumsum(0).tolist()])
         self.shapes = [
@@ -59,22 +61,6 @@ class Cover:
         outputs = self.first + steps[:, None, None] * self.pitch + steps[:, None]
         flat = torch.cat([outputs[:rows, :cols, at].flatten() for rows, cols, at in self.shapes])
         return torch.empty_like(flat).index_copy_(0, flat, torch.arange(len(flat), device=flat.device))
-
-
-def rectangle_cover(at: Positions) -> Cover:
-    """Return tiles that cover every rectangle.
-
-    Along a side, there are as few tiles as its length allows, and they differ by one output at most.
-    """
-    boxes = at.rectangles
-    (n_down, *down), (n_across, *across) = _divided(boxes.rows), _divided(boxes.cols)
-    window, _, within = spread(n_down * n_across)
-    part = divided(within, n_across[window])
-    top, rows = _part(part, *(of[window] for of in down))
-    left, cols = _part(within - part * n_across[window], *(of[window] for of in across))
-    pitch = boxes.cols[window]
-    first = at.first[window] + top * pitch + left
-    return Cover(at.names[window], boxes.top[window] + top, boxes.left[window] + left, rows, cols, first, pitch)
 
 
 def _divided(lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

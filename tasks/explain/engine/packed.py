@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from tasks.batches import batches
-from tasks.explain.engine.cover import rectangle_cover
+from tasks.explain.engine.cover import Cover
 from tasks.explain.engine.measured import is_faster, measured_once
 from tasks.explain.engine.rows import Positions, Rectangles
 from tasks.explain.engine.tiles import Scratch, TileKernel, Tiles, convolve_tiles
@@ -43,36 +43,28 @@ class WinogradConvolution:
     """3x3 convolution over whole activations in tiles, which one thread at a time may run; it has no gradient."""
 
     def __init__(self, convolution: nn.Conv2d, scratch: Scratch) -> None:
-        self.scratch, self.weight, bias = scratch, convolution.weight.detach(), convolution.bias
-        self.bias = None if bias is None else bias.detach()
-        self.stride, self.padding = convolution.stride[0], int(convolution.padding[0])
-        self.kernel: TileKernel | None = None
+        bias = None if convolution.bias is None else convolution.bias.detach()
+        self.kernel = TileKernel(convolution.weight.detach(), convolution.stride[0], bias)
+        self.scratch, self.padding = scratch, int(convolution.padding[0])
 
     def __call__(
         self, inputs: torch.Tensor, added: torch.Tensor | None = None, activation: Activation | None = None
     ) -> torch.Tensor:
         """Convolve (n, in, h, w), add (n, out, h', w') and apply the activation."""
         n, _, *sides = inputs.shape
-        height, width = ((side + 2 * self.padding - 3) // self.stride + 1 for side in sides)
+        height, width = ((side + 2 * self.padding - 3) // self.kernel.stride + 1 for side in sides)
         padded = nn.functional.pad(inputs.permute(0, 2, 3, 1), (0, 0, *[self.padding] * 4))
-        whole = inputs.new_empty(n, height, width, len(self.weight))
+        whole = inputs.new_empty(n, height, width, self.kernel.n_outputs)
         for part in batches(n, images_at_once(height, width)):
             some, out = padded[part], whole[part]
-            tiles, places = whole_tiles(len(out), (height, width), some.shape[1:3], self.stride, inputs.device)
-            found = convolve_tiles(some.reshape(-1, some.shape[3]), tiles, self._kernel(tiles), self.scratch)
+            tiles, places = whole_tiles(len(out), (height, width), some.shape[1:3], self.kernel.stride, inputs.device)
+            found = convolve_tiles(some.reshape(-1, some.shape[3]), tiles, self.kernel, self.scratch)
             torch.index_select(found, 0, places, out=out.view(len(places), -1))
             if added is not None:
                 out += added[part].permute(0, 2, 3, 1)
             if activation is not None:
                 out.copy_(activation[2](out))  # some activations work in place
         return whole.permute(0, 3, 1, 2)
-
-    def _kernel(self, tiles: list[Tiles]) -> TileKernel:
-        """Return the transformed kernel, made at first use, because tiles may not gain on this processor."""
-        side = max(max(one.rows, one.cols) for one in tiles)
-        if self.kernel is None or self.kernel.side < side:
-            self.kernel = TileKernel(self.weight, self.stride, self.bias, side)
-        return self.kernel
 
 
 def images_at_once(height: int, width: int) -> int:
@@ -86,7 +78,7 @@ def whole_tiles(
 ) -> tuple[list[Tiles], torch.Tensor]:
     """Return tiles that cover n whole outputs (h, w) of padded inputs, and the row of each output among theirs."""
     start = torch.zeros(n, dtype=torch.int64, device=device)
-    cover = rectangle_cover(Positions(Rectangles(start, start, start + outputs[0], start + outputs[1])))
+    cover = Cover(Positions(Rectangles(start, start, start + outputs[0], start + outputs[1])))
 
     def index(image: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
         return ((image * inputs[0] + rows) * inputs[1])[:, None] + cols[None]

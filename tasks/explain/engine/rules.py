@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from tasks.explain.engine.cover import rectangle_cover
+from tasks.explain.engine.cover import Cover
 from tasks.explain.engine.products import Matrices
 from tasks.explain.engine.rows import Layer, Positions, Rectangles, Table, seen_by
 from tasks.explain.engine.tiles import Scratch, TileKernel, convolve_tiles
@@ -81,7 +81,7 @@ class Convolution(Head):
         self.padding = int(convolution.padding[0])
         self.sizes = (self.kernel, self.stride, self.padding)
         self.is_tiled = self.groups == 1 and suits(weight, self.stride)
-        self.tile_kernel: TileKernel | None = None  # made for the largest tiles so far
+        self.tile_kernel = TileKernel(weight, self.stride, self.bias)
 
     @cached_property
     def matrices(self) -> Matrices:
@@ -106,11 +106,8 @@ class Convolution(Head):
             self._gathered(source.gather(index, scratch), out, scratch)
 
     def _tiled(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
-        cover = rectangle_cover(at)
+        cover = Cover(at)
         tiles = cover.tiles(source.index, self.stride, self.padding)
-        side = max(max(one.rows, one.cols) for one in tiles)
-        if self.tile_kernel is None or self.tile_kernel.side < side:
-            self.tile_kernel = TileKernel(self.weight, self.stride, self.bias, side)
         convolved = convolve_tiles(source.table, tiles, self.tile_kernel, scratch)
         torch.index_select(convolved, 0, cover.places(), out=out)
 

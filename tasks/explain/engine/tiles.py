@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.batches import batches
 from tasks.explain.engine.measured import is_faster, measured_once
 from tasks.explain.engine.products import Matrices
-from tasks.explain.engine.winograd import LARGEST, kernel_transform, tiling
+from tasks.explain.engine.winograd import kernel_transform, tiling
 
 VALUES_AT_ONCE = 2**19  # values that are gathered and transformed at once, which stay in the processor's cache
 CHANNELS_AT_ONCE = 32  # input channels whose kernels are transformed at once, in float64, which takes twice the memory
@@ -80,11 +80,9 @@ class Transform:
         `between` has room for as many values.
         """
         if self.both is None:
-            torch.mm(self.rows, tiles.view(len(self.rows), -1), out=between.view(len(self.rows), -1))
-            torch.bmm(self.cols.expand(len(self.rows), -1, -1), between.view(out.shape), out=out)
+            _by_sides(self.rows, self.cols, tiles, between, out)
         else:
-            torch.mm(self.both, tiles.view(len(self.both), -1), out=between.view(len(self.both), -1))
-            out.copy_(between.view(out.shape))
+            _at_once(self.both, tiles, between, out)
 
     def back(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
         """Write rows @ tile @ cols.T of tiles (rows before, cols before, n), a part of a table, into `out`."""
@@ -97,47 +95,63 @@ class Transform:
             torch.mm(self.both, between.view(self.both.shape[1], -1), out=out.view(len(self.both), -1))
 
 
+def _by_sides(
+    rows: torch.Tensor, cols: torch.Tensor, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor
+) -> None:
+    torch.mm(rows, tiles.view(len(rows), -1), out=between.view(len(rows), -1))
+    torch.bmm(cols.expand(len(rows), -1, -1), between.view(out.shape), out=out)
+
+
+def _at_once(both: torch.Tensor, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
+    torch.mm(both, tiles.view(len(both), -1), out=between.view(len(both), -1))
+    out.copy_(between.view(out.shape))
+
+
 @measured_once
 def sides_pay(seen: int) -> bool:
     """Return whether this processor transforms tiles (seen, seen) faster by one side after the other."""
     side, both = torch.rand(seen, seen), torch.rand(seen**2, seen**2)
     tiles, between, out = (torch.rand(seen, seen, TYPICAL_COLUMNS) for _ in range(3))
-
-    def by_sides() -> None:
-        torch.mm(side, tiles.view(seen, -1), out=between.view(seen, -1))
-        torch.bmm(side.expand(seen, -1, -1), between, out=out)
-
-    def at_once() -> None:
-        torch.mm(both, tiles.view(seen**2, -1), out=between.view(seen**2, -1))
-        out.copy_(between)
-
-    return is_faster(by_sides, at_once, SIDES_GAIN)
+    return is_faster(
+        lambda: _by_sides(side, side, tiles, between, out), lambda: _at_once(both, tiles, between, out), SIDES_GAIN
+    )
 
 
 class TileKernel:
-    """Kernel (out, in, 3, 3) transformed for tiles of up to `side` outputs a side, with an optional bias (out,)."""
+    """Kernel (out, in, 3, 3) for tiles, with an optional bias (out,).
 
-    def __init__(
-        self, weight: torch.Tensor, stride: int = 1, bias: torch.Tensor | None = None, side: int = LARGEST
-    ) -> None:
-        self.like, self.stride, self.side, self.bias = weight.new_empty(0), stride, side, bias
+    It is transformed at first use, because tiles may not gain on this processor, and again where larger tiles come.
+
+    Attributes
+    ----------
+    side : outputs along a side of the largest tiles so far.
+    """
+
+    def __init__(self, weight: torch.Tensor, stride: int = 1, bias: torch.Tensor | None = None) -> None:
+        self.weight, self.stride, self.bias, self.side = weight, stride, bias, 0
         self.n_outputs, self.n_inputs = weight.shape[:2]
-        rows, self.kinds = kernel_transform(side, stride)
-        self.n_kinds = len(rows)
-        both_sides = torch.as_tensor(np.kron(rows, rows), device=weight.device)
-        matrices = weight.new_empty(len(both_sides), self.n_inputs, self.n_outputs)
-        for part in batches(self.n_inputs, CHANNELS_AT_ONCE):
-            taps = weight[:, part].double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
-            matrices[:, part] = torch.mm(both_sides, taps).view(len(both_sides), -1, self.n_outputs)
-        self.products = Matrices(matrices)
         self.transforms = dict[tuple[int, int], tuple[Transform, Transform]]()
+        self.kinds: list[int]
+        self.products: Matrices
+
+    def reach(self, side: int) -> None:
+        """Transform the kernel for tiles of up to so many outputs a side, unless it is already."""
+        if side <= self.side:
+            return
+        rows, self.kinds = kernel_transform(side, self.stride)
+        both_sides = torch.as_tensor(np.kron(rows, rows), device=self.weight.device)
+        matrices = self.weight.new_empty(len(both_sides), self.n_inputs, self.n_outputs)
+        for part in batches(self.n_inputs, CHANNELS_AT_ONCE):
+            taps = self.weight[:, part].double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+            matrices[:, part] = torch.mm(both_sides, taps).view(len(both_sides), -1, self.n_outputs)
+        self.side, self.n_kinds, self.products = side, len(rows), Matrices(matrices)
 
     def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
         """Return the transforms forth and back of tiles with so many outputs along their sides."""
         if (rows, cols) not in self.transforms:
             down, across = tiling(rows, self.stride), tiling(cols, self.stride)
-            forth = Transform(down.inputs, across.inputs, self.like)
-            self.transforms[rows, cols] = forth, Transform(down.outputs, across.outputs, self.like)
+            forth = Transform(down.inputs, across.inputs, self.weight)
+            self.transforms[rows, cols] = forth, Transform(down.outputs, across.outputs, self.weight)
         return self.transforms[rows, cols]
 
     def matrix(self, row: int, col: int) -> int:
@@ -164,6 +178,7 @@ def convolve_tiles(table: torch.Tensor, groups: Sequence[Tiles], kernel: TileKer
     -------
     (outputs of all tiles, out), ordered by group, place in a tile, and tile; it lies in block 0 of `scratch`.
     """
+    kernel.reach(max(max(one.rows, one.cols) for one in groups))
     most = [max(one.seen.shape[side] for one in groups) for side in (0, 1)]
     inputs = scratch.take(2, table, *most, groups[-1].at.stop, kernel.n_inputs)
     for one in groups:

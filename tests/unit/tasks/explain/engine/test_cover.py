@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.explain.engine.cover import rectangle_cover
+from tasks.explain.engine.cover import Cover
 from tasks.explain.engine.rows import Positions, Rectangles
 from tasks.explain.engine.winograd import LARGEST, tiling
 
@@ -24,7 +24,7 @@ def test_every_output_of_every_rectangle_has_one_row_of_one_tile(boxes: list[tup
     at = Positions(rectangles(boxes), names=torch.arange(len(boxes)) + 10)
     if at.count == 0:
         return
-    cover, found = rectangle_cover(at), list[tuple[int, int, int]]()
+    cover, found = Cover(at), list[tuple[int, int, int]]()
     for rows, cols, part in cover.shapes:
         assert 1 <= rows <= LARGEST and 1 <= cols <= LARGEST
         for down in range(rows):
@@ -46,7 +46,7 @@ def least(length: int, stride: int) -> int:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("length", range(1, 25))
 def test_no_division_of_a_side_takes_fewer_multiplications(length: int, stride: int) -> None:
-    cover = rectangle_cover(Positions(rectangles([(0, 0, length, 1)])))
+    cover = Cover(Positions(rectangles([(0, 0, length, 1)])))
     sides = [rows for rows, _, at in cover.shapes for _ in range(at.stop - at.start)]
     assert sum(tiling(side, stride).seen for side in sides) == least(length, stride)
     assert max(sides) - min(sides) <= 1  # smaller tiles round less
