@@ -148,12 +148,30 @@ def _best_side(step: Step, seen: torch.Tensor, n: int, channels: int) -> int | N
     return best
 
 
+class SharedNetwork(Network):
+    """Network of a classifier whose early layers the versions of an image share."""
+
+    def __init__(self, model: fx.GraphModule) -> None:
+        super().__init__(model, has_windows=False)
+        self.last: tuple[list[fx.Node], nn.Module, list[fx.Node]] | None = None
+
+    def packed_after(self, ends: list[fx.Node]) -> tuple[nn.Module, list[fx.Node]]:
+        """Return what follows the steps with these ends, packed, and the nodes whose activations it takes.
+
+        The last one is kept: the next image mostly shares as much, and packing transforms every kernel anew.
+        """
+        if self.last is None or self.last[0] != ends:
+            tail, cut = self.after(ends)
+            self.last = ends, packed_model(tail), cut
+        return self.last[1:]
+
+
 class SharedLayers:
     """Early layers of a network for all versions of an image, and the logits of each version.
 
     Parameters
     ----------
-    network : the classifier, made without rules for windows.
+    network : the classifier.
     pair, segments, shown : the image and its versions, as of `ImageTable`.
 
     Attributes
@@ -162,7 +180,7 @@ class SharedLayers:
     tail, layers : graph of the layers that are not shared, and what it reads of those that are.
     """
 
-    def __init__(self, network: Network, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor) -> None:
+    def __init__(self, network: SharedNetwork, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor) -> None:
         layers: dict[fx.Node, Table] = {network.image: ImageTable(pair, segments, shown)}
         seen = {network.image: segments == torch.arange(shown.shape[1])[:, None, None]}
         scratch, ends, self.multiplications = Scratch(), list[fx.Node](), 0
@@ -179,8 +197,8 @@ class SharedLayers:
                 self.multiplications += step.head.weight.numel() * here[0].numel()
             read = {node for later in network.steps[number + 1 :] for node in (later.source, *later.follow)}
             layers = {node: one for node, one in layers.items() if node in read or node in network.cut}
-        tail, cut = network.after(ends)
-        self.tail, self.layers = packed_model(tail), [layers[node] for node in cut]
+        self.tail, cut = network.packed_after(ends)
+        self.layers = [layers[node] for node in cut]
 
     @property
     def pays(self) -> bool:
@@ -194,7 +212,7 @@ class SharedLayers:
 
 
 def shared_layers(
-    network: Network, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor
+    network: SharedNetwork, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor
 ) -> SharedLayers | None:
     """Return the shared layers of an image; None if they do not pay, or if it has too many superpixels."""
     if shown.shape[1] * segments.numel() > MOST_VALUES:
@@ -203,7 +221,7 @@ def shared_layers(
     return layers if layers.pays else None
 
 
-def shared_network(model: nn.Module) -> Network | None:
+def shared_network(model: nn.Module) -> SharedNetwork | None:
     """Return the network of a classifier for `shared_layers`; None if it cannot be taken apart."""
     graph = image_graph(model)
-    return None if graph is None else Network(graph, has_windows=False)
+    return None if graph is None else SharedNetwork(graph)
