@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.classify.model import Classifier, check_logits, pass_size
-from tasks.explain.engine.forward import TOLERANCE, can_pack, class_scores, fast_forward
-from tasks.explain.engine.staged import LATE_PASSES
-from tasks.explain.engine.states import shared_layers, shared_network
+from tasks.classify.model import Classifier, check_logits
+from tasks.explain.engine.forward import can_pack, class_scores, fast_forward, is_close
+from tasks.explain.engine.staged import late_pass
+from tasks.explain.engine.states import SharedNetwork, shared_layers, shared_network
 from tasks.parameters import Runtime
 
 SampleLogits = Callable[[torch.Tensor], torch.Tensor]  # numbers of samples (n,) -> their logits (n, n_classes)
@@ -28,7 +28,7 @@ class SampleScores:
     def __init__(self, classifier: Classifier, runtime: Runtime) -> None:
         self.classifier, self.batch = classifier, runtime.batch_size
         self.forward = fast_forward(classifier, runtime)
-        self.network = shared_network(classifier.model) if can_pack(classifier, runtime) else None
+        self.network = sharing_network(classifier, runtime)
         self.checked: set[torch.Size] = set()
 
     def __call__(
@@ -47,7 +47,7 @@ class SampleScores:
         superpixel = torch.as_tensor(segments, device=pair.device)
         shown = torch.as_tensor(on, dtype=torch.bool, device=pair.device)
         with torch.inference_mode():
-            logits = self.shared(pair, superpixel, shown) or self._whole(pair, superpixel, shown)
+            logits = self._shared(pair, superpixel, shown) or self._whole(pair, superpixel, shown)
             samples = torch.arange(len(on), device=pair.device).split(self.batch)
             return torch.cat([class_scores(logits(part), explained, "probability") for part in samples]).cpu().numpy()
 
@@ -63,22 +63,19 @@ class SampleScores:
 
         return logits
 
-    def shared(
-        self, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor, checks: bool = True
-    ) -> SampleLogits | None:
+    def _shared(self, pair: torch.Tensor, segments: torch.Tensor, shown: torch.Tensor) -> SampleLogits | None:
         """Return a function that gives the logits of samples by shared layers; None if these do not pay, or differ."""
         layers = None if self.network is None else shared_layers(self.network, pair, segments, shown)
         if layers is None:
             return None
-        size = LATE_PASSES * pass_size(pair.device.type, segments.shape, self.batch)
+        size = late_pass(segments.shape, self.batch)
 
         def logits(samples: torch.Tensor) -> torch.Tensor:
             found = torch.cat([layers.logits(part) for part in samples.split(size)])
             check_logits(found, len(samples), len(self.classifier.classes))
             return found
 
-        is_checked = pair.shape in self.checked or not checks
-        if is_checked or self._agrees(logits, self._whole(pair, segments, shown), len(shown)):
+        if pair.shape in self.checked or self._agrees(logits, self._whole(pair, segments, shown), len(shown)):
             self.checked.add(pair.shape)
             return logits
         self.network = None
@@ -92,7 +89,7 @@ class SampleScores:
             difference: object = float((shared(some) - expected).abs().max())
         except RuntimeError as error:  # a sum that oneDNN refuses
             difference = error
-        if isinstance(difference, float) and difference <= TOLERANCE * (1 + float(expected.abs().max())):
+        if isinstance(difference, float) and is_close(difference, expected):
             return True
         warnings.warn(
             f"shared layers in LIME differ from whole forward passes: {difference}. From now on whole passes are used:"
@@ -103,8 +100,13 @@ class SampleScores:
         return False
 
 
+def sharing_network(classifier: Classifier, runtime: Runtime) -> SharedNetwork | None:
+    """Return a classifier's network for samples that share layers; None where passes are not packed."""
+    return shared_network(classifier.model) if can_pack(classifier, runtime) else None
+
+
 def usual_image(size: int, n_samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return an image of `size` pixels with square superpixels and its samples, as `SampleScores.shared` takes it."""
+    """Return an image of `size` pixels with square superpixels and its samples, as `shared_layers` takes it."""
     row, generator = torch.arange(size) * USUAL_SIDE // size, torch.Generator().manual_seed(0)
     shown = torch.rand(n_samples, USUAL_SIDE**2, generator=generator) < 0.5
     return torch.rand(2, 3, size, size, generator=generator), row[:, None] * USUAL_SIDE + row, shown
@@ -112,5 +114,6 @@ def usual_image(size: int, n_samples: int) -> tuple[torch.Tensor, torch.Tensor, 
 
 def can_share(classifier: Classifier, runtime: Runtime, size: int) -> bool:
     """Return whether the samples of a usual image of `size` pixels share layers."""
+    network = sharing_network(classifier, runtime)
     with torch.inference_mode():
-        return SampleScores(classifier, runtime).shared(*usual_image(size, 64), checks=False) is not None
+        return network is not None and shared_layers(network, *usual_image(size, 64)) is not None

@@ -89,7 +89,6 @@ def explain_work(work: Workload, method: Method) -> StageWork:
     n_maps = sum(day.n_explained for day in work.dates)
     n_groups = sum(len(map_groups(day.n_explained, method)) for day in work.dates)
     forward, backward, partial = passes_a_map(work, method)
-    checked = CHECKED_SAMPLES * (method == "lime" and work.network.shares_layers)
     return StageWork(
         "explain",
         n_groups + len(work.dates),
@@ -97,7 +96,7 @@ def explain_work(work: Workload, method: Method) -> StageWork:
         method,
         n_maps * forward + n_groups * checking_passes(work, method),
         n_maps * backward,
-        n_maps * partial + n_groups * checked,
+        n_maps * partial + n_groups * checked_samples(work, method),
     )
 
 
@@ -110,8 +109,12 @@ def checking_passes(work: Workload, method: Method) -> int:
     if method in ("occlusion", "occlusion_preview") and work.network.is_incremental:
         return CHECKED_WINDOWS
     finds_layer = method == "gradcam" and work.explain.gradcam.layer is None
-    samples = CHECKED_SAMPLES * (method == "lime" and work.network.shares_layers)
-    return int(finds_layer) + samples + CHECK_PASSES * work.network.is_packed
+    return int(finds_layer) + checked_samples(work, method) + CHECK_PASSES * work.network.is_packed
+
+
+def checked_samples(work: Workload, method: Method) -> int:
+    """Return the samples that a task computes whole and with shared layers before its maps."""
+    return CHECKED_SAMPLES * (method == "lime" and work.network.shares_layers)
 
 
 def passes_a_map(work: Workload, method: Method) -> tuple[int, int, int]:

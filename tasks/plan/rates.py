@@ -17,12 +17,13 @@ from tasks.classify.model import Classifier, pass_size, predict_logits, rgb_imag
 from tasks.classify.params import TrainParams
 from tasks.classify.training import Training, TrainingSet, train_epoch
 from tasks.explain.engine.forward import fast_forward
-from tasks.explain.engine.staged import LATE_PASSES
+from tasks.explain.engine.staged import LATE_PASSES, late_pass
+from tasks.explain.engine.states import shared_layers
 from tasks.explain.lime import superpixels
 from tasks.explain.methods import prepare_explainer
 from tasks.explain.occlusion import Occlusion, window_corners, windows_a_pass
 from tasks.explain.params import ExplainParams
-from tasks.explain.samples import SampleScores, usual_image
+from tasks.explain.samples import sharing_network, usual_image
 from tasks.parameters import Runtime
 from tasks.plan.passes import BACKWARD_COST, StageWork
 
@@ -186,17 +187,17 @@ def time_sample(classifier: Classifier, explain: ExplainParams, runtime: Runtime
 
     None if each takes a whole pass.
     """
-    score = SampleScores(classifier, runtime)
-    if score.network is None:
+    network = sharing_network(classifier, runtime)
+    if network is None:
         return None
     n, image = explain.lime.n_samples, usual_image(size, explain.lime.n_samples)
     with torch.inference_mode():
-        logits = score.shared(*image, checks=False)
-        if logits is None:
+        layers = shared_layers(network, *image)
+        if layers is None:
             return None
-        some = torch.arange(min(n, runtime.batch_size))
-        shared = seconds(lambda: score.shared(*image, checks=False), classifier) / n
-        return shared + seconds(lambda: logits(some), classifier) / len(some)
+        some = torch.arange(min(n, late_pass((size, size), runtime.batch_size)))
+        once = seconds(lambda: shared_layers(network, *image), classifier) / n
+        return once + seconds(lambda: layers.logits(some), classifier) / len(some)
 
 
 def stage_seconds(stage: StageWork, rates: Rates) -> float | None:

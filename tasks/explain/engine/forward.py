@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.classify.model import Classifier, check_logits, pass_size
 from tasks.explain.engine.joined import packed_model
-from tasks.explain.engine.staged import LATE_PASSES, StagedModel, staged
+from tasks.explain.engine.staged import StagedModel, late_pass, staged
 from tasks.explain.engine.tracing import folding_pairs
 from tasks.parameters import Runtime
 
@@ -80,7 +80,7 @@ def ready_model(model: nn.Module, classifier: Classifier, inputs: torch.Tensor) 
             difference = float((found - expected).abs().max())
         except RuntimeError as error:  # a sum that oneDNN refuses
             ready, found, difference = classifier.model, error, float("inf")
-    if difference <= TOLERANCE * (1 + float(expected.abs().max())):
+    if is_close(difference, expected):
         return ready
     warnings.warn(
         f"the fast forward pass differs from the classifier's own: {found} instead of {expected}. The classifier's own"
@@ -91,10 +91,16 @@ def ready_model(model: nn.Module, classifier: Classifier, inputs: torch.Tensor) 
     return classifier.model
 
 
+def is_close(difference: float, expected: torch.Tensor) -> bool:
+    """Return whether a largest difference from these logits is float rounding."""
+    return difference <= TOLERANCE * (1 + float(expected.abs().max()))
+
+
 def images_a_pass(model: nn.Module, classifier: Classifier, shape: Sequence[int], batch_size: int) -> int:
     """Return the number of images (h, w) of a pass of a model: `batch_size`, on a CPU limited as in other passes."""
-    size = pass_size(classifier.device.type, shape, batch_size)
-    return min(batch_size, LATE_PASSES * size) if isinstance(model, StagedModel) else size
+    if isinstance(model, StagedModel):
+        return late_pass(shape, batch_size)
+    return pass_size(classifier.device.type, shape, batch_size)
 
 
 def _is_within(name: str, layer: str) -> bool:

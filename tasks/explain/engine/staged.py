@@ -5,16 +5,22 @@ allocator keeps. Late ones are small, and the matrix products of their Winograd 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Interpreter, Node
 
-from tasks.classify.model import CPU_PIXELS
+from tasks.classify.model import CPU_PIXELS, pass_size
 from tasks.explain.engine.tracing import KEPT, module_of
 
 LATE_PASSES = 4  # images of a pass of the late layers, as a multiple of those of a whole pass
+
+
+def late_pass(shape: Sequence[int], batch_size: int) -> int:
+    """Return the number of images (h, w) that pass late layers at once on a CPU, at most `batch_size`."""
+    return min(batch_size, LATE_PASSES * pass_size("cpu", shape, batch_size))
 
 
 class StagedModel(nn.Module):
