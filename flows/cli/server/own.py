@@ -183,6 +183,10 @@ def _has_server() -> bool:
 def await_server(server: OwnServer | None) -> None:
     """Wait until the command's own server answers, and watch it from then on."""
     if server is not None:
+        # What is imported stays. A look for garbage among it, torch and Prefect, takes a third of a second, and a
+        # campaign has half a dozen.
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # else libraries report their own types as leaked when Python ends
         gc.enable()
         server.wait()
         server.watch()

@@ -3,10 +3,14 @@
 import gc
 import sys
 from socket import socket
+from typing import TYPE_CHECKING
 
 gc.disable()  # until the server has started: imports make hardly any garbage, and looking for it takes a tenth of them
 
 import uvicorn  # noqa: E402 - the first of these imports
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 class Server(uvicorn.Server):
@@ -19,10 +23,17 @@ class Server(uvicorn.Server):
         gc.enable()
 
 
+def make_app() -> "FastAPI":
+    """Make Prefect's app; meanwhile Prefect looks for garbage, but not among what is imported."""
+    from prefect.server.api.server import create_app
+
+    gc.freeze()
+    return create_app()
+
+
 def main() -> None:
     """Serve on the port that the command line names, until a signal ends the process."""
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, port=int(sys.argv[1]), log_level="error", lifespan="on")
+    config = uvicorn.Config(make_app, factory=True, port=int(sys.argv[1]), log_level="error", lifespan="on")
     server = Server(config)
     server.run()
     sys.exit(0 if server.started else 1)
