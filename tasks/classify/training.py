@@ -7,13 +7,14 @@ are 16, random and ImageNet's.
 With `train.precision = bfloat16`, layers run under `torch.autocast`. Weights, their gradients, the optimiser and the
 loss stay in float32, and so does validation.
 
-A checkpoint is written after every epoch. The order of samples in an epoch depends only on its number and the seed. So
-a resumed run ends with the same weights as an uninterrupted one.
+A checkpoint is written after an epoch, unless the last one is younger than half a minute. The order of samples in an
+epoch depends only on its number and the seed. So a resumed run ends with the same weights as an uninterrupted one.
 """
 
 import copy
 import io
 import logging
+import math
 import pickle
 import time
 from collections.abc import Callable, Generator
@@ -35,6 +36,9 @@ from tasks.classify.params import IMAGENET_MEAN, IMAGENET_STD, TrainParams
 from tasks.parameters import Runtime
 
 LOGGER = logging.getLogger(__name__)
+# Least time between checkpoints, of which ResNet18's has 134 MB. A run that is killed repeats no more than this time
+# and the epoch that it was in.
+CHECKPOINT_SECONDS = 30
 MOST_TRIED = 16  # most samples of a pass that compares precisions
 # Exceptions of torch for a file that is no checkpoint of this training.
 UNREADABLE = (
@@ -228,7 +232,11 @@ def train(
     checkpoint: Place,
     on_epoch: Callable[[int], None],
 ) -> Training:
-    """Train to the last epoch, starting from the checkpoint if it exists, and replace it after every epoch."""
+    """Train to the last epoch, starting from the checkpoint if it exists, and replace it every `CHECKPOINT_SECONDS`.
+
+    It is replaced at the end of an epoch: after the first one of this call, and then after every one that ends as much
+    later.
+    """
     device = choose_device(runtime)
     check_precision(params.precision, device)
     training = Training.start(params, n_classes, device)
@@ -237,6 +245,7 @@ def train(
         on_epoch(len(training.epochs))
     if params.precision == "bfloat16" and device.type == "cpu" and len(training.epochs) < params.epochs:
         warn_if_slower(training, samples)
+    written = -math.inf
     while len(training.epochs) < params.epochs:
         rate = float(training.optimiser.param_groups[0]["lr"])
         loss, accuracy = train_epoch(training, samples, params, device)
@@ -251,6 +260,8 @@ def train(
                 "val_accuracy": val_accuracy,
             }
         )
-        write_atomically(checkpoint, training.dump())
+        if time.monotonic() - written >= CHECKPOINT_SECONDS:
+            write_atomically(checkpoint, training.dump())
+            written = time.monotonic()
         on_epoch(1)
     return training

@@ -81,7 +81,17 @@ def moments(training: Training) -> dict[str, torch.Tensor]:
     return {f"{number}.{name}": tensor for number, part in state.items() for name, tensor in part.items()}
 
 
-def test_a_run_that_was_interrupted_goes_on_to_the_same_weights(tmp_path: Path, uninterrupted: Training) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, [1, 1, 2, 1, 1]),  # two epochs, two that were there already, and the remaining two
+        (3600, [1, 1, 1, 1, 1, 1]),  # the second epoch ended too soon after the first for another checkpoint
+    ],
+)
+def test_a_run_that_was_interrupted_goes_on_to_the_same_weights(
+    tmp_path: Path, uninterrupted: Training, monkeypatch: pytest.MonkeyPatch, seconds: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr("tasks.classify.training.CHECKPOINT_SECONDS", seconds)
     counted: list[int] = []
 
     def stop_after_two(n: int) -> None:
@@ -92,7 +102,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_weights(tmp_path: Path, 
     with pytest.raises(Interrupted):
         run(tmp_path / "checkpoint.pt", on_epoch=stop_after_two)
     resumed = run(tmp_path / "checkpoint.pt", on_epoch=counted.append)
-    assert counted == [1, 1, 2, 1, 1]  # two epochs, two that were there already, and the remaining two
+    assert counted == expected
     assert_same(resumed, uninterrupted)
 
 
@@ -101,8 +111,10 @@ import sys
 from pathlib import Path
 import torch
 sys.path.insert(0, {folder!r})
+import tasks.classify.training
 from test_train import PARAMS, run
 torch.set_num_threads(1)
+tasks.classify.training.CHECKPOINT_SECONDS = 0
 run(Path({checkpoint!r}), on_epoch=lambda _n: print("epoch", flush=True))
 """
 
