@@ -31,7 +31,8 @@ CTRL_C_SECONDS = 0.5  # head start of a Ctrl-C, which a terminal sends to the se
 STOP_SECONDS = 3  # time that a server has to end by itself
 # Settings of a server that serves one command: no pages, no automations, and no kinds of blocks beside those that a run
 # registers itself. To look for them, the server would import every Prefect collection, Dask among them. States of task
-# runs are written together once a second, not each in a transaction of its own; what is left is written at the end.
+# runs are written together once a second, not each in a transaction of its own, and events every five seconds, not by
+# twenties; what is left is written at the end.
 OF_OWN_SERVER = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
@@ -41,6 +42,7 @@ OF_OWN_SERVER = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "0",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
 }
 KNOWN_DATABASE = {"PREFECT_API_DATABASE_MIGRATE_ON_START": "0"}  # of one that the installed Prefect has made or changed
 
