@@ -1,4 +1,4 @@
-"""Cover the outputs of a convolution with tiles, so that few multiplications are needed."""
+"""Cover the outputs of a convolution, or its changed inputs, with tiles, so that few multiplications are needed."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -23,6 +23,7 @@ class Cover:
     window, row, col : (n,) window of each tile, and row and column of its first output.
     first, pitch : (n,) place of its first output among all positions, and how far its rows lie apart there.
     shapes : rows and columns of each shape of tiles, larger ones first, and where its tiles are among all.
+    side : the longest side of a tile.
     """
 
     def __init__(self, at: Positions) -> None:
@@ -43,6 +44,7 @@ class Cover:
         self.shapes = [
             (*divmod(one, LARGEST + 1), slice(*part)) for one, part in zip(found.tolist(), ends, strict=True)
         ]
+        self.side = max((max(rows, cols) for rows, cols, _ in self.shapes), default=0)
 
     def tiles(self, index: Index, stride: int, padding: int) -> list[Tiles]:
         """Return the tiles of a convolution, with the rows of its inputs' table as `index` says."""
@@ -55,12 +57,27 @@ class Cover:
             for rows, cols, at in self.shapes
         ]
 
+    def own(self) -> list[Tiles]:
+        """Return the tiles with the place of each of their own positions among all."""
+        steps = torch.arange(self.side, device=self.row.device)
+        places = self.first + steps[:, None, None] * self.pitch + steps[:, None]
+        return [Tiles(rows, cols, at, places[:rows, :cols, at]) for rows, cols, at in self.shapes]
+
     def places(self) -> torch.Tensor:
         """Return for each output its row (count,) in a table ordered by shape, place in a tile, and tile."""
-        steps = torch.arange(LARGEST, device=self.row.device)
-        outputs = self.first + steps[:, None, None] * self.pitch + steps[:, None]
-        flat = torch.cat([outputs[:rows, :cols, at].flatten() for rows, cols, at in self.shapes])
+        flat = torch.cat([one.seen.flatten() for one in self.own()])
         return torch.empty_like(flat).index_copy_(0, flat, torch.arange(len(flat), device=flat.device))
+
+    def reached(self, at: Positions, before: int) -> torch.Tensor:
+        """Return where outputs of tiles of inputs are among the positions `at`; those outside have -1.
+
+        A tile's outputs begin `before` positions before its inputs, and are two more along a side. They are ordered by
+        shape, place in a tile, and tile.
+        """
+        steps = torch.arange(self.side + 2, device=self.row.device)[:, None] - before
+        is_inside, places = at.find(self.window, self.row + steps, self.col + steps)
+        places = torch.where(is_inside, places, -1)
+        return torch.cat([places[: rows + 2, : cols + 2, part].flatten() for rows, cols, part in self.shapes])
 
 
 def _divided(lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -3,9 +3,9 @@
 from torch import fx, nn
 
 from tasks.explain.engine.forward import folded_copy
-from tasks.explain.engine.rules import Convolution, Copy, Head, Pool, Stem
+from tasks.explain.engine.rules import Convolution, Copy, Head, Pool, SpreadConvolution, Stem
 from tasks.explain.engine.tracing import ADDITIONS, RELUS, module_of, traced
-from tasks.explain.engine.winograd import is_plain
+from tasks.explain.engine.winograd import is_plain, suits
 
 # Modules of a classifier's end, which take little time and need not be computed in part.
 ENDS = (nn.ReLU, nn.Identity, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Dropout)
@@ -61,7 +61,10 @@ def head_of(model: fx.GraphModule, node: fx.Node, has_windows: bool) -> Head | N
             return Convolution(module) if _is_wide(module) else None
         source = node.all_input_nodes[0]
         is_stem = has_windows and source.op == "placeholder" and len(source.users) == 1
-        return Stem(module) if is_stem else Convolution(module)
+        if is_stem:
+            return Stem(module)
+        spreads = has_windows and module.stride == (1, 1) and suits(module.weight, 1)
+        return SpreadConvolution(module) if spreads else Convolution(module)
     if isinstance(module, nn.MaxPool2d):
         return _pool(model, node, module)
     return Copy() if is_relu(model, node) or is_identity(model, node) or is_addition(node) else None

@@ -3,7 +3,8 @@
 The result is exact up to float rounding. In every layer, the rectangle that a window can change is computed again, with
 the halo it sees. Everything outside is taken from the image without a window. For a ResNet18 at 256x256 pixels and a
 patch of 11, this leaves 1/41 of the work in the first stage, 1/10 in the second, 1/3 in the third and 1/1.2 in the
-fourth. In addition, 3x3 convolutions with many channels run as Winograd tiles.
+fourth. In addition, 3x3 convolutions with many channels run as Winograd tiles. With stride 1, these convolve only what
+the window adds to their inputs, whose outputs are added to those of the image without a window.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,7 +44,9 @@ class Step:
             if added is not None:
                 rectangles = rectangles.union(layers[added].positions.rectangles)
         at = self.head.positions(source, rectangles)
-        self.compute(layers, at, target.change(at), scratch)
+        out = target.change(at)
+        if at.count:
+            self.compute(layers, at, out, scratch)
 
     def sees(self, seen: Mapping[fx.Node, torch.Tensor]) -> torch.Tensor:
         """Return which things each output position sees, (things, h, w) bool, from what those of each source see."""

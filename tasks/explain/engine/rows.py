@@ -7,6 +7,7 @@ rectangles of different sizes and residual inputs need no special cases.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +85,19 @@ class Positions:
         self.row, self.col = rectangles.top[at] + down, rectangles.left[at] + (within - down * cols)
         self.names = torch.arange(len(self.first), device=at.device) if names is None else names
         self.window, self.count = self.names[at], len(at)
+        self._boxes = torch.stack([rectangles.top, rectangles.left, rectangles.rows, rectangles.cols, self.first])
+
+    def find(
+        self, rectangle: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return which rows (a, n) and columns (b, n) are inside rectangles (n,), and their places in the list.
+
+        Both are (a, b, n). The place of what is outside has no meaning.
+        """
+        top, left, n_rows, n_cols, first = self._boxes[:, rectangle]
+        down, right = rows - top, cols - left
+        is_row, is_col = (down >= 0) & (down < n_rows), (right >= 0) & (right < n_cols)
+        return is_row[:, None] & is_col[None], (down * n_cols + first)[:, None] + right[None]
 
 
 def spread(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -161,8 +175,7 @@ class Layer(Table):
         grid = self.table.view(self.height + 2 * border, self.pitch, channels)
         grid[border : border + self.height, border : border + self.width] = base.permute(1, 2, 0)
         self.positions: Positions
-        self.boxes: torch.Tensor
-        self.seen: torch.Tensor | None = None
+        self.of_base = dict[Hashable, torch.Tensor]()
 
     @property
     def changed(self) -> torch.Tensor:
@@ -171,8 +184,7 @@ class Layer(Table):
 
     def change(self, positions: Positions) -> torch.Tensor:
         """Make room for the rows of these positions, (count, channels), which the caller fills."""
-        boxes, self.positions = positions.rectangles, positions
-        self.boxes = torch.stack([boxes.top, boxes.left, boxes.rows, boxes.cols, positions.first])
+        self.positions = positions
         needed = self.n_base + positions.count
         if needed > len(self.table):  # the table grows once or twice, and all further passes reuse it
             table = self.table.new_empty(needed + positions.count // 8, self.table.shape[1])
@@ -185,24 +197,27 @@ class Layer(Table):
         rows = rows.clamp(-self.border, self.height - 1 + self.border)
         cols = cols.clamp(-self.border, self.width - 1 + self.border)
         base = ((rows + self.border) * self.pitch)[:, None] + (cols + self.border)[None]
-        top, left, n_rows, n_cols, first = self.boxes[:, window]
-        down, right = rows - top, cols - left
-        is_row, is_col = (down >= 0) & (down < n_rows), (right >= 0) & (right < n_cols)
-        changed = (down * n_cols + first + self.n_base)[:, None] + right[None]
-        return torch.where(is_row[:, None] & is_col[None], changed, base)
+        is_changed, place = self.positions.find(window, rows, cols)
+        return torch.where(is_changed, place + self.n_base, base)
 
-    def patches(self, kernel: int, stride: int, padding: int) -> torch.Tensor:
-        """Return what each position of a convolution sees without a window, (positions, channels * kernel * kernel).
-
-        It is kept, for the one convolution of the layer.
-        """
-        if self.seen is not None:
-            return self.seen
+    @property
+    def base(self) -> torch.Tensor:
+        """Return the activation of the image without a window, (1, channels, height, width)."""
+        grid = self.table[: self.n_base].view(-1, self.pitch, self.table.shape[1])
         inside = slice(self.border, self.border + self.height), slice(self.border, self.border + self.width)
-        base = self.table[: self.n_base].view(-1, self.pitch, self.table.shape[1])[inside].permute(2, 0, 1)
-        unfolded = torch.nn.functional.unfold(base[None], kernel, padding=padding, stride=stride)
-        self.seen = unfolded[0].t().contiguous()
-        return self.seen
+        return grid[inside].permute(2, 0, 1)[None]
+
+    def kept(self, reader: Hashable, compute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return what `compute` makes of the activation without a window, which is computed once for each reader."""
+        if reader not in self.of_base:
+            self.of_base[reader] = compute(self.base)
+        return self.of_base[reader]
+
+    def differences(self, scratch: Scratch) -> torch.Tensor:
+        """Return what windows add to the rows of the changed positions, (count, channels), in block 4 of `scratch`."""
+        at, out = self.positions, scratch.take(4, self.table, *self.changed.shape)
+        torch.index_select(self.table, 0, (at.row + self.border) * self.pitch + at.col + self.border, out=out)
+        return torch.sub(self.changed, out, out=out)
 
     def rows(self, at: Positions, scratch: Scratch) -> torch.Tensor:
         """Return the rows (count, channels) at these positions, which may be a view of the table or of block 0."""

@@ -9,11 +9,12 @@ from functools import cached_property
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tasks.explain.engine.cover import Cover
 from tasks.explain.engine.products import Matrices
 from tasks.explain.engine.rows import Layer, Positions, Rectangles, Table, seen_by
-from tasks.explain.engine.tiles import Scratch, TileKernel, convolve_tiles
+from tasks.explain.engine.tiles import Scratch, SpreadKernel, TileKernel, convolve_tiles
 from tasks.explain.engine.winograd import suits
 
 
@@ -122,6 +123,34 @@ class Convolution(Head):
         return None
 
 
+class SpreadConvolution(Convolution):
+    """3x3 convolution of stride 1 of what windows add to its inputs, in tiles, added to its outputs without a window.
+
+    Only changed inputs are multiplied, and rounding is as small as what windows change.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__(convolution)
+        self.tile_kernel = SpreadKernel(self.weight)
+
+    def _tiled(self, source: Table, at: Positions, out: torch.Tensor, scratch: Scratch) -> None:
+        assert isinstance(source, Layer)  # only a layer has windows
+        width = source.width + 2 * (self.padding - 1)
+        torch.index_select(source.kept(self, self._whole), 0, at.row * width + at.col, out=out)
+        if source.positions.count == 0:  # a stride stepped over all windows, and `at` is what is added later
+            return
+        cover = Cover(source.positions)
+        added = convolve_tiles(source.differences(scratch), cover.own(), self.tile_kernel, scratch)
+        places = cover.reached(at, before=2 - self.padding)
+        added.index_fill_(0, (places < 0).nonzero()[:, 0], 0)
+        out.index_add_(0, places.clamp_(min=0), added)
+
+    def _whole(self, base: torch.Tensor) -> torch.Tensor:
+        """Return the convolution (positions, out) of a whole activation (1, in, h, w)."""
+        convolved = functional.conv2d(base, self.weight, self.bias, padding=self.padding)
+        return convolved[0].flatten(1).t().contiguous()
+
+
 class Stem(Convolution):
     """Convolution of the image, with a mask over its patches instead of rows gathered for few channels."""
 
@@ -139,6 +168,11 @@ class Stem(Convolution):
         is_col = (right >= 0) & (right < window.cols[at.window])
         is_hidden = (is_row[:, None] & is_col[None]).view(-1, at.count).t()
         across = (source.width + 2 * self.padding - self.kernel) // self.stride + 1
-        patches = torch.index_select(source.patches(*self.sizes), 0, at.row * across + at.col)
+        patches = torch.index_select(source.kept(self, self._patches), 0, at.row * across + at.col)
         patches.view(at.count, -1, is_hidden.shape[1]).masked_fill_(is_hidden[:, None], 0)
         torch.addmm(self.bias, patches, self.matrix, out=out)
+
+    def _patches(self, base: torch.Tensor) -> torch.Tensor:
+        """Return what each output sees of a whole activation (1, in, h, w), (positions, in * kernel * kernel)."""
+        seen = functional.unfold(base, self.kernel, padding=self.padding, stride=self.stride)
+        return seen[0].t().contiguous()

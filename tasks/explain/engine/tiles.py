@@ -1,7 +1,8 @@
 """Convolve tiles of several shapes together, in place of a 3x3 convolution.
 
 What all tiles see is transformed into one table for each multiplication, whose rows are then multiplied with one matrix
-of the transformed kernel. Smaller tiles take part in the first multiplications of larger ones.
+of the transformed kernel. Smaller tiles take part in the first multiplications of larger ones. Tiles hold outputs, and
+see inputs around them, or hold inputs, and give all outputs that see these.
 """
 
 import math
@@ -44,7 +45,7 @@ class Tiles:
 
     Attributes
     ----------
-    rows, cols : outputs along their sides.
+    rows, cols : outputs along their sides, or inputs for a `SpreadKernel`.
     at : where they are among all tiles that are convolved together.
     seen : (rows seen, cols seen, n) row of a table of inputs for each position that a tile sees.
     """
@@ -53,11 +54,6 @@ class Tiles:
     cols: int
     at: slice
     seen: torch.Tensor
-
-    @property
-    def n_outputs(self) -> int:
-        """Return the number of outputs of all of them."""
-        return self.rows * self.cols * self.seen.shape[2]
 
 
 class Transform:
@@ -71,13 +67,18 @@ class Transform:
         self.rows, self.cols, both = (
             torch.as_tensor(one, dtype=like.dtype, device=like.device) for one in (rows, cols, np.kron(rows, cols))
         )
-        by_sides = like.device.type == "cpu" and sides_pay(max(rows.shape[1], cols.shape[1]))
+        by_sides = like.device.type == "cpu" and sides_pay(max(*rows.shape, *cols.shape))
         self.both = None if by_sides else both
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Return the sides of transformed tiles."""
+        return len(self.rows), len(self.cols)
 
     def forth(self, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
         """Write rows @ tile @ cols.T of tiles (rows before, cols before, n) into `out`, a part of a table.
 
-        `between` has room for as many values.
+        `between` has room for as many values as `out`.
         """
         if self.both is None:
             _by_sides(self.rows, self.cols, tiles, between, out)
@@ -98,12 +99,13 @@ class Transform:
 def _by_sides(
     rows: torch.Tensor, cols: torch.Tensor, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor
 ) -> None:
-    torch.mm(rows, tiles.view(len(rows), -1), out=between.view(len(rows), -1))
-    torch.bmm(cols.expand(len(rows), -1, -1), between.view(out.shape), out=out)
+    sides = between[: len(rows) * tiles[0].numel()].view(len(rows), *tiles.shape[1:])
+    torch.mm(rows, tiles.view(len(tiles), -1), out=sides.view(len(rows), -1))
+    torch.bmm(cols.expand(len(rows), -1, -1), sides, out=out)
 
 
 def _at_once(both: torch.Tensor, tiles: torch.Tensor, between: torch.Tensor, out: torch.Tensor) -> None:
-    torch.mm(both, tiles.view(len(both), -1), out=between.view(len(both), -1))
+    torch.mm(both, tiles.view(both.shape[1], -1), out=between.view(len(both), -1))
     out.copy_(between.view(out.shape))
 
 
@@ -138,13 +140,17 @@ class TileKernel:
         """Transform the kernel for tiles of up to so many outputs a side, unless it is already."""
         if side <= self.side:
             return
-        rows, self.kinds = kernel_transform(side, self.stride)
+        rows, self.kinds = self.taps_transform(side)
         both_sides = torch.as_tensor(np.kron(rows, rows), device=self.weight.device)
         matrices = self.weight.new_empty(len(both_sides), self.n_inputs, self.n_outputs)
         for part in batches(self.n_inputs, CHANNELS_AT_ONCE):
             taps = self.weight[:, part].double().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
             matrices[:, part] = torch.mm(both_sides, taps).view(len(both_sides), -1, self.n_outputs)
         self.side, self.n_kinds, self.products = side, len(rows), Matrices(matrices)
+
+    def taps_transform(self, side: int) -> tuple[NDArray[np.float64], list[int]]:
+        """Return the transforms (kinds, 3) of the taps along a side, and the kind of each multiplication."""
+        return kernel_transform(side, self.stride)
 
     def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
         """Return the transforms forth and back of tiles with so many outputs along their sides."""
@@ -171,6 +177,27 @@ class TileKernel:
             products[row, col, tiles.at] += self.bias
 
 
+class SpreadKernel(TileKernel):
+    """Kernel (out, in, 3, 3) of stride 1 for tiles of inputs, which give what they add to all outputs that see them.
+
+    So r inputs take r + 2 multiplications along a side, where the r + 2 outputs that see them take r + 4. It is minimal
+    filtering transposed, a product of polynomials: Winograd 1980, DOI 10.1137/1.9781611970364.
+    """
+
+    def taps_transform(self, side: int) -> tuple[NDArray[np.float64], list[int]]:
+        """Return the transforms of the taps turned around."""
+        rows, kinds = super().taps_transform(side)
+        return rows[:, ::-1], kinds
+
+    def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
+        """Return the transforms forth and back of tiles with so many inputs along their sides."""
+        if (rows, cols) not in self.transforms:
+            down, across = tiling(rows, 1), tiling(cols, 1)
+            forth = Transform(down.outputs.T, across.outputs.T, self.weight)
+            self.transforms[rows, cols] = forth, Transform(down.inputs.T, across.inputs.T, self.weight)
+        return self.transforms[rows, cols]
+
+
 def convolve_tiles(table: torch.Tensor, groups: Sequence[Tiles], kernel: TileKernel, scratch: Scratch) -> torch.Tensor:
     """Convolve what tiles see in a table of inputs (rows, in).
 
@@ -179,32 +206,37 @@ def convolve_tiles(table: torch.Tensor, groups: Sequence[Tiles], kernel: TileKer
     (outputs of all tiles, out), ordered by group, place in a tile, and tile; it lies in block 0 of `scratch`.
     """
     kernel.reach(max(max(one.rows, one.cols) for one in groups))
-    most = [max(one.seen.shape[side] for one in groups) for side in (0, 1)]
+    transforms = [kernel.transform(one.rows, one.cols) for one in groups]
+    sides = [forth.sides for forth, _ in transforms]  # multiplications along them
+    most = [max(side[of] for side in sides) for of in (0, 1)]
     inputs = scratch.take(2, table, *most, groups[-1].at.stop, kernel.n_inputs)
-    for one in groups:
-        _transform(table, one, kernel, inputs, scratch)
+    for one, (forth, _) in zip(groups, transforms, strict=True):
+        _transform(table, one, forth, inputs, scratch)
     products = scratch.take(3, table, *most, groups[-1].at.stop, kernel.n_outputs)
-    for row, cols in product(range(most[0]), kernel.runs({one.seen.shape[1] for one in groups})):
-        for at in joined(one.at for one in groups if row < one.seen.shape[0] and cols.stop <= one.seen.shape[1]):
+    for row, cols in product(range(most[0]), kernel.runs({across for _, across in sides})):
+        parts = (
+            one.at for one, (down, across) in zip(groups, sides, strict=True) if row < down and cols.stop <= across
+        )
+        for at in joined(parts):
             kernel.products.times(inputs[row, cols, at], products[row, cols, at], kernel.matrix(row, cols.start))
-    found = scratch.take(0, table, sum(one.n_outputs for one in groups), kernel.n_outputs)
-    for one, out in zip(groups, found.split([one.n_outputs for one in groups]), strict=True):
+    sizes = [math.prod(back.sides) * one.seen.shape[2] for one, (_, back) in zip(groups, transforms, strict=True)]
+    found = scratch.take(0, table, sum(sizes), kernel.n_outputs)
+    for one, (forth, back), out in zip(groups, transforms, found.split(sizes), strict=True):
         kernel.add_bias(one, products)
-        part = products[: one.seen.shape[0], : one.seen.shape[1], one.at].flatten(2)
-        kernel.transform(one.rows, one.cols)[1].back(part, scratch.take(1, table, part.numel()), out)
+        part = products[: forth.sides[0], : forth.sides[1], one.at].flatten(2)
+        back.back(part, scratch.take(1, table, part.numel()), out)
     return found
 
 
-def _transform(table: torch.Tensor, tiles: Tiles, kernel: TileKernel, inputs: torch.Tensor, scratch: Scratch) -> None:
+def _transform(table: torch.Tensor, tiles: Tiles, forth: Transform, inputs: torch.Tensor, scratch: Scratch) -> None:
     """Write what tiles of one shape see, transformed, into their part of `inputs`."""
     rows, cols, n = tiles.seen.shape
-    part = inputs[:rows, :cols, tiles.at]
-    for some in batches(n, max(1, VALUES_AT_ONCE // (rows * cols * kernel.n_inputs))):
+    part = inputs[: forth.sides[0], : forth.sides[1], tiles.at]
+    for some in batches(n, max(1, VALUES_AT_ONCE // part[:, :, 0].numel())):
         index = tiles.seen[:, :, some].reshape(-1)
-        seen = torch.index_select(table, 0, index, out=scratch.take(0, table, len(index), kernel.n_inputs))
+        seen = torch.index_select(table, 0, index, out=scratch.take(0, table, len(index), table.shape[1]))
         out = part[:, :, some].flatten(2)
-        between = scratch.take(1, table, out.numel())
-        kernel.transform(tiles.rows, tiles.cols)[0].forth(seen.view(out.shape), between, out)
+        forth.forth(seen.view(rows, cols, -1), scratch.take(1, table, out.numel()), out)
 
 
 def joined(parts: Iterable[slice]) -> list[slice]:

@@ -35,6 +35,30 @@ def test_every_output_of_every_rectangle_has_one_row_of_one_tile(boxes: list[tup
     assert [found[row] for row in cover.places().tolist()] == expected and len(found) == len(expected)
 
 
+@given(
+    st.lists(st.tuples(SIDES, SIDES, st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=6),
+    st.integers(1, 3),
+    st.integers(0, 24),
+    st.integers(0, 24),
+)
+@settings(max_examples=100, deadline=None)
+def test_outputs_of_tiles_of_inputs_are_found_or_outside(
+    boxes: list[tuple[int, int, int, int]], padding: int, height: int, width: int
+) -> None:
+    inputs = Positions(rectangles(boxes))
+    outputs = Positions(inputs.rectangles.through(3, 1, padding, height, width))
+    cover, expected, before = Cover(inputs), list[int](), 2 - padding
+    columns = (of.tolist() for of in (outputs.window, outputs.row, outputs.col))
+    places = {place: i for i, place in enumerate(zip(*columns, strict=True))}
+    for rows, cols, part in cover.shapes:
+        for down in range(rows + 2):
+            for right in range(cols + 2):
+                at = (cover.window[part], cover.row[part] + down - before, cover.col[part] + right - before)
+                expected += [places.get(place, -1) for place in zip(*(of.tolist() for of in at), strict=True)]
+    assert cover.reached(outputs, before).tolist() == expected
+    assert set(expected) >= set(range(outputs.count))  # every output that sees a change
+
+
 @cache
 def least(length: int, stride: int) -> int:
     """The fewest multiplications along a side, by trying every division into tiles."""

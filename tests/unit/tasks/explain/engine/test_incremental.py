@@ -35,20 +35,35 @@ class Unit(nn.Module):
         return self.head(functional.adaptive_avg_pool2d(out, 2).flatten(1))
 
 
-def assert_exact(model: nn.Module, side: int) -> None:
+class Stepping(nn.Module):
+    """Convolutions of changes with more or less padding than usual, and a stride that steps over small windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen, self.stepped = nn.Conv2d(3, 64, 3, 2, 1), nn.Conv2d(3, 64, 1, 2)
+        self.wider, self.narrower = nn.Conv2d(64, 64, 3, padding=2), nn.Conv2d(64, 64, 3)
+        self.same, self.head = nn.Conv2d(64, 64, 3, padding=1), nn.Linear(64, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        out = torch.relu(self.same(torch.relu(self.stepped(inputs))) + self.seen(inputs))
+        out = torch.relu(self.narrower(self.wider(out)))
+        return self.head(functional.adaptive_avg_pool2d(out, 1).flatten(1))
+
+
+def assert_exact(model: nn.Module, side: int, patch: int = PATCH) -> None:
     """Compare windows in every corner and inside, and one row off the grid of the strides, with whole passes."""
-    last = side - PATCH
+    last = side - patch
     corners = torch.tensor([[0, 0], [0, last], [last, 0], [last, last], [13, 22], [side // 2, 5], [17, 17]])
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).to(next(model.parameters()))
     hidden = image.repeat(len(corners), 1, 1, 1)
     for occluded, (row, col) in zip(hidden, corners.tolist(), strict=True):
-        occluded[:, row : row + PATCH, col : col + PATCH] = 0
+        occluded[:, row : row + patch, col : col + patch] = 0
     network = take_apart(model)
     assert network is not None
     with torch.inference_mode():
         expected, occluded = model(hidden), OccludedImage(network, image)
         for part in (corners[:3], corners):  # layers are used again
-            found = occluded.logits(part, PATCH)
+            found = occluded.logits(part, patch)
             torch.testing.assert_close(found, expected[: len(part)], rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
     assert float((expected - expected[0]).abs().max()) > 1e-5 * float(expected.abs().max())
 
@@ -57,6 +72,12 @@ def assert_exact(model: nn.Module, side: int) -> None:
 def test_every_kind_of_step_is_exact(side: int) -> None:
     torch.manual_seed(0)
     assert_exact(unsettled(Unit()).double(), side)
+
+
+@pytest.mark.parametrize("patch", [1, 2, PATCH])
+def test_any_padding_and_windows_between_strides_are_exact(patch: int) -> None:
+    torch.manual_seed(0)
+    assert_exact(unsettled(Stepping()).double(), 30, patch)
 
 
 @pytest.mark.slow

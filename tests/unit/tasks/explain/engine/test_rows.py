@@ -72,3 +72,20 @@ def test_the_image_stays_when_a_table_grows() -> None:
     assert torch.equal(
         layer.gather(layer.index(torch.tensor([0]), everything, everything), Scratch()).flatten(), torch.full((4,), 7.0)
     )
+
+
+def test_differences_are_what_windows_add_and_what_is_kept_is_computed_once() -> None:
+    base, calls = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)), list[int]()
+    layer = Layer(base)
+    positions = Positions(Rectangles(*(torch.tensor(v) for v in ([0, 2], [1, 3], [2, 3], [4, 2]))))
+    layer.change(positions).copy_(base[:, positions.row, positions.col].t() + positions.window[:, None])
+    added = positions.window[:, None].expand(-1, 2).float()
+    torch.testing.assert_close(layer.differences(Scratch()), added, rtol=0, atol=1e-6)
+
+    def double(whole: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return 2 * whole
+
+    for reader in ("first", "first", "second"):
+        assert torch.equal(layer.kept(reader, double), 2 * base[None])
+    assert len(calls) == 2

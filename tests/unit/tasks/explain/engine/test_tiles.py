@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tasks.explain.engine import products, tiles
-from tasks.explain.engine.tiles import Scratch, TileKernel, Tiles, convolve_tiles, joined
+from tasks.explain.engine.tiles import Scratch, SpreadKernel, TileKernel, Tiles, convolve_tiles, joined
 from tasks.explain.engine.winograd import LARGEST, tiling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIDES = st.integers(1, LARGEST)
+SHAPES = [(6, 6, 2), (6, 4, 3), (4, 4, 1), (2, 5, 2), (1, 1, 4)]
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -30,7 +31,7 @@ def assert_convolved(shapes: list[tuple[int, int, int]], stride: int, dtype: tor
         groups.append(Tiles(rows, cols, slice(start, start + n), index))
         start += n
     found = convolve_tiles(table, groups, TileKernel(weight, stride, bias), Scratch())
-    parts = found.split([one.n_outputs for one in groups])
+    parts = found.split([rows * cols * n for rows, cols, n in shapes])
     for one, part in zip(groups, parts, strict=True):
         inputs = table[one.seen].permute(2, 3, 0, 1)
         expected = functional.conv2d(inputs, weight, bias, stride)
@@ -45,6 +46,29 @@ def test_tiles_of_any_shapes_are_convolved_as_torch_does(shapes: list[tuple[int,
     assert_convolved(shapes, stride, torch.float64, 1e-11)
 
 
+def assert_spread(shapes: list[tuple[int, int, int]], dtype: torch.dtype, error: float) -> None:
+    """Spread n tiles of rows x cols inputs for each shape, and compare with the convolution of each inside zeros."""
+    weight, groups, start = noise(7, 5, 3, 3, seed=1, dtype=dtype), list[Tiles](), 0
+    table = noise(sum(rows * cols * n for rows, cols, n in shapes), 5, dtype=dtype)
+    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))
+    for rows, cols, n in shapes:
+        index, order = order[: rows * cols * n].view(rows, cols, n), order[rows * cols * n :]
+        groups.append(Tiles(rows, cols, slice(start, start + n), index))
+        start += n
+    found = convolve_tiles(table, groups, SpreadKernel(weight), Scratch())
+    for one, part in zip(groups, found.split([(r + 2) * (c + 2) * n for r, c, n in shapes]), strict=True):
+        expected = functional.conv2d(table[one.seen].permute(2, 3, 0, 1), weight, padding=2)
+        torch.testing.assert_close(
+            part.view(one.rows + 2, one.cols + 2, -1, 7).permute(2, 3, 0, 1), expected, rtol=0, atol=error
+        )
+
+
+@given(st.lists(st.tuples(SIDES, SIDES, st.integers(1, 3)), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_tiles_of_inputs_give_all_outputs_that_see_them(shapes: list[tuple[int, int, int]]) -> None:
+    assert_spread(shapes, torch.float64, 1e-11)
+
+
 @pytest.mark.parametrize("by_sides", [True, False])
 @pytest.mark.parametrize("is_packed", [True, False])
 @pytest.mark.parametrize("at_once", [200, 2**19])
@@ -55,7 +79,8 @@ def test_every_way_of_computing_gives_the_same(
     monkeypatch.setattr(products, "packing_pays", lambda *_: is_packed)
     monkeypatch.setattr(tiles, "VALUES_AT_ONCE", at_once)
     for stride in (1, 2):
-        assert_convolved([(6, 6, 2), (6, 4, 3), (4, 4, 1), (2, 5, 2), (1, 1, 4)], stride, torch.float32, 2e-4)
+        assert_convolved(SHAPES, stride, torch.float32, 2e-4)
+    assert_spread(SHAPES, torch.float32, 2e-4)
 
 
 def test_a_kernel_that_copies_its_centre() -> None:
