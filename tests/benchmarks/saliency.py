@@ -68,11 +68,12 @@ def share(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
 def occlusion_rows(turns: int = REPEATS) -> list[Row]:
     """Compare a window of occlusion maps with captum, in turns, and the whole map with this core's peak.
 
-    A whole map takes captum a quarter of an hour. So both explain every fourth row and column of the map's windows.
+    A whole map takes captum a quarter of an hour. So both explain every third row and column of the map's windows: as
+    in the whole map, they lie differently to the strides of the network, on which it depends how much a window changes.
     Captum adds windows that are clipped at the border, each of which it computes as any other.
     """
     image, whole = images(1), OcclusionParams(score="logit")
-    params = whole.model_copy(update={"stride": 4 * whole.stride})
+    params = whole.model_copy(update={"stride": 3 * whole.stride})
     inputs, method = classifier().normalised(image), CaptumOcclusion(classifier().model)
 
     def captum(per_eval: int, step: int = params.stride) -> torch.Tensor:
