@@ -9,6 +9,7 @@ rectangles of different sizes and residual inputs need no special cases.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -85,7 +86,11 @@ class Positions:
         self.row, self.col = rectangles.top[at] + down, rectangles.left[at] + (within - down * cols)
         self.names = torch.arange(len(self.first), device=at.device) if names is None else names
         self.window, self.count = self.names[at], len(at)
-        self._boxes = torch.stack([rectangles.top, rectangles.left, rectangles.rows, rectangles.cols, self.first])
+
+    @cached_property
+    def _boxes(self) -> torch.Tensor:
+        boxes = self.rectangles
+        return torch.stack([boxes.top, boxes.left, boxes.rows, boxes.cols, self.first])
 
     def find(
         self, rectangle: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor

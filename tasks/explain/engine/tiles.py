@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.batches import batches
 from tasks.explain.engine.measured import is_faster, measured_once
 from tasks.explain.engine.products import Matrices
-from tasks.explain.engine.winograd import kernel_transform, tiling
+from tasks.explain.engine.winograd import Tiling, kernel_transform, tiling
 
 VALUES_AT_ONCE = 2**19  # values that are gathered and transformed at once, which stay in the processor's cache
 CHANNELS_AT_ONCE = 32  # input channels whose kernels are transformed at once, in float64, which takes twice the memory
@@ -152,10 +152,14 @@ class TileKernel:
         """Return the transforms (kinds, 3) of the taps along a side, and the kind of each multiplication."""
         return kernel_transform(side, self.stride)
 
+    def tiling(self, side: int) -> Tiling:
+        """Return how tiles with so many outputs are filtered along a side."""
+        return tiling(side, self.stride)
+
     def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
-        """Return the transforms forth and back of tiles with so many outputs along their sides."""
+        """Return the transforms forth and back of tiles with these sides."""
         if (rows, cols) not in self.transforms:
-            down, across = tiling(rows, self.stride), tiling(cols, self.stride)
+            down, across = self.tiling(rows), self.tiling(cols)
             forth = Transform(down.inputs, across.inputs, self.weight)
             self.transforms[rows, cols] = forth, Transform(down.outputs, across.outputs, self.weight)
         return self.transforms[rows, cols]
@@ -189,13 +193,9 @@ class SpreadKernel(TileKernel):
         rows, kinds = super().taps_transform(side)
         return rows[:, ::-1], kinds
 
-    def transform(self, rows: int, cols: int) -> tuple[Transform, Transform]:
-        """Return the transforms forth and back of tiles with so many inputs along their sides."""
-        if (rows, cols) not in self.transforms:
-            down, across = tiling(rows, 1), tiling(cols, 1)
-            forth = Transform(down.outputs.T, across.outputs.T, self.weight)
-            self.transforms[rows, cols] = forth, Transform(down.inputs.T, across.inputs.T, self.weight)
-        return self.transforms[rows, cols]
+    def tiling(self, side: int) -> Tiling:
+        """Return how tiles with so many inputs are filtered along a side."""
+        return super().tiling(side).transposed()
 
 
 def convolve_tiles(table: torch.Tensor, groups: Sequence[Tiles], kernel: TileKernel, scratch: Scratch) -> torch.Tensor:

@@ -40,6 +40,10 @@ class Tiling:
         """Return the number of inputs along a side, which is that of multiplications too."""
         return len(self.inputs)
 
+    def transposed(self) -> "Tiling":
+        """Return how `side` inputs give all outputs that see them, with the taps turned around."""
+        return Tiling(self.outputs.T, self.inputs.T)
+
 
 def toom_cook(side: int, taps: int) -> Tiling:
     """Make the filtering of `side` outputs by `taps` taps at stride 1 from polynomials at infinity and in `POINTS`."""
